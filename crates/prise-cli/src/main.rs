@@ -1,0 +1,4 @@
+//! The command `prise`.
+#![forbid(unsafe_code)]
+
+fn main() {}

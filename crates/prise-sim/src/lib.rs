@@ -1,0 +1,2 @@
+//! A deterministic world: virtual clock, seeded faults, workloads and checkers.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! The Linux system interface: the only crate of prise that holds unsafe code.

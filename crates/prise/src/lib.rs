@@ -1,0 +1,2 @@
+//! TCP/IP sockets in user space, with std::net-shaped types.
+#![forbid(unsafe_code)]
