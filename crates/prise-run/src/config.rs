@@ -1,0 +1,162 @@
+//! What one `prise run` is asked to do, as typed values.
+//!
+//! The command line (prise-cli) parses text into these types and [`crate::run`] obeys them; afterwards nobody checks a
+//! value again. Everything that could be wrong on its own (a port 0, a loss of 140 %) cannot be expressed here.
+
+use core::net::IpAddr;
+use core::num::{NonZeroU16, NonZeroU64};
+use core::time::Duration;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// One run: the program, the world it is given and what is kept of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunConfig {
+    /// The program: looked up in `PATH` as `execvp(3)` does when it holds no slash.
+    pub program: OsString,
+    /// Its arguments, without its own name.
+    pub args: Vec<OsString>,
+    /// Host addresses that lead to the program's ports.
+    pub publish: Vec<Publish>,
+    /// Where packets leave.
+    pub link: LinkChoice,
+    /// What happens to packets on `eth0`, in each direction. `lo` is never impaired.
+    pub impairment: Impairment,
+    /// A pcapng file that receives every packet.
+    pub capture: Option<PathBuf>,
+    /// Addresses of `eth0`. An entry replaces the default of its family (10.0.2.15/24, fd00:2::15/64).
+    pub addresses: Vec<InterfaceAddress>,
+    /// The guest's host name; `None` keeps the host's.
+    pub hostname: Option<String>,
+}
+
+impl RunConfig {
+    /// A run of `program` with every default: the host link, nothing published, nothing impaired.
+    pub fn new(program: impl Into<OsString>) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            publish: Vec::new(),
+            link: LinkChoice::Host,
+            impairment: Impairment::default(),
+            capture: None,
+            addresses: Vec::new(),
+            hostname: None,
+        }
+    }
+}
+
+/// A transport that ports belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// RFC 9293.
+    Tcp,
+    /// RFC 768.
+    Udp,
+}
+
+/// One `-p [ADDR:]PORT[:GUEST_PORT][/udp]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Publish {
+    /// The host's address to listen on. `None` is the host's loopback, 127.0.0.1 and, where the host has it, ::1: what
+    /// is published is open to this machine only, unless an address is named.
+    pub host_address: Option<IpAddr>,
+    /// The host's port.
+    pub host_port: NonZeroU16,
+    /// The program's port.
+    pub guest_port: NonZeroU16,
+    /// TCP unless `/udp` was said.
+    pub transport: Transport,
+}
+
+/// Where packets leave the guest's world.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LinkChoice {
+    /// Through the host's own sockets: the gateway.
+    Host,
+    /// Nowhere. `eth0` exists and its addresses answer inside the guest; every other destination is unreachable.
+    None,
+    /// A TUN device of the host, by name.
+    Tun(String),
+}
+
+/// Impairment of a link, as netem(8) names it. Applies to each packet, in each direction, independently.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Impairment {
+    /// Added to every packet's way: one direction, so a round trip takes twice as much longer.
+    pub delay: Duration,
+    /// The delay of each packet varies evenly within `delay ± jitter`.
+    pub jitter: Duration,
+    /// A packet vanishes.
+    pub loss: Probability,
+    /// A packet arrives twice.
+    pub duplicate: Probability,
+    /// A packet is sent at once, ahead of those that are delayed.
+    pub reorder: Probability,
+    /// One bit of a packet is flipped.
+    pub corrupt: Probability,
+    /// Bits per second that the link carries, counted on whole IP packets. `None` is without limit.
+    pub rate: Option<NonZeroU64>,
+    /// Packets that wait for the link's rate; one more is dropped. `None` leaves the choice to the link.
+    pub queue: Option<NonZeroU64>,
+    /// The seed of every decision: the same seed and the same packets give the same fate. `None` draws one, which the
+    /// log names.
+    pub seed: Option<u64>,
+}
+
+impl Impairment {
+    /// Whether packets pass untouched (a seed alone changes nothing).
+    pub fn is_none(&self) -> bool {
+        Self {
+            seed: None,
+            queue: None,
+            ..*self
+        } == Self::default()
+    }
+}
+
+/// A chance between never (0) and always (1).
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
+pub struct Probability(f64);
+
+impl Probability {
+    /// It does not happen.
+    pub const NEVER: Self = Self(0.0);
+
+    /// `share` of all cases, from 0 to 1; `None` outside of that.
+    pub fn new(share: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&share).then_some(Self(share))
+    }
+
+    /// The share of all cases, from 0 to 1.
+    pub fn share(self) -> f64 {
+        self.0
+    }
+}
+
+/// An address of the guest's `eth0` with the length of its network's prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct InterfaceAddress {
+    address: IpAddr,
+    prefix_len: u8,
+}
+
+impl InterfaceAddress {
+    /// `None` where the prefix is longer than the address, or the address cannot be a host's own (unspecified,
+    /// multicast, loopback).
+    pub fn new(address: IpAddr, prefix_len: u8) -> Option<Self> {
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let unusable = address.is_unspecified() || address.is_multicast() || address.is_loopback();
+        (prefix_len <= bits && !unusable).then_some(Self { address, prefix_len })
+    }
+
+    /// The host's own address.
+    pub fn address(self) -> IpAddr {
+        self.address
+    }
+
+    /// How many leading bits name the network.
+    pub fn prefix_len(self) -> u8 {
+        self.prefix_len
+    }
+}

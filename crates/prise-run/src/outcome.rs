@@ -1,0 +1,135 @@
+//! How a run ends: with its program's own end, or before the program began.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::Publish;
+
+/// The program's end, which becomes prise's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It exited with this status, as `WEXITSTATUS` gives it.
+    Code(u8),
+    /// This signal ended it, as `WTERMSIG` gives it.
+    Signal(i32),
+}
+
+/// Why the program was not run. Each says, by [`core::fmt::Display`], what to do next.
+#[derive(Debug)]
+pub enum RunError {
+    /// No file of that name, in `PATH` or where it was said to be.
+    ProgramNotFound(OsString),
+    /// The file is there and cannot be executed.
+    ProgramNotExecutable {
+        /// As it was asked for.
+        program: OsString,
+        /// What execve(2) answered.
+        error: io::Error,
+    },
+    /// A published port could not be opened on the host.
+    Publish {
+        /// The one that failed.
+        publish: Publish,
+        /// What bind(2) or listen(2) answered.
+        error: io::Error,
+    },
+    /// The capture file could not be opened.
+    Capture {
+        /// As it was asked for.
+        file: PathBuf,
+        /// What open(2) answered.
+        error: io::Error,
+    },
+    /// Something that was asked for does not exist in this version; never ignored, because the program would then run
+    /// in another world than the one that was asked for.
+    Unavailable {
+        /// The option, as the command line spells it.
+        option: &'static str,
+    },
+    /// The kernel refused a step of the set-up.
+    Setup {
+        /// The step, as a phrase that follows "cannot": "install the seccomp filter".
+        step: &'static str,
+        /// What the kernel answered.
+        error: io::Error,
+    },
+}
+
+impl RunError {
+    /// The exit status of prise: 127 and 126 as shells and env(1) say it, 125 where prise itself failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::ProgramNotFound(_) => 127,
+            Self::ProgramNotExecutable { .. } => 126,
+            Self::Publish { .. } | Self::Capture { .. } | Self::Unavailable { .. } | Self::Setup { .. } => 125,
+        }
+    }
+}
+
+impl core::fmt::Display for RunError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::ProgramNotFound(program) => {
+                let program = program.display();
+                write!(
+                    f,
+                    "{program}: no such program; check its spelling and PATH, or give its path"
+                )
+            }
+            Self::ProgramNotExecutable { program, error } => {
+                write!(
+                    f,
+                    "{}: cannot be executed ({error}); check its permissions and format",
+                    program.display()
+                )
+            }
+            Self::Publish { publish, error } => write_publish(f, *publish, error),
+            Self::Capture { file, error } => {
+                write!(
+                    f,
+                    "{}: cannot be written ({error}); name another file for --capture",
+                    file.display()
+                )
+            }
+            Self::Unavailable { option } => {
+                write!(f, "{option} is not available in this version of prise; run without it")
+            }
+            Self::Setup { step, error } => write!(f, "cannot {step}: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for RunError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::ProgramNotFound(_) | Self::Unavailable { .. } => None,
+            Self::ProgramNotExecutable { error, .. }
+            | Self::Publish { error, .. }
+            | Self::Capture { error, .. }
+            | Self::Setup { error, .. } => Some(error),
+        }
+    }
+}
+
+fn write_publish(f: &mut core::fmt::Formatter<'_>, publish: Publish, error: &io::Error) -> core::fmt::Result {
+    write!(f, "port {} cannot be published ({error}); ", publish.host_port)?;
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            write!(
+                f,
+                "end the program that has it, or publish another: -p PORT:{}",
+                publish.guest_port
+            )
+        }
+        io::ErrorKind::PermissionDenied => {
+            write!(
+                f,
+                "ports below 1024 belong to root, publish another: -p PORT:{}",
+                publish.guest_port
+            )
+        }
+        io::ErrorKind::AddrNotAvailable => write!(f, "name an address of this machine, or none for its loopback"),
+        _ => write!(f, "publish another: -p PORT:{}", publish.guest_port),
+    }
+}
