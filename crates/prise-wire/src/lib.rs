@@ -1,5 +1,36 @@
 //! Frames, headers, options and checksums of the Internet protocols.
+//!
+//! Every protocol has up to two types: a borrowed *view* (`TcpSegment<'a>`) whose constructor checks all that its
+//! accessors rely on, and an owned *header* (`TcpHeader`) that parses from octets and emits to octets. Nothing here
+//! panics on any input from a network; emitting into a buffer that is too short is the caller's mistake and does.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod checksum;
+mod emit;
+mod frame;
+pub mod ipv4;
+pub mod ipv6;
+mod mac;
+mod octets;
+mod payload;
+pub mod protocol;
+mod seq;
+pub mod tcp;
+pub mod time;
+pub mod udp;
+
+pub use emit::Emit;
+pub use frame::{Body, Checksum, Frame, Gso, GsoKind, HEAD_MAX, Head, Medium, Offload};
+pub use ipv4::{Ipv4Header, Ipv4Packet, MalformedIpv4};
+pub use ipv6::{Ipv6Header, Ipv6Packet, MalformedIpv6};
+pub use mac::MacAddr;
+pub use payload::Payload;
+pub use seq::SeqNum;
+pub use tcp::{MalformedTcp, SackBlock, SackBlocks, TcpFlags, TcpHeader, TcpOptions, TcpSegment, Timestamps};
+pub use time::Instant;
+pub use udp::{MalformedUdp, UdpDatagram, UdpHeader};

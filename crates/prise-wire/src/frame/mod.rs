@@ -1,0 +1,202 @@
+//! The unit that crosses a link: headers inline, payload by reference, offload state beside it.
+//!
+//! A frame may be larger than the link's MTU: with [`Offload::gso`] set it stands for a train of segments that share
+//! one header, up to 64 KiB, and is cut only where something needs to see single packets ([`Frame::segments`]).
+
+mod body;
+mod head;
+mod offload;
+
+use crate::{Emit, Payload};
+use alloc::vec::Vec;
+pub use body::Body;
+pub use head::{HEAD_MAX, Head};
+pub use offload::{Checksum, Gso, GsoKind, Offload};
+
+/// What a link carries: which header comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Medium {
+    /// Ethernet II frames.
+    Ethernet,
+    /// Bare IP packets, told apart by their version nibble: loopback, TUN, capture link type RAW.
+    Ip,
+}
+
+/// One link-layer unit: link, network and transport headers in `head`, the payload in `body`.
+///
+/// Cheap to move and, up to two pieces of payload, free of allocation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    head: Head,
+    body: Body,
+    /// Which work on this frame is still to be done, or may be skipped.
+    pub offload: Offload,
+}
+
+// Frames move by value through every layer; this is the price of each move.
+const _: () = assert!(size_of::<Frame>() <= 288);
+
+impl Frame {
+    /// A frame of these parts, complete on the wire and yet to be verified.
+    pub const fn new(head: Head, body: Body) -> Self {
+        Self {
+            head,
+            body,
+            offload: Offload::NONE,
+        }
+    }
+
+    /// A frame with one header in its head and room before it.
+    pub fn with_header(header: &impl Emit, body: Body) -> Self {
+        let mut frame = Self::new(Head::new(), body);
+        frame.push_header(header);
+        frame
+    }
+
+    /// The headers, contiguous and in the order of the wire.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// The headers, to be patched in place.
+    pub fn head_mut(&mut self) -> &mut [u8] {
+        &mut self.head
+    }
+
+    /// The payload.
+    pub const fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// The payload, to be trimmed or extended.
+    pub const fn body_mut(&mut self) -> &mut Body {
+        &mut self.body
+    }
+
+    /// Takes the payload out and drops the headers.
+    pub fn into_body(self) -> Body {
+        self.body
+    }
+
+    /// The frame's three parts.
+    pub fn into_parts(self) -> (Head, Body, Offload) {
+        (self.head, self.body, self.offload)
+    }
+
+    /// Everything from octet `at` on, head octets included (copied), body octets by reference.
+    pub fn into_payload(self, at: usize) -> Body {
+        let Self {
+            head,
+            mut body,
+            offload: _,
+        } = self;
+        match head.get(at..) {
+            Some([]) => {}
+            Some(octets) => body.push_front(Payload::copy_from(octets)),
+            None => body.trim_front(at - head.len()),
+        }
+        body
+    }
+
+    /// How many octets the frame has in all.
+    pub fn total_len(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+
+    /// Puts `octets` before everything else. [`Checksum::Partial`] moves along.
+    ///
+    /// If the head has no room left, its content becomes the first piece of the body; headers of one packet never
+    /// need that, tunnels in tunnels may.
+    pub fn push_front(&mut self, octets: &[u8]) {
+        self.reserve_front(octets.len()).copy_from_slice(octets);
+    }
+
+    /// Writes a header before everything else. [`Checksum::Partial`] moves along.
+    pub fn push_header(&mut self, header: &impl Emit) {
+        header.emit(self.reserve_front(header.emit_len()));
+    }
+
+    /// Makes the frame `n` zero octets longer at the front (at most [`HEAD_MAX`]) and returns these.
+    fn reserve_front(&mut self, n: usize) -> &mut [u8] {
+        if self.head.headroom() < n {
+            let spilled = core::mem::take(&mut self.head);
+            self.body.push_front(Payload::copy_from(&spilled));
+        }
+        if let Checksum::Partial { start, .. } = &mut self.offload.checksum {
+            *start = start.saturating_add(n as u16);
+        }
+        self.head.grow_front(n)
+    }
+
+    /// Drops the first `n` octets: strips a header. [`Checksum::Partial`] moves along.
+    pub fn trim_front(&mut self, n: usize) {
+        let from_head = n.min(self.head.len());
+        self.head.trim_front(from_head);
+        self.body.trim_front(n - from_head);
+        if let Checksum::Partial { start, .. } = &mut self.offload.checksum {
+            *start = start.saturating_sub(n.min(u16::MAX as usize) as u16);
+        }
+    }
+
+    /// Keeps the first `len` octets: removes the padding of short Ethernet frames.
+    pub fn truncate(&mut self, len: usize) {
+        self.body.truncate(len.saturating_sub(self.head.len()));
+        self.head.truncate(len);
+    }
+
+    /// Makes sure that the head holds at least the first `n` octets, moving them out of the body if need be.
+    ///
+    /// False, and nothing changed, if the frame is shorter than that or `n` is more than [`HEAD_MAX`].
+    #[must_use]
+    pub fn pull(&mut self, n: usize) -> bool {
+        if n <= self.head.len() {
+            return true;
+        }
+        if n > self.total_len() || n > HEAD_MAX {
+            return false;
+        }
+        let missing = n - self.head.len();
+        let out = self.head.grow_back(missing);
+        let copied = self.body.copy_to(out);
+        debug_assert_eq!(copied, missing, "the length was checked above");
+        self.body.trim_front(missing);
+        true
+    }
+
+    /// Copies the frame to the front of `out`, as much as fits, and says how much that was.
+    pub fn copy_to(&self, out: &mut [u8]) -> usize {
+        let mut at = 0;
+        for slice in self.slices() {
+            let n = slice.len().min(out.len() - at);
+            out[at..at + n].copy_from_slice(&slice[..n]);
+            at += n;
+        }
+        at
+    }
+
+    /// The whole frame as octets.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut octets = Vec::with_capacity(self.total_len());
+        for slice in self.slices() {
+            octets.extend_from_slice(slice);
+        }
+        octets
+    }
+
+    /// The frame's octets as non-empty slices in order, for a gathering write.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        core::iter::once(self.head())
+            .filter(|head| !head.is_empty())
+            .chain(self.body.slices())
+    }
+
+    /// The one's-complement sum of everything from octet `at` on.
+    pub fn sum_from(&self, at: usize) -> u16 {
+        let mut skip = at;
+        crate::checksum::sum_pieces(self.slices().map(|slice| {
+            let rest = slice.get(skip..).unwrap_or(&[]);
+            skip = skip.saturating_sub(slice.len());
+            rest
+        }))
+    }
+}
