@@ -1,5 +1,31 @@
 //! A sans-I/O TCP/IP stack: links, routes, neighbors, IP, ICMP, UDP and TCP.
+//!
+//! [`Stack`] is one host's network: frames go in by [`receive`](Stack::receive), come out by
+//! [`transmit`](Stack::transmit), and time is an argument. There is no clock, no thread, no callback and no randomness
+//! but the seed given at birth: the same inputs give the same outputs.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod event;
+mod hash;
+mod link;
+mod net;
+mod random;
+mod raw;
+mod stack;
+mod tcp;
+mod udp;
+
+pub use event::{Event, Ready};
+pub use hash::{HashKey, SipHasher};
+pub use link::{LINK_NAME_MAX, LINKS_MAX, Link, LinkConfig, LinkCounters, LinkId, LinkSet};
+pub use net::{CidrParseError, Discard, DiscardCounts, IcmpError, IpCidr, LinkAddress, Route, RouteError, RouteInfo};
+pub use random::Random;
+pub use raw::{PingId, RawId};
+pub use stack::{Stack, StackConfig};
+pub use tcp::{ConnId, ListenerId, PendingId};
+pub use udp::UdpId;
