@@ -1,4 +1,173 @@
-//! The command `prise`.
+//! The command `prise`: text in, typed values out, and what became of them in words and an exit status.
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod args;
+mod log;
+mod ss;
+mod values;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use prise_run::Exit;
+
+use args::{Cli, Command, Run, Ss};
+
+/// What POSIX utilities exit with when they are called wrongly.
+const USAGE: u8 = 2;
+/// prise itself failed, as env(1) and timeout(1) number it.
+const FAILED: u8 = 125;
+/// Names that the product has fixed for tools to come.
+const LATER: [&str; 9] = [
+    "top",
+    "lab",
+    "ping",
+    "traceroute",
+    "nc",
+    "scan",
+    "dump",
+    "serve",
+    "bench",
+];
+
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(Cli {
+            command: Command::Run(run),
+        }) => self::run(*run),
+        Ok(Cli {
+            command: Command::Ss(ss),
+        }) => self::ss(&ss),
+        Ok(Cli {
+            command: Command::Other(words),
+        }) => unknown(&words),
+        Err(error) => usage(&error),
+    }
+}
+
+/// prise's own words: on standard error, one line, with its name in front.
+fn say(message: impl core::fmt::Display) {
+    // Where standard error is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "prise: {message}");
+}
+
+fn run(run: Run) -> ExitCode {
+    if let Some(level) = run.log
+        && let Err(error) = log::start(level, run.log_file.as_deref())
+    {
+        say(format_args!(
+            "the log file cannot be written ({error}); name another for --log-file"
+        ));
+        return ExitCode::from(FAILED);
+    }
+    let config = match run.config() {
+        Ok(config) => config,
+        Err(refusal) => {
+            say(refusal);
+            return ExitCode::from(USAGE);
+        }
+    };
+    match prise_run::run(&config) {
+        Ok(Exit::Code(code)) => ExitCode::from(code),
+        Ok(Exit::Signal(signal)) => die_by(signal),
+        Err(error) => {
+            say(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Ends as the program did: whoever waits for prise sees the signal, not a number that stands for it. Where the signal
+/// does not end us (its action is not the default one), the number that shells use for it is all that is left.
+fn die_by(signal: i32) -> ExitCode {
+    if let Some(signal) = rustix::process::Signal::from_named_raw(signal) {
+        // The program has dumped its core if it was to; ours would tell nothing.
+        let none = rustix::process::Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
+        let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+        let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+    }
+    ExitCode::from(u8::try_from(128 + signal).unwrap_or(FAILED))
+}
+
+fn ss(ss: &Ss) -> ExitCode {
+    let uid = rustix::process::geteuid().as_raw();
+    let answers = match ss::ask_all(uid) {
+        Ok(answers) => answers,
+        Err(error) => {
+            say(format_args!(
+                "the list of runs cannot be read from /proc/net/unix: {error}"
+            ));
+            return ExitCode::from(FAILED);
+        }
+    };
+    if let Err(error) = print_reports(&answers.reports, ss.json) {
+        // Whoever reads through head(1) has seen enough.
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            say(format_args!("standard output cannot be written: {error}"));
+        }
+        return ExitCode::FAILURE;
+    }
+    for (supervisor, error) in &answers.silent {
+        say(format_args!(
+            "the run with pid {supervisor} does not answer ({error}); is it stopped?"
+        ));
+    }
+    if answers.reports.is_empty() && answers.silent.is_empty() {
+        say("nothing runs; start something with: prise run -- PROGRAM");
+    }
+    if answers.silent.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn print_reports(reports: &[prise_run::report::Report], json: bool) -> io::Result<()> {
+    let mut output = io::BufWriter::new(io::stdout().lock());
+    if json {
+        serde_json::to_writer_pretty(&mut output, reports)?;
+        writeln!(output)?;
+    } else {
+        ss::write_table(reports, &mut output)?;
+    }
+    output.flush()
+}
+
+fn unknown(words: &[OsString]) -> ExitCode {
+    let word = words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+    if LATER.contains(&&*word) {
+        say(format_args!(
+            "`prise {word}` is not available in this version; there are `prise run` and `prise ss`"
+        ));
+    } else {
+        say(format_args!(
+            "{word:?} is not a command; to run a program write: prise run -- {word}"
+        ));
+    }
+    ExitCode::from(USAGE)
+}
+
+/// clap's own words behind our name; help and version, which were asked for, go to standard output as they are.
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = io::stderr().write_all(text.as_bytes());
+            ExitCode::from(USAGE)
+        }
+        _ => {
+            say(text.strip_prefix("error: ").unwrap_or(&text).trim_end());
+            ExitCode::from(USAGE)
+        }
+    }
+}

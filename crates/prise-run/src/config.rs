@@ -3,7 +3,7 @@
 //! The command line (prise-cli) parses text into these types and [`crate::run`] obeys them; afterwards nobody checks a
 //! value again. Everything that could be wrong on its own (a port 0, a loss of 140 %) cannot be expressed here.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::num::{NonZeroU16, NonZeroU64};
 use core::time::Duration;
 use std::ffi::OsString;
@@ -142,12 +142,17 @@ pub struct InterfaceAddress {
 }
 
 impl InterfaceAddress {
-    /// `None` where the prefix is longer than the address, or the address cannot be a host's own (unspecified,
-    /// multicast, loopback).
+    /// `None` where the address cannot be a host's own (unspecified, multicast, loopback, its network's first or, for
+    /// IPv4, last), where it is the gateway's or the name server's, or where the prefix leaves no room for those.
     pub fn new(address: IpAddr, prefix_len: u8) -> Option<Self> {
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        let unusable = address.is_unspecified() || address.is_multicast() || address.is_loopback();
-        (prefix_len <= bits && !unusable).then_some(Self { address, prefix_len })
+        let this = Self { address, prefix_len };
+        let longest = if address.is_ipv4() { 29 } else { 125 };
+        if prefix_len > longest || address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+            return None;
+        }
+        let broadcast = address.is_ipv4() && address == this.neighbor(u128::MAX);
+        let taken = [this.neighbor(0), this.gateway(), this.name_server()].contains(&address) || broadcast;
+        (!taken).then_some(this)
     }
 
     /// The host's own address.
@@ -158,5 +163,83 @@ impl InterfaceAddress {
     /// How many leading bits name the network.
     pub fn prefix_len(self) -> u8 {
         self.prefix_len
+    }
+
+    /// The network's gateway, which is also the host itself: its second address.
+    pub fn gateway(self) -> IpAddr {
+        self.neighbor(2)
+    }
+
+    /// The network's name server: its third address.
+    pub fn name_server(self) -> IpAddr {
+        self.neighbor(3)
+    }
+
+    /// The address with the number `host` (as many low bits of it as the prefix leaves) in this network.
+    fn neighbor(self, host: u128) -> IpAddr {
+        let host_mask = |bits: u32| {
+            u128::MAX
+                .checked_shr(u32::from(self.prefix_len) + 128 - bits)
+                .unwrap_or(0)
+        };
+        match self.address {
+            IpAddr::V4(v4) => {
+                let mask = host_mask(32) as u32;
+                Ipv4Addr::from_bits((v4.to_bits() & !mask) | (host as u32 & mask)).into()
+            }
+            IpAddr::V6(v6) => {
+                let mask = host_mask(128);
+                Ipv6Addr::from_bits((v6.to_bits() & !mask) | (host & mask)).into()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(address: &str, prefix_len: u8) -> Option<(IpAddr, IpAddr)> {
+        InterfaceAddress::new(address.parse().unwrap(), prefix_len).map(|a| (a.gateway(), a.name_server()))
+    }
+
+    #[test]
+    fn gateway_and_name_server_are_the_second_and_third_of_the_network() {
+        let pair = |gateway: &str, server: &str| Some((gateway.parse().unwrap(), server.parse().unwrap()));
+        assert_eq!(network("10.0.2.15", 24), pair("10.0.2.2", "10.0.2.3"));
+        assert_eq!(network("192.168.7.77", 28), pair("192.168.7.66", "192.168.7.67"));
+        assert_eq!(network("fd00:2::15", 64), pair("fd00:2::2", "fd00:2::3"));
+        assert_eq!(network("10.1.2.3", 0), pair("0.0.0.2", "0.0.0.3"));
+    }
+
+    #[test]
+    fn the_gateways_address_is_nobody_elses() {
+        for (address, prefix_len) in [
+            ("10.0.2.2", 24),
+            ("10.0.2.3", 24),
+            ("10.0.2.0", 24),
+            ("10.0.2.255", 24),
+            ("fd00::2", 64),
+        ] {
+            assert_eq!(network(address, prefix_len), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_seed_alone_impairs_nothing() {
+        assert!(
+            Impairment {
+                seed: Some(7),
+                ..Impairment::default()
+            }
+            .is_none()
+        );
+        assert!(
+            !Impairment {
+                delay: Duration::from_millis(1),
+                ..Impairment::default()
+            }
+            .is_none()
+        );
     }
 }

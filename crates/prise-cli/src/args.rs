@@ -1,0 +1,342 @@
+//! The command line: names are fixed by the product, text becomes typed values here and is never looked at again.
+
+use core::num::NonZeroU64;
+use core::time::Duration;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use prise_run::config::{Impairment, InterfaceAddress, LinkChoice, Probability, Publish, RunConfig};
+
+use crate::log::Level;
+use crate::values;
+
+/// A user-space TCP/IP stack under unmodified programs.
+#[derive(Debug, Parser)]
+#[command(
+    name = "prise",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a program on prise's sockets
+    Run(Box<Run>),
+    /// List the sockets of every running prise of this user
+    Ss(Ss),
+    /// Everything else: a tool that does not exist yet, or a word that never will.
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
+}
+
+#[derive(Debug, Args)]
+#[command(override_usage = "prise run [OPTIONS] -- PROGRAM [ARGS]...")]
+pub(crate) struct Run {
+    /// The program, and after it everything is its own
+    #[arg(value_name = "PROGRAM [ARGS]", required = true, trailing_var_arg = true)]
+    command: Vec<OsString>,
+    /// Lead a port of the host to the program; without ADDR only this machine reaches it. Repeatable
+    #[arg(short, long, value_name = "[ADDR:]PORT[:GUEST_PORT][/udp]", value_parser = values::publish)]
+    publish: Vec<Publish>,
+    /// Where packets leave: host, none or tun:NAME
+    #[arg(long, value_name = "LINK", default_value = "host", value_parser = values::link)]
+    link: LinkChoice,
+    /// Write every packet to a pcapng file
+    #[arg(long, value_name = "FILE", value_parser = values::capture_file)]
+    capture: Option<PathBuf>,
+    /// The guest's own address on eth0; once for IPv4, once for IPv6
+    #[arg(long, value_name = "ADDR[/PREFIX]", value_parser = values::interface_address)]
+    address: Vec<InterfaceAddress>,
+    /// The guest's host name
+    #[arg(long, value_name = "NAME", value_parser = values::hostname)]
+    hostname: Option<String>,
+    #[command(flatten)]
+    impairment: ImpairmentArgs,
+    /// Say what prise does, from this level on, on standard error
+    #[arg(long, value_name = "LEVEL", value_enum, help_heading = "Debugging")]
+    pub(crate) log: Option<Level>,
+    /// … or in this file
+    #[arg(long, value_name = "FILE", requires = "log", help_heading = "Debugging")]
+    pub(crate) log_file: Option<PathBuf>,
+    #[command(flatten)]
+    later: Later,
+}
+
+/// What happens to the packets on eth0, in each direction.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Impairments of eth0, for each packet in each direction")]
+struct ImpairmentArgs {
+    /// Hold every packet back: 50ms
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    delay: Option<Duration>,
+    /// Vary the delay evenly by up to this much, either way: 5ms
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    jitter: Option<Duration>,
+    /// Lose packets: 1%
+    #[arg(long, value_name = "PERCENT", value_parser = values::probability)]
+    loss: Option<Probability>,
+    /// Deliver packets twice: 0.1%
+    #[arg(long, value_name = "PERCENT", value_parser = values::probability)]
+    duplicate: Option<Probability>,
+    /// Let packets overtake those that are held back: 1%
+    #[arg(long, value_name = "PERCENT", value_parser = values::probability)]
+    reorder: Option<Probability>,
+    /// Flip a bit of packets: 0.01%
+    #[arg(long, value_name = "PERCENT", value_parser = values::probability)]
+    corrupt: Option<Probability>,
+    /// Carry no more than this: 100mbit (the units are tc's: bit, kbit, mbit, gbit; bps is octets a second)
+    #[arg(long, value_name = "RATE", value_parser = values::rate)]
+    rate: Option<NonZeroU64>,
+    /// Packets that wait for the rate before more are dropped: 100
+    #[arg(long, value_name = "PACKETS", requires = "rate", value_parser = values::packets)]
+    queue: Option<NonZeroU64>,
+    /// Decide as the run with this number did; without it every run draws its own
+    #[arg(long, value_name = "NUMBER", value_parser = values::seed)]
+    seed: Option<u64>,
+}
+
+/// Options whose names are fixed and whose mechanism does not exist yet: known, so that they are refused by name.
+#[derive(Debug, Args)]
+struct Later {
+    #[arg(long, hide = true, value_name = "HOST[:PORT]")]
+    allow: Vec<String>,
+    #[arg(long, hide = true, value_name = "HOST[:PORT]")]
+    deny: Vec<String>,
+    #[arg(long, hide = true, value_name = "FILE")]
+    audit: Option<PathBuf>,
+    #[arg(long, hide = true, value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = "")]
+    ui: Option<String>,
+    #[arg(long, hide = true, value_name = "NAME")]
+    net: Option<String>,
+}
+
+impl Later {
+    /// The first of them that was given.
+    fn given(&self) -> Option<&'static str> {
+        let Self {
+            allow,
+            deny,
+            audit,
+            ui,
+            net,
+        } = self;
+        let given = [
+            ("--allow", !allow.is_empty()),
+            ("--deny", !deny.is_empty()),
+            ("--audit", audit.is_some()),
+            ("--ui", ui.is_some()),
+            ("--net", net.is_some()),
+        ];
+        given.into_iter().find_map(|(option, given)| given.then_some(option))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ss {
+    /// Print JSON: a list of runs, each with its sockets
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options that are each right and make no sense together.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Unavailable(&'static str),
+    ReorderWithoutDelay,
+    TwoAddressesOfAFamily,
+}
+
+impl core::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Unavailable(option) => {
+                write!(f, "{option} is not available in this version of prise; run without it")
+            }
+            Self::ReorderWithoutDelay => {
+                f.write_str("--reorder needs packets that can be overtaken; add --delay, such as --delay 10ms")
+            }
+            Self::TwoAddressesOfAFamily => {
+                f.write_str("eth0 has one address of each family; give --address once for IPv4 and once for IPv6")
+            }
+        }
+    }
+}
+
+impl Run {
+    /// What the supervisor is to do.
+    pub(crate) fn config(self) -> Result<RunConfig, Refusal> {
+        if let Some(option) = self.later.given() {
+            return Err(Refusal::Unavailable(option));
+        }
+        let v4 = self.address.iter().filter(|a| a.address().is_ipv4()).count();
+        if v4 > 1 || self.address.len() - v4 > 1 {
+            return Err(Refusal::TwoAddressesOfAFamily);
+        }
+        let mut command = self.command.into_iter();
+        // clap requires the program; an empty name is refused by exec as any other that is not found.
+        let program = command.next().unwrap_or_default();
+        Ok(RunConfig {
+            program,
+            args: command.collect(),
+            publish: self.publish,
+            link: self.link,
+            impairment: self.impairment.impairment()?,
+            capture: self.capture,
+            addresses: self.address,
+            hostname: self.hostname,
+        })
+    }
+}
+
+impl ImpairmentArgs {
+    fn impairment(self) -> Result<Impairment, Refusal> {
+        let Self {
+            delay,
+            jitter,
+            loss,
+            duplicate,
+            reorder,
+            corrupt,
+            rate,
+            queue,
+            seed,
+        } = self;
+        let reorders = reorder.is_some_and(|chance| chance > Probability::NEVER);
+        if reorders && delay.unwrap_or_default().is_zero() {
+            return Err(Refusal::ReorderWithoutDelay);
+        }
+        Ok(Impairment {
+            delay: delay.unwrap_or_default(),
+            jitter: jitter.unwrap_or_default(),
+            loss: loss.unwrap_or_default(),
+            duplicate: duplicate.unwrap_or_default(),
+            reorder: reorder.unwrap_or_default(),
+            corrupt: corrupt.unwrap_or_default(),
+            rate,
+            queue,
+            seed,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn run(arguments: &[&str]) -> Result<Run, clap::Error> {
+        match Cli::try_parse_from(["prise", "run"].iter().chain(arguments))?.command {
+            Command::Run(run) => Ok(*run),
+            other => panic!("not a run: {other:?}"),
+        }
+    }
+
+    fn config(arguments: &[&str]) -> Result<RunConfig, Refusal> {
+        run(arguments).unwrap().config()
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_bare_program_runs_with_every_default() {
+        assert_eq!(config(&["--", "true"]), Ok(RunConfig::new("true")));
+    }
+
+    #[test]
+    fn every_option_reaches_the_run() {
+        let arguments = "-p 8080 --publish [::1]:53:5353/udp --link tun:tun0 --delay 50ms --jitter 5ms --loss 1% \
+            --duplicate 0.1% --reorder 2% --corrupt 0.01% --rate 100mbit --queue 100 --seed 7 --capture out.pcapng \
+            --address 192.168.7.15/24 --address fd00:7::15 --hostname guest -- prog -p 1";
+        let arguments: Vec<&str> = arguments.split_ascii_whitespace().collect();
+        let share = |share| Probability::new(share).unwrap();
+        let expected = RunConfig {
+            args: vec!["-p".into(), "1".into()],
+            publish: vec![
+                values::publish("8080").unwrap(),
+                values::publish("[::1]:53:5353/udp").unwrap(),
+            ],
+            link: LinkChoice::Tun("tun0".into()),
+            impairment: Impairment {
+                delay: Duration::from_millis(50),
+                jitter: Duration::from_millis(5),
+                loss: share(0.01),
+                duplicate: share(0.001),
+                reorder: share(0.02),
+                corrupt: share(0.0001),
+                rate: NonZeroU64::new(100_000_000),
+                queue: NonZeroU64::new(100),
+                seed: Some(7),
+            },
+            capture: Some("out.pcapng".into()),
+            addresses: vec![
+                values::interface_address("192.168.7.15/24").unwrap(),
+                values::interface_address("fd00:7::15/64").unwrap(),
+            ],
+            hostname: Some("guest".into()),
+            ..RunConfig::new("prog")
+        };
+        assert_eq!(config(&arguments), Ok(expected));
+    }
+
+    #[test]
+    fn options_after_the_program_are_the_programs() {
+        let config = config(&["curl", "--delay", "never", "-p", "x"]).unwrap();
+        assert_eq!(config.program, "curl");
+        assert_eq!(config.args, ["--delay", "never", "-p", "x"]);
+        assert_eq!(config.impairment, Impairment::default());
+    }
+
+    #[test]
+    fn the_programs_own_double_dash_stays() {
+        assert_eq!(
+            config(&["--", "sh", "-c", "x", "--", "y"]).unwrap().args,
+            ["-c", "x", "--", "y"]
+        );
+    }
+
+    #[test]
+    fn what_does_not_exist_yet_is_refused_by_name() {
+        for (arguments, option) in [
+            (&["--allow", "example.com:443", "--", "true"][..], "--allow"),
+            (&["--deny", "example.com", "--", "true"], "--deny"),
+            (&["--audit", "net.jsonl", "--", "true"], "--audit"),
+            (&["--ui", "--", "true"], "--ui"),
+            (&["--ui", "127.0.0.1:8000", "--", "true"], "--ui"),
+            (&["--net", "lab", "--", "true"], "--net"),
+        ] {
+            assert_eq!(config(arguments), Err(Refusal::Unavailable(option)));
+        }
+    }
+
+    #[test]
+    fn combinations_without_meaning_are_refused() {
+        assert_eq!(
+            config(&["--reorder", "1%", "--", "true"]),
+            Err(Refusal::ReorderWithoutDelay)
+        );
+        let twice = ["--address", "10.0.0.5", "--address", "10.0.0.6", "--", "true"];
+        assert_eq!(config(&twice), Err(Refusal::TwoAddressesOfAFamily));
+        let queue = run(&["--queue", "5", "--", "true"]).unwrap_err();
+        assert_eq!(queue.kind(), ErrorKind::MissingRequiredArgument);
+    }
+
+    #[test]
+    fn a_program_is_required() {
+        assert_eq!(run(&[]).unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
+        assert_eq!(
+            run(&["-p", "8080", "--"]).unwrap_err().kind(),
+            ErrorKind::MissingRequiredArgument
+        );
+    }
+}

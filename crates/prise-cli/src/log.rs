@@ -1,0 +1,65 @@
+//! `--log LEVEL`: what prise does, one line an event, for whoever debugs prise itself.
+
+use core::fmt;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use clap::ValueEnum;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, Uptime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// From the least to the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<Level> for tracing::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::ERROR,
+            Level::Warn => Self::WARN,
+            Level::Info => Self::INFO,
+            Level::Debug => Self::DEBUG,
+            Level::Trace => Self::TRACE,
+        }
+    }
+}
+
+/// Begins to log; called once, before anything that could say something.
+pub(crate) fn start(level: Level, file: Option<&Path>) -> io::Result<()> {
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::from(level))
+        .event_format(Line);
+    match file {
+        None => builder.with_writer(io::stderr).init(),
+        Some(file) => builder.with_writer(File::create(file)?).init(),
+    }
+    Ok(())
+}
+
+/// `prise: 0.001234567s DEBUG prise_run::launch: …`: the prefix that all of prise's words have, then seconds since the start.
+struct Line;
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let metadata = event.metadata();
+        to.write_str("prise: ")?;
+        Uptime::default().format_time(&mut to)?;
+        write!(to, " {} {}: ", metadata.level(), metadata.target())?;
+        context.field_format().format_fields(to.by_ref(), event)?;
+        writeln!(to)
+    }
+}

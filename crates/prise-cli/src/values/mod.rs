@@ -1,0 +1,17 @@
+//! Text of the command line into typed values: one file a kind, one error a kind. Each error says what to write instead.
+
+mod address;
+mod duration;
+mod host;
+mod number;
+mod probability;
+mod publish;
+mod rate;
+
+pub(crate) use address::interface_address;
+pub(crate) use duration::duration;
+pub(crate) use host::{capture_file, hostname, link};
+pub(crate) use number::{packets, seed};
+pub(crate) use probability::probability;
+pub(crate) use publish::publish;
+pub(crate) use rate::rate;
