@@ -11,7 +11,9 @@ extern crate alloc;
 extern crate std;
 
 pub mod checksum;
+mod cidr;
 mod emit;
+pub mod ethernet;
 mod frame;
 pub mod ipv4;
 pub mod ipv6;
@@ -24,8 +26,10 @@ pub mod tcp;
 pub mod time;
 pub mod udp;
 
+pub use cidr::{InvalidCidr, IpCidr};
 pub use emit::Emit;
-pub use frame::{Body, Checksum, Frame, Gso, GsoKind, HEAD_MAX, Head, Medium, Offload};
+pub use ethernet::{EtherType, EthernetHeader};
+pub use frame::{Body, Checksum, Frame, Gso, GsoKind, HEAD_MAX, Head, IpVersion, Layout, Medium, Offload, Segments};
 pub use ipv4::{Ipv4Header, Ipv4Packet, MalformedIpv4};
 pub use ipv6::{Ipv6Header, Ipv6Packet, MalformedIpv6};
 pub use mac::MacAddr;

@@ -5,13 +5,17 @@
 
 mod body;
 mod head;
+mod layout;
 mod offload;
+mod segment;
 
-use crate::{Emit, Payload};
+use crate::{Emit, Payload, checksum};
 use alloc::vec::Vec;
 pub use body::Body;
 pub use head::{HEAD_MAX, Head};
+pub use layout::{IpVersion, Layout};
 pub use offload::{Checksum, Gso, GsoKind, Offload};
+pub use segment::Segments;
 
 /// What a link carries: which header comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +55,21 @@ impl Frame {
         let mut frame = Self::new(Head::new(), body);
         frame.push_header(header);
         frame
+    }
+
+    /// A frame as it came from a device: the head ends after the transport header (after the network header if there
+    /// is none that prise splits off), the body is the rest, by reference. Where headers cannot be made out, the head
+    /// holds what could; it never holds more than the first [`HEAD_MAX`] octets.
+    pub fn from_contiguous(medium: Medium, mut octets: Payload) -> Self {
+        let head_len = layout::head_len(medium, &octets).min(HEAD_MAX);
+        let head = Head::copy_from(&octets[..head_len]);
+        octets.trim_front(head_len);
+        Self::new(head, octets.into())
+    }
+
+    /// Where the headers are, as far as they lie in the head.
+    pub fn layout(&self, medium: Medium) -> Option<Layout> {
+        Layout::of(medium, &self.head)
     }
 
     /// The headers, contiguous and in the order of the wire.
@@ -190,10 +209,46 @@ impl Frame {
             .chain(self.body.slices())
     }
 
+    /// The packets that a wire would carry: a train of segments cut into single ones, each with its lengths,
+    /// identification, sequence number, flags and a complete checksum; any other frame with its checksum completed.
+    #[must_use]
+    pub fn segments(self, medium: Medium) -> Segments {
+        Segments::new(self, medium, true)
+    }
+
+    /// Like [`segments`](Self::segments), but checksums that nobody has computed yet stay [`Checksum::Partial`]: for
+    /// links that need single packets but never leave memory.
+    #[must_use]
+    pub fn segments_partial(self, medium: Medium) -> Segments {
+        Segments::new(self, medium, false)
+    }
+
+    /// Computes a [`Checksum::Partial`] and makes it [`Checksum::Unverified`]: fit for a real wire.
+    pub fn complete_checksum(&mut self) {
+        let Checksum::Partial { start, offset } = self.offload.checksum else {
+            return;
+        };
+        self.offload.checksum = Checksum::Unverified;
+        let (start, field) = (usize::from(start), usize::from(start) + usize::from(offset));
+        if !self.pull(field + 2) {
+            return;
+        }
+        let sum = self.sum_from(start);
+        // Zero means "none" in UDP; in TCP and ICMP the other zero is as good.
+        self.head[field..field + 2].copy_from_slice(&checksum::finish_nonzero(sum).to_be_bytes());
+    }
+
+    /// Whether the transport checksum may be relied on: someone vouches for it, or it holds over everything from
+    /// `transport_at` on together with the pseudo-header's sum.
+    pub fn is_checksum_valid(&self, transport_at: usize, pseudo_header: u16) -> bool {
+        self.offload.checksum.is_trusted()
+            || checksum::is_valid(checksum::combine(self.sum_from(transport_at), pseudo_header))
+    }
+
     /// The one's-complement sum of everything from octet `at` on.
     pub fn sum_from(&self, at: usize) -> u16 {
         let mut skip = at;
-        crate::checksum::sum_pieces(self.slices().map(|slice| {
+        checksum::sum_pieces(self.slices().map(|slice| {
             let rest = slice.get(skip..).unwrap_or(&[]);
             skip = skip.saturating_sub(slice.len());
             rest

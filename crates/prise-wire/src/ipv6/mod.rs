@@ -1,5 +1,7 @@
 //! The Internet Protocol, version 6 (RFC 8200).
 
+pub mod extension;
+
 use crate::Emit;
 use crate::octets::{from, ipv6_at, u8_at, u16_at, u32_at};
 use core::net::Ipv6Addr;
