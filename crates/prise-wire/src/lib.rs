@@ -10,11 +10,15 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod arp;
 pub mod checksum;
 mod cidr;
 mod emit;
 pub mod ethernet;
 mod frame;
+pub mod icmpv4;
+pub mod icmpv6;
+pub mod igmp;
 pub mod ipv4;
 pub mod ipv6;
 mod mac;
@@ -26,11 +30,16 @@ pub mod tcp;
 pub mod time;
 pub mod udp;
 
+pub use arp::{ArpMessage, ArpOperation, MalformedArp};
 pub use cidr::{InvalidCidr, IpCidr};
 pub use emit::Emit;
 pub use ethernet::{EtherType, EthernetHeader};
 pub use frame::{Body, Checksum, Frame, Gso, GsoKind, HEAD_MAX, Head, IpVersion, Layout, Medium, Offload, Segments};
+pub use icmpv4::{Echo, Icmpv4Header, MalformedIcmpv4, QuotedIpv4};
+pub use icmpv6::{Icmpv6Header, MalformedIcmpv6, QuotedIpv6};
+pub use igmp::IgmpMessage;
 pub use ipv4::{Ipv4Header, Ipv4Packet, MalformedIpv4};
+pub use ipv6::extension::{ExtensionProblem, FragmentHeader};
 pub use ipv6::{Ipv6Header, Ipv6Packet, MalformedIpv6};
 pub use mac::MacAddr;
 pub use payload::Payload;

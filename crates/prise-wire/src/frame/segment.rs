@@ -47,10 +47,7 @@ impl Iterator for Segments {
 
     fn next(&mut self) -> Option<Frame> {
         let mut frame = match &mut self.state {
-            State::Train(train) => match train.next() {
-                Some(frame) => frame,
-                None => return None,
-            },
+            State::Train(train) => train.next()?,
             state => match core::mem::replace(state, State::Done) {
                 State::Single(mut frame) => {
                     frame.offload.gso = None;
@@ -136,12 +133,13 @@ impl Train {
         } else {
             udp::CHECKSUM_OFFSET
         };
-        let checksum = match self.no_checksum {
-            true => Checksum::Unverified,
-            false => Checksum::Partial {
+        let checksum = if self.no_checksum {
+            Checksum::Unverified
+        } else {
+            Checksum::Partial {
                 start: self.layout.transport_at as u16,
                 offset,
-            },
+            }
         };
         let mut frame = Frame::new(head, body);
         frame.offload = Offload { checksum, gso: None };
