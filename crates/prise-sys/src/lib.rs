@@ -1,4 +1,28 @@
 //! The Linux system interface: the only crate of prise that holds unsafe code.
+//!
+//! Only what neither `std` nor `rustix` reaches safely: each module says which calls it stands for.
+
+use std::io;
 
 pub mod inet;
+pub mod launch;
+pub mod memory;
 pub mod resolve;
+pub mod seccomp;
+pub mod signal;
+pub mod unix;
+
+/// The calling thread's errno.
+fn errno() -> i32 {
+    // SAFETY: glibc's and musl's errno location is always valid for the calling thread.
+    unsafe { *libc::__errno_location() }
+}
+
+/// A system call's result: negative is an error, found in errno.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}

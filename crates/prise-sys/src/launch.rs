@@ -1,0 +1,193 @@
+//! Starting a program under a filter, with the filter's listener in the parent's hands.
+//!
+//! Between fork and exec the child of a process with threads may only call what signal-safety(7) allows: everything is
+//! prepared before, and the child reports over a pipe. It cannot send its listener by sendmsg(2), which is filtered and
+//! which nobody answers yet; the parent fetches it by pidfd_getfd(2), then lets the child go on.
+
+use core::ffi::CStr;
+use core::ptr;
+use std::ffi::CString;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use crate::seccomp::{self, Listener, Program};
+use crate::signal::SignalSet;
+
+/// A program to start.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    /// Looked up in `PATH` when it holds no slash (execvp(3)).
+    pub program: &'a CStr,
+    /// Its arguments, its own name first.
+    pub args: &'a [CString],
+    /// What its calls are judged by.
+    pub filter: &'a Program,
+    /// The signals that it starts with blocked.
+    pub mask: &'a SignalSet,
+    /// `RLIMIT_NOFILE`, soft and hard, that it starts with; `None` inherits the caller's.
+    pub descriptors: Option<(u64, u64)>,
+}
+
+/// A program that runs under its filter.
+#[derive(Debug)]
+pub struct Launched {
+    /// Its process.
+    pub pid: u32,
+    /// Readable once it has ended.
+    pub pidfd: OwnedFd,
+    /// Where its calls, and those of all its descendants, arrive.
+    pub listener: Listener,
+}
+
+/// Why the program does not run.
+#[derive(Debug)]
+pub enum LaunchError {
+    /// A step of the set-up failed; the phrase follows "cannot".
+    Step(&'static str, io::Error),
+    /// execve(2) failed.
+    Exec(io::Error),
+}
+
+/// What the child tells its parent: a word and its value.
+const LISTENER: i32 = 1;
+const PRIVILEGES_FAILED: i32 = 2;
+const FILTER_FAILED: i32 = 3;
+const EXEC_FAILED: i32 = 4;
+
+/// Starts the program and returns once it has been executed, or could not be.
+pub fn launch(launch: &Launch<'_>) -> Result<Launched, LaunchError> {
+    let mut argv: Vec<*const libc::c_char> = launch.args.iter().map(|arg| arg.as_ptr()).collect();
+    argv.push(ptr::null());
+    let (mut reports, report) = io::pipe().map_err(|error| LaunchError::Step("make a pipe", error))?;
+    let (go_ahead, mut release) = io::pipe().map_err(|error| LaunchError::Step("make a pipe", error))?;
+
+    // SAFETY: the child only calls async-signal-safe functions and then executes or exits; see `child`.
+    let pid = crate::check(unsafe { libc::fork() }).map_err(|error| LaunchError::Step("start a process", error))?;
+    if pid == 0 {
+        child(
+            launch,
+            &argv,
+            report.as_raw_fd(),
+            go_ahead.as_raw_fd(),
+            release.as_raw_fd(),
+        );
+    }
+    drop((report, go_ahead));
+
+    let outcome = hand_over(pid, &mut reports, &mut release);
+    if outcome.is_err() {
+        // The child sees its pipe end and leaves by itself; it is ours to reap.
+        drop(release);
+        // SAFETY: the status is not asked for; the child is ours and not yet waited for.
+        unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+    }
+    outcome
+}
+
+fn hand_over(pid: i32, reports: &mut io::PipeReader, release: &mut io::PipeWriter) -> Result<Launched, LaunchError> {
+    let lost = || LaunchError::Step("prepare the program", io::ErrorKind::BrokenPipe.into());
+    let (word, value) = next_report(reports).ok_or_else(lost)?;
+    let error = || io::Error::from_raw_os_error(value);
+    match word {
+        LISTENER => (),
+        PRIVILEGES_FAILED => return Err(LaunchError::Step("give up new privileges", error())),
+        _ => return Err(LaunchError::Step("install the seccomp filter", error())),
+    }
+    let pidfd = pidfd_open(pid).map_err(|error| LaunchError::Step("watch the program", error))?;
+    // SAFETY: no memory is involved.
+    let listener = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), value, 0) };
+    if listener < 0 {
+        let error = io::Error::last_os_error();
+        return Err(LaunchError::Step("fetch the seccomp listener (pidfd_getfd)", error));
+    }
+    // SAFETY: the descriptor is new and owned by nobody else. The kernel has set its close-on-exec flag.
+    let listener = Listener::new(unsafe { OwnedFd::from_raw_fd(listener as i32) });
+    release.write_all(&[1]).map_err(|_| lost())?;
+    // The pipe closes with exec; a word on it is exec's failure.
+    match next_report(reports) {
+        None => Ok(Launched {
+            pid: pid as u32,
+            pidfd,
+            listener,
+        }),
+        Some((_, errno)) => Err(LaunchError::Exec(io::Error::from_raw_os_error(errno))),
+    }
+}
+
+fn next_report(reports: &mut io::PipeReader) -> Option<(i32, i32)> {
+    let mut octets = [0; 8];
+    reports.read_exact(&mut octets).ok()?;
+    let (word, value) = octets.split_at(4);
+    Some((
+        i32::from_ne_bytes(word.try_into().ok()?),
+        i32::from_ne_bytes(value.try_into().ok()?),
+    ))
+}
+
+/// A descriptor for the process (pidfd_open(2)), close-on-exec.
+fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is involved.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// The child's way from fork to exec. Allocates nothing, takes no lock, never returns.
+fn child(launch: &Launch<'_>, argv: &[*const libc::c_char], report: i32, go_ahead: i32, release: i32) -> ! {
+    // SAFETY: only async-signal-safe calls; every pointer is to memory prepared before the fork and alive.
+    unsafe {
+        // Its own copy of the writing end would hide the parent's death from it.
+        libc::close(release);
+        // Rust ignores SIGPIPE in its own process; the program starts as any other does.
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const launch.mask.0, ptr::null_mut());
+        if let Some((soft, hard)) = launch.descriptors {
+            let limit = libc::rlimit {
+                rlim_cur: soft,
+                rlim_max: hard,
+            };
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+    match install(launch.filter) {
+        Ok(listener) => {
+            say(report, LISTENER, listener);
+            let mut octet = 0u8;
+            // SAFETY: one octet is read into a live variable; the listener's number is this function's own.
+            unsafe {
+                // An end of file instead of the octet: the parent has given up.
+                if libc::read(go_ahead, (&raw mut octet).cast(), 1) != 1 {
+                    libc::_exit(127);
+                }
+                libc::close(listener);
+                libc::execvp(launch.program.as_ptr(), argv.as_ptr());
+            }
+            say(report, EXEC_FAILED, crate::errno());
+        }
+        Err((word, errno)) => say(report, word, errno),
+    }
+    // SAFETY: ends the process without running anything of the parent's.
+    unsafe { libc::_exit(127) }
+}
+
+/// Who has `CAP_SYS_ADMIN` installs without giving up new privileges, so that set-user-ID programs keep working.
+fn install(filter: &Program) -> Result<i32, (i32, i32)> {
+    match seccomp::install(filter) {
+        Err(libc::EACCES) => (),
+        result => return result.map_err(|errno| (FILTER_FAILED, errno)),
+    }
+    // SAFETY: no memory is involved.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+        return Err((PRIVILEGES_FAILED, crate::errno()));
+    }
+    seccomp::install(filter).map_err(|errno| (FILTER_FAILED, errno))
+}
+
+fn say(report: i32, word: i32, value: i32) {
+    let octets = [word, value];
+    // SAFETY: eight octets of a live array are written; a pipe takes so few at once or not at all.
+    unsafe { libc::write(report, octets.as_ptr().cast(), 8) };
+}
