@@ -1,2 +1,17 @@
-//! Devices that carry frames: memory, TUN, packet sockets, impairment and capture.
+//! Devices that carry frames: memory, loopback, TUN and packet sockets, with impairment and capture around them.
+//!
+//! Everything here is a [`Link`]. [`Impairment`] is the engine behind [`Impaired`]: pure, it knows time and chance only
+//! as arguments, so that the simulator runs the same faults under a virtual clock.
 #![forbid(unsafe_code)]
+
+mod impaired;
+pub mod impairment;
+mod link;
+mod loopback;
+mod memory;
+
+pub use impaired::Impaired;
+pub use impairment::{Impairment, ImpairmentConfig, Probability};
+pub use link::Link;
+pub use loopback::Loopback;
+pub use memory::{MemoryLink, memory_pair};
