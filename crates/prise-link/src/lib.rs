@@ -4,12 +4,14 @@
 //! as arguments, so that the simulator runs the same faults under a virtual clock.
 #![forbid(unsafe_code)]
 
+mod capture;
 mod impaired;
 pub mod impairment;
 mod link;
 mod loopback;
 mod memory;
 
+pub use capture::{Capture, CaptureInterface, Captured, Direction, WallClock};
 pub use impaired::Impaired;
 pub use impairment::{Impairment, ImpairmentConfig, Probability};
 pub use link::Link;
