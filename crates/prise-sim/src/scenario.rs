@@ -1,0 +1,320 @@
+//! What is simulated: everything about one world, drawn from one seed.
+
+use crate::datagram::Rally;
+use crate::lane::Impairments;
+use crate::random::Random;
+use crate::stream::Agreement;
+use crate::talk::{Pace, Plan, Step};
+use crate::world::{Cutting, WireConfig};
+use prise_wire::Medium;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+/// The family of scenarios that a seed chooses from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Two hosts, 1 MiB each way at once, 5 % loss, reordering, duplication and corruption.
+    Target,
+    /// Everything varies: workload, sizes, link, faults, buffers, options.
+    Swarm,
+}
+
+/// One world to be run: a client host and a server host on one wire.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Which family it is of.
+    pub family: Family,
+    /// What it was drawn from.
+    pub seed: u64,
+    /// The wire from the client to the server.
+    pub wire: WireConfig,
+    /// What happens on it.
+    pub workload: Workload,
+    /// The server's backlog.
+    pub backlog: i32,
+    /// When all must have happened.
+    pub bound: Duration,
+}
+
+/// What the two hosts do.
+#[derive(Clone, Debug)]
+pub enum Workload {
+    /// Connections.
+    Streams(Agreement),
+    /// Datagrams.
+    Datagrams(Rally),
+}
+
+/// Addresses of the client's end of the wire.
+pub const CLIENT: [&str; 2] = ["10.0.0.1/24", "fd00::1/64"];
+/// Addresses of the server's end of the wire.
+pub const SERVER: [&str; 2] = ["10.0.0.2/24", "fd00::2/64"];
+const PORT: u16 = 7;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+impl Family {
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Target => "target",
+            Self::Swarm => "swarm",
+        }
+    }
+
+    /// The family with that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Target, Self::Swarm]
+            .into_iter()
+            .find(|family| family.name() == name)
+    }
+}
+
+impl Scenario {
+    /// The scenario of a family that belongs to a seed.
+    pub fn new(family: Family, seed: u64) -> Self {
+        let mut random = Random::new(seed).fork(1);
+        match family {
+            Family::Target => Self::target(seed, &mut random),
+            Family::Swarm => Self::swarm(seed, &mut random),
+        }
+    }
+
+    /// The command that replays it with a trace.
+    pub fn replay(&self) -> String {
+        let (family, seed) = (self.family.name(), self.seed);
+        format!("cargo run -p prise-sim --release --example swarm -- --scenario {family} --seed {seed} --trace")
+    }
+
+    fn target(seed: u64, random: &mut Random) -> Self {
+        let faults = Impairments {
+            delay: ms(10),
+            jitter: ms(1),
+            loss: 0.05,
+            duplicate: 0.01,
+            reorder: 0.05,
+            held: ms(20),
+            corrupt: 0.01,
+            ..Impairments::default()
+        };
+        let plan = Plan::exchange(MIB, MIB);
+        Self {
+            family: Family::Target,
+            seed,
+            wire: WireConfig {
+                medium: random.pick(&[Medium::Ethernet, Medium::Ip]),
+                mtu: 1500,
+                cutting: random.pick(&[Cutting::Host, Cutting::Link]),
+                forth: faults.clone(),
+                back: faults,
+            },
+            workload: Workload::Streams(Agreement {
+                server: server(random),
+                connections: 1,
+                at_once: 1,
+                tag: random.next() as u32 >> 1,
+                client: plan.clone(),
+                server_plan: plan,
+                options: Vec::new(),
+            }),
+            backlog: 16,
+            bound: Duration::from_mins(10),
+        }
+    }
+
+    fn swarm(seed: u64, random: &mut Random) -> Self {
+        let wire = wire(random);
+        let lossy = wire.forth.loss.max(wire.back.loss) + wire.forth.corrupt.max(wire.back.corrupt);
+        let workload = if random.chance(0.15) {
+            Workload::Datagrams(rally(random, &wire))
+        } else {
+            Workload::Streams(agreement(random, lossy))
+        };
+        Self {
+            family: Family::Swarm,
+            seed,
+            wire,
+            workload,
+            backlog: random.pick(&[1, 8, 128, 4096]),
+            bound: Duration::from_hours(3),
+        }
+    }
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn server(random: &mut Random) -> SocketAddr {
+    let ip = random.pick(&[
+        IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)),
+        IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2)),
+    ]);
+    SocketAddr::new(ip, PORT)
+}
+
+/// A number of octets whose magnitude, rather than value, is even.
+fn octets(random: &mut Random, low: u64, high: u64) -> u64 {
+    let (low_log, high_log) = ((low as f64).ln(), (high as f64).ln());
+    let octets = (low_log + random.unit() * (high_log - low_log)).exp();
+    (octets as u64).clamp(low, high)
+}
+
+fn wire(random: &mut Random) -> WireConfig {
+    let forth = impairments(random);
+    let back = if random.chance(0.6) {
+        forth.clone()
+    } else {
+        impairments(random)
+    };
+    WireConfig {
+        medium: random.pick(&[Medium::Ethernet, Medium::Ip]),
+        mtu: random.pick(&[1280, 1400, 1500, 1500, 1500, 9000, 65_535]),
+        cutting: random.pick(&[Cutting::Host, Cutting::Link]),
+        forth,
+        back,
+    }
+}
+
+fn impairments(random: &mut Random) -> Impairments {
+    let delay = random.pick(&[0, 0, 100, 1_000, 10_000, 50_000, 150_000].map(Duration::from_micros));
+    let rate = random.pick(&[None, None, None, Some(1_000_000), Some(10_000_000), Some(100_000_000)]);
+    Impairments {
+        delay,
+        jitter: random.pick(&[Duration::ZERO, Duration::ZERO, delay / 8, delay]),
+        loss: random.pick(&[0.0, 0.0, 0.001, 0.01, 0.05, 0.1]),
+        duplicate: random.pick(&[0.0, 0.0, 0.01, 0.1]),
+        reorder: random.pick(&[0.0, 0.0, 0.02, 0.2]),
+        held: random.pick(&[ms(1), ms(5), delay]),
+        corrupt: random.pick(&[0.0, 0.0, 0.0, 0.01, 0.05]),
+        rate,
+        queue: random.pick(&[5, 20, 100, 1000]),
+    }
+}
+
+fn agreement(random: &mut Random, lossy: f64) -> Agreement {
+    let largest = if lossy > 0.06 { 128 * KIB } else { 2 * MIB };
+    let (client, server_plan, many) = conversation(random, largest);
+    let connections = if many {
+        random.between(2, if lossy > 0.06 { 20 } else { 200 }) as u32
+    } else {
+        1
+    };
+    Agreement {
+        server: server(random),
+        connections,
+        at_once: random.between(1, 32) as u32,
+        tag: random.next() as u32 >> 1,
+        client,
+        server_plan,
+        options: options(random),
+    }
+}
+
+/// What the two ends of each connection do, and whether there is more than one connection.
+fn conversation(random: &mut Random, largest: u64) -> (Plan, Plan, bool) {
+    let write_most = random.pick(&[100, 1500, 64 * 1024, 1 << 20]);
+    let (up, down) = (octets(random, 8, largest), octets(random, 1, largest));
+    let (client, server, many) = match random.below(5) {
+        0 => (Plan::exchange(up, down), Plan::exchange(down, up), false),
+        1 => {
+            // Request and response, with a fixed size of each.
+            let rounds = random.between(1, 200);
+            let (up, down) = (octets(random, 8, 4 * KIB), octets(random, 1, 16 * KIB));
+            let (client, server) = rounds_of(rounds, up, down);
+            (client, server, random.chance(0.3))
+        }
+        2 => {
+            let (up, down) = (octets(random, 8, 8 * KIB), octets(random, 1, 8 * KIB));
+            (Plan::exchange(up, down), Plan::exchange(down, up), true)
+        }
+        3 => {
+            // Half-close: the answer begins after the question has ended.
+            let steps = vec![Step::AwaitEnd, Step::Write(down), Step::Shutdown];
+            (
+                Plan::exchange(up, down),
+                Plan::exchange(down, up).with_steps(steps),
+                false,
+            )
+        }
+        _ => {
+            let up = up.min(256 * KIB);
+            let pace = Pace {
+                octets: random.between(1 + up / 200, 1 + up / 10) as usize,
+                every: random.pick(&[ms(1), ms(30), ms(300), ms(2000)]),
+            };
+            let steps = vec![Step::Pause(ms(random.below(3000))), Step::Write(down), Step::Shutdown];
+            let server = Plan::exchange(down, up).with_steps(steps).with_pace(Some(pace));
+            (Plan::exchange(up, down), server, false)
+        }
+    };
+    // Plans with a small number of connections write small pieces; otherwise a seed takes too long.
+    let (client_most, server_most) = (write_most.max(up as usize / 500), write_most.max(down as usize / 500));
+    (
+        client.with_write_most(client_most),
+        server.with_write_most(server_most),
+        many,
+    )
+}
+
+/// The client asks, the server answers, `rounds` times.
+fn rounds_of(rounds: u64, up: u64, down: u64) -> (Plan, Plan) {
+    let mut client = Vec::new();
+    let mut server = Vec::new();
+    for round in 1..=rounds {
+        client.extend([Step::Write(up), Step::AwaitRead(round * down)]);
+        server.extend([Step::AwaitRead(round * up), Step::Write(down)]);
+    }
+    client.push(Step::Shutdown);
+    server.extend([Step::AwaitEnd, Step::Shutdown]);
+    let client = Plan::exchange(0, rounds * down).with_steps(client);
+    let server = Plan::exchange(0, rounds * up).with_steps(server);
+    (client, server)
+}
+
+/// Linux's numbers of the options that scenarios set.
+mod option {
+    pub(super) const SOL_SOCKET: i32 = 1;
+    pub(super) const SO_SNDBUF: i32 = 7;
+    pub(super) const SO_RCVBUF: i32 = 8;
+    pub(super) const SO_KEEPALIVE: i32 = 9;
+    pub(super) const IPPROTO_TCP: i32 = 6;
+    pub(super) const TCP_NODELAY: i32 = 1;
+    pub(super) const TCP_MAXSEG: i32 = 2;
+    pub(super) const TCP_KEEPIDLE: i32 = 4;
+}
+
+fn options(random: &mut Random) -> Vec<(i32, i32, i32)> {
+    use option::{IPPROTO_TCP, SO_KEEPALIVE, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, TCP_KEEPIDLE, TCP_MAXSEG, TCP_NODELAY};
+    let mut options = Vec::new();
+    if random.chance(0.4) {
+        options.push((SOL_SOCKET, SO_RCVBUF, random.pick(&[1, 2_000, 8_192, 65_536, 1 << 20])));
+    }
+    if random.chance(0.4) {
+        options.push((SOL_SOCKET, SO_SNDBUF, random.pick(&[1, 4_096, 16_384, 1 << 20])));
+    }
+    if random.chance(0.3) {
+        options.push((IPPROTO_TCP, TCP_NODELAY, 1));
+    }
+    if random.chance(0.1) {
+        options.push((IPPROTO_TCP, TCP_MAXSEG, random.pick(&[88, 536, 1000])));
+    }
+    if random.chance(0.1) {
+        options.extend([(SOL_SOCKET, SO_KEEPALIVE, 1), (IPPROTO_TCP, TCP_KEEPIDLE, 1)]);
+    }
+    options
+}
+
+fn rally(random: &mut Random, wire: &WireConfig) -> Rally {
+    let faults = |it: &Impairments| it.loss > 0.0 || it.corrupt > 0.0 || it.duplicate > 0.0 || it.rate.is_some();
+    Rally {
+        server: server(random),
+        tag: random.next() as u32 >> 1,
+        count: random.between(1, 200) as u32,
+        largest: random.pick(&[8, 100, 1200, 4000, 20_000, 65_000]),
+        every: random.pick(&[ms(1), ms(10), ms(100)]),
+        patience: Duration::from_mins(1),
+        exact: !faults(&wire.forth) && !faults(&wire.back),
+    }
+}

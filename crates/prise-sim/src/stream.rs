@@ -1,0 +1,346 @@
+//! Programs that hold conversations over TCP: a client that opens connections, a server that accepts them.
+
+use crate::pattern::Pattern;
+use crate::program::{Io, Program};
+use crate::random::Random;
+use crate::talk::{Outcome, Plan, Talk};
+use prise_socket::{Errno, Family, Flags, Kind, Readiness, SocketId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+/// What client and server have agreed on.
+#[derive(Clone, Debug)]
+pub struct Agreement {
+    /// Where the server listens.
+    pub server: SocketAddr,
+    /// How many connections there will be in all.
+    pub connections: u32,
+    /// How many of them at once, at most.
+    pub at_once: u32,
+    /// Told apart from other agreements in the same world by this.
+    pub tag: u32,
+    /// What the client does on each.
+    pub client: Plan,
+    /// What the server does on each.
+    pub server_plan: Plan,
+    /// Options that both set on each connection before it is used: level, name, value.
+    pub options: Vec<(i32, i32, i32)>,
+}
+
+impl Agreement {
+    /// What the client sends on its connection number `index`.
+    const fn pattern(&self, index: u32) -> Pattern {
+        Pattern::new((self.tag as u64) << 32 | index as u64)
+    }
+}
+
+fn family(of: SocketAddr) -> Family {
+    if of.is_ipv4() { Family::Inet } else { Family::Inet6 }
+}
+
+/// Sets the agreed options; a wrong one is a wrong scenario.
+fn set_options(io: &mut Io<'_>, socket: SocketId, options: &[(i32, i32, i32)]) -> Result<(), String> {
+    for &(level, name, value) in options {
+        io.host
+            .set_option(io.now, socket, level, name, &value.to_ne_bytes())
+            .map_err(|errno| format!("setsockopt {level} {name} {value}: {errno:?}"))?;
+    }
+    Ok(())
+}
+
+/// Opens connections and holds its side of the conversation on each.
+#[derive(Debug)]
+pub struct Client {
+    agreement: Agreement,
+    random: Random,
+    opened: u32,
+    completed: u32,
+    talks: BTreeMap<SocketId, Opening>,
+}
+
+#[derive(Debug)]
+struct Opening {
+    talk: Talk,
+    connected: bool,
+}
+
+impl Client {
+    /// A client for this agreement.
+    pub const fn new(agreement: Agreement, random: Random) -> Self {
+        Self {
+            agreement,
+            random,
+            opened: 0,
+            completed: 0,
+            talks: BTreeMap::new(),
+        }
+    }
+
+    /// Opens as many connections as may be open.
+    fn open(&mut self, io: &mut Io<'_>) {
+        while self.opened < self.agreement.connections && (self.talks.len() as u32) < self.agreement.at_once {
+            let index = self.opened;
+            self.opened += 1;
+            if let Err(wrong) = self.connect(io, index) {
+                return io.fail(format!("connection {index}: {wrong}"));
+            }
+        }
+        if self.completed == self.agreement.connections {
+            io.done();
+        }
+    }
+
+    fn connect(&mut self, io: &mut Io<'_>, index: u32) -> Result<(), String> {
+        let server = self.agreement.server;
+        let socket = io
+            .host
+            .socket(family(server), Kind::Stream, 0)
+            .map_err(|errno| format!("socket: {errno:?}"))?;
+        io.claim(socket);
+        set_options(io, socket, &self.agreement.options)?;
+        match io.host.connect(io.now, socket, server) {
+            Ok(()) | Err(Errno::EINPROGRESS) => {}
+            Err(errno) => return Err(format!("connect: {errno:?}")),
+        }
+        let outgoing = self.agreement.pattern(index);
+        let random = self.random.fork(u64::from(index));
+        let talk = Talk::new(self.agreement.client.clone(), outgoing, outgoing.reverse(), random);
+        self.talks.insert(socket, Opening { talk, connected: false });
+        Ok(())
+    }
+
+    fn drive(&mut self, io: &mut Io<'_>, socket: SocketId) {
+        let Some(opening) = self.talks.get_mut(&socket) else {
+            return;
+        };
+        if !opening.connected {
+            if let Some(errno) = io.host.take_error(socket) {
+                return io.fail(format!("connecting: {errno:?}"));
+            }
+            opening.connected = io.host.readiness(socket).contains(Readiness::OUT);
+            if !opening.connected {
+                return;
+            }
+        }
+        match opening.talk.drive(io, socket) {
+            Outcome::Waiting(None) => {}
+            Outcome::Waiting(Some(at)) => io.wake_at(at),
+            Outcome::Complete => {
+                self.talks.remove(&socket);
+                self.completed += 1;
+                io.close(socket);
+                self.open(io);
+            }
+            Outcome::Wrong(wrong) => io.fail(format!("{socket:?}: {wrong}")),
+        }
+    }
+}
+
+impl Program for Client {
+    fn name(&self) -> &'static str {
+        "client"
+    }
+
+    fn progress(&self) -> String {
+        let open: Vec<String> = self
+            .talks
+            .iter()
+            .map(|(socket, opening)| format!("{socket:?} connected {} {}", opening.connected, opening.talk.progress()))
+            .collect();
+        format!(
+            "{} of {} complete; {}",
+            self.completed,
+            self.agreement.connections,
+            open.join("; ")
+        )
+    }
+
+    fn start(&mut self, io: &mut Io<'_>) {
+        self.open(io);
+    }
+
+    fn ready(&mut self, io: &mut Io<'_>, socket: SocketId, _: Readiness) {
+        self.drive(io, socket);
+    }
+
+    fn tick(&mut self, io: &mut Io<'_>) {
+        let sockets: Vec<SocketId> = self.talks.keys().copied().collect();
+        for socket in sockets {
+            self.drive(io, socket);
+        }
+    }
+}
+
+/// Accepts connections and holds its side of the conversation on each.
+#[derive(Debug)]
+pub struct Server {
+    agreement: Agreement,
+    random: Random,
+    backlog: i32,
+    listener: Option<SocketId>,
+    accepted: u32,
+    completed: u32,
+    seen: BTreeSet<u32>,
+    talks: BTreeMap<SocketId, Option<Talk>>,
+}
+
+impl Server {
+    /// A server for this agreement, with this backlog.
+    pub const fn new(agreement: Agreement, backlog: i32, random: Random) -> Self {
+        Self {
+            agreement,
+            random,
+            backlog,
+            listener: None,
+            accepted: 0,
+            completed: 0,
+            seen: BTreeSet::new(),
+            talks: BTreeMap::new(),
+        }
+    }
+
+    fn listen(&mut self, io: &mut Io<'_>) -> Result<SocketId, Errno> {
+        let server = self.agreement.server;
+        let socket = io.host.socket(family(server), Kind::Stream, 0)?;
+        io.host.bind(io.now, socket, server)?;
+        io.host.listen(io.now, socket, self.backlog)?;
+        Ok(socket)
+    }
+
+    fn accept(&mut self, io: &mut Io<'_>, listener: SocketId) {
+        loop {
+            match io.host.accept(io.now, listener) {
+                Ok((socket, _)) => {
+                    io.claim(socket);
+                    self.accepted += 1;
+                    if let Err(wrong) = set_options(io, socket, &self.agreement.options) {
+                        io.fail(wrong);
+                    }
+                    self.talks.insert(socket, None);
+                    self.drive(io, socket);
+                }
+                Err(Errno::EAGAIN) => return,
+                Err(errno) => return io.fail(format!("accept: {errno:?}")),
+            }
+        }
+    }
+
+    /// Learns from the first octets which connection of the client's this is.
+    fn recognize(&mut self, io: &mut Io<'_>, socket: SocketId) -> Result<Option<Talk>, String> {
+        let first = match io.host.recv(io.now, socket, 8, Flags::PEEK) {
+            Ok(first) => first,
+            Err(Errno::EAGAIN) => return Ok(None),
+            Err(errno) => return Err(format!("recv of the first octets: {errno:?}")),
+        };
+        let Some(number) = first.first_chunk() else {
+            return if first.is_empty() {
+                Err("the stream ended before it began".into())
+            } else {
+                Ok(None)
+            };
+        };
+        let incoming = Pattern::new(u64::from_le_bytes(*number));
+        let index = incoming.number() as u32;
+        if index >= self.agreement.connections || incoming != self.agreement.pattern(index) {
+            return Err(format!(
+                "the stream begins with {:#x}, which nobody sent",
+                incoming.number()
+            ));
+        }
+        if !self.seen.insert(index) {
+            return Err(format!("connection {index} was accepted twice"));
+        }
+        let random = self.random.fork(u64::from(index));
+        let plan = self.agreement.server_plan.clone();
+        Ok(Some(Talk::new(plan, incoming.reverse(), incoming, random)))
+    }
+
+    fn drive(&mut self, io: &mut Io<'_>, socket: SocketId) {
+        let mut talk = match self.talks.remove(&socket) {
+            None => return,
+            Some(Some(talk)) => talk,
+            Some(None) => match self.recognize(io, socket) {
+                Ok(Some(talk)) => talk,
+                Ok(None) => {
+                    self.talks.insert(socket, None);
+                    return;
+                }
+                Err(wrong) => return io.fail(format!("{socket:?}: {wrong}")),
+            },
+        };
+        match talk.drive(io, socket) {
+            Outcome::Waiting(at) => {
+                if let Some(at) = at {
+                    io.wake_at(at);
+                }
+                self.talks.insert(socket, Some(talk));
+            }
+            Outcome::Complete => {
+                self.completed += 1;
+                io.close(socket);
+                self.finish(io);
+            }
+            Outcome::Wrong(wrong) => io.fail(format!("{socket:?}: {wrong}; {}", talk.progress())),
+        }
+    }
+
+    /// Stops listening after the last connection.
+    fn finish(&mut self, io: &mut Io<'_>) {
+        if self.completed == self.agreement.connections {
+            if let Some(listener) = self.listener.take() {
+                io.close(listener);
+            }
+            io.done();
+        }
+    }
+}
+
+impl Program for Server {
+    fn name(&self) -> &'static str {
+        "server"
+    }
+
+    fn progress(&self) -> String {
+        let open: Vec<String> = self
+            .talks
+            .iter()
+            .map(|(socket, talk)| {
+                let progress = talk
+                    .as_ref()
+                    .map_or_else(|| "not a word yet".to_owned(), Talk::progress);
+                format!("{socket:?} {progress}")
+            })
+            .collect();
+        format!(
+            "{} accepted, {} complete; {}",
+            self.accepted,
+            self.completed,
+            open.join("; ")
+        )
+    }
+
+    fn start(&mut self, io: &mut Io<'_>) {
+        match self.listen(io) {
+            Ok(listener) => {
+                io.claim(listener);
+                self.listener = Some(listener);
+            }
+            Err(errno) => io.fail(format!("listen at {}: {errno:?}", self.agreement.server)),
+        }
+    }
+
+    fn ready(&mut self, io: &mut Io<'_>, socket: SocketId, _: Readiness) {
+        if self.listener == Some(socket) {
+            self.accept(io, socket);
+        } else {
+            self.drive(io, socket);
+        }
+    }
+
+    fn tick(&mut self, io: &mut Io<'_>) {
+        let sockets: Vec<SocketId> = self.talks.keys().copied().collect();
+        for socket in sockets {
+            self.drive(io, socket);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! A watch on the wires: what every sender must hold to whatever the network does to its segments.
+//!
+//! It sees segments as they leave their senders, before anything happens to them, and holds against each other what the
+//! two ends of a connection say: the first offence is kept. Nothing here depends on how the stack is made.
+
+use crate::frames::{self, Seen};
+use prise_wire::{Frame, Instant, Medium, SeqNum, TcpFlags};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+/// What is known of all senders.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    senders: HashMap<(SocketAddr, SocketAddr), Sender>,
+    offence: Option<String>,
+}
+
+/// What one end of a connection has said so far. Made by its SYN.
+#[derive(Clone, Copy, Debug)]
+struct Sender {
+    isn: SeqNum,
+    /// The window scale in its SYN.
+    scale: Option<u8>,
+    /// One after the last sequence number it has sent.
+    sent: SeqNum,
+    /// The right edge of the window it has advertised, the furthest so far.
+    edge: Option<SeqNum>,
+    /// The last sequence number of the stream, when it has been sent.
+    fin: Option<SeqNum>,
+}
+
+impl Watch {
+    /// The first offence.
+    pub(crate) fn offence(&self) -> Option<&str> {
+        self.offence.as_deref()
+    }
+
+    /// A sender has put this frame on a wire.
+    pub(crate) fn sent(&mut self, now: Instant, medium: Medium, frame: &Frame) {
+        let Some(seen) = frames::tcp(medium, frame) else { return };
+        if let Err(what) = self.check(&seen) {
+            self.offence
+                .get_or_insert_with(|| format!("{now}: {} > {}: {what}", seen.source, seen.destination));
+        }
+    }
+
+    fn check(&mut self, seen: &Seen) -> Result<(), String> {
+        if !seen.checksum_ok {
+            return Err("a wrong checksum was sent".into());
+        }
+        let (forth, back) = ((seen.source, seen.destination), (seen.destination, seen.source));
+        let flags = seen.header.flags;
+        if flags.contains(TcpFlags::RST) {
+            self.senders.remove(&forth);
+            self.senders.remove(&back);
+            return Ok(());
+        }
+        if flags.contains(TcpFlags::SYN) {
+            self.synchronize(seen);
+        }
+        // A segment of a connection whose beginning was not seen, or is over: a challenge, an answer from TIME-WAIT.
+        let (Some(mut sender), Some(peer)) = (self.senders.get(&forth).copied(), self.senders.get(&back).copied())
+        else {
+            return Ok(());
+        };
+        sender.check_data(&peer, seen)?;
+        sender.check_acknowledgment(&peer, seen)?;
+        self.senders.insert(forth, sender);
+        Ok(())
+    }
+
+    /// A SYN that was not sent before begins a new connection: what was known of both ends is history.
+    fn synchronize(&mut self, seen: &Seen) {
+        let header = &seen.header;
+        let (forth, back) = ((seen.source, seen.destination), (seen.destination, seen.source));
+        if self.senders.get(&forth).is_some_and(|known| known.isn == header.seq) {
+            return;
+        }
+        if header.ack.is_none() {
+            self.senders.remove(&back);
+        }
+        self.senders.insert(
+            forth,
+            Sender {
+                isn: header.seq,
+                scale: header.options.window_scale,
+                sent: header.seq + 1,
+                edge: header.ack.map(|ack| ack + u32::from(header.window)),
+                fin: None,
+            },
+        );
+    }
+}
+
+impl Sender {
+    /// What is sent lies within the window that the peer has advertised, and not behind a FIN.
+    fn check_data(&mut self, peer: &Self, seen: &Seen) -> Result<(), String> {
+        let header = &seen.header;
+        let syn = u32::from(header.flags.contains(TcpFlags::SYN));
+        let fin = u32::from(header.flags.contains(TcpFlags::FIN));
+        let data_end = header.seq + syn + seen.len as u32;
+        let end = data_end + fin;
+        if let Some(edge) = peer.edge {
+            // One octet beyond is a zero-window probe (RFC 9293 §3.8.6.1); a FIN may lie beyond as well.
+            let beyond = data_end - edge;
+            if beyond > 1 && syn == 0 {
+                return Err(format!("{beyond} octets were sent beyond the window's right edge"));
+            }
+        }
+        if let Some(known) = self.fin {
+            if end.follows(known + 1) {
+                return Err("octets were sent behind the FIN".into());
+            }
+            if fin == 1 && data_end != known {
+                return Err("the FIN has moved".into());
+            }
+        } else if fin == 1 {
+            self.fin = Some(data_end);
+        }
+        self.sent = self.sent.later(end);
+        Ok(())
+    }
+
+    /// What is acknowledged was sent; the window's right edge does not move left (RFC 9293 §3.8.6).
+    fn check_acknowledgment(&mut self, peer: &Self, seen: &Seen) -> Result<(), String> {
+        let header = &seen.header;
+        let Some(ack) = header.ack else { return Ok(()) };
+        if ack.follows(peer.sent) {
+            return Err(format!(
+                "{} octets were acknowledged that were never sent",
+                ack - peer.sent
+            ));
+        }
+        for block in header.options.sack.as_slice() {
+            if block.right.follows(peer.sent) || !block.left.precedes(block.right) {
+                return Err(format!(
+                    "a SACK block reaches {} beyond what was sent",
+                    block.right - peer.sent
+                ));
+            }
+        }
+        let shift = match (self.scale, peer.scale) {
+            (Some(own), Some(_)) if !header.flags.contains(TcpFlags::SYN) => u32::from(own.min(14)),
+            _ => 0,
+        };
+        let edge = ack + (u32::from(header.window) << shift);
+        // A scaled window is rounded down; the edge may seem to move by less than one unit (RFC 7323 §2.4).
+        if let Some(known) = self.edge
+            && known - edge >= 1 << shift
+        {
+            return Err(format!("the window's right edge moved left by {}", known - edge));
+        }
+        self.edge = Some(self.edge.map_or(edge, |known| known.later(edge)));
+        Ok(())
+    }
+}
