@@ -3,10 +3,11 @@
 use core::num::NonZeroU64;
 use core::time::Duration;
 use std::ffi::OsString;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use prise_run::config::{Impairment, InterfaceAddress, LinkChoice, Probability, Publish, RunConfig};
+use prise_run::config::{ImpairmentConfig, InterfaceAddress, LinkChoice, Probability, Publish, RunConfig};
 
 use crate::log::Level;
 use crate::values;
@@ -84,7 +85,7 @@ struct ImpairmentArgs {
     /// Deliver packets twice: 0.1%
     #[arg(long, value_name = "PERCENT", value_parser = values::probability)]
     duplicate: Option<Probability>,
-    /// Let packets overtake those that are held back: 1%
+    /// Let packets overtake others: 1%
     #[arg(long, value_name = "PERCENT", value_parser = values::probability)]
     reorder: Option<Probability>,
     /// Flip a bit of packets: 0.01%
@@ -148,7 +149,6 @@ pub(crate) struct Ss {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Unavailable(&'static str),
-    ReorderWithoutDelay,
     TwoAddressesOfAFamily,
 }
 
@@ -157,9 +157,6 @@ impl core::fmt::Display for Refusal {
         match self {
             Self::Unavailable(option) => {
                 write!(f, "{option} is not available in this version of prise; run without it")
-            }
-            Self::ReorderWithoutDelay => {
-                f.write_str("--reorder needs packets that can be overtaken; add --delay, such as --delay 10ms")
             }
             Self::TwoAddressesOfAFamily => {
                 f.write_str("eth0 has one address of each family; give --address once for IPv4 and once for IPv6")
@@ -186,7 +183,7 @@ impl Run {
             args: command.collect(),
             publish: self.publish,
             link: self.link,
-            impairment: self.impairment.impairment()?,
+            impairment: self.impairment.impairment(),
             capture: self.capture,
             addresses: self.address,
             hostname: self.hostname,
@@ -195,7 +192,7 @@ impl Run {
 }
 
 impl ImpairmentArgs {
-    fn impairment(self) -> Result<Impairment, Refusal> {
+    fn impairment(self) -> ImpairmentConfig {
         let Self {
             delay,
             jitter,
@@ -207,11 +204,7 @@ impl ImpairmentArgs {
             queue,
             seed,
         } = self;
-        let reorders = reorder.is_some_and(|chance| chance > Probability::NEVER);
-        if reorders && delay.unwrap_or_default().is_zero() {
-            return Err(Refusal::ReorderWithoutDelay);
-        }
-        Ok(Impairment {
+        ImpairmentConfig {
             delay: delay.unwrap_or_default(),
             jitter: jitter.unwrap_or_default(),
             loss: loss.unwrap_or_default(),
@@ -220,9 +213,14 @@ impl ImpairmentArgs {
             corrupt: corrupt.unwrap_or_default(),
             rate,
             queue,
-            seed,
-        })
+            seed: seed.unwrap_or_else(draw),
+        }
     }
+}
+
+/// A seed that nobody chose: std keys its hash tables with the system's randomness, and so can we.
+fn draw() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]
@@ -250,7 +248,9 @@ mod tests {
 
     #[test]
     fn a_bare_program_runs_with_every_default() {
-        assert_eq!(config(&["--", "true"]), Ok(RunConfig::new("true")));
+        let mut config = config(&["--", "true"]).unwrap();
+        config.impairment.seed = 0;
+        assert_eq!(config, RunConfig::new("true"));
     }
 
     #[test]
@@ -267,7 +267,7 @@ mod tests {
                 values::publish("[::1]:53:5353/udp").unwrap(),
             ],
             link: LinkChoice::Tun("tun0".into()),
-            impairment: Impairment {
+            impairment: ImpairmentConfig {
                 delay: Duration::from_millis(50),
                 jitter: Duration::from_millis(5),
                 loss: share(0.01),
@@ -276,7 +276,7 @@ mod tests {
                 corrupt: share(0.0001),
                 rate: NonZeroU64::new(100_000_000),
                 queue: NonZeroU64::new(100),
-                seed: Some(7),
+                seed: 7,
             },
             capture: Some("out.pcapng".into()),
             addresses: vec![
@@ -290,11 +290,18 @@ mod tests {
     }
 
     #[test]
+    fn every_run_draws_its_own_seed_unless_one_is_given() {
+        let seed = |arguments: &[&str]| config(arguments).unwrap().impairment.seed;
+        assert_ne!(seed(&["--", "true"]), seed(&["--", "true"]));
+        assert_eq!(seed(&["--seed", "18446744073709551615", "--", "true"]), u64::MAX);
+    }
+
+    #[test]
     fn options_after_the_program_are_the_programs() {
         let config = config(&["curl", "--delay", "never", "-p", "x"]).unwrap();
         assert_eq!(config.program, "curl");
         assert_eq!(config.args, ["--delay", "never", "-p", "x"]);
-        assert_eq!(config.impairment, Impairment::default());
+        assert!(config.impairment.is_none());
     }
 
     #[test]
@@ -321,10 +328,6 @@ mod tests {
 
     #[test]
     fn combinations_without_meaning_are_refused() {
-        assert_eq!(
-            config(&["--reorder", "1%", "--", "true"]),
-            Err(Refusal::ReorderWithoutDelay)
-        );
         let twice = ["--address", "10.0.0.5", "--address", "10.0.0.6", "--", "true"];
         assert_eq!(config(&twice), Err(Refusal::TwoAddressesOfAFamily));
         let queue = run(&["--queue", "5", "--", "true"]).unwrap_err();

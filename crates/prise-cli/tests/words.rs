@@ -72,7 +72,6 @@ fn usage_errors_say_what_to_write_and_exit_with_2() {
         "run --queue 5 -- true",
         "run --rate 1mbit --queue 0 -- true",
         "run --seed x -- true",
-        "run --reorder 1% -- true",
         "run -p 0 -- true",
         "run -p http -- true",
         "run -p ::1:80 -- true",

@@ -4,10 +4,11 @@
 //! value again. Everything that could be wrong on its own (a port 0, a loss of 140 %) cannot be expressed here.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use core::num::{NonZeroU16, NonZeroU64};
-use core::time::Duration;
+use core::num::NonZeroU16;
 use std::ffi::OsString;
 use std::path::PathBuf;
+
+pub use prise_link::{ImpairmentConfig, Probability};
 
 /// One run: the program, the world it is given and what is kept of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,8 +21,8 @@ pub struct RunConfig {
     pub publish: Vec<Publish>,
     /// Where packets leave.
     pub link: LinkChoice,
-    /// What happens to packets on `eth0`, in each direction. `lo` is never impaired.
-    pub impairment: Impairment,
+    /// What happens to packets on `eth0`, in each direction: a delay is one way's. `lo` is never impaired.
+    pub impairment: ImpairmentConfig,
     /// A pcapng file that receives every packet.
     pub capture: Option<PathBuf>,
     /// Addresses of `eth0`. An entry replaces the default of its family (10.0.2.15/24, fd00:2::15/64).
@@ -38,7 +39,7 @@ impl RunConfig {
             args: Vec::new(),
             publish: Vec::new(),
             link: LinkChoice::Host,
-            impairment: Impairment::default(),
+            impairment: ImpairmentConfig::default(),
             capture: None,
             addresses: Vec::new(),
             hostname: None,
@@ -78,60 +79,6 @@ pub enum LinkChoice {
     None,
     /// A TUN device of the host, by name.
     Tun(String),
-}
-
-/// Impairment of a link, as netem(8) names it. Applies to each packet, in each direction, independently.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Impairment {
-    /// Added to every packet's way: one direction, so a round trip takes twice as much longer.
-    pub delay: Duration,
-    /// The delay of each packet varies evenly within `delay ± jitter`.
-    pub jitter: Duration,
-    /// A packet vanishes.
-    pub loss: Probability,
-    /// A packet arrives twice.
-    pub duplicate: Probability,
-    /// A packet is sent at once, ahead of those that are delayed.
-    pub reorder: Probability,
-    /// One bit of a packet is flipped.
-    pub corrupt: Probability,
-    /// Bits per second that the link carries, counted on whole IP packets. `None` is without limit.
-    pub rate: Option<NonZeroU64>,
-    /// Packets that wait for the link's rate; one more is dropped. `None` leaves the choice to the link.
-    pub queue: Option<NonZeroU64>,
-    /// The seed of every decision: the same seed and the same packets give the same fate. `None` draws one, which the
-    /// log names.
-    pub seed: Option<u64>,
-}
-
-impl Impairment {
-    /// Whether packets pass untouched (a seed alone changes nothing).
-    pub fn is_none(&self) -> bool {
-        Self {
-            seed: None,
-            queue: None,
-            ..*self
-        } == Self::default()
-    }
-}
-
-/// A chance between never (0) and always (1).
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
-pub struct Probability(f64);
-
-impl Probability {
-    /// It does not happen.
-    pub const NEVER: Self = Self(0.0);
-
-    /// `share` of all cases, from 0 to 1; `None` outside of that.
-    pub fn new(share: f64) -> Option<Self> {
-        (0.0..=1.0).contains(&share).then_some(Self(share))
-    }
-
-    /// The share of all cases, from 0 to 1.
-    pub fn share(self) -> f64 {
-        self.0
-    }
 }
 
 /// An address of the guest's `eth0` with the length of its network's prefix.
@@ -223,23 +170,5 @@ mod tests {
         ] {
             assert_eq!(network(address, prefix_len), None, "{address}");
         }
-    }
-
-    #[test]
-    fn a_seed_alone_impairs_nothing() {
-        assert!(
-            Impairment {
-                seed: Some(7),
-                ..Impairment::default()
-            }
-            .is_none()
-        );
-        assert!(
-            !Impairment {
-                delay: Duration::from_millis(1),
-                ..Impairment::default()
-            }
-            .is_none()
-        );
     }
 }
