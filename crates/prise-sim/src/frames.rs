@@ -1,13 +1,8 @@
 //! What a simulated wire does with frames: cuts trains, fills in checksums, and reads them for the trace and the watch.
 
-use prise_wire::{Frame, IpVersion, Ipv4Packet, Ipv6Packet, Medium, Payload, TcpHeader, checksum, protocol};
+use prise_wire::{Frame, IpVersion, Ipv4Packet, Ipv6Packet, Medium, TcpHeader, checksum, protocol};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-
-/// A frame made of octets as they stand on a wire.
-pub(crate) fn from_octets(medium: Medium, octets: Vec<u8>) -> Frame {
-    Frame::from_contiguous(medium, Payload::from(octets))
-}
 
 /// The packets that a frame stands for, with complete checksums.
 pub(crate) fn cut(medium: Medium, frame: Frame) -> impl Iterator<Item = Frame> {

@@ -20,7 +20,6 @@
 
 pub mod datagram;
 mod frames;
-pub mod lane;
 pub mod pattern;
 pub mod program;
 pub mod random;

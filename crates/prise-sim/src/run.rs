@@ -140,12 +140,9 @@ fn conserved(world: &World) -> Result<(), String> {
         }
     }
     for lane in world.lanes() {
-        if lane.in_flight() != 0 || !lane.tally().adds_up(lane.in_flight()) {
-            return Err(format!(
-                "a lane does not add up: {:?}, {} in flight",
-                lane.tally(),
-                lane.in_flight()
-            ));
+        let it = lane.counters();
+        if !lane.is_empty() || it.sent + it.duplicated != it.received + it.lost + it.queue_full + it.line_full {
+            return Err(format!("a wire does not add up: {it:?}, empty: {}", lane.is_empty()));
         }
     }
     Ok(())

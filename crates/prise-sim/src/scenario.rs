@@ -1,13 +1,14 @@
 //! What is simulated: everything about one world, drawn from one seed.
 
 use crate::datagram::Rally;
-use crate::lane::Impairments;
 use crate::random::Random;
 use crate::stream::Agreement;
 use crate::talk::{Pace, Plan, Step};
 use crate::world::{Cutting, WireConfig};
+use prise_link::{ImpairmentConfig, Probability};
 use prise_wire::Medium;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// The family of scenarios that a seed chooses from.
@@ -88,15 +89,14 @@ impl Scenario {
     }
 
     fn target(seed: u64, random: &mut Random) -> Self {
-        let faults = Impairments {
+        let faults = ImpairmentConfig {
             delay: ms(10),
             jitter: ms(1),
-            loss: 0.05,
-            duplicate: 0.01,
-            reorder: 0.05,
-            held: ms(20),
-            corrupt: 0.01,
-            ..Impairments::default()
+            loss: share(0.05),
+            duplicate: share(0.01),
+            reorder: share(0.05),
+            corrupt: share(0.01),
+            ..ImpairmentConfig::default()
         };
         let plan = Plan::exchange(MIB, MIB);
         Self {
@@ -106,7 +106,7 @@ impl Scenario {
                 medium: random.pick(&[Medium::Ethernet, Medium::Ip]),
                 mtu: 1500,
                 cutting: random.pick(&[Cutting::Host, Cutting::Link]),
-                forth: faults.clone(),
+                forth: faults,
                 back: faults,
             },
             workload: Workload::Streams(Agreement {
@@ -125,7 +125,8 @@ impl Scenario {
 
     fn swarm(seed: u64, random: &mut Random) -> Self {
         let wire = wire(random);
-        let lossy = wire.forth.loss.max(wire.back.loss) + wire.forth.corrupt.max(wire.back.corrupt);
+        let dropped = |it: &ImpairmentConfig| it.loss.share() + it.corrupt.share();
+        let lossy = dropped(&wire.forth).max(dropped(&wire.back));
         let workload = if random.chance(0.15) {
             Workload::Datagrams(rally(random, &wire))
         } else {
@@ -140,6 +141,10 @@ impl Scenario {
             bound: Duration::from_hours(3),
         }
     }
+}
+
+fn share(of: f64) -> Probability {
+    Probability::new(of).expect("a share is written between 0 and 1")
 }
 
 const fn ms(millis: u64) -> Duration {
@@ -163,11 +168,7 @@ fn octets(random: &mut Random, low: u64, high: u64) -> u64 {
 
 fn wire(random: &mut Random) -> WireConfig {
     let forth = impairments(random);
-    let back = if random.chance(0.6) {
-        forth.clone()
-    } else {
-        impairments(random)
-    };
+    let back = if random.chance(0.6) { forth } else { impairments(random) };
     WireConfig {
         medium: random.pick(&[Medium::Ethernet, Medium::Ip]),
         mtu: random.pick(&[1280, 1400, 1500, 1500, 1500, 9000, 65_535]),
@@ -177,19 +178,19 @@ fn wire(random: &mut Random) -> WireConfig {
     }
 }
 
-fn impairments(random: &mut Random) -> Impairments {
+fn impairments(random: &mut Random) -> ImpairmentConfig {
     let delay = random.pick(&[0, 0, 100, 1_000, 10_000, 50_000, 150_000].map(Duration::from_micros));
     let rate = random.pick(&[None, None, None, Some(1_000_000), Some(10_000_000), Some(100_000_000)]);
-    Impairments {
+    ImpairmentConfig {
         delay,
         jitter: random.pick(&[Duration::ZERO, Duration::ZERO, delay / 8, delay]),
-        loss: random.pick(&[0.0, 0.0, 0.001, 0.01, 0.05, 0.1]),
-        duplicate: random.pick(&[0.0, 0.0, 0.01, 0.1]),
-        reorder: random.pick(&[0.0, 0.0, 0.02, 0.2]),
-        held: random.pick(&[ms(1), ms(5), delay]),
-        corrupt: random.pick(&[0.0, 0.0, 0.0, 0.01, 0.05]),
-        rate,
-        queue: random.pick(&[5, 20, 100, 1000]),
+        loss: share(random.pick(&[0.0, 0.0, 0.001, 0.01, 0.05, 0.1])),
+        duplicate: share(random.pick(&[0.0, 0.0, 0.01, 0.1])),
+        reorder: share(random.pick(&[0.0, 0.0, 0.02, 0.2])),
+        corrupt: share(random.pick(&[0.0, 0.0, 0.0, 0.01, 0.05])),
+        rate: rate.and_then(NonZeroU64::new),
+        queue: NonZeroU64::new(random.pick(&[5, 20, 100, 1000])),
+        seed: 0,
     }
 }
 
@@ -307,7 +308,10 @@ fn options(random: &mut Random) -> Vec<(i32, i32, i32)> {
 }
 
 fn rally(random: &mut Random, wire: &WireConfig) -> Rally {
-    let faults = |it: &Impairments| it.loss > 0.0 || it.corrupt > 0.0 || it.duplicate > 0.0 || it.rate.is_some();
+    let faults = |it: &ImpairmentConfig| {
+        let faults = [it.loss, it.corrupt, it.duplicate];
+        faults.into_iter().any(|fault| fault != Probability::NEVER) || it.rate.is_some()
+    };
     Rally {
         server: server(random),
         tag: random.next() as u32 >> 1,

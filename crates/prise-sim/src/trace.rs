@@ -1,7 +1,7 @@
 //! What happened, line by line, with sequence numbers counted from each connection's first.
 
 use crate::frames::{self, Seen, Words};
-use crate::lane::Fate;
+use prise_link::impairment::ImpairmentCounters;
 use prise_socket::{Readiness, SocketId};
 use prise_wire::{Frame, Instant, Medium, SeqNum, TcpFlags};
 use std::collections::{HashMap, VecDeque};
@@ -83,12 +83,29 @@ impl Trace {
         }
     }
 
-    pub(crate) fn departure(&mut self, now: Instant, host: &str, medium: Medium, frame: &Frame, fate: Fate) {
-        let words = self.words(medium, frame);
-        let line = match fate {
-            Fate::Sent => format!("-> {words}"),
-            _ => format!("-> {words}  !{fate:?}"),
-        };
+    /// A frame was put on a wire; what became of it is what has changed in the wire's counters.
+    pub(crate) fn departure(
+        &mut self,
+        now: Instant,
+        host: &str,
+        medium: Medium,
+        frame: &Frame,
+        before: &ImpairmentCounters,
+        after: &ImpairmentCounters,
+    ) {
+        let mut line = format!("-> {}", self.words(medium, frame));
+        for (what, count) in [
+            ("lost", after.lost - before.lost),
+            ("duplicated", after.duplicated - before.duplicated),
+            ("reordered", after.reordered - before.reordered),
+            ("corrupted", after.corrupted - before.corrupted),
+            ("queue full", after.queue_full - before.queue_full),
+            ("line full", after.line_full - before.line_full),
+        ] {
+            if count > 0 {
+                let _ = write!(line, "  !{what}");
+            }
+        }
         self.line(now, host, &line);
     }
 

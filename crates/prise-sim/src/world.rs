@@ -3,11 +3,11 @@
 //! Nothing here is concurrent. [`World::step`] lets everything happen that can happen at the present instant, then moves
 //! the clock to the next instant at which anything can: a frame arrives, a host's deadline comes, a program's timer.
 
-use crate::lane::{Fate, Impairments, Lane};
 use crate::program::{Io, Program, Verdict};
 use crate::random::Random;
 use crate::trace::Trace;
 use crate::{frames, watch::Watch};
+use prise_link::{Impairment, ImpairmentConfig};
 use prise_socket::{Host, HostConfig, SocketId};
 use prise_stack::{IpCidr, LinkConfig, LinkId, StackConfig};
 use prise_wire::{Frame, Instant, MacAddr, Medium};
@@ -38,9 +38,9 @@ pub struct WireConfig {
     /// Who cuts trains of segments.
     pub cutting: Cutting,
     /// From the first host to the second.
-    pub forth: Impairments,
+    pub forth: ImpairmentConfig,
     /// From the second host to the first.
-    pub back: Impairments,
+    pub back: ImpairmentConfig,
 }
 
 /// A number far beyond what any workload needs at one instant: more is a loop without progress.
@@ -88,7 +88,7 @@ struct Wire {
     medium: Medium,
     ends: [(NodeId, LinkId); 2],
     /// `lanes[end]` carries what `ends[end]` sends.
-    lanes: [Lane; 2],
+    lanes: [Impairment; 2],
 }
 
 impl World {
@@ -193,9 +193,11 @@ impl World {
             end += 1;
             (node, link)
         });
-        let mut lane =
-            |impairments: &Impairments| Lane::new(config.medium, impairments.clone(), Random::new(self.random.next()));
-        let lanes = [lane(&config.forth), lane(&config.back)];
+        let mut lane = |direction: ImpairmentConfig| {
+            let seed = self.random.next();
+            Impairment::new(ImpairmentConfig { seed, ..direction }, config.medium)
+        };
+        let lanes = [lane(config.forth), lane(config.back)];
         self.wires.push(Wire {
             medium: config.medium,
             ends: links,
@@ -232,15 +234,8 @@ impl World {
         self.call(node.0, index, |program, io| program.start(io));
     }
 
-    /// Changes what a wire does from now on: `forth` is what the first host sends, `back` what the second sends.
-    pub fn set_impairments(&mut self, wire: usize, forth: Impairments, back: Impairments) {
-        let [first, second] = &mut self.wires[wire].lanes;
-        first.set_impairments(forth);
-        second.set_impairments(back);
-    }
-
     /// The directions of all wires.
-    pub fn lanes(&self) -> impl Iterator<Item = &Lane> {
+    pub fn lanes(&self) -> impl Iterator<Item = &Impairment> {
         self.wires.iter().flat_map(|wire| &wire.lanes)
     }
 
@@ -285,7 +280,7 @@ impl World {
 
     /// The next instant at which anything happens.
     fn next_instant(&self) -> Option<Instant> {
-        let arrivals = self.lanes().filter_map(Lane::next_arrival);
+        let arrivals = self.lanes().filter_map(Impairment::next_deadline);
         let hosts = self.nodes.iter().filter_map(|node| node.host.next_deadline());
         let timers = self
             .nodes
@@ -301,7 +296,7 @@ impl World {
                 let (node, link) = wire.ends[1 - end];
                 let node = &mut self.nodes[node.0];
                 let lane = &mut wire.lanes[end];
-                while let Some(frame) = lane.arrive(self.now) {
+                while let Some(frame) = lane.receive(self.now) {
                     node.stirred = true;
                     self.trace.arrival(self.now, &node.name, wire.medium, &frame);
                     node.host.receive(self.now, link, [frame]);
@@ -372,13 +367,13 @@ impl World {
         for frame in frames::cut(wire.medium, frame) {
             self.frames += 1;
             self.watch.sent(self.now, wire.medium, &frame);
-            let shown = self.trace.is_on().then(|| frame.clone());
-            let fate = wire.lanes[end].offer(self.now, frame);
-            if let Some(frame) = shown {
+            let shown = self.trace.is_on().then(|| (frame.clone(), wire.lanes[end].counters()));
+            wire.lanes[end].send(self.now, frame);
+            if let Some((frame, before)) = shown {
+                let (name, after) = (&self.nodes[index].name, wire.lanes[end].counters());
                 self.trace
-                    .departure(self.now, &self.nodes[index].name, wire.medium, &frame, fate);
+                    .departure(self.now, name, wire.medium, &frame, &before, &after);
             }
-            debug_assert!(fate != Fate::QueueFull || wire.lanes[end].tally().queue_full > 0);
         }
     }
 
@@ -420,7 +415,7 @@ impl World {
         for wire in &self.wires {
             for (lane, (node, _)) in wire.lanes.iter().zip(wire.ends) {
                 let name = &self.nodes[node.0].name;
-                let _ = writeln!(out, "  from {name}: {:?}, {} in flight", lane.tally(), lane.in_flight());
+                let _ = writeln!(out, "  from {name}: {:?}", lane.counters());
             }
         }
         out
