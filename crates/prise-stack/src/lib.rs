@@ -19,6 +19,7 @@ mod raw;
 mod stack;
 mod tcp;
 mod udp;
+mod wheel;
 
 pub use event::{Event, Ready};
 pub use hash::{HashKey, SipHasher};
@@ -27,5 +28,9 @@ pub use net::{CidrParseError, Discard, DiscardCounts, IcmpError, IpCidr, LinkAdd
 pub use random::Random;
 pub use raw::{PingId, RawId};
 pub use stack::{Stack, StackConfig};
-pub use tcp::{ConnId, ListenerId, PendingId};
+pub use tcp::{
+    AdmitError, CongestionAlgorithm, ConnId, ConnectError, Keepalive, Linger, ListenConfig, ListenError, ListenFamily,
+    ListenLocal, ListenerId, LossState, PendingId, ReceiveError, Refusal, SendError, SocketSummary, State, TcpConfig,
+    TcpError, TcpInfo, TupleUse, UrgentError,
+};
 pub use udp::UdpId;

@@ -30,9 +30,11 @@ impl Stack {
     /// A host without links.
     pub fn new(config: &StackConfig) -> Self {
         let hash = HashKey::new(config.hash_key);
+        let mut random = Random::new(config.seed);
+        let tcp = Tcp::new(hash, &mut random);
         Self {
-            net: Net::new(hash, Random::new(config.seed)),
-            tcp: Tcp::default(),
+            net: Net::new(hash, random),
+            tcp,
             events: Events::default(),
         }
     }
@@ -135,6 +137,6 @@ impl Stack {
 
     /// The next thing to know, if any.
     pub fn event(&mut self) -> Option<Event> {
-        self.events.pop()
+        self.events.pop().or_else(|| self.tcp.event())
     }
 }

@@ -161,6 +161,54 @@ discards! {
     TcpChecksum,
     /// A segment for no connection and no listener; answered with a reset (RFC 9293 §3.10.7.1).
     TcpNoSocket,
+    /// The connection has ended; only its record is left.
+    TcpClosed,
+    /// A RST, obeyed.
+    TcpReset,
+    /// A segment without ACK where one is required (RFC 9293 §3.10.7.4, fifth).
+    TcpNoAck,
+    /// Neither SYN nor RST where a handshake is under way.
+    TcpNoSyn,
+    /// It acknowledges what was never sent.
+    TcpAckOfUnsent,
+    /// Outside of the receive window (RFC 9293 §3.10.7.4, first).
+    TcpOutOfWindow,
+    /// Its timestamp is older than one already seen (PAWS, RFC 7323 §5.3).
+    TcpStaleTimestamp,
+    /// Without the timestamp that both sides agreed on (RFC 7323 §3.2).
+    TcpTimestampMissing,
+    /// A blind guess or a lost peer, answered by a challenge ACK (RFC 5961).
+    TcpChallenged,
+    /// The same, beyond the rate limit of challenge ACKs (RFC 5961 §7).
+    TcpChallengeLimited,
+    /// A SYN again.
+    TcpDuplicateSyn,
+    /// Its octets were all here already.
+    TcpDuplicate,
+    /// One hole more than the receive queue keeps.
+    TcpTooManyHoles,
+    /// Data after the sender's own FIN.
+    TcpTextAfterFin,
+    /// Data for a connection that its program has closed; answered by a reset (RFC 2525 §2.17).
+    TcpNobodyReads,
+    /// The acknowledgment that ends LAST-ACK or CLOSING; nothing more to process.
+    TcpLastAck,
+    /// For a connection in TIME-WAIT.
+    TcpTimeWait,
+    /// A RST for a connection in TIME-WAIT, ignored (RFC 1337).
+    TcpTimeWaitReset,
+    /// The accept queue is full.
+    TcpAcceptQueueFull,
+    /// Too many half-open connections.
+    TcpSynQueueFull,
+    /// The handshake's ACK without data, while the listener waits for data.
+    TcpDeferred,
+    /// A half-open connection whose SYN-ACK was never answered.
+    TcpHandshakeTimedOut,
+    /// A segment that no route would carry.
+    TcpNoRoute,
+    /// An ICMP error that quotes nothing in flight (RFC 5927).
+    TcpIcmpForged,
 }
 
 /// One counter for each [`Discard`].

@@ -1,59 +1,527 @@
-//! TCP (RFC 9293): the signatures that the glue stands on, until the protocol itself lands.
+//! TCP (RFC 9293).
+//!
+//! Four records by shape of data: [`half_open::Listener`], [`half_open::HalfOpen`], [`connection::Connection`] and
+//! [`time_wait::TimeWait`]. A segment finds its record through [`demux`]; the record's own files process it; then
+//! [`Tcp::settle`] is the one place that carries the consequences out: ready list, timer, events, end.
 
-use crate::event::Events;
+mod ack;
+mod arrival;
+mod config;
+mod congestion;
+mod connection;
+mod deadlines;
+mod demux;
+mod error;
+mod half_open;
+mod info;
+mod isn;
+mod listen;
+mod loss;
+mod receive;
+mod reset;
+mod segment;
+mod send;
+mod slab;
+#[cfg(test)]
+mod tests;
+mod time_wait;
+mod timers;
+mod tuple;
+mod verbs;
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::ops::ControlFlow;
+use core::time::Duration;
+
+use prise_wire::{Frame, Instant, TcpHeader};
+
+pub use config::{CongestionAlgorithm, Keepalive, Linger, ListenConfig, ListenFamily, ListenLocal, TcpConfig};
+pub use error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, TcpError, UrgentError};
+pub use info::{LossState, State, TcpInfo};
+pub use verbs::{Refusal, SocketSummary, TupleUse};
+
+use self::arrival::ChallengeBudget;
+use self::connection::{Connection, timestamp_clock};
+use self::demux::{ListenTable, Owner, TupleTable};
+use self::half_open::{HalfOpen, Listener};
+use self::isn::Secrets;
+use self::segment::Segment;
+use self::send::output::NextSegment;
+use self::slab::{Key, Slab};
+use self::time_wait::{TIME_WAIT, TimeWait, Verdict};
+use self::timers::Consequence;
+use self::tuple::FourTuple;
+use crate::event::{Event, Events, Ready};
+use crate::hash::HashKey;
 use crate::link::{LinkId, LinkSet};
-use crate::net::{Delivered, Discard, IcmpError, Net, Quoted};
-use prise_wire::{Frame, Instant};
+use crate::net::{Delivered, Discard, IcmpError, IpOut, Net, Quoted};
+use crate::random::Random;
+use crate::wheel::Wheel;
 
-/// A connection of one stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConnId(pub(crate) u64);
+/// The smallest segment size that a peer can talk us into: less only multiplies headers (Linux's
+/// `TCP_MIN_MSS` is 88, of which 40 may be options).
+pub(crate) const MSS_MIN: u16 = 48;
 
-/// A listener of one stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ListenerId(pub(crate) u64);
+/// Linux's `tcp_challenge_ack_limit` is off by default and per connection 500 ms apart; one budget for all is what
+/// RFC 5961 §7 describes.
+const CHALLENGES_PER_SECOND: u32 = 1000;
 
-/// A connection that waits for the gateway's word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PendingId(pub(crate) u64);
+/// TIME-WAIT records kept at once; beyond it the connection is simply forgotten (Linux's `tcp_max_tw_buckets`).
+const TIME_WAIT_MAX: usize = 65_536;
 
-/// All of TCP's state.
-#[derive(Debug, Default)]
-pub(crate) struct Tcp;
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub struct $name(u64);
 
-#[allow(clippy::unused_self, reason = "the signatures of the protocol to come")]
-impl Tcp {
-    pub(crate) fn arrival(&mut self, _now: Instant, net: &mut Net, _events: &mut Events, _segment: Delivered) {
-        net.discard(Discard::TcpNoSocket);
+        impl $name {
+            pub(crate) fn from_key(key: Key) -> Self {
+                Self(u64::from(key.generation) << 32 | u64::from(key.index))
+            }
+
+            pub(crate) fn key(self) -> Key {
+                Key { index: self.0 as u32, generation: (self.0 >> 32) as u32 }
+            }
+        }
+    };
+}
+
+identifier! {
+    /// A connection of one stack. Never means another one, even after it is gone.
+    ConnId
+}
+identifier! {
+    /// A listener of one stack.
+    ListenerId
+}
+identifier! {
+    /// A connection that waits for the gateway's word.
+    PendingId
+}
+
+/// Which record a timer belongs to; packed into the wheel's key.
+#[derive(Clone, Copy)]
+enum Timer {
+    Connection(u32),
+    HalfOpen(u32),
+    TimeWait(u32),
+}
+
+impl Timer {
+    fn pack(self) -> u64 {
+        match self {
+            Self::Connection(index) => u64::from(index),
+            Self::HalfOpen(index) => 1 << 32 | u64::from(index),
+            Self::TimeWait(index) => 2 << 32 | u64::from(index),
+        }
     }
 
+    fn unpack(key: u64) -> Self {
+        match key >> 32 {
+            0 => Self::Connection(key as u32),
+            1 => Self::HalfOpen(key as u32),
+            _ => Self::TimeWait(key as u32),
+        }
+    }
+}
+
+/// RFC 5961 §7: challenge ACKs per second, for the whole stack.
+#[derive(Debug, Default)]
+struct Challenges {
+    second: u64,
+    sent: u32,
+}
+
+impl ChallengeBudget for Challenges {
+    fn take(&mut self, now: Instant) -> bool {
+        let second = now.as_nanos() / 1_000_000_000;
+        if second != self.second {
+            self.second = second;
+            self.sent = 0;
+        }
+        self.sent += 1;
+        self.sent <= CHALLENGES_PER_SECOND
+    }
+}
+
+/// All of TCP's state.
+#[derive(Debug)]
+pub(crate) struct Tcp {
+    connections: Slab<Connection>,
+    listeners: Slab<Listener>,
+    half_open: Slab<HalfOpen>,
+    time_wait: Slab<TimeWait>,
+    tuples: TupleTable,
+    waiting: TupleTable,
+    listening: ListenTable,
+    wheel: Wheel,
+    /// Connections that have something to send, by link: round robin.
+    ready: Vec<VecDeque<Key>>,
+    links_ready: LinkSet,
+    /// Connections with something to tell, in order.
+    announced: VecDeque<Key>,
+    challenges: Challenges,
+    secrets: Secrets,
+    /// The owner of connections that nobody listens for, on transparent links.
+    intercept: Option<u32>,
+    default_config: Arc<TcpConfig>,
+}
+
+impl Tcp {
+    pub(crate) fn new(hash: HashKey, random: &mut Random) -> Self {
+        let mut pair = || [random.next_u64(), random.next_u64()];
+        Self {
+            connections: Slab::new(),
+            listeners: Slab::new(),
+            half_open: Slab::new(),
+            time_wait: Slab::new(),
+            tuples: TupleTable::new(hash),
+            waiting: TupleTable::new(hash),
+            listening: ListenTable::new(),
+            wheel: Wheel::new(),
+            ready: Vec::new(),
+            links_ready: LinkSet::EMPTY,
+            announced: VecDeque::new(),
+            challenges: Challenges::default(),
+            secrets: Secrets::new(pair(), pair()),
+            intercept: None,
+            default_config: Arc::new(TcpConfig::default()),
+        }
+    }
+
+    /// A segment has come in.
+    pub(crate) fn arrival(&mut self, now: Instant, net: &mut Net, events: &mut Events, packet: Delivered) {
+        let Delivered {
+            link,
+            src,
+            dst,
+            frame,
+            transport_at,
+            checksum_ok,
+            unicast,
+            ..
+        } = packet;
+        if !checksum_ok {
+            net.discard(Discard::TcpChecksum);
+            return;
+        }
+        let parsed = frame.head().get(transport_at..).map(TcpHeader::parse);
+        let Some(Ok((header, len))) = parsed else {
+            net.discard(Discard::TcpMalformed);
+            return;
+        };
+        if header.source_port == 0 || header.destination_port == 0 || !unicast {
+            net.discard(Discard::TcpMalformed);
+            return;
+        }
+        let tuple = FourTuple::new(
+            SocketAddr::new(dst, header.destination_port),
+            SocketAddr::new(src, header.source_port),
+        );
+        let seg = Segment::new(&header, frame.into_payload(transport_at + len), now);
+        match self.owner(&tuple) {
+            Some(Owner::Connection(index)) => self.arrival_at_connection(net, index, seg),
+            Some(Owner::HalfOpen(index)) => self.arrival_at_half_open(net, events, index, seg),
+            Some(Owner::TimeWait(index)) => self.arrival_in_time_wait(net, events, link, index, &seg),
+            None => self.arrival_at_listener(net, events, link, tuple, &seg),
+        }
+    }
+
+    fn owner(&self, tuple: &FourTuple) -> Option<Owner> {
+        self.tuples
+            .find(tuple, |owner| match owner {
+                Owner::Connection(index) => self.connections.get(index).is_some_and(|it| it.tuple == *tuple),
+                Owner::HalfOpen(index) => self.half_open.get(index).is_some_and(|it| it.tuple == *tuple),
+                Owner::TimeWait(_) => false,
+            })
+            .or_else(|| self.waiting_owner(tuple))
+    }
+
+    fn waiting_owner(&self, tuple: &FourTuple) -> Option<Owner> {
+        self.waiting.find(tuple, |owner| match owner {
+            Owner::TimeWait(index) => self.time_wait.get(index).is_some_and(|it| it.tuple == *tuple),
+            _ => false,
+        })
+    }
+
+    fn arrival_at_connection(&mut self, net: &mut Net, index: u32, mut seg: Segment) {
+        let Some(connection) = self.connections.get_mut(index) else {
+            return;
+        };
+        let at = seg.at;
+        let was = connection.state;
+        let verdict = connection.arrival(&mut seg, &mut self.challenges);
+        if let ControlFlow::Break(reason) = verdict {
+            net.discard(reason);
+            let tuple = connection.tuple;
+            let handshake = matches!(was, State::SynSent | State::SynReceived);
+            match reason {
+                // §3.10.7.3 first, §3.10.7.4 fifth: an ACK of what was never sent.
+                Discard::TcpAckOfUnsent if handshake => reset::reply(at, net, &tuple, &seg),
+                Discard::TcpNobodyReads => {
+                    let (seq, ack) = (connection.snd.nxt, connection.rcv.nxt);
+                    reset::abort(at, net, &tuple, seq, ack);
+                }
+                _ => {}
+            }
+        }
+        self.settle(at, index);
+    }
+
+    fn arrival_in_time_wait(&mut self, net: &mut Net, events: &mut Events, link: LinkId, index: u32, seg: &Segment) {
+        let Some(record) = self.time_wait.get(index) else {
+            return;
+        };
+        let tuple = record.tuple;
+        match record.judge(seg) {
+            Verdict::Acknowledge { restart } => {
+                let header = record.acknowledgment(timestamp_clock(seg.at));
+                reset::send(seg.at, net, &tuple, &header, 0);
+                if restart {
+                    self.wheel.reset(record.timer, seg.at + TIME_WAIT);
+                }
+                net.discard(Discard::TcpTimeWait);
+            }
+            Verdict::Reopen { above } => {
+                self.forget_time_wait(index);
+                self.arrival_of_syn(net, events, link, tuple, seg, Some(above));
+            }
+            Verdict::Ignore => net.discard(Discard::TcpTimeWait),
+            Verdict::Assassination => net.discard(Discard::TcpTimeWaitReset),
+        }
+    }
+
+    fn forget_time_wait(&mut self, index: u32) {
+        if let Some(record) = self.time_wait.remove(index) {
+            self.waiting.remove(&record.tuple, Owner::TimeWait(index));
+            if !record.timer.is_none() {
+                self.wheel.cancel(record.timer);
+            }
+        }
+    }
+
+    /// Pulled by the link when its own queue is empty: the next connection's next segment.
     pub(crate) fn transmit(
         &mut self,
-        _now: Instant,
-        _link: LinkId,
-        _net: &mut Net,
+        now: Instant,
+        link: LinkId,
+        net: &mut Net,
         _events: &mut Events,
     ) -> Option<Frame> {
-        None
+        loop {
+            let queue = self.ready.get_mut(link.position())?;
+            let Some(key) = queue.pop_front() else {
+                self.links_ready.remove(link);
+                return None;
+            };
+            let Some(connection) = self.connections.find_mut(key) else {
+                continue;
+            };
+            connection.listed = false;
+            let frame = Self::next_frame(now, net, connection);
+            self.settle(now, key.index);
+            if frame.is_some() {
+                return frame;
+            }
+        }
+    }
+
+    fn next_frame(now: Instant, net: &mut Net, connection: &mut Connection) -> Option<Frame> {
+        let (src, dst) = (connection.tuple.local_ip(), connection.tuple.remote_ip());
+        let Ok(route) = net.route(dst, Some(src), connection.device) else {
+            net.discard(Discard::TcpNoRoute);
+            // The segment is lost; its timer decides what becomes of the connection.
+            connection.forget_output(now);
+            return None;
+        };
+        connection.link = route.link;
+        connection.follow_path_mtu(route.mtu);
+        let unit_max = connection.unit_max(&route);
+        let next = connection.next_segment(unit_max);
+        if next == NextSegment::Nothing {
+            connection.arm_persist(now, unit_max);
+            return None;
+        }
+        let frame = connection.emit(now, next, &route)?;
+        let out = IpOut {
+            src,
+            dst,
+            protocol: prise_wire::protocol::TCP,
+            hop_limit: connection.config.hop_limit,
+            tos: connection.config.tos,
+            dont_fragment: true,
+        };
+        net.encapsulate(now, &out, &route, frame)
     }
 
     pub(crate) fn links_ready(&self) -> LinkSet {
-        LinkSet::EMPTY
+        self.links_ready
     }
 
-    pub(crate) fn expire(&mut self, _now: Instant, _net: &mut Net, _events: &mut Events) {}
+    /// Lets every timer that is due act.
+    pub(crate) fn expire(&mut self, now: Instant, net: &mut Net, _events: &mut Events) {
+        while let Some(key) = self.wheel.pop(now) {
+            match Timer::unpack(key) {
+                Timer::Connection(index) => self.expire_connection(now, net, index),
+                Timer::HalfOpen(index) => self.expire_half_open(now, net, index),
+                Timer::TimeWait(index) => {
+                    if let Some(record) = self.time_wait.get_mut(index) {
+                        record.timer = crate::wheel::TimerId::NONE;
+                    }
+                    self.forget_time_wait(index);
+                }
+            }
+        }
+    }
+
+    fn expire_connection(&mut self, now: Instant, net: &mut Net, index: u32) {
+        let Some(connection) = self.connections.get_mut(index) else {
+            return;
+        };
+        connection.deadlines.fired();
+        let (seq, ack, tuple) = (connection.snd.nxt, connection.rcv.nxt, connection.tuple);
+        if connection.on_deadline(now) == Consequence::Reset {
+            reset::abort(now, net, &tuple, seq, ack);
+        }
+        self.settle(now, index);
+    }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.wheel.next_deadline()
+    }
+
+    /// The next connection with something to tell.
+    pub(crate) fn event(&mut self) -> Option<Event> {
+        while let Some(key) = self.announced.pop_front() {
+            let Some(connection) = self.connections.find_mut(key) else {
+                continue;
+            };
+            connection.announced = false;
+            let ready = core::mem::take(&mut connection.raised);
+            if !ready.is_empty() {
+                return Some(Event::Tcp {
+                    token: connection.token,
+                    id: ConnId::from_key(key),
+                    ready,
+                });
+            }
+        }
         None
     }
 
+    /// An ICMP error quotes a segment of ours (RFC 9293 §3.9.2.2, RFC 5927).
     pub(crate) fn icmp_error(
         &mut self,
-        _now: Instant,
-        _net: &mut Net,
+        now: Instant,
+        net: &mut Net,
         _events: &mut Events,
-        _quoted: Quoted,
-        _error: IcmpError,
+        quoted: Quoted,
+        error: IcmpError,
     ) {
+        let tuple = FourTuple::new(quoted.local, quoted.remote);
+        let Some(Owner::Connection(index)) = self.owner(&tuple) else {
+            net.discard(Discard::IcmpNoOwner);
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(index) else {
+            return;
+        };
+        if !connection.icmp_error(quoted.seq, error) {
+            // RFC 5927 §4: it does not quote anything in flight, so it is forged or stale.
+            net.discard(Discard::TcpIcmpForged);
+        }
+        self.settle(now, index);
+    }
+
+    /// The consequences of whatever a connection has just gone through, in one place.
+    fn settle(&mut self, now: Instant, index: u32) {
+        let Some((key, connection)) = self.connections.entry_mut(index) else {
+            return;
+        };
+        match connection.state {
+            State::TimeWait => {
+                self.leave_for_time_wait(now, index);
+                return self.settle_end(key);
+            }
+            State::Closed => return self.settle_end(key),
+            _ => {}
+        }
+        if !connection.listed && connection.has_output() {
+            connection.listed = true;
+            let link = connection.link;
+            let position = link.position();
+            if self.ready.len() <= position {
+                self.ready.resize_with(position + 1, VecDeque::new);
+            }
+            self.ready[position].push_back(key);
+            self.links_ready.insert(link);
+        }
+        connection
+            .deadlines
+            .settle(&mut self.wheel, Timer::Connection(index).pack());
+        if !connection.raised.is_empty() && !connection.announced {
+            if connection.orphan {
+                connection.raised = Ready::NONE;
+            } else {
+                connection.announced = true;
+                self.announced.push_back(key);
+            }
+        }
+    }
+
+    fn leave_for_time_wait(&mut self, now: Instant, index: u32) {
+        let Some(connection) = self.connections.get_mut(index) else {
+            return;
+        };
+        connection.state = State::Closed;
+        connection.sending = None;
+        let tuple = connection.tuple;
+        let mut record = TimeWait::new(connection);
+        connection.left_for_time_wait = true;
+        self.tuples.remove(&tuple, Owner::Connection(index));
+        if self.time_wait.len() >= TIME_WAIT_MAX {
+            return;
+        }
+        record.timer = crate::wheel::TimerId::NONE;
+        let key = self.time_wait.insert(record);
+        let timer = self.wheel.insert(now + TIME_WAIT, Timer::TimeWait(key.index).pack());
+        if let Some(record) = self.time_wait.get_mut(key.index) {
+            record.timer = timer;
+        }
+        self.waiting.insert(&tuple, Owner::TimeWait(key.index));
+    }
+
+    /// A connection that has ended: out of the tables; its record goes once the program has let go.
+    fn settle_end(&mut self, key: Key) {
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
+        connection.deadlines.cancel(&mut self.wheel);
+        connection.deadlines = deadlines::Deadlines::new();
+        if !connection.gone {
+            connection.gone = true;
+            if !connection.left_for_time_wait {
+                let tuple = connection.tuple;
+                self.tuples.remove(&tuple, Owner::Connection(key.index));
+            }
+        }
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
+        if connection.released {
+            self.connections.remove(key.index);
+        } else if !connection.raised.is_empty() && !connection.announced && !connection.orphan {
+            connection.announced = true;
+            self.announced.push_back(key);
+        }
     }
 }
+
+/// How long a quiet SYN-ACK waits before it is sent again, doubled each time: RFC 6298 §2.1.
+const SYN_ACK_TIMEOUT: Duration = Duration::from_secs(1);
+/// Linux's `tcp_synack_retries`.
+const SYN_ACK_RETRIES: u8 = 5;

@@ -1,0 +1,287 @@
+//! The fifth check of RFC 9293 §3.10.7.4: the acknowledgment, and with it loss detection and congestion control.
+
+use core::ops::ControlFlow;
+use core::time::Duration;
+
+use prise_wire::{Instant, SackBlock, SeqNum};
+
+use super::arrival::{ChallengeBudget, Check, is_between};
+use super::congestion::AckSample;
+use super::connection::{Connection, Sending};
+use super::deadlines::Retransmit;
+use super::info::{LossState, State};
+use super::loss::rack::Surroundings;
+use super::segment::Segment;
+use super::send::flight::Delivery;
+use crate::net::Discard;
+
+/// RFC 5681's duplicate acknowledgment threshold.
+const DUP_THRESH: u8 = 3;
+
+impl Connection {
+    pub(crate) fn check_ack(&mut self, seg: &mut Segment, budget: &mut dyn ChallengeBudget) -> Check {
+        let Some(ack) = seg.ack else {
+            return ControlFlow::Break(Discard::TcpNoAck);
+        };
+        if self.state == State::SynReceived {
+            if !is_between(self.snd.una, ack, self.snd.nxt) {
+                // The caller answers with a RST (§3.10.7.4).
+                return ControlFlow::Break(Discard::TcpAckOfUnsent);
+            }
+            self.acknowledge_syn(seg, ack);
+        }
+        if self.snd.nxt.precedes(ack) {
+            return match self.challenge(seg.at, budget) {
+                ControlFlow::Break(Discard::TcpChallenged) => ControlFlow::Break(Discard::TcpAckOfUnsent),
+                limited => limited,
+            };
+        }
+        if ack.precedes(self.snd.una) {
+            // RFC 5961 §5.2: older than anything the peer could still mean.
+            if self.snd.una.distance_from(ack) > self.snd.max_wnd.max(65_535) {
+                return self.challenge(seg.at, budget);
+            }
+            self.take_sack(seg, ack, false);
+            return ControlFlow::Continue(());
+        }
+        let opened = self.update_send_window(seg, ack);
+        self.take_sack(seg, ack, opened);
+        if self.fin_sent && self.snd.una == self.snd.nxt {
+            self.fin_acknowledged(seg.at);
+            if matches!(self.state, State::Closed | State::TimeWait) {
+                // LAST-ACK and CLOSING end here.
+                return ControlFlow::Break(Discard::TcpLastAck);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn acknowledge_syn(&mut self, seg: &Segment, ack: SeqNum) {
+        self.snd.una = self.snd.iss + 1;
+        if !self.syn_retransmitted {
+            let rtt = seg.at.saturating_since(self.trouble_since);
+            self.rtt.sample(seg.at, rtt);
+        }
+        self.set_send_window(seg, u32::from(seg.window) << self.snd_scale);
+        self.snd.wl2 = ack;
+        self.establish(seg.at);
+    }
+
+    pub(crate) fn set_send_window(&mut self, seg: &Segment, window: u32) {
+        self.snd.wnd = window;
+        self.snd.max_wnd = self.snd.max_wnd.max(window);
+        self.snd.wl1 = seg.seq;
+        if let Some(ack) = seg.ack {
+            self.snd.wl2 = ack;
+        }
+    }
+
+    /// `SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK)`. Answers whether the window changed.
+    fn update_send_window(&mut self, seg: &Segment, ack: SeqNum) -> bool {
+        let newer = self.snd.wl1.precedes(seg.seq)
+            || (self.snd.wl1 == seg.seq && self.snd.wl2.precedes_or_equals(ack))
+            || self.snd.una.precedes(ack);
+        if !newer {
+            return false;
+        }
+        let window = u32::from(seg.window) << self.snd_scale;
+        let changed = window != self.snd.wnd;
+        self.set_send_window(seg, window);
+        if window > 0 && self.deadlines.armed(Retransmit::Persist) {
+            self.deadlines.disarm();
+            self.backoff = 0;
+        }
+        changed
+    }
+
+    /// The acknowledgment proper: cumulative, selective, duplicate.
+    fn take_sack(&mut self, seg: &Segment, ack: SeqNum, window_changed: bool) {
+        if self.deadlines.armed(Retransmit::Persist) {
+            // The peer lives: its window stays shut, but it answers (RFC 9293 §3.8.6.1).
+            self.trouble_since = seg.at;
+        }
+        let advanced = self.snd.una.precedes(ack);
+        let min_rtt = self.min_rtt();
+        let (una, nxt, size) = (self.snd.una, self.snd.nxt, self.segment_size());
+        let Some(sending) = self.sending.as_deref_mut() else {
+            if advanced {
+                self.snd.una = ack;
+            }
+            return;
+        };
+        if sending.flight.is_empty() {
+            return;
+        }
+        let mut delivery = Delivery::default();
+        if advanced {
+            sending.flight.acknowledge(ack, seg.at, min_rtt, &mut delivery);
+            let data = delivery.acked.min(sending.queue.len());
+            sending.queue.advance(data);
+            self.snd.una = ack;
+            self.statistics.bytes_acked += u64::from(data);
+        }
+        let mut dsack = false;
+        if self.sack_on {
+            for (position, &block) in seg.options.sack.iter().enumerate() {
+                if position == 0 && is_dsack(block, ack, seg.options.sack.get(1)) {
+                    dsack = true;
+                    sending.rack.on_dsack(self.snd.una, nxt);
+                } else if Segment::plausible(block, self.snd.una, nxt) {
+                    sending.flight.sack(block, seg.at, min_rtt, &mut delivery);
+                }
+            }
+        }
+        if let Some(rtt) = delivery.rtt {
+            self.rtt.sample(seg.at, rtt);
+        }
+        let duplicate = !advanced && ack == una && seg.len() == 0 && !window_changed && delivery.sacked == 0;
+        self.detect_and_recover(seg.at, delivery, duplicate && !dsack, size);
+        if advanced {
+            self.backoff = 0;
+            self.trouble_since = seg.at;
+        }
+        self.rearm_retransmit(seg.at, delivery.octets > 0);
+        self.raise_writable_if_room();
+        self.release_memory();
+    }
+
+    /// Loss detection, then the window: RFC 8985, RFC 6675, RFC 6582, RFC 9937.
+    fn detect_and_recover(&mut self, now: Instant, delivery: Delivery, duplicate: bool, size: u32) {
+        let around = self.surroundings();
+        let (una, nxt) = (self.snd.una, self.snd.nxt);
+        let Some(sending) = self.sending.as_deref_mut() else {
+            return;
+        };
+        let Sending {
+            flight, recovery, rack, ..
+        } = sending;
+        if recovery.in_recovery() && recovery.point.precedes_or_equals(una) {
+            if recovery.state == LossState::Recovery {
+                let cwnd = self
+                    .congestion
+                    .ssthresh()
+                    .min(flight.in_flight().max(size) + size)
+                    .max(2 * size);
+                self.congestion
+                    .set_cwnd(cwnd.max(self.congestion.cwnd().min(self.congestion.ssthresh())));
+            }
+            recovery.leave();
+            rack.on_recovered();
+        }
+        if sending.probe_end.is_some_and(|end| end.precedes_or_equals(una)) {
+            sending.probe_end = None;
+        }
+        rack.update(&delivery, now);
+        let mut newly_lost = 0;
+        if self.sack_on {
+            newly_lost = rack.detect(flight, &around, now).0;
+        } else {
+            if delivery.acked > 0 {
+                flight.uncount_duplicates(delivery.acked, size);
+            }
+            if duplicate {
+                recovery.duplicates = recovery.duplicates.saturating_add(1);
+                flight.count_duplicate(size);
+            }
+            let partial = recovery.state == LossState::Recovery && delivery.acked > 0;
+            if partial || (recovery.duplicates >= DUP_THRESH && recovery.state == LossState::Open) {
+                newly_lost = u32::from(flight.lose_front(size)) * size;
+            }
+            if delivery.acked > 0 && !recovery.in_recovery() {
+                recovery.duplicates = 0;
+            }
+        }
+        let safe = delivery.acked > 0 && newly_lost == 0;
+        if flight.lost() > 0 && !recovery.in_recovery() {
+            let flight_size = flight.outstanding() - flight.sacked().min(flight.outstanding());
+            recovery.enter_fast(nxt, flight_size + delivery.octets);
+            self.congestion.on_congestion(now, flight_size, size);
+        } else if recovery.state == LossState::Open && flight.sacked() > 0 {
+            recovery.state = LossState::Disorder;
+        } else if recovery.state == LossState::Disorder && flight.sacked() == 0 {
+            recovery.state = LossState::Open;
+        }
+        if recovery.state == LossState::Recovery {
+            let ssthresh = self.congestion.ssthresh();
+            let window = recovery.prr_window(delivery.octets, safe, flight.in_flight(), ssthresh, size);
+            self.congestion.set_cwnd(window);
+        } else if delivery.octets > 0 {
+            let in_slow_start = self.congestion.in_slow_start();
+            let limited = if in_slow_start {
+                self.congestion.cwnd() < 2 * sending.max_in_flight.max(1)
+            } else {
+                sending.cwnd_limited
+            };
+            self.congestion.on_ack(&AckSample {
+                now,
+                acked: if recovery.state == LossState::Loss {
+                    delivery.acked
+                } else {
+                    delivery.octets
+                },
+                srtt: self.rtt.srtt(),
+                cwnd_limited: limited || recovery.state == LossState::Loss,
+                mss: size,
+            });
+        }
+    }
+
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            in_recovery: self
+                .sending
+                .as_ref()
+                .is_some_and(|sending| sending.recovery.in_recovery()),
+            min_rtt: self.min_rtt(),
+            srtt: self.rtt.srtt(),
+            mss: self.segment_size(),
+        }
+    }
+
+    /// After an acknowledgment: RACK's timer if something may be lost soon, else a tail loss probe, else the RTO
+    /// (RFC 8985 §7.2, RFC 6298 §5).
+    pub(crate) fn rearm_retransmit(&mut self, now: Instant, progress: bool) {
+        let around = self.surroundings();
+        let rto = self.rtt.rto_backed_off(self.backoff);
+        let srtt = self.rtt.srtt();
+        let size = self.segment_size();
+        let Some(sending) = self.sending.as_deref_mut().filter(|sending| !sending.flight.is_empty()) else {
+            if !self.deadlines.armed(Retransmit::Persist) && self.snd.una == self.snd.nxt {
+                self.deadlines.disarm();
+            }
+            return;
+        };
+        if self.sack_on && sending.flight.sacked() > 0 && sending.flight.lost() == 0 {
+            let (_, wait) = sending.rack.detect(&mut sending.flight, &around, now);
+            if let Some(wait) = wait {
+                self.deadlines.arm(Retransmit::Reordering, now + wait);
+                return;
+            }
+        }
+        if !progress && self.deadlines.armed(Retransmit::Rto) {
+            return;
+        }
+        let in_open = matches!(sending.recovery.state, LossState::Open);
+        if self.sack_on && in_open && self.backoff == 0 && sending.probe_end.is_none() && !srtt.is_zero() {
+            let mut timeout = 2 * srtt;
+            if sending.flight.outstanding() <= size {
+                // A lone segment's acknowledgment may be delayed (RFC 8985 §7.2, WCDelAckT).
+                timeout += Duration::from_millis(200);
+            } else {
+                timeout += Duration::from_millis(2);
+            }
+            self.deadlines.arm(Retransmit::Probe, now + timeout.min(rto));
+            return;
+        }
+        self.deadlines.arm(Retransmit::Rto, now + rto);
+    }
+}
+
+/// RFC 2883 §4: the first block reports a duplicate if it lies below the cumulative acknowledgment or within the
+/// second block.
+fn is_dsack(first: SackBlock, ack: SeqNum, second: Option<&SackBlock>) -> bool {
+    first.left.precedes(ack)
+        || second.is_some_and(|second| {
+            second.left.precedes_or_equals(first.left) && first.right.precedes_or_equals(second.right)
+        })
+}

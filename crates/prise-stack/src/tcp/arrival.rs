@@ -1,0 +1,426 @@
+//! A segment arrives at a connection: the checks of RFC 9293 §3.10.7.4, in their order.
+
+use alloc::boxed::Box;
+use core::ops::ControlFlow;
+use core::time::Duration;
+
+use prise_wire::{Instant, SackBlock, SeqNum};
+
+use super::connection::{Connection, Urgent, UrgentOctet};
+use super::deadlines::Slow;
+use super::error::TcpError;
+use super::info::State;
+use super::receive::reassembly::Arrived;
+use super::segment::Segment;
+use crate::event::Ready;
+use crate::net::Discard;
+
+/// Goes on to the next check, or ends with the reason why the rest of the segment is not processed.
+pub(crate) type Check = ControlFlow<Discard>;
+const PASSED: Check = ControlFlow::Continue(());
+
+/// An ACK is delayed this long at most, hoping for data to ride on (Linux's `TCP_DELACK_MIN`; RFC 9293 allows 500).
+pub(crate) const DELAYED_ACK: Duration = Duration::from_millis(40);
+/// `TS.Recent` is not believed after this long (RFC 7323 §5.5).
+const TIMESTAMP_LIFETIME: Duration = Duration::from_secs(24 * 24 * 3600);
+
+/// How a connection asks for a challenge ACK (RFC 5961 §7): the budget is one for the whole stack.
+pub(crate) trait ChallengeBudget {
+    /// Whether one more may be sent now.
+    fn take(&mut self, now: Instant) -> bool;
+}
+
+impl Connection {
+    /// Processes one segment; the caller settles the consequences.
+    pub(crate) fn arrival(&mut self, seg: &mut Segment, budget: &mut dyn ChallengeBudget) -> Check {
+        self.statistics.segments_in = self.statistics.segments_in.wrapping_add(1);
+        if seg.data_len() > 0 {
+            self.statistics.data_segments_in = self.statistics.data_segments_in.wrapping_add(1);
+        }
+        match self.state {
+            State::SynSent => return self.arrival_in_syn_sent(seg),
+            State::Closed | State::Listen | State::TimeWait => return ControlFlow::Break(Discard::TcpClosed),
+            _ => {}
+        }
+        self.check_sequence(seg)?;
+        self.last_received = seg.at;
+        self.touch_keepalive(seg.at);
+        self.check_reset(seg, budget)?;
+        self.check_syn(seg, budget)?;
+        self.check_ack(seg, budget)?;
+        self.check_urgent(seg);
+        self.check_text(seg)?;
+        self.check_fin(seg);
+        PASSED
+    }
+
+    /// SYN-SENT: §3.10.7.3.
+    fn arrival_in_syn_sent(&mut self, seg: &mut Segment) -> Check {
+        let acceptable = match seg.ack {
+            Some(ack) if ack != self.snd.nxt => {
+                // The caller answers a segment that it cannot place with a RST, unless it is one.
+                return ControlFlow::Break(if seg.flags.rst() {
+                    Discard::TcpReset
+                } else {
+                    Discard::TcpAckOfUnsent
+                });
+            }
+            other => other.is_some(),
+        };
+        if seg.flags.rst() {
+            if acceptable {
+                self.end(Some(TcpError::Refused));
+            }
+            return ControlFlow::Break(Discard::TcpReset);
+        }
+        if !seg.flags.syn() {
+            return ControlFlow::Break(Discard::TcpNoSyn);
+        }
+        self.adopt_syn(seg);
+        if acceptable {
+            self.last_received = seg.at;
+            self.snd.una = self.snd.nxt;
+            if !self.syn_retransmitted {
+                let rtt = seg.at.saturating_since(self.trouble_since);
+                self.rtt.sample(seg.at, rtt);
+            }
+            // The window in a segment with SYN is never scaled (RFC 7323 §2.2).
+            self.set_send_window(seg, u32::from(seg.window));
+            self.establish(seg.at);
+            self.acks.now = true;
+            self.check_urgent(seg);
+            // RFC 9293 lets data and FIN come with the SYN.
+            seg.seq += 1;
+            seg.flags = seg.flags.without(prise_wire::TcpFlags::SYN);
+            self.check_text(seg)?;
+            self.check_fin(seg);
+            return PASSED;
+        }
+        // Simultaneous open: §3.5, figure 8.
+        self.state = State::SynReceived;
+        self.passive = true;
+        self.snd.wnd = u32::from(seg.window);
+        self.snd.wl1 = seg.seq;
+        self.syn_due = true;
+        PASSED
+    }
+
+    /// Takes over what the peer's SYN offers.
+    pub(crate) fn adopt_syn(&mut self, seg: &Segment) {
+        self.rcv.irs = seg.seq;
+        self.rcv.nxt = seg.seq + 1;
+        self.rcv.window.start_at(self.rcv.nxt);
+        let offered = seg.options.mss.unwrap_or(if self.tuple.is_v4() { 536 } else { 1220 });
+        self.mss = self.mss.min(offered.max(super::MSS_MIN));
+        self.window_scaling = self.window_scaling && seg.options.window_scale.is_some();
+        if self.window_scaling {
+            self.snd_scale = seg.options.window_scale.unwrap_or(0).min(14);
+        } else {
+            self.snd_scale = 0;
+            self.rcv_scale = 0;
+        }
+        self.sack_on = self.sack_on && seg.options.sack_permitted;
+        self.timestamps_on = self.timestamps_on && seg.options.timestamps.is_some();
+        if let Some(timestamps) = seg.options.timestamps {
+            self.timestamps.recent = timestamps.value;
+            self.timestamps.recent_at = seg.at;
+        }
+        self.timestamps.last_ack_sent = self.rcv.nxt;
+        self.acks.peer_mss = u32::from(self.mss);
+    }
+
+    /// Both SYNs are acknowledged.
+    pub(crate) fn establish(&mut self, now: Instant) {
+        self.state = if self.fin_queued {
+            State::FinWait1
+        } else {
+            State::Established
+        };
+        self.backoff = 0;
+        self.syn_due = false;
+        self.deadlines.disarm();
+        let (size, lost) = (self.segment_size(), self.syn_retransmitted);
+        self.congestion.set_initial(size, lost);
+        self.last_sent = now;
+        self.touch_keepalive(now);
+        self.raise(Ready::CONNECTED | Ready::WRITABLE);
+    }
+
+    /// First: PAWS (RFC 7323 §5.3), then whether the segment lies in the window.
+    fn check_sequence(&mut self, seg: &Segment) -> Check {
+        if self.timestamps_on && !seg.flags.rst() {
+            let Some(timestamps) = seg.options.timestamps else {
+                return ControlFlow::Break(Discard::TcpTimestampMissing);
+            };
+            let old = (timestamps.value.wrapping_sub(self.timestamps.recent)).cast_signed() < 0;
+            let fresh = seg.at.saturating_since(self.timestamps.recent_at) < TIMESTAMP_LIFETIME;
+            if old && fresh {
+                self.acks.now = true;
+                self.note_duplicate(seg);
+                return ControlFlow::Break(Discard::TcpStaleTimestamp);
+            }
+        }
+        if !self.is_in_window(seg) {
+            if !seg.flags.rst() {
+                self.acks.now = true;
+                self.note_duplicate(seg);
+            }
+            return ControlFlow::Break(Discard::TcpOutOfWindow);
+        }
+        if let Some(timestamps) = seg.options.timestamps
+            && self.timestamps_on
+            && seg.seq.precedes_or_equals(self.timestamps.last_ack_sent)
+            && (timestamps.value.wrapping_sub(self.timestamps.recent)).cast_signed() >= 0
+        {
+            self.timestamps.recent = timestamps.value;
+            self.timestamps.recent_at = seg.at;
+        }
+        PASSED
+    }
+
+    /// Table 6 of RFC 9293 §3.4, and one liberty: what starts at `rcv.nxt` is looked at even when the window is
+    /// zero, since its ACK, URG and RST count.
+    fn is_in_window(&self, seg: &Segment) -> bool {
+        let wnd = self.rcv.window.remaining(self.rcv.nxt);
+        if seg.seq == self.rcv.nxt {
+            return true;
+        }
+        let start_in = seg.seq.is_within(self.rcv.nxt, wnd);
+        // A bare ACK on the right edge: the peer has filled the window exactly.
+        let on_edge = seg.len() == 0 && seg.seq == self.rcv.nxt + wnd;
+        let end_in = seg.len() > 0 && (seg.end() - 1).is_within(self.rcv.nxt, wnd.max(1));
+        let spans = seg.len() > 0 && seg.seq.precedes(self.rcv.nxt) && self.rcv.nxt.precedes(seg.end());
+        start_in || on_edge || end_in || spans
+    }
+
+    /// What arrived twice is reported in the next SACK option (RFC 2883).
+    fn note_duplicate(&mut self, seg: &Segment) {
+        if self.sack_on && seg.data_len() > 0 && seg.seq.precedes(self.rcv.nxt) {
+            let right = (seg.seq + seg.data_len()).earlier(self.rcv.nxt);
+            self.acks.duplicate = Some(SackBlock { left: seg.seq, right });
+        }
+    }
+
+    /// Second: RST, with RFC 5961 §3.2.
+    fn check_reset(&mut self, seg: &Segment, budget: &mut dyn ChallengeBudget) -> Check {
+        if !seg.flags.rst() {
+            return PASSED;
+        }
+        if seg.seq != self.rcv.nxt {
+            return self.challenge(seg.at, budget);
+        }
+        let error = match self.state {
+            // An active open that met a simultaneous one (RFC 9293 §3.10.7.4).
+            State::SynReceived => Some(TcpError::Refused),
+            // What the program has queued is lost, so it must hear of it; after LAST-ACK or CLOSING nothing is.
+            State::CloseWait => Some(TcpError::BrokenPipe),
+            State::Closing | State::LastAck => None,
+            _ => Some(TcpError::Reset),
+        };
+        self.end(error);
+        ControlFlow::Break(Discard::TcpReset)
+    }
+
+    /// Fourth: SYN, with RFC 5961 §4.2.
+    fn check_syn(&mut self, seg: &Segment, budget: &mut dyn ChallengeBudget) -> Check {
+        if !seg.flags.syn() {
+            return PASSED;
+        }
+        if self.state == State::SynReceived && seg.seq == self.rcv.irs {
+            // The peer's SYN-ACK of a simultaneous open, or its SYN again.
+            if seg.ack.is_none() {
+                self.syn_due = true;
+                return ControlFlow::Break(Discard::TcpDuplicateSyn);
+            }
+            return PASSED;
+        }
+        self.challenge(seg.at, budget)
+    }
+
+    /// Answers with an acknowledgment, so that a genuine peer can correct itself and a blind one learns nothing.
+    pub(crate) fn challenge(&mut self, now: Instant, budget: &mut dyn ChallengeBudget) -> Check {
+        if budget.take(now) {
+            self.acks.now = true;
+            return ControlFlow::Break(Discard::TcpChallenged);
+        }
+        ControlFlow::Break(Discard::TcpChallengeLimited)
+    }
+
+    /// Sixth: the urgent pointer. RFC 6093: it points to the octet after the urgent one, whatever the RFCs said.
+    fn check_urgent(&mut self, seg: &Segment) {
+        if !seg.flags.urg() || seg.urgent == 0 || !(self.may_receive()) {
+            return;
+        }
+        let at = seg.seq + u32::from(seg.urgent) - 1;
+        if at.precedes(self.rcv.nxt) && self.urgent.as_ref().is_none_or(|urgent| urgent.at != at) {
+            return;
+        }
+        if self
+            .urgent
+            .as_ref()
+            .is_some_and(|urgent| at.precedes_or_equals(urgent.at))
+        {
+            return;
+        }
+        self.urgent = Some(Box::new(Urgent {
+            at,
+            octet: UrgentOctet::Awaited,
+        }));
+        self.raise(Ready::URGENT);
+    }
+
+    /// Seventh: the text.
+    fn check_text(&mut self, seg: &mut Segment) -> Check {
+        if seg.data_len() == 0 {
+            return PASSED;
+        }
+        if !self.may_receive() {
+            // The peer has said FIN before: what follows it is nonsense.
+            return ControlFlow::Break(Discard::TcpTextAfterFin);
+        }
+        let wnd = self.rcv.window.remaining(self.rcv.nxt);
+        let window_end = self.rcv.nxt + wnd;
+        if window_end.precedes(seg.seq + seg.data_len()) {
+            let fits = if seg.seq.precedes(window_end) {
+                window_end.distance_from(seg.seq)
+            } else {
+                0
+            };
+            seg.body.truncate(fits as usize);
+            // The FIN beyond the window is not received yet.
+            seg.flags = seg.flags.without(prise_wire::TcpFlags::FIN);
+            self.acks.now = true;
+            if fits == 0 {
+                return ControlFlow::Break(Discard::TcpOutOfWindow);
+            }
+        }
+        if self.orphan && self.state != State::Established {
+            // Nobody will read it: RFC 9293 §3.6.1 lets us reset, and the peer must not believe it delivered.
+            self.end(None);
+            return ControlFlow::Break(Discard::TcpNobodyReads);
+        }
+        self.acks.peer_mss = self
+            .acks
+            .peer_mss
+            .max(seg.data_len().min(u32::from(self.advertised_mss)));
+        let before = self.rcv.nxt;
+        let body = core::mem::take(&mut seg.body);
+        let len = body.len() as u32;
+        let arrived = self.receiving.get_or_insert_default().insert(before, seg.seq, body);
+        seg_restore_len(seg, len);
+        match arrived {
+            Arrived::InOrder { octets, filled } => {
+                self.rcv.nxt += octets;
+                self.statistics.bytes_received += u64::from(octets);
+                self.rcv.window.on_data(self.rcv.nxt, seg.at);
+                self.extract_urgent();
+                self.schedule_ack(octets, filled, seg.at);
+                if self.readable() > 0 {
+                    self.raise(Ready::READABLE);
+                }
+                PASSED
+            }
+            Arrived::OutOfOrder => {
+                self.acks.now = true;
+                PASSED
+            }
+            Arrived::Duplicate(block) => {
+                self.acks.now = true;
+                if self.sack_on {
+                    self.acks.duplicate = Some(block);
+                }
+                ControlFlow::Break(Discard::TcpDuplicate)
+            }
+            Arrived::Refused => {
+                self.acks.now = true;
+                ControlFlow::Break(Discard::TcpTooManyHoles)
+            }
+        }
+    }
+
+    /// RFC 9293 §3.8.6.3: at least every second full segment at once, the rest within the delay.
+    fn schedule_ack(&mut self, octets: u32, filled: bool, now: Instant) {
+        self.acks.owed = self.acks.owed.saturating_add(octets);
+        let holes = self.receiving.as_ref().is_some_and(|receiving| receiving.has_holes());
+        let quick = self.config.quick_ack || (self.acks.quick > 0 && !self.acks.interactive);
+        if filled || holes || quick || self.acks.owed > self.acks.peer_mss {
+            self.acks.now = true;
+        } else if self.deadlines.delayed_ack == Instant::FAR_FUTURE {
+            self.deadlines.delayed_ack = now + DELAYED_ACK;
+        }
+    }
+
+    /// Takes the urgent octet out of the stream once it has arrived, unless `SO_OOBINLINE` leaves it.
+    fn extract_urgent(&mut self) {
+        let Some(urgent) = &mut self.urgent else { return };
+        if urgent.octet != UrgentOctet::Awaited || !urgent.at.precedes(self.rcv.nxt) {
+            return;
+        }
+        if self.config.oob_inline {
+            urgent.octet = UrgentOctet::Read;
+            return;
+        }
+        let Some(receiving) = &mut self.receiving else { return };
+        let behind = self.rcv.nxt.distance_from(urgent.at);
+        let Some(offset) = receiving.readable().checked_sub(behind) else {
+            return;
+        };
+        if let Some(octet) = receiving.cut_octet(offset) {
+            urgent.octet = UrgentOctet::Here(octet);
+            self.raise(Ready::URGENT);
+        }
+    }
+
+    /// Eighth: FIN.
+    fn check_fin(&mut self, seg: &Segment) {
+        if seg.flags.fin() && self.rcv.fin.is_none() {
+            self.rcv.fin = Some(seg.end() - 1);
+        }
+        if self.rcv.fin != Some(self.rcv.nxt) {
+            return;
+        }
+        self.rcv.nxt += 1;
+        self.acks.now = true;
+        self.raise(Ready::READ_CLOSED | Ready::READABLE);
+        match self.state {
+            State::SynReceived | State::Established => self.state = State::CloseWait,
+            // Our FIN's acknowledgment was looked at in the fifth check: it is still out.
+            State::FinWait1 => self.state = State::Closing,
+            State::FinWait2 => self.enter_time_wait(),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn enter_time_wait(&mut self) {
+        self.state = State::TimeWait;
+        self.deadlines.disarm();
+        self.deadlines.slow = Instant::FAR_FUTURE;
+        self.raise(Ready::CLOSED);
+    }
+
+    /// Our FIN was acknowledged: the rest of the fifth check.
+    pub(crate) fn fin_acknowledged(&mut self, now: Instant) {
+        match self.state {
+            State::FinWait1 => {
+                self.state = State::FinWait2;
+                if self.orphan {
+                    let limit = self.config.fin_wait_2;
+                    self.deadlines.arm_slow(Slow::FinWait2, now + limit);
+                }
+            }
+            State::Closing => self.enter_time_wait(),
+            State::LastAck => self.end(None),
+            _ => {}
+        }
+    }
+}
+
+/// The body was moved into the queue; the FIN behind it is still to be placed.
+fn seg_restore_len(seg: &mut Segment, len: u32) {
+    seg.seq += len;
+}
+
+/// Whether a sequence number lies in the half-open interval.
+pub(crate) fn is_between(low: SeqNum, value: SeqNum, high: SeqNum) -> bool {
+    low.precedes(value) && value.precedes_or_equals(high)
+}

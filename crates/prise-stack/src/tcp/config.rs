@@ -1,0 +1,156 @@
+//! What a program may set on a TCP socket, and how a listener is described.
+//!
+//! A [`TcpConfig`] is given when a connection or listener is made and can be changed while it lives
+//! (`Stack::tcp_set_config`); a connection accepted from a listener starts with the listener's.
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+use crate::link::LinkId;
+
+/// The congestion controls a connection can run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CongestionAlgorithm {
+    /// CUBIC, RFC 9438: the default, as on Linux.
+    #[default]
+    Cubic,
+    /// `NewReno`, RFC 5681 and RFC 6582; Linux calls it `reno`.
+    NewReno,
+}
+
+/// Keepalive settings, RFC 9293 §3.8.4 and tcp(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Silence before the first probe (`TCP_KEEPIDLE`).
+    pub idle: Duration,
+    /// Time between unanswered probes (`TCP_KEEPINTVL`).
+    pub interval: Duration,
+    /// Unanswered probes after which the connection is dropped (`TCP_KEEPCNT`).
+    pub probes: u8,
+}
+
+impl Default for Keepalive {
+    /// Linux: two hours, 75 seconds, nine probes.
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(7200),
+            interval: Duration::from_secs(75),
+            probes: 9,
+        }
+    }
+}
+
+/// What `SO_LINGER` asks of a close (socket(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Linger {
+    /// Close in the background: the queued bytes and the FIN are still delivered.
+    #[default]
+    Graceful,
+    /// `{on, 0}`: discard what is queued and reset.
+    Reset,
+}
+
+/// Settings of one connection or listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpConfig {
+    /// `TCP_NODELAY`: do not hold small segments back (RFC 9293 §3.7.4).
+    pub nodelay: bool,
+    /// `TCP_CORK`: send only full segments until cleared (200 ms at most).
+    pub cork: bool,
+    /// `TCP_QUICKACK`: acknowledge at once instead of delaying.
+    pub quick_ack: bool,
+    /// `SO_KEEPALIVE` with its three times; `None` when off.
+    pub keepalive: Option<Keepalive>,
+    /// `SO_LINGER`, so far as it decides between FIN and RST.
+    pub linger: Linger,
+    /// `TCP_USER_TIMEOUT`, RFC 5482: how long data may stay unacknowledged.
+    pub user_timeout: Option<Duration>,
+    /// `TCP_MAXSEG`: an upper bound on the segment size offered and used.
+    pub max_segment: Option<u16>,
+    /// Octets the receive queue may hold; `None` lets it grow by measurement.
+    pub receive_buffer: Option<u32>,
+    /// Octets the send queue may hold; `None` lets it grow by measurement.
+    pub send_buffer: Option<u32>,
+    /// `TCP_SYNCNT`: retransmissions of a SYN before giving up.
+    pub syn_retries: u8,
+    /// `TCP_LINGER2`: how long an orphan may stay in FIN-WAIT-2.
+    pub fin_wait_2: Duration,
+    /// `TCP_NOTSENT_LOWAT`: unsent octets above which the socket is not writable.
+    pub unsent_low_water: Option<u32>,
+    /// `TCP_WINDOW_CLAMP`: an upper bound on the advertised window.
+    pub window_clamp: Option<u32>,
+    /// `TCP_DEFER_ACCEPT`: do not show a connection before its first data.
+    pub defer_accept: bool,
+    /// `SO_OOBINLINE`: urgent octets stay in the stream.
+    pub oob_inline: bool,
+    /// `IP_TTL` or `IPV6_UNICAST_HOPS`.
+    pub hop_limit: u8,
+    /// `IP_TOS` or `IPV6_TCLASS`.
+    pub tos: u8,
+    /// `TCP_CONGESTION`.
+    pub congestion: CongestionAlgorithm,
+}
+
+impl Default for TcpConfig {
+    fn default() -> Self {
+        Self {
+            nodelay: false,
+            cork: false,
+            quick_ack: false,
+            keepalive: None,
+            linger: Linger::Graceful,
+            user_timeout: None,
+            max_segment: None,
+            receive_buffer: None,
+            send_buffer: None,
+            syn_retries: 6,
+            fin_wait_2: Duration::from_secs(60),
+            unsent_low_water: None,
+            window_clamp: None,
+            defer_accept: false,
+            oob_inline: false,
+            hop_limit: 64,
+            tos: 0,
+            congestion: CongestionAlgorithm::default(),
+        }
+    }
+}
+
+/// Which addresses a listener answers for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ListenFamily {
+    /// IPv4 only.
+    V4,
+    /// IPv6 only (`IPV6_V6ONLY`).
+    V6Only,
+    /// IPv6 and, through v4-mapped addresses, IPv4.
+    Dual,
+}
+
+/// The local side of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenLocal {
+    /// The address, or `None` for every address of the family.
+    pub addr: Option<IpAddr>,
+    /// The families served; ignored when `addr` is given.
+    pub family: ListenFamily,
+    /// The port.
+    pub port: u16,
+    /// `SO_BINDTODEVICE`: only segments that arrive on this link.
+    pub device: Option<LinkId>,
+}
+
+/// Everything that makes a listener.
+#[derive(Clone, Debug)]
+pub struct ListenConfig {
+    /// Where it listens.
+    pub local: ListenLocal,
+    /// Connections that may wait for `accept` (Linux lets one more in).
+    pub backlog: u32,
+    /// `SO_REUSEPORT`: several listeners of one address share the connections by flow hash.
+    pub reuse_port: bool,
+    /// The settings its connections start with.
+    pub config: TcpConfig,
+    /// The caller's number, handed back in events.
+    pub token: u32,
+}

@@ -1,0 +1,164 @@
+//! Congestion control: one window, several laws.
+//!
+//! [`Congestion`] owns `cwnd` and `ssthresh` and dispatches to the algorithm; what an algorithm needs beyond them
+//! lives in a box that is absent until the first congestion event. Sizes in octets.
+
+mod cubic;
+mod newreno;
+
+use core::time::Duration;
+
+use alloc::boxed::Box;
+use prise_wire::Instant;
+
+use self::cubic::Cubic;
+use super::config::CongestionAlgorithm;
+
+/// RFC 6928: ten segments, but no more than 14,600 octets unless two segments are larger.
+fn initial_window(mss: u32) -> u32 {
+    (10 * mss).min((2 * mss).max(14_600)).max(10 * mss.min(1460))
+}
+
+/// An acknowledgment as congestion control sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AckSample {
+    pub(crate) now: Instant,
+    /// Octets newly acknowledged, cumulatively or selectively.
+    pub(crate) acked: u32,
+    pub(crate) srtt: Duration,
+    /// The sender was held back by cwnd when these octets left (RFC 7661: grow only a window that is used).
+    pub(crate) cwnd_limited: bool,
+    pub(crate) mss: u32,
+}
+
+/// The congestion state of one connection.
+#[derive(Debug)]
+pub(crate) struct Congestion {
+    cwnd: u32,
+    ssthresh: u32,
+    law: Law,
+}
+
+#[derive(Debug)]
+enum Law {
+    NewReno { counted: u32 },
+    Cubic(Option<Box<Cubic>>),
+}
+
+/// cwnd never grows beyond this: the largest scaled window (RFC 7323 §2.3).
+const CWND_MAX: u32 = 1 << 30;
+
+impl Congestion {
+    pub(crate) fn new(algorithm: CongestionAlgorithm, mss: u32) -> Self {
+        Self {
+            cwnd: initial_window(mss),
+            ssthresh: u32::MAX,
+            law: Law::new(algorithm),
+        }
+    }
+
+    pub(crate) fn set_algorithm(&mut self, algorithm: CongestionAlgorithm) {
+        self.law = Law::new(algorithm);
+    }
+
+    /// The handshake told the real segment size: start over from it (before data has flowed).
+    pub(crate) fn set_initial(&mut self, mss: u32, handshake_lost: bool) {
+        // RFC 5681 §3.1: a lost SYN means one segment.
+        self.cwnd = if handshake_lost { mss } else { initial_window(mss) };
+    }
+
+    pub(crate) fn cwnd(&self) -> u32 {
+        self.cwnd
+    }
+
+    pub(crate) fn ssthresh(&self) -> u32 {
+        self.ssthresh
+    }
+
+    pub(crate) fn in_slow_start(&self) -> bool {
+        self.cwnd < self.ssthresh
+    }
+
+    /// New octets were acknowledged outside of recovery.
+    pub(crate) fn on_ack(&mut self, sample: &AckSample) {
+        if !sample.cwnd_limited {
+            return;
+        }
+        let mut acked = sample.acked;
+        if self.in_slow_start() {
+            // RFC 5681 with the byte counting of RFC 3465, unlimited: acknowledgments of coalesced segments
+            // stand for many.
+            let grown = self.cwnd.saturating_add(acked).min(self.ssthresh);
+            acked -= (grown - self.cwnd).min(acked);
+            self.cwnd = grown.min(CWND_MAX);
+            if acked == 0 {
+                return;
+            }
+        }
+        match &mut self.law {
+            Law::NewReno { counted } => newreno::avoid(&mut self.cwnd, counted, acked, sample.mss),
+            Law::Cubic(state) => {
+                state.get_or_insert_default().avoid(&mut self.cwnd, acked, sample);
+            }
+        }
+        self.cwnd = self.cwnd.min(CWND_MAX);
+    }
+
+    /// Loss or an ECN echo: sets ssthresh, and leaves cwnd to recovery (PRR) or to the caller.
+    pub(crate) fn on_congestion(&mut self, now: Instant, in_flight: u32, mss: u32) {
+        self.ssthresh = match &mut self.law {
+            Law::NewReno { counted } => {
+                *counted = 0;
+                newreno::threshold(self.cwnd.min(in_flight.max(mss)), mss)
+            }
+            Law::Cubic(state) => state.get_or_insert_default().threshold(now, self.cwnd, mss),
+        };
+    }
+
+    /// A retransmission timeout: one segment, RFC 5681 §3.1; `first` if it is not a repetition.
+    pub(crate) fn on_timeout(&mut self, now: Instant, in_flight: u32, mss: u32, first: bool) {
+        if first {
+            self.on_congestion(now, in_flight, mss);
+        }
+        if let Law::Cubic(Some(state)) = &mut self.law {
+            state.restart();
+        }
+        self.cwnd = mss;
+    }
+
+    /// Recovery (PRR) steers the window.
+    pub(crate) fn set_cwnd(&mut self, cwnd: u32) {
+        self.cwnd = cwnd.min(CWND_MAX);
+    }
+
+    /// Takes back a reduction that proved wrong.
+    pub(crate) fn undo(&mut self, cwnd: u32, ssthresh: u32) {
+        self.cwnd = self.cwnd.max(cwnd);
+        self.ssthresh = ssthresh;
+    }
+
+    /// Nothing was sent for `idle`: the window decays by half each RTO down to the initial one (RFC 2861, as
+    /// `tcp_slow_start_after_idle` does it).
+    pub(crate) fn after_idle(&mut self, idle: Duration, rto: Duration, mss: u32) {
+        let restart = initial_window(mss).min(self.cwnd);
+        self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
+        let mut idle = idle;
+        while idle > rto && self.cwnd > restart {
+            self.cwnd /= 2;
+            idle -= rto;
+        }
+        self.cwnd = self.cwnd.max(restart);
+        if let Law::Cubic(Some(state)) = &mut self.law {
+            state.restart();
+        }
+    }
+}
+
+impl Law {
+    fn new(algorithm: CongestionAlgorithm) -> Self {
+        match algorithm {
+            CongestionAlgorithm::NewReno => Self::NewReno { counted: 0 },
+            CongestionAlgorithm::Cubic => Self::Cubic(None),
+        }
+    }
+}

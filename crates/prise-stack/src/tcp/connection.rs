@@ -1,0 +1,503 @@
+//! A connection from SYN-SENT to LAST-ACK: one record, because the data has one shape in all these states.
+//!
+//! An idle established connection owns no queue: `sending` and `receiving` are boxes that exist only while they
+//! hold something. Mechanisms live in their own files and take the parts that they need.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use prise_wire::{Instant, SackBlock, SeqNum};
+
+use super::config::{Linger, TcpConfig};
+use super::congestion::Congestion;
+use super::deadlines::{Deadlines, Slow};
+use super::error::TcpError;
+use super::info::State;
+use super::loss::rack::Rack;
+use super::loss::recovery::Recovery;
+use super::loss::rtt::RttEstimator;
+use super::receive::reassembly::Reassembly;
+use super::receive::window::ReceiveWindow;
+use super::send::flight::Flight;
+use super::send::queue::SendQueue;
+use super::tuple::FourTuple;
+use crate::event::Ready;
+use crate::link::LinkId;
+use crate::net::IcmpError;
+
+/// RFC 9293's send sequence variables (§3.3.1), and two of Linux's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SendVariables {
+    pub(crate) una: SeqNum,
+    pub(crate) nxt: SeqNum,
+    pub(crate) iss: SeqNum,
+    pub(crate) wl1: SeqNum,
+    pub(crate) wl2: SeqNum,
+    /// The peer's window, scaled.
+    pub(crate) wnd: u32,
+    /// The largest window the peer ever offered (§3.8.6.2.1).
+    pub(crate) max_wnd: u32,
+    /// End of the last segment smaller than the segment size: Minshall's refinement of Nagle's rule.
+    pub(crate) small_end: SeqNum,
+    /// `snd.up`: the octet after the urgent one.
+    pub(crate) up: Option<SeqNum>,
+}
+
+/// RFC 9293's receive sequence variables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReceiveVariables {
+    pub(crate) nxt: SeqNum,
+    pub(crate) irs: SeqNum,
+    pub(crate) window: ReceiveWindow,
+    /// The sequence number of the peer's FIN, once seen.
+    pub(crate) fin: Option<SeqNum>,
+}
+
+/// Timestamps, RFC 7323.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimestampState {
+    /// `TS.Recent`.
+    pub(crate) recent: u32,
+    pub(crate) recent_at: Instant,
+    /// Added to our clock.
+    pub(crate) offset: u32,
+    /// `Last.ACK.sent`.
+    pub(crate) last_ack_sent: SeqNum,
+}
+
+/// When to acknowledge (RFC 9293 §3.8.6.3, and Linux's quick acknowledgments at the start).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AckSchedule {
+    /// An acknowledgment goes out at the next opportunity.
+    pub(crate) now: bool,
+    /// Octets received since the last acknowledgment left.
+    pub(crate) owed: u32,
+    /// Acknowledgments still sent at once, so that the peer's window opens quickly.
+    pub(crate) quick: u8,
+    /// The program answers what it receives: its data will carry the acknowledgment.
+    pub(crate) interactive: bool,
+    /// The duplicate to report in the next SACK option (RFC 2883).
+    pub(crate) duplicate: Option<SackBlock>,
+    /// The peer's segment size, as seen.
+    pub(crate) peer_mss: u32,
+}
+
+/// Counters for `TCP_INFO`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Statistics {
+    pub(crate) bytes_acked: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_retransmitted: u32,
+    pub(crate) retransmissions: u32,
+    pub(crate) segments_out: u32,
+    pub(crate) segments_in: u32,
+    pub(crate) data_segments_out: u32,
+    pub(crate) data_segments_in: u32,
+}
+
+/// What exists only while octets are queued or in flight.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    pub(crate) queue: SendQueue,
+    pub(crate) flight: Flight,
+    pub(crate) recovery: Recovery,
+    pub(crate) rack: Rack,
+    /// The most octets in flight since `max_flight_end` was sent: whether cwnd is used (RFC 7661).
+    pub(crate) max_in_flight: u32,
+    pub(crate) max_flight_end: SeqNum,
+    pub(crate) cwnd_limited: bool,
+    /// `TLP.end_seq`: a probe is out.
+    pub(crate) probe_end: Option<SeqNum>,
+}
+
+/// The urgent octet of the peer, RFC 6093.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UrgentOctet {
+    /// Announced, not arrived.
+    Awaited,
+    /// Arrived, to be read with `MSG_OOB`.
+    Here(u8),
+    /// Read, or left in the stream.
+    Read,
+}
+
+/// Where the peer's urgent octet is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Urgent {
+    pub(crate) at: SeqNum,
+    pub(crate) octet: UrgentOctet,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) tuple: FourTuple,
+    pub(crate) token: u32,
+    pub(crate) config: Arc<TcpConfig>,
+    pub(crate) snd: SendVariables,
+    pub(crate) rcv: ReceiveVariables,
+    pub(crate) timestamps: TimestampState,
+    pub(crate) acks: AckSchedule,
+    pub(crate) rtt: RttEstimator,
+    pub(crate) congestion: Congestion,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) sending: Option<Box<Sending>>,
+    pub(crate) receiving: Option<Box<Reassembly>>,
+    pub(crate) urgent: Option<Box<Urgent>>,
+    pub(crate) statistics: Statistics,
+    /// When data was last sent, and when anything last arrived.
+    pub(crate) last_sent: Instant,
+    pub(crate) last_received: Instant,
+    /// When the oldest unacknowledged octet, probe or SYN was first sent: the user timeout counts from here.
+    pub(crate) trouble_since: Instant,
+    /// The segment size for sending, options not subtracted.
+    pub(crate) mss: u16,
+    /// The size that our SYN offered.
+    pub(crate) advertised_mss: u16,
+    pub(crate) link: LinkId,
+    pub(crate) device: Option<LinkId>,
+    pub(crate) state: State,
+    pub(crate) snd_scale: u8,
+    pub(crate) rcv_scale: u8,
+    /// Consecutive expirations of the retransmission or probe timer.
+    pub(crate) backoff: u8,
+    /// Keepalive probes without an answer.
+    pub(crate) keepalive_probes: u8,
+    /// Why it ended; taken by the program.
+    pub(crate) error: Option<TcpError>,
+    /// A soft ICMP error, shown if the connection times out.
+    pub(crate) soft_error: Option<TcpError>,
+    /// What the program has not been told.
+    pub(crate) raised: Ready,
+    pub(crate) window_scaling: bool,
+    pub(crate) timestamps_on: bool,
+    pub(crate) sack_on: bool,
+    /// The program closed its sending side; a FIN follows the queue.
+    pub(crate) fin_queued: bool,
+    /// That FIN was sent.
+    pub(crate) fin_sent: bool,
+    /// The program has let go: nobody reads any more.
+    pub(crate) orphan: bool,
+    /// The program closed; the record goes when the connection has ended.
+    pub(crate) released: bool,
+    /// Passive or simultaneous open: our SYN carries an ACK.
+    pub(crate) passive: bool,
+    /// The program wants to write and found no room.
+    pub(crate) write_blocked: bool,
+    /// In the ready list of its link, in the queue of events.
+    pub(crate) listed: bool,
+    pub(crate) announced: bool,
+    /// A keepalive or window probe is to be sent.
+    pub(crate) probe_due: bool,
+    /// The SYN is to be (re)transmitted.
+    pub(crate) syn_due: bool,
+    /// A tail loss probe is to be sent.
+    pub(crate) tail_probe_due: bool,
+    /// The handshake's SYN was retransmitted: no RTT sample, small initial window.
+    pub(crate) syn_retransmitted: bool,
+    /// Send held octets although they make a small segment: set when `TCP_CORK` or `MSG_MORE` ends or expires.
+    pub(crate) push_due: bool,
+    /// `MSG_MORE` was given with the last octets.
+    pub(crate) more: bool,
+    /// A TIME-WAIT record has taken the four-tuple over.
+    pub(crate) left_for_time_wait: bool,
+    /// Out of the tables; only the program still holds it.
+    pub(crate) gone: bool,
+}
+
+// The bound that the memory target stands on: an idle connection owns no heap beyond this record.
+const _: () = assert!(size_of::<Connection>() <= 512);
+
+/// What an RST's or FIN's owner should know when it acts on a connection from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// A FIN follows what is queued.
+    Graceful,
+    /// What is queued is lost, the peer is told by a RST.
+    Reset,
+}
+
+impl Connection {
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.tuple.local()
+    }
+
+    pub(crate) fn remote(&self) -> SocketAddr {
+        self.tuple.remote()
+    }
+
+    /// Whether both SYNs were acknowledged and the connection has not ended.
+    pub(crate) fn is_synchronized(&self) -> bool {
+        !matches!(
+            self.state,
+            State::SynSent | State::SynReceived | State::Closed | State::TimeWait | State::Listen
+        )
+    }
+
+    /// Whether data may still arrive.
+    pub(crate) fn may_receive(&self) -> bool {
+        matches!(self.state, State::Established | State::FinWait1 | State::FinWait2)
+    }
+
+    /// `snd.una` as a place in the send queue: where its first octet is.
+    pub(crate) fn queue_start(&self) -> SeqNum {
+        if self.snd.una == self.snd.iss {
+            self.snd.iss + 1
+        } else {
+            self.snd.una
+        }
+    }
+
+    /// The sequence number after the last queued octet: where the FIN goes.
+    pub(crate) fn queue_end(&self) -> SeqNum {
+        self.queue_start() + self.queued()
+    }
+
+    /// Octets in the send queue.
+    pub(crate) fn queued(&self) -> u32 {
+        self.sending.as_ref().map_or(0, |sending| sending.queue.len())
+    }
+
+    /// Octets in the send queue that were never sent.
+    pub(crate) fn unsent(&self) -> u32 {
+        let end = self.queue_end();
+        let nxt = if self.snd.nxt == self.snd.iss {
+            self.snd.iss + 1
+        } else {
+            self.snd.nxt
+        };
+        if nxt.precedes(end) { end.distance_from(nxt) } else { 0 }
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.sending.as_ref().map_or(0, |sending| sending.flight.in_flight())
+    }
+
+    pub(crate) fn flight_is_empty(&self) -> bool {
+        self.sending.as_ref().is_none_or(|sending| sending.flight.is_empty())
+    }
+
+    pub(crate) fn sending(&mut self) -> &mut Sending {
+        let nxt = self.snd.nxt;
+        self.sending.get_or_insert_with(|| {
+            Box::new(Sending {
+                queue: SendQueue::default(),
+                flight: Flight::default(),
+                recovery: Recovery::new(nxt),
+                rack: Rack::default(),
+                max_in_flight: 0,
+                max_flight_end: nxt,
+                cwnd_limited: false,
+                probe_end: None,
+            })
+        })
+    }
+
+    /// Octets the program can read, the urgent octet excluded.
+    pub(crate) fn readable(&self) -> u32 {
+        self.receiving.as_ref().map_or(0, |receiving| receiving.readable())
+    }
+
+    /// Octets that count against the receive buffer.
+    pub(crate) fn receive_queued(&self) -> u32 {
+        self.readable()
+    }
+
+    /// The data octets that fit into one segment beside our options.
+    pub(crate) fn segment_size(&self) -> u32 {
+        let options = if self.timestamps_on { 12 } else { 0 };
+        u32::from(self.mss).saturating_sub(options).max(1)
+    }
+
+    pub(crate) fn window_clamp(&self) -> u32 {
+        self.config
+            .window_clamp
+            .unwrap_or(u32::MAX)
+            .min(0xffff << self.rcv_scale)
+    }
+
+    /// Our timestamp clock: milliseconds, as Linux (RFC 7323 §5.4 asks for 1 ms to 1 s).
+    pub(crate) fn timestamp(&self, now: Instant) -> u32 {
+        timestamp_clock(now).wrapping_add(self.timestamps.offset)
+    }
+
+    /// `SO_RCVBUF` or auto-tuning's bound.
+    pub(crate) fn receive_buffer_max(&self) -> u32 {
+        self.config.receive_buffer.unwrap_or(super::receive::window::BUFFER_MAX)
+    }
+
+    /// Octets the send queue may hold: `SO_SNDBUF`, or twice what the path takes, as Linux tunes it.
+    pub(crate) fn send_buffer(&self) -> u32 {
+        const MIN: u32 = 128 << 10;
+        const MAX: u32 = 4 << 20;
+        self.config
+            .send_buffer
+            .unwrap_or_else(|| self.congestion.cwnd().saturating_mul(2).clamp(MIN, MAX))
+    }
+
+    /// Octets that `tcp_send` would take now.
+    pub(crate) fn send_space(&self) -> u32 {
+        if self.fin_queued || !matches!(self.state, State::Established | State::CloseWait) {
+            return 0;
+        }
+        let space = self.send_buffer().saturating_sub(self.queued());
+        match self.config.unsent_low_water {
+            Some(low) if self.unsent() >= low => 0,
+            _ => space,
+        }
+    }
+
+    pub(crate) fn raise(&mut self, ready: Ready) {
+        self.raised |= ready;
+    }
+
+    /// Room for the program's writes, once it is worth a wake-up: a third of the buffer (Linux's
+    /// `sk_stream_is_writeable`).
+    pub(crate) fn raise_writable_if_room(&mut self) {
+        if self.write_blocked && self.send_space() >= self.send_buffer() / 3 {
+            self.write_blocked = false;
+            self.raise(Ready::WRITABLE);
+        }
+    }
+
+    /// Ends the connection at once; nothing more is sent.
+    pub(crate) fn end(&mut self, error: Option<TcpError>) {
+        self.state = State::Closed;
+        if self.error.is_none() {
+            self.error = error;
+        }
+        self.sending = None;
+        if let Some(receiving) = &mut self.receiving {
+            receiving.forget_out_of_order();
+        }
+        self.acks.now = false;
+        self.probe_due = false;
+        self.syn_due = false;
+        self.tail_probe_due = false;
+        self.deadlines.disarm();
+        self.deadlines.delayed_ack = Instant::FAR_FUTURE;
+        self.deadlines.slow = Instant::FAR_FUTURE;
+        let mut ready = Ready::CLOSED | Ready::READ_CLOSED;
+        if self.error.is_some() {
+            ready |= Ready::ERROR;
+        }
+        self.raise(ready);
+    }
+
+    /// What a close by the program means now (RFC 9293 §3.10.4; RFC 2525 §2.17 for unread data).
+    pub(crate) fn closing(&self) -> Closing {
+        if self.readable() > 0 || self.config.linger == Linger::Reset {
+            Closing::Reset
+        } else {
+            Closing::Graceful
+        }
+    }
+
+    /// Sends our FIN after the queue: the user's CLOSE.
+    pub(crate) fn queue_fin(&mut self) {
+        match self.state {
+            State::Established | State::SynReceived => {
+                self.fin_queued = true;
+                if self.state == State::Established {
+                    self.state = State::FinWait1;
+                }
+            }
+            State::CloseWait => {
+                self.fin_queued = true;
+                self.state = State::LastAck;
+            }
+            _ => {}
+        }
+    }
+
+    /// Restarts the keepalive clock after something arrived.
+    pub(crate) fn touch_keepalive(&mut self, now: Instant) {
+        if let Some(keepalive) = self.config.keepalive
+            && matches!(self.state, State::Established | State::CloseWait)
+        {
+            self.keepalive_probes = 0;
+            self.deadlines.arm_slow(Slow::Keepalive, now + keepalive.idle);
+        }
+    }
+
+    /// Whether the link should ask for a segment. May err on the side of yes.
+    pub(crate) fn has_output(&self) -> bool {
+        !matches!(
+            self.next_segment(super::send::output::UNIT_MAX),
+            super::send::output::NextSegment::Nothing
+        ) || (self.unsent() > 0 && self.flight_is_empty() && self.deadlines.retransmit == Instant::FAR_FUTURE)
+    }
+
+    /// No route: what was due is treated as sent and lost, so that the timer goes on.
+    pub(crate) fn forget_output(&mut self, now: Instant) {
+        self.acks.now = false;
+        self.probe_due = false;
+        self.tail_probe_due = false;
+        let rto = self.rtt.rto_backed_off(self.backoff);
+        if self.syn_due || self.unsent() > 0 || !self.flight_is_empty() {
+            self.syn_due = false;
+            self.deadlines.arm(super::deadlines::Retransmit::Rto, now + rto);
+        }
+        self.soft_error = Some(TcpError::NetworkUnreachable);
+    }
+
+    /// The path takes packets of `mtu` octets at most: the segment size follows (RFC 1191, RFC 8201).
+    pub(crate) fn follow_path_mtu(&mut self, mtu: u32) {
+        let headers = if self.tuple.is_v4() { 40 } else { 60 };
+        let fits = mtu.saturating_sub(headers).clamp(u32::from(super::MSS_MIN), 65_535) as u16;
+        if fits < self.mss {
+            self.mss = fits;
+        }
+    }
+
+    /// An ICMP error that quotes `seq`; answers whether it was credible (RFC 5927 §4.1: it must be in flight).
+    pub(crate) fn icmp_error(&mut self, seq: SeqNum, error: IcmpError) -> bool {
+        let in_flight = self.snd.una.precedes_or_equals(seq) && seq.precedes(self.snd.nxt);
+        if !in_flight {
+            return false;
+        }
+        if let IcmpError::PacketTooBig { .. } = error {
+            // The path MTU cache has it; what was too large must be cut anew.
+            if let Some(sending) = self.sending.as_deref_mut() {
+                sending.flight.lose_all();
+            }
+            return true;
+        }
+        let Some(cause) = TcpError::from_icmp(error) else {
+            return true;
+        };
+        if matches!(self.state, State::SynSent | State::SynReceived) {
+            self.end(Some(cause));
+        } else {
+            // RFC 9293 §3.9.2.2: soft for an established connection.
+            self.soft_error = Some(cause);
+        }
+        true
+    }
+
+    pub(crate) fn min_rtt(&self) -> Duration {
+        self.rtt.min_rtt().unwrap_or(Duration::ZERO)
+    }
+
+    /// Gives back the memory of empty queues.
+    pub(crate) fn release_memory(&mut self) {
+        if self.receiving.as_ref().is_some_and(|receiving| receiving.is_empty()) {
+            self.receiving = None;
+        }
+        if self
+            .sending
+            .as_ref()
+            .is_some_and(|sending| sending.queue.is_empty() && sending.flight.is_empty())
+        {
+            self.sending = None;
+        }
+    }
+}
+
+/// Milliseconds, wrapping: RFC 7323 §5.4.
+pub(crate) fn timestamp_clock(now: Instant) -> u32 {
+    now.as_millis() as u32
+}

@@ -1,0 +1,229 @@
+//! Which record a segment belongs to (RFC 9293 §3.10.7: "matching the four-tuple").
+//!
+//! One table holds connections and half-open ones, a second holds TIME-WAIT, so that a flood of one kind does
+//! not slow the other; listeners are found by port. Entries are (fingerprint, record), eight octets and a
+//! control byte; the four-tuple itself lives in the record only.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use hashbrown::{HashMap, HashTable};
+
+use super::config::{ListenFamily, ListenLocal};
+use super::tuple::FourTuple;
+use crate::hash::HashKey;
+use crate::link::LinkId;
+
+/// What an entry of the connection table points to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    Connection(u32),
+    HalfOpen(u32),
+    TimeWait(u32),
+}
+
+const KIND_SHIFT: u32 = 30;
+
+impl Owner {
+    fn pack(self) -> u32 {
+        match self {
+            Self::Connection(index) => index,
+            Self::HalfOpen(index) => index | 1 << KIND_SHIFT,
+            Self::TimeWait(index) => index | 2 << KIND_SHIFT,
+        }
+    }
+
+    fn unpack(packed: u32) -> Self {
+        let index = packed & ((1 << KIND_SHIFT) - 1);
+        match packed >> KIND_SHIFT {
+            0 => Self::Connection(index),
+            1 => Self::HalfOpen(index),
+            _ => Self::TimeWait(index),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    fingerprint: u32,
+    owner: u32,
+}
+
+/// A table of four-tuples whose keys live elsewhere: the caller's closure tells the tuple of a record.
+#[derive(Debug)]
+pub(crate) struct TupleTable {
+    key: HashKey,
+    entries: HashTable<Entry>,
+}
+
+impl TupleTable {
+    pub(crate) fn new(key: HashKey) -> Self {
+        Self {
+            key,
+            entries: HashTable::new(),
+        }
+    }
+
+    pub(crate) fn hash(&self, tuple: &FourTuple) -> u32 {
+        self.key.words(&tuple.words()) as u32
+    }
+
+    pub(crate) fn find(&self, tuple: &FourTuple, is: impl Fn(Owner) -> bool) -> Option<Owner> {
+        let fingerprint = self.hash(tuple);
+        self.entries
+            .find(spread(fingerprint), |entry| {
+                entry.fingerprint == fingerprint && is(Owner::unpack(entry.owner))
+            })
+            .map(|entry| Owner::unpack(entry.owner))
+    }
+
+    pub(crate) fn insert(&mut self, tuple: &FourTuple, owner: Owner) {
+        let fingerprint = self.hash(tuple);
+        let entry = Entry {
+            fingerprint,
+            owner: owner.pack(),
+        };
+        self.entries
+            .insert_unique(spread(fingerprint), entry, |entry| spread(entry.fingerprint));
+    }
+
+    pub(crate) fn remove(&mut self, tuple: &FourTuple, owner: Owner) {
+        let fingerprint = self.hash(tuple);
+        let packed = owner.pack();
+        if let Ok(entry) = self.entries.find_entry(spread(fingerprint), |entry| {
+            entry.fingerprint == fingerprint && entry.owner == packed
+        }) {
+            entry.remove();
+        }
+        // A table that has emptied after a flood gives its memory back.
+        if self.entries.capacity() > 1024 && self.entries.len() * 8 < self.entries.capacity() {
+            let keep = self.entries.len() * 2;
+            self.entries.shrink_to(keep, |entry| spread(entry.fingerprint));
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+/// hashbrown takes its control byte from the top bits and its bucket from the low ones: give it both.
+fn spread(fingerprint: u32) -> u64 {
+    u64::from(fingerprint) << 32 | u64::from(fingerprint)
+}
+
+/// One listener's claim on a port.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    pub(crate) local: ListenLocal,
+    pub(crate) reuse_port: bool,
+    pub(crate) listener: u32,
+}
+
+impl Claim {
+    /// How well the claim fits, higher is better; `None` if it does not (Linux's `compute_score`).
+    fn score(&self, addr: IpAddr, link: LinkId) -> Option<u8> {
+        let mut score = 1;
+        if let Some(device) = self.local.device {
+            if device != link {
+                return None;
+            }
+            score += 4;
+        }
+        match self.local.addr {
+            Some(own) if own == addr => score += 8,
+            Some(_) => return None,
+            None => match (self.local.family, addr) {
+                (ListenFamily::V4, IpAddr::V4(_)) | (ListenFamily::V6Only, IpAddr::V6(_)) => score += 1,
+                (ListenFamily::Dual, _) => {}
+                _ => return None,
+            },
+        }
+        Some(score)
+    }
+
+    /// Whether both could not listen at once without sharing.
+    fn conflicts(&self, other: &ListenLocal) -> bool {
+        let devices = match (self.local.device, other.device) {
+            (Some(one), Some(two)) => one == two,
+            _ => true,
+        };
+        devices && self.local.addr == other.addr && (self.local.addr.is_some() || self.local.family == other.family)
+    }
+}
+
+/// Listeners by port.
+#[derive(Debug)]
+pub(crate) struct ListenTable {
+    by_port: HashMap<u16, Vec<Claim>, PortHash>,
+}
+
+/// Ports are chosen by the local side: no flooding to fear, so a multiplication is enough.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PortHash;
+
+impl core::hash::BuildHasher for PortHash {
+    type Hasher = PortHasher;
+    fn build_hasher(&self) -> PortHasher {
+        PortHasher(0)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PortHasher(u64);
+
+impl core::hash::Hasher for PortHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u16(u16::from(byte));
+        }
+    }
+    fn write_u16(&mut self, port: u16) {
+        self.0 = (self.0 ^ u64::from(port))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(29);
+    }
+}
+
+impl ListenTable {
+    pub(crate) fn new() -> Self {
+        Self {
+            by_port: HashMap::with_hasher(PortHash),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, claim: Claim) -> Result<(), ()> {
+        let claims = self.by_port.entry(claim.local.port).or_default();
+        let taken = |other: &Claim| other.conflicts(&claim.local) && !(other.reuse_port && claim.reuse_port);
+        if claims.iter().any(taken) {
+            return Err(());
+        }
+        claims.push(claim);
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, port: u16, listener: u32) {
+        if let Some(claims) = self.by_port.get_mut(&port) {
+            claims.retain(|claim| claim.listener != listener);
+            if claims.is_empty() {
+                self.by_port.remove(&port);
+            }
+        }
+    }
+
+    /// The best claim; among equals of a `SO_REUSEPORT` group the flow's hash chooses.
+    pub(crate) fn find(&self, addr: IpAddr, port: u16, link: LinkId, flow: u32) -> Option<u32> {
+        let claims = self.by_port.get(&port)?;
+        if let [only] = claims.as_slice() {
+            return only.score(addr, link).map(|_| only.listener);
+        }
+        let best = claims.iter().filter_map(|claim| claim.score(addr, link)).max()?;
+        let equals = || claims.iter().filter(|claim| claim.score(addr, link) == Some(best));
+        let chosen = (u64::from(flow) * equals().count() as u64 >> 32) as usize;
+        equals().nth(chosen).map(|claim| claim.listener)
+    }
+}

@@ -1,0 +1,157 @@
+//! A connection request that was received and not completed: SYN-RECEIVED of a passive open, in 64 octets.
+//!
+//! It holds what the SYN said and what our SYN-ACK promised; the connection record is made when the handshake's
+//! last segment proves that the peer exists (RFC 4987 §3.3 calls this a SYN cache).
+
+use prise_wire::{SeqNum, TcpFlags, TcpHeader, Timestamps};
+
+use super::segment::Segment;
+use super::slab::Key;
+use super::tuple::FourTuple;
+use crate::link::LinkId;
+use crate::wheel::TimerId;
+
+/// Who will own the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// A listener.
+    Listener { index: u32 },
+    /// Nobody yet: a transparent link's gateway was asked (`tcp_intercept`).
+    Intercepted,
+}
+
+/// A half-open connection.
+#[derive(Debug)]
+pub(crate) struct HalfOpen {
+    pub(crate) tuple: FourTuple,
+    pub(crate) iss: SeqNum,
+    pub(crate) irs: SeqNum,
+    ts_recent: u32,
+    /// The listener's slab index, or none.
+    listener: u32,
+    pub(crate) timer: TimerId,
+    /// The peer's segment size, and the window of its SYN.
+    pub(crate) mss: u16,
+    pub(crate) window: u16,
+    /// Low four bits: the peer's window shift, 15 for none. Then SACK, timestamps, and whether the last ACK came
+    /// while the accept queue was full.
+    options: u8,
+    /// SYN-ACKs sent again.
+    pub(crate) retries: u8,
+    pub(crate) link: LinkId,
+}
+
+const _: () = assert!(size_of::<HalfOpen>() <= 68, "RFC 4987: a SYN must cost little");
+
+const NO_SCALE: u8 = 15;
+const SACK: u8 = 1 << 4;
+const TIMESTAMPS: u8 = 1 << 5;
+const COMPLETED: u8 = 1 << 6;
+
+impl HalfOpen {
+    pub(crate) fn new(tuple: FourTuple, iss: SeqNum, seg: &Segment, origin: Origin, link: LinkId) -> Self {
+        let default = if tuple.is_v4() { 536 } else { 1220 };
+        let mut options = seg.options.window_scale.map_or(NO_SCALE, |scale| scale.min(14));
+        if seg.options.sack_permitted {
+            options |= SACK;
+        }
+        if seg.options.timestamps.is_some() {
+            options |= TIMESTAMPS;
+        }
+        Self {
+            tuple,
+            iss,
+            irs: seg.seq,
+            ts_recent: seg.options.timestamps.map_or(0, |timestamps| timestamps.value),
+            listener: match origin {
+                Origin::Listener { index } => index,
+                Origin::Intercepted => u32::MAX,
+            },
+            timer: TimerId::NONE,
+            mss: seg.options.mss.unwrap_or(default).max(super::MSS_MIN),
+            window: seg.window,
+            options,
+            retries: 0,
+            link,
+        }
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        match self.listener {
+            u32::MAX => Origin::Intercepted,
+            index => Origin::Listener { index },
+        }
+    }
+
+    pub(crate) fn peer_scale(&self) -> Option<u8> {
+        (self.options & 15 != NO_SCALE).then_some(self.options & 15)
+    }
+
+    pub(crate) fn sack(&self) -> bool {
+        self.options & SACK != 0
+    }
+
+    pub(crate) fn timestamps(&self) -> bool {
+        self.options & TIMESTAMPS != 0
+    }
+
+    pub(crate) fn ts_recent(&self) -> u32 {
+        self.ts_recent
+    }
+
+    pub(crate) fn set_ts_recent(&mut self, value: u32) {
+        self.ts_recent = value;
+    }
+
+    /// The handshake's ACK has arrived although nobody could take the connection.
+    pub(crate) fn is_completed(&self) -> bool {
+        self.options & COMPLETED != 0
+    }
+
+    pub(crate) fn set_completed(&mut self) {
+        self.options |= COMPLETED;
+    }
+
+    /// The SYN-ACK.
+    pub(crate) fn syn_ack(&self, mss: u16, window: u16, scale: u8, timestamp: u32) -> TcpHeader {
+        let mut header = TcpHeader {
+            source_port: self.tuple.local_port,
+            destination_port: self.tuple.remote_port,
+            seq: self.iss,
+            ack: Some(self.irs + 1),
+            flags: TcpFlags::SYN,
+            window,
+            ..TcpHeader::default()
+        };
+        header.options.mss = Some(mss);
+        header.options.sack_permitted = self.sack();
+        header.options.window_scale = self.peer_scale().map(|_| scale);
+        if self.timestamps() {
+            header.options.timestamps = Some(Timestamps {
+                value: timestamp,
+                echo: self.ts_recent,
+            });
+        }
+        header
+    }
+}
+
+/// A listener.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) local: super::config::ListenLocal,
+    pub(crate) config: alloc::sync::Arc<super::config::TcpConfig>,
+    pub(crate) token: u32,
+    pub(crate) backlog: u32,
+    /// Completed connections that wait for `accept`.
+    pub(crate) queue: alloc::collections::VecDeque<Key>,
+    /// Half-open connections that will come here.
+    pub(crate) half_open: u32,
+}
+
+impl Listener {
+    /// Linux lets one more in than the backlog says.
+    pub(crate) fn is_full(&self) -> bool {
+        self.queue.len() > self.backlog as usize
+    }
+}

@@ -1,0 +1,161 @@
+//! What a connection says of itself: the source of `TCP_INFO`, `prise ss` and the live page.
+
+use core::time::Duration;
+
+use super::config::CongestionAlgorithm;
+
+/// The states of RFC 9293 §3.3.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Waiting for a connection request.
+    Listen,
+    /// Sent a SYN, waiting for its match.
+    SynSent,
+    /// Received a SYN and sent one, waiting for the acknowledgment.
+    SynReceived,
+    /// Open: data flows.
+    Established,
+    /// Sent a FIN, waiting for its acknowledgment or the peer's FIN.
+    FinWait1,
+    /// Our FIN is acknowledged, waiting for the peer's.
+    FinWait2,
+    /// The peer sent a FIN, waiting for the local user to close.
+    CloseWait,
+    /// Both sent a FIN, waiting for the acknowledgment of ours.
+    Closing,
+    /// The peer closed first, waiting for the acknowledgment of our FIN.
+    LastAck,
+    /// Waiting until old segments have left the network.
+    TimeWait,
+    /// No connection.
+    Closed,
+}
+
+/// The sender's position in loss recovery, in the words of Linux's `tcpi_ca_state`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LossState {
+    /// Nothing suspicious.
+    #[default]
+    Open,
+    /// Duplicate or selective acknowledgments were seen.
+    Disorder,
+    /// The window was reduced by an explicit congestion signal.
+    WindowReduced,
+    /// Fast recovery.
+    Recovery,
+    /// Recovery after a retransmission timeout.
+    Loss,
+}
+
+/// A snapshot of a connection. Sizes in octets.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpInfo {
+    /// Where it stands.
+    pub state: State,
+    /// Loss recovery.
+    pub loss_state: LossState,
+    /// Consecutive retransmission timeouts.
+    pub backoff: u8,
+    /// Both sides sent the timestamps option.
+    pub timestamps: bool,
+    /// Both sides permit selective acknowledgment.
+    pub sack: bool,
+    /// ECN was negotiated.
+    pub ecn: bool,
+    /// The peer's window shift, if scaling is on.
+    pub send_scale: Option<u8>,
+    /// Our window shift, if scaling is on.
+    pub receive_scale: Option<u8>,
+    /// Retransmission timeout.
+    pub rto: Duration,
+    /// Smoothed round-trip time; zero before the first sample.
+    pub srtt: Duration,
+    /// Its variation.
+    pub rttvar: Duration,
+    /// The smallest round-trip time seen lately.
+    pub min_rtt: Duration,
+    /// The receiver's own estimate of the round trip.
+    pub receive_rtt: Duration,
+    /// What the delayed acknowledgment waits.
+    pub ato: Duration,
+    /// Segment size for sending.
+    pub send_mss: u32,
+    /// Segment size last seen from the peer.
+    pub receive_mss: u32,
+    /// The size our SYN offered.
+    pub advertised_mss: u32,
+    /// Path MTU.
+    pub path_mtu: u32,
+    /// Congestion window.
+    pub cwnd: u32,
+    /// Slow-start threshold; `u32::MAX` while unknown.
+    pub ssthresh: u32,
+    /// Octets sent and neither acknowledged, nor selectively acknowledged, nor taken for lost.
+    pub in_flight: u32,
+    /// Octets sent and not acknowledged.
+    pub unacked: u32,
+    /// Octets selectively acknowledged.
+    pub sacked: u32,
+    /// Octets taken for lost.
+    pub lost: u32,
+    /// Retransmitted octets in flight.
+    pub retransmitting: u32,
+    /// Segments retransmitted since the start.
+    pub total_retransmissions: u32,
+    /// Octets waiting for the first transmission.
+    pub unsent: u32,
+    /// Octets in the send queue, sent or not.
+    pub send_queue: u32,
+    /// Octets that the program can read.
+    pub receive_queue: u32,
+    /// Octets that wait behind a hole.
+    pub out_of_order: u32,
+    /// The peer's window.
+    pub send_window: u32,
+    /// Our window.
+    pub receive_window: u32,
+    /// The receive buffer's current size.
+    pub receive_buffer: u32,
+    /// The send buffer's current size.
+    pub send_buffer: u32,
+    /// Octets acknowledged by the peer.
+    pub bytes_acked: u64,
+    /// Octets received in order.
+    pub bytes_received: u64,
+    /// Octets sent, retransmissions included.
+    pub bytes_sent: u64,
+    /// Octets retransmitted.
+    pub bytes_retransmitted: u64,
+    /// Segments sent.
+    pub segments_out: u32,
+    /// Segments received.
+    pub segments_in: u32,
+    /// Segments sent that carried data.
+    pub data_segments_out: u32,
+    /// Segments received that carried data.
+    pub data_segments_in: u32,
+    /// Since data was last sent.
+    pub since_data_sent: Duration,
+    /// Since data last arrived.
+    pub since_data_received: Duration,
+    /// Since an acknowledgment last arrived.
+    pub since_ack_received: Duration,
+    /// Octets per second at which segments are let go; `None` when not paced.
+    pub pacing_rate: Option<u64>,
+    /// Octets per second that the path delivered lately.
+    pub delivery_rate: u64,
+    /// Whether that figure was bounded by the program rather than by the path.
+    pub app_limited: bool,
+    /// Octets delivered to the peer, selectively acknowledged ones included.
+    pub delivered: u64,
+    /// Duplicate selective acknowledgments received.
+    pub dsack_dups: u32,
+    /// Reordering events seen.
+    pub reordering_seen: u32,
+    /// Retransmissions that proved unnecessary.
+    pub spurious_retransmissions: u32,
+    /// Out-of-order segments received.
+    pub received_out_of_order: u32,
+    /// The congestion control in use.
+    pub congestion: CongestionAlgorithm,
+}

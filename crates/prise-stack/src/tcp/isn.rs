@@ -1,0 +1,35 @@
+//! Initial sequence numbers and timestamp offsets that an outsider cannot guess (RFC 6528, RFC 7323 §5.4).
+
+use prise_wire::{Instant, SeqNum};
+
+use super::tuple::FourTuple;
+use crate::hash::HashKey;
+
+/// The secrets of one stack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Secrets {
+    isn: HashKey,
+    timestamp: HashKey,
+}
+
+impl Secrets {
+    pub(crate) fn new(isn: [u64; 2], timestamp: [u64; 2]) -> Self {
+        Self {
+            isn: HashKey::new(isn),
+            timestamp: HashKey::new(timestamp),
+        }
+    }
+
+    /// `ISN = M + F(four-tuple, key)`, M counting every 4 µs: RFC 6528 §3.
+    pub(crate) fn isn(&self, now: Instant, tuple: &FourTuple) -> SeqNum {
+        let clock = (now.as_nanos() >> 12) as u32;
+        SeqNum((self.isn.words(&tuple.words()) as u32).wrapping_add(clock))
+    }
+
+    /// Added to our timestamp clock, one for each pair of hosts, so that TIME-WAIT reuse and PAWS still see a
+    /// clock that only goes forward.
+    pub(crate) fn timestamp_offset(&self, tuple: &FourTuple) -> u32 {
+        let [l0, l1, r0, r1, _] = tuple.words();
+        self.timestamp.words(&[l0, l1, r0, r1]) as u32
+    }
+}

@@ -1,0 +1,502 @@
+//! The passive open: a SYN at a listener, the half-open connection, the accept queue (RFC 9293 §3.10.7.2).
+
+use alloc::sync::Arc;
+
+use prise_wire::{Instant, SeqNum};
+
+use super::config::TcpConfig;
+use super::connection::{
+    AckSchedule, Connection, ReceiveVariables, SendVariables, Statistics, TimestampState, timestamp_clock,
+};
+use super::demux::Owner;
+use super::half_open::{HalfOpen, Origin};
+use super::info::State;
+use super::receive::window::{BUFFER_INITIAL, ReceiveWindow};
+use super::reset;
+use super::segment::Segment;
+use super::slab::Key;
+use super::tuple::FourTuple;
+use super::{PendingId, SYN_ACK_RETRIES, SYN_ACK_TIMEOUT, Tcp, Timer};
+use crate::event::{Event, Events, Ready};
+use crate::link::LinkId;
+use crate::net::{Discard, Net};
+use crate::wheel::TimerId;
+
+/// Half-open connections of one listener: Linux's `tcp_max_syn_backlog` on a machine with memory.
+const HALF_OPEN_MAX: u32 = 4096;
+/// Intercepted connections that wait for the gateway.
+const PENDING_MAX: usize = 4096;
+
+/// What both SYNs have agreed on, from which a connection is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Agreement {
+    pub(crate) iss: SeqNum,
+    pub(crate) irs: SeqNum,
+    pub(crate) peer_mss: u16,
+    pub(crate) peer_scale: Option<u8>,
+    pub(crate) sack: bool,
+    pub(crate) timestamps: bool,
+    pub(crate) ts_recent: u32,
+    pub(crate) window: u16,
+}
+
+/// Our window shift: enough for the largest buffer this connection may get (RFC 7323 §2.2).
+pub(crate) fn window_shift(config: &TcpConfig) -> u8 {
+    let largest = config.receive_buffer.unwrap_or(super::receive::window::BUFFER_MAX);
+    let mut shift = 0;
+    while shift < 14 && largest >> shift > 0xffff {
+        shift += 1;
+    }
+    shift
+}
+
+/// The window that our SYN or SYN-ACK offers; never scaled.
+fn initial_window(config: &TcpConfig) -> u16 {
+    receive_limit(config)
+        .min(config.window_clamp.unwrap_or(u32::MAX))
+        .min(0xffff) as u16
+}
+
+fn receive_limit(config: &TcpConfig) -> u32 {
+    config.receive_buffer.unwrap_or(BUFFER_INITIAL)
+}
+
+impl Tcp {
+    /// No connection of this four-tuple exists.
+    pub(crate) fn arrival_at_listener(
+        &mut self,
+        net: &mut Net,
+        events: &mut Events,
+        link: LinkId,
+        tuple: FourTuple,
+        seg: &Segment,
+    ) {
+        if seg.flags.rst() {
+            net.discard(Discard::TcpNoSocket);
+            return;
+        }
+        if seg.ack.is_some() || !seg.flags.syn() {
+            net.discard(Discard::TcpNoSocket);
+            reset::reply(seg.at, net, &tuple, seg);
+            return;
+        }
+        self.arrival_of_syn(net, events, link, tuple, seg, None);
+    }
+
+    /// A SYN without ACK; `above` is the lower bound for our ISN when TIME-WAIT is reopened.
+    pub(crate) fn arrival_of_syn(
+        &mut self,
+        net: &mut Net,
+        events: &mut Events,
+        link: LinkId,
+        tuple: FourTuple,
+        seg: &Segment,
+        above: Option<SeqNum>,
+    ) {
+        let flow = self.tuples.hash(&tuple);
+        let found = self.listening.find(tuple.local_ip(), tuple.local_port, link, flow);
+        let origin = match found {
+            Some(index) => Origin::Listener { index },
+            None if self.intercept.is_some() && net.link_is_transparent(link) => Origin::Intercepted,
+            None => {
+                net.discard(Discard::TcpNoSocket);
+                reset::reply(seg.at, net, &tuple, seg);
+                return;
+            }
+        };
+        if !self.admits(net, origin) {
+            return;
+        }
+        let isn = self.secrets.isn(seg.at, &tuple);
+        let iss = above.map_or(isn, |above| above.later(isn));
+        let record = HalfOpen::new(tuple, iss, seg, origin, link);
+        let key = self.half_open.insert(record);
+        self.tuples.insert(&tuple, Owner::HalfOpen(key.index));
+        match origin {
+            Origin::Listener { index } => {
+                if let Some(listener) = self.listeners.get_mut(index) {
+                    listener.half_open += 1;
+                }
+                self.send_syn_ack(seg.at, net, key.index);
+                self.arm_half_open(seg.at, key.index);
+            }
+            Origin::Intercepted => {
+                let token = self.intercept.unwrap_or_default();
+                let (local, remote) = (tuple.local(), tuple.remote());
+                events.push(Event::Intercepted {
+                    token,
+                    id: PendingId::from_key(key),
+                    local,
+                    remote,
+                });
+            }
+        }
+    }
+
+    fn admits(&self, net: &mut Net, origin: Origin) -> bool {
+        match origin {
+            Origin::Listener { index } => {
+                let Some(listener) = self.listeners.get(index) else {
+                    return false;
+                };
+                if listener.is_full() {
+                    net.discard(Discard::TcpAcceptQueueFull);
+                    return false;
+                }
+                if listener.half_open >= HALF_OPEN_MAX.max(listener.backlog) {
+                    net.discard(Discard::TcpSynQueueFull);
+                    return false;
+                }
+                true
+            }
+            Origin::Intercepted => {
+                let free = self.half_open.len() < PENDING_MAX;
+                if !free {
+                    net.discard(Discard::TcpSynQueueFull);
+                }
+                free
+            }
+        }
+    }
+
+    fn listener_config(&self, record: &HalfOpen) -> Arc<TcpConfig> {
+        match record.origin() {
+            Origin::Listener { index } => self.listeners.get(index).map(|listener| listener.config.clone()),
+            Origin::Intercepted => None,
+        }
+        .unwrap_or_else(|| self.default_config.clone())
+    }
+
+    fn send_syn_ack(&mut self, now: Instant, net: &mut Net, index: u32) {
+        let Some(record) = self.half_open.get(index) else {
+            return;
+        };
+        let config = self.listener_config(record);
+        let Some(record) = self.half_open.get(index) else {
+            return;
+        };
+        let mss = own_mss(net, &record.tuple, &config);
+        let timestamp = timestamp_clock(now).wrapping_add(self.secrets.timestamp_offset(&record.tuple));
+        let header = record.syn_ack(mss, initial_window(&config), window_shift(&config), timestamp);
+        let tuple = record.tuple;
+        reset::send(now, net, &tuple, &header, config.tos);
+    }
+
+    fn arm_half_open(&mut self, now: Instant, index: u32) {
+        let Some(record) = self.half_open.get_mut(index) else {
+            return;
+        };
+        let deadline = now + SYN_ACK_TIMEOUT * (1 << record.retries);
+        if record.timer.is_none() {
+            record.timer = self.wheel.insert(deadline, Timer::HalfOpen(index).pack());
+        } else {
+            self.wheel.reset(record.timer, deadline);
+        }
+    }
+
+    /// The SYN-ACK was not answered.
+    pub(crate) fn expire_half_open(&mut self, now: Instant, net: &mut Net, index: u32) {
+        let Some(record) = self.half_open.get_mut(index) else {
+            return;
+        };
+        record.timer = TimerId::NONE;
+        let lives = match record.origin() {
+            Origin::Listener { index } => self.listeners.get(index).is_some(),
+            Origin::Intercepted => false,
+        };
+        if record.retries >= SYN_ACK_RETRIES || !lives {
+            net.discard(Discard::TcpHandshakeTimedOut);
+            self.forget_half_open(index);
+            return;
+        }
+        record.retries += 1;
+        self.send_syn_ack(now, net, index);
+        self.arm_half_open(now, index);
+    }
+
+    /// Takes a half-open connection out of all tables.
+    pub(crate) fn forget_half_open(&mut self, index: u32) -> Option<HalfOpen> {
+        let record = self.half_open.remove(index)?;
+        self.tuples.remove(&record.tuple, Owner::HalfOpen(index));
+        if !record.timer.is_none() {
+            self.wheel.cancel(record.timer);
+        }
+        if let Origin::Listener { index } = record.origin()
+            && let Some(listener) = self.listeners.get_mut(index)
+        {
+            listener.half_open = listener.half_open.saturating_sub(1);
+        }
+        Some(record)
+    }
+
+    /// A segment for a half-open connection: §3.10.7.4 for SYN-RECEIVED.
+    pub(crate) fn arrival_at_half_open(&mut self, net: &mut Net, events: &mut Events, index: u32, seg: Segment) {
+        let Some(record) = self.half_open.get_mut(index) else {
+            return;
+        };
+        let tuple = record.tuple;
+        if seg.flags.rst() {
+            if seg.seq == record.irs + 1 {
+                self.forget_half_open(index);
+                net.discard(Discard::TcpReset);
+            } else {
+                net.discard(Discard::TcpOutOfWindow);
+            }
+            return;
+        }
+        if record.origin() == Origin::Intercepted {
+            // The gateway has not answered yet; a SYN again changes nothing.
+            net.discard(Discard::TcpDuplicateSyn);
+            return;
+        }
+        if seg.flags.syn() {
+            if seg.seq == record.irs && seg.ack.is_none() {
+                net.discard(Discard::TcpDuplicateSyn);
+                self.send_syn_ack(seg.at, net, index);
+            } else {
+                net.discard(Discard::TcpOutOfWindow);
+                self.acknowledge_half_open(seg.at, net, index);
+            }
+            return;
+        }
+        let Some(ack) = seg.ack else {
+            net.discard(Discard::TcpNoAck);
+            return;
+        };
+        if ack != record.iss + 1 {
+            net.discard(Discard::TcpAckOfUnsent);
+            reset::reply(seg.at, net, &tuple, &seg);
+            return;
+        }
+        if let Some(timestamps) = seg.options.timestamps
+            && record.timestamps()
+        {
+            if timestamps.value.wrapping_sub(record.ts_recent()).cast_signed() < 0 {
+                net.discard(Discard::TcpStaleTimestamp);
+                self.acknowledge_half_open(seg.at, net, index);
+                return;
+            }
+            record.set_ts_recent(timestamps.value);
+        }
+        let in_window = seg.seq.is_within(record.irs + 1, 0xffff);
+        if !in_window {
+            net.discard(Discard::TcpOutOfWindow);
+            self.acknowledge_half_open(seg.at, net, index);
+            return;
+        }
+        self.complete(net, events, index, seg);
+    }
+
+    fn acknowledge_half_open(&mut self, now: Instant, net: &mut Net, index: u32) {
+        // The SYN-ACK says all that an ACK would; the wheel keeps its own time.
+        if super::arrival::ChallengeBudget::take(&mut self.challenges, now) {
+            self.send_syn_ack(now, net, index);
+        }
+    }
+
+    /// The handshake is complete: a connection is made and queued, if there is room and nothing defers it.
+    fn complete(&mut self, net: &mut Net, events: &mut Events, index: u32, seg: Segment) {
+        let Some(record) = self.half_open.get_mut(index) else {
+            return;
+        };
+        let Origin::Listener { index: listener_index } = record.origin() else {
+            return;
+        };
+        let Some((listener_key, listener)) = self.listeners.entry_mut(listener_index) else {
+            let tuple = record.tuple;
+            self.forget_half_open(index);
+            reset::reply(seg.at, net, &tuple, &seg);
+            return;
+        };
+        if listener.is_full() {
+            // Linux: the ACK is forgotten, and the SYN-ACK sent again gives the peer another chance to send it.
+            record.set_completed();
+            net.discard(Discard::TcpAcceptQueueFull);
+            return;
+        }
+        if listener.config.defer_accept && seg.data_len() == 0 && !seg.flags.fin() {
+            record.set_completed();
+            net.discard(Discard::TcpDeferred);
+            return;
+        }
+        let (config, token) = (listener.config.clone(), listener.token);
+        let device = listener.local.device;
+        let retried = record.retries > 0 && !record.is_completed();
+        let agreement = Agreement {
+            iss: record.iss,
+            irs: record.irs,
+            peer_mss: record.mss,
+            peer_scale: record.peer_scale(),
+            sack: record.sack(),
+            timestamps: record.timestamps(),
+            ts_recent: record.ts_recent(),
+            window: record.window,
+        };
+        let (tuple, link) = (record.tuple, record.link);
+        self.forget_half_open(index);
+        let key = self.adopt(seg.at, net, tuple, link, agreement, config);
+        if let Some(connection) = self.connections.find_mut(key) {
+            connection.syn_retransmitted = retried;
+            connection.device = device;
+            connection.snd.nxt = connection.snd.iss + 1;
+            // No sample of the round trip was kept in 64 octets: the first data gives it.
+            connection.trouble_since = seg.at;
+        }
+        if let Some(listener) = self.listeners.find_mut(listener_key) {
+            listener.queue.push_back(key);
+        }
+        let first = Event::Listener {
+            token,
+            id: super::ListenerId::from_key(listener_key),
+        };
+        self.arrival_at_connection(net, key.index, seg);
+        events.push(first);
+    }
+
+    /// Makes a connection in SYN-RECEIVED out of what both SYNs said, and puts it into the tables.
+    pub(crate) fn adopt(
+        &mut self,
+        now: Instant,
+        net: &mut Net,
+        tuple: FourTuple,
+        link: LinkId,
+        agreement: Agreement,
+        config: Arc<TcpConfig>,
+    ) -> Key {
+        let mut connection = self.blank(now, net, tuple, link, agreement.iss, config);
+        connection.state = State::SynReceived;
+        connection.passive = true;
+        connection.rcv.irs = agreement.irs;
+        connection.rcv.nxt = agreement.irs + 1;
+        connection.rcv.window.start_at(agreement.irs + 1);
+        // The window that the SYN-ACK offers is a promise.
+        let clamp = connection.window_clamp();
+        let mss = connection.acks.peer_mss;
+        connection
+            .rcv
+            .window
+            .advertise(agreement.irs + 1, 0, mss, 0, clamp.min(0xffff));
+        connection.timestamps.last_ack_sent = agreement.irs + 1;
+        connection.mss = connection.mss.min(agreement.peer_mss);
+        connection.acks.peer_mss = u32::from(connection.mss);
+        connection.window_scaling = agreement.peer_scale.is_some();
+        connection.snd_scale = agreement.peer_scale.unwrap_or(0);
+        if agreement.peer_scale.is_none() {
+            connection.rcv_scale = 0;
+        }
+        connection.sack_on = agreement.sack;
+        connection.timestamps_on = agreement.timestamps;
+        connection.timestamps.recent = agreement.ts_recent;
+        connection.timestamps.recent_at = now;
+        connection.snd.wnd = u32::from(agreement.window);
+        connection.snd.max_wnd = connection.snd.wnd;
+        connection.snd.wl1 = agreement.irs;
+        let key = self.connections.insert(connection);
+        self.tuples.insert(&tuple, Owner::Connection(key.index));
+        key
+    }
+
+    /// A connection before any segment.
+    pub(crate) fn blank(
+        &self,
+        now: Instant,
+        net: &Net,
+        tuple: FourTuple,
+        link: LinkId,
+        iss: SeqNum,
+        config: Arc<TcpConfig>,
+    ) -> Connection {
+        let mss = own_mss(net, &tuple, &config);
+        let zero = SeqNum(0);
+        let limit = receive_limit(&config);
+        let rcv_scale = window_shift(&config);
+        let congestion = super::congestion::Congestion::new(config.congestion, u32::from(mss));
+        Connection {
+            tuple,
+            token: 0,
+            snd: SendVariables {
+                una: iss,
+                nxt: iss,
+                iss,
+                wl1: zero,
+                wl2: zero,
+                wnd: 0,
+                max_wnd: 0,
+                small_end: iss,
+                up: None,
+            },
+            rcv: ReceiveVariables {
+                nxt: zero,
+                irs: zero,
+                window: ReceiveWindow::new(zero, limit, now),
+                fin: None,
+            },
+            timestamps: TimestampState {
+                recent: 0,
+                recent_at: now,
+                offset: self.secrets.timestamp_offset(&tuple),
+                last_ack_sent: zero,
+            },
+            acks: AckSchedule {
+                now: false,
+                owed: 0,
+                quick: 16,
+                interactive: false,
+                duplicate: None,
+                peer_mss: u32::from(mss),
+            },
+            rtt: super::loss::rtt::RttEstimator::new(),
+            congestion,
+            deadlines: super::deadlines::Deadlines::new(),
+            sending: None,
+            receiving: None,
+            urgent: None,
+            statistics: Statistics::default(),
+            last_sent: now,
+            last_received: now,
+            trouble_since: now,
+            mss,
+            advertised_mss: mss,
+            link,
+            device: None,
+            state: State::Closed,
+            snd_scale: 0,
+            rcv_scale,
+            backoff: 0,
+            keepalive_probes: 0,
+            error: None,
+            soft_error: None,
+            raised: Ready::NONE,
+            window_scaling: true,
+            timestamps_on: true,
+            sack_on: true,
+            fin_queued: false,
+            fin_sent: false,
+            orphan: false,
+            released: false,
+            passive: false,
+            write_blocked: false,
+            listed: false,
+            announced: false,
+            probe_due: false,
+            syn_due: false,
+            tail_probe_due: false,
+            syn_retransmitted: false,
+            push_due: false,
+            more: false,
+            left_for_time_wait: false,
+            gone: false,
+            config,
+        }
+    }
+}
+
+/// The segment size that fits the way to the peer (RFC 9293 §3.7.1, RFC 6691), options not subtracted.
+pub(crate) fn own_mss(net: &Net, tuple: &FourTuple, config: &TcpConfig) -> u16 {
+    let headers = if tuple.is_v4() { 40 } else { 60 };
+    let mtu = net
+        .route(tuple.remote_ip(), Some(tuple.local_ip()), None)
+        .map_or(576, |route| route.mtu);
+    let fits = mtu.saturating_sub(headers).clamp(u32::from(super::MSS_MIN), 65_535) as u16;
+    config.max_segment.map_or(fits, |max| fits.min(max.max(super::MSS_MIN)))
+}

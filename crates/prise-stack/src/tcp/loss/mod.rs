@@ -1,0 +1,5 @@
+//! Loss detection and recovery.
+
+pub(crate) mod rack;
+pub(crate) mod recovery;
+pub(crate) mod rtt;

@@ -1,0 +1,94 @@
+//! RACK: time-based loss detection (RFC 8985).
+//!
+//! A segment is lost when one that left later has arrived and the reordering window has passed. The list that it
+//! works on is the flight; here is what it remembers between acknowledgments. Called from `ack.rs` and from the
+//! reordering timer.
+
+use core::time::Duration;
+
+use prise_wire::{Instant, SeqNum};
+
+use crate::tcp::send::flight::{Delivery, Flight, Latest};
+
+/// §6.2 step 4: after this many recoveries without a D-SACK the window shrinks back to a quarter of the RTT.
+const PERSIST_RECOVERIES: u8 = 16;
+/// RFC 5681's duplicate threshold, in segments.
+const DUP_THRESH: u32 = 3;
+
+/// What RACK remembers of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rack {
+    latest: Option<Latest>,
+    rtt: Duration,
+    /// `RACK.reordering_seen`.
+    reordering_seen: bool,
+    /// `RACK.reo_wnd_mult`.
+    multiplier: u8,
+    persist: u8,
+    /// `RACK.dsack_round`: no second increase before this is acknowledged.
+    dsack_round: Option<SeqNum>,
+}
+
+/// What the reordering window depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) in_recovery: bool,
+    pub(crate) min_rtt: Duration,
+    pub(crate) srtt: Duration,
+    pub(crate) mss: u32,
+}
+
+impl Rack {
+    /// Steps 2 and 3: an acknowledgment delivered something.
+    pub(crate) fn update(&mut self, delivery: &Delivery, now: Instant) {
+        if delivery.reordered {
+            self.reordering_seen = true;
+        }
+        let Some(latest) = delivery.latest else { return };
+        let later = self.latest.is_none_or(|known| {
+            latest.sent_at > known.sent_at || (latest.sent_at == known.sent_at && known.end.precedes(latest.end))
+        });
+        if later {
+            self.latest = Some(latest);
+            self.rtt = now.saturating_since(latest.sent_at);
+        }
+    }
+
+    /// Step 4: a D-SACK says that we were too quick; the window grows, once a round trip.
+    pub(crate) fn on_dsack(&mut self, una: SeqNum, nxt: SeqNum) {
+        if self.dsack_round.is_some_and(|round| una.precedes(round)) {
+            return;
+        }
+        self.dsack_round = Some(nxt);
+        self.multiplier = self.multiplier.saturating_add(1).min(64);
+        self.persist = PERSIST_RECOVERIES;
+    }
+
+    /// Step 4: a recovery ended.
+    pub(crate) fn on_recovered(&mut self) {
+        self.persist = self.persist.saturating_sub(1);
+        if self.persist == 0 {
+            self.multiplier = 0;
+        }
+    }
+
+    /// Whether reordering was ever seen on this connection.
+    pub(crate) fn reordering_seen(&self) -> bool {
+        self.reordering_seen
+    }
+
+    fn reordering_window(&self, flight: &Flight, around: &Surroundings) -> Duration {
+        if !self.reordering_seen && (around.in_recovery || flight.sacked() >= DUP_THRESH * around.mss) {
+            return Duration::ZERO;
+        }
+        let quarter = around.min_rtt / 4;
+        (quarter * (u32::from(self.multiplier) + 1)).min(around.srtt)
+    }
+
+    /// Step 5: marks what is lost; answers those octets and the time until the timer should look again.
+    pub(crate) fn detect(&self, flight: &mut Flight, around: &Surroundings, now: Instant) -> (u32, Option<Duration>) {
+        let Some(latest) = self.latest else { return (0, None) };
+        let patience = self.rtt + self.reordering_window(flight, around);
+        flight.detect_lost(latest, patience, now)
+    }
+}

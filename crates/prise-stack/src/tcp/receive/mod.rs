@@ -1,0 +1,4 @@
+//! The receiving half of a connection.
+
+pub(crate) mod reassembly;
+pub(crate) mod window;

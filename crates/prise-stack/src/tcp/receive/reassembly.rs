@@ -1,0 +1,400 @@
+//! The receive queue: octets in order for the program, and those that wait behind a hole (RFC 9293 §3.10.7.4,
+//! seventh check), by reference to the frames they came in.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use prise_wire::{Body, Payload, SackBlock, SeqNum};
+
+/// A hostile peer can open a hole with every octet; beyond this many ranges we refuse new ones, as RFC 2018 §8
+/// allows a receiver to forget what it has selectively acknowledged.
+const RANGES_MAX: usize = 256;
+/// Adjacent small pieces are copied together up to this size, so that a peer sending octet by octet cannot pin a
+/// whole frame with each.
+const COPY_MAX: usize = 2048;
+
+#[derive(Debug)]
+struct Range {
+    start: SeqNum,
+    end: SeqNum,
+    pieces: Vec<Payload>,
+}
+
+/// What became of arriving octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    /// `rcv.nxt` advanced by so many octets; `filled` if a hole was closed.
+    InOrder { octets: u32, filled: bool },
+    /// Kept behind a hole.
+    OutOfOrder,
+    /// All of it was already here.
+    Duplicate(SackBlock),
+    /// Too many holes.
+    Refused,
+}
+
+/// The receive queue of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Reassembly {
+    ready: VecDeque<Payload>,
+    ready_len: u32,
+    /// Sorted, disjoint, not adjacent.
+    ranges: Vec<Range>,
+    /// Starts of the ranges touched last, newest first: the order of the blocks in a SACK option.
+    recent: [Option<SeqNum>; 4],
+}
+
+impl Reassembly {
+    /// Octets that the program can read.
+    pub(crate) fn readable(&self) -> u32 {
+        self.ready_len
+    }
+
+    /// Octets that wait behind a hole.
+    pub(crate) fn out_of_order(&self) -> u32 {
+        self.ranges
+            .iter()
+            .map(|range| range.end.distance_from(range.start))
+            .sum()
+    }
+
+    pub(crate) fn has_holes(&self) -> bool {
+        !self.ranges.is_empty()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.ranges.is_empty()
+    }
+
+    /// The readable octets as slices.
+    pub(crate) fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        self.ready.iter().map(|piece| &piece[..])
+    }
+
+    /// Takes octets at `seq`, already cut to the window; `next` is `rcv.nxt`.
+    pub(crate) fn insert(&mut self, next: SeqNum, seq: SeqNum, mut body: Body) -> Arrived {
+        let end = seq + body.len() as u32;
+        if end.precedes_or_equals(next) {
+            return Arrived::Duplicate(SackBlock { left: seq, right: end });
+        }
+        if seq.precedes_or_equals(next) {
+            body.trim_front(next.distance_from(seq) as usize);
+            let mut reached = end;
+            self.append(body);
+            let filled = !self.ranges.is_empty() && self.join_front(&mut reached);
+            return Arrived::InOrder {
+                octets: reached.distance_from(next),
+                filled,
+            };
+        }
+        self.insert_range(seq, end, body)
+    }
+
+    fn append(&mut self, body: Body) {
+        for piece in body {
+            self.ready_len += piece.len() as u32;
+            match self.ready.back_mut() {
+                Some(last) if piece.len() < COPY_MAX / 4 && last.len() + piece.len() <= COPY_MAX => {
+                    *last = joined(last, &piece);
+                }
+                _ => self.ready.push_back(piece),
+            }
+        }
+    }
+
+    /// Moves ranges that `reached` now touches to the ready queue.
+    fn join_front(&mut self, reached: &mut SeqNum) -> bool {
+        let mut taken = 0;
+        for index in 0..self.ranges.len() {
+            let range = &mut self.ranges[index];
+            if reached.precedes(range.start) {
+                break;
+            }
+            taken = index + 1;
+            if !reached.precedes(range.end) {
+                continue;
+            }
+            let mut body = Body::new();
+            for piece in core::mem::take(&mut range.pieces) {
+                body.push_back(piece);
+            }
+            body.trim_front(reached.distance_from(range.start) as usize);
+            *reached = range.end;
+            self.append(body);
+        }
+        self.ranges.drain(..taken);
+        if self.ranges.is_empty() {
+            self.ranges = Vec::new();
+            self.recent = [None; 4];
+        }
+        taken > 0
+    }
+
+    fn insert_range(&mut self, start: SeqNum, end: SeqNum, body: Body) -> Arrived {
+        let first = self.ranges.partition_point(|range| range.end.precedes(start));
+        if let Some(range) = self.ranges.get(first)
+            && range.start.precedes_or_equals(start)
+            && end.precedes_or_equals(range.end)
+        {
+            let found = range.start;
+            self.touch(found);
+            return Arrived::Duplicate(SackBlock {
+                left: start,
+                right: end,
+            });
+        }
+        // All ranges that overlap or touch [start, end) become one.
+        let mut last = first;
+        while self
+            .ranges
+            .get(last)
+            .is_some_and(|range| range.start.precedes_or_equals(end))
+        {
+            last += 1;
+        }
+        if first == last && self.ranges.len() >= RANGES_MAX {
+            return Arrived::Refused;
+        }
+        let mut merged = Range {
+            start,
+            end: start,
+            pieces: Vec::new(),
+        };
+        let mut fresh = body;
+        let mut fresh_at = start;
+        for old in self.ranges.drain(first..last) {
+            if old.start.precedes(merged.start) {
+                merged.start = old.start;
+            } else if fresh_at.precedes(old.start) {
+                // The new octets before this old range.
+                let count = old.start.distance_from(fresh_at) as usize;
+                push_pieces(&mut merged.pieces, fresh.split_to(count));
+                fresh_at = old.start;
+            }
+            // The old octets win over the new ones that overlap them.
+            merged.pieces.extend(old.pieces);
+            merged.end = old.end;
+            if fresh_at.precedes(old.end) {
+                let count = old.end.distance_from(fresh_at) as usize;
+                fresh.trim_front(count.min(fresh.len()));
+                fresh_at = old.end;
+            }
+        }
+        if fresh_at.precedes(end) {
+            push_pieces(&mut merged.pieces, fresh);
+            merged.end = end;
+        }
+        let start = merged.start;
+        self.ranges.insert(first, merged);
+        self.touch(start);
+        Arrived::OutOfOrder
+    }
+
+    fn touch(&mut self, start: SeqNum) {
+        let mut carried = Some(start);
+        for slot in &mut self.recent {
+            core::mem::swap(slot, &mut carried);
+            if carried == Some(start) || carried.is_none() {
+                break;
+            }
+        }
+    }
+
+    /// The blocks of a SACK option, the latest first (RFC 2018 §4).
+    pub(crate) fn sack_ranges(&self) -> impl Iterator<Item = SackBlock> {
+        let mut told: [Option<SeqNum>; 4] = [None; 4];
+        let mut count = 0;
+        self.recent.iter().flatten().filter_map(move |&start| {
+            let index = self.ranges.partition_point(|range| range.end.precedes_or_equals(start));
+            let range = self
+                .ranges
+                .get(index)
+                .filter(|range| range.start.precedes_or_equals(start))?;
+            if told[..count].contains(&Some(range.start)) {
+                return None;
+            }
+            told[count] = Some(range.start);
+            count += 1;
+            Some(SackBlock {
+                left: range.start,
+                right: range.end,
+            })
+        })
+    }
+
+    /// Takes up to `max` octets as one payload; copies only if they lie in several pieces.
+    pub(crate) fn take(&mut self, max: usize) -> Payload {
+        let Some(front) = self.ready.front_mut() else {
+            return Payload::default();
+        };
+        if front.len() >= max {
+            let taken = front.split_to(max);
+            if front.is_empty() {
+                self.ready.pop_front();
+            }
+            self.ready_len -= taken.len() as u32;
+            return taken;
+        }
+        let want = max.min(self.ready_len as usize);
+        if want == front.len() {
+            self.ready_len -= want as u32;
+            return self.ready.pop_front().unwrap_or_default();
+        }
+        let mut copy = Vec::with_capacity(want);
+        for slice in self.ready.iter() {
+            let take = slice.len().min(want - copy.len());
+            copy.extend_from_slice(&slice[..take]);
+            if copy.len() == want {
+                break;
+            }
+        }
+        self.consume(want as u32);
+        Payload::from(copy)
+    }
+
+    /// Forgets `count` octets that the program has read; at most those that are readable.
+    pub(crate) fn consume(&mut self, count: u32) -> u32 {
+        let count = count.min(self.ready_len);
+        self.ready_len -= count;
+        let mut left = count as usize;
+        while left > 0 {
+            let Some(front) = self.ready.front_mut() else { break };
+            if front.len() > left {
+                *front = front.slice(left..);
+                break;
+            }
+            left -= front.len();
+            self.ready.pop_front();
+        }
+        count
+    }
+
+    /// Takes one octet out of the readable ones: the urgent octet that is not read in line.
+    pub(crate) fn cut_octet(&mut self, offset: u32) -> Option<u8> {
+        let mut before = 0;
+        for index in 0..self.ready.len() {
+            let len = self.ready[index].len() as u32;
+            if offset < before + len {
+                let at = (offset - before) as usize;
+                let piece = self.ready[index].clone();
+                let octet = piece[at];
+                let rest = piece.slice(at + 1..);
+                self.ready[index] = piece.slice(..at);
+                if !rest.is_empty() {
+                    self.ready.insert(index + 1, rest);
+                }
+                if self.ready[index].is_empty() {
+                    self.ready.remove(index);
+                }
+                self.ready_len -= 1;
+                return Some(octet);
+            }
+            before += len;
+        }
+        None
+    }
+
+    /// Throws away what waits behind holes: memory pressure (RFC 2018 §8), or the connection has ended.
+    pub(crate) fn forget_out_of_order(&mut self) {
+        self.ranges = Vec::new();
+        self.recent = [None; 4];
+    }
+}
+
+fn joined(first: &Payload, second: &Payload) -> Payload {
+    let mut copy = Vec::with_capacity(first.len() + second.len());
+    copy.extend_from_slice(first);
+    copy.extend_from_slice(second);
+    Payload::from(copy)
+}
+
+fn push_pieces(pieces: &mut Vec<Payload>, body: Body) {
+    for piece in body {
+        match pieces.last_mut() {
+            Some(last) if piece.len() < COPY_MAX / 4 && last.len() + piece.len() <= COPY_MAX => {
+                *last = joined(last, &piece);
+            }
+            _ => pieces.push(piece),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(bytes: &[u8]) -> Body {
+        let mut body = Body::new();
+        if !bytes.is_empty() {
+            body.push_back(Payload::from(bytes.to_vec()));
+        }
+        body
+    }
+
+    #[test]
+    fn any_order_and_overlap_gives_the_original_stream() {
+        let stream: Vec<u8> = (0..5000_u32).map(|i| (i * 7 % 251) as u8).collect();
+        let base = SeqNum(u32::MAX - 2000);
+        let mut state = 99_u64;
+        let mut next_random = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize
+        };
+        let mut queue = Reassembly::default();
+        let mut next = base;
+        let mut out = Vec::new();
+        for _ in 0..100_000 {
+            let from = next_random() % stream.len();
+            let to = (from + 1 + next_random() % 300).min(stream.len());
+            let arrived = queue.insert(next, (base + from as u32), body(&stream[from..to]));
+            if let Arrived::InOrder { octets, .. } = arrived {
+                next = (next + octets);
+            }
+            for block in queue.sack_ranges() {
+                assert!(next.precedes(block.left) && block.left.precedes(block.right));
+            }
+            if next_random() % 3 == 0 {
+                out.extend_from_slice(&queue.take(1 + next_random() % 700));
+            }
+            if next == (base + stream.len() as u32) {
+                break;
+            }
+        }
+        while queue.readable() > 0 {
+            out.extend_from_slice(&queue.take(1000));
+        }
+        assert_eq!(out, stream);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn the_latest_range_is_told_first() {
+        let mut queue = Reassembly::default();
+        let base = SeqNum(0);
+        for start in [1000, 3000, 2000] {
+            assert_eq!(queue.insert(base, (base + start), body(&[0; 10])), Arrived::OutOfOrder);
+        }
+        let starts: Vec<SeqNum> = queue.sack_ranges().map(|range| range.left).collect();
+        assert_eq!(starts, [(base + 2000), (base + 3000), (base + 1000)]);
+    }
+
+    #[test]
+    fn a_hole_for_every_octet_is_refused_at_the_bound() {
+        let mut queue = Reassembly::default();
+        let base = SeqNum(0);
+        let refused = (1..2000)
+            .filter(|i| queue.insert(base, (base + 2 * i), body(&[1])) == Arrived::Refused)
+            .count();
+        assert_eq!(refused, 1999 - RANGES_MAX);
+    }
+
+    #[test]
+    fn the_urgent_octet_can_be_cut_out() {
+        let mut queue = Reassembly::default();
+        queue.insert(SeqNum(0), SeqNum(0), body(b"abXcd"));
+        assert_eq!(queue.cut_octet(2), Some(b'X'));
+        assert_eq!(&queue.take(10)[..], b"abcd");
+    }
+}

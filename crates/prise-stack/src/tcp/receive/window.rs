@@ -1,0 +1,190 @@
+//! The window we advertise (RFC 9293 §3.8.6), and the buffer behind it that grows by measurement.
+
+use core::time::Duration;
+
+use prise_wire::{Instant, SeqNum};
+
+/// Linux's `tcp_rmem`: where a receive buffer starts, and how far it may grow.
+pub(crate) const BUFFER_INITIAL: u32 = 131_072;
+pub(crate) const BUFFER_MAX: u32 = 6 << 20;
+
+/// The receive window of one connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReceiveWindow {
+    /// The right edge we have told the peer: it never retreats (RFC 9293 §3.8.6).
+    advertised: SeqNum,
+    /// Octets the receive queue may hold.
+    limit: u32,
+    /// The measurement: octets that the program read since `since`, and what it read in the round before.
+    copied: u32,
+    space: u32,
+    since: Instant,
+    /// The receiver's estimate of the round trip, in microseconds.
+    rtt: u32,
+    /// The timing of one window: when this octet arrives, a round trip has passed.
+    rtt_mark: SeqNum,
+    rtt_at: Instant,
+}
+
+impl ReceiveWindow {
+    pub(crate) fn new(next: SeqNum, limit: u32, now: Instant) -> Self {
+        Self {
+            advertised: next,
+            limit,
+            copied: 0,
+            space: limit / 4,
+            since: now,
+            rtt: 0,
+            rtt_mark: next,
+            rtt_at: now,
+        }
+    }
+
+    /// The peer's SYN told where its octets start.
+    pub(crate) fn start_at(&mut self, next: SeqNum) {
+        self.advertised = next;
+        self.rtt_mark = next;
+    }
+
+    /// The right edge as the peer knows it.
+    pub(crate) fn right_edge(&self) -> SeqNum {
+        self.advertised
+    }
+
+    pub(crate) fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// `SO_RCVBUF` or the buffer of the peer's handshake. An edge already told stays.
+    pub(crate) fn set_limit(&mut self, limit: u32) {
+        self.limit = limit;
+    }
+
+    pub(crate) fn rtt(&self) -> Duration {
+        Duration::from_micros(u64::from(self.rtt))
+    }
+
+    /// What remains of the advertised window.
+    pub(crate) fn remaining(&self, next: SeqNum) -> u32 {
+        if next.precedes(self.advertised) {
+            self.advertised.distance_from(next)
+        } else {
+            0
+        }
+    }
+
+    /// The window to put into a segment now, given `rcv.nxt` and what the program has not read. Moves the edge.
+    pub(crate) fn advertise(&mut self, next: SeqNum, queued: u32, mss: u32, scale: u8, clamp: u32) -> u16 {
+        let window = self.choose(next, queued, mss, scale, clamp);
+        let field = (window >> scale).min(0xffff);
+        let edge = next + (field << scale);
+        if self.advertised.precedes(edge) {
+            self.advertised = edge;
+        }
+        field as u16
+    }
+
+    /// The window that would be advertised: free space, in silly-window avoidance (§3.8.6.2.2) moved only by a
+    /// segment or half the buffer at least, and never below what was promised.
+    fn choose(&self, next: SeqNum, queued: u32, mss: u32, scale: u8, clamp: u32) -> u32 {
+        let promised = self.remaining(next);
+        let free = self.limit.saturating_sub(queued).min(clamp);
+        if free <= promised {
+            return promised;
+        }
+        if free - promised < mss.min(self.limit / 2) {
+            return promised;
+        }
+        // Round down to what the field can say, but not below the promise.
+        ((free >> scale) << scale).max(promised)
+    }
+
+    /// The program has read: whether the peer should hear of the new window at once. Linux's rule: when it at
+    /// least doubles what the peer believes to have.
+    pub(crate) fn update_due(&self, next: SeqNum, queued: u32, mss: u32, scale: u8, clamp: u32) -> bool {
+        let now = self.remaining(next);
+        if now > self.limit.min(clamp) / 2 {
+            return false;
+        }
+        let then = self.choose(next, queued, mss, scale, clamp);
+        then >= mss.min(self.limit / 2) && then >= 2 * now
+    }
+
+    /// Data arrived: one window takes about one round trip, which is how a receiver that sends nothing measures it.
+    pub(crate) fn on_data(&mut self, next: SeqNum, now: Instant) {
+        if next.precedes(self.rtt_mark) {
+            return;
+        }
+        if self.rtt_at != Instant::ZERO {
+            let sample = now.saturating_since(self.rtt_at).as_micros().min(10_000_000) as u32;
+            self.rtt = match self.rtt {
+                0 => sample.max(1),
+                // Upper bounds all: believe the smaller quickly, the larger slowly.
+                known if sample < known => sample.max(1),
+                known => known - known / 8 + sample / 8,
+            };
+        }
+        self.rtt_at = now;
+        self.rtt_mark = self.advertised;
+    }
+
+    /// The program read `count` octets: dynamic right-sizing. If it reads in a round trip more than it ever did,
+    /// the buffer grows to twice that, so that the window is never what limits the sender.
+    pub(crate) fn on_read(&mut self, count: u32, srtt: Duration, now: Instant, max: u32) {
+        self.copied = self.copied.saturating_add(count);
+        let rtt = match (self.rtt(), srtt) {
+            (own, other) if own.is_zero() => other,
+            (own, other) if other.is_zero() => own,
+            (own, other) => own.min(other),
+        };
+        if rtt.is_zero() || now.saturating_since(self.since) < rtt {
+            return;
+        }
+        if self.copied > self.space {
+            let grown = self
+                .copied
+                .saturating_mul(2)
+                .saturating_add(16 * 1460)
+                .saturating_mul(2)
+                .min(max);
+            self.limit = self.limit.max(grown);
+            self.space = self.copied;
+        }
+        self.copied = 0;
+        self.since = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_right_edge_never_retreats() {
+        let start = SeqNum(100);
+        let mut window = ReceiveWindow::new(start, 10_000, Instant::ZERO);
+        assert_eq!(window.advertise(start, 0, 1000, 0, u32::MAX), 10_000);
+        window.set_limit(2000);
+        assert_eq!(window.advertise((start + 4000), 4000, 1000, 0, u32::MAX), 6000);
+        assert_eq!(window.right_edge(), (start + 10_000));
+    }
+
+    #[test]
+    fn a_small_opening_is_not_told() {
+        let start = SeqNum(0);
+        let mut window = ReceiveWindow::new(start, 10_000, Instant::ZERO);
+        window.advertise(start, 0, 1000, 0, u32::MAX);
+        let next = (start + 10_000);
+        assert_eq!(window.advertise(next, 9900, 1000, 0, u32::MAX), 0);
+        assert!(!window.update_due(next, 9900, 1000, 0, u32::MAX));
+        assert!(window.update_due(next, 9000, 1000, 0, u32::MAX));
+    }
+
+    #[test]
+    fn the_buffer_grows_with_what_the_program_reads_in_a_round_trip() {
+        let mut window = ReceiveWindow::new(SeqNum(0), BUFFER_INITIAL, Instant::ZERO);
+        let rtt = Duration::from_millis(10);
+        window.on_read(100_000, rtt, Instant::ZERO + rtt, BUFFER_MAX);
+        assert!(window.limit() >= 400_000, "{}", window.limit());
+    }
+}

@@ -1,0 +1,52 @@
+//! A segment as it arrived: header, options and payload by reference.
+
+use prise_wire::{Body, Instant, SackBlock, SeqNum, TcpFlags, TcpHeader, TcpOptions};
+
+/// One arriving segment. Coalescing links deliver units of up to 64 KiB: one segment with several segments' data.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) seq: SeqNum,
+    pub(crate) ack: Option<SeqNum>,
+    pub(crate) flags: TcpFlags,
+    /// The window field, not scaled.
+    pub(crate) window: u16,
+    pub(crate) urgent: u16,
+    pub(crate) options: TcpOptions,
+    pub(crate) body: Body,
+    pub(crate) at: Instant,
+}
+
+impl Segment {
+    pub(crate) fn new(header: &TcpHeader, body: Body, at: Instant) -> Self {
+        Self {
+            seq: header.seq,
+            ack: header.ack,
+            flags: header.flags,
+            window: header.window,
+            urgent: header.urgent,
+            options: header.options,
+            body,
+            at,
+        }
+    }
+
+    /// `SEG.LEN`: octets of data, and one each for SYN and FIN.
+    pub(crate) fn len(&self) -> u32 {
+        self.data_len() + u32::from(self.flags.syn()) + u32::from(self.flags.fin())
+    }
+
+    /// Octets of data.
+    pub(crate) fn data_len(&self) -> u32 {
+        self.body.len() as u32
+    }
+
+    /// The sequence number after the segment.
+    pub(crate) fn end(&self) -> SeqNum {
+        self.seq + self.len()
+    }
+
+    /// A block that lies in `(una, nxt]`, the only place where a selective acknowledgment makes sense.
+    pub(crate) fn plausible(block: SackBlock, una: SeqNum, nxt: SeqNum) -> bool {
+        block.left.precedes(block.right) && una.precedes_or_equals(block.left) && block.right.precedes_or_equals(nxt)
+    }
+}

@@ -1,0 +1,479 @@
+//! The flight: what was sent and not cumulatively acknowledged. One list serves as retransmission queue, SACK
+//! scoreboard (RFC 2018, RFC 6675) and RACK list (RFC 8985).
+//!
+//! A record is one transmission, up to 64 KiB where the link splits; selective acknowledgments cut records at
+//! their edges. Octets in flight are those outstanding, less those selectively acknowledged, less those taken for
+//! lost and not sent again.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use prise_wire::{Instant, SackBlock, SeqNum};
+
+/// A peer can cut a record with each block it sends; beyond this many we no longer cut (the block is ignored, which
+/// only costs a retransmission).
+const RECORDS_MAX: usize = 16_384;
+
+const SACKED: u8 = 1;
+/// Taken for lost and waiting to be sent again.
+const LOST: u8 = 2;
+/// Sent more than once.
+const RETRANSMITTED: u8 = 4;
+
+/// One transmission.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    pub(crate) start: SeqNum,
+    pub(crate) len: u32,
+    pub(crate) sent_at: Instant,
+    flags: u8,
+}
+
+impl Sent {
+    pub(crate) fn end(&self) -> SeqNum {
+        self.start + self.len
+    }
+
+    fn is(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// What one acknowledgment tells about delivered octets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Delivery {
+    /// Newly delivered octets, cumulatively or selectively acknowledged.
+    pub(crate) octets: u32,
+    /// Octets by which `snd.una` advanced.
+    pub(crate) acked: u32,
+    /// Octets newly selectively acknowledged.
+    pub(crate) sacked: u32,
+    /// The latest transmission among those delivered.
+    pub(crate) latest: Option<Latest>,
+    /// The round trip of a segment that was sent only once.
+    pub(crate) rtt: Option<Duration>,
+    /// An original transmission arrived after one that was sent later.
+    pub(crate) reordered: bool,
+}
+
+/// The most recently sent of the delivered segments: RFC 8985 `RACK.xmit_ts` and `RACK.end_seq`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Latest {
+    pub(crate) sent_at: Instant,
+    pub(crate) end: SeqNum,
+}
+
+impl Delivery {
+    fn deliver(&mut self, record: &Sent, now: Instant, min_rtt: Duration) {
+        self.octets += record.len;
+        let rtt = now.saturating_since(record.sent_at);
+        if record.is(RETRANSMITTED) {
+            // RFC 8985 §6.2 step 2: an acknowledgment this early belongs to the first transmission.
+            if rtt < min_rtt {
+                return;
+            }
+        } else if self.rtt.is_none_or(|known| rtt < known) {
+            self.rtt = Some(rtt);
+        }
+        let later = self.latest.is_none_or(|latest| {
+            record.sent_at > latest.sent_at || (record.sent_at == latest.sent_at && latest.end.precedes(record.end()))
+        });
+        if later {
+            self.latest = Some(Latest {
+                sent_at: record.sent_at,
+                end: record.end(),
+            });
+        }
+    }
+}
+
+/// The flight of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Flight {
+    records: VecDeque<Sent>,
+    outstanding: u32,
+    sacked: u32,
+    lost: u32,
+    /// Octets that duplicate acknowledgments tell of where the peer has no SACK (RFC 6582, Linux's
+    /// `tcp_add_reno_sack`).
+    reno_sacked: u32,
+    /// End of the highest selectively acknowledged octet.
+    fack: Option<SeqNum>,
+}
+
+impl Flight {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    pub(crate) fn outstanding(&self) -> u32 {
+        self.outstanding
+    }
+
+    pub(crate) fn sacked(&self) -> u32 {
+        self.sacked + self.reno_sacked
+    }
+
+    pub(crate) fn lost(&self) -> u32 {
+        self.lost
+    }
+
+    /// Octets believed to be in the network: RFC 6675 `pipe`.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.outstanding
+            .saturating_sub(self.sacked + self.lost + self.reno_sacked)
+    }
+
+    pub(crate) fn retransmitting(&self) -> u32 {
+        self.records
+            .iter()
+            .filter(|r| r.is(RETRANSMITTED) && !r.is(LOST | SACKED))
+            .map(|r| r.len)
+            .sum()
+    }
+
+    pub(crate) fn front(&self) -> Option<&Sent> {
+        self.records.front()
+    }
+
+    pub(crate) fn back(&self) -> Option<&Sent> {
+        self.records.back()
+    }
+
+    /// Records a first transmission.
+    pub(crate) fn push(&mut self, start: SeqNum, len: u32, now: Instant) {
+        self.outstanding += len;
+        self.records.push_back(Sent {
+            start,
+            len,
+            sent_at: now,
+            flags: 0,
+        });
+    }
+
+    /// `snd.una` advanced to `una`.
+    pub(crate) fn acknowledge(&mut self, una: SeqNum, now: Instant, min_rtt: Duration, delivery: &mut Delivery) {
+        while let Some(front) = self.records.front_mut() {
+            let covered = if front.end().precedes_or_equals(una) {
+                front.len
+            } else if front.start.precedes(una) {
+                una.distance_from(front.start)
+            } else {
+                break;
+            };
+            let part = Sent { len: covered, ..*front };
+            if covered == front.len {
+                self.records.pop_front();
+            } else {
+                front.start = una;
+                front.len -= covered;
+            }
+            self.outstanding -= covered;
+            delivery.acked += covered;
+            if part.is(SACKED) {
+                self.sacked -= covered;
+                continue;
+            }
+            if part.is(LOST) {
+                self.lost -= covered;
+            }
+            if self.fack.is_some_and(|fack| part.end().precedes(fack)) && !part.is(RETRANSMITTED) {
+                delivery.reordered = true;
+            }
+            delivery.deliver(&part, now, min_rtt);
+        }
+        if self.fack.is_some_and(|fack| fack.precedes_or_equals(una)) {
+            self.fack = None;
+        }
+        self.reno_sacked = self.reno_sacked.min(self.outstanding.saturating_sub(self.lost));
+    }
+
+    /// The peer holds `range`.
+    pub(crate) fn sack(&mut self, range: SackBlock, now: Instant, min_rtt: Duration, delivery: &mut Delivery) {
+        let fack_before = self.fack;
+        let mut index = self
+            .records
+            .partition_point(|record| record.end().precedes_or_equals(range.left));
+        while let Some(record) = self.records.get(index) {
+            if !record.start.precedes(range.right) {
+                break;
+            }
+            if !record.is(SACKED) {
+                let cut_front = record.start.precedes(range.left);
+                let cut_back = range.right.precedes(record.end());
+                if (cut_front || cut_back) && self.records.len() >= RECORDS_MAX {
+                    index += 1;
+                    continue;
+                }
+                if cut_front {
+                    self.split(index, range.left);
+                    index += 1;
+                }
+                if cut_back {
+                    self.split(index, range.right);
+                }
+                self.mark_sacked(index, fack_before, now, min_rtt, delivery);
+            }
+            index += 1;
+        }
+        if self.fack.is_none_or(|fack| fack.precedes(range.right)) {
+            self.fack = Some(range.right);
+        }
+    }
+
+    fn mark_sacked(
+        &mut self,
+        index: usize,
+        fack: Option<SeqNum>,
+        now: Instant,
+        min_rtt: Duration,
+        delivery: &mut Delivery,
+    ) {
+        let record = &mut self.records[index];
+        self.sacked += record.len;
+        delivery.sacked += record.len;
+        if record.is(LOST) {
+            self.lost -= record.len;
+            record.flags &= !LOST;
+        }
+        if fack.is_some_and(|fack| record.end().precedes(fack)) && !record.is(RETRANSMITTED) {
+            delivery.reordered = true;
+        }
+        delivery.deliver(record, now, min_rtt);
+        record.flags |= SACKED;
+    }
+
+    fn split(&mut self, index: usize, at: SeqNum) {
+        let record = &mut self.records[index];
+        let first = at.distance_from(record.start);
+        let second = Sent {
+            start: at,
+            len: record.len - first,
+            ..*record
+        };
+        record.len = first;
+        self.records.insert(index + 1, second);
+    }
+
+    /// RFC 8985 §6.2 step 5: takes for lost what was sent a reordering window before the latest delivered segment.
+    /// Answers the octets newly lost and how long until the next record would be.
+    pub(crate) fn detect_lost(&mut self, latest: Latest, patience: Duration, now: Instant) -> (u32, Option<Duration>) {
+        let mut newly = 0;
+        let mut wait: Option<Duration> = None;
+        for record in &mut self.records {
+            if record.is(SACKED | LOST) {
+                continue;
+            }
+            let sent_before = record.sent_at < latest.sent_at
+                || (record.sent_at == latest.sent_at && record.end().precedes(latest.end));
+            if !sent_before {
+                if record.is(RETRANSMITTED) {
+                    continue;
+                }
+                // Never retransmitted and sent later: so are all behind it, except retransmitted ones, which are
+                // later still.
+                break;
+            }
+            let due = record.sent_at + patience;
+            if due <= now {
+                record.flags |= LOST;
+                newly += record.len;
+            } else {
+                let left = due.saturating_since(now);
+                wait = Some(wait.map_or(left, |known| known.max(left)));
+            }
+        }
+        self.lost += newly;
+        (newly, wait)
+    }
+
+    /// Takes the first `len` octets for lost, where only duplicate acknowledgments tell (RFC 6582).
+    pub(crate) fn lose_front(&mut self, len: u32) -> bool {
+        let Some(front) = self.records.front().copied() else {
+            return false;
+        };
+        if front.is(LOST | SACKED) {
+            return false;
+        }
+        if front.len > len {
+            self.split(0, front.start + len);
+        }
+        self.records[0].flags |= LOST;
+        self.lost += self.records[0].len;
+        self.reno_sacked = self.reno_sacked.min(self.outstanding - self.lost);
+        true
+    }
+
+    /// A duplicate acknowledgment without SACK: one more segment has left the network.
+    pub(crate) fn count_duplicate(&mut self, mss: u32) {
+        self.reno_sacked = (self.reno_sacked + mss).min(self.outstanding.saturating_sub(self.lost));
+    }
+
+    /// The acknowledged octets contained those that duplicate acknowledgments had told of.
+    pub(crate) fn uncount_duplicates(&mut self, acked: u32, mss: u32) {
+        self.reno_sacked = self.reno_sacked.saturating_sub(acked.saturating_sub(mss));
+    }
+
+    /// A retransmission timeout: everything that is not selectively acknowledged is taken for lost. If the front
+    /// is, the peer has thrown it away (RFC 2018 §8) and nothing it told is believed.
+    pub(crate) fn lose_all(&mut self) {
+        let reneged = self.records.front().is_some_and(|front| front.is(SACKED));
+        self.reno_sacked = 0;
+        if reneged {
+            self.sacked = 0;
+            self.fack = None;
+        }
+        let mut lost = 0;
+        for record in &mut self.records {
+            if reneged {
+                record.flags &= !SACKED;
+            }
+            if !record.is(SACKED) {
+                record.flags |= LOST;
+                lost += record.len;
+            }
+        }
+        self.lost = lost;
+    }
+
+    /// The first record that waits to be sent again.
+    pub(crate) fn first_lost(&self) -> Option<&Sent> {
+        if self.lost == 0 {
+            return None;
+        }
+        self.records.iter().find(|record| record.is(LOST))
+    }
+
+    /// `[start, start + len)`, the front of the first lost record, was sent again.
+    pub(crate) fn retransmitted(&mut self, start: SeqNum, len: u32, now: Instant) {
+        let index = self
+            .records
+            .partition_point(|record| record.end().precedes_or_equals(start));
+        let Some(record) = self.records.get(index) else { return };
+        debug_assert!(
+            record.start == start && record.len >= len,
+            "a record's front is retransmitted"
+        );
+        if record.len > len {
+            self.split(index, start + len);
+        }
+        let record = &mut self.records[index];
+        if record.is(LOST) {
+            self.lost -= record.len;
+        }
+        record.flags = (record.flags & !LOST) | RETRANSMITTED;
+        record.sent_at = now;
+    }
+
+    /// Cuts the last `len` octets off the last record, so that a probe can repeat just them; answers their start.
+    pub(crate) fn isolate_tail(&mut self, len: u32) -> Option<Sent> {
+        let back = *self.records.back()?;
+        if back.len > len {
+            self.split(self.records.len() - 1, back.start + back.len - len);
+        }
+        self.records.back().copied()
+    }
+
+    /// The peer withdrew a forgotten part of the window or the connection ends: forgets everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Gives memory back once nothing is outstanding.
+    pub(crate) fn release_memory(&mut self) {
+        if self.records.is_empty() && self.records.capacity() > 0 {
+            self.records = VecDeque::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seq(n: u32) -> SeqNum {
+        SeqNum(0xffff_fc00) + n
+    }
+
+    fn range(start: u32, end: u32) -> SackBlock {
+        SackBlock {
+            left: seq(start),
+            right: seq(end),
+        }
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(millis)
+    }
+
+    const NO_RTT: Duration = Duration::ZERO;
+
+    fn flight(count: u32) -> Flight {
+        let mut flight = Flight::default();
+        for i in 0..count {
+            flight.push(seq(i * 1000), 1000, at(u64::from(i)));
+        }
+        flight
+    }
+
+    #[test]
+    fn a_cumulative_acknowledgment_removes_whole_and_part_records() {
+        let mut flight = flight(3);
+        let mut delivery = Delivery::default();
+        flight.acknowledge(seq(1500), at(10), NO_RTT, &mut delivery);
+        assert_eq!(
+            (delivery.acked, delivery.octets, flight.outstanding()),
+            (1500, 1500, 1500)
+        );
+        assert_eq!(delivery.rtt, Some(Duration::from_millis(9)));
+    }
+
+    #[test]
+    fn a_selective_acknowledgment_cuts_records_at_its_edges_and_counts_once() {
+        let mut flight = flight(1);
+        flight.push(seq(1000), 10_000, at(1));
+        let mut delivery = Delivery::default();
+        flight.sack(range(2000, 3000), at(10), NO_RTT, &mut delivery);
+        flight.sack(range(2000, 3000), at(10), NO_RTT, &mut delivery);
+        assert_eq!(
+            (delivery.sacked, flight.sacked(), flight.in_flight()),
+            (1000, 1000, 10_000)
+        );
+    }
+
+    #[test]
+    fn rack_takes_for_lost_what_left_a_window_before_the_delivered_one() {
+        let mut flight = flight(5);
+        let mut delivery = Delivery::default();
+        flight.sack(range(3000, 4000), at(100), NO_RTT, &mut delivery);
+        let latest = delivery.latest.expect("something was delivered");
+        let (lost, wait) = flight.detect_lost(latest, Duration::from_millis(99), at(100));
+        assert_eq!((lost, wait), (2000, Some(Duration::from_millis(1))));
+        assert_eq!(flight.first_lost().map(|r| r.start), Some(seq(0)));
+        flight.retransmitted(seq(0), 400, at(101));
+        assert_eq!(flight.first_lost().map(|r| (r.start, r.len)), Some((seq(400), 600)));
+    }
+
+    #[test]
+    fn a_timeout_loses_all_but_the_selectively_acknowledged() {
+        let mut flight = flight(4);
+        flight.sack(range(1000, 2000), at(10), NO_RTT, &mut Delivery::default());
+        flight.lose_all();
+        assert_eq!((flight.lost(), flight.in_flight()), (3000, 0));
+    }
+
+    #[test]
+    fn a_peer_that_reneged_is_no_longer_believed() {
+        let mut flight = flight(2);
+        flight.sack(range(0, 1000), at(10), NO_RTT, &mut Delivery::default());
+        flight.lose_all();
+        assert_eq!((flight.lost(), flight.sacked()), (2000, 0));
+    }
+
+    #[test]
+    fn the_tail_can_be_isolated_for_a_probe() {
+        let mut flight = flight(1);
+        let tail = flight.isolate_tail(300).expect("there is a tail");
+        assert_eq!((tail.start, tail.len), (seq(700), 300));
+    }
+}

@@ -1,0 +1,5 @@
+//! The sending half of a connection: what is queued, what is in flight, what goes out next.
+
+pub(crate) mod flight;
+pub(crate) mod output;
+pub(crate) mod queue;

@@ -1,0 +1,485 @@
+//! What goes out next: a pure decision (`next_segment`), then one place that carries it out (`emit`).
+
+use core::net::IpAddr;
+
+use prise_wire::{Body, Checksum, Frame, Gso, GsoKind, Instant, SackBlocks, SeqNum, TcpFlags, TcpHeader, Timestamps};
+use prise_wire::{checksum, protocol, tcp};
+
+use crate::net::RouteInfo;
+use crate::tcp::connection::Connection;
+use crate::tcp::deadlines::Retransmit;
+use crate::tcp::info::{LossState, State};
+use crate::tcp::send::queue;
+
+/// One transmission at most: what an IP packet can say, less the largest headers.
+pub(crate) const UNIT_MAX: u32 = 65_535 - 60 - 60;
+
+/// What a connection would send now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NextSegment {
+    Nothing,
+    /// A SYN, or a SYN-ACK in SYN-RECEIVED.
+    Syn,
+    /// `[start, start + len)` again; a FIN that lies in it goes along.
+    Retransmit {
+        start: SeqNum,
+        len: u32,
+    },
+    /// New octets, and the FIN after them if `fin`.
+    Data {
+        len: u32,
+        fin: bool,
+    },
+    /// An octet-less segment just below the window: keepalive or window probe (RFC 9293 §3.8.4, as Linux).
+    Probe,
+    /// A bare acknowledgment.
+    Ack,
+}
+
+/// Why new data is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// Nothing waits.
+    Empty,
+    /// The congestion window is full.
+    Cwnd,
+    /// The peer's window is full.
+    Window,
+    /// Nagle, cork, or silly-window avoidance.
+    Small,
+}
+
+impl Connection {
+    /// Decides; changes nothing. `unit_max` is the largest payload the link takes at once.
+    pub(crate) fn next_segment(&self, unit_max: u32) -> NextSegment {
+        if self.syn_due && matches!(self.state, State::SynSent | State::SynReceived) {
+            return NextSegment::Syn;
+        }
+        // What a receiver has to say of holes does not fit beside a full segment's data: it goes first, alone.
+        if self.acks.now && self.has_blocks_to_tell() && self.is_synchronized() {
+            return NextSegment::Ack;
+        }
+        if self.is_synchronized() {
+            if let Some(retransmit) = self.next_retransmission(unit_max) {
+                return retransmit;
+            }
+            if let Ok(data) = self.next_data(unit_max) {
+                return data;
+            }
+            if self.tail_probe_due
+                && let Some(back) = self.sending.as_ref().and_then(|sending| sending.flight.back())
+            {
+                let len = back.len.min(self.segment_size());
+                return NextSegment::Retransmit {
+                    start: back.end() - len,
+                    len,
+                };
+            }
+            if self.probe_due {
+                return NextSegment::Probe;
+            }
+        }
+        if self.acks.now && !matches!(self.state, State::SynSent | State::Closed) {
+            return NextSegment::Ack;
+        }
+        NextSegment::Nothing
+    }
+
+    fn next_retransmission(&self, unit_max: u32) -> Option<NextSegment> {
+        let sending = self.sending.as_ref()?;
+        let lost = sending.flight.first_lost()?;
+        let size = self.segment_size();
+        let in_flight = sending.flight.in_flight();
+        let room = self.congestion.cwnd().saturating_sub(in_flight);
+        // Less than a segment of room is room for one only when nothing is in flight (RFC 6675 §5 asks for a
+        // whole SMSS).
+        if room < size && in_flight > 0 {
+            return None;
+        }
+        // The front is sent again even into a closed window, where it serves as the probe.
+        let beyond = (self.snd.una + self.snd.wnd).precedes_or_equals(lost.start) && lost.start != self.snd.una;
+        if beyond {
+            return None;
+        }
+        let whole = room.max(size) / size * size;
+        Some(NextSegment::Retransmit {
+            start: lost.start,
+            len: lost.len.min(whole).min(unit_max / size * size),
+        })
+    }
+
+    /// New octets: congestion window, peer's window, Nagle (RFC 9293 §3.7.4) and silly-window avoidance
+    /// (§3.8.6.2.1).
+    fn next_data(&self, unit_max: u32) -> Result<NextSegment, Held> {
+        let unsent = self.unsent();
+        let fin = self.fin_queued && !self.fin_sent;
+        if unsent == 0 {
+            return if fin {
+                Ok(NextSegment::Data { len: 0, fin })
+            } else {
+                Err(Held::Empty)
+            };
+        }
+        let size = self.segment_size();
+        let in_flight = self.in_flight();
+        let outstanding = self.snd.nxt.distance_from(self.snd.una);
+        let window_room = self.snd.wnd.saturating_sub(outstanding);
+        let cwnd_room = self.congestion.cwnd().saturating_sub(in_flight);
+        let unit = (unit_max / size * size).max(size);
+        let room = window_room.min(cwnd_room).min(unit);
+        if unsent <= room {
+            if unsent >= size {
+                // Whole segments now; a small rest only if it may go too.
+                if unsent % size == 0 || self.may_send_small(fin) {
+                    return Ok(NextSegment::Data { len: unsent, fin });
+                }
+                return Ok(NextSegment::Data {
+                    len: unsent - unsent % size,
+                    fin: false,
+                });
+            }
+            if self.may_send_small(fin) {
+                return Ok(NextSegment::Data { len: unsent, fin });
+            }
+            return Err(Held::Small);
+        }
+        if room >= size {
+            return Ok(NextSegment::Data {
+                len: room / size * size,
+                fin: false,
+            });
+        }
+        if window_room < size.min(unsent) {
+            // Half the largest window is worth a segment even if it is less than a full one.
+            if room > 0 && room == window_room && room >= self.snd.max_wnd / 2 {
+                return Ok(NextSegment::Data { len: room, fin: false });
+            }
+            return Err(Held::Window);
+        }
+        Err(Held::Cwnd)
+    }
+
+    /// Whether less than a full segment may go now.
+    fn may_send_small(&self, fin: bool) -> bool {
+        if fin || self.push_due {
+            return true;
+        }
+        if self.config.cork || self.more {
+            return false;
+        }
+        if self.config.nodelay {
+            return true;
+        }
+        // Minshall: only an unacknowledged small segment holds the next one back.
+        let small_out =
+            self.snd.una.precedes(self.snd.small_end) && self.snd.small_end.precedes_or_equals(self.snd.nxt);
+        !small_out
+    }
+
+    /// Carries the decision out: builds the segment and moves the variables.
+    pub(crate) fn emit(&mut self, now: Instant, next: NextSegment, route: &RouteInfo) -> Option<Frame> {
+        match next {
+            NextSegment::Nothing => None,
+            NextSegment::Syn => Some(self.emit_syn(now, route)),
+            NextSegment::Retransmit { start, len } => self.emit_retransmission(now, start, len, route),
+            NextSegment::Data { len, fin } => Some(self.emit_data(now, len, fin, route)),
+            NextSegment::Probe => {
+                self.probe_due = false;
+                let seq = self.snd.una - 1;
+                Some(self.segment(now, seq, TcpFlags::NONE, Body::new(), route))
+            }
+            NextSegment::Ack => {
+                let seq = self.snd.nxt;
+                Some(self.segment(now, seq, TcpFlags::NONE, Body::new(), route))
+            }
+        }
+    }
+
+    fn emit_syn(&mut self, now: Instant, route: &RouteInfo) -> Frame {
+        self.syn_due = false;
+        if self.snd.nxt == self.snd.iss {
+            self.snd.nxt = self.snd.iss + 1;
+            self.trouble_since = now;
+        }
+        let rto = self.rtt.rto_backed_off(self.backoff);
+        self.deadlines.arm(Retransmit::Rto, now + rto);
+        let seq = self.snd.iss;
+        self.segment(now, seq, TcpFlags::SYN, Body::new(), route)
+    }
+
+    fn emit_retransmission(&mut self, now: Instant, start: SeqNum, len: u32, route: &RouteInfo) -> Option<Frame> {
+        let (queue_start, queue_end) = (self.queue_start(), self.queue_end());
+        let rto = self.rtt.rto_backed_off(self.backoff);
+        let due = core::mem::take(&mut self.tail_probe_due);
+        let nxt = self.snd.nxt;
+        let sending = self.sending.as_deref_mut()?;
+        let tail_probe = due && sending.flight.lost() == 0;
+        if tail_probe {
+            sending.flight.isolate_tail(len)?;
+            sending.probe_end = Some(nxt);
+        }
+        sending.flight.retransmitted(start, len, now);
+        sending.recovery.on_sent(len);
+        let end = start + len;
+        let fin = queue_end.precedes(end);
+        let data = len - u32::from(fin);
+        let body = if data > 0 {
+            sending.queue.range(queue::offset(queue_start, start), data)
+        } else {
+            Body::new()
+        };
+        self.statistics.retransmissions = self.statistics.retransmissions.wrapping_add(1);
+        self.statistics.bytes_retransmitted = self.statistics.bytes_retransmitted.wrapping_add(data);
+        if tail_probe || !self.deadlines.armed(Retransmit::Rto) {
+            self.deadlines.arm(Retransmit::Rto, now + rto);
+        }
+        let flags = if fin {
+            TcpFlags::FIN | TcpFlags::PSH
+        } else {
+            TcpFlags::PSH
+        };
+        Some(self.segment(now, start, flags, body, route))
+    }
+
+    fn emit_data(&mut self, now: Instant, len: u32, fin: bool, route: &RouteInfo) -> Frame {
+        self.restart_after_idle(now);
+        let seq = self.snd.nxt;
+        let unsent = self.unsent();
+        let queue_start = self.queue_start();
+        let size = self.segment_size();
+        let was_empty = self.flight_is_empty();
+        let tail_probe = core::mem::take(&mut self.tail_probe_due);
+        let sending = self.sending();
+        let body = if len > 0 {
+            sending.queue.range(queue::offset(queue_start, seq), len)
+        } else {
+            Body::new()
+        };
+        let total = len + u32::from(fin);
+        if tail_probe {
+            sending.probe_end = Some(seq + total);
+        }
+        sending.flight.push(seq, total, now);
+        sending.recovery.on_sent(total);
+        self.snd.nxt += total;
+        self.fin_sent |= fin;
+        if len > 0 && len % size != 0 {
+            self.snd.small_end = seq + len;
+        }
+        let last = len == unsent;
+        if last {
+            self.push_due = false;
+            self.more = false;
+        }
+        self.note_window_use(len < unsent);
+        if was_empty {
+            self.trouble_since = now;
+        }
+        // Data that leaves soon after data came in carries the acknowledgment: an exchange, not a transfer.
+        if self.acks.owed > 0 {
+            self.acks.interactive = true;
+        }
+        self.last_sent = now;
+        if was_empty || !self.deadlines.armed(Retransmit::Rto) {
+            self.rearm_retransmit(now, true);
+        }
+        let mut flags = TcpFlags::NONE;
+        if last && len > 0 {
+            flags = flags | TcpFlags::PSH;
+        }
+        if fin {
+            flags = flags | TcpFlags::FIN;
+        }
+        self.statistics.data_segments_out = self.statistics.data_segments_out.wrapping_add(1);
+        self.segment(now, seq, flags, body, route)
+    }
+
+    /// RFC 2861, RFC 9293 §3.8.2: a window that was not used for a while is not believed.
+    fn restart_after_idle(&mut self, now: Instant) {
+        if self.flight_is_empty() {
+            let idle = now.saturating_since(self.last_sent);
+            let rto = self.rtt.rto();
+            if idle > rto {
+                let size = self.segment_size();
+                self.congestion.after_idle(idle, rto, size);
+            }
+        }
+    }
+
+    /// Whether cwnd is what limits us: only such a window may grow (RFC 7661, as Linux approximates it).
+    fn note_window_use(&mut self, more_waits: bool) {
+        let (una, nxt, wnd) = (self.snd.una, self.snd.nxt, self.snd.wnd);
+        let cwnd = self.congestion.cwnd();
+        let size = self.segment_size();
+        let sending = self.sending();
+        let in_flight = sending.flight.in_flight();
+        let limited = more_waits && in_flight + size > cwnd && nxt.distance_from(una) < wnd;
+        if sending.max_flight_end.precedes_or_equals(una) || in_flight >= sending.max_in_flight {
+            if sending.max_flight_end.precedes_or_equals(una) {
+                sending.cwnd_limited = limited;
+            }
+            sending.max_in_flight = in_flight;
+            sending.max_flight_end = nxt;
+        }
+        sending.cwnd_limited |= limited || in_flight + size > cwnd;
+    }
+
+    /// Builds one segment with the acknowledgment, window and options of the moment.
+    fn segment(&mut self, now: Instant, seq: SeqNum, flags: TcpFlags, body: Body, route: &RouteInfo) -> Frame {
+        let syn = flags.syn();
+        let mut header = TcpHeader {
+            source_port: self.tuple.local_port,
+            destination_port: self.tuple.remote_port,
+            seq,
+            flags,
+            ..TcpHeader::default()
+        };
+        if !syn || self.passive {
+            header.ack = Some(self.rcv.nxt);
+            self.acknowledged();
+        }
+        header.window = self.window_field(syn);
+        if self.timestamps_on {
+            let echo = if header.ack.is_some() {
+                self.timestamps.recent
+            } else {
+                0
+            };
+            header.options.timestamps = Some(Timestamps {
+                value: self.timestamp(now),
+                echo,
+            });
+        }
+        if syn {
+            header.options.mss = Some(self.advertised_mss);
+            header.options.sack_permitted = self.sack_on;
+            header.options.window_scale = self.window_scaling.then_some(self.rcv_scale);
+        } else if self.sack_on {
+            let free = self.segment_size().saturating_sub(body.len() as u32);
+            header.options.sack = self.sack_blocks(free);
+        }
+        self.mark_urgent(&mut header);
+        self.statistics.segments_out = self.statistics.segments_out.wrapping_add(1);
+        self.statistics.bytes_sent += body.len() as u64;
+        let size = self.segment_size();
+        let (src, dst) = (self.tuple.local_ip(), self.tuple.remote_ip());
+        build(&header, body, size, (src, dst), route)
+    }
+
+    /// The acknowledgment is on its way.
+    fn acknowledged(&mut self) {
+        self.acks.now = false;
+        self.acks.owed = 0;
+        self.acks.quick = self.acks.quick.saturating_sub(1);
+        self.deadlines.delayed_ack = Instant::FAR_FUTURE;
+        self.timestamps.last_ack_sent = self.rcv.nxt;
+    }
+
+    fn window_field(&mut self, syn: bool) -> u16 {
+        let scale = if syn { 0 } else { self.rcv_scale };
+        let (next, queued, clamp) = (self.rcv.nxt, self.receive_queued(), self.window_clamp());
+        let mss = self.acks.peer_mss;
+        self.rcv
+            .window
+            .advertise(next, queued, mss, scale, clamp.min(0xffff << scale))
+    }
+
+    fn has_blocks_to_tell(&self) -> bool {
+        self.sack_on
+            && (self.acks.duplicate.is_some() || self.receiving.as_ref().is_some_and(|receiving| receiving.has_holes()))
+    }
+
+    /// As many blocks as fit beside the other options, three with timestamps, else four (RFC 2018 §3), and beside
+    /// the data, which leaves `free` octets.
+    fn sack_blocks(&mut self, free: u32) -> SackBlocks {
+        let room = if self.timestamps_on { 3 } else { 4 }.min(free.saturating_sub(4) as usize / 8);
+        if room == 0 {
+            return SackBlocks::new();
+        }
+        let duplicate = self.acks.duplicate.take();
+        let ranges = self.receiving.iter().flat_map(|receiving| receiving.sack_ranges());
+        duplicate.into_iter().chain(ranges).take(room).collect()
+    }
+
+    /// RFC 6093 §6: the pointer is put where every receiver looks for it, after the urgent octet.
+    fn mark_urgent(&mut self, header: &mut TcpHeader) {
+        let Some(up) = self.snd.up else { return };
+        if up.precedes_or_equals(self.snd.una) {
+            self.snd.up = None;
+            return;
+        }
+        if header.seq.precedes(up) {
+            header.flags = header.flags | TcpFlags::URG;
+            header.urgent = up.distance_from(header.seq).min(0xffff) as u16;
+        }
+    }
+
+    /// After a transmission opportunity: a peer whose window is shut must be asked (RFC 9293 §3.8.6.1).
+    pub(crate) fn arm_persist(&mut self, now: Instant, unit_max: u32) {
+        if !self.is_synchronized() || !self.flight_is_empty() || self.unsent() == 0 {
+            return;
+        }
+        let idle = self.deadlines.retransmit == Instant::FAR_FUTURE;
+        match self.next_data(unit_max) {
+            Err(Held::Window) if idle => {
+                let wait = self.rtt.rto_backed_off(self.backoff);
+                self.trouble_since = now;
+                self.deadlines.arm(Retransmit::Persist, now + wait);
+            }
+            // Corked or held back with nothing in flight: 200 ms at most (tcp(7), TCP_CORK).
+            Err(Held::Small) if idle => {
+                self.deadlines
+                    .arm(Retransmit::Persist, now + core::time::Duration::from_millis(200));
+            }
+            _ => {}
+        }
+    }
+
+    /// The largest payload of one transmission on this route.
+    pub(crate) fn unit_max(&self, route: &RouteInfo) -> u32 {
+        if route.gso_max == 0 || self.in_timeout_recovery() {
+            return self.segment_size();
+        }
+        route.gso_max.min(UNIT_MAX)
+    }
+
+    fn in_timeout_recovery(&self) -> bool {
+        self.sending
+            .as_ref()
+            .is_some_and(|sending| sending.recovery.state == LossState::Loss)
+    }
+}
+
+/// Puts a segment into a frame: checksum as the link wants it, segmentation left to the link if it is large.
+pub(crate) fn build(
+    header: &TcpHeader,
+    body: Body,
+    size: u32,
+    (src, dst): (IpAddr, IpAddr),
+    route: &RouteInfo,
+) -> Frame {
+    let len = body.len();
+    let mut frame = Frame::with_header(header, body);
+    if len > size as usize {
+        let kind = if src.is_ipv4() { GsoKind::Tcp4 } else { GsoKind::Tcp6 };
+        frame.offload.gso = Some(Gso {
+            kind,
+            size: size as u16,
+        });
+    }
+    let pseudo = checksum::pseudo_header(src, dst, protocol::TCP, frame.total_len());
+    let at = usize::from(tcp::CHECKSUM_OFFSET);
+    let field = if route.checksum_offload {
+        frame.offload.checksum = Checksum::Partial {
+            start: 0,
+            offset: tcp::CHECKSUM_OFFSET,
+        };
+        pseudo
+    } else {
+        checksum::finish(checksum::combine(pseudo, frame.sum_from(0)))
+    };
+    if let Some(octets) = frame.head_mut().get_mut(at..at + 2) {
+        octets.copy_from_slice(&field.to_be_bytes());
+    }
+    frame
+}

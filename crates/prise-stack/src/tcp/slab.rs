@@ -1,0 +1,127 @@
+//! Records with a stable index and a generation, so that a stale identifier finds nothing.
+
+use alloc::vec::Vec;
+
+/// An index with the generation it was given at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+#[derive(Debug)]
+enum Slot<T> {
+    Free { next: u32 },
+    Used(T),
+}
+
+/// A slab: insertion, removal and lookup in O(1); memory follows the greatest number of records at once.
+#[derive(Debug)]
+pub(crate) struct Slab<T> {
+    slots: Vec<(u32, Slot<T>)>,
+    free: u32,
+    len: usize,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl<T> Slab<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: NONE,
+            len: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn insert(&mut self, value: T) -> Key {
+        self.len += 1;
+        if self.free == NONE {
+            let index = self.slots.len() as u32;
+            self.slots.push((0, Slot::Used(value)));
+            return Key { index, generation: 0 };
+        }
+        let index = self.free;
+        let (generation, slot) = &mut self.slots[index as usize];
+        if let Slot::Free { next } = *slot {
+            self.free = next;
+        }
+        *slot = Slot::Used(value);
+        Key {
+            index,
+            generation: *generation,
+        }
+    }
+
+    pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
+        let (generation, slot) = self.slots.get_mut(index as usize)?;
+        if matches!(slot, Slot::Free { .. }) {
+            return None;
+        }
+        let old = core::mem::replace(slot, Slot::Free { next: self.free });
+        *generation = generation.wrapping_add(1);
+        self.free = index;
+        self.len -= 1;
+        match old {
+            Slot::Used(value) => Some(value),
+            Slot::Free { .. } => None,
+        }
+    }
+
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        match self.slots.get(index as usize)? {
+            (_, Slot::Used(value)) => Some(value),
+            (_, Slot::Free { .. }) => None,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        match self.slots.get_mut(index as usize)? {
+            (_, Slot::Used(value)) => Some(value),
+            (_, Slot::Free { .. }) => None,
+        }
+    }
+
+    /// The record of `key`, if that very record still lives.
+    pub(crate) fn find(&self, key: Key) -> Option<&T> {
+        match self.slots.get(key.index as usize)? {
+            (generation, Slot::Used(value)) if *generation == key.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn find_mut(&mut self, key: Key) -> Option<&mut T> {
+        match self.slots.get_mut(key.index as usize)? {
+            (generation, Slot::Used(value)) if *generation == key.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    /// A used index with its full key.
+    pub(crate) fn entry_mut(&mut self, index: u32) -> Option<(Key, &mut T)> {
+        match self.slots.get_mut(index as usize)? {
+            (generation, Slot::Used(value)) => Some((
+                Key {
+                    index,
+                    generation: *generation,
+                },
+                value,
+            )),
+            (_, Slot::Free { .. }) => None,
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(index, (_, slot))| match slot {
+                Slot::Used(value) => Some((index as u32, value)),
+                Slot::Free { .. } => None,
+            })
+    }
+}

@@ -1,0 +1,490 @@
+//! Two stacks on a wire of bare IP, time moved by hand.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use prise_wire::{Frame, Instant, Medium, Payload, TcpHeader};
+
+use super::*;
+use crate::{Event, LinkConfig, Stack, StackConfig};
+
+/// One direction of the wire.
+#[derive(Default)]
+struct Wire {
+    queue: VecDeque<(Instant, Frame)>,
+}
+
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) stacks: [Stack; 2],
+    links: [LinkId; 2],
+    wires: [Wire; 2],
+    delay: Duration,
+    /// Of a thousand frames, so many are lost.
+    loss: u32,
+    duplicate: u32,
+    reorder: u32,
+    random: Random,
+    pub(crate) log: Vec<(usize, TcpHeader, usize)>,
+    pub(crate) events: [Vec<Event>; 2],
+    filter: Option<fn(usize, &TcpHeader, usize) -> bool>,
+}
+
+fn stack(seed: u8, addr: &str, mtu: u32, gso_max: u32) -> (Stack, LinkId) {
+    let mut stack = Stack::new(&StackConfig {
+        hash_key: [1, seed.into()],
+        seed: [seed; 32],
+    });
+    let link = stack
+        .add_link(&LinkConfig {
+            name: "t0",
+            medium: Medium::Ip,
+            mac: None,
+            mtu,
+            gso_max,
+            checksum_offload: gso_max > 0,
+            loopback: false,
+            transparent: false,
+        })
+        .expect("a link");
+    stack.add_address(Instant::ZERO, link, addr.parse().expect("an address"));
+    (stack, link)
+}
+
+impl World {
+    pub(crate) fn new(seed: u8) -> Self {
+        Self::with_links(seed, 1500, 0)
+    }
+
+    pub(crate) fn with_links(seed: u8, mtu: u32, gso_max: u32) -> Self {
+        let (one, link_one) = stack(seed, "10.0.0.1/24", mtu, gso_max);
+        let (two, link_two) = stack(seed ^ 0x80, "10.0.0.2/24", mtu, gso_max);
+        Self {
+            now: Instant::from_secs(1000),
+            stacks: [one, two],
+            links: [link_one, link_two],
+            wires: [Wire::default(), Wire::default()],
+            delay: Duration::from_millis(10),
+            loss: 0,
+            duplicate: 0,
+            reorder: 0,
+            random: Random::new([seed.wrapping_add(1); 32]),
+            log: Vec::new(),
+            events: [Vec::new(), Vec::new()],
+            filter: None,
+        }
+    }
+
+    /// Moves frames and time until nothing happens before `limit`.
+    pub(crate) fn run_until(&mut self, limit: Instant) {
+        for _ in 0..2_000_000 {
+            self.exchange();
+            let arrival = self
+                .wires
+                .iter()
+                .filter_map(|wire| wire.queue.front().map(|(at, _)| *at))
+                .min();
+            let deadline = self.stacks.iter().filter_map(Stack::next_deadline).min();
+            let next = [arrival, deadline].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= limit) else {
+                self.now = limit;
+                return;
+            };
+            self.now = self.now.max(next);
+            for side in 0..2 {
+                while self.wires[side].queue.front().is_some_and(|(at, _)| *at <= self.now) {
+                    let (_, frame) = self.wires[side].queue.pop_front().expect("looked");
+                    let (now, link) = (self.now, self.links[1 - side]);
+                    self.stacks[1 - side].receive(now, link, [frame]);
+                }
+                let now = self.now;
+                self.stacks[side].expire(now);
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        self.run_until(self.now + time);
+    }
+
+    fn exchange(&mut self) {
+        for side in 0..2 {
+            while let Some(frame) = self.stacks[side].transmit(self.now, self.links[side]) {
+                self.put(side, frame);
+            }
+            while let Some(event) = self.stacks[side].event() {
+                self.events[side].push(event);
+            }
+        }
+    }
+
+    fn put(&mut self, side: usize, frame: Frame) {
+        let (header, _) = TcpHeader::parse(&frame.head()[20..]).expect("a TCP segment");
+        let len = frame.body().len();
+        self.log.push((side, header, len));
+        if self.filter.is_some_and(|keep| !keep(side, &header, len)) {
+            return;
+        }
+        if self.random.below(1000) < self.loss {
+            return;
+        }
+        let copies = if self.random.below(1000) < self.duplicate { 2 } else { 1 };
+        for _ in 0..copies {
+            let mut at = self.now + self.delay;
+            if self.random.below(1000) < self.reorder {
+                at += Duration::from_micros(u64::from(self.random.below(20_000)));
+            }
+            let queue = &mut self.wires[side].queue;
+            let place = queue.partition_point(|(known, _)| *known <= at);
+            queue.insert(place, (at, frame.clone()));
+        }
+    }
+
+    /// A connection from host 0 to host 1, established.
+    pub(crate) fn connect(&mut self) -> (ConnId, ConnId) {
+        let listener = self.listen(80);
+        let client = self.open(40_000, 80);
+        self.run_for(Duration::from_millis(30_000));
+        let server = self.stacks[1].tcp_accept(listener, 9).expect("a connection to accept");
+        assert_eq!(self.stacks[0].tcp_state(client), State::Established);
+        assert_eq!(self.stacks[1].tcp_state(server), State::Established);
+        (client, server)
+    }
+
+    pub(crate) fn listen(&mut self, port: u16) -> ListenerId {
+        let local = ListenLocal {
+            addr: None,
+            family: ListenFamily::Dual,
+            port,
+            device: None,
+        };
+        let config = ListenConfig {
+            local,
+            backlog: 16,
+            reuse_port: false,
+            config: TcpConfig::default(),
+            token: 5,
+        };
+        self.stacks[1].tcp_listen(config).expect("the port is free")
+    }
+
+    pub(crate) fn open(&mut self, from: u16, to: u16) -> ConnId {
+        let local = SocketAddr::from(([10, 0, 0, 1], from));
+        let remote = SocketAddr::from(([10, 0, 0, 2], to));
+        let now = self.now;
+        self.stacks[0]
+            .tcp_connect(now, local, remote, None, &TcpConfig::default(), 7)
+            .expect("the tuple is free")
+    }
+
+    /// Moves `len` octets each way and checks every one of them.
+    pub(crate) fn transfer(&mut self, ids: [ConnId; 2], len: usize) {
+        let pattern = |side: usize| -> Vec<u8> { (0..len).map(|i| (i * 31 + i / 251 + side * 7) as u8).collect() };
+        let data = [pattern(0), pattern(1)];
+        let mut sent = [0; 2];
+        let mut got: [Vec<u8>; 2] = [Vec::new(), Vec::new()];
+        for _ in 0..400_000 {
+            for side in 0..2 {
+                let now = self.now;
+                if sent[side] < len {
+                    let end = (sent[side] + 30_000).min(len);
+                    let mut payload = Payload::from(data[side][sent[side]..end].to_vec());
+                    if let Ok(taken) = self.stacks[side].tcp_send(now, ids[side], &mut payload, false, false) {
+                        sent[side] += taken;
+                    }
+                }
+                while let Ok(piece) = self.stacks[side].tcp_receive(now, ids[side], 50_000) {
+                    if piece.is_empty() {
+                        break;
+                    }
+                    got[side].extend_from_slice(&piece);
+                }
+            }
+            if got.iter().all(|got| got.len() >= len) {
+                break;
+            }
+            self.run_for(Duration::from_millis(5));
+        }
+        assert!(got[0] == data[1], "host 0 got {} of {len} octets", got[0].len());
+        assert!(got[1] == data[0], "host 1 got {} of {len} octets", got[1].len());
+    }
+
+    pub(crate) fn close_both(&mut self, ids: [ConnId; 2]) {
+        let now = self.now;
+        self.stacks[0].tcp_close(now, ids[0]);
+        self.run_for(Duration::from_millis(2_000));
+        let now = self.now;
+        self.stacks[1].tcp_close(now, ids[1]);
+        self.run_for(Duration::from_secs(600));
+    }
+
+    pub(crate) fn assert_empty(&self) {
+        assert_eq!(self.stacks[0].tcp_records(), [0, 0, 0, 0]);
+        assert_eq!(self.stacks[1].tcp_records(), [0, 1, 0, 0]);
+        for stack in &self.stacks {
+            assert_eq!(
+                stack.tcp.tuples.len() + stack.tcp.waiting.len() + stack.tcp.wheel.len(),
+                0
+            );
+        }
+    }
+}
+
+#[test]
+fn a_handshake_a_transfer_and_a_close_leave_nothing_behind() {
+    let mut world = World::new(1);
+    let (client, server) = world.connect();
+    world.transfer([client, server], 300_000);
+    let info = world.stacks[0].tcp_info(world.now, client).expect("it lives");
+    assert_eq!(info.total_retransmissions, 0, "{info:#?}");
+    assert_eq!(info.srtt.as_millis(), 20);
+    world.close_both([client, server]);
+    world.assert_empty();
+}
+
+#[test]
+fn large_units_cross_a_link_that_splits_them() {
+    let mut world = World::with_links(2, 1500, 65_535);
+    let (client, server) = world.connect();
+    world.transfer([client, server], 3_000_000);
+    assert!(world.log.iter().any(|(_, _, len)| *len > 40_000));
+    world.close_both([client, server]);
+    world.assert_empty();
+}
+
+#[test]
+fn streams_survive_loss_duplication_and_reordering() {
+    for seed in 0..40 {
+        let mut world = World::with_links(seed, 1500, if seed % 2 == 0 { 0 } else { 65_535 });
+        world.loss = 50;
+        world.duplicate = 20;
+        world.reorder = 30;
+        let (client, server) = world.connect();
+        world.transfer([client, server], 200_000);
+        world.close_both([client, server]);
+        world.assert_empty();
+    }
+}
+
+#[test]
+fn a_syn_to_a_closed_port_is_refused() {
+    let mut world = World::new(3);
+    let client = world.open(40_000, 81);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.stacks[0].tcp_take_error(client), Some(TcpError::Refused));
+}
+
+#[test]
+fn a_syn_into_silence_times_out_after_its_retries() {
+    let mut world = World::new(4);
+    world.filter = Some(|_, _, _| false);
+    let client = world.open(40_000, 81);
+    world.run_for(Duration::from_secs(200));
+    assert_eq!(world.stacks[0].tcp_take_error(client), Some(TcpError::TimedOut));
+    assert_eq!(world.log.len(), 7);
+}
+
+#[test]
+fn both_sides_may_open_at_once() {
+    let mut world = World::new(5);
+    let one = world.open(40_000, 50_000);
+    let now = world.now;
+    let (local, remote) = (
+        SocketAddr::from(([10, 0, 0, 2], 50_000)),
+        SocketAddr::from(([10, 0, 0, 1], 40_000)),
+    );
+    let two = world.stacks[1]
+        .tcp_connect(now, local, remote, None, &TcpConfig::default(), 8)
+        .expect("free");
+    world.run_for(Duration::from_secs(10));
+    world.transfer([one, two], 10_000);
+}
+
+#[test]
+fn both_sides_may_close_at_once() {
+    let mut world = World::new(6);
+    let (client, server) = world.connect();
+    let now = world.now;
+    world.stacks[0].tcp_close(now, client);
+    world.stacks[1].tcp_close(now, server);
+    world.run_for(Duration::from_secs(100));
+    world.assert_empty();
+}
+
+#[test]
+fn a_half_closed_connection_still_carries_the_other_direction() {
+    let mut world = World::new(7);
+    let (client, server) = world.connect();
+    let now = world.now;
+    world.stacks[0].tcp_shutdown_write(now, client);
+    world.run_for(Duration::from_secs(1));
+    assert!(world.stacks[1].tcp_at_end(server));
+    let mut payload = Payload::from(alloc::vec![7_u8; 5000]);
+    let now = world.now;
+    assert_eq!(
+        world.stacks[1].tcp_send(now, server, &mut payload, false, false),
+        Ok(5000)
+    );
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.stacks[0].tcp_readable(client), 5000);
+}
+
+#[test]
+fn closing_with_unread_data_resets() {
+    let mut world = World::new(8);
+    let (client, server) = world.connect();
+    let now = world.now;
+    let mut payload = Payload::from(alloc::vec![7_u8; 5000]);
+    assert_eq!(
+        world.stacks[0].tcp_send(now, client, &mut payload, false, false),
+        Ok(5000)
+    );
+    world.run_for(Duration::from_secs(1));
+    let now = world.now;
+    world.stacks[1].tcp_close(now, server);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.stacks[0].tcp_take_error(client), Some(TcpError::Reset));
+}
+
+#[test]
+fn a_closed_window_is_probed_until_it_opens() {
+    let mut world = World::new(9);
+    let (client, server) = world.connect();
+    let mut sent = 0;
+    for _ in 0..200 {
+        let now = world.now;
+        let mut payload = Payload::from(alloc::vec![1_u8; 20_000]);
+        sent += world.stacks[0]
+            .tcp_send(now, client, &mut payload, false, false)
+            .unwrap_or(0);
+        world.run_for(Duration::from_millis(50));
+    }
+    let info = world.stacks[0].tcp_info(world.now, client).expect("it lives");
+    assert!(info.send_window < info.send_mss && info.in_flight == 0, "{info:#?}");
+    world.run_for(Duration::from_secs(300));
+    assert_eq!(world.stacks[0].tcp_state(client), State::Established);
+    let mut got = 0;
+    for _ in 0..2000 {
+        let now = world.now;
+        if let Ok(piece) = world.stacks[1].tcp_receive(now, server, 1 << 20) {
+            got += piece.len();
+        }
+        world.run_for(Duration::from_millis(50));
+    }
+    assert_eq!(got, sent);
+}
+
+#[test]
+fn small_writes_are_gathered_while_one_is_unacknowledged() {
+    let mut world = World::new(10);
+    let (client, _) = world.connect();
+    let before = world.log.len();
+    for _ in 0..50 {
+        let now = world.now;
+        let mut payload = Payload::from(alloc::vec![1_u8; 10]);
+        assert_eq!(
+            world.stacks[0].tcp_send(now, client, &mut payload, false, false),
+            Ok(10)
+        );
+        world.run_for(Duration::from_micros(100));
+    }
+    world.run_for(Duration::from_secs(1));
+    let sizes: Vec<usize> = world.log[before..]
+        .iter()
+        .filter(|(_, _, len)| *len > 0)
+        .map(|(_, _, len)| *len)
+        .collect();
+    assert_eq!(sizes, [10, 490]);
+}
+
+#[test]
+fn keepalive_drops_a_dead_peer() {
+    let mut world = World::new(11);
+    let (client, _) = world.connect();
+    let keepalive = Keepalive {
+        idle: Duration::from_secs(10),
+        interval: Duration::from_secs(2),
+        probes: 3,
+    };
+    let now = world.now;
+    let config = TcpConfig {
+        keepalive: Some(keepalive),
+        ..TcpConfig::default()
+    };
+    world.stacks[0].tcp_set_config(now, client, config);
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(world.stacks[0].tcp_state(client), State::Established);
+    world.filter = Some(|_, _, _| false);
+    world.run_for(Duration::from_secs(30));
+    assert_eq!(world.stacks[0].tcp_take_error(client), Some(TcpError::TimedOut));
+}
+
+#[test]
+fn the_urgent_octet_is_read_out_of_band() {
+    let mut world = World::new(12);
+    let (client, server) = world.connect();
+    let now = world.now;
+    let mut payload = Payload::from(b"abc".to_vec());
+    assert_eq!(world.stacks[0].tcp_send(now, client, &mut payload, false, true), Ok(3));
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.stacks[1].tcp_urgent_mark(server), Some(2));
+    assert_eq!(world.stacks[1].tcp_receive_urgent(server, false), Ok(b'c'));
+    let now = world.now;
+    assert_eq!(world.stacks[1].tcp_receive(now, server, 10).as_deref(), Ok(&b"ab"[..]));
+}
+
+#[test]
+fn a_full_accept_queue_holds_new_connections_back_until_there_is_room() {
+    let mut world = World::new(13);
+    let listener = world.listen(80);
+    world.stacks[1].tcp_set_backlog(listener, 1);
+    let clients: Vec<ConnId> = (0..6).map(|i| world.open(41_000 + i, 80)).collect();
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.stacks[1].tcp_backlog(listener), Some((2, 1)));
+    let mut accepted = 0;
+    for _ in 0..40 {
+        while world.stacks[1].tcp_accept(listener, 1).is_some() {
+            accepted += 1;
+        }
+        world.run_for(Duration::from_secs(1));
+    }
+    assert_eq!(accepted, 6);
+    assert!(
+        clients
+            .iter()
+            .all(|&id| world.stacks[0].tcp_state(id) == State::Established)
+    );
+}
+
+#[test]
+fn a_tail_loss_is_repaired_by_a_probe_before_the_timeout() {
+    let mut world = World::new(14);
+    let (client, server) = world.connect();
+    world.transfer([client, server], 50_000);
+    world.run_for(Duration::from_secs(1));
+    world.loss = 1000;
+    let now = world.now;
+    let mut payload = Payload::from(alloc::vec![1_u8; 1000]);
+    assert_eq!(
+        world.stacks[0].tcp_send(now, client, &mut payload, false, false),
+        Ok(1000)
+    );
+    world.exchange();
+    world.loss = 0;
+    let start = world.now;
+    while world.stacks[1].tcp_readable(server) == 0 {
+        world.run_for(Duration::from_millis(1));
+        assert!(world.now.saturating_since(start) < Duration::from_secs(2));
+    }
+    let info = world.stacks[0].tcp_info(world.now, client).expect("it lives");
+    assert_eq!(info.loss_state, LossState::Open);
+}
+
+#[test]
+fn a_connection_record_stays_small() {
+    assert!(size_of::<Connection>() <= 512, "{}", size_of::<Connection>());
+    assert!(size_of::<HalfOpen>() <= 68, "{}", size_of::<HalfOpen>());
+}

@@ -1,0 +1,210 @@
+//! A connection's deadline has come: retransmission, probes, delayed acknowledgment, keepalive.
+
+use core::time::Duration;
+
+use prise_wire::Instant;
+
+use super::connection::Connection;
+use super::deadlines::{Retransmit, Slow};
+use super::error::TcpError;
+use super::info::State;
+
+/// RFC 9293 §3.8.3's R2, as Linux has it: 15 retransmissions with a floor of 200 ms come to this.
+const GIVE_UP: Duration = Duration::from_millis(924_600);
+/// An orphan has nobody to tell: Linux's `tcp_orphan_retries` of 8 come to this.
+const GIVE_UP_ORPHAN: Duration = Duration::from_millis(102_000);
+
+/// What the caller still has to do after a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consequence {
+    /// Nothing but to settle.
+    Nothing,
+    /// Tell the peer by a RST: it would wait otherwise.
+    Reset,
+}
+
+impl Connection {
+    /// Carries out whatever is due.
+    pub(crate) fn on_deadline(&mut self, now: Instant) -> Consequence {
+        if self.deadlines.delayed_ack <= now {
+            self.deadlines.delayed_ack = Instant::FAR_FUTURE;
+            self.acks.now = true;
+            // The program did not answer in time: not an exchange after all.
+            self.acks.interactive = false;
+        }
+        if self.deadlines.retransmit <= now {
+            self.deadlines.retransmit = Instant::FAR_FUTURE;
+            self.on_retransmit(now);
+        }
+        if self.deadlines.slow <= now {
+            self.deadlines.slow = Instant::FAR_FUTURE;
+            return self.on_slow(now);
+        }
+        Consequence::Nothing
+    }
+
+    fn on_retransmit(&mut self, now: Instant) {
+        match self.deadlines.retransmit_kind {
+            Retransmit::Rto => self.on_timeout(now),
+            Retransmit::Probe => self.on_tail_probe(now),
+            Retransmit::Reordering => self.on_reordering(now),
+            Retransmit::Persist => self.on_persist(now),
+        }
+    }
+
+    /// RFC 6298 §5.4–5.7.
+    fn on_timeout(&mut self, now: Instant) {
+        if matches!(self.state, State::SynSent | State::SynReceived) {
+            if self.backoff >= self.config.syn_retries || self.user_timeout_passed(now) {
+                let error = self.soft_error.unwrap_or(TcpError::TimedOut);
+                self.end(Some(error));
+                return;
+            }
+            self.backoff += 1;
+            self.syn_retransmitted = true;
+            self.syn_due = true;
+            return;
+        }
+        if self.flight_is_empty() {
+            return;
+        }
+        if self.gave_up(now) {
+            let error = self.soft_error.unwrap_or(TcpError::TimedOut);
+            self.end(Some(error));
+            return;
+        }
+        let first = self.backoff == 0;
+        let size = self.segment_size();
+        let nxt = self.snd.nxt;
+        let Some(sending) = self.sending.as_deref_mut() else {
+            return;
+        };
+        let in_flight = sending.flight.in_flight();
+        let fresh = first && !sending.recovery.in_recovery();
+        sending.flight.lose_all();
+        sending.recovery.enter_loss(nxt);
+        sending.probe_end = None;
+        sending.cwnd_limited = true;
+        self.congestion.on_timeout(now, in_flight, size, fresh);
+        self.backoff = self.backoff.saturating_add(1);
+        let rto = self.rtt.rto_backed_off(self.backoff);
+        self.deadlines.arm(Retransmit::Rto, now + rto);
+    }
+
+    fn user_timeout_passed(&self, now: Instant) -> bool {
+        self.config
+            .user_timeout
+            .is_some_and(|limit| now.saturating_since(self.trouble_since) >= limit)
+    }
+
+    fn gave_up(&self, now: Instant) -> bool {
+        let limit = match self.config.user_timeout {
+            Some(limit) => limit,
+            None if self.orphan => GIVE_UP_ORPHAN,
+            None => GIVE_UP,
+        };
+        now.saturating_since(self.trouble_since) >= limit
+    }
+
+    /// RFC 8985 §7.3: new data if there is some and the window lets it, else the last segment again.
+    fn on_tail_probe(&mut self, now: Instant) {
+        if self.flight_is_empty() {
+            return;
+        }
+        self.tail_probe_due = true;
+        // Whatever is sent, the RTO guards it from here (§7.3, last step).
+        let rto = self.rtt.rto_backed_off(self.backoff);
+        self.deadlines.arm(Retransmit::Rto, now + rto);
+    }
+
+    /// RFC 8985 §6.3: the reordering window has passed.
+    fn on_reordering(&mut self, now: Instant) {
+        let around = self.surroundings();
+        let nxt = self.snd.nxt;
+        let size = around.mss;
+        if let Some(sending) = self.sending.as_deref_mut() {
+            let (lost, _) = sending.rack.detect(&mut sending.flight, &around, now);
+            if lost > 0 && !sending.recovery.in_recovery() {
+                let flight_size = sending.flight.outstanding() - sending.flight.sacked();
+                sending.recovery.enter_fast(nxt, flight_size);
+                self.congestion.on_congestion(now, flight_size, size);
+                let window =
+                    sending
+                        .recovery
+                        .prr_window(0, false, sending.flight.in_flight(), self.congestion.ssthresh(), size);
+                self.congestion.set_cwnd(window);
+            }
+        }
+        self.rearm_retransmit(now, true);
+    }
+
+    /// RFC 9293 §3.8.6.1: ask the peer whether its window has opened. Also ends what cork or Nagle held back.
+    fn on_persist(&mut self, now: Instant) {
+        if self.unsent() == 0 || !self.flight_is_empty() {
+            return;
+        }
+        let room = self.snd.wnd.saturating_sub(self.snd.nxt.distance_from(self.snd.una));
+        if room > 0 {
+            // Something fits, however small: the override timeout of §3.8.6.2.1.
+            self.push_due = true;
+            if room >= self.unsent().min(self.segment_size()) {
+                return;
+            }
+        }
+        let dead = match self.config.user_timeout {
+            Some(limit) => now.saturating_since(self.trouble_since) >= limit,
+            None => self.orphan && now.saturating_since(self.trouble_since) >= GIVE_UP_ORPHAN,
+        };
+        if dead {
+            self.end(Some(TcpError::TimedOut));
+            return;
+        }
+        self.probe_due = true;
+        self.backoff = self.backoff.saturating_add(1);
+        let wait = self.rtt.rto_backed_off(self.backoff);
+        self.deadlines.arm(Retransmit::Persist, now + wait);
+    }
+
+    fn on_slow(&mut self, now: Instant) -> Consequence {
+        match self.deadlines.slow_kind {
+            Slow::FinWait2 => {
+                if self.state == State::FinWait2 {
+                    self.end(None);
+                }
+                Consequence::Nothing
+            }
+            Slow::Keepalive => self.on_keepalive(now),
+        }
+    }
+
+    /// RFC 9293 §3.8.4.
+    fn on_keepalive(&mut self, now: Instant) -> Consequence {
+        let Some(keepalive) = self.config.keepalive else {
+            return Consequence::Nothing;
+        };
+        if !self.is_synchronized() {
+            return Consequence::Nothing;
+        }
+        let silent_since = self.last_received.max(self.last_sent);
+        let due = silent_since + keepalive.idle;
+        if !self.flight_is_empty() || (due > now && self.keepalive_probes == 0) {
+            // Data is out, or something moved since: the retransmission timer decides, or we look again later.
+            self.deadlines
+                .arm_slow(Slow::Keepalive, due.max(now + keepalive.interval));
+            return Consequence::Nothing;
+        }
+        let exhausted = match self.config.user_timeout {
+            Some(limit) => self.keepalive_probes > 0 && now.saturating_since(self.last_received) >= limit,
+            None => self.keepalive_probes >= keepalive.probes,
+        };
+        if exhausted {
+            let error = self.soft_error.unwrap_or(TcpError::TimedOut);
+            self.end(Some(error));
+            return Consequence::Reset;
+        }
+        self.keepalive_probes += 1;
+        self.probe_due = true;
+        self.deadlines.arm_slow(Slow::Keepalive, now + keepalive.interval);
+        Consequence::Nothing
+    }
+}

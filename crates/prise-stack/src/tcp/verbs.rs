@@ -1,0 +1,707 @@
+//! What a program can do with TCP: the verbs of RFC 9293 §3.9.1, non-blocking, as methods of [`Stack`].
+
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+
+use prise_wire::{Instant, Payload, SeqNum, TcpFlags, TcpHeader};
+
+use super::config::{ListenConfig, TcpConfig};
+use super::connection::{Closing, Connection, UrgentOctet};
+use super::demux::{Claim, Owner};
+use super::error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, TcpError, UrgentError};
+use super::half_open::{Listener, Origin};
+use super::info::{LossState, State, TcpInfo};
+use super::listen::Agreement;
+use super::tuple::FourTuple;
+use super::{ConnId, ListenerId, PendingId, reset};
+use crate::event::Ready;
+use crate::link::LinkId;
+use crate::net::IcmpError;
+use crate::stack::Stack;
+
+/// How the gateway turns an intercepted connection down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The port is closed: a RST.
+    Reset,
+    /// An ICMP error, as a router or the host would send it.
+    Icmp(IcmpError),
+    /// Silence: the peer's own timer decides.
+    Drop,
+}
+
+/// Whether a four-tuple can be used for an active open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TupleUse {
+    /// Nobody has it.
+    Free,
+    /// In TIME-WAIT, but timestamps make it safe to take over (RFC 6191).
+    Reusable,
+    /// A connection, half-open connection or TIME-WAIT has it.
+    Taken,
+}
+
+/// One line of a socket listing for what no program holds: half-open, TIME-WAIT and orphaned connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketSummary {
+    /// Our endpoint.
+    pub local: SocketAddr,
+    /// The peer's.
+    pub remote: SocketAddr,
+    /// The state.
+    pub state: State,
+}
+
+impl Stack {
+    fn connection(&self, id: ConnId) -> Option<&Connection> {
+        self.tcp.connections.find(id.key())
+    }
+
+    fn connection_mut(&mut self, id: ConnId) -> Option<&mut Connection> {
+        self.tcp.connections.find_mut(id.key())
+    }
+
+    /// Passive open: makes a listener.
+    ///
+    /// # Errors
+    /// [`ListenError::AddressInUse`] if the same address listens already and not both share it.
+    pub fn tcp_listen(&mut self, listen: ListenConfig) -> Result<ListenerId, ListenError> {
+        let ListenConfig {
+            local,
+            backlog,
+            reuse_port,
+            config,
+            token,
+        } = listen;
+        let listener = Listener {
+            local,
+            config: Arc::new(config),
+            token,
+            backlog,
+            queue: alloc::collections::VecDeque::new(),
+            half_open: 0,
+        };
+        let key = self.tcp.listeners.insert(listener);
+        let claim = Claim {
+            local,
+            reuse_port,
+            listener: key.index,
+        };
+        if self.tcp.listening.insert(claim).is_err() {
+            self.tcp.listeners.remove(key.index);
+            return Err(ListenError::AddressInUse);
+        }
+        Ok(ListenerId::from_key(key))
+    }
+
+    /// Changes how many connections may wait, as a second `listen(2)` does.
+    pub fn tcp_set_backlog(&mut self, id: ListenerId, backlog: u32) {
+        if let Some(listener) = self.tcp.listeners.find_mut(id.key()) {
+            listener.backlog = backlog;
+        }
+    }
+
+    /// Changes the settings that connections will start with.
+    pub fn tcp_set_listener_config(&mut self, id: ListenerId, config: TcpConfig) {
+        if let Some(listener) = self.tcp.listeners.find_mut(id.key()) {
+            listener.config = Arc::new(config);
+        }
+    }
+
+    /// The settings of a listener.
+    pub fn tcp_listener_config(&self, id: ListenerId) -> Option<&TcpConfig> {
+        self.tcp.listeners.find(id.key()).map(|listener| &*listener.config)
+    }
+
+    /// Connections that wait for `tcp_accept`, and the backlog: `Recv-Q` and `Send-Q` of a listener in ss(8).
+    pub fn tcp_backlog(&self, id: ListenerId) -> Option<(u32, u32)> {
+        self.tcp
+            .listeners
+            .find(id.key())
+            .map(|listener| (listener.queue.len() as u32, listener.backlog))
+    }
+
+    /// Takes the oldest completed connection; its events carry `token` from now on.
+    pub fn tcp_accept(&mut self, id: ListenerId, token: u32) -> Option<ConnId> {
+        let listener = self.tcp.listeners.find_mut(id.key())?;
+        let key = listener.queue.pop_front()?;
+        let connection = self.tcp.connections.find_mut(key)?;
+        connection.token = token;
+        connection.orphan = false;
+        Some(ConnId::from_key(key))
+    }
+
+    /// Ends a listener; connections that nobody accepted are reset.
+    pub fn tcp_unlisten(&mut self, now: Instant, id: ListenerId) {
+        let Some(listener) = self.tcp.listeners.find_mut(id.key()) else {
+            return;
+        };
+        let port = listener.local.port;
+        let queue = core::mem::take(&mut listener.queue);
+        self.tcp.listening.remove(port, id.key().index);
+        self.tcp.listeners.remove(id.key().index);
+        for key in queue {
+            self.tcp_abort(now, ConnId::from_key(key));
+        }
+    }
+
+    /// Active open: the SYN leaves with the next `transmit`. The answer comes as an event.
+    ///
+    /// # Errors
+    /// [`ConnectError`] if the four-tuple is taken or no route leads there.
+    pub fn tcp_connect(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        device: Option<LinkId>,
+        config: &TcpConfig,
+        token: u32,
+    ) -> Result<ConnId, ConnectError> {
+        let tuple = FourTuple::new(local, remote);
+        let route = self
+            .net
+            .route(remote.ip(), Some(local.ip()), device)
+            .map_err(ConnectError::Route)?;
+        let mut iss = self.tcp.secrets.isn(now, &tuple);
+        match self.tcp.owner(&tuple) {
+            Some(Owner::TimeWait(index)) => {
+                let record = self.tcp.time_wait.get(index).filter(|record| record.is_reusable());
+                iss = record.ok_or(ConnectError::AddressInUse)?.successor_iss().later(iss);
+                self.tcp.forget_time_wait(index);
+            }
+            Some(_) => return Err(ConnectError::AddressInUse),
+            None => {}
+        }
+        let config = if *config == *self.tcp.default_config {
+            self.tcp.default_config.clone()
+        } else {
+            Arc::new(config.clone())
+        };
+        let mut connection = self.tcp.blank(now, &self.net, tuple, route.link, iss, config);
+        connection.state = State::SynSent;
+        connection.token = token;
+        connection.device = device;
+        connection.syn_due = true;
+        let key = self.tcp.connections.insert(connection);
+        self.tcp.tuples.insert(&tuple, Owner::Connection(key.index));
+        self.tcp.settle(now, key.index);
+        Ok(ConnId::from_key(key))
+    }
+
+    /// Whether an active open could use this four-tuple.
+    pub fn tcp_tuple_use(&self, local: SocketAddr, remote: SocketAddr) -> TupleUse {
+        match self.tcp.owner(&FourTuple::new(local, remote)) {
+            None => TupleUse::Free,
+            Some(Owner::TimeWait(index)) if self.tcp.time_wait.get(index).is_some_and(|it| it.is_reusable()) => {
+                TupleUse::Reusable
+            }
+            Some(_) => TupleUse::Taken,
+        }
+    }
+
+    /// Queues octets from the front of `data`, as many as there is room for, and answers how many. `more` holds a
+    /// last small segment back (`MSG_MORE`); `urgent` makes the last octet urgent (`MSG_OOB`).
+    ///
+    /// # Errors
+    /// [`SendError::WouldBlock`] when there is no room (an event tells when there is), [`SendError::Closed`] after
+    /// `tcp_shutdown_write` or the end of the connection.
+    pub fn tcp_send(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        data: &mut Payload,
+        more: bool,
+        urgent: bool,
+    ) -> Result<usize, SendError> {
+        let connection = self.connection_mut(id).ok_or(SendError::Closed)?;
+        match connection.state {
+            _ if connection.fin_queued => return Err(SendError::Closed),
+            State::Established | State::CloseWait => {}
+            State::SynSent | State::SynReceived => {
+                connection.write_blocked = true;
+                return Err(SendError::WouldBlock);
+            }
+            _ => return Err(SendError::Closed),
+        }
+        let room = connection.send_space();
+        let whole = data.len();
+        if room == 0 && whole > 0 {
+            connection.write_blocked = true;
+            return Err(SendError::WouldBlock);
+        }
+        let taken = connection.sending().queue.push(data, room);
+        connection.more = more;
+        if urgent && taken as usize == whole && taken > 0 {
+            connection.snd.up = Some(connection.queue_end());
+        }
+        if (taken as usize) < whole {
+            connection.write_blocked = true;
+        }
+        self.tcp.settle(now, id.key().index);
+        Ok(taken as usize)
+    }
+
+    /// Octets that `tcp_send` would take now.
+    pub fn tcp_send_space(&self, id: ConnId) -> usize {
+        self.connection(id)
+            .map_or(0, |connection| connection.send_space() as usize)
+    }
+
+    /// Whether a program that polls should find the connection writable (Linux's `sk_stream_is_writeable`); asking
+    /// arms the event.
+    pub fn tcp_is_writable(&mut self, id: ConnId) -> bool {
+        let Some(connection) = self.connection_mut(id) else {
+            return false;
+        };
+        let writable = connection.send_space() >= connection.send_buffer() / 3;
+        connection.write_blocked |= !writable;
+        writable
+    }
+
+    /// Octets that can be read now.
+    pub fn tcp_readable(&self, id: ConnId) -> usize {
+        self.connection(id)
+            .map_or(0, |connection| connection.readable() as usize)
+    }
+
+    /// The readable octets where they lie; `tcp_consume` forgets them.
+    pub fn tcp_received(&self, id: ConnId) -> impl Iterator<Item = &[u8]> {
+        self.connection(id)
+            .and_then(|connection| connection.receiving.as_ref())
+            .into_iter()
+            .flat_map(|it| it.slices())
+    }
+
+    /// Forgets `count` octets that the program has read, and tells the peer of the room if it should know.
+    pub fn tcp_consume(&mut self, now: Instant, id: ConnId, count: usize) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        let Some(receiving) = &mut connection.receiving else {
+            return;
+        };
+        let taken = receiving.consume(count as u32);
+        connection.after_read(now, taken);
+        self.tcp.settle(now, id.key().index);
+    }
+
+    /// Takes up to `max` octets. An empty payload is the peer's FIN (or the end of the connection).
+    ///
+    /// # Errors
+    /// [`ReceiveError::WouldBlock`] when nothing has arrived.
+    pub fn tcp_receive(&mut self, now: Instant, id: ConnId, max: usize) -> Result<Payload, ReceiveError> {
+        let connection = self.connection_mut(id).ok_or(ReceiveError::NotConnected)?;
+        if let Some(receiving) = &mut connection.receiving
+            && receiving.readable() > 0
+        {
+            let payload = receiving.take(max);
+            connection.after_read(now, payload.len() as u32);
+            self.tcp.settle(now, id.key().index);
+            return Ok(payload);
+        }
+        match connection.state {
+            _ if connection.at_end() => Ok(Payload::default()),
+            State::SynSent | State::SynReceived | State::Closed => Err(ReceiveError::NotConnected),
+            _ => Err(ReceiveError::WouldBlock),
+        }
+    }
+
+    /// Whether everything before the peer's FIN was read, or nothing can come any more.
+    pub fn tcp_at_end(&self, id: ConnId) -> bool {
+        self.connection(id).is_none_or(Connection::at_end)
+    }
+
+    /// Takes the urgent octet (`MSG_OOB`); `peek` leaves it.
+    ///
+    /// # Errors
+    /// [`UrgentError`] if there is none, or it has not arrived.
+    pub fn tcp_receive_urgent(&mut self, id: ConnId, peek: bool) -> Result<u8, UrgentError> {
+        let connection = self.connection_mut(id).ok_or(UrgentError::NotUrgent)?;
+        if connection.config.oob_inline {
+            return Err(UrgentError::NotUrgent);
+        }
+        let urgent = connection.urgent.as_deref_mut().ok_or(UrgentError::NotUrgent)?;
+        match urgent.octet {
+            UrgentOctet::Awaited => Err(UrgentError::WouldBlock),
+            UrgentOctet::Read => Err(UrgentError::NotUrgent),
+            UrgentOctet::Here(octet) => {
+                if !peek {
+                    urgent.octet = UrgentOctet::Read;
+                }
+                Ok(octet)
+            }
+        }
+    }
+
+    /// Octets that can be read before the urgent mark: zero at the mark (`SIOCATMARK`), `None` without one.
+    pub fn tcp_urgent_mark(&self, id: ConnId) -> Option<u32> {
+        let connection = self.connection(id)?;
+        let urgent = connection.urgent.as_ref()?;
+        let cut_out = u32::from(!connection.config.oob_inline && urgent.at.precedes(connection.rcv.nxt));
+        let behind = connection.rcv.nxt.distance_from(urgent.at);
+        (connection.readable() + cut_out).checked_sub(behind)
+    }
+
+    /// Half-close: a FIN follows what is queued.
+    pub fn tcp_shutdown_write(&mut self, now: Instant, id: ConnId) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.push_due = true;
+            connection.queue_fin();
+            self.tcp.settle(now, id.key().index);
+        }
+    }
+
+    /// The program lets go: the queue and a FIN are still delivered, unless unread data or `SO_LINGER` ask for a
+    /// reset. The identifier means nothing afterwards.
+    pub fn tcp_close(&mut self, now: Instant, id: ConnId) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        connection.orphan = true;
+        connection.released = true;
+        let reset = connection.closing() == Closing::Reset;
+        match connection.state {
+            State::SynSent => connection.end(None),
+            State::Closed | State::TimeWait | State::Listen => {}
+            _ if reset => return self.tcp_abort(now, id),
+            State::FinWait2 => {
+                let limit = connection.config.fin_wait_2;
+                connection
+                    .deadlines
+                    .arm_slow(super::deadlines::Slow::FinWait2, now + limit);
+            }
+            _ => {
+                connection.push_due = true;
+                connection.queue_fin();
+            }
+        }
+        self.tcp.settle(now, id.key().index);
+    }
+
+    /// Ends the connection by a RST (RFC 9293 §3.10.5). The identifier means nothing afterwards.
+    pub fn tcp_abort(&mut self, now: Instant, id: ConnId) {
+        let Some(connection) = self.tcp.connections.find_mut(id.key()) else {
+            return;
+        };
+        connection.orphan = true;
+        connection.released = true;
+        let told = matches!(
+            connection.state,
+            State::SynReceived
+                | State::Established
+                | State::FinWait1
+                | State::FinWait2
+                | State::CloseWait
+                | State::Closing
+                | State::LastAck
+        );
+        let (tuple, seq, ack) = (connection.tuple, connection.snd.nxt, connection.rcv.nxt);
+        connection.end(None);
+        if told {
+            reset::abort(now, &mut self.net, &tuple, seq, ack);
+        }
+        self.tcp.settle(now, id.key().index);
+    }
+
+    /// Ends the connection by a RST but keeps its record for the program: `connect(2)` with `AF_UNSPEC`, or a
+    /// socket that the driver destroys.
+    pub fn tcp_reset(&mut self, now: Instant, id: ConnId, error: Option<TcpError>) {
+        let Some(connection) = self.tcp.connections.find_mut(id.key()) else {
+            return;
+        };
+        if connection.state == State::Closed {
+            return;
+        }
+        let (tuple, seq, ack) = (connection.tuple, connection.snd.nxt, connection.rcv.nxt);
+        let told = connection.state != State::SynSent;
+        connection.end(error);
+        if told {
+            reset::abort(now, &mut self.net, &tuple, seq, ack);
+        }
+        self.tcp.settle(now, id.key().index);
+    }
+
+    /// The settings of a connection.
+    pub fn tcp_config(&self, id: ConnId) -> Option<&TcpConfig> {
+        self.connection(id).map(|connection| &*connection.config)
+    }
+
+    /// Changes a connection's settings; they take effect at once.
+    pub fn tcp_set_config(&mut self, now: Instant, id: ConnId, config: TcpConfig) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        connection.reconfigure(now, config);
+        self.tcp.settle(now, id.key().index);
+    }
+
+    /// Why the connection ended, once.
+    pub fn tcp_take_error(&mut self, id: ConnId) -> Option<TcpError> {
+        self.connection_mut(id)?.error.take()
+    }
+
+    /// Why the connection ended, without taking it.
+    pub fn tcp_error(&self, id: ConnId) -> Option<TcpError> {
+        self.connection(id)?.error
+    }
+
+    /// Local and remote endpoint.
+    pub fn tcp_endpoints(&self, id: ConnId) -> Option<(SocketAddr, SocketAddr)> {
+        self.connection(id)
+            .map(|connection| (connection.local(), connection.remote()))
+    }
+
+    /// The state.
+    pub fn tcp_state(&self, id: ConnId) -> State {
+        self.connection(id).map_or(State::Closed, |connection| connection.state)
+    }
+
+    /// Whether the peer's FIN has arrived in order, read or not.
+    pub fn tcp_fin_received(&self, id: ConnId) -> bool {
+        self.connection(id).is_none_or(Connection::fin_received)
+    }
+
+    /// A snapshot of the connection.
+    pub fn tcp_info(&self, now: Instant, id: ConnId) -> Option<TcpInfo> {
+        self.connection(id).map(|connection| connection.info(now))
+    }
+
+    /// Half-open and TIME-WAIT connections and orphans, which no socket holds; for listings only, walks all.
+    pub fn tcp_unowned(&self) -> impl Iterator<Item = SocketSummary> {
+        let line = |tuple: &FourTuple, state| SocketSummary {
+            local: tuple.local(),
+            remote: tuple.remote(),
+            state,
+        };
+        let half_open = self
+            .tcp
+            .half_open
+            .iter()
+            .map(move |(_, it)| line(&it.tuple, State::SynReceived));
+        let time_wait = self
+            .tcp
+            .time_wait
+            .iter()
+            .map(move |(_, it)| line(&it.tuple, State::TimeWait));
+        let orphans = self.tcp.connections.iter().filter(|(_, it)| it.released);
+        half_open
+            .chain(time_wait)
+            .chain(orphans.map(move |(_, it)| line(&it.tuple, it.state)))
+    }
+
+    /// Records alive, by kind: connections, listeners, half-open, TIME-WAIT. All zero when all is over.
+    pub fn tcp_records(&self) -> [usize; 4] {
+        let tcp = &self.tcp;
+        [
+            tcp.connections.len(),
+            tcp.listeners.len(),
+            tcp.half_open.len(),
+            tcp.time_wait.len(),
+        ]
+    }
+
+    /// On transparent links, asks about each SYN that no listener takes: `Event::Intercepted` with this token.
+    pub fn tcp_intercept(&mut self, token: u32) {
+        self.tcp.intercept = Some(token);
+    }
+
+    /// Continues an intercepted connection: the SYN-ACK leaves now, and `CONNECTED` tells when it is established.
+    ///
+    /// # Errors
+    /// [`AdmitError::Gone`] if the peer gave up.
+    pub fn tcp_admit(
+        &mut self,
+        now: Instant,
+        id: PendingId,
+        config: &TcpConfig,
+        token: u32,
+    ) -> Result<ConnId, AdmitError> {
+        let waiting = self
+            .tcp
+            .half_open
+            .find(id.key())
+            .is_some_and(|record| record.origin() == Origin::Intercepted);
+        let record = if waiting {
+            self.tcp.forget_half_open(id.key().index)
+        } else {
+            None
+        }
+        .ok_or(AdmitError::Gone)?;
+        let agreement = Agreement {
+            iss: record.iss,
+            irs: record.irs,
+            peer_mss: record.mss,
+            peer_scale: record.peer_scale(),
+            sack: record.sack(),
+            timestamps: record.timestamps(),
+            ts_recent: record.ts_recent(),
+            window: record.window,
+        };
+        let config = Arc::new(config.clone());
+        let key = self
+            .tcp
+            .adopt(now, &mut self.net, record.tuple, record.link, agreement, config);
+        if let Some(connection) = self.tcp.connections.find_mut(key) {
+            connection.token = token;
+            connection.syn_due = true;
+        }
+        self.tcp.settle(now, key.index);
+        Ok(ConnId::from_key(key))
+    }
+
+    /// Turns an intercepted connection down.
+    pub fn tcp_refuse(&mut self, now: Instant, id: PendingId, refusal: Refusal) {
+        let waiting = self
+            .tcp
+            .half_open
+            .find(id.key())
+            .is_some_and(|record| record.origin() == Origin::Intercepted);
+        let record = if waiting {
+            self.tcp.forget_half_open(id.key().index)
+        } else {
+            None
+        };
+        let Some(record) = record else { return };
+        match refusal {
+            Refusal::Reset => {
+                let header = TcpHeader {
+                    source_port: record.tuple.local_port,
+                    destination_port: record.tuple.remote_port,
+                    seq: SeqNum(0),
+                    ack: Some(record.irs + 1),
+                    flags: TcpFlags::RST,
+                    ..TcpHeader::default()
+                };
+                reset::send(now, &mut self.net, &record.tuple, &header, 0);
+            }
+            Refusal::Icmp(_) | Refusal::Drop => {}
+        }
+    }
+
+    /// Whether an intercepted connection still waits.
+    pub fn tcp_is_pending(&self, id: PendingId) -> bool {
+        self.tcp.half_open.find(id.key()).is_some()
+    }
+}
+
+impl Connection {
+    fn after_read(&mut self, now: Instant, count: u32) {
+        let (srtt, max) = (self.rtt.srtt(), self.receive_buffer_max());
+        if self.config.receive_buffer.is_none() {
+            self.rcv.window.on_read(count, srtt, now, max);
+        }
+        let queued = self.receive_queued();
+        let (mss, scale, clamp) = (self.acks.peer_mss, self.rcv_scale, self.window_clamp());
+        if self.may_receive() && self.rcv.window.update_due(self.rcv.nxt, queued, mss, scale, clamp) {
+            self.acks.now = true;
+        }
+        self.release_memory();
+    }
+
+    fn fin_received(&self) -> bool {
+        self.rcv.fin.is_some_and(|fin| fin.precedes(self.rcv.nxt))
+    }
+
+    fn at_end(&self) -> bool {
+        self.readable() == 0 && (self.fin_received() || (self.state == State::Closed && self.rcv.nxt != self.rcv.irs))
+    }
+
+    fn reconfigure(&mut self, now: Instant, config: TcpConfig) {
+        let old = core::mem::replace(&mut self.config, Arc::new(config));
+        if old.cork && !self.config.cork || !old.nodelay && self.config.nodelay {
+            self.push_due = true;
+        }
+        if self.config.quick_ack && self.acks.owed > 0 {
+            self.acks.now = true;
+        }
+        if let Some(buffer) = self.config.receive_buffer {
+            self.rcv.window.set_limit(buffer);
+        }
+        if old.congestion != self.config.congestion {
+            self.congestion.set_algorithm(self.config.congestion);
+        }
+        if old.keepalive != self.config.keepalive {
+            if self.config.keepalive.is_some() {
+                self.touch_keepalive(now);
+            } else if self.deadlines.slow_kind == super::deadlines::Slow::Keepalive {
+                self.deadlines.slow = Instant::FAR_FUTURE;
+            }
+        }
+        if let Some(max) = self.config.max_segment {
+            self.mss = self.mss.min(max.max(super::MSS_MIN));
+        }
+        self.raise_writable_if_room();
+    }
+
+    fn info(&self, now: Instant) -> TcpInfo {
+        let flight = self.sending.as_ref().map(|sending| &sending.flight);
+        let recovery = self.sending.as_ref().map(|sending| &sending.recovery);
+        let statistics = &self.statistics;
+        TcpInfo {
+            state: self.state,
+            loss_state: recovery.map_or(LossState::Open, |recovery| recovery.state),
+            backoff: self.backoff,
+            timestamps: self.timestamps_on,
+            sack: self.sack_on,
+            ecn: false,
+            send_scale: self.window_scaling.then_some(self.snd_scale),
+            receive_scale: self.window_scaling.then_some(self.rcv_scale),
+            rto: self.rtt.rto_backed_off(self.backoff),
+            srtt: self.rtt.srtt(),
+            rttvar: self.rtt.rttvar(),
+            min_rtt: self.min_rtt(),
+            receive_rtt: self.rcv.window.rtt(),
+            ato: super::arrival::DELAYED_ACK,
+            send_mss: self.segment_size(),
+            receive_mss: self.acks.peer_mss,
+            advertised_mss: u32::from(self.advertised_mss),
+            path_mtu: u32::from(self.mss) + if self.tuple.is_v4() { 40 } else { 60 },
+            cwnd: self.congestion.cwnd(),
+            ssthresh: self.congestion.ssthresh(),
+            in_flight: self.in_flight(),
+            unacked: flight.map_or(0, |flight| flight.outstanding()),
+            sacked: flight.map_or(0, |flight| flight.sacked()),
+            lost: flight.map_or(0, |flight| flight.lost()),
+            retransmitting: flight.map_or(0, |flight| flight.retransmitting()),
+            total_retransmissions: statistics.retransmissions,
+            unsent: self.unsent(),
+            send_queue: self.queued(),
+            receive_queue: self.readable(),
+            out_of_order: self.receiving.as_ref().map_or(0, |receiving| receiving.out_of_order()),
+            send_window: self.snd.wnd,
+            receive_window: self.rcv.window.remaining(self.rcv.nxt),
+            receive_buffer: self.rcv.window.limit(),
+            send_buffer: self.send_buffer(),
+            bytes_acked: statistics.bytes_acked,
+            bytes_received: statistics.bytes_received,
+            bytes_sent: statistics.bytes_sent,
+            bytes_retransmitted: u64::from(statistics.bytes_retransmitted),
+            segments_out: statistics.segments_out,
+            segments_in: statistics.segments_in,
+            data_segments_out: statistics.data_segments_out,
+            data_segments_in: statistics.data_segments_in,
+            since_data_sent: now.saturating_since(self.last_sent),
+            since_data_received: now.saturating_since(self.last_received),
+            since_ack_received: now.saturating_since(self.last_received),
+            pacing_rate: None,
+            delivery_rate: 0,
+            app_limited: false,
+            delivered: statistics.bytes_acked,
+            dsack_dups: 0,
+            reordering_seen: u32::from(self.sending.as_ref().is_some_and(|it| it.rack.reordering_seen())),
+            spurious_retransmissions: 0,
+            received_out_of_order: 0,
+            congestion: self.config.congestion,
+        }
+    }
+
+    /// What a freshly accepted socket should be told at once, since its events went to the listener.
+    pub(crate) fn initial_ready(&self) -> Ready {
+        let mut ready = Ready::CONNECTED | Ready::WRITABLE;
+        if self.readable() > 0 {
+            ready |= Ready::READABLE;
+        }
+        ready
+    }
+}
