@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use prise_wire::{Instant, SackBlock, SeqNum};
 
-use super::connection::{Connection, Urgent, UrgentOctet};
+use super::connection::{Connection, Urgent, UrgentOctet, timestamp_clock};
 use super::deadlines::Slow;
 use super::error::TcpError;
 use super::info::State;
@@ -21,8 +21,8 @@ const PASSED: Check = ControlFlow::Continue(());
 
 /// An ACK is delayed this long at most, hoping for data to ride on (Linux's `TCP_DELACK_MIN`; RFC 9293 allows 500).
 pub(crate) const DELAYED_ACK: Duration = Duration::from_millis(40);
-/// `TS.Recent` is not believed after this long (RFC 7323 §5.5).
-const TIMESTAMP_LIFETIME: Duration = Duration::from_secs(24 * 24 * 3600);
+/// `TS.Recent` is not believed after this many milliseconds (RFC 7323 §5.5).
+const TIMESTAMP_LIFETIME: u32 = 24 * 24 * 3600 * 1000;
 
 /// How a connection asks for a challenge ACK (RFC 5961 §7): the budget is one for the whole stack.
 pub(crate) trait ChallengeBudget {
@@ -123,7 +123,7 @@ impl Connection {
         self.timestamps_on = self.timestamps_on && seg.options.timestamps.is_some();
         if let Some(timestamps) = seg.options.timestamps {
             self.timestamps.recent = timestamps.value;
-            self.timestamps.recent_at = seg.at;
+            self.timestamps.recent_at = timestamp_clock(seg.at);
         }
         self.timestamps.last_ack_sent = self.rcv.nxt;
         self.acks.peer_mss = u32::from(self.mss);
@@ -153,7 +153,7 @@ impl Connection {
                 return ControlFlow::Break(Discard::TcpTimestampMissing);
             };
             let old = (timestamps.value.wrapping_sub(self.timestamps.recent)).cast_signed() < 0;
-            let fresh = seg.at.saturating_since(self.timestamps.recent_at) < TIMESTAMP_LIFETIME;
+            let fresh = timestamp_clock(seg.at).wrapping_sub(self.timestamps.recent_at) < TIMESTAMP_LIFETIME;
             if old && fresh {
                 self.acks.now = true;
                 self.note_duplicate(seg);
@@ -173,7 +173,7 @@ impl Connection {
             && (timestamps.value.wrapping_sub(self.timestamps.recent)).cast_signed() >= 0
         {
             self.timestamps.recent = timestamps.value;
-            self.timestamps.recent_at = seg.at;
+            self.timestamps.recent_at = timestamp_clock(seg.at);
         }
         PASSED
     }

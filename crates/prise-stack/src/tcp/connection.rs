@@ -60,7 +60,8 @@ pub(crate) struct ReceiveVariables {
 pub(crate) struct TimestampState {
     /// `TS.Recent`.
     pub(crate) recent: u32,
-    pub(crate) recent_at: Instant,
+    /// When that was, in milliseconds of [`timestamp_clock`].
+    pub(crate) recent_at: u32,
     /// Added to our clock.
     pub(crate) offset: u32,
     /// `Last.ACK.sent`.
@@ -89,7 +90,6 @@ pub(crate) struct AckSchedule {
 pub(crate) struct Statistics {
     pub(crate) bytes_acked: u64,
     pub(crate) bytes_received: u64,
-    pub(crate) bytes_sent: u64,
     pub(crate) bytes_retransmitted: u32,
     pub(crate) retransmissions: u32,
     pub(crate) segments_out: u32,
@@ -209,7 +209,7 @@ pub(crate) struct Connection {
 }
 
 // The bound that the memory target stands on: an idle connection owns no heap beyond this record.
-const _: () = assert!(size_of::<Connection>() <= 512);
+const _: () = assert!(size_of::<Connection>() <= 384);
 
 /// What an RST's or FIN's owner should know when it acts on a connection from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

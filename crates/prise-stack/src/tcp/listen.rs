@@ -387,7 +387,7 @@ impl Tcp {
         connection.sack_on = agreement.sack;
         connection.timestamps_on = agreement.timestamps;
         connection.timestamps.recent = agreement.ts_recent;
-        connection.timestamps.recent_at = now;
+        connection.timestamps.recent_at = timestamp_clock(now);
         connection.snd.wnd = u32::from(agreement.window);
         connection.snd.max_wnd = connection.snd.wnd;
         connection.snd.wl1 = agreement.irs;
@@ -433,7 +433,7 @@ impl Tcp {
             },
             timestamps: TimestampState {
                 recent: 0,
-                recent_at: now,
+                recent_at: timestamp_clock(now),
                 offset: self.secrets.timestamp_offset(&tuple),
                 last_ack_sent: zero,
             },

@@ -12,6 +12,7 @@ use super::error::{AdmitError, ConnectError, ListenError, ReceiveError, SendErro
 use super::half_open::{Listener, Origin};
 use super::info::{LossState, State, TcpInfo};
 use super::listen::Agreement;
+use super::send::flight::Flight;
 use super::tuple::FourTuple;
 use super::{ConnId, ListenerId, PendingId, reset};
 use crate::event::Ready;
@@ -675,7 +676,9 @@ impl Connection {
             send_buffer: self.send_buffer(),
             bytes_acked: statistics.bytes_acked,
             bytes_received: statistics.bytes_received,
-            bytes_sent: statistics.bytes_sent,
+            bytes_sent: statistics.bytes_acked
+                + u64::from(flight.map_or(0, Flight::outstanding))
+                + u64::from(statistics.bytes_retransmitted),
             bytes_retransmitted: u64::from(statistics.bytes_retransmitted),
             segments_out: statistics.segments_out,
             segments_in: statistics.segments_in,

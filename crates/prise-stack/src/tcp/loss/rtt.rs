@@ -11,8 +11,8 @@ const RTO_INITIAL: u32 = 1_000_000;
 const RTO_MIN: u32 = 200_000;
 /// RFC 6298 §2.5 allows a bound of 60 s or more; Linux has 120.
 const RTO_MAX: u32 = 120_000_000;
-/// How long the smallest round trip is believed (Linux: `tcp_min_rtt_wlen`).
-const MIN_RTT_WINDOW: Duration = Duration::from_secs(300);
+/// How many seconds the smallest round trip is believed (Linux: `tcp_min_rtt_wlen`).
+const MIN_RTT_WINDOW: u32 = 300;
 
 /// The estimator of one connection.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +20,8 @@ pub(crate) struct RttEstimator {
     srtt: u32,
     rttvar: u32,
     min_rtt: u32,
-    min_rtt_at: Instant,
+    /// In seconds.
+    min_rtt_at: u32,
 }
 
 impl RttEstimator {
@@ -29,16 +30,16 @@ impl RttEstimator {
             srtt: 0,
             rttvar: 0,
             min_rtt: u32::MAX,
-            min_rtt_at: Instant::ZERO,
+            min_rtt_at: 0,
         }
     }
 
     /// Takes a sample of a segment that was sent once (Karn's algorithm is the caller's).
     pub(crate) fn sample(&mut self, now: Instant, rtt: Duration) {
         let rtt = u32::try_from(rtt.as_micros()).unwrap_or(RTO_MAX).clamp(1, RTO_MAX);
-        if rtt <= self.min_rtt || now.saturating_since(self.min_rtt_at) > MIN_RTT_WINDOW {
+        if rtt <= self.min_rtt || seconds(now).wrapping_sub(self.min_rtt_at) > MIN_RTT_WINDOW {
             self.min_rtt = rtt;
-            self.min_rtt_at = now;
+            self.min_rtt_at = seconds(now);
         }
         if self.srtt == 0 {
             self.srtt = rtt;
@@ -89,6 +90,10 @@ impl RttEstimator {
     pub(crate) fn min_rtt(&self) -> Option<Duration> {
         (self.min_rtt != u32::MAX).then(|| Duration::from_micros(u64::from(self.min_rtt)))
     }
+}
+
+fn seconds(now: Instant) -> u32 {
+    (now.as_millis() / 1000) as u32
 }
 
 #[cfg(test)]

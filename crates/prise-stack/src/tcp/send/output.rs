@@ -360,7 +360,6 @@ impl Connection {
         }
         self.mark_urgent(&mut header);
         self.statistics.segments_out = self.statistics.segments_out.wrapping_add(1);
-        self.statistics.bytes_sent += body.len() as u64;
         let size = self.segment_size();
         let (src, dst) = (self.tuple.local_ip(), self.tuple.remote_ip());
         build(&header, body, size, (src, dst), route)
