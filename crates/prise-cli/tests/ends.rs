@@ -1,0 +1,129 @@
+//! How a run begins and ends: exit status, signals, standard streams, and programs that cannot be run.
+
+mod world;
+
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use world::{Ended, Running, Stage, finish};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn shell(script: &str) -> Vec<std::ffi::OsString> {
+    ["sh", "-c", script].map(Into::into).into()
+}
+
+fn run_shell(script: &str) -> Ended {
+    let stage = Stage::new();
+    finish(&mut stage.run(&[], &shell(script)), LIMIT)
+}
+
+#[test]
+fn the_programs_exit_status_is_prises() {
+    for code in [0, 1, 7, 125, 255] {
+        let ended = run_shell(&format!("exit {code}"));
+        assert_eq!(ended.status.code(), Some(code), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn the_signal_that_ends_the_program_ends_prise() {
+    for signal in [Signal::TERM, Signal::KILL, Signal::INT, Signal::HUP, Signal::ABORT] {
+        let ended = run_shell(&format!("kill -{} $$", signal.as_raw()));
+        assert_eq!(ended.status.signal(), Some(signal.as_raw()), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn signals_sent_to_prise_reach_the_program() {
+    for (name, signal) in [
+        ("TERM", Signal::TERM),
+        ("INT", Signal::INT),
+        ("HUP", Signal::HUP),
+        ("USR1", Signal::USR1),
+    ] {
+        let stage = Stage::new();
+        let script = format!("trap 'echo caught {name}; exit 9' {name}; echo ready; while :; do sleep 0.05; done");
+        let mut run = Running::start(&mut stage.run(&[], &shell(&script)));
+        run.wait_for("ready", LIMIT);
+        run.signal(signal);
+        run.wait_for(&format!("caught {name}"), LIMIT);
+        assert_eq!(run.end(LIMIT).status.code(), Some(9), "{name}");
+    }
+}
+
+#[test]
+fn standard_streams_are_the_programs_own() {
+    let stage = Stage::new();
+    let mut command = stage.run(&[], &shell("cat; echo error >&2"));
+    let mut run = Running::start(command.stdin(Stdio::piped()));
+    let mut input = run.stdin().expect("a pipe");
+    input.write_all(b"what comes in\n").expect("the program reads");
+    drop(input);
+    let ended = run.end(LIMIT).expect_success();
+    assert_eq!(
+        (ended.stdout.as_str(), ended.stderr.as_str()),
+        ("what comes in\n", "error\n")
+    );
+}
+
+#[test]
+fn environment_and_arguments_arrive_as_they_are() {
+    let stage = Stage::new();
+    let script = r#"printf '%s|' "$FLAVOUR" "$0" "$@""#;
+    let program = ["sh", "-c", script, "name", "", "a b", "--delay", "é"].map(Into::into);
+    let ended = finish(stage.run(&[], &program).env("FLAVOUR", "sel de mer"), LIMIT).expect_success();
+    assert_eq!(ended.stdout, "sel de mer|name||a b|--delay|é|");
+}
+
+#[test]
+fn a_program_that_is_not_there_is_127_and_one_that_cannot_be_executed_is_126() {
+    let stage = Stage::new();
+    let missing = finish(&mut stage.run(&[], &["no-such-program-anywhere".into()]), LIMIT);
+    assert_eq!(missing.status.code(), Some(127));
+    assert!(
+        missing
+            .stderr
+            .starts_with("prise: no-such-program-anywhere: no such program"),
+        "{}",
+        missing.stderr
+    );
+
+    let directory = stage.path("work");
+    let refused = finish(&mut stage.run(&[], &[directory.into()]), LIMIT);
+    assert_eq!(refused.status.code(), Some(126));
+    assert!(
+        refused.stderr.starts_with("prise: ") && refused.stderr.contains("cannot be executed"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(missing.stdout + &refused.stdout, "");
+}
+
+#[test]
+fn a_published_port_in_use_is_said_before_the_program_starts() {
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = taken.local_addr().expect("bound").port();
+    let stage = Stage::new();
+    let ended = finish(
+        &mut stage.run(&["-p", &format!("127.0.0.1:{port}:80")], &shell("echo started")),
+        LIMIT,
+    );
+    assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(125), ""));
+    assert!(
+        ended
+            .stderr
+            .starts_with(&format!("prise: port {port} cannot be published")),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn a_run_waits_for_nothing_but_its_program_and_what_it_started() {
+    let ended = run_shell("(sleep 0.2; echo later) & echo first");
+    assert_eq!(ended.stdout, "first\nlater\n", "{}", ended.stderr);
+}

@@ -1,0 +1,151 @@
+//! Every program of examples/guests, unmodified: under `prise run` it prints the same and ends the same as natively.
+
+mod world;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use world::{Ended, Stage, finish, need, repository, skip};
+
+/// Every guest ends by itself within 30 s (its own alarm); this is for the machine that is busy with everything else.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// What a guest exits with where the system does not let it do what it shows.
+const NOT_ALLOWED: i32 = 77;
+
+/// How a guest is started: by its interpreter, or built first.
+fn prepare(stage: &Stage, guest: &str, what: &str) -> Option<Vec<OsString>> {
+    let source = repository().join("examples/guests").join(guest);
+    let interpreted = |interpreter: &str| {
+        let interpreter = need(what, interpreter)?;
+        Some(vec![interpreter.into(), stage.put(&source, guest).into()])
+    };
+    let extension = Path::new(guest).extension().and_then(|extension| extension.to_str());
+    match extension {
+        Some("py") => interpreted("python3"),
+        Some("js") => interpreted("node"),
+        Some("go") => Some(vec![build_go(stage, &source, what)?.into()]),
+        Some("c") => Some(vec![build_c(stage, &source, what)?.into()]),
+        other => panic!("no way to start a guest that ends in {other:?}"),
+    }
+}
+
+fn build_go(stage: &Stage, source: &Path, what: &str) -> Option<PathBuf> {
+    let target = stage.path("guest-go");
+    let mut build = Command::new(need(what, "go")?);
+    build.args(["build", "-o"]).arg(&target).arg(source);
+    build
+        .env("CGO_ENABLED", "0")
+        .env("GO111MODULE", "off")
+        .env("GOTOOLCHAIN", "local");
+    build.env("GOCACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("go"));
+    // The first build compiles Go's standard library.
+    finish(&mut build, Duration::from_mins(5)).expect_success();
+    Some(target)
+}
+
+fn build_c(stage: &Stage, source: &Path, what: &str) -> Option<PathBuf> {
+    let target = stage.path("guest-c");
+    let mut build = Command::new(need(what, "cc")?);
+    build.args(["-static", "-o"]).arg(&target).arg(source);
+    let built = finish(&mut build, LIMIT);
+    if !built.status.success() {
+        skip(what, &format!("there is no static C library: {}", built.stderr.trim()));
+        return None;
+    }
+    Some(target)
+}
+
+/// Runs the guest natively and under prise; both must agree.
+fn compare(guest: &str, family: &str) {
+    let what = format!("{guest} {family}");
+    let stage = Stage::new();
+    let Some(mut program) = prepare(&stage, guest, &what) else {
+        return;
+    };
+    program.push(family.into());
+    let native = finish(&mut stage.native(&program[0], &program[1..]), LIMIT);
+    let prised = finish(&mut stage.run(&[], &program), LIMIT);
+    if native.status.code() == Some(NOT_ALLOWED) {
+        skip(&format!("the native half of {what}"), native.stdout.trim());
+        prised.expect_success();
+        return;
+    }
+    let (prised_told, native_told) = (told(&prised), told(&native));
+    assert!(
+        prised_told == native_told,
+        "{what} differs\n--- natively\n{native_told}\n--- under prise\n{prised_told}\n--- its standard error\n{}",
+        prised.stderr
+    );
+}
+
+fn told(ended: &Ended) -> String {
+    format!("{}[{}]", ended.stdout, ended.status)
+}
+
+macro_rules! guests {
+    ($($name:ident: $guest:literal $family:literal;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                compare($guest, $family);
+            }
+        )*
+
+        #[test]
+        fn every_guest_is_run() {
+            let listed = [$($guest),*];
+            let directory = repository().join("examples/guests");
+            for entry in std::fs::read_dir(directory).expect("the guests") {
+                let name = entry.expect("a file").file_name().into_string().expect("UTF-8");
+                assert!(name == "README.md" || listed.contains(&name.as_str()), "{name} is run by no test");
+            }
+        }
+    };
+}
+
+guests! {
+    tcp_over_ipv4: "tcp.py" "4";
+    tcp_over_ipv6: "tcp.py" "6";
+    tcp_lifecycle_over_ipv4: "tcp_lifecycle.py" "4";
+    tcp_lifecycle_over_ipv6: "tcp_lifecycle.py" "6";
+    udp_over_ipv4: "udp.py" "4";
+    udp_over_ipv6: "udp.py" "6";
+    udp_connected_over_ipv4: "udp_connected.py" "4";
+    udp_connected_over_ipv6: "udp_connected.py" "6";
+    http_server_over_ipv4: "http_server.py" "4";
+    http_server_over_ipv6: "http_server.py" "6";
+    http_library_over_ipv4: "http_library.py" "4";
+    http_library_over_ipv6: "http_library.py" "6";
+    nonblocking_epoll_over_ipv4: "nonblocking_epoll.py" "4";
+    nonblocking_epoll_over_ipv6: "nonblocking_epoll.py" "6";
+    select_chat_over_ipv4: "select_chat.py" "4";
+    select_chat_over_ipv6: "select_chat.py" "6";
+    asyncio_echo_over_ipv4: "asyncio_echo.py" "4";
+    asyncio_echo_over_ipv6: "asyncio_echo.py" "6";
+    websocket_over_ipv4: "websocket.py" "4";
+    websocket_over_ipv6: "websocket.py" "6";
+    prefork_over_ipv4: "prefork.py" "4";
+    prefork_over_ipv6: "prefork.py" "6";
+    options_over_ipv4: "options.py" "4";
+    options_over_ipv6: "options.py" "6";
+    flags_over_ipv4: "flags.py" "4";
+    flags_over_ipv6: "flags.py" "6";
+    errors_over_ipv4: "errors.py" "4";
+    errors_over_ipv6: "errors.py" "6";
+    ping_over_ipv4: "ping.py" "4";
+    ping_over_ipv6: "ping.py" "6";
+    dual_stack: "dual_stack.py" "6";
+    names: "names.py" "4";
+    unix_local: "unix_local.py" "4";
+    node_net_over_ipv4: "net_server.js" "4";
+    node_net_over_ipv6: "net_server.js" "6";
+    node_http_and_dgram_over_ipv4: "http_dgram.js" "4";
+    node_http_and_dgram_over_ipv6: "http_dgram.js" "6";
+    go_over_ipv4: "udp_client.go" "4";
+    go_over_ipv6: "udp_client.go" "6";
+    posix_calls_over_ipv4: "posix.c" "4";
+    posix_calls_over_ipv6: "posix.c" "6";
+}
