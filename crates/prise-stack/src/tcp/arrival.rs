@@ -329,7 +329,12 @@ impl Connection {
                 if self.sack_on {
                     self.acks.duplicate = Some(block);
                 }
-                ControlFlow::Break(Discard::TcpDuplicate)
+                // The FIN behind old octets may be new.
+                if seg.flags.fin() {
+                    PASSED
+                } else {
+                    ControlFlow::Break(Discard::TcpDuplicate)
+                }
             }
             Arrived::Refused => {
                 self.acks.now = true;

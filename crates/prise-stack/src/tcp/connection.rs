@@ -179,7 +179,7 @@ pub(crate) struct Connection {
     pub(crate) fin_queued: bool,
     /// That FIN was sent.
     pub(crate) fin_sent: bool,
-    /// The program has let go: nobody reads any more.
+    /// Nobody reads: the program has let go, or has not accepted yet.
     pub(crate) orphan: bool,
     /// The program closed; the record goes when the connection has ended.
     pub(crate) released: bool,
@@ -428,7 +428,10 @@ impl Connection {
         !matches!(
             self.next_segment(super::send::output::UNIT_MAX),
             super::send::output::NextSegment::Nothing
-        ) || (self.unsent() > 0 && self.flight_is_empty() && self.deadlines.retransmit == Instant::FAR_FUTURE)
+        ) || (self.is_synchronized()
+            && self.unsent() > 0
+            && self.flight_is_empty()
+            && self.deadlines.retransmit == Instant::FAR_FUTURE)
     }
 
     /// No route: what was due is treated as sent and lost, so that the timer goes on.

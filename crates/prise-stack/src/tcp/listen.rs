@@ -338,6 +338,7 @@ impl Tcp {
         if let Some(connection) = self.connections.find_mut(key) {
             connection.syn_retransmitted = retried;
             connection.device = device;
+            connection.orphan = true;
             connection.snd.nxt = connection.snd.iss + 1;
             // No sample of the round trip was kept in 64 octets: the first data gives it.
             connection.trouble_since = seg.at;

@@ -269,7 +269,7 @@ impl Tcp {
                 _ => {}
             }
         }
-        self.settle(at, index);
+        self.settle(at, net, index);
     }
 
     fn arrival_in_time_wait(&mut self, net: &mut Net, events: &mut Events, link: LinkId, index: u32, seg: &Segment) {
@@ -323,7 +323,7 @@ impl Tcp {
             };
             connection.listed = false;
             let frame = Self::next_frame(now, net, connection);
-            self.settle(now, key.index);
+            self.settle(now, net, key.index);
             if frame.is_some() {
                 return frame;
             }
@@ -387,7 +387,7 @@ impl Tcp {
         if connection.on_deadline(now) == Consequence::Reset {
             reset::abort(now, net, &tuple, seq, ack);
         }
-        self.settle(now, index);
+        self.settle(now, net, index);
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
@@ -434,17 +434,17 @@ impl Tcp {
             // RFC 5927 §4: it does not quote anything in flight, so it is forged or stale.
             net.discard(Discard::TcpIcmpForged);
         }
-        self.settle(now, index);
+        self.settle(now, net, index);
     }
 
     /// The consequences of whatever a connection has just gone through, in one place.
-    fn settle(&mut self, now: Instant, index: u32) {
+    fn settle(&mut self, now: Instant, net: &mut Net, index: u32) {
         let Some((key, connection)) = self.connections.entry_mut(index) else {
             return;
         };
         match connection.state {
             State::TimeWait => {
-                self.leave_for_time_wait(now, index);
+                self.leave_for_time_wait(now, net, index);
                 return self.settle_end(key);
             }
             State::Closed => return self.settle_end(key),
@@ -473,7 +473,7 @@ impl Tcp {
         }
     }
 
-    fn leave_for_time_wait(&mut self, now: Instant, index: u32) {
+    fn leave_for_time_wait(&mut self, now: Instant, net: &mut Net, index: u32) {
         let Some(connection) = self.connections.get_mut(index) else {
             return;
         };
@@ -482,6 +482,11 @@ impl Tcp {
         let tuple = connection.tuple;
         let mut record = TimeWait::new(connection);
         connection.left_for_time_wait = true;
+        if connection.acks.now {
+            // The acknowledgment of the FIN that brought us here: nobody else will send it.
+            let header = record.acknowledgment(timestamp_clock(now));
+            reset::send(now, net, &tuple, &header, connection.config.tos);
+        }
         self.tuples.remove(&tuple, Owner::Connection(index));
         if self.time_wait.len() >= TIME_WAIT_MAX {
             return;

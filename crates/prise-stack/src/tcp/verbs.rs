@@ -186,7 +186,7 @@ impl Stack {
         connection.syn_due = true;
         let key = self.tcp.connections.insert(connection);
         self.tcp.tuples.insert(&tuple, Owner::Connection(key.index));
-        self.tcp.settle(now, key.index);
+        self.tcp.settle(now, &mut self.net, key.index);
         Ok(ConnId::from_key(key))
     }
 
@@ -239,7 +239,7 @@ impl Stack {
         if (taken as usize) < whole {
             connection.write_blocked = true;
         }
-        self.tcp.settle(now, id.key().index);
+        self.tcp.settle(now, &mut self.net, id.key().index);
         Ok(taken as usize)
     }
 
@@ -284,7 +284,7 @@ impl Stack {
         };
         let taken = receiving.consume(count as u32);
         connection.after_read(now, taken);
-        self.tcp.settle(now, id.key().index);
+        self.tcp.settle(now, &mut self.net, id.key().index);
     }
 
     /// Takes up to `max` octets. An empty payload is the peer's FIN (or the end of the connection).
@@ -298,7 +298,7 @@ impl Stack {
         {
             let payload = receiving.take(max);
             connection.after_read(now, payload.len() as u32);
-            self.tcp.settle(now, id.key().index);
+            self.tcp.settle(now, &mut self.net, id.key().index);
             return Ok(payload);
         }
         match connection.state {
@@ -349,7 +349,7 @@ impl Stack {
         if let Some(connection) = self.connection_mut(id) {
             connection.push_due = true;
             connection.queue_fin();
-            self.tcp.settle(now, id.key().index);
+            self.tcp.settle(now, &mut self.net, id.key().index);
         }
     }
 
@@ -377,7 +377,7 @@ impl Stack {
                 connection.queue_fin();
             }
         }
-        self.tcp.settle(now, id.key().index);
+        self.tcp.settle(now, &mut self.net, id.key().index);
     }
 
     /// Ends the connection by a RST (RFC 9293 §3.10.5). The identifier means nothing afterwards.
@@ -402,7 +402,7 @@ impl Stack {
         if told {
             reset::abort(now, &mut self.net, &tuple, seq, ack);
         }
-        self.tcp.settle(now, id.key().index);
+        self.tcp.settle(now, &mut self.net, id.key().index);
     }
 
     /// Ends the connection by a RST but keeps its record for the program: `connect(2)` with `AF_UNSPEC`, or a
@@ -420,7 +420,7 @@ impl Stack {
         if told {
             reset::abort(now, &mut self.net, &tuple, seq, ack);
         }
-        self.tcp.settle(now, id.key().index);
+        self.tcp.settle(now, &mut self.net, id.key().index);
     }
 
     /// The settings of a connection.
@@ -434,7 +434,7 @@ impl Stack {
             return;
         };
         connection.reconfigure(now, config);
-        self.tcp.settle(now, id.key().index);
+        self.tcp.settle(now, &mut self.net, id.key().index);
     }
 
     /// Why the connection ended, once.
@@ -547,7 +547,7 @@ impl Stack {
             connection.token = token;
             connection.syn_due = true;
         }
-        self.tcp.settle(now, key.index);
+        self.tcp.settle(now, &mut self.net, key.index);
         Ok(ConnId::from_key(key))
     }
 

@@ -426,7 +426,7 @@ impl Connection {
                 self.deadlines.arm(Retransmit::Persist, now + wait);
             }
             // Corked or held back with nothing in flight: 200 ms at most (tcp(7), TCP_CORK).
-            Err(Held::Small) if idle => {
+            Err(Held::Small | Held::Cwnd) if idle => {
                 self.deadlines
                     .arm(Retransmit::Persist, now + core::time::Duration::from_millis(200));
             }
