@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::process::Command;
 use std::time::Duration;
 
-use world::{Running, Stage, find, finish, free_port, need, skip};
+use world::{Running, Stage, find, finish, free_port, need, repository, skip};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -96,66 +96,6 @@ fn redis_answers_its_benchmark() {
     );
 }
 
-/// What a program meets outside: each line one attempt and its error. The first argument is the host's loopback, as this
-/// world calls it.
-const OUTBOUND: &str = r#"
-import errno, socket, sys
-four, six, closed, busy, reset = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6])
-
-def attempt(what, action):
-    try:
-        print(what, "no error", action())
-    except OSError as error:
-        print(what, type(error).__name__, errno.errorcode.get(error.errno))
-
-def reset_by_peer():
-    with socket.create_connection((four, reset), timeout=10) as sock:
-        sock.sendall(b"hello")
-        return sock.recv(10)
-
-def datagram(host, family):
-    sock = socket.socket(family, socket.SOCK_DGRAM)
-    sock.settimeout(5)
-    sock.connect((host, closed))
-    sock.send(b"anyone?")
-    return sock.recv(10)
-
-attempt("refused", lambda: socket.create_connection((four, closed), timeout=10))
-attempt("refused over IPv6", lambda: socket.create_connection((six, closed), timeout=10))
-attempt("timed out", lambda: socket.create_connection((four, busy), timeout=0.5))
-attempt("reset", reset_by_peer)
-attempt("no route", lambda: socket.create_connection(("192.0.2.1", 80), timeout=10))
-attempt("no network", lambda: socket.create_connection(("198.51.100.1", 80), timeout=10))
-attempt("no network over IPv6", lambda: socket.create_connection(("2001:db8::1", 80), timeout=10))
-attempt("datagram refused", lambda: datagram(four, socket.AF_INET))
-attempt("datagram refused over IPv6", lambda: datagram(six, socket.AF_INET6))
-"#;
-
-/// The servers of the other side: one that resets what it accepts, one that accepts nothing and whose queue is full.
-const HOSTILE: &str = r#"
-import os, socket, struct, subprocess, sys, threading
-reset = socket.create_server(("127.0.0.1", 0))
-busy = socket.create_server(("127.0.0.1", 0), backlog=0)
-closed = socket.socket(); closed.bind(("127.0.0.1", 0))
-full = [socket.socket() for _ in range(3)]
-for sock in full:
-    sock.setblocking(False)
-    sock.connect_ex(busy.getsockname())
-
-def serve():
-    while True:
-        sock, _ = reset.accept()
-        sock.recv(10)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        sock.close()
-
-threading.Thread(target=serve, daemon=True).start()
-ports = [str(sock.getsockname()[1]) for sock in (closed, busy, reset)]
-for four, six, command in (("127.0.0.1", "::1", []), ("10.0.2.2", "fd00:2::2", [sys.argv[1], "run", "--"])):
-    print("===", flush=True)
-    subprocess.run([*command, sys.executable, sys.argv[2], four, six, *ports])
-"#;
-
 #[test]
 fn errors_of_the_outside_world_are_those_of_the_kernel() {
     let Some(python) = need("errors of the outside", "python3") else {
@@ -166,11 +106,12 @@ fn errors_of_the_outside_world_are_those_of_the_kernel() {
         return;
     }
     let stage = Stage::new();
-    let (hostile, outbound) = (stage.write("hostile.py", HOSTILE), stage.write("outbound.py", OUTBOUND));
+    let scripts = repository().join("crates/prise-cli/tests/outbound");
+    let [host, attempts] = ["world.py", "attempts.py"].map(|name| stage.put(&scripts.join(name), name));
     // A network of its own for both: nothing leaves the machine, and what is unreachable is so by decree.
     let world = "ip link set lo up && ip route add unreachable 192.0.2.0/24 && exec \"$@\"";
     let mut command: Command = stage.native("unshare", ["-rn", "sh", "-c", world, "sh"]);
-    command.arg(python).arg(hostile).arg(stage.path("prise")).arg(outbound);
+    command.arg(python).arg(host).arg(stage.path("prise")).arg(attempts);
     let ended = finish(&mut command, LIMIT);
     if ended.stderr.contains("unshare failed") {
         skip("errors of the outside", ended.stderr.trim());
