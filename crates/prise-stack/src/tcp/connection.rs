@@ -449,8 +449,7 @@ impl Connection {
 
     /// The path takes packets of `mtu` octets at most: the segment size follows (RFC 1191, RFC 8201).
     pub(crate) fn follow_path_mtu(&mut self, mtu: u32) {
-        let headers = if self.tuple.is_v4() { 40 } else { 60 };
-        let fits = mtu.saturating_sub(headers).clamp(u32::from(super::MSS_MIN), 65_535) as u16;
+        let fits = super::listen::mss_for_mtu(mtu, self.tuple.is_v4());
         if fits < self.mss {
             self.mss = fits;
         }

@@ -494,10 +494,19 @@ impl Tcp {
 
 /// The segment size that fits the way to the peer (RFC 9293 §3.7.1, RFC 6691), options not subtracted.
 pub(crate) fn own_mss(net: &Net, tuple: &FourTuple, config: &TcpConfig) -> u16 {
-    let headers = if tuple.is_v4() { 40 } else { 60 };
     let mtu = net
         .route(tuple.remote_ip(), Some(tuple.local_ip()), None)
         .map_or(576, |route| route.mtu);
-    let fits = mtu.saturating_sub(headers).clamp(u32::from(super::MSS_MIN), 65_535) as u16;
+    let fits = mss_for_mtu(mtu, tuple.is_v4());
     config.max_segment.map_or(fits, |max| fits.min(max.max(super::MSS_MIN)))
+}
+
+/// What an MTU leaves for TCP's payload and options. An IPv4 packet has 65,535 octets at most, whatever the link.
+pub(crate) fn mss_for_mtu(mtu: u32, v4: bool) -> u16 {
+    let fits = if v4 {
+        mtu.min(65_535).saturating_sub(40)
+    } else {
+        mtu.saturating_sub(60)
+    };
+    fits.clamp(u32::from(super::MSS_MIN), 65_535) as u16
 }

@@ -222,7 +222,7 @@ impl Reassembly {
         })
     }
 
-    /// Takes up to `max` octets as one payload; copies only if they lie in several pieces.
+    /// Takes up to `max` octets as one payload; perhaps fewer than there are, so as not to copy large pieces.
     pub(crate) fn take(&mut self, max: usize) -> Payload {
         let Some(front) = self.ready.front_mut() else {
             return Payload::default();
@@ -235,7 +235,12 @@ impl Reassembly {
             self.ready_len -= taken.len() as u32;
             return taken;
         }
-        let want = max.min(self.ready_len as usize);
+        // Large pieces go out as they are, one at a time; small ones are worth a copy together.
+        let want = if front.len() >= COPY_MAX {
+            front.len()
+        } else {
+            max.min(self.ready_len as usize).min(8 * COPY_MAX)
+        };
         if want == front.len() {
             self.ready_len -= want as u32;
             return self.ready.pop_front().unwrap_or_default();
