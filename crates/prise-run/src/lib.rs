@@ -1,10 +1,12 @@
 //! The supervisor that gives unmodified programs prise's sockets.
 #![forbid(unsafe_code)]
 
+mod answers;
 pub mod config;
 mod outcome;
 pub mod report;
 
+pub use answers::Answers;
 pub use config::RunConfig;
 pub use outcome::{Exit, RunError};
 

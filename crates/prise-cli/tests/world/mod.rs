@@ -34,7 +34,9 @@ impl Stage {
             .expect("a temporary directory");
         open_to_all(directory.path());
         let stage = Self { directory };
-        stage.put(Path::new(env!("CARGO_BIN_EXE_prise")), "prise");
+        // Another build, such as a released one, can be put to the same tests.
+        let command = std::env::var_os("PRISE_UNDER_TEST").unwrap_or_else(|| env!("CARGO_BIN_EXE_prise").into());
+        stage.put(Path::new(&command), "prise");
         let work = stage.path("work");
         fs::create_dir(&work).expect("a directory to write to");
         if is_root() {
