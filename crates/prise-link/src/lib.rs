@@ -5,15 +5,22 @@
 #![forbid(unsafe_code)]
 
 mod capture;
+mod device;
 mod impaired;
 pub mod impairment;
 mod link;
 mod loopback;
 mod memory;
+mod packet;
+mod tun;
+mod virtio;
 
 pub use capture::{Capture, CaptureInterface, Captured, Direction, WallClock};
+pub use device::DeviceCounters;
 pub use impaired::Impaired;
 pub use impairment::{Impairment, ImpairmentConfig, Probability};
 pub use link::Link;
 pub use loopback::Loopback;
 pub use memory::{MemoryLink, memory_pair};
+pub use packet::PacketLink;
+pub use tun::TunLink;

@@ -5,11 +5,14 @@
 use std::io;
 
 pub mod inet;
+pub mod interface;
 pub mod launch;
 pub mod memory;
+pub mod packet;
 pub mod resolve;
 pub mod seccomp;
 pub mod signal;
+pub mod tun;
 pub mod unix;
 
 /// The calling thread's errno.
