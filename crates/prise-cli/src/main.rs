@@ -12,7 +12,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use prise_run::Exit;
 
 use args::{Cli, Command, Run, Ss};
 
@@ -71,28 +70,12 @@ fn run(run: Run) -> ExitCode {
         }
     };
     match prise_run::run(&config) {
-        Ok(Exit::Code(code)) => ExitCode::from(code),
-        Ok(Exit::Signal(signal)) => die_by(signal),
+        Ok(exit) => ExitCode::from(exit.pass_on()),
         Err(error) => {
             say(&error);
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-/// Ends as the program did: whoever waits for prise sees the signal, not a number that stands for it. Where the signal
-/// does not end us (its action is not the default one), the number that shells use for it is all that is left.
-fn die_by(signal: i32) -> ExitCode {
-    if let Some(signal) = rustix::process::Signal::from_named_raw(signal) {
-        // The program has dumped its core if it was to; ours would tell nothing.
-        let none = rustix::process::Rlimit {
-            current: Some(0),
-            maximum: Some(0),
-        };
-        let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
-        let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
-    }
-    ExitCode::from(u8::try_from(128 + signal).unwrap_or(FAILED))
 }
 
 fn ss(ss: &Ss) -> ExitCode {

@@ -31,7 +31,15 @@ fn the_programs_exit_status_is_prises() {
 
 #[test]
 fn the_signal_that_ends_the_program_ends_prise() {
-    for signal in [Signal::TERM, Signal::KILL, Signal::INT, Signal::HUP, Signal::ABORT] {
+    for signal in [
+        Signal::TERM,
+        Signal::KILL,
+        Signal::INT,
+        Signal::HUP,
+        Signal::ABORT,
+        Signal::PIPE,
+        Signal::USR1,
+    ] {
         let ended = run_shell(&format!("kill -{} $$", signal.as_raw()));
         assert_eq!(ended.status.signal(), Some(signal.as_raw()), "{}", ended.stderr);
     }
@@ -126,4 +134,18 @@ fn a_published_port_in_use_is_said_before_the_program_starts() {
 fn a_run_waits_for_nothing_but_its_program_and_what_it_started() {
     let ended = run_shell("(sleep 0.2; echo later) & echo first");
     assert_eq!(ended.stdout, "first\nlater\n", "{}", ended.stderr);
+}
+
+#[test]
+fn the_program_begins_as_it_would_natively() {
+    let script = "grep -E 'SigIgn|SigBlk|SigCgt' /proc/self/status; ulimit -a; umask; pwd; env | sort; \
+                  for fd in 0 1 2 3 4 5 6 7 8 9 10 20 50 100; do test -e /proc/$$/fd/$fd && echo open $fd; done; true";
+    let stage = Stage::new();
+    let mut program = shell(script);
+    let prised = finish(&mut stage.run(&[], &program), LIMIT).expect_success().stdout;
+    let native = finish(&mut stage.native(program.remove(0), program), LIMIT)
+        .expect_success()
+        .stdout;
+    assert!(native.contains("SigIgn") && native.contains("open 2"), "{native}");
+    assert!(prised == native, "natively:\n{native}\nunder prise:\n{prised}");
 }

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
+use rustix::process::{Resource, Rlimit};
+
 use crate::config::Publish;
 
 /// The program's end, which becomes prise's own.
@@ -13,6 +15,26 @@ pub enum Exit {
     Code(u8),
     /// This signal ended it, as `WTERMSIG` gives it.
     Signal(i32),
+}
+
+impl Exit {
+    /// Ends this process as the program ended: whoever waits for it sees the same signal. Returns the exit status that is
+    /// left to give, the program's own or, where the signal did not end us, the number that shells use for it.
+    pub fn pass_on(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => {
+                // The program has dumped its core if it was to; ours would tell nothing.
+                let none = Rlimit {
+                    current: Some(0),
+                    maximum: Some(0),
+                };
+                let _ = rustix::process::setrlimit(Resource::Core, none);
+                prise_sys::signal::end_by(signal);
+                u8::try_from(128 + signal).unwrap_or(u8::MAX)
+            }
+        }
+    }
 }
 
 /// Why the program was not run. Each says, by [`core::fmt::Display`], what to do next.

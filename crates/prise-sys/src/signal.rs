@@ -75,6 +75,18 @@ impl Drop for Blocked {
     }
 }
 
+/// Ends this process by `signal`, as if nobody had ever ignored or blocked it. Returns where the signal's own action is not
+/// to end a process, or where there is no such signal.
+pub fn end_by(signal: i32) {
+    let only = SignalSet::of(&[signal]);
+    // SAFETY: no handler is installed, only the default action; the mask's set is initialised; raise takes a number.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const only.0, core::ptr::null_mut());
+        libc::raise(signal);
+    }
+}
+
 /// A signal that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrived {
