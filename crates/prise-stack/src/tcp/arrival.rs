@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use prise_wire::{Instant, SackBlock, SeqNum};
 
-use super::connection::{Connection, Urgent, UrgentOctet, timestamp_clock};
+use super::connection::{Connection, Stamp, Urgent, UrgentOctet, timestamp_clock};
 use super::deadlines::Slow;
 use super::error::TcpError;
 use super::info::State;
@@ -43,7 +43,7 @@ impl Connection {
             _ => {}
         }
         self.check_sequence(seg)?;
-        self.last_received = seg.at;
+        self.last_received = Stamp::at(seg.at);
         self.touch_keepalive(seg.at);
         self.check_reset(seg, budget)?;
         self.check_syn(seg, budget)?;
@@ -78,7 +78,7 @@ impl Connection {
         }
         self.adopt_syn(seg);
         if acceptable {
-            self.last_received = seg.at;
+            self.last_received = Stamp::at(seg.at);
             self.snd.una = self.snd.nxt;
             if !self.syn_retransmitted {
                 let rtt = seg.at.saturating_since(self.trouble_since);
@@ -141,7 +141,7 @@ impl Connection {
         self.deadlines.disarm();
         let (size, lost) = (self.segment_size(), self.syn_retransmitted);
         self.congestion.set_initial(size, lost);
-        self.last_sent = now;
+        self.last_sent = Stamp::at(now);
         self.touch_keepalive(now);
         self.raise(Ready::CONNECTED | Ready::WRITABLE);
     }
@@ -303,6 +303,7 @@ impl Connection {
             .acks
             .peer_mss
             .max(seg.data_len().min(u32::from(self.advertised_mss)));
+        self.last_data = Stamp::at(seg.at);
         let before = self.rcv.nxt;
         let body = core::mem::take(&mut seg.body);
         let len = body.len() as u32;

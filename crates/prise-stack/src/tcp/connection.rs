@@ -27,6 +27,20 @@ use crate::event::Ready;
 use crate::link::LinkId;
 use crate::net::IcmpError;
 
+/// A moment in milliseconds, wrapping after 49 days: half the size of an [`Instant`], for what is compared with seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp(u32);
+
+impl Stamp {
+    pub(crate) fn at(now: Instant) -> Self {
+        Self(timestamp_clock(now))
+    }
+
+    pub(crate) fn age(self, now: Instant) -> Duration {
+        Duration::from_millis(u64::from(timestamp_clock(now).wrapping_sub(self.0)))
+    }
+}
+
 /// RFC 9293's send sequence variables (§3.3.1), and two of Linux's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SendVariables {
@@ -149,8 +163,10 @@ pub(crate) struct Connection {
     pub(crate) urgent: Option<Box<Urgent>>,
     pub(crate) statistics: Statistics,
     /// When data was last sent, and when anything last arrived.
-    pub(crate) last_sent: Instant,
-    pub(crate) last_received: Instant,
+    pub(crate) last_sent: Stamp,
+    pub(crate) last_received: Stamp,
+    /// When data last arrived.
+    pub(crate) last_data: Stamp,
     /// When the oldest unacknowledged octet, probe or SYN was first sent: the user timeout counts from here.
     pub(crate) trouble_since: Instant,
     /// The segment size for sending, options not subtracted.

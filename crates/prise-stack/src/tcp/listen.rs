@@ -6,7 +6,7 @@ use prise_wire::{Instant, SeqNum};
 
 use super::config::TcpConfig;
 use super::connection::{
-    AckSchedule, Connection, ReceiveVariables, SendVariables, Statistics, TimestampState, timestamp_clock,
+    AckSchedule, Connection, ReceiveVariables, SendVariables, Stamp, Statistics, TimestampState, timestamp_clock,
 };
 use super::demux::Owner;
 use super::half_open::{HalfOpen, Origin};
@@ -453,8 +453,9 @@ impl Tcp {
             receiving: None,
             urgent: None,
             statistics: Statistics::default(),
-            last_sent: now,
-            last_received: now,
+            last_sent: Stamp::at(now),
+            last_received: Stamp::at(now),
+            last_data: Stamp::at(now),
             trouble_since: now,
             mss,
             advertised_mss: mss,

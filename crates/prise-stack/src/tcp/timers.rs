@@ -185,8 +185,8 @@ impl Connection {
         if !self.is_synchronized() {
             return Consequence::Nothing;
         }
-        let silent_since = self.last_received.max(self.last_sent);
-        let due = silent_since + keepalive.idle;
+        let silence = self.last_received.age(now).min(self.last_sent.age(now));
+        let due = now + keepalive.idle.saturating_sub(silence);
         if !self.flight_is_empty() || (due > now && self.keepalive_probes == 0) {
             // Data is out, or something moved since: the retransmission timer decides, or we look again later.
             self.deadlines
@@ -194,7 +194,7 @@ impl Connection {
             return Consequence::Nothing;
         }
         let exhausted = match self.config.user_timeout {
-            Some(limit) => self.keepalive_probes > 0 && now.saturating_since(self.last_received) >= limit,
+            Some(limit) => self.keepalive_probes > 0 && self.last_received.age(now) >= limit,
             None => self.keepalive_probes >= keepalive.probes,
         };
         if exhausted {

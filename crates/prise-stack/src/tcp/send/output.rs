@@ -6,7 +6,7 @@ use prise_wire::{Body, Checksum, Frame, Gso, GsoKind, Instant, SackBlocks, SeqNu
 use prise_wire::{checksum, protocol, tcp};
 
 use crate::net::RouteInfo;
-use crate::tcp::connection::Connection;
+use crate::tcp::connection::{Connection, Stamp};
 use crate::tcp::deadlines::Retransmit;
 use crate::tcp::info::{LossState, State};
 use crate::tcp::send::queue;
@@ -279,7 +279,7 @@ impl Connection {
         if self.acks.owed > 0 {
             self.acks.interactive = true;
         }
-        self.last_sent = now;
+        self.last_sent = Stamp::at(now);
         if was_empty || !self.deadlines.armed(Retransmit::Rto) {
             self.rearm_retransmit(now, true);
         }
@@ -297,7 +297,7 @@ impl Connection {
     /// RFC 2861, RFC 9293 §3.8.2: a window that was not used for a while is not believed.
     fn restart_after_idle(&mut self, now: Instant) {
         if self.flight_is_empty() {
-            let idle = now.saturating_since(self.last_sent);
+            let idle = self.last_sent.age(now);
             let rto = self.rtt.rto();
             if idle > rto {
                 let size = self.segment_size();
