@@ -222,6 +222,9 @@ impl Connection {
                 srtt: self.rtt.srtt(),
                 cwnd_limited: limited || recovery.state == LossState::Loss,
                 mss: size,
+                rtt: delivery.rtt,
+                una,
+                nxt,
             });
         }
     }

@@ -108,6 +108,8 @@ fn cube_root(value: u64) -> u64 {
 mod tests {
     use core::time::Duration;
 
+    use prise_wire::SeqNum;
+
     use super::*;
 
     #[test]
@@ -142,6 +144,9 @@ mod tests {
                     srtt: rtt,
                     cwnd_limited: true,
                     mss,
+                    rtt: None,
+                    una: SeqNum(0),
+                    nxt: SeqNum(0),
                 };
                 cubic.avoid(&mut cwnd, 2 * mss, &sample);
                 acked += 2 * mss;

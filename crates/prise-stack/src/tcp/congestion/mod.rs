@@ -4,14 +4,16 @@
 //! lives in a box that is absent until the first congestion event. Sizes in octets.
 
 mod cubic;
+mod hystart;
 mod newreno;
 
 use core::time::Duration;
 
 use alloc::boxed::Box;
-use prise_wire::Instant;
+use prise_wire::{Instant, SeqNum};
 
 use self::cubic::Cubic;
+use self::hystart::{Growth, HyStart};
 use super::config::CongestionAlgorithm;
 
 /// RFC 6928: ten segments, but no more than 14,600 octets unless two segments are larger.
@@ -29,6 +31,10 @@ pub(crate) struct AckSample {
     /// The sender was held back by cwnd when these octets left (RFC 7661: grow only a window that is used).
     pub(crate) cwnd_limited: bool,
     pub(crate) mss: u32,
+    /// The round trip that this acknowledgment measured.
+    pub(crate) rtt: Option<Duration>,
+    pub(crate) una: SeqNum,
+    pub(crate) nxt: SeqNum,
 }
 
 /// The congestion state of one connection.
@@ -37,6 +43,8 @@ pub(crate) struct Congestion {
     cwnd: u32,
     ssthresh: u32,
     law: Law,
+    /// Only during the first slow start.
+    hystart: Option<Box<HyStart>>,
 }
 
 #[derive(Debug)]
@@ -54,6 +62,7 @@ impl Congestion {
             cwnd: initial_window(mss),
             ssthresh: u32::MAX,
             law: Law::new(algorithm),
+            hystart: None,
         }
     }
 
@@ -88,8 +97,10 @@ impl Congestion {
         if self.in_slow_start() {
             // RFC 5681 with the byte counting of RFC 3465, unlimited: acknowledgments of coalesced segments
             // stand for many.
-            let grown = self.cwnd.saturating_add(acked).min(self.ssthresh);
-            acked -= (grown - self.cwnd).min(acked);
+            let divisor = self.slow_start_divisor(sample);
+            let grown = self.cwnd.saturating_add(acked / divisor).min(self.ssthresh);
+            let used = (grown - self.cwnd) * divisor;
+            acked = if grown < self.ssthresh { 0 } else { acked.saturating_sub(used) };
             self.cwnd = grown.min(CWND_MAX);
             if acked == 0 {
                 return;
@@ -102,6 +113,24 @@ impl Congestion {
             }
         }
         self.cwnd = self.cwnd.min(CWND_MAX);
+    }
+
+    /// How much slow start is slowed: HyStart++, in the first slow start only (RFC 9406 §4.3), and not for BBR or
+    /// where the round trip is too short to tell a queue from the scheduler.
+    fn slow_start_divisor(&mut self, sample: &AckSample) -> u32 {
+        if self.ssthresh != u32::MAX {
+            self.hystart = None;
+            return 1;
+        }
+        let hystart = self.hystart.get_or_insert_with(|| Box::new(HyStart::new(sample.nxt)));
+        match hystart.on_ack(sample.una, sample.nxt, sample.rtt) {
+            Growth::Divided(divisor) => divisor,
+            Growth::Leave => {
+                self.ssthresh = self.cwnd;
+                self.hystart = None;
+                1
+            }
+        }
     }
 
     /// Loss or an ECN echo: sets ssthresh, and leaves cwnd to recovery (PRR) or to the caller.
