@@ -6,17 +6,14 @@ use core::time::Duration;
 use prise_wire::{Instant, SackBlock, SeqNum};
 
 use super::arrival::{ChallengeBudget, Check, is_between};
-use super::congestion::AckSample;
-use super::connection::{Connection, Sending};
+use super::connection::Connection;
 use super::deadlines::Retransmit;
 use super::info::{LossState, State};
 use super::loss::rack::Surroundings;
+use super::loss::respond::AckFacts;
 use super::segment::Segment;
 use super::send::flight::Delivery;
 use crate::net::Discard;
-
-/// RFC 5681's duplicate acknowledgment threshold.
-const DUP_THRESH: u8 = 3;
 
 impl Connection {
     pub(crate) fn check_ack(&mut self, seg: &mut Segment, budget: &mut dyn ChallengeBudget) -> Check {
@@ -102,7 +99,7 @@ impl Connection {
         }
         let advanced = self.snd.una.precedes(ack);
         let min_rtt = self.min_rtt();
-        let (una, nxt, size) = (self.snd.una, self.snd.nxt, self.segment_size());
+        let (una, nxt) = (self.snd.una, self.snd.nxt);
         let Some(sending) = self.sending.as_deref_mut() else {
             if advanced {
                 self.snd.una = ack;
@@ -134,8 +131,26 @@ impl Connection {
         if let Some(rtt) = delivery.rtt {
             self.rtt.sample(seg.at, rtt);
         }
-        let duplicate = !advanced && ack == una && seg.len() == 0 && !window_changed && delivery.sacked == 0;
-        self.detect_and_recover(seg.at, delivery, duplicate && !dsack, size);
+        let facts = AckFacts {
+            now: seg.at,
+            una: self.snd.una,
+            nxt,
+            delivery,
+            duplicate: !advanced && ack == una && seg.len() == 0 && !window_changed && delivery.sacked == 0 && !dsack,
+            dsack,
+            echo: seg
+                .options
+                .timestamps
+                .map(|timestamps| timestamps.echo)
+                .filter(|_| self.timestamps_on),
+            ece: seg.flags.ece() && self.ecn_on,
+            sack_on: self.sack_on,
+            new_data: self.unsent() > 0 && nxt.distance_from(self.snd.una) < self.snd.wnd,
+            around: self.surroundings(),
+        };
+        if let Some(sending) = self.sending.as_deref_mut() {
+            sending.respond(&facts, &mut self.congestion);
+        }
         if advanced {
             self.backoff = 0;
             self.trouble_since = seg.at;
@@ -143,90 +158,6 @@ impl Connection {
         self.rearm_retransmit(seg.at, delivery.octets > 0);
         self.raise_writable_if_room();
         self.release_memory();
-    }
-
-    /// Loss detection, then the window: RFC 8985, RFC 6675, RFC 6582, RFC 9937.
-    fn detect_and_recover(&mut self, now: Instant, delivery: Delivery, duplicate: bool, size: u32) {
-        let around = self.surroundings();
-        let (una, nxt) = (self.snd.una, self.snd.nxt);
-        let Some(sending) = self.sending.as_deref_mut() else {
-            return;
-        };
-        let Sending {
-            flight, recovery, rack, ..
-        } = sending;
-        if recovery.in_recovery() && recovery.point.precedes_or_equals(una) {
-            if recovery.state == LossState::Recovery {
-                let cwnd = self
-                    .congestion
-                    .ssthresh()
-                    .min(flight.in_flight().max(size) + size)
-                    .max(2 * size);
-                self.congestion
-                    .set_cwnd(cwnd.max(self.congestion.cwnd().min(self.congestion.ssthresh())));
-            }
-            recovery.leave();
-            rack.on_recovered();
-        }
-        if sending.probe_end.is_some_and(|end| end.precedes_or_equals(una)) {
-            sending.probe_end = None;
-        }
-        rack.update(&delivery, now);
-        let mut newly_lost = 0;
-        if self.sack_on {
-            newly_lost = rack.detect(flight, &around, now).0;
-        } else {
-            if delivery.acked > 0 {
-                flight.uncount_duplicates(delivery.acked, size);
-            }
-            if duplicate {
-                recovery.duplicates = recovery.duplicates.saturating_add(1);
-                flight.count_duplicate(size);
-            }
-            let partial = recovery.state == LossState::Recovery && delivery.acked > 0;
-            if partial || (recovery.duplicates >= DUP_THRESH && recovery.state == LossState::Open) {
-                newly_lost = u32::from(flight.lose_front(size)) * size;
-            }
-            if delivery.acked > 0 && !recovery.in_recovery() {
-                recovery.duplicates = 0;
-            }
-        }
-        let safe = delivery.acked > 0 && newly_lost == 0;
-        if flight.lost() > 0 && !recovery.in_recovery() {
-            let flight_size = flight.outstanding() - flight.sacked().min(flight.outstanding());
-            recovery.enter_fast(nxt, flight_size + delivery.octets);
-            self.congestion.on_congestion(now, flight_size, size);
-        } else if recovery.state == LossState::Open && flight.sacked() > 0 {
-            recovery.state = LossState::Disorder;
-        } else if recovery.state == LossState::Disorder && flight.sacked() == 0 {
-            recovery.state = LossState::Open;
-        }
-        if recovery.state == LossState::Recovery {
-            let ssthresh = self.congestion.ssthresh();
-            let window = recovery.prr_window(delivery.octets, safe, flight.in_flight(), ssthresh, size);
-            self.congestion.set_cwnd(window);
-        } else if delivery.octets > 0 {
-            let in_slow_start = self.congestion.in_slow_start();
-            let limited = if in_slow_start {
-                self.congestion.cwnd() < 2 * sending.max_in_flight.max(1)
-            } else {
-                sending.cwnd_limited
-            };
-            self.congestion.on_ack(&AckSample {
-                now,
-                acked: if recovery.state == LossState::Loss {
-                    delivery.acked
-                } else {
-                    delivery.octets
-                },
-                srtt: self.rtt.srtt(),
-                cwnd_limited: limited || recovery.state == LossState::Loss,
-                mss: size,
-                rtt: delivery.rtt,
-                una,
-                nxt,
-            });
-        }
     }
 
     pub(crate) fn surroundings(&self) -> Surroundings {

@@ -123,6 +123,10 @@ pub(crate) struct Sending {
     pub(crate) max_in_flight: u32,
     pub(crate) max_flight_end: SeqNum,
     pub(crate) cwnd_limited: bool,
+    /// Reductions that were taken back.
+    pub(crate) spurious: u16,
+    /// The next new segment tells the peer that its congestion mark was heard (CWR).
+    pub(crate) reduction_to_tell: bool,
     /// `TLP.end_seq`: a probe is out.
     pub(crate) probe_end: Option<SeqNum>,
 }
@@ -189,6 +193,10 @@ pub(crate) struct Connection {
     /// What the program has not been told.
     pub(crate) raised: Ready,
     pub(crate) window_scaling: bool,
+    /// ECN was negotiated (RFC 3168).
+    pub(crate) ecn_on: bool,
+    /// A congestion mark arrived and the peer has not confirmed to have heard of it.
+    pub(crate) ece_due: bool,
     pub(crate) timestamps_on: bool,
     pub(crate) sack_on: bool,
     /// The program closed its sending side; a FIN follows the queue.
@@ -307,6 +315,8 @@ impl Connection {
                 max_in_flight: 0,
                 max_flight_end: nxt,
                 cwnd_limited: false,
+                spurious: 0,
+                reduction_to_tell: false,
                 probe_end: None,
             })
         })

@@ -470,6 +470,8 @@ impl Tcp {
             soft_error: None,
             raised: Ready::NONE,
             window_scaling: true,
+            ecn_on: false,
+            ece_due: false,
             timestamps_on: true,
             sack_on: true,
             fin_queued: false,

@@ -81,8 +81,13 @@ impl Connection {
         };
         let in_flight = sending.flight.in_flight();
         let fresh = first && !sending.recovery.in_recovery();
+        if fresh {
+            sending
+                .recovery
+                .remember(self.congestion.cwnd(), self.congestion.ssthresh());
+        }
         sending.flight.lose_all();
-        sending.recovery.enter_loss(nxt);
+        sending.recovery.enter_loss(nxt, first);
         sending.probe_end = None;
         sending.cwnd_limited = true;
         self.congestion.on_timeout(now, in_flight, size, fresh);
@@ -125,13 +130,9 @@ impl Connection {
         if let Some(sending) = self.sending.as_deref_mut() {
             let (lost, _) = sending.rack.detect(&mut sending.flight, &around, now);
             if lost > 0 && !sending.recovery.in_recovery() {
-                let flight_size = sending.flight.outstanding() - sending.flight.sacked();
-                sending.recovery.enter_fast(nxt, flight_size);
-                self.congestion.on_congestion(now, flight_size, size);
-                let window =
-                    sending
-                        .recovery
-                        .prr_window(0, false, sending.flight.in_flight(), self.congestion.ssthresh(), size);
+                sending.enter_if_lost(now, nxt, 0, size, &mut self.congestion);
+                let (in_flight, ssthresh) = (sending.flight.in_flight(), self.congestion.ssthresh());
+                let window = sending.recovery.prr_window(0, false, in_flight, ssthresh, size);
                 self.congestion.set_cwnd(window);
             }
         }

@@ -645,7 +645,7 @@ impl Connection {
             backoff: self.backoff,
             timestamps: self.timestamps_on,
             sack: self.sack_on,
-            ecn: false,
+            ecn: self.ecn_on,
             send_scale: self.window_scaling.then_some(self.snd_scale),
             receive_scale: self.window_scaling.then_some(self.rcv_scale),
             rto: self.rtt.rto_backed_off(self.backoff),
@@ -693,7 +693,7 @@ impl Connection {
             delivered: statistics.bytes_acked,
             dsack_dups: 0,
             reordering_seen: u32::from(self.sending.as_ref().is_some_and(|it| it.rack.reordering_seen())),
-            spurious_retransmissions: 0,
+            spurious_retransmissions: self.sending.as_ref().map_or(0, |it| u32::from(it.spurious)),
             received_out_of_order: 0,
             congestion: self.config.congestion,
         }

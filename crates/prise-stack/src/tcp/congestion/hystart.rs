@@ -70,7 +70,11 @@ impl HyStart {
         if self.samples >= N_RTT_SAMPLE {
             self.judge();
         }
-        Growth::Divided(if self.conservative.is_some() { CSS_GROWTH_DIVISOR } else { 1 })
+        Growth::Divided(if self.conservative.is_some() {
+            CSS_GROWTH_DIVISOR
+        } else {
+            1
+        })
     }
 
     fn judge(&mut self) {
@@ -83,8 +87,10 @@ impl HyStart {
                 let eighth = self.last_round_min_rtt / MIN_RTT_DIVISOR;
                 let threshold = eighth.clamp(MIN_RTT_THRESH, MAX_RTT_THRESH);
                 if self.current_round_min_rtt >= self.last_round_min_rtt + threshold {
-                    self.conservative =
-                        Some(Conservative { baseline_min_rtt: self.current_round_min_rtt, rounds: 0 });
+                    self.conservative = Some(Conservative {
+                        baseline_min_rtt: self.current_round_min_rtt,
+                        rounds: 0,
+                    });
                 }
             }
             _ => {}

@@ -100,7 +100,11 @@ impl Congestion {
             let divisor = self.slow_start_divisor(sample);
             let grown = self.cwnd.saturating_add(acked / divisor).min(self.ssthresh);
             let used = (grown - self.cwnd) * divisor;
-            acked = if grown < self.ssthresh { 0 } else { acked.saturating_sub(used) };
+            acked = if grown < self.ssthresh {
+                0
+            } else {
+                acked.saturating_sub(used)
+            };
             self.cwnd = grown.min(CWND_MAX);
             if acked == 0 {
                 return;

@@ -2,4 +2,5 @@
 
 pub(crate) mod rack;
 pub(crate) mod recovery;
+pub(crate) mod respond;
 pub(crate) mod rtt;

@@ -1,9 +1,32 @@
-//! Where a sender stands after losses: fast recovery with proportional rate reduction (RFC 6675, RFC 9937), and
-//! recovery after a timeout (RFC 5681 §3.1).
+//! Where a sender stands after losses: fast recovery with proportional rate reduction (RFC 6675, RFC 9937), recovery
+//! after a timeout (RFC 5681 §3.1), and what would take a wrong reduction back (RFC 3522, RFC 5682, RFC 3708).
 
 use prise_wire::SeqNum;
 
 use crate::tcp::info::LossState;
+
+/// F-RTO, RFC 5682: whether the timeout was spurious.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Frto {
+    /// Not asked, or answered.
+    Off,
+    /// The timeout has just fired: the next acknowledgment decides.
+    Armed,
+    /// New data is sent instead of retransmissions, to see what is acknowledged.
+    Probing,
+}
+
+/// What a reduction replaced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Undo {
+    pub(crate) cwnd: u32,
+    pub(crate) ssthresh: u32,
+    /// Our clock at the first retransmission: an echo from before it acknowledges the original (RFC 3522).
+    first_retransmission: Option<u32>,
+    /// Retransmissions that no D-SACK has proved needless (RFC 3708).
+    unproved: u32,
+    proved: u32,
+}
 
 /// The state of loss recovery.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +36,8 @@ pub(crate) struct Recovery {
     pub(crate) point: SeqNum,
     /// Consecutive duplicate acknowledgments, for peers without SACK.
     pub(crate) duplicates: u8,
+    pub(crate) frto: Frto,
+    pub(crate) undo: Option<Undo>,
     prr_delivered: u32,
     prr_out: u32,
     /// `RecoverFS`: octets in flight when recovery began.
@@ -25,6 +50,8 @@ impl Recovery {
             state: LossState::Open,
             point: at,
             duplicates: 0,
+            frto: Frto::Off,
+            undo: None,
             prr_delivered: 0,
             prr_out: 0,
             recover_fs: 1,
@@ -36,6 +63,25 @@ impl Recovery {
         matches!(self.state, LossState::Recovery | LossState::Loss)
     }
 
+    /// Whether the state ends at the recovery point.
+    pub(crate) fn holds_point(&self) -> bool {
+        matches!(
+            self.state,
+            LossState::Recovery | LossState::Loss | LossState::WindowReduced
+        )
+    }
+
+    /// Before a reduction: what to return to if it proves wrong.
+    pub(crate) fn remember(&mut self, cwnd: u32, ssthresh: u32) {
+        self.undo = Some(Undo {
+            cwnd,
+            ssthresh,
+            first_retransmission: None,
+            unproved: 0,
+            proved: 0,
+        });
+    }
+
     pub(crate) fn enter_fast(&mut self, point: SeqNum, flight_size: u32) {
         self.state = LossState::Recovery;
         self.point = point;
@@ -44,21 +90,54 @@ impl Recovery {
         self.recover_fs = flight_size.max(1);
     }
 
-    pub(crate) fn enter_loss(&mut self, point: SeqNum) {
+    pub(crate) fn enter_loss(&mut self, point: SeqNum, first: bool) {
         self.state = LossState::Loss;
         self.point = point;
         self.duplicates = 0;
+        // RFC 5682 §2.1 step 1: a second timeout in a row is not suspected.
+        self.frto = if first { Frto::Armed } else { Frto::Off };
+    }
+
+    pub(crate) fn enter_reduced(&mut self, point: SeqNum) {
+        self.state = LossState::WindowReduced;
+        self.point = point;
     }
 
     pub(crate) fn leave(&mut self) {
         self.state = LossState::Open;
         self.duplicates = 0;
+        self.frto = Frto::Off;
     }
 
     pub(crate) fn on_sent(&mut self, octets: u32) {
         if self.state == LossState::Recovery {
             self.prr_out = self.prr_out.saturating_add(octets);
         }
+    }
+
+    pub(crate) fn on_retransmitted(&mut self, clock: u32, segments: u32) {
+        if let Some(undo) = &mut self.undo {
+            undo.first_retransmission.get_or_insert(clock);
+            undo.unproved = undo.unproved.saturating_add(segments);
+        }
+    }
+
+    pub(crate) fn on_dsack(&mut self) {
+        if let Some(undo) = &mut self.undo {
+            undo.unproved = undo.unproved.saturating_sub(1);
+            undo.proved = undo.proved.saturating_add(1);
+        }
+    }
+
+    /// Whether every retransmission was needless, or the peer acknowledges an original (`echo`, RFC 3522 §3.2).
+    pub(crate) fn is_spurious(&self, echo: Option<u32>) -> bool {
+        let Some(undo) = &self.undo else { return false };
+        let all_duplicates = undo.proved > 0 && undo.unproved == 0;
+        let echoed_original = match (echo, undo.first_retransmission) {
+            (Some(echo), Some(first)) if self.in_recovery() => echo.wrapping_sub(first).cast_signed() < 0,
+            _ => false,
+        };
+        all_duplicates || echoed_original
     }
 
     /// RFC 9937 §6.2: the window after an acknowledgment in fast recovery.

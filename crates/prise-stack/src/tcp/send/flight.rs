@@ -52,6 +52,8 @@ pub(crate) struct Delivery {
     pub(crate) latest: Option<Latest>,
     /// The round trip of a segment that was sent only once.
     pub(crate) rtt: Option<Duration>,
+    /// Octets arrived that were sent only once.
+    pub(crate) original: bool,
     /// An original transmission arrived after one that was sent later.
     pub(crate) reordered: bool,
 }
@@ -72,8 +74,11 @@ impl Delivery {
             if rtt < min_rtt {
                 return;
             }
-        } else if self.rtt.is_none_or(|known| rtt < known) {
-            self.rtt = Some(rtt);
+        } else {
+            self.original = true;
+            if self.rtt.is_none_or(|known| rtt < known) {
+                self.rtt = Some(rtt);
+            }
         }
         let later = self.latest.is_none_or(|latest| {
             record.sent_at > latest.sent_at || (record.sent_at == latest.sent_at && latest.end.precedes(record.end()))
@@ -334,6 +339,16 @@ impl Flight {
             }
         }
         self.lost = lost;
+    }
+
+    /// What was taken for lost was not: it is in flight again.
+    pub(crate) fn forgive_lost(&mut self) {
+        if self.lost > 0 {
+            for record in &mut self.records {
+                record.flags &= !LOST;
+            }
+            self.lost = 0;
+        }
     }
 
     /// The first record that waits to be sent again.

@@ -9,6 +9,7 @@ use crate::net::RouteInfo;
 use crate::tcp::connection::{Connection, Stamp};
 use crate::tcp::deadlines::Retransmit;
 use crate::tcp::info::{LossState, State};
+use crate::tcp::loss::recovery::Frto;
 use crate::tcp::send::queue;
 
 /// One transmission at most: what an IP packet can say, less the largest headers.
@@ -88,6 +89,9 @@ impl Connection {
     fn next_retransmission(&self, unit_max: u32) -> Option<NextSegment> {
         let sending = self.sending.as_ref()?;
         let lost = sending.flight.first_lost()?;
+        if sending.recovery.frto == Frto::Probing && self.next_data(unit_max).is_ok() {
+            return None;
+        }
         let size = self.segment_size();
         let in_flight = sending.flight.in_flight();
         let room = self.congestion.cwnd().saturating_sub(in_flight);
@@ -210,6 +214,7 @@ impl Connection {
     fn emit_retransmission(&mut self, now: Instant, start: SeqNum, len: u32, route: &RouteInfo) -> Option<Frame> {
         let (queue_start, queue_end) = (self.queue_start(), self.queue_end());
         let rto = self.rtt.rto_backed_off(self.backoff);
+        let (clock, size) = (self.timestamp(now), self.segment_size());
         let due = core::mem::take(&mut self.tail_probe_due);
         let nxt = self.snd.nxt;
         let sending = self.sending.as_deref_mut()?;
@@ -220,6 +225,7 @@ impl Connection {
         }
         sending.flight.retransmitted(start, len, now);
         sending.recovery.on_sent(len);
+        sending.recovery.on_retransmitted(clock, len.div_ceil(size));
         let end = start + len;
         let fin = queue_end.precedes(end);
         let data = len - u32::from(fin);

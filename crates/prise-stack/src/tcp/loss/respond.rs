@@ -1,0 +1,201 @@
+//! What an acknowledgment means to loss recovery and to the window, step by step: was the last reduction wrong, is
+//! recovery over, is something lost, how much may be in flight now (RFC 6675, 6582, 8985, 9937; 3522, 5682, 2883 for
+//! the undoing; 3168 for the echo of a congestion mark).
+
+use prise_wire::{Instant, SeqNum};
+
+use super::rack::Surroundings;
+use super::recovery::Frto;
+use crate::tcp::congestion::{AckSample, Congestion};
+use crate::tcp::connection::Sending;
+use crate::tcp::info::LossState;
+use crate::tcp::send::flight::Delivery;
+
+/// RFC 5681's duplicate acknowledgment threshold.
+const DUP_THRESH: u8 = 3;
+
+/// One acknowledgment, after the flight has taken it in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AckFacts {
+    pub(crate) now: Instant,
+    pub(crate) una: SeqNum,
+    pub(crate) nxt: SeqNum,
+    pub(crate) delivery: Delivery,
+    /// A duplicate acknowledgment in the sense of RFC 5681 §2.
+    pub(crate) duplicate: bool,
+    /// The first SACK block reported a duplicate (RFC 2883).
+    pub(crate) dsack: bool,
+    /// The timestamp that the peer echoes.
+    pub(crate) echo: Option<u32>,
+    /// ECN-Echo, on a connection that negotiated ECN.
+    pub(crate) ece: bool,
+    pub(crate) sack_on: bool,
+    /// New octets wait and the peer's window takes them.
+    pub(crate) new_data: bool,
+    pub(crate) around: Surroundings,
+}
+
+impl Sending {
+    pub(crate) fn respond(&mut self, facts: &AckFacts, congestion: &mut Congestion) {
+        self.undo_if_spurious(facts, congestion);
+        self.leave_if_recovered(facts, congestion);
+        self.rack.update(&facts.delivery, facts.now);
+        let newly_lost = if facts.sack_on {
+            self.rack.detect(&mut self.flight, &facts.around, facts.now).0
+        } else {
+            self.detect_without_sack(facts)
+        };
+        self.enter_if_lost(
+            facts.now,
+            facts.nxt,
+            facts.delivery.octets,
+            facts.around.mss,
+            congestion,
+        );
+        self.reduce_if_marked(facts, congestion);
+        self.steer(facts, newly_lost, congestion);
+    }
+
+    /// The last reduction answered a loss that was none: the original arrived after all.
+    fn undo_if_spurious(&mut self, facts: &AckFacts, congestion: &mut Congestion) {
+        let Self { recovery, flight, .. } = self;
+        if facts.dsack {
+            recovery.on_dsack();
+        }
+        let original_in_loss =
+            recovery.state == LossState::Loss && recovery.frto != Frto::Off && facts.delivery.original;
+        if recovery.state == LossState::Loss {
+            recovery.frto = match recovery.frto {
+                // RFC 5682 §2.1 step 2: the first acknowledgment moved the edge; new data tells more than old.
+                Frto::Armed if facts.delivery.acked > 0 && facts.new_data => Frto::Probing,
+                _ => Frto::Off,
+            };
+        }
+        let echo = facts.echo.filter(|_| facts.delivery.acked > 0);
+        if original_in_loss || recovery.is_spurious(echo) {
+            if let Some(undo) = recovery.undo.take() {
+                congestion.undo(undo.cwnd, undo.ssthresh);
+                self.spurious = self.spurious.saturating_add(1);
+            }
+            flight.forgive_lost();
+            recovery.leave();
+        }
+    }
+
+    fn leave_if_recovered(&mut self, facts: &AckFacts, congestion: &mut Congestion) {
+        let Self {
+            recovery, flight, rack, ..
+        } = self;
+        if self.probe_end.is_some_and(|end| end.precedes_or_equals(facts.una)) {
+            self.probe_end = None;
+        }
+        if !recovery.holds_point() || facts.una.precedes(recovery.point) {
+            return;
+        }
+        if recovery.state == LossState::Recovery {
+            // RFC 9937 §6.3: what is in flight must not burst up to ssthresh at once.
+            let size = facts.around.mss;
+            let cautious = congestion
+                .ssthresh()
+                .min(flight.in_flight().max(size) + size)
+                .max(2 * size);
+            congestion.set_cwnd(cautious.max(congestion.cwnd().min(congestion.ssthresh())));
+            rack.on_recovered();
+        }
+        recovery.leave();
+    }
+
+    /// RFC 6582: three duplicate acknowledgments, then each partial one, say that the front is lost.
+    fn detect_without_sack(&mut self, facts: &AckFacts) -> u32 {
+        let Self { recovery, flight, .. } = self;
+        let size = facts.around.mss;
+        let acked = facts.delivery.acked;
+        if acked > 0 {
+            flight.uncount_duplicates(acked, size);
+        }
+        if facts.duplicate {
+            recovery.duplicates = recovery.duplicates.saturating_add(1);
+            flight.count_duplicate(size);
+        }
+        let partial = recovery.state == LossState::Recovery && acked > 0;
+        let third = recovery.duplicates >= DUP_THRESH && !recovery.in_recovery();
+        let lost = (partial || third) && flight.lose_front(size);
+        if acked > 0 && !recovery.in_recovery() {
+            recovery.duplicates = 0;
+        }
+        if lost { size } else { 0 }
+    }
+
+    /// Something is taken for lost: fast recovery, and one reduction for each window of data.
+    pub(crate) fn enter_if_lost(
+        &mut self,
+        now: Instant,
+        nxt: SeqNum,
+        delivered: u32,
+        size: u32,
+        congestion: &mut Congestion,
+    ) {
+        let Self { recovery, flight, .. } = self;
+        if flight.lost() == 0 || recovery.in_recovery() {
+            if !recovery.holds_point() {
+                recovery.state = if flight.sacked() > 0 {
+                    LossState::Disorder
+                } else {
+                    LossState::Open
+                };
+            }
+            return;
+        }
+        let flight_size = flight.outstanding().saturating_sub(flight.sacked());
+        if recovery.state != LossState::WindowReduced {
+            recovery.remember(congestion.cwnd(), congestion.ssthresh());
+            congestion.on_congestion(now, flight_size, size);
+        }
+        recovery.enter_fast(nxt, flight_size + delivered);
+    }
+
+    /// RFC 3168 §6.1.2: an echoed mark reduces as a loss does, once a window, and nothing is retransmitted.
+    fn reduce_if_marked(&mut self, facts: &AckFacts, congestion: &mut Congestion) {
+        if !facts.ece || self.recovery.holds_point() {
+            return;
+        }
+        let flight_size = self.flight.outstanding();
+        congestion.on_congestion(facts.now, flight_size, facts.around.mss);
+        congestion.set_cwnd(congestion.ssthresh());
+        self.recovery.enter_reduced(facts.nxt);
+        self.reduction_to_tell = true;
+    }
+
+    fn steer(&mut self, facts: &AckFacts, newly_lost: u32, congestion: &mut Congestion) {
+        let Self { recovery, flight, .. } = self;
+        let (size, delivery) = (facts.around.mss, &facts.delivery);
+        match recovery.state {
+            LossState::Recovery => {
+                let safe = delivery.acked > 0 && newly_lost == 0;
+                let ssthresh = congestion.ssthresh();
+                let window = recovery.prr_window(delivery.octets, safe, flight.in_flight(), ssthresh, size);
+                congestion.set_cwnd(window);
+            }
+            LossState::WindowReduced => {}
+            state if delivery.octets > 0 => {
+                let in_loss = state == LossState::Loss;
+                let used = if congestion.in_slow_start() {
+                    congestion.cwnd() < 2 * self.max_in_flight.max(1)
+                } else {
+                    self.cwnd_limited
+                };
+                congestion.on_ack(&AckSample {
+                    now: facts.now,
+                    acked: if in_loss { delivery.acked } else { delivery.octets },
+                    srtt: facts.around.srtt,
+                    cwnd_limited: used || in_loss,
+                    mss: size,
+                    rtt: delivery.rtt,
+                    una: facts.una,
+                    nxt: facts.nxt,
+                });
+            }
+            _ => {}
+        }
+    }
+}
