@@ -45,6 +45,7 @@ impl Connection {
         self.check_sequence(seg)?;
         self.last_received = Stamp::at(seg.at);
         self.touch_keepalive(seg.at);
+        self.take_congestion_mark(seg);
         self.check_reset(seg, budget)?;
         self.check_syn(seg, budget)?;
         self.check_ack(seg, budget)?;
@@ -120,6 +121,9 @@ impl Connection {
             self.rcv_scale = 0;
         }
         self.sack_on = self.sack_on && seg.options.sack_permitted;
+        // A SYN-ACK agrees with ECE alone; a SYN asks with both (RFC 3168 §6.1.1).
+        let asked = self.config.ecn && !self.syn_retransmitted;
+        self.ecn_on = asked && seg.flags.ece() && (seg.flags.cwr() != seg.ack.is_some());
         self.timestamps_on = self.timestamps_on && seg.options.timestamps.is_some();
         if let Some(timestamps) = seg.options.timestamps {
             self.timestamps.recent = timestamps.value;
@@ -198,6 +202,20 @@ impl Connection {
         if self.sack_on && seg.data_len() > 0 && seg.seq.precedes(self.rcv.nxt) {
             let right = (seg.seq + seg.data_len()).earlier(self.rcv.nxt);
             self.acks.duplicate = Some(SackBlock { left: seg.seq, right });
+        }
+    }
+
+    /// RFC 3168 §6.1.3: a mark is echoed in every acknowledgment until the sender says CWR.
+    fn take_congestion_mark(&mut self, seg: &Segment) {
+        if !self.ecn_on {
+            return;
+        }
+        if seg.flags.cwr() {
+            self.ece_due = false;
+        }
+        if seg.marked {
+            self.ece_due = true;
+            self.acks.now = true;
         }
     }
 

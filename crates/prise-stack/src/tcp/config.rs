@@ -87,6 +87,8 @@ pub struct TcpConfig {
     pub hop_limit: u8,
     /// `IP_TOS` or `IPV6_TCLASS`.
     pub tos: u8,
+    /// Ask for ECN in our SYN (RFC 3168); a peer that asks is always answered, as with Linux's `tcp_ecn` of 2.
+    pub ecn: bool,
     /// `TCP_CONGESTION`.
     pub congestion: CongestionAlgorithm,
 }
@@ -111,6 +113,7 @@ impl Default for TcpConfig {
             oob_inline: false,
             hop_limit: 64,
             tos: 0,
+            ecn: false,
             congestion: CongestionAlgorithm::default(),
         }
     }

@@ -5,6 +5,7 @@
 
 use prise_wire::{SeqNum, TcpFlags, TcpHeader, Timestamps};
 
+use super::listen::Agreement;
 use super::segment::Segment;
 use super::slab::Key;
 use super::tuple::FourTuple;
@@ -33,8 +34,8 @@ pub(crate) struct HalfOpen {
     /// The peer's segment size, and the window of its SYN.
     pub(crate) mss: u16,
     pub(crate) window: u16,
-    /// Low four bits: the peer's window shift, 15 for none. Then SACK, timestamps, and whether the last ACK came
-    /// while the accept queue was full.
+    /// Low four bits: the peer's window shift, 15 for none. Then SACK, timestamps, whether the last ACK came while
+    /// the accept queue was full, and ECN.
     options: u8,
     /// SYN-ACKs sent again.
     pub(crate) retries: u8,
@@ -47,6 +48,7 @@ const NO_SCALE: u8 = 15;
 const SACK: u8 = 1 << 4;
 const TIMESTAMPS: u8 = 1 << 5;
 const COMPLETED: u8 = 1 << 6;
+const ECN: u8 = 1 << 7;
 
 impl HalfOpen {
     pub(crate) fn new(tuple: FourTuple, iss: SeqNum, seg: &Segment, origin: Origin, link: LinkId) -> Self {
@@ -57,6 +59,9 @@ impl HalfOpen {
         }
         if seg.options.timestamps.is_some() {
             options |= TIMESTAMPS;
+        }
+        if seg.flags.ece() && seg.flags.cwr() {
+            options |= ECN;
         }
         Self {
             tuple,
@@ -95,12 +100,31 @@ impl HalfOpen {
         self.options & TIMESTAMPS != 0
     }
 
+    pub(crate) fn ecn(&self) -> bool {
+        self.options & ECN != 0
+    }
+
     pub(crate) fn ts_recent(&self) -> u32 {
         self.ts_recent
     }
 
     pub(crate) fn set_ts_recent(&mut self, value: u32) {
         self.ts_recent = value;
+    }
+
+    /// What both sides have agreed on.
+    pub(crate) fn agreement(&self) -> Agreement {
+        Agreement {
+            iss: self.iss,
+            irs: self.irs,
+            peer_mss: self.mss,
+            peer_scale: self.peer_scale(),
+            sack: self.sack(),
+            timestamps: self.timestamps(),
+            ts_recent: self.ts_recent,
+            window: self.window,
+            ecn: self.ecn(),
+        }
     }
 
     /// The handshake's ACK has arrived although nobody could take the connection.
@@ -119,7 +143,11 @@ impl HalfOpen {
             destination_port: self.tuple.remote_port,
             seq: self.iss,
             ack: Some(self.irs + 1),
-            flags: TcpFlags::SYN,
+            flags: if self.ecn() {
+                TcpFlags::SYN | TcpFlags::ECE
+            } else {
+                TcpFlags::SYN
+            },
             window,
             ..TcpHeader::default()
         };

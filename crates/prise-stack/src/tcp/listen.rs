@@ -38,6 +38,7 @@ pub(crate) struct Agreement {
     pub(crate) timestamps: bool,
     pub(crate) ts_recent: u32,
     pub(crate) window: u16,
+    pub(crate) ecn: bool,
 }
 
 /// Our window shift: enough for the largest buffer this connection may get (RFC 7323 §2.2).
@@ -322,16 +323,7 @@ impl Tcp {
         let (config, token) = (listener.config.clone(), listener.token);
         let device = listener.local.device;
         let retried = record.retries > 0 && !record.is_completed();
-        let agreement = Agreement {
-            iss: record.iss,
-            irs: record.irs,
-            peer_mss: record.mss,
-            peer_scale: record.peer_scale(),
-            sack: record.sack(),
-            timestamps: record.timestamps(),
-            ts_recent: record.ts_recent(),
-            window: record.window,
-        };
+        let agreement = record.agreement();
         let (tuple, link) = (record.tuple, record.link);
         self.forget_half_open(index);
         let key = self.adopt(seg.at, net, tuple, link, agreement, config);
@@ -385,6 +377,7 @@ impl Tcp {
         if agreement.peer_scale.is_none() {
             connection.rcv_scale = 0;
         }
+        connection.ecn_on = agreement.ecn;
         connection.sack_on = agreement.sack;
         connection.timestamps_on = agreement.timestamps;
         connection.timestamps.recent = agreement.ts_recent;

@@ -203,6 +203,7 @@ impl Tcp {
             transport_at,
             checksum_ok,
             unicast,
+            tos,
             ..
         } = packet;
         if !checksum_ok {
@@ -222,7 +223,7 @@ impl Tcp {
             SocketAddr::new(dst, header.destination_port),
             SocketAddr::new(src, header.source_port),
         );
-        let seg = Segment::new(&header, frame.into_payload(transport_at + len), now);
+        let seg = Segment::new(&header, frame.into_payload(transport_at + len), now, tos);
         match self.owner(&tuple) {
             Some(Owner::Connection(index)) => self.arrival_at_connection(net, index, seg),
             Some(Owner::HalfOpen(index)) => self.arrival_at_half_open(net, events, index, seg),
@@ -352,7 +353,7 @@ impl Tcp {
             dst,
             protocol: prise_wire::protocol::TCP,
             hop_limit: connection.config.hop_limit,
-            tos: connection.config.tos,
+            tos: connection.config.tos & !3 | connection.ecn_codepoint(next),
             dont_fragment: true,
         };
         net.encapsulate(now, &out, &route, frame)

@@ -2,6 +2,12 @@
 
 use prise_wire::{Body, Instant, SackBlock, SeqNum, TcpFlags, TcpHeader, TcpOptions};
 
+/// The ECN field in the type of service or traffic class (RFC 3168 §5).
+const ECN_MASK: u8 = 3;
+const ECN_CE: u8 = 3;
+/// ECT(0): what an ECN-capable sender sets.
+pub(crate) const ECN_ECT0: u8 = 2;
+
 /// One arriving segment. Coalescing links deliver units of up to 64 KiB: one segment with several segments' data.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -14,10 +20,12 @@ pub(crate) struct Segment {
     pub(crate) options: TcpOptions,
     pub(crate) body: Body,
     pub(crate) at: Instant,
+    /// The IP header carries a congestion mark (RFC 3168 §5).
+    pub(crate) marked: bool,
 }
 
 impl Segment {
-    pub(crate) fn new(header: &TcpHeader, body: Body, at: Instant) -> Self {
+    pub(crate) fn new(header: &TcpHeader, body: Body, at: Instant, tos: u8) -> Self {
         Self {
             seq: header.seq,
             ack: header.ack,
@@ -27,6 +35,7 @@ impl Segment {
             options: header.options,
             body,
             at,
+            marked: tos & ECN_MASK == ECN_CE,
         }
     }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use prise_wire::{Frame, Instant, Medium, Payload, TcpHeader};
+use prise_wire::{Frame, Instant, Medium, Payload, TcpHeader, checksum};
 
 use super::*;
 use crate::{Event, LinkConfig, Stack, StackConfig};
@@ -26,6 +26,8 @@ pub(crate) struct World {
     loss: u32,
     duplicate: u32,
     reorder: u32,
+    /// Of a thousand ECN-capable frames, so many get a congestion mark.
+    mark: u32,
     random: Random,
     pub(crate) log: Vec<(usize, TcpHeader, usize)>,
     pub(crate) events: [Vec<Event>; 2],
@@ -53,6 +55,14 @@ fn stack(seed: u8, addr: &str, mtu: u32, gso_max: u32) -> (Stack, LinkId) {
     (stack, link)
 }
 
+/// Sets CE in an IPv4 header and mends the checksum.
+fn mark(header: &mut [u8]) {
+    header[1] |= 3;
+    header[10..12].fill(0);
+    let sum = checksum::finish(checksum::sum(&header[..20]));
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
 impl World {
     pub(crate) fn new(seed: u8) -> Self {
         Self::with_links(seed, 1500, 0)
@@ -70,6 +80,7 @@ impl World {
             loss: 0,
             duplicate: 0,
             reorder: 0,
+            mark: 0,
             random: Random::new([seed.wrapping_add(1); 32]),
             log: Vec::new(),
             events: [Vec::new(), Vec::new()],
@@ -130,6 +141,10 @@ impl World {
         }
         if self.random.below(1000) < self.loss {
             return;
+        }
+        let mut frame = frame;
+        if frame.head()[1] & 3 == 2 && self.random.below(1000) < self.mark {
+            mark(frame.head_mut());
         }
         let copies = if self.random.below(1000) < self.duplicate { 2 } else { 1 };
         for _ in 0..copies {
@@ -487,4 +502,55 @@ fn a_tail_loss_is_repaired_by_a_probe_before_the_timeout() {
 fn a_connection_record_stays_small() {
     assert!(size_of::<Connection>() <= 512, "{}", size_of::<Connection>());
     assert!(size_of::<HalfOpen>() <= 68, "{}", size_of::<HalfOpen>());
+}
+
+#[test]
+fn a_congestion_mark_is_echoed_until_the_sender_reduces_and_says_so() {
+    let mut world = World::new(15);
+    let listener = world.listen(80);
+    let (local, remote) = (
+        SocketAddr::from(([10, 0, 0, 1], 40_000)),
+        SocketAddr::from(([10, 0, 0, 2], 80)),
+    );
+    let config = TcpConfig {
+        ecn: true,
+        ..TcpConfig::default()
+    };
+    let now = world.now;
+    let client = world.stacks[0]
+        .tcp_connect(now, local, remote, None, &config, 7)
+        .expect("free");
+    world.run_for(Duration::from_secs(1));
+    let server = world.stacks[1].tcp_accept(listener, 9).expect("a connection");
+    assert!(world.stacks[0].tcp_info(world.now, client).is_some_and(|info| info.ecn));
+    assert!(world.stacks[1].tcp_info(world.now, server).is_some_and(|info| info.ecn));
+    world.mark = 20;
+    world.transfer([client, server], 400_000);
+    let echoes = world
+        .log
+        .iter()
+        .filter(|(side, header, _)| *side == 1 && header.flags.ece())
+        .count();
+    let reductions = world
+        .log
+        .iter()
+        .filter(|(side, header, _)| *side == 0 && header.flags.cwr())
+        .count();
+    assert!(echoes > 2 && reductions > 2, "{echoes} echoes, {reductions} reductions");
+    let info = world.stacks[0].tcp_info(world.now, client).expect("it lives");
+    assert_eq!(info.total_retransmissions, 0);
+    assert!(info.ssthresh < u32::MAX);
+}
+
+#[test]
+fn a_timeout_that_a_sudden_delay_caused_is_undone() {
+    let mut world = World::new(16);
+    let (client, server) = world.connect();
+    world.transfer([client, server], 60_000);
+    let before = world.stacks[0].tcp_info(world.now, client).expect("it lives").cwnd;
+    world.delay = Duration::from_millis(400);
+    world.transfer([client, server], 200_000);
+    let info = world.stacks[0].tcp_info(world.now, client).expect("it lives");
+    assert!(info.total_retransmissions > 0, "the delay looked like a loss");
+    assert!(info.cwnd >= before, "{} < {before}", info.cwnd);
 }

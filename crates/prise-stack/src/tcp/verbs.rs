@@ -11,7 +11,6 @@ use super::demux::{Claim, Owner};
 use super::error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, TcpError, UrgentError};
 use super::half_open::{Listener, Origin};
 use super::info::{LossState, State, TcpInfo};
-use super::listen::Agreement;
 use super::send::flight::Flight;
 use super::tuple::FourTuple;
 use super::{ConnId, ListenerId, PendingId, reset};
@@ -529,16 +528,7 @@ impl Stack {
             None
         }
         .ok_or(AdmitError::Gone)?;
-        let agreement = Agreement {
-            iss: record.iss,
-            irs: record.irs,
-            peer_mss: record.mss,
-            peer_scale: record.peer_scale(),
-            sack: record.sack(),
-            timestamps: record.timestamps(),
-            ts_recent: record.ts_recent(),
-            window: record.window,
-        };
+        let agreement = record.agreement();
         let config = Arc::new(config.clone());
         let key = self
             .tcp

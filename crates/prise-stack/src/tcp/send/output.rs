@@ -10,6 +10,7 @@ use crate::tcp::connection::{Connection, Stamp};
 use crate::tcp::deadlines::Retransmit;
 use crate::tcp::info::{LossState, State};
 use crate::tcp::loss::recovery::Frto;
+use crate::tcp::segment::ECN_ECT0;
 use crate::tcp::send::queue;
 
 /// One transmission at most: what an IP packet can say, less the largest headers.
@@ -199,6 +200,15 @@ impl Connection {
         }
     }
 
+    /// Only new data is ECN-capable: a mark on a retransmission or a bare ACK could not be answered (RFC 3168 §6.1.4,
+    /// §6.1.5).
+    pub(crate) fn ecn_codepoint(&self, sent: NextSegment) -> u8 {
+        match sent {
+            NextSegment::Data { len, .. } if self.ecn_on && len > 0 => ECN_ECT0,
+            _ => 0,
+        }
+    }
+
     fn emit_syn(&mut self, now: Instant, route: &RouteInfo) -> Frame {
         self.syn_due = false;
         if self.snd.nxt == self.snd.iss {
@@ -208,7 +218,16 @@ impl Connection {
         let rto = self.rtt.rto_backed_off(self.backoff);
         self.deadlines.arm(Retransmit::Rto, now + rto);
         let seq = self.snd.iss;
-        self.segment(now, seq, TcpFlags::SYN, Body::new(), route)
+        let mut flags = TcpFlags::SYN;
+        if self.passive {
+            if self.ecn_on {
+                flags = flags | TcpFlags::ECE;
+            }
+        } else if self.config.ecn && !self.syn_retransmitted {
+            // Not in a retransmission: something on the way may drop what it does not know (RFC 3168 §6.1.1.1).
+            flags = flags | TcpFlags::ECE | TcpFlags::CWR;
+        }
+        self.segment(now, seq, flags, Body::new(), route)
     }
 
     fn emit_retransmission(&mut self, now: Instant, start: SeqNum, len: u32, route: &RouteInfo) -> Option<Frame> {
@@ -290,6 +309,9 @@ impl Connection {
             self.rearm_retransmit(now, true);
         }
         let mut flags = TcpFlags::NONE;
+        if self.ecn_on && len > 0 && core::mem::take(&mut self.sending().reduction_to_tell) {
+            flags = flags | TcpFlags::CWR;
+        }
         if last && len > 0 {
             flags = flags | TcpFlags::PSH;
         }
@@ -343,6 +365,9 @@ impl Connection {
         if !syn || self.passive {
             header.ack = Some(self.rcv.nxt);
             self.acknowledged();
+        }
+        if self.ece_due && !syn {
+            header.flags = header.flags | TcpFlags::ECE;
         }
         header.window = self.window_field(syn);
         if self.timestamps_on {
