@@ -5,6 +5,11 @@ import socket
 
 signal.alarm(30)
 print("localhost:", socket.gethostbyname("localhost"))
+server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+server.bind(("localhost", 0))
+server.listen()
+client = socket.create_connection(("localhost", server.getsockname()[1]))
+print("bound and reached by name:", client.getpeername()[0], server.accept()[1] == client.getsockname())
 print("number:", socket.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM)[0][4])
 print("IPv6 number:", socket.getaddrinfo("::1", 80, type=socket.SOCK_STREAM)[0][4])
 try:

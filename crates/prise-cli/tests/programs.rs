@@ -60,7 +60,15 @@ fn nginx_serves_through_its_workers_and_its_proxy() {
         "--fail",
     ];
     let mut fetch = stage.native(&curl, retry);
-    fetch.args(["-Z", "-o", "got#1", "-w", "%{http_code} %{size_download}\n", &url]);
+    fetch.args([
+        "--no-progress-meter",
+        "-Z",
+        "-o",
+        "got#1",
+        "-w",
+        "%{http_code} %{size_download}\n",
+        &url,
+    ]);
     let ended = finish(&mut fetch, LIMIT).expect_success();
     let whole = ended.stdout.lines().filter(|line| *line == "200 3145728").count();
     assert_eq!(whole, 20, "{}", ended.stdout);

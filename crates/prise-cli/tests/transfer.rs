@@ -147,7 +147,15 @@ fn many_clients_at_once_each_get_the_whole_file() {
     let target = stage.path("work/many#1");
     let mut command = stage.native(
         &curl,
-        ["-sS", "--fail", "--max-time", "50", "-Z", "--parallel-immediate"],
+        [
+            "-sS",
+            "--fail",
+            "--max-time",
+            "50",
+            "--no-progress-meter",
+            "-Z",
+            "--parallel-immediate",
+        ],
     );
     command
         .args(["--parallel-max", &CLIENTS.to_string(), "-o"])
