@@ -10,27 +10,37 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod endpoint;
 mod event;
 mod hash;
 mod link;
+mod mailbox;
 mod net;
 mod random;
 mod raw;
+mod send;
+mod slab;
 mod stack;
 mod tcp;
 mod udp;
 mod wheel;
 
+pub use endpoint::{Family, Local};
 pub use event::{Event, Ready};
 pub use hash::{HashKey, SipHasher};
 pub use link::{LINK_NAME_MAX, LINKS_MAX, Link, LinkConfig, LinkCounters, LinkId, LinkSet};
-pub use net::{CidrParseError, Discard, DiscardCounts, IcmpError, IpCidr, LinkAddress, Route, RouteError, RouteInfo};
+pub use net::{
+    Discard, DiscardCounts, IcmpCounters, IcmpError, IcmpReport, IpCounters, LinkAddress, NeighborInfo, NeighborState,
+    QuotedFlow, Route, RouteError, RouteInfo,
+};
+pub use prise_wire::IpCidr;
 pub use random::Random;
-pub use raw::{PingId, RawId};
+pub use raw::{EchoIntercepted, IdentifierInUse, PingConfig, PingId, PingSend, RawConfig, RawId, RawMessage, RawSend};
+pub use send::{DatagramError, Fragmentation};
 pub use stack::{Stack, StackConfig};
 pub use tcp::{
     AdmitError, CongestionAlgorithm, ConnId, ConnectError, Keepalive, Linger, ListenConfig, ListenError, ListenFamily,
     ListenLocal, ListenerId, LossState, PendingId, ReceiveError, Refusal, SendError, SocketSummary, State, TcpConfig,
     TcpError, TcpInfo, TupleUse, UrgentError,
 };
-pub use udp::UdpId;
+pub use udp::{JoinError, UdpConfig, UdpCounters, UdpDatagram, UdpId, UdpInfo, UdpIntercepted, UdpSend};

@@ -233,6 +233,11 @@ impl Link {
         self.queue_octets < LINK_QUEUE_OCTETS && self.queue.len() < LINK_QUEUE_FRAMES
     }
 
+    /// Whether enough of the queue has drained to tell those who wait: half of it, so that they are not told one by one.
+    pub(crate) fn is_half_empty(&self) -> bool {
+        self.queue_octets < LINK_QUEUE_OCTETS / 2 && self.queue.len() < LINK_QUEUE_FRAMES / 2
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.queue.is_empty()
     }

@@ -3,11 +3,16 @@
 use crate::event::{Event, Events};
 use crate::hash::HashKey;
 use crate::link::{Link, LinkConfig, LinkId, LinkSet};
-use crate::net::{Discard, DiscardCounts, IpCidr, LinkAddress, Net, Route, RouteError, RouteInfo};
+use crate::net::{
+    Delivered, Discard, DiscardCounts, IcmpArrival, IcmpCounters, IcmpError, IpCounters, LinkAddress, NeighborInfo,
+    Net, QuotedError, Route, RouteError, RouteInfo,
+};
 use crate::random::Random;
+use crate::raw::Raw;
 use crate::tcp::Tcp;
+use crate::udp::Udp;
 use core::net::IpAddr;
-use prise_wire::{Frame, Instant, checksum, protocol};
+use prise_wire::{Frame, Instant, IpCidr, checksum, protocol, tcp};
 
 /// What a stack is given at birth.
 #[derive(Clone, Debug)]
@@ -23,6 +28,8 @@ pub struct StackConfig {
 pub struct Stack {
     pub(crate) net: Net,
     pub(crate) tcp: Tcp,
+    pub(crate) udp: Udp,
+    pub(crate) raw: Raw,
     pub(crate) events: Events,
 }
 
@@ -35,6 +42,8 @@ impl Stack {
         Self {
             net: Net::new(hash, random),
             tcp,
+            udp: Udp::new(hash),
+            raw: Raw::new(hash),
             events: Events::default(),
         }
     }
@@ -44,14 +53,25 @@ impl Stack {
         self.net.add_link(config)
     }
 
-    /// Gives a link an address; its on-link prefix becomes a route.
+    /// Gives a link an address; its on-link prefix becomes a route. An Ethernet link's first IPv6 address brings the
+    /// link-local one with it.
     pub fn add_address(&mut self, now: Instant, link: LinkId, cidr: IpCidr) {
         self.net.add_address(now, link, cidr);
+    }
+
+    /// Takes an address from a link, with the routes that speak from it.
+    pub fn remove_address(&mut self, now: Instant, link: LinkId, addr: IpAddr) {
+        self.net.remove_address(now, link, addr);
     }
 
     /// Adds a route.
     pub fn add_route(&mut self, route: Route) {
         self.net.add_route(route);
+    }
+
+    /// Removes the route with that prefix, link, gateway and metric.
+    pub fn remove_route(&mut self, route: &Route) {
+        self.net.remove_route(route);
     }
 
     /// The links, in the order in which they were added.
@@ -69,9 +89,24 @@ impl Stack {
         self.net.routes()
     }
 
+    /// The neighbors known or asked for, in no order.
+    pub fn neighbors(&self) -> impl Iterator<Item = NeighborInfo> {
+        self.net.neighbors()
+    }
+
     /// The way to a destination, speaking from `src` if given, by `device` if given.
     pub fn route(&self, dst: IpAddr, src: Option<IpAddr>, device: Option<LinkId>) -> Result<RouteInfo, RouteError> {
         self.net.route(dst, src, device)
+    }
+
+    /// Whether the unicast address is one of ours.
+    pub fn is_local(&self, addr: IpAddr) -> bool {
+        self.net.is_local(addr)
+    }
+
+    /// Whether the address is a broadcast: the limited one, or one of our subnets'.
+    pub fn is_broadcast(&self, addr: IpAddr) -> bool {
+        self.net.is_broadcast(addr)
     }
 
     /// What was discarded so far, by reason.
@@ -79,35 +114,151 @@ impl Stack {
         self.net.discards()
     }
 
+    /// IP packets counted.
+    pub fn ip_counters(&self) -> &IpCounters {
+        self.net.ip_counters()
+    }
+
+    /// ICMP messages counted.
+    pub fn icmp_counters(&self) -> &IcmpCounters {
+        self.net.icmp_counters()
+    }
+
     /// Takes frames that have come by a link.
     pub fn receive(&mut self, now: Instant, link: LinkId, frames: impl IntoIterator<Item = Frame>) {
         for frame in frames {
-            self.receive_frame(now, link, frame);
+            if let Some(packet) = self.net.input(now, link, frame) {
+                self.deliver(now, packet);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Hands a packet to its transport, with a copy to each raw socket of its protocol.
+    fn deliver(&mut self, now: Instant, packet: Delivered) {
+        let copied = self.raw.wants(&packet) && self.raw.arrival(now, &mut self.net, &mut self.events, &packet);
+        match (packet.protocol, packet.src.is_ipv4()) {
+            (protocol::TCP, _) => self.deliver_tcp(now, packet),
+            (protocol::UDP, _) => self.udp.arrival(now, &mut self.net, &mut self.events, packet),
+            (protocol::ICMPV4, true) => {
+                let arrived = self.net.input_icmpv4(now, packet);
+                self.deliver_icmp(now, arrived);
+            }
+            (protocol::ICMPV6, false) => {
+                let arrived = self.net.input_icmpv6(now, packet);
+                self.deliver_icmp(now, arrived);
+            }
+            (protocol::IGMP, true) => {
+                let taken = self.net.input_igmp(now, &packet);
+                self.count(taken);
+            }
+            // RFC 8200 §4.7: nothing follows, nothing is to be done.
+            (protocol::IPV6_NO_NEXT, false) => {}
+            _ if copied => {}
+            _ => {
+                self.net.discard(Discard::IpProtocolUnknown);
+                self.net.answer_with_error(now, &packet, IcmpError::ProtocolUnreachable);
+            }
         }
     }
 
-    fn receive_frame(&mut self, now: Instant, link: LinkId, frame: Frame) {
-        let Some(mut packet) = self.net.input(now, link, frame) else {
-            return;
-        };
-        match packet.protocol {
-            protocol::TCP => {
-                let octets = packet.frame.total_len() - packet.transport_at;
-                if !packet.checksum_ok {
-                    let pseudo = checksum::pseudo_header(packet.src, packet.dst, protocol::TCP, octets);
-                    let sum = checksum::combine(pseudo, packet.frame.sum_from(packet.transport_at));
-                    packet.checksum_ok = checksum::is_valid(sum);
-                }
-                self.tcp.arrival(now, &mut self.net, &mut self.events, packet);
+    /// What [`Tcp::arrival`] may rely on: one receiver, a whole header in the head, a checksum that holds.
+    fn deliver_tcp(&mut self, now: Instant, mut packet: Delivered) {
+        // Segments for groups or everybody are dropped (RFC 9293 §3.9.2.3, MUST-57).
+        if !packet.unicast {
+            return self.net.discard(Discard::TcpNotUnicast);
+        }
+        let at = packet.transport_at;
+        if !packet.frame.pull(at + tcp::HEADER_LEN) {
+            return self.net.discard(Discard::TcpMalformed);
+        }
+        let header_len = usize::from(packet.frame.head()[at + 12] >> 4) * 4;
+        if !packet.frame.pull(at + header_len) {
+            return self.net.discard(Discard::TcpMalformed);
+        }
+        if !packet.checksum_ok {
+            let octets = packet.frame.total_len() - at;
+            let pseudo = checksum::pseudo_header(packet.src, packet.dst, protocol::TCP, octets);
+            if !packet.frame.is_checksum_valid(at, pseudo) {
+                return self.net.discard(Discard::TcpChecksum);
             }
-            _ => self.net.discard(Discard::IpProtocolUnknown),
+            packet.checksum_ok = true;
+        }
+        self.tcp.arrival(now, &mut self.net, &mut self.events, packet);
+    }
+
+    fn deliver_icmp(&mut self, now: Instant, arrived: Result<IcmpArrival, Discard>) {
+        let Self { net, raw, events, .. } = self;
+        match arrived {
+            Ok(IcmpArrival::Done) => {}
+            Ok(IcmpArrival::EchoReply(packet, echo)) => raw.echo_reply(now, net, events, &packet, echo),
+            Ok(IcmpArrival::EchoIntercepted(packet, echo)) => raw.echo_intercepted(net, events, packet, echo),
+            Ok(IcmpArrival::ListenerDiscovery(packet)) => {
+                let taken = net.input_mld(now, &packet);
+                self.count(taken);
+            }
+            Ok(IcmpArrival::Error(link, error)) => self.deliver_error(now, link, error),
+            Err(reason) => net.discard(reason),
+        }
+    }
+
+    /// Tells the owner of a packet of ours what became of it.
+    fn deliver_error(&mut self, now: Instant, link: LinkId, error: QuotedError) {
+        let Self {
+            net,
+            tcp,
+            udp,
+            raw,
+            events,
+        } = self;
+        let raw_told = raw.icmp_error(now, net, events, &error);
+        let QuotedError {
+            protocol,
+            quoted,
+            report,
+        } = error;
+        match protocol {
+            protocol::TCP => tcp.icmp_error(now, net, events, quoted, report.error),
+            protocol::UDP => {
+                if !udp.icmp_error(now, net, events, link, quoted.local, report) && !raw_told {
+                    net.discard(Discard::IcmpNoOwner);
+                }
+            }
+            _ if raw_told => {}
+            _ => net.discard(Discard::IcmpNoOwner),
+        }
+    }
+
+    fn count(&mut self, taken: Result<(), Discard>) {
+        if let Err(reason) = taken {
+            self.net.discard(reason);
+        }
+    }
+
+    /// Works off what a verb, frame or deadline has left behind inside this host: copies for our own members, and packets whose
+    /// neighbor did not answer. Neither makes more of its kind, so this ends.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        while let Some((link, packet)) = self.net.take_looped() {
+            if let Some(packet) = self.net.input_looped(now, link, packet) {
+                self.deliver(now, packet);
+            }
+        }
+        while let Some((link, packet)) = self.net.take_undeliverable() {
+            if let Some(error) = Net::error_about(packet, IcmpError::HostUnreachable) {
+                self.deliver_error(now, link, error);
+            }
         }
     }
 
     /// The next frame to put on a link; ask until there is none.
     pub fn transmit(&mut self, now: Instant, link: LinkId) -> Option<Frame> {
         let frame = match self.net.dequeue(link) {
-            Some(frame) => frame,
+            Some(frame) => {
+                if self.udp.is_blocked_on(link) && self.net.is_half_empty(link) {
+                    self.udp.link_has_room(&mut self.events, link);
+                }
+                frame
+            }
             None => self.tcp.transmit(now, link, &mut self.net, &mut self.events)?,
         };
         if let Some(link) = self.net.link_mut(link) {
@@ -125,6 +276,7 @@ impl Stack {
     pub fn expire(&mut self, now: Instant) {
         self.net.expire(now);
         self.tcp.expire(now, &mut self.net, &mut self.events);
+        self.settle(now);
     }
 
     /// When [`expire`](Self::expire) is to be called next, if ever.
@@ -137,6 +289,20 @@ impl Stack {
 
     /// The next thing to know, if any.
     pub fn event(&mut self) -> Option<Event> {
-        self.events.pop().or_else(|| self.tcp.event())
+        while let Some(event) = self.events.pop() {
+            let completed = match event {
+                Event::Udp { token, id, .. } => self.udp.take_pending(id).map(|ready| Event::Udp { token, id, ready }),
+                Event::UdpIntercepted => {
+                    self.udp.take_interception_signal();
+                    Some(event)
+                }
+                Event::Ping { .. } | Event::Raw { .. } | Event::EchoIntercepted => self.raw.complete(event),
+                _ => Some(event),
+            };
+            if completed.is_some() {
+                return completed;
+            }
+        }
+        self.tcp.event()
     }
 }

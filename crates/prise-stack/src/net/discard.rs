@@ -125,8 +125,16 @@ discards! {
     IcmpRateLimited,
     /// An error that the rules forbid: about an error, a fragment, a group or broadcast (RFC 1122 §3.2.2).
     IcmpErrorForbidden,
+    /// A redirect, which hosts with one way out have no use for and attackers have.
+    IcmpRedirectIgnored,
     /// An echo reply or error that no ping socket waits for.
     IcmpNoOwner,
+
+    // Groups.
+    /// Not a well-formed IGMP message, or its checksum is wrong.
+    IgmpMalformed,
+    /// A listener discovery message that fails the checks of RFC 3810 §5.
+    MldInvalid,
 
     // UDP.
     /// A UDP header with an impossible length or a port of zero.
@@ -157,6 +165,8 @@ discards! {
     // TCP.
     /// Not a well-formed TCP segment.
     TcpMalformed,
+    /// A segment for a group or broadcast address (RFC 9293 §3.9.2.3).
+    TcpNotUnicast,
     /// The TCP checksum is wrong.
     TcpChecksum,
     /// A segment for no connection and no listener; answered with a reset (RFC 9293 §3.10.7.1).

@@ -1,81 +1,114 @@
-//! The way in: from a link's frame to a packet for a transport.
+//! The way in through the link: which frames are for us, and for which protocol.
 
 use super::{Delivered, Discard, Net};
-use crate::link::LinkId;
-use prise_wire::{Frame, Instant, Ipv4Header, Ipv6Header, Medium, ipv4, ipv6};
+use crate::link::{Link, LinkId};
+use prise_wire::{EtherType, EthernetHeader, Frame, Instant, Medium, ethernet};
+
+/// Where a packet stands while IP looks at it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) link: LinkId,
+    /// Where the IP header begins in the frame.
+    pub(super) at: usize,
+    /// Whether the link sent it to this station alone.
+    pub(super) link_unicast: bool,
+    /// It is our own, looped back to members on this host.
+    pub(super) looped: bool,
+    /// It has been put together from fragments.
+    pub(super) reassembled: bool,
+}
 
 impl Net {
     /// Takes a frame through link and IP; what comes out is for a transport here.
-    pub(crate) fn input(&mut self, _now: Instant, link: LinkId, frame: Frame) -> Option<Delivered> {
+    pub(crate) fn input(&mut self, now: Instant, link: LinkId, frame: Frame) -> Option<Delivered> {
         let Some(receiver) = self.links.get_mut(link.position()) else {
             self.discard(Discard::UnknownLink);
             return None;
         };
         receiver.count_received(&frame);
-        if receiver.medium() == Medium::Ethernet {
-            self.discard(Discard::LinkProtocolUnknown);
-            return None;
-        }
-        let version = frame.head().first().map(|octet| octet >> 4);
-        let delivered = match version {
-            Some(4) => self.input_ipv4(link, frame, 0),
-            Some(6) => self.input_ipv6(link, frame, 0),
-            _ => Err(Discard::IpMalformed),
+        let arrival = Arrival {
+            link,
+            at: 0,
+            link_unicast: true,
+            looped: false,
+            reassembled: false,
         };
-        delivered.map_err(|reason| self.discard(reason)).ok()
+        let taken = match receiver.medium() {
+            Medium::Ip => self.input_ip(now, arrival, frame),
+            Medium::Ethernet => self.input_ethernet(now, link, frame),
+        };
+        self.settle_input(link, taken)
     }
 
-    fn input_ipv4(&mut self, link: LinkId, mut frame: Frame, at: usize) -> Result<Delivered, Discard> {
-        let header = Ipv4Header::parse(&frame.head()[at..]).map_err(|_| Discard::IpMalformed)?;
-        if usize::from(header.total_len) + at > frame.total_len() {
-            return Err(Discard::IpMalformed);
-        }
-        if !ipv4::is_checksum_valid(&frame.head()[at..]) {
-            return Err(Discard::IpChecksum);
-        }
-        frame.truncate(at + usize::from(header.total_len));
-        let dst = header.destination.into();
-        if !self.is_local(dst) && !self.link_is_transparent(link) {
-            return Err(Discard::IpNotForUs);
-        }
-        Ok(Delivered {
+    /// Takes a packet that we sent to a group of which we are members.
+    pub(crate) fn input_looped(&mut self, now: Instant, link: LinkId, frame: Frame) -> Option<Delivered> {
+        let arrival = Arrival {
             link,
-            src: header.source.into(),
-            dst,
-            protocol: header.protocol,
-            tos: header.tos,
-            hop_limit: header.hop_limit,
-            unicast: true,
-            checksum_ok: frame.offload.checksum.is_trusted(),
-            frame,
-            network_at: at,
-            transport_at: at + header.header_len(),
-        })
+            at: 0,
+            link_unicast: false,
+            looped: true,
+            reassembled: false,
+        };
+        let taken = self.input_ip(now, arrival, frame);
+        self.settle_input(link, taken)
     }
 
-    fn input_ipv6(&mut self, link: LinkId, mut frame: Frame, at: usize) -> Result<Delivered, Discard> {
-        let header = Ipv6Header::parse(&frame.head()[at..]).map_err(|_| Discard::IpMalformed)?;
-        let end = at + ipv6::HEADER_LEN + usize::from(header.payload_len);
-        if end > frame.total_len() {
+    fn settle_input(&mut self, link: LinkId, taken: Result<Option<Delivered>, Discard>) -> Option<Delivered> {
+        match taken {
+            Ok(delivered) => delivered,
+            Err(reason) => {
+                self.discard(reason);
+                if let Some(link) = self.links.get_mut(link.position()) {
+                    link.counters.received_discards += 1;
+                }
+                None
+            }
+        }
+    }
+
+    fn input_ethernet(&mut self, now: Instant, link: LinkId, mut frame: Frame) -> Result<Option<Delivered>, Discard> {
+        if !frame.pull(ethernet::HEADER_LEN) {
+            return Err(Discard::LinkMalformed);
+        }
+        let header = EthernetHeader::parse(frame.head()).ok_or(Discard::LinkMalformed)?;
+        // A priority tag names no VLAN; a real one is another network (IEEE 802.1Q §6.9.1).
+        if header.tag.is_some_and(|tag| tag & 0x0fff != 0) {
+            return Err(Discard::LinkProtocolUnknown);
+        }
+        let own = self.link(link).and_then(Link::mac).ok_or(Discard::UnknownLink)?;
+        let link_unicast = header.destination == own;
+        if !link_unicast && !header.destination.is_multicast() {
+            return Err(Discard::LinkNotForUs);
+        }
+        let at = header.header_len();
+        let arrival = Arrival {
+            link,
+            at,
+            link_unicast,
+            looped: false,
+            reassembled: false,
+        };
+        match header.ether_type {
+            EtherType::IPV4 => self.input_ipv4(now, arrival, frame),
+            EtherType::IPV6 => self.input_ipv6(now, arrival, frame),
+            EtherType::ARP => self.input_arp(now, link, &frame, at).map(|()| None),
+            _ => Err(Discard::LinkProtocolUnknown),
+        }
+    }
+
+    pub(super) fn input_ip(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        mut frame: Frame,
+    ) -> Result<Option<Delivered>, Discard> {
+        if !frame.pull(arrival.at + 1) {
             return Err(Discard::IpMalformed);
         }
-        frame.truncate(end);
-        let dst = header.destination.into();
-        if !self.is_local(dst) && !self.link_is_transparent(link) {
-            return Err(Discard::IpNotForUs);
+        match frame.head()[arrival.at] >> 4 {
+            4 => self.input_ipv4(now, arrival, frame),
+            6 => self.input_ipv6(now, arrival, frame),
+            _ => Err(Discard::IpMalformed),
         }
-        Ok(Delivered {
-            link,
-            src: header.source.into(),
-            dst,
-            protocol: header.next_header,
-            tos: header.traffic_class,
-            hop_limit: header.hop_limit,
-            unicast: true,
-            checksum_ok: frame.offload.checksum.is_trusted(),
-            frame,
-            network_at: at,
-            transport_at: at + ipv6::HEADER_LEN,
-        })
     }
 }

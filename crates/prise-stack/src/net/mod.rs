@@ -3,26 +3,81 @@
 //! The way in is [`Net::input`], the way out [`Net::encapsulate`] (pulled) or [`Net::send`] (queued).
 
 mod address;
+mod arp;
+mod deadlines;
 mod discard;
+mod fragment;
+mod group;
 mod icmp;
 mod input;
+mod ipv4;
+mod ipv6;
+mod ndp;
+mod neighbor;
 mod output;
+mod pmtu;
+mod reassembly;
 mod route;
 
-pub use address::{CidrParseError, IpCidr, LinkAddress};
+pub use address::LinkAddress;
+pub(crate) use address::key as address_key;
 pub use discard::{Discard, DiscardCounts};
-pub use icmp::IcmpError;
-pub(crate) use icmp::Quoted;
+pub(crate) use icmp::{IcmpArrival, Quoted, QuotedError};
+pub use icmp::{IcmpError, IcmpReport, QuotedFlow};
+pub use neighbor::{NeighborInfo, NeighborState};
 pub use route::{Route, RouteError, RouteInfo};
 
 use crate::hash::HashKey;
 use crate::link::{LINKS_MAX, Link, LinkConfig, LinkId, LinkSet};
 use crate::random::Random;
 use address::Addresses;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use prise_wire::{Frame, Instant};
+use group::Groups;
+use icmp::RateLimit;
+use neighbor::{Due, Neighbors};
+use pmtu::PathMtus;
+use prise_wire::icmpv6::ndp::solicited_node;
+use prise_wire::{Frame, Instant, IpCidr, Ipv4Header, Ipv6Header, MacAddr, Medium};
+use reassembly::{Reassembly, TimedOut};
 use route::Routes;
+
+/// Counters of IPv4 identifications, shared by keyed hash.
+const IDENTIFICATIONS: usize = 256;
+
+/// Packets of both versions, counted as RFC 4293 does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IpCounters {
+    /// Packets that came by any link (`InReceives`), reassembled ones once more.
+    pub received: u64,
+    /// Packets handed to transports (`InDelivers`).
+    pub delivered: u64,
+    /// Packets sent (`OutRequests`).
+    pub sent: u64,
+    /// Fragments received (`ReasmReqds`).
+    pub fragments_received: u64,
+    /// Datagrams made whole (`ReasmOKs`).
+    pub reassembled: u64,
+    /// Datagrams cut into fragments (`OutFragOKs`).
+    pub fragmented: u64,
+    /// Fragments sent (`OutFragCreates`).
+    pub fragments_sent: u64,
+}
+
+/// ICMP messages of both versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IcmpCounters {
+    /// Messages received (`icmpInMsgs`).
+    pub received: u64,
+    /// Errors among them.
+    pub errors_received: u64,
+    /// Messages sent by the stack itself (`icmpOutMsgs`).
+    pub sent: u64,
+    /// Errors among them.
+    pub errors_sent: u64,
+}
 
 /// What IP and link headers around a transport segment are to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,23 +132,52 @@ pub(crate) struct Net {
     addresses: Addresses,
     routes: Routes,
     loopback: Option<LinkId>,
+    neighbors: Neighbors,
+    groups: Groups,
+    reassembly: Reassembly,
+    path_mtus: PathMtus,
+    icmp_limit: RateLimit,
+    /// When an address of ours was last defended against another claimant.
+    defended: Option<Instant>,
+    identifications: Box<[u16; IDENTIFICATIONS]>,
+    /// Our own packets for members on this host, taken in by the glue after each verb.
+    looped: VecDeque<(LinkId, Frame)>,
+    /// Packets whose neighbor did not answer, for the glue to tell their senders.
+    undeliverable: VecDeque<(LinkId, Frame)>,
     /// Counts changes of what [`Net::route`] would answer.
     generation: u32,
     discards: DiscardCounts,
+    ip_counters: IpCounters,
+    icmp_counters: IcmpCounters,
     random: Random,
+    hash: HashKey,
 }
 
 impl Net {
-    pub(crate) fn new(hash: HashKey, random: Random) -> Self {
+    pub(crate) fn new(hash: HashKey, mut random: Random) -> Self {
+        let mut identifications = Box::new([0; IDENTIFICATIONS]);
+        identifications.fill_with(|| random.next_u32() as u16);
         Self {
             links: Vec::new(),
             ready: LinkSet::EMPTY,
             addresses: Addresses::default(),
             routes: Routes::new(hash),
             loopback: None,
+            neighbors: Neighbors::new(hash, random.next_u32()),
+            groups: Groups::new(hash),
+            reassembly: Reassembly::new(hash),
+            path_mtus: PathMtus::new(hash),
+            icmp_limit: RateLimit::new(hash),
+            defended: None,
+            identifications,
+            looped: VecDeque::new(),
+            undeliverable: VecDeque::new(),
             generation: 0,
             discards: DiscardCounts::new(),
+            ip_counters: IpCounters::default(),
+            icmp_counters: IcmpCounters::default(),
             random,
+            hash,
         }
     }
 
@@ -112,22 +196,50 @@ impl Net {
         Some(id)
     }
 
-    pub(crate) fn add_address(&mut self, _now: Instant, link: LinkId, cidr: IpCidr) {
-        let Some(loopback) = self.link(link).map(Link::is_loopback) else {
+    /// Gives a link an address. Its on-link prefix becomes a route; an Ethernet link's first IPv6 address brings the
+    /// link-local one with it (RFC 4291 §2.1).
+    pub(crate) fn add_address(&mut self, now: Instant, link: LinkId, cidr: IpCidr) {
+        let Some(config) = self.link(link) else { return };
+        let (loopback, medium, mac) = (config.is_loopback(), config.medium(), config.mac());
+        if !self.addresses.add(link, cidr, loopback) {
             return;
-        };
-        if self.addresses.add(link, cidr, loopback) {
-            // Every on-link prefix is a route; a host prefix needs none.
-            if !loopback && cidr != IpCidr::host(cidr.addr()) {
-                self.routes.add(Route {
-                    prefix: cidr,
-                    gateway: None,
+        }
+        if !loopback && cidr != IpCidr::host(cidr.address()) {
+            let prefix = cidr.network();
+            self.routes.add(Route {
+                prefix,
+                gateway: None,
+                link,
+                source: Some(cidr.address()),
+                metric: 0,
+            });
+        }
+        self.generation = self.generation.wrapping_add(1);
+        if let (IpAddr::V6(addr), Medium::Ethernet) = (cidr.address(), medium) {
+            if let Some(own) = mac
+                .map(MacAddr::link_local)
+                .filter(|_| self.addresses.link_local(link).is_none())
+            {
+                self.add_address(
+                    now,
                     link,
-                    source: Some(cidr.addr()),
-                    metric: 0,
-                });
+                    IpCidr::new(own.into(), 64).unwrap_or(IpCidr::host(own.into())),
+                );
             }
-            self.generation = self.generation.wrapping_add(1);
+            self.join_group(now, link, solicited_node(addr).into());
+        }
+    }
+
+    /// Takes an address from a link, with the routes that speak from it.
+    pub(crate) fn remove_address(&mut self, now: Instant, link: LinkId, addr: IpAddr) {
+        if !self.addresses.remove(link, addr) {
+            return;
+        }
+        self.routes
+            .retain(|route| route.link != link || route.source != Some(addr));
+        self.generation = self.generation.wrapping_add(1);
+        if let (IpAddr::V6(addr), Some(Medium::Ethernet)) = (addr, self.link(link).map(Link::medium)) {
+            self.leave_group(now, link, solicited_node(addr).into());
         }
     }
 
@@ -135,6 +247,12 @@ impl Net {
         if self.link(route.link).is_some() && self.routes.add(route) {
             self.generation = self.generation.wrapping_add(1);
         }
+    }
+
+    /// Removes the route with that prefix, link, gateway and metric.
+    pub(crate) fn remove_route(&mut self, route: &Route) {
+        self.routes.retain(|have| !have.is_same(route));
+        self.generation = self.generation.wrapping_add(1);
     }
 
     pub(crate) fn links(&self) -> &[Link] {
@@ -157,6 +275,18 @@ impl Net {
         self.routes.iter()
     }
 
+    pub(crate) fn neighbors(&self) -> impl Iterator<Item = NeighborInfo> {
+        self.neighbors.iter()
+    }
+
+    pub(crate) fn ip_counters(&self) -> &IpCounters {
+        &self.ip_counters
+    }
+
+    pub(crate) fn icmp_counters(&self) -> &IcmpCounters {
+        &self.icmp_counters
+    }
+
     /// Whether the unicast address is one of ours.
     pub(crate) fn is_local(&self, addr: IpAddr) -> bool {
         self.addresses.is_local(addr)
@@ -165,6 +295,11 @@ impl Net {
     /// Whether packets for any destination count as ours on that link.
     pub(crate) fn link_is_transparent(&self, link: LinkId) -> bool {
         self.link(link).is_some_and(Link::is_transparent)
+    }
+
+    /// Whether a socket may be bound to the address: ours, a group, or a broadcast address of ours.
+    pub(crate) fn may_bind(&self, addr: IpAddr) -> bool {
+        self.is_local(addr) || addr.is_multicast() || self.is_broadcast(addr)
     }
 
     /// Changes whenever [`Net::route`] may answer differently than before: lets callers keep a [`RouteInfo`].
@@ -196,7 +331,7 @@ impl Net {
             link: link.id(),
             source,
             next_hop,
-            mtu: link.mtu(),
+            mtu: self.path_mtus.get(dst, link.mtu()),
             gso_max: link.gso_max(),
             checksum_offload: link.checksum_offload(),
             loopback: link.is_loopback(),
@@ -273,11 +408,110 @@ impl Net {
         frame
     }
 
-    pub(crate) fn expire(&mut self, _now: Instant) {}
+    /// Takes in that packets to `dst` must not be larger than `mtu` (zero: smaller than now); the route says so from now on.
+    ///
+    /// Only for what an authentic error says: the caller has found the socket whose packet it quotes.
+    pub(crate) fn lower_path_mtu(&mut self, now: Instant, dst: IpAddr, mtu: u32) {
+        let Ok(route) = self.route(dst, None, None) else { return };
+        if !route.loopback && self.path_mtus.lower(now, dst, mtu, route.mtu) {
+            self.generation = self.generation.wrapping_add(1);
+        }
+    }
+
+    /// A transport has had an answer by way of that neighbor (RFC 4861 §7.3.1).
+    pub(crate) fn confirm_neighbor(&mut self, now: Instant, route: &RouteInfo) {
+        if self
+            .link(route.link)
+            .is_some_and(|link| link.medium() == Medium::Ethernet)
+        {
+            self.neighbors.confirm(now, route.link, route.next_hop);
+        }
+    }
+
+    /// The next of our own packets for members on this host.
+    pub(crate) fn take_looped(&mut self) -> Option<(LinkId, Frame)> {
+        self.looped.pop_front()
+    }
+
+    /// The next packet whose neighbor did not answer.
+    pub(crate) fn take_undeliverable(&mut self) -> Option<(LinkId, Frame)> {
+        self.undeliverable.pop_front()
+    }
+
+    pub(crate) fn expire(&mut self, now: Instant) {
+        while let Some(due) = self.neighbors.expire(now) {
+            match due {
+                Due::Solicit { link, addr, mac } => self.solicit(now, link, addr, mac),
+                Due::Failed { link, waiting } => {
+                    for frame in waiting {
+                        self.discard(Discard::NeighborUnreachable);
+                        self.undeliverable.push_back((link, frame));
+                    }
+                }
+            }
+        }
+        while let Some(timed_out) = self.reassembly.expire(now) {
+            self.discard(Discard::ReassemblyTimeout);
+            self.report_timeout(now, timed_out);
+        }
+        if self.path_mtus.expire(now) {
+            self.generation = self.generation.wrapping_add(1);
+        }
+        self.expire_groups(now);
+    }
+
+    /// Time exceeded in reassembly, if the first fragment came (RFC 1122 §3.3.2, RFC 8200 §4.5).
+    fn report_timeout(&mut self, now: Instant, timed_out: TimedOut) {
+        let TimedOut { link, unicast, first } = timed_out;
+        let Some((headers, data)) = first else { return };
+        let transport_at = headers.len();
+        let frame = Frame::new(headers, data);
+        let (src, dst, protocol): (IpAddr, IpAddr, u8) = if let Ok(header) = Ipv4Header::parse(frame.head()) {
+            (header.source.into(), header.destination.into(), header.protocol)
+        } else if let Ok(header) = Ipv6Header::parse(frame.head()) {
+            (header.source.into(), header.destination.into(), header.next_header)
+        } else {
+            return;
+        };
+        let packet = Delivered {
+            link,
+            src,
+            dst,
+            protocol,
+            tos: 0,
+            hop_limit: 0,
+            unicast,
+            frame,
+            network_at: 0,
+            transport_at,
+            checksum_ok: true,
+        };
+        self.answer_with_error(now, &packet, IcmpError::ReassemblyTimeExceeded);
+    }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        None
+        let parts = [
+            self.neighbors.next_deadline(),
+            self.reassembly.next_deadline(),
+            self.path_mtus.next_deadline(),
+            self.groups.next_deadline(),
+        ];
+        parts.into_iter().flatten().min()
     }
+}
+
+/// Copies the frame's octets from `at` on to the front of `out`, as many as fit, and says how many.
+fn copy_from(frame: &Frame, at: usize, out: &mut [u8]) -> usize {
+    let mut skip = at;
+    let mut filled = 0;
+    for slice in frame.slices() {
+        let rest = slice.get(skip..).unwrap_or(&[]);
+        skip = skip.saturating_sub(slice.len());
+        let len = rest.len().min(out.len() - filled);
+        out[filled..filled + len].copy_from_slice(&rest[..len]);
+        filled += len;
+    }
+    filled
 }
 
 fn is_multicast_or_broadcast(addr: IpAddr) -> bool {

@@ -3,12 +3,13 @@
 //! Routes are kept by prefix length, the longest first, each length one small hash table: a lookup costs one probe for
 //! every *distinct* length in use, which is two or three on a host whatever the number of routes.
 
-use super::address::{IpCidr, key, mask};
+use super::address::key;
 use crate::hash::HashKey;
 use crate::link::LinkId;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use hashbrown::HashMap;
+use prise_wire::IpCidr;
 
 /// One route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,14 @@ pub struct Route {
     pub source: Option<IpAddr>,
     /// Of two routes for one prefix the lower wins.
     pub metric: u32,
+}
+
+impl Route {
+    /// Whether both lead to the same prefix by the same way with the same metric.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.prefix.network() == other.prefix.network()
+            && (self.link, self.gateway, self.metric) == (other.link, other.gateway, other.metric)
+    }
 }
 
 /// How packets to a destination leave, as transports need to know it.
@@ -96,7 +105,7 @@ impl Routes {
     /// Adds a route; false if there is one for the same prefix, link, gateway and metric.
     pub(crate) fn add(&mut self, route: Route) -> bool {
         let prefix_len = route.prefix.prefix_len();
-        let lengths = &mut self.families[usize::from(route.prefix.addr().is_ipv4())];
+        let lengths = &mut self.families[usize::from(route.prefix.is_ipv4())];
         let at = lengths.partition_point(|have| have.prefix_len > prefix_len);
         if lengths.get(at).is_none_or(|have| have.prefix_len != prefix_len) {
             lengths.insert(
@@ -107,8 +116,11 @@ impl Routes {
                 },
             );
         }
-        let routes = lengths[at].by_network.entry(key(route.prefix.network())).or_default();
-        if routes.iter().any(|have| same(have, &route)) {
+        let routes = lengths[at]
+            .by_network
+            .entry(key(route.prefix.network().address()))
+            .or_default();
+        if routes.iter().any(|have| have.is_same(&route)) {
             return false;
         }
         let rank = routes.partition_point(|have| have.metric <= route.metric);
@@ -132,7 +144,8 @@ impl Routes {
     /// The best route to `dst`: longest prefix, then lowest metric; only those by `device` if one is given.
     pub(crate) fn lookup(&self, dst: IpAddr, device: Option<LinkId>) -> Option<&Route> {
         self.families[usize::from(dst.is_ipv4())].iter().find_map(|length| {
-            let routes = length.by_network.get(&key(mask(dst, length.prefix_len)))?;
+            let network = IpCidr::new(dst, length.prefix_len)?.network();
+            let routes = length.by_network.get(&key(network.address()))?;
             routes
                 .iter()
                 .find(|route| device.is_none_or(|device| device == route.link))
@@ -147,10 +160,6 @@ impl Routes {
             .flatten()
             .flat_map(|length| length.by_network.values().flatten())
     }
-}
-
-fn same(a: &Route, b: &Route) -> bool {
-    a.prefix.network() == b.prefix.network() && (a.link, a.gateway, a.metric) == (b.link, b.gateway, b.metric)
 }
 
 #[cfg(test)]

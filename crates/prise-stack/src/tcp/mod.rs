@@ -434,6 +434,8 @@ impl Tcp {
         if !connection.icmp_error(quoted.seq, error) {
             // RFC 5927 §4: it does not quote anything in flight, so it is forged or stale.
             net.discard(Discard::TcpIcmpForged);
+        } else if let IcmpError::PacketTooBig { mtu } = error {
+            net.lower_path_mtu(now, quoted.remote.ip(), mtu);
         }
         self.settle(now, net, index);
     }

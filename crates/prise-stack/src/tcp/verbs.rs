@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 
-use prise_wire::{Instant, Payload, SeqNum, TcpFlags, TcpHeader};
+use prise_wire::{Instant, Payload, SeqNum, TcpFlags, TcpHeader, protocol};
 
 use super::config::{ListenConfig, TcpConfig};
 use super::connection::{Closing, Connection, UrgentOctet};
@@ -16,7 +16,7 @@ use super::tuple::FourTuple;
 use super::{ConnId, ListenerId, PendingId, reset};
 use crate::event::Ready;
 use crate::link::LinkId;
-use crate::net::IcmpError;
+use crate::net::{IcmpError, QuotedFlow};
 use crate::stack::Stack;
 
 /// How the gateway turns an intercepted connection down.
@@ -566,7 +566,18 @@ impl Stack {
                 };
                 reset::send(now, &mut self.net, &record.tuple, &header, 0);
             }
-            Refusal::Icmp(_) | Refusal::Drop => {}
+            Refusal::Icmp(error) => {
+                let tuple = &record.tuple;
+                let flow = QuotedFlow {
+                    protocol: protocol::TCP,
+                    src: SocketAddr::new(tuple.remote_ip(), tuple.remote_port),
+                    dst: SocketAddr::new(tuple.local_ip(), tuple.local_port),
+                    seq: record.irs,
+                    payload: Payload::new(),
+                };
+                self.net.send_icmp_error_for(now, record.link, None, &flow, error);
+            }
+            Refusal::Drop => {}
         }
     }
 

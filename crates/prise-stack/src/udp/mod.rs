@@ -1,5 +1,87 @@
-//! UDP (RFC 768).
+//! UDP (RFC 768): sockets, demultiplexing, interception.
+//!
+//! A datagram belongs to the socket connected to its sender if there is one, else to the one bound to its destination
+//! address, else to a wildcard; copies of group and broadcast datagrams go to every socket that may have them. Each step
+//! is one probe of a hash table ([`demux`]); no list of all sockets is ever walked.
+
+mod arrival;
+mod demux;
+mod intercept;
+mod output;
+mod socket;
+mod verbs;
+
+#[cfg(test)]
+mod tests;
+
+pub use intercept::UdpIntercepted;
+pub use output::UdpSend;
+pub use socket::UdpDatagram;
+pub use verbs::{JoinError, UdpConfig, UdpInfo};
+
+use crate::hash::HashKey;
+use crate::link::LinkId;
+use crate::slab::Slab;
+use alloc::vec::Vec;
+use demux::Demux;
+use intercept::Interception;
+use socket::Socket;
 
 /// A UDP socket of one stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UdpId(pub(crate) u64);
+
+/// Datagrams of one stack, counted as RFC 4113 does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UdpCounters {
+    /// Datagrams delivered to sockets or interception (`udpInDatagrams`).
+    pub delivered: u64,
+    /// Datagrams sent (`udpOutDatagrams`).
+    pub sent: u64,
+    /// Datagrams for ports that nobody uses (`udpNoPorts`).
+    pub no_socket: u64,
+    /// Datagrams that were malformed or corrupt (`udpInErrors`).
+    pub errors: u64,
+    /// Datagrams that found their socket's queue full (Linux's `RcvbufErrors`).
+    pub overflowed: u64,
+}
+
+/// All of UDP's state.
+#[derive(Debug)]
+pub(crate) struct Udp {
+    sockets: Slab<Socket>,
+    demux: Demux,
+    interception: Interception,
+    /// Sockets that wait for room on a link, by the link's position.
+    blocked: Vec<Vec<UdpId>>,
+    counters: UdpCounters,
+}
+
+impl Udp {
+    pub(crate) fn new(hash: HashKey) -> Self {
+        Self {
+            sockets: Slab::default(),
+            demux: Demux::new(hash),
+            interception: Interception::default(),
+            blocked: Vec::new(),
+            counters: UdpCounters::default(),
+        }
+    }
+
+    /// Whether anybody waits for room on the link.
+    pub(crate) fn is_blocked_on(&self, link: LinkId) -> bool {
+        self.blocked
+            .get(link.position())
+            .is_some_and(|waiting| !waiting.is_empty())
+    }
+
+    fn block_on(&mut self, link: LinkId, id: UdpId) {
+        if self.blocked.len() <= link.position() {
+            self.blocked.resize_with(link.position() + 1, Vec::new);
+        }
+        let waiting = &mut self.blocked[link.position()];
+        if !waiting.contains(&id) {
+            waiting.push(id);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Ping sockets (ICMP datagram sockets, `icmp(7)`) and raw sockets (`raw(7)`).
+//!
+//! A ping socket owns an identifier and gets the replies to it; a raw socket gets a copy of every packet of its protocol
+//! that IP delivers.
+
+mod arrival;
+mod output;
+mod verbs;
+
+#[cfg(test)]
+mod tests;
+
+pub use output::{PingSend, RawSend};
+pub use verbs::{EchoIntercepted, IdentifierInUse, PingConfig, RawConfig};
+
+use crate::event::{Event, Events};
+use crate::hash::HashKey;
+use crate::link::LinkId;
+use crate::mailbox::{BoundedQueue, Mailbox};
+use crate::slab::Slab;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use hashbrown::HashMap;
+use prise_wire::{Body, Instant, IpVersion};
+
+/// Octets of intercepted echo requests that wait for the gateway.
+const INTERCEPTED_OCTETS: usize = 1 << 20;
+
+/// A ping socket of one stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PingId(pub(crate) u64);
+
+/// A raw socket of one stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RawId(pub(crate) u64);
+
+/// A message that a ping or raw socket has received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawMessage {
+    /// Ping sockets: the ICMP message. Raw sockets: the packet with its header in IPv4, its payload in IPv6.
+    pub payload: Body,
+    /// Who sent it.
+    pub src: IpAddr,
+    /// To whom it was sent.
+    pub dst: IpAddr,
+    /// The link it came by.
+    pub link: LinkId,
+    /// Time to live or hop limit, as it arrived.
+    pub hop_limit: u8,
+    /// Type of service or traffic class.
+    pub tos: u8,
+    /// When it arrived.
+    pub received: Instant,
+}
+
+/// What ping and raw sockets have in common.
+#[derive(Debug)]
+struct Common {
+    token: u32,
+    version: IpVersion,
+    local: Option<IpAddr>,
+    remote: Option<IpAddr>,
+    device: Option<LinkId>,
+    mailbox: Mailbox<RawMessage>,
+}
+
+impl Common {
+    fn accepts(&self, src: IpAddr, dst: IpAddr, link: LinkId) -> bool {
+        self.local.is_none_or(|local| local == dst)
+            && self.remote.is_none_or(|remote| remote == src)
+            && self.device.is_none_or(|device| device == link)
+    }
+}
+
+#[derive(Debug)]
+struct Ping {
+    identifier: u16,
+    common: Common,
+}
+
+#[derive(Debug)]
+struct RawSocket {
+    protocol: u8,
+    common: Common,
+}
+
+/// Every ping and raw socket of a stack.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    pings: Slab<Ping>,
+    by_identifier: HashMap<(bool, u16), PingId, HashKey>,
+    raws: Slab<RawSocket>,
+    by_protocol: HashMap<(bool, u8), Vec<RawId>, HashKey>,
+    intercepted: BoundedQueue<EchoIntercepted>,
+    intercepts: bool,
+    /// An event about intercepted requests is among the events.
+    signalled: bool,
+}
+
+impl Raw {
+    pub(crate) fn new(hash: HashKey) -> Self {
+        Self {
+            pings: Slab::default(),
+            by_identifier: HashMap::with_hasher(hash),
+            raws: Slab::default(),
+            by_protocol: HashMap::with_hasher(hash),
+            intercepted: BoundedQueue::new(INTERCEPTED_OCTETS),
+            intercepts: false,
+            signalled: false,
+        }
+    }
+
+    /// Fills in what an event says, now that it is handed out; none if its socket is gone.
+    pub(crate) fn complete(&mut self, event: Event) -> Option<Event> {
+        match event {
+            Event::Ping { token, id, .. } => {
+                let ready = self.pings.get_mut(id.0)?.common.mailbox.take_pending();
+                Some(Event::Ping { token, id, ready })
+            }
+            Event::Raw { token, id, .. } => {
+                let ready = self.raws.get_mut(id.0)?.common.mailbox.take_pending();
+                Some(Event::Raw { token, id, ready })
+            }
+            Event::EchoIntercepted => {
+                self.signalled = false;
+                Some(event)
+            }
+            other => Some(other),
+        }
+    }
+
+    fn signal_interception(&mut self, events: &mut Events) {
+        if !self.signalled {
+            self.signalled = true;
+            events.push(Event::EchoIntercepted);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Ping and raw sockets send.
+
+use super::{Common, PingId, Raw, RawId};
+use crate::link::LinkId;
+use crate::net::{IpOut, Net, RouteInfo};
+use crate::send::{DatagramError, Fragmentation};
+use core::net::IpAddr;
+use prise_wire::{
+    Body, Echo, Frame, Head, Icmpv4Header, Icmpv6Header, Instant, IpVersion, Ipv4Header, checksum, icmpv4, icmpv6,
+    ipv4, ipv6, protocol,
+};
+
+/// One ICMP message to send from a ping socket.
+#[derive(Clone, Debug)]
+pub struct PingSend {
+    /// The receiver.
+    pub dst: IpAddr,
+    /// The address to speak from; none leaves it to the socket and the route.
+    pub src: Option<IpAddr>,
+    /// The link to leave by; none leaves it to the socket and the route.
+    pub device: Option<LinkId>,
+    /// Time to live or hop limit.
+    pub hop_limit: u8,
+    /// Type of service or traffic class.
+    pub tos: u8,
+    /// What to do if it is too big.
+    pub fragmentation: Fragmentation,
+    /// The message: an echo request. Its identifier and checksum are the socket's business.
+    pub message: Body,
+}
+
+/// One packet to send from a raw socket.
+#[derive(Clone, Debug)]
+pub struct RawSend {
+    /// The receiver.
+    pub dst: IpAddr,
+    /// The address to speak from; none leaves it to the socket and the route.
+    pub src: Option<IpAddr>,
+    /// The link to leave by; none leaves it to the socket and the route.
+    pub device: Option<LinkId>,
+    /// Time to live or hop limit.
+    pub hop_limit: u8,
+    /// Type of service or traffic class.
+    pub tos: u8,
+    /// What to do if it is too big.
+    pub fragmentation: Fragmentation,
+    /// The payload begins with an IPv4 header (`IP_HDRINCL`), of which length, checksum and, if zero, source and
+    /// identification are filled in.
+    pub header_included: bool,
+    /// What it carries.
+    pub payload: Body,
+}
+
+/// Where and how a packet goes, resolved.
+struct Way<'a> {
+    route: RouteInfo,
+    out: IpOut,
+    net: &'a mut Net,
+}
+
+impl Raw {
+    pub(super) fn ping(
+        &mut self,
+        now: Instant,
+        net: &mut Net,
+        id: PingId,
+        send: PingSend,
+    ) -> Result<(), DatagramError> {
+        let socket = self.pings.get(id.0).ok_or(DatagramError::Closed)?;
+        let PingSend {
+            dst,
+            src,
+            device,
+            hop_limit,
+            tos,
+            fragmentation,
+            mut message,
+        } = send;
+        let (is_ipv4, protocol) = match socket.common.version {
+            IpVersion::V4 => (true, protocol::ICMPV4),
+            IpVersion::V6 => (false, protocol::ICMPV6),
+        };
+        let header = message.split_to(icmpv4::HEADER_LEN).to_vec();
+        let &[kind, 0, _, _, _, _, high, low] = header.as_slice() else {
+            return Err(DatagramError::Invalid);
+        };
+        if kind != if is_ipv4 { 8 } else { 128 } {
+            return Err(DatagramError::Invalid);
+        }
+        let echo = Echo {
+            identifier: socket.identifier,
+            sequence: u16::from_be_bytes([high, low]),
+        };
+        let route = route(net, &socket.common, dst, src, device)?;
+        let out = IpOut {
+            src: route.source,
+            dst,
+            protocol,
+            hop_limit,
+            tos,
+            dont_fragment: false,
+        };
+        let mut way = Way { route, out, net };
+        way.decide(fragmentation, icmpv4::HEADER_LEN + message.len())?;
+        let sum = checksum::sum_pieces(message.slices());
+        let mut head = Head::new();
+        let space = head.grow_front(icmpv4::HEADER_LEN);
+        if is_ipv4 {
+            Icmpv4Header::EchoRequest(echo).emit_with(sum, space);
+        } else {
+            let len = icmpv6::HEADER_LEN + message.len();
+            let pseudo = checksum::pseudo_header(route.source, dst, protocol, len);
+            Icmpv6Header::EchoRequest(echo).emit_with(pseudo, sum, space);
+        }
+        way.net.send(now, &way.out, &way.route, Frame::new(head, message));
+        Ok(())
+    }
+
+    pub(super) fn send(&mut self, now: Instant, net: &mut Net, id: RawId, send: RawSend) -> Result<(), DatagramError> {
+        let socket = self.raws.get(id.0).ok_or(DatagramError::Closed)?;
+        let RawSend {
+            dst,
+            src,
+            device,
+            hop_limit,
+            tos,
+            fragmentation,
+            header_included,
+            payload,
+        } = send;
+        let protocol = socket.protocol;
+        let route = route(net, &socket.common, dst, src, device)?;
+        if header_included {
+            return send_with_header(now, net, &route, payload);
+        }
+        let out = IpOut {
+            src: route.source,
+            dst,
+            protocol,
+            hop_limit,
+            tos,
+            dont_fragment: false,
+        };
+        let mut way = Way { route, out, net };
+        way.decide(fragmentation, payload.len())?;
+        let mut frame = Frame::new(Head::new(), payload);
+        if protocol == protocol::ICMPV6 && dst.is_ipv6() {
+            // Its checksum covers addresses that only we know (RFC 3542 §3.1).
+            if !frame.pull(icmpv6::HEADER_LEN) {
+                return Err(DatagramError::Invalid);
+            }
+            frame.head_mut()[2..4].fill(0);
+            let pseudo = checksum::pseudo_header(route.source, dst, protocol, frame.total_len());
+            let sum = checksum::finish(checksum::combine(pseudo, frame.sum_from(0)));
+            frame.head_mut()[2..4].copy_from_slice(&sum.to_be_bytes());
+        }
+        way.net.send(now, &way.out, &way.route, frame);
+        Ok(())
+    }
+}
+
+impl Way<'_> {
+    /// Decides about DF, or refuses what cannot go.
+    fn decide(&mut self, fragmentation: Fragmentation, len: usize) -> Result<(), DatagramError> {
+        let (header_len, largest) = match self.out.dst {
+            IpAddr::V4(_) => (ipv4::HEADER_LEN, len + ipv4::HEADER_LEN),
+            IpAddr::V6(_) => (ipv6::HEADER_LEN, len),
+        };
+        if largest > usize::from(u16::MAX) {
+            return Err(DatagramError::TooBig { mtu: self.route.mtu });
+        }
+        let link_mtu = self.net.link(self.route.link).map_or(0, crate::Link::mtu);
+        self.out.dont_fragment = fragmentation.dont_fragment(header_len + len, &self.route, link_mtu)?;
+        Ok(())
+    }
+}
+
+fn route(
+    net: &Net,
+    common: &Common,
+    dst: IpAddr,
+    src: Option<IpAddr>,
+    device: Option<LinkId>,
+) -> Result<RouteInfo, DatagramError> {
+    if dst.is_ipv4() != (common.version == IpVersion::V4) {
+        return Err(DatagramError::Family);
+    }
+    let route = net.route(dst, src.or(common.local), device.or(common.device))?;
+    if net.has_room(route.link) {
+        Ok(route)
+    } else {
+        Err(DatagramError::WouldBlock)
+    }
+}
+
+/// Sends a packet whose header the program has written (`raw(7)`).
+fn send_with_header(now: Instant, net: &mut Net, route: &RouteInfo, mut packet: Body) -> Result<(), DatagramError> {
+    let IpAddr::V4(source) = route.source else {
+        return Err(DatagramError::Invalid);
+    };
+    if packet.len() > route.mtu as usize {
+        return Err(DatagramError::TooBig { mtu: route.mtu });
+    }
+    let front = packet.slice(0, ipv4::HEADER_MAX).to_vec();
+    let mut header = Ipv4Header::parse(&front).map_err(|_| DatagramError::Invalid)?;
+    header.total_len = packet.len() as u16;
+    if header.source.is_unspecified() {
+        header.source = source;
+    }
+    packet.trim_front(header.header_len());
+    net.send_packet(now, route, header, packet);
+    Ok(())
+}
+
+// A header with all options and a link header fit any frame's head.
+const _: () = assert!(ipv4::HEADER_MAX + prise_wire::ethernet::HEADER_LEN <= prise_wire::HEAD_MAX);

@@ -1,0 +1,165 @@
+//! Who gets a datagram: connected before bound before wildcard, as Linux scores it.
+
+use super::UdpId;
+use super::socket::Socket;
+use crate::endpoint::{Family, Local};
+use crate::hash::HashKey;
+use crate::link::LinkId;
+use crate::net::address_key;
+use crate::slab::Slab;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use hashbrown::HashMap;
+
+/// Where a socket is entered: under its four-tuple if it is connected, else under its address and port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    local: u128,
+    remote: u128,
+    /// Local port in the upper, remote port in the lower half; zero for none.
+    ports: u32,
+}
+
+impl Key {
+    fn connected(local: IpAddr, local_port: u16, remote: SocketAddr) -> Self {
+        Self {
+            local: address_key(local),
+            remote: address_key(remote.ip()),
+            ports: u32::from(local_port) << 16 | u32::from(remote.port()),
+        }
+    }
+
+    fn bound(local: IpAddr, port: u16) -> Self {
+        Self {
+            local: address_key(local),
+            remote: 0,
+            ports: u32::from(port) << 16,
+        }
+    }
+
+    fn of(local: &Local, remote: Option<SocketAddr>) -> Self {
+        let addr = local.addr.unwrap_or_else(|| wildcard(local.family));
+        match remote {
+            Some(remote) => Self::connected(addr, local.port, remote),
+            None => Self::bound(addr, local.port),
+        }
+    }
+}
+
+const fn wildcard(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::V6Only | Family::Dual => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+/// The tables. A list holds more than one socket only where ports are shared.
+#[derive(Debug)]
+pub(super) struct Demux {
+    hash: HashKey,
+    by_key: HashMap<Key, Vec<UdpId>, HashKey>,
+    /// For conflicts at bind and for copies of group datagrams.
+    by_port: HashMap<u16, Vec<UdpId>, HashKey>,
+}
+
+impl Demux {
+    pub(super) fn new(hash: HashKey) -> Self {
+        Self {
+            hash,
+            by_key: HashMap::with_hasher(hash),
+            by_port: HashMap::with_hasher(hash),
+        }
+    }
+
+    /// Enters a socket under its endpoints.
+    pub(super) fn insert(&mut self, id: UdpId, local: &Local, remote: Option<SocketAddr>) {
+        self.by_key.entry(Key::of(local, remote)).or_default().push(id);
+        self.by_port.entry(local.port).or_default().push(id);
+    }
+
+    /// Takes a socket out again; the endpoints must be those it was entered under.
+    pub(super) fn remove(&mut self, id: UdpId, local: &Local, remote: Option<SocketAddr>) {
+        forget(&mut self.by_key, Key::of(local, remote), id);
+        forget(&mut self.by_port, local.port, id);
+    }
+
+    /// Every socket on that local port.
+    pub(super) fn on_port(&self, port: u16) -> &[UdpId] {
+        self.by_port.get(&port).map_or(&[], Vec::as_slice)
+    }
+
+    /// The socket for a datagram from `remote` to `local` that came by `link`.
+    pub(super) fn lookup(
+        &self,
+        sockets: &Slab<Socket>,
+        local: SocketAddr,
+        remote: SocketAddr,
+        link: LinkId,
+    ) -> Option<UdpId> {
+        let ipv4 = local.is_ipv4();
+        let candidates = |key: Key| {
+            let list = self.by_key.get(&key)?;
+            self.choose(sockets, list, local, remote, link)
+        };
+        // Sockets connected from a wildcard keep it until a route gives them an address, hence never occur here.
+        candidates(Key::connected(local.ip(), local.port(), remote))
+            .or_else(|| candidates(Key::bound(local.ip(), local.port())))
+            .or_else(|| {
+                if ipv4 {
+                    candidates(Key::bound(wildcard(Family::V4), local.port()))
+                } else {
+                    None
+                }
+            })
+            .or_else(|| candidates(Key::bound(wildcard(Family::Dual), local.port())))
+    }
+
+    /// Of sockets under one key: those bound to the link first, then by flow hash within a group that shares its port by
+    /// `SO_REUSEPORT`, else the one bound last (`SO_REUSEADDR`).
+    fn choose(
+        &self,
+        sockets: &Slab<Socket>,
+        list: &[UdpId],
+        local: SocketAddr,
+        remote: SocketAddr,
+        link: LinkId,
+    ) -> Option<UdpId> {
+        let eligible = |id: &UdpId| {
+            let socket = sockets.get(id.0)?;
+            let fits = socket.local.accepts(link) && socket.local.family.speaks(local.ip());
+            fits.then_some((*id, socket))
+        };
+        if let [only] = list {
+            return eligible(only).map(|(id, _)| id);
+        }
+        let (best, socket) = list
+            .iter()
+            .filter_map(eligible)
+            .max_by_key(|(_, socket)| socket.local.device.is_some())?;
+        if !socket.reuse_port {
+            return Some(best);
+        }
+        let device = socket.local.device;
+        let group = || {
+            list.iter()
+                .filter_map(eligible)
+                .filter(|(_, other)| other.reuse_port && other.local.device == device)
+        };
+        let flow = self.hash.words(&[
+            address_key(remote.ip()) as u64,
+            (address_key(remote.ip()) >> 64) as u64,
+            u64::from(remote.port()) << 16 | u64::from(local.port()),
+        ]);
+        let pick = ((u128::from(flow) * group().count() as u128) >> 64) as usize;
+        group().nth(pick).map(|(id, _)| id)
+    }
+}
+
+fn forget<K: core::hash::Hash + Eq>(table: &mut HashMap<K, Vec<UdpId>, HashKey>, key: K, id: UdpId) {
+    if let hashbrown::hash_map::Entry::Occupied(mut entry) = table.entry(key) {
+        entry.get_mut().retain(|&other| other != id);
+        if entry.get().is_empty() {
+            entry.remove();
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! A datagram is sent.
+
+use super::socket::CachedRoute;
+use super::{Udp, UdpId};
+use crate::link::LinkId;
+use crate::net::{IpOut, Net, RouteInfo};
+use crate::send::{DatagramError, Fragmentation};
+use core::net::{IpAddr, SocketAddr};
+use prise_wire::{Body, Checksum, Emit, Frame, Head, Instant, UdpHeader, checksum, ipv4, ipv6, protocol, udp};
+
+/// One datagram to send.
+#[derive(Clone, Debug)]
+pub struct UdpSend {
+    /// The receiver.
+    pub dst: SocketAddr,
+    /// The address to speak from; none leaves it to the socket and the route.
+    pub src: Option<IpAddr>,
+    /// The link to leave by; none leaves it to the socket's device and the route.
+    pub device: Option<LinkId>,
+    /// Time to live or hop limit.
+    pub hop_limit: u8,
+    /// Type of service or traffic class.
+    pub tos: u8,
+    /// What to do if it is too big.
+    pub fragmentation: Fragmentation,
+    /// Whether members on this host get a copy of a group datagram (`IP_MULTICAST_LOOP`).
+    pub multicast_loop: bool,
+    /// What it carries.
+    pub payload: Body,
+}
+
+impl UdpSend {
+    /// A datagram with everything as usual: hop limit 64, or 1 towards a group.
+    pub fn new(dst: SocketAddr, payload: impl Into<Body>) -> Self {
+        Self {
+            dst,
+            src: None,
+            device: None,
+            hop_limit: if dst.ip().is_multicast() { 1 } else { 64 },
+            tos: 0,
+            fragmentation: Fragmentation::default(),
+            multicast_loop: true,
+            payload: payload.into(),
+        }
+    }
+}
+
+impl Udp {
+    pub(super) fn send(&mut self, now: Instant, net: &mut Net, id: UdpId, send: UdpSend) -> Result<(), DatagramError> {
+        let socket = self.sockets.get_mut(id.0).ok_or(DatagramError::Closed)?;
+        if !socket.local.family.speaks(send.dst.ip()) {
+            return Err(DatagramError::Family);
+        }
+        let src = send.src.or(socket.local.addr).filter(|src| !src.is_multicast());
+        let device = send.device.or(socket.local.device);
+        let generation = net.route_generation();
+        let dst = send.dst.ip();
+        let route = match &socket.cached_route {
+            Some(cached)
+                if cached.generation == generation && (cached.dst, cached.src, cached.device) == (dst, src, device) =>
+            {
+                cached.route
+            }
+            _ => {
+                let route = net.route(dst, src, device)?;
+                socket.cached_route = Some(CachedRoute {
+                    generation,
+                    dst,
+                    src,
+                    device,
+                    route,
+                });
+                route
+            }
+        };
+        if !net.has_room(route.link) {
+            self.block_on(route.link, id);
+            return Err(DatagramError::WouldBlock);
+        }
+        let local = SocketAddr::new(route.source, socket.local.port);
+        send_datagram(now, net, &route, local, send)?;
+        self.counters.sent += 1;
+        Ok(())
+    }
+
+    pub(super) fn send_from(
+        &mut self,
+        now: Instant,
+        net: &mut Net,
+        link: LinkId,
+        src: SocketAddr,
+        send: UdpSend,
+    ) -> Result<(), DatagramError> {
+        let route = net.route(send.dst.ip(), Some(src.ip()), Some(link))?;
+        if !net.has_room(route.link) {
+            return Err(DatagramError::WouldBlock);
+        }
+        send_datagram(now, net, &route, src, send)?;
+        self.counters.sent += 1;
+        Ok(())
+    }
+}
+
+fn send_datagram(
+    now: Instant,
+    net: &mut Net,
+    route: &RouteInfo,
+    local: SocketAddr,
+    send: UdpSend,
+) -> Result<(), DatagramError> {
+    if send.dst.port() == 0 {
+        return Err(DatagramError::Invalid);
+    }
+    let len = udp::HEADER_LEN + send.payload.len();
+    let ip_len = len
+        + if send.dst.is_ipv4() {
+            ipv4::HEADER_LEN
+        } else {
+            ipv6::HEADER_LEN
+        };
+    let largest = if send.dst.is_ipv4() { ip_len } else { len };
+    if largest > usize::from(u16::MAX) {
+        return Err(DatagramError::TooBig { mtu: route.mtu });
+    }
+    let link_mtu = net.link(route.link).map_or(0, crate::Link::mtu);
+    let dont_fragment = send.fragmentation.dont_fragment(ip_len, route, link_mtu)?;
+    let whole = ip_len <= route.mtu as usize || dont_fragment;
+    let frame = build(local, send.dst, send.payload, route.checksum_offload && whole);
+    let out = IpOut {
+        src: local.ip(),
+        dst: send.dst.ip(),
+        protocol: protocol::UDP,
+        hop_limit: send.hop_limit,
+        tos: send.tos,
+        dont_fragment,
+    };
+    if send.multicast_loop && !route.loopback {
+        net.loop_back(route.link, &out, &frame);
+    }
+    net.send(now, &out, route, frame);
+    Ok(())
+}
+
+/// The datagram with its header; the checksum left to the link if it can.
+fn build(src: SocketAddr, dst: SocketAddr, payload: Body, offload: bool) -> Frame {
+    let len = udp::HEADER_LEN + payload.len();
+    let mut header = UdpHeader {
+        source_port: src.port(),
+        destination_port: dst.port(),
+        len: len as u16,
+        checksum: 0,
+    };
+    let pseudo = checksum::pseudo_header(src.ip(), dst.ip(), protocol::UDP, len);
+    if offload {
+        header.checksum = pseudo;
+        let mut frame = Frame::with_header(&header, payload);
+        frame.offload.checksum = Checksum::Partial {
+            start: 0,
+            offset: udp::CHECKSUM_OFFSET,
+        };
+        return frame;
+    }
+    let mut head = Head::new();
+    header.emit(head.grow_front(udp::HEADER_LEN));
+    let sum = checksum::combine(checksum::sum(&head), checksum::sum_pieces(payload.slices()));
+    header.checksum = checksum::finish_nonzero(checksum::combine(pseudo, sum));
+    header.emit(&mut head);
+    Frame::new(head, payload)
+}

@@ -1,0 +1,128 @@
+//! One UDP socket: its endpoints and its bounded queues.
+
+use super::UdpId;
+use crate::endpoint::Local;
+use crate::event::{Event, Events, Ready};
+use crate::link::LinkId;
+use crate::mailbox::Mailbox;
+use crate::net::RouteInfo;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use prise_wire::{Body, Instant};
+
+/// A received datagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UdpDatagram {
+    /// What it carries.
+    pub payload: Body,
+    /// Who sent it.
+    pub src: SocketAddr,
+    /// To whom it was sent: a local address, a group or a broadcast address.
+    pub dst: SocketAddr,
+    /// The link it came by.
+    pub link: LinkId,
+    /// Time to live or hop limit, as it arrived.
+    pub hop_limit: u8,
+    /// Type of service or traffic class.
+    pub tos: u8,
+    /// When it arrived.
+    pub received: Instant,
+}
+
+/// A datagram, or a train of them under one header (`UDP_GRO`), as it is queued.
+#[derive(Clone, Debug)]
+pub(super) struct Queued {
+    pub(super) datagram: UdpDatagram,
+    /// Octets of each datagram of a train; the last may have fewer.
+    pub(super) train: Option<u16>,
+}
+
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) token: u32,
+    pub(super) local: Local,
+    pub(super) remote: Option<SocketAddr>,
+    pub(super) reuse_port: bool,
+    /// Whether datagrams of groups that only other sockets joined are taken (`IP_MULTICAST_ALL`).
+    pub(super) multicast_all: bool,
+    pub(super) memberships: Vec<(IpAddr, LinkId)>,
+    /// The route of the last datagram sent.
+    pub(super) cached_route: Option<CachedRoute>,
+    pub(super) mailbox: Mailbox<Queued>,
+}
+
+/// A route and all that it was looked up for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CachedRoute {
+    pub(super) generation: u32,
+    pub(super) dst: IpAddr,
+    pub(super) src: Option<IpAddr>,
+    pub(super) device: Option<LinkId>,
+    pub(super) route: RouteInfo,
+}
+
+impl Socket {
+    pub(super) fn new(config: &super::UdpConfig) -> Self {
+        Self {
+            token: config.token,
+            local: config.local,
+            remote: config.remote,
+            reuse_port: config.reuse_port,
+            multicast_all: true,
+            memberships: Vec::new(),
+            cached_route: None,
+            mailbox: Mailbox::new(config.receive_limit),
+        }
+    }
+
+    /// Whether a copy of a group or broadcast datagram is for this socket.
+    pub(super) fn takes_copy(&self, src: SocketAddr, dst: SocketAddr, link: LinkId) -> bool {
+        if !self.local.covers(dst.ip()) || !self.local.accepts(link) || self.remote.is_some_and(|remote| remote != src)
+        {
+            return false;
+        }
+        !dst.ip().is_multicast() || self.multicast_all || self.memberships.contains(&(dst.ip(), link))
+    }
+
+    /// Queues a datagram; false if the queue is full.
+    pub(super) fn enqueue(&mut self, queued: Queued) -> bool {
+        let octets = queued.datagram.payload.len();
+        self.mailbox.queue.push(queued, octets)
+    }
+
+    pub(super) fn dequeue(&mut self) -> Option<UdpDatagram> {
+        let Queued { datagram, train } = self.mailbox.queue.front_mut()?;
+        if let Some(size) = train.map(usize::from)
+            && size < datagram.payload.len()
+        {
+            let payload = datagram.payload.split_to(size);
+            return Some(UdpDatagram {
+                payload,
+                ..datagram.clone()
+            });
+        }
+        self.mailbox.queue.pop().map(|queued| queued.datagram)
+    }
+
+    /// The datagram that [`dequeue`](Self::dequeue) would give.
+    pub(super) fn front(&self) -> Option<UdpDatagram> {
+        let Queued { datagram, train } = self.mailbox.queue.front()?;
+        let mut datagram = datagram.clone();
+        if let Some(size) = train {
+            datagram.payload.truncate((*size).into());
+        }
+        Some(datagram)
+    }
+
+    /// The octets of the next datagram.
+    pub(super) fn readable(&self) -> Option<usize> {
+        let Queued { datagram, train } = self.mailbox.queue.front()?;
+        Some(datagram.payload.len().min(train.map_or(usize::MAX, usize::from)))
+    }
+
+    pub(super) fn signal(&mut self, events: &mut Events, id: UdpId, ready: Ready) {
+        let token = self.token;
+        self.mailbox
+            .signal(events, ready, |ready| Event::Udp { token, id, ready });
+    }
+}

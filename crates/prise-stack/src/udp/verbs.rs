@@ -1,0 +1,339 @@
+//! What a socket layer asks of UDP.
+
+use super::socket::Socket;
+use super::{Udp, UdpCounters, UdpDatagram, UdpId, UdpIntercepted, UdpSend};
+use crate::endpoint::Local;
+use crate::event::Ready;
+use crate::link::LinkId;
+use crate::net::{IcmpError, IcmpReport, Net, QuotedFlow};
+use crate::send::DatagramError;
+use crate::stack::Stack;
+use core::net::{IpAddr, SocketAddr};
+use prise_wire::{Body, Instant};
+
+/// Groups that one socket may join: Linux's `igmp_max_memberships`.
+const MEMBERSHIPS_MAX: usize = 20;
+
+/// How a UDP socket begins.
+///
+/// The stack refuses no endpoint: which programs may share one, and which ports are free, are questions of POSIX, answered a
+/// crate above. Of sockets that share an endpoint without [`reuse_port`](Self::reuse_port) the one bound last gets unicast
+/// datagrams, as on Linux.
+#[derive(Clone, Copy, Debug)]
+pub struct UdpConfig {
+    /// What it is bound to.
+    pub local: Local,
+    /// The only peer, if any.
+    pub remote: Option<SocketAddr>,
+    /// Flows are spread over all sockets that share the endpoint and say this (`SO_REUSEPORT`).
+    pub reuse_port: bool,
+    /// Octets that may wait to be received, with [256 more charged](UdpInfo::queued_octets) for each datagram.
+    pub receive_limit: usize,
+    /// The caller's own number, handed back in every event.
+    pub token: u32,
+}
+
+impl UdpConfig {
+    /// A socket that shares nothing and queues as much as Linux does by default.
+    pub const fn new(local: Local, token: u32) -> Self {
+        Self {
+            local,
+            remote: None,
+            reuse_port: false,
+            receive_limit: 212_992,
+            token,
+        }
+    }
+}
+
+/// Why a group was not joined or left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinError {
+    /// No such socket.
+    Closed,
+    /// Not a multicast address of the socket's family (`EINVAL`).
+    NotAGroup,
+    /// No link to join it on (`ENODEV`).
+    NoLink,
+    /// Joined already (`EADDRINUSE`).
+    AlreadyJoined,
+    /// Not joined (`EADDRNOTAVAIL`).
+    NotJoined,
+    /// As many groups joined as a socket may (`ENOBUFS`).
+    TooMany,
+}
+
+/// What can be seen of a UDP socket from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UdpInfo {
+    /// The socket.
+    pub id: UdpId,
+    /// The caller's number.
+    pub token: u32,
+    /// What it is bound to, narrowed by a connect.
+    pub local: Local,
+    /// Its peer, if connected.
+    pub remote: Option<SocketAddr>,
+    /// What waits to be received, with 256 octets charged beside each datagram's own.
+    pub queued_octets: usize,
+    /// Datagrams that found the queue full.
+    pub overflowed: u64,
+}
+
+impl Udp {
+    fn bind(&mut self, config: &UdpConfig) -> UdpId {
+        let id = UdpId(self.sockets.insert(Socket::new(config)));
+        self.demux.insert(id, &config.local, config.remote);
+        id
+    }
+
+    fn rebind(&mut self, id: UdpId, local: Local, remote: Option<SocketAddr>) {
+        if let Some(socket) = self.sockets.get_mut(id.0) {
+            self.demux.remove(id, &socket.local, socket.remote);
+            socket.local = local;
+            socket.remote = remote;
+            self.demux.insert(id, &local, remote);
+        }
+    }
+
+    fn close(&mut self, now: Instant, net: &mut Net, id: UdpId) {
+        let Some(socket) = self.sockets.remove(id.0) else {
+            return;
+        };
+        self.demux.remove(id, &socket.local, socket.remote);
+        for (group, link) in socket.memberships {
+            net.leave_group(now, link, group);
+        }
+    }
+
+    fn join(
+        &mut self,
+        now: Instant,
+        net: &mut Net,
+        id: UdpId,
+        group: IpAddr,
+        link: Option<LinkId>,
+    ) -> Result<(), JoinError> {
+        let socket = self.sockets.get_mut(id.0).ok_or(JoinError::Closed)?;
+        let link = link_for_group(net, socket, group, link)?;
+        if socket.memberships.contains(&(group, link)) {
+            return Err(JoinError::AlreadyJoined);
+        }
+        if socket.memberships.len() >= MEMBERSHIPS_MAX {
+            return Err(JoinError::TooMany);
+        }
+        socket.memberships.push((group, link));
+        net.join_group(now, link, group);
+        Ok(())
+    }
+
+    fn leave(
+        &mut self,
+        now: Instant,
+        net: &mut Net,
+        id: UdpId,
+        group: IpAddr,
+        link: Option<LinkId>,
+    ) -> Result<(), JoinError> {
+        let socket = self.sockets.get_mut(id.0).ok_or(JoinError::Closed)?;
+        let is_meant = |have: &(IpAddr, LinkId)| have.0 == group && link.is_none_or(|link| link == have.1);
+        let at = socket
+            .memberships
+            .iter()
+            .position(is_meant)
+            .ok_or(JoinError::NotJoined)?;
+        let (group, link) = socket.memberships.remove(at);
+        net.leave_group(now, link, group);
+        Ok(())
+    }
+
+    fn info(id: UdpId, socket: &Socket) -> UdpInfo {
+        UdpInfo {
+            id,
+            token: socket.token,
+            local: socket.local,
+            remote: socket.remote,
+            queued_octets: socket.mailbox.queue.charged(),
+            overflowed: socket.mailbox.queue.overflowed,
+        }
+    }
+
+    fn ready(&self, id: UdpId) -> Ready {
+        let Some(socket) = self.sockets.get(id.0) else {
+            return Ready::NONE;
+        };
+        let mut ready = Ready::NONE;
+        if socket.readable().is_some() {
+            ready |= Ready::READABLE;
+        }
+        if socket.mailbox.has_error() {
+            ready |= Ready::ERROR;
+        }
+        if !self.blocked.iter().any(|waiting| waiting.contains(&id)) {
+            ready |= Ready::WRITABLE;
+        }
+        ready
+    }
+
+    /// Fills in what a socket's event says, now that it is handed out; none if the socket is gone.
+    pub(crate) fn take_pending(&mut self, id: UdpId) -> Option<Ready> {
+        self.sockets.get_mut(id.0).map(|socket| socket.mailbox.take_pending())
+    }
+
+    /// The event about intercepted datagrams is handed out.
+    pub(crate) fn take_interception_signal(&mut self) {
+        self.interception.take_signal();
+    }
+}
+
+fn link_for_group(net: &Net, socket: &Socket, group: IpAddr, link: Option<LinkId>) -> Result<LinkId, JoinError> {
+    if !group.is_multicast() || !socket.local.family.speaks(group) {
+        return Err(JoinError::NotAGroup);
+    }
+    let link = link.or(socket.local.device);
+    let link = link.or_else(|| net.route(group, None, None).ok().map(|route| route.link));
+    link.filter(|&link| net.link(link).is_some()).ok_or(JoinError::NoLink)
+}
+
+impl Stack {
+    /// Makes a UDP socket bound to an endpoint.
+    pub fn udp_bind(&mut self, config: &UdpConfig) -> UdpId {
+        self.udp.bind(config)
+    }
+
+    /// Binds a socket anew, to a peer or to none (`bind(2)`, `connect(2)`); what it has received stays.
+    pub fn udp_rebind(&mut self, id: UdpId, local: Local, remote: Option<SocketAddr>) {
+        self.udp.rebind(id, local, remote);
+    }
+
+    /// Ends a socket; what it has not received is lost.
+    pub fn udp_close(&mut self, now: Instant, id: UdpId) {
+        self.udp.close(now, &mut self.net, id);
+        self.settle(now);
+    }
+
+    /// Sends a datagram.
+    pub fn udp_send(&mut self, now: Instant, id: UdpId, send: UdpSend) -> Result<(), DatagramError> {
+        let sent = self.udp.send(now, &mut self.net, id, send);
+        self.settle(now);
+        sent
+    }
+
+    /// Takes the next datagram that has arrived.
+    pub fn udp_receive(&mut self, id: UdpId) -> Option<UdpDatagram> {
+        self.udp.sockets.get_mut(id.0)?.dequeue()
+    }
+
+    /// The next datagram, left where it is (`MSG_PEEK`, `FIONREAD`).
+    pub fn udp_peek(&self, id: UdpId) -> Option<UdpDatagram> {
+        self.udp.sockets.get(id.0)?.front()
+    }
+
+    /// The octets of the next datagram; none if none waits.
+    pub fn udp_readable(&self, id: UdpId) -> Option<usize> {
+        self.udp.sockets.get(id.0)?.readable()
+    }
+
+    /// What is possible on a socket now: levels, where events tell of edges.
+    pub fn udp_ready(&self, id: UdpId) -> Ready {
+        self.udp.ready(id)
+    }
+
+    /// Takes the next ICMP error about a datagram of this socket.
+    pub fn udp_error(&mut self, id: UdpId) -> Option<IcmpReport> {
+        self.udp.sockets.get_mut(id.0)?.mailbox.pop_error()
+    }
+
+    /// Speaks by that link only (`SO_BINDTODEVICE`), or by any.
+    pub fn udp_set_device(&mut self, id: UdpId, device: Option<LinkId>) {
+        if let Some(socket) = self.udp.sockets.get_mut(id.0) {
+            socket.local.device = device;
+        }
+    }
+
+    /// Changes how much may wait to be received (`SO_RCVBUF`); what waits already stays.
+    pub fn udp_set_receive_limit(&mut self, id: UdpId, octets: usize) {
+        if let Some(socket) = self.udp.sockets.get_mut(id.0) {
+            socket.mailbox.queue.limit = octets;
+        }
+    }
+
+    /// Whether datagrams of groups that only other sockets joined are taken (`IP_MULTICAST_ALL`); they are by default.
+    pub fn udp_set_multicast_all(&mut self, id: UdpId, all: bool) {
+        if let Some(socket) = self.udp.sockets.get_mut(id.0) {
+            socket.multicast_all = all;
+        }
+    }
+
+    /// Whether flows are spread over the sockets that share the endpoint (`SO_REUSEPORT`).
+    pub fn udp_set_reuse_port(&mut self, id: UdpId, reuse_port: bool) {
+        if let Some(socket) = self.udp.sockets.get_mut(id.0) {
+            socket.reuse_port = reuse_port;
+        }
+    }
+
+    /// Joins a group on a link, or on the one that a route to it names.
+    pub fn udp_join(&mut self, now: Instant, id: UdpId, group: IpAddr, link: Option<LinkId>) -> Result<(), JoinError> {
+        self.udp.join(now, &mut self.net, id, group, link)
+    }
+
+    /// Leaves a group.
+    pub fn udp_leave(&mut self, now: Instant, id: UdpId, group: IpAddr, link: Option<LinkId>) -> Result<(), JoinError> {
+        self.udp.leave(now, &mut self.net, id, group, link)
+    }
+
+    /// What can be seen of a socket.
+    pub fn udp_info(&self, id: UdpId) -> Option<UdpInfo> {
+        self.udp.sockets.get(id.0).map(|socket| Udp::info(id, socket))
+    }
+
+    /// Every UDP socket.
+    pub fn udp_sockets(&self) -> impl Iterator<Item = UdpInfo> {
+        self.udp.sockets.iter().map(|(id, socket)| Udp::info(UdpId(id), socket))
+    }
+
+    /// Datagrams counted.
+    pub fn udp_counters(&self) -> &UdpCounters {
+        &self.udp.counters
+    }
+
+    /// Whether datagrams on transparent links that no socket takes wait for the gateway, those for our own addresses among
+    /// them; otherwise they are answered with Port Unreachable.
+    pub fn udp_intercept(&mut self, on: bool) {
+        self.udp.interception.enabled = on;
+    }
+
+    /// Takes the next intercepted datagram.
+    pub fn udp_take_intercepted(&mut self) -> Option<UdpIntercepted> {
+        self.udp.interception.dequeue()
+    }
+
+    /// Sends a datagram by a transparent link in somebody else's name: an answer to an intercepted one.
+    pub fn udp_send_from(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        src: SocketAddr,
+        dst: SocketAddr,
+        payload: impl Into<Body>,
+    ) -> Result<(), DatagramError> {
+        let sent = self
+            .udp
+            .send_from(now, &mut self.net, link, src, UdpSend::new(dst, payload));
+        self.settle(now);
+        sent
+    }
+
+    /// Tells the sender of a flow that came by a transparent link what became of it, in the name of `offender`: by default the
+    /// flow's destination where it is the destination that refuses, else this host.
+    pub fn icmp_error_for(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        offender: Option<IpAddr>,
+        flow: &QuotedFlow,
+        error: IcmpError,
+    ) {
+        self.net.send_icmp_error_for(now, link, offender, flow, error);
+    }
+}
