@@ -114,7 +114,7 @@ impl Host {
                 .stack()
                 .addresses()
                 .iter()
-                .map(|address| address.cidr.addr())
+                .map(|address| address.cidr.address())
                 .collect()
         })
     }
@@ -216,7 +216,7 @@ impl HostBuilder {
         ports.push(Port::Loopback);
         for (number, Attachment { network, addresses }) in attachments.iter().enumerate() {
             let cidrs = add_link(&mut machine, &format!("eth{number}"), network.mtu, false, addresses)?;
-            let addresses = cidrs.iter().map(|cidr| cidr.addr());
+            let addresses = cidrs.iter().map(|cidr| cidr.address());
             let number = number as u64;
             let line = ImpairmentConfig {
                 seed: network.line.seed.wrapping_add(number),
