@@ -209,8 +209,10 @@ discards! {
     TcpTimeWaitReset,
     /// The accept queue is full.
     TcpAcceptQueueFull,
-    /// Too many half-open connections.
+    /// Too many intercepted connections wait for the gateway.
     TcpSynQueueFull,
+    /// A SYN that was answered by a cookie and forgotten (RFC 4987 §3.6).
+    TcpSynCookie,
     /// The handshake's ACK without data, while the listener waits for data.
     TcpDeferred,
     /// A half-open connection whose SYN-ACK was never answered.

@@ -55,8 +55,8 @@ impl Connection {
 
     fn acknowledge_syn(&mut self, seg: &Segment, ack: SeqNum) {
         self.snd.una = self.snd.iss + 1;
-        if !self.syn_retransmitted {
-            let rtt = seg.at.saturating_since(self.trouble_since);
+        let rtt = seg.at.saturating_since(self.trouble_since);
+        if !self.syn_retransmitted && !rtt.is_zero() {
             self.rtt.sample(seg.at, rtt);
         }
         self.set_send_window(seg, u32::from(seg.window) << self.snd_scale);

@@ -175,6 +175,8 @@ pub(crate) struct Listener {
     pub(crate) queue: alloc::collections::VecDeque<Key>,
     /// Half-open connections that will come here.
     pub(crate) half_open: u32,
+    /// Cookies were handed out so lately that they may still come back.
+    pub(crate) cookies_until: prise_wire::Instant,
 }
 
 impl Listener {

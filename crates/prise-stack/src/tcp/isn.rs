@@ -10,14 +10,21 @@ use crate::hash::HashKey;
 pub(crate) struct Secrets {
     isn: HashKey,
     timestamp: HashKey,
+    cookie: HashKey,
 }
 
 impl Secrets {
-    pub(crate) fn new(isn: [u64; 2], timestamp: [u64; 2]) -> Self {
+    pub(crate) fn new([isn, timestamp, cookie]: [[u64; 2]; 3]) -> Self {
         Self {
             isn: HashKey::new(isn),
             timestamp: HashKey::new(timestamp),
+            cookie: HashKey::new(cookie),
         }
+    }
+
+    /// The hash that SYN cookies carry.
+    pub(crate) fn cookie(&self, words: &[u64]) -> u64 {
+        self.cookie.words(words)
     }
 
     /// `ISN = M + F(four-tuple, key)`, M counting every 4 µs: RFC 6528 §3.

@@ -1,6 +1,7 @@
 //! The passive open: a SYN at a listener, the half-open connection, the accept queue (RFC 9293 §3.10.7.2).
 
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use prise_wire::{Instant, SeqNum};
 
@@ -26,6 +27,20 @@ use crate::wheel::TimerId;
 const HALF_OPEN_MAX: u32 = 4096;
 /// Intercepted connections that wait for the gateway.
 const PENDING_MAX: usize = 4096;
+
+/// A cookie lives two of its ticks (RFC 4987 §3.6); the listener believes cookies for so long after the last one.
+const COOKIE_LIFETIME: Duration = Duration::from_secs(128);
+
+/// What becomes of a SYN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admission {
+    /// It is remembered.
+    Kept,
+    /// It is answered and forgotten.
+    ByCookie,
+    /// It is dropped.
+    Refused,
+}
 
 /// What both SYNs have agreed on, from which a connection is made.
 #[derive(Clone, Copy, Debug)]
@@ -70,10 +85,13 @@ impl Tcp {
         events: &mut Events,
         link: LinkId,
         tuple: FourTuple,
-        seg: &Segment,
+        seg: &mut Segment,
     ) {
         if seg.flags.rst() {
             net.discard(Discard::TcpNoSocket);
+            return;
+        }
+        if seg.ack.is_some() && !seg.flags.syn() && self.arrival_of_cookie(net, events, link, tuple, seg) {
             return;
         }
         if seg.ack.is_some() || !seg.flags.syn() {
@@ -105,12 +123,17 @@ impl Tcp {
                 return;
             }
         };
-        if !self.admits(net, origin) {
+        let admission = self.admission(net, origin);
+        if admission == Admission::Refused {
             return;
         }
         let isn = self.secrets.isn(seg.at, &tuple);
         let iss = above.map_or(isn, |above| above.later(isn));
         let record = HalfOpen::new(tuple, iss, seg, origin, link);
+        if admission == Admission::ByCookie {
+            self.answer_with_cookie(net, record, seg.at);
+            return;
+        }
         let key = self.half_open.insert(record);
         self.tuples.insert(&tuple, Owner::HalfOpen(key.index));
         match origin {
@@ -134,28 +157,26 @@ impl Tcp {
         }
     }
 
-    fn admits(&self, net: &mut Net, origin: Origin) -> bool {
+    fn admission(&self, net: &mut Net, origin: Origin) -> Admission {
         match origin {
             Origin::Listener { index } => {
                 let Some(listener) = self.listeners.get(index) else {
-                    return false;
+                    return Admission::Refused;
                 };
                 if listener.is_full() {
                     net.discard(Discard::TcpAcceptQueueFull);
-                    return false;
+                    return Admission::Refused;
                 }
-                if listener.half_open >= HALF_OPEN_MAX.max(listener.backlog) {
-                    net.discard(Discard::TcpSynQueueFull);
-                    return false;
+                if listener.half_open >= HALF_OPEN_MAX {
+                    Admission::ByCookie
+                } else {
+                    Admission::Kept
                 }
-                true
             }
+            Origin::Intercepted if self.half_open.len() < PENDING_MAX => Admission::Kept,
             Origin::Intercepted => {
-                let free = self.half_open.len() < PENDING_MAX;
-                if !free {
-                    net.discard(Discard::TcpSynQueueFull);
-                }
-                free
+                net.discard(Discard::TcpSynQueueFull);
+                Admission::Refused
             }
         }
     }
@@ -169,18 +190,25 @@ impl Tcp {
     }
 
     fn send_syn_ack(&mut self, now: Instant, net: &mut Net, index: u32) {
-        let Some(record) = self.half_open.get(index) else {
-            return;
-        };
+        if let Some(record) = self.half_open.get(index) {
+            self.transmit_syn_ack(now, net, record, false);
+        }
+    }
+
+    fn transmit_syn_ack(&self, now: Instant, net: &mut Net, record: &HalfOpen, cookie: bool) {
         let config = self.listener_config(record);
-        let Some(record) = self.half_open.get(index) else {
-            return;
-        };
         let mss = own_mss(net, &record.tuple, &config);
-        let timestamp = timestamp_clock(now).wrapping_add(self.secrets.timestamp_offset(&record.tuple));
-        let header = record.syn_ack(mss, initial_window(&config), window_shift(&config), timestamp);
-        let tuple = record.tuple;
-        reset::send(now, net, &tuple, &header, config.tos);
+        let mut timestamp = timestamp_clock(now).wrapping_add(self.secrets.timestamp_offset(&record.tuple));
+        if cookie {
+            timestamp = super::cookie::mark_timestamp(timestamp, record);
+        }
+        let mut header = record.syn_ack(mss, initial_window(&config), window_shift(&config), timestamp);
+        if cookie && !record.timestamps() {
+            // Nothing but the segment size can be remembered then.
+            header.options.window_scale = None;
+            header.options.sack_permitted = false;
+        }
+        reset::send(now, net, &record.tuple, &header, config.tos);
     }
 
     fn arm_half_open(&mut self, now: Instant, index: u32) {
@@ -320,30 +348,99 @@ impl Tcp {
             net.discard(Discard::TcpDeferred);
             return;
         }
-        let (config, token) = (listener.config.clone(), listener.token);
-        let device = listener.local.device;
         let retried = record.retries > 0 && !record.is_completed();
         let agreement = record.agreement();
         let (tuple, link) = (record.tuple, record.link);
         self.forget_half_open(index);
-        let key = self.adopt(seg.at, net, tuple, link, agreement, config);
+        let echo = seg
+            .options
+            .timestamps
+            .map(|timestamps| timestamps.echo)
+            .filter(|_| agreement.timestamps && !retried);
+        let rtt = echo.map(|echo| {
+            let clock = timestamp_clock(seg.at).wrapping_add(self.secrets.timestamp_offset(&tuple));
+            Duration::from_millis(u64::from(clock.wrapping_sub(echo)))
+        });
+        let Some(key) = self.promote(net, events, listener_key, (tuple, link), agreement, seg.at) else {
+            return;
+        };
         if let Some(connection) = self.connections.find_mut(key) {
             connection.syn_retransmitted = retried;
+            // 64 octets keep no time of their own: the echoed timestamp tells when the SYN-ACK left, in milliseconds.
+            connection.trouble_since = seg.at - rtt.filter(|rtt| rtt.as_secs() < 60).unwrap_or_default();
+        }
+        self.arrival_at_connection(net, key.index, seg);
+    }
+
+    /// A completed handshake becomes a connection in the listener's accept queue.
+    fn promote(
+        &mut self,
+        net: &mut Net,
+        events: &mut Events,
+        listener_key: Key,
+        (tuple, link): (FourTuple, LinkId),
+        agreement: Agreement,
+        now: Instant,
+    ) -> Option<Key> {
+        let listener = self.listeners.find_mut(listener_key)?;
+        let (config, token, device) = (listener.config.clone(), listener.token, listener.local.device);
+        let key = self.adopt(now, net, tuple, link, agreement, config);
+        if let Some(connection) = self.connections.find_mut(key) {
             connection.device = device;
             connection.orphan = true;
             connection.snd.nxt = connection.snd.iss + 1;
-            // No sample of the round trip was kept in 64 octets: the first data gives it.
-            connection.trouble_since = seg.at;
         }
-        if let Some(listener) = self.listeners.find_mut(listener_key) {
-            listener.queue.push_back(key);
-        }
-        let first = Event::Listener {
-            token,
-            id: super::ListenerId::from_key(listener_key),
+        self.listeners.find_mut(listener_key)?.queue.push_back(key);
+        let id = super::ListenerId::from_key(listener_key);
+        events.push(Event::Listener { token, id });
+        Some(key)
+    }
+
+    /// The last segment of a handshake that only a cookie remembers. Answers whether it was one.
+    fn arrival_of_cookie(
+        &mut self,
+        net: &mut Net,
+        events: &mut Events,
+        link: LinkId,
+        tuple: FourTuple,
+        seg: &mut Segment,
+    ) -> bool {
+        let flow = self.tuples.hash(&tuple);
+        let Some(index) = self.listening.find(tuple.local_ip(), tuple.local_port, link, flow) else {
+            return false;
         };
-        self.arrival_at_connection(net, key.index, seg);
-        events.push(first);
+        let Some((key, listener)) = self.listeners.entry_mut(index) else {
+            return false;
+        };
+        // Cookies are believed only near the time when they were handed out.
+        if listener.cookies_until <= seg.at {
+            return false;
+        }
+        let full = listener.is_full();
+        let Some(agreement) = super::cookie::taste(&self.secrets, &tuple, seg) else {
+            return false;
+        };
+        if full {
+            net.discard(Discard::TcpAcceptQueueFull);
+            return true;
+        }
+        if let Some(connection) = self.promote(net, events, key, (tuple, link), agreement, seg.at) {
+            let seg = seg.take();
+            self.arrival_at_connection(net, connection.index, seg);
+        }
+        true
+    }
+
+    /// Answers a SYN without keeping anything of it.
+    fn answer_with_cookie(&mut self, net: &mut Net, mut record: HalfOpen, now: Instant) {
+        record.iss = super::cookie::bake(&self.secrets, now, &record);
+        if let Origin::Listener { index } = record.origin()
+            && let Some(listener) = self.listeners.get_mut(index)
+        {
+            listener.cookies_until = now + COOKIE_LIFETIME;
+        }
+        net.discard(Discard::TcpSynCookie);
+        self.transmit_syn_ack(now, net, &record, true);
     }
 
     /// Makes a connection in SYN-RECEIVED out of what both SYNs said, and puts it into the tables.

@@ -9,6 +9,7 @@ mod arrival;
 mod config;
 mod congestion;
 mod connection;
+mod cookie;
 mod deadlines;
 mod demux;
 mod error;
@@ -187,7 +188,7 @@ impl Tcp {
             links_ready: LinkSet::EMPTY,
             announced: VecDeque::new(),
             challenges: Challenges::default(),
-            secrets: Secrets::new(pair(), pair()),
+            secrets: Secrets::new([pair(), pair(), pair()]),
             intercept: None,
             default_config: Arc::new(TcpConfig::default()),
         }
@@ -223,12 +224,12 @@ impl Tcp {
             SocketAddr::new(dst, header.destination_port),
             SocketAddr::new(src, header.source_port),
         );
-        let seg = Segment::new(&header, frame.into_payload(transport_at + len), now, tos);
+        let mut seg = Segment::new(&header, frame.into_payload(transport_at + len), now, tos);
         match self.owner(&tuple) {
             Some(Owner::Connection(index)) => self.arrival_at_connection(net, index, seg),
             Some(Owner::HalfOpen(index)) => self.arrival_at_half_open(net, events, index, seg),
             Some(Owner::TimeWait(index)) => self.arrival_in_time_wait(net, events, link, index, &seg),
-            None => self.arrival_at_listener(net, events, link, tuple, &seg),
+            None => self.arrival_at_listener(net, events, link, tuple, &mut seg),
         }
     }
 

@@ -39,6 +39,14 @@ impl Segment {
         }
     }
 
+    /// Moves the segment out, payload and all.
+    pub(crate) fn take(&mut self) -> Self {
+        Self {
+            body: core::mem::take(&mut self.body),
+            ..*self
+        }
+    }
+
     /// `SEG.LEN`: octets of data, and one each for SYN and FIN.
     pub(crate) fn len(&self) -> u32 {
         self.data_len() + u32::from(self.flags.syn()) + u32::from(self.flags.fin())

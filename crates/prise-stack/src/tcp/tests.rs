@@ -554,3 +554,38 @@ fn a_timeout_that_a_sudden_delay_caused_is_undone() {
     assert!(info.total_retransmissions > 0, "the delay looked like a loss");
     assert!(info.cwnd >= before, "{} < {before}", info.cwnd);
 }
+
+#[test]
+fn a_flood_of_syns_is_answered_by_cookies_and_a_real_client_still_connects() {
+    let mut world = World::new(17);
+    let listener = world.listen(80);
+    world.stacks[1].tcp_set_backlog(listener, 100);
+    // 10,000 SYNs from addresses that never answer.
+    for number in 0..10_000_u32 {
+        let header = TcpHeader {
+            source_port: 1024 + (number % 50_000) as u16,
+            destination_port: 80,
+            seq: prise_wire::SeqNum(number),
+            flags: prise_wire::TcpFlags::SYN,
+            window: 1000,
+            ..TcpHeader::default()
+        };
+        let src = core::net::Ipv4Addr::new(10, 0, 0, 100 + (number % 100) as u8);
+        let dst = core::net::Ipv4Addr::new(10, 0, 0, 2);
+        let mut frame = Frame::with_header(&header, prise_wire::Body::new());
+        frame.push_header(&prise_wire::Ipv4Header::new(src, dst, 6, 20));
+        frame.offload.checksum = prise_wire::Checksum::Verified;
+        let (now, link) = (world.now, world.links[1]);
+        world.stacks[1].receive(now, link, [frame]);
+    }
+    assert!(world.stacks[1].discards().get(Discard::TcpSynCookie) > 5000);
+    while world.stacks[1].transmit(world.now, world.links[1]).is_some() {}
+    let client = world.open(40_000, 80);
+    world.run_for(Duration::from_secs(1));
+    let server = world.stacks[1]
+        .tcp_accept(listener, 9)
+        .expect("a connection from a cookie");
+    let info = world.stacks[1].tcp_info(world.now, server).expect("it lives");
+    assert!(info.sack && info.timestamps && info.send_scale == Some(7), "{info:#?}");
+    world.transfer([client, server], 100_000);
+}

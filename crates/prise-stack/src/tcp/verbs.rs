@@ -80,6 +80,7 @@ impl Stack {
             backlog,
             queue: alloc::collections::VecDeque::new(),
             half_open: 0,
+            cookies_until: Instant::ZERO,
         };
         let key = self.tcp.listeners.insert(listener);
         let claim = Claim {

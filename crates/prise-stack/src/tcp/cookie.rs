@@ -1,0 +1,78 @@
+//! SYN cookies (RFC 4987 §3.6): when a listener holds as many half-open connections as it may, the SYN-ACK's sequence
+//! number itself remembers the SYN, and its timestamp the options. A flood then costs nothing but the answers.
+
+use prise_wire::{Instant, SeqNum};
+
+use super::half_open::HalfOpen;
+use super::isn::Secrets;
+use super::listen::Agreement;
+use super::segment::Segment;
+use super::tuple::FourTuple;
+
+/// The cookie's clock ticks every 64 seconds; one tick back is still believed, so a cookie lives two minutes at most.
+const TICK_SECONDS: u64 = 64;
+const TICK_BITS: u32 = 5;
+const MSS_BITS: u32 = 3;
+const HASH_BITS: u32 = 24;
+/// Segment sizes that are told apart: the common ones of Ethernet, tunnels and jumbo frames.
+const SIZES: [u16; 1 << MSS_BITS] = [48, 536, 1220, 1360, 1440, 1460, 4312, 8960];
+/// What the low bits of the timestamp carry: window shift, SACK, ECN.
+const OPTION_BITS: u32 = 6;
+const NO_SCALE: u8 = 15;
+
+fn tick(now: Instant) -> u32 {
+    (now.as_millis() / 1000 / TICK_SECONDS) as u32
+}
+
+fn hash(secrets: &Secrets, tuple: &FourTuple, irs: SeqNum, tick: u32, size: u32) -> u32 {
+    let [a, b, c, d, e] = tuple.words();
+    let last = u64::from(irs.0) << 32 | u64::from(tick) << 3 | u64::from(size);
+    secrets.cookie(&[a, b, c, d, e, last]) as u32 & ((1 << HASH_BITS) - 1)
+}
+
+/// The sequence number of a SYN-ACK that nobody remembers.
+pub(crate) fn bake(secrets: &Secrets, now: Instant, record: &HalfOpen) -> SeqNum {
+    let tick = tick(now);
+    let size = SIZES.iter().rposition(|&size| size <= record.mss).unwrap_or(0) as u32;
+    let hash = hash(secrets, &record.tuple, record.irs, tick, size);
+    SeqNum((tick & ((1 << TICK_BITS) - 1)) << (MSS_BITS + HASH_BITS) | size << HASH_BITS | hash)
+}
+
+/// Our timestamp with the options in its low bits, never ahead of the clock.
+pub(crate) fn mark_timestamp(value: u32, record: &HalfOpen) -> u32 {
+    let options = u32::from(record.peer_scale().unwrap_or(NO_SCALE))
+        | u32::from(record.sack()) << 4
+        | u32::from(record.ecn()) << 5;
+    let marked = value & !((1 << OPTION_BITS) - 1) | options;
+    if value.wrapping_sub(marked).cast_signed() < 0 {
+        marked.wrapping_sub(1 << OPTION_BITS)
+    } else {
+        marked
+    }
+}
+
+/// What a handshake's last segment proves, if its acknowledgment is a cookie of ours.
+pub(crate) fn taste(secrets: &Secrets, tuple: &FourTuple, seg: &Segment) -> Option<Agreement> {
+    let iss = seg.ack? - 1;
+    let irs = seg.seq - 1;
+    let size = iss.0 >> HASH_BITS & ((1 << MSS_BITS) - 1);
+    let now = tick(seg.at);
+    let age = now.wrapping_sub(iss.0 >> (MSS_BITS + HASH_BITS)) & ((1 << TICK_BITS) - 1);
+    if age > 1 || hash(secrets, tuple, irs, now.wrapping_sub(age), size) != iss.0 & ((1 << HASH_BITS) - 1) {
+        return None;
+    }
+    // Without timestamps nothing but the segment size was remembered.
+    let options = seg.options.timestamps.map(|timestamps| timestamps.echo);
+    let scale = options.map_or(NO_SCALE, |options| options as u8 & 15);
+    Some(Agreement {
+        iss,
+        irs,
+        peer_mss: SIZES[size as usize],
+        peer_scale: (scale != NO_SCALE).then_some(scale.min(14)),
+        sack: options.is_some_and(|options| options & 1 << 4 != 0),
+        timestamps: options.is_some(),
+        ts_recent: seg.options.timestamps.map_or(0, |timestamps| timestamps.value),
+        window: seg.window,
+        ecn: options.is_some_and(|options| options & 1 << 5 != 0),
+    })
+}
