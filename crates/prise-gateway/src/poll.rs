@@ -88,6 +88,10 @@ impl Poll {
         Ok(epoll::modify(&self.epoll, fd, pack(source, key), flags)?)
     }
 
+    pub(crate) fn remove(&self, fd: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, fd)?)
+    }
+
     /// What has happened, without waiting.
     pub(crate) fn take(&self, into: &mut Vec<Occurrence>) {
         let mut events = [const { core::mem::MaybeUninit::<Event>::uninit() }; EVENTS_MAX];

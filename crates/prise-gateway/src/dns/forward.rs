@@ -253,7 +253,7 @@ fn open(server: SocketAddr, carrier: Carrier, id: u16, message: &[u8]) -> Result
 impl<C> Forward<C> {
     /// Goes as far as the socket lets us.
     fn step(&mut self, tally: &mut Tally) -> Step {
-        let mut buffer = [0; 65535];
+        let mut buffer = vec![0; usize::from(u16::MAX)];
         let step = match &mut self.progress {
             Progress::Datagram => {
                 receive_datagram(&self.socket, &mut buffer, self.id, &self.outgoing.query.question, tally)
@@ -310,10 +310,10 @@ fn exchange(socket: &OwnedFd, out: &[u8], sent: &mut usize, input: &mut Vec<u8>,
         }
     }
     loop {
-        if let Some((length, rest)) = input.split_first_chunk() {
-            if let Some(message) = rest.get(..usize::from(u16::from_be_bytes(*length))) {
-                return Step::Response(message.to_vec());
-            }
+        if let Some((length, rest)) = input.split_first_chunk()
+            && let Some(message) = rest.get(..usize::from(u16::from_be_bytes(*length)))
+        {
+            return Step::Response(message.to_vec());
         }
         match net::recv(socket, &mut *buffer, RecvFlags::DONTWAIT) {
             Ok((0, _)) => return Step::Failed,

@@ -73,18 +73,18 @@ struct Edns {
 
 /// One query.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Query {
+pub(super) struct Query {
     /// The client's number for it.
-    pub id: u16,
+    pub(super) id: u16,
     /// What is asked.
-    pub question: Question,
+    pub(super) question: Question,
     recursion_desired: bool,
     edns: Option<Edns>,
 }
 
 /// Why a message is not answered as a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum QueryError {
+pub(super) enum QueryError {
     /// Shorter than a header, or itself a response: answering could start a loop, so it is dropped.
     NotAQuery,
     /// Answer with this code; the header is all that could be read.
@@ -98,7 +98,7 @@ pub enum QueryError {
 
 impl Query {
     /// Reads a query.
-    pub fn parse(message: &[u8]) -> Result<Self, QueryError> {
+    pub(super) fn parse(message: &[u8]) -> Result<Self, QueryError> {
         let header = message.get(..HEADER_LEN).ok_or(QueryError::NotAQuery)?;
         let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
         let (id, flags) = (field(0), field(2));
@@ -138,21 +138,21 @@ impl Query {
     }
 
     /// The code that this query deserves before anything is looked up, if it is not to be looked up at all.
-    pub fn fault(&self) -> Option<ResponseCode> {
+    pub(super) fn fault(&self) -> Option<ResponseCode> {
         self.edns
             .is_some_and(|edns| edns.version != 0)
             .then_some(ResponseCode::BadVers)
     }
 
     /// The size of answer that the client takes over UDP.
-    pub fn udp_limit(&self) -> usize {
+    pub(super) fn udp_limit(&self) -> usize {
         let offered = self.edns.map_or(UDP_LEN, |edns| usize::from(edns.udp_len));
         offered.clamp(UDP_LEN, UDP_LEN_MAX)
     }
 
     /// The response with these answers, at most `limit` octets: what does not fit is left out and marked (TC), so that
     /// the client asks again over TCP (RFC 2181 §9).
-    pub fn respond(&self, code: ResponseCode, answers: &[Answer], limit: usize) -> Vec<u8> {
+    pub(super) fn respond(&self, code: ResponseCode, answers: &[Answer], limit: usize) -> Vec<u8> {
         let mut message = self.head(code, 0);
         let question_end = message.len();
         for answer in answers {
@@ -194,7 +194,7 @@ impl Query {
 }
 
 /// The response to a message of which only the header could be read.
-pub fn respond_without_question(id: u16, code: ResponseCode) -> Vec<u8> {
+pub(super) fn respond_without_question(id: u16, code: ResponseCode) -> Vec<u8> {
     let mut message = vec![0; HEADER_LEN];
     message[..2].copy_from_slice(&id.to_be_bytes());
     message[2] = 0x80;
@@ -248,16 +248,16 @@ fn read_u16(message: &[u8], at: usize) -> Result<u16, NameError> {
 
 /// One record of an answer; its owner is always the name of the question.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub(super) struct Answer {
     /// Seconds for which it may be kept.
-    pub ttl: u32,
+    pub(super) ttl: u32,
     /// What it says.
-    pub data: AnswerData,
+    pub(super) data: AnswerData,
 }
 
 /// What a record says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AnswerData {
+pub(super) enum AnswerData {
     /// An A record.
     A(Ipv4Addr),
     /// An AAAA record.

@@ -10,6 +10,7 @@ mod name;
 mod pool;
 mod resolv_conf;
 mod service;
+mod streams;
 
 pub use message::{Question, RecordType, ResponseCode};
 pub use name::{Name, NameError};
@@ -17,3 +18,4 @@ pub use pool::{HostResolver, Resolve, ResolveError};
 pub use resolv_conf::{host_name_servers, name_servers};
 pub use service::Lookup;
 pub(crate) use service::{Client, Reply, Service, Surroundings};
+pub(crate) use streams::{Streams, index_of};

@@ -144,7 +144,7 @@ impl Service {
             }
         };
         match plan {
-            Plan::Answer(code, data) => self.conclude(now, client, &query, code, data, around),
+            Plan::Answer(code, data) => self.conclude(now, client, &query, code, &data, around),
             Plan::Ask(ask) => self.look_up(now, ask, Waiting { client, query }, around),
             Plan::Forward => {
                 let carrier = match client {
@@ -169,7 +169,7 @@ impl Service {
         if self.waiting_count >= WAITING_MAX || (is_new && !self.pool.ask(ask.clone())) {
             around.tally.discard(Discard::DnsLookupLimit);
             let Waiting { client, query } = waiting;
-            return self.conclude(now, client, &query, ResponseCode::ServFail, Vec::new(), around);
+            return self.conclude(now, client, &query, ResponseCode::ServFail, &[], around);
         }
         self.waiting_count += 1;
         self.waiting.entry(ask).or_default().push(waiting);
@@ -182,7 +182,7 @@ impl Service {
             self.waiting_count -= waiting.len();
             for Waiting { client, query } in waiting {
                 let (code, data) = answer_from(&finding, query.question.kind);
-                self.conclude(now, client, &query, code, data, around);
+                self.conclude(now, client, &query, code, &data, around);
             }
         }
     }
@@ -206,7 +206,7 @@ impl Service {
         while let Some(forwarded) = self.forwards.finished() {
             let Some(message) = forwarded.response else {
                 let code = ResponseCode::ServFail;
-                self.conclude(now, forwarded.client, &forwarded.query, code, Vec::new(), around);
+                self.conclude(now, forwarded.client, &forwarded.query, code, &[], around);
                 continue;
             };
             let lookup = Lookup::of(&forwarded.query);
@@ -228,7 +228,7 @@ impl Service {
         client: Client,
         query: &Query,
         code: ResponseCode,
-        data: Vec<AnswerData>,
+        data: &[AnswerData],
         around: &mut Surroundings<'_>,
     ) {
         let lookup = Lookup::of(query);
@@ -240,7 +240,7 @@ impl Service {
             code: Some(code),
             addresses,
         });
-        self.respond(client, query, code, &data);
+        self.respond(client, query, code, data);
     }
 
     fn respond(&mut self, client: Client, query: &Query, code: ResponseCode, data: &[AnswerData]) {

@@ -1,0 +1,397 @@
+//! The gateway itself: frames in, frames out, and in between whatever the host's sockets and the guest's packets say.
+
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use prise_link::Link;
+use prise_stack::{Event, IpCidr, LinkConfig, LinkId, Route, Stack, StackConfig};
+use prise_wire::{Frame, Instant, Medium, Payload};
+
+use crate::config::{Addresses, GatewayConfig, Publish};
+use crate::dns::{self, Client, Reply, Service, Streams};
+use crate::ground::{Destination, Ground};
+use crate::policy::Learned;
+use crate::poll::{Occurrence, Poll, Source};
+use crate::publish::{self, PublishError};
+use crate::record::{Record, Records, Transport};
+use crate::tally::Tally;
+use crate::tcp::{Connections, Listeners, Request};
+
+/// How often one call of [`Gateway::process`] goes around while there is something new. What is left then waits for
+/// the next call, which the deadline asks for at once.
+const ROUNDS: usize = 8;
+
+/// Why there is no gateway.
+#[derive(Debug)]
+pub enum GatewayError {
+    /// A port could not be published.
+    Publish(PublishError),
+    /// The kernel gave no epoll or eventfd.
+    Descriptors(io::Error),
+    /// Prefix lengths or link settings that cannot be.
+    Configuration,
+}
+
+impl fmt::Display for GatewayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Publish(error) => error.fmt(f),
+            Self::Descriptors(error) => write!(f, "cannot get the descriptors that the host link needs: {error}"),
+            Self::Configuration => f.write_str("the host link's addresses or sizes are impossible"),
+        }
+    }
+}
+
+impl core::error::Error for GatewayError {}
+
+impl From<PublishError> for GatewayError {
+    fn from(error: PublishError) -> Self {
+        Self::Publish(error)
+    }
+}
+
+impl From<io::Error> for GatewayError {
+    fn from(error: io::Error) -> Self {
+        Self::Descriptors(error)
+    }
+}
+
+/// The far side of the `host` link. See the [crate's documentation](crate) for how it works.
+#[derive(Debug)]
+pub struct Gateway {
+    ground: Ground,
+    connections: Connections,
+    listeners: Listeners,
+    service: Service,
+    streams: Streams,
+    /// Responses for the supervisor's own clients.
+    direct: VecDeque<(u64, Vec<u8>)>,
+    occurrences: Vec<Occurrence>,
+    medium: Medium,
+    mtu: u32,
+    gso_max: u32,
+}
+
+impl Gateway {
+    /// Makes a gateway and publishes its ports.
+    pub fn new(now: Instant, config: GatewayConfig) -> Result<Self, GatewayError> {
+        let mut stack = Stack::new(&StackConfig {
+            hash_key: config.hash_key,
+            seed: config.seed,
+        });
+        let link = add_link(&mut stack, now, &config).ok_or(GatewayError::Configuration)?;
+        stack.tcp_intercept(0);
+        let poll = Poll::new()?;
+        let own: Vec<IpAddr> = vec![config.addresses.gateway_v4.into(), config.addresses.gateway_v6.into()];
+        let [first, second] = config.hash_key;
+        let seed = first.rotate_left(32) ^ second;
+        let service = Service::new(config.resolver, &config.name_servers, own, seed, &poll)?;
+        let ground = Ground {
+            stack,
+            link,
+            poll,
+            addresses: config.addresses,
+            name_servers: config.name_servers,
+            policy: config.policy,
+            learned: Learned::default(),
+            records: Records::new(config.records),
+            tally: Tally::new(),
+        };
+        let mut gateway = Self {
+            ground,
+            connections: Connections::new(config.limits),
+            listeners: Listeners::default(),
+            service,
+            streams: Streams::new(),
+            direct: VecDeque::new(),
+            occurrences: Vec::new(),
+            medium: config.medium,
+            mtu: config.mtu,
+            gso_max: config.gso_max,
+        };
+        for publish in &config.publish {
+            gateway.publish(publish, config.open_ports)?;
+        }
+        Ok(gateway)
+    }
+
+    fn publish(&mut self, publish: &Publish, open: bool) -> Result<(), PublishError> {
+        for bound in publish::bind(publish)? {
+            match bound.transport {
+                Transport::Tcp => self.listeners.add(bound, open, &self.ground)?,
+                Transport::Udp => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The descriptor to wait for: readable while [`process`](Self::process) has something to do for the host's sockets.
+    pub fn epoll_fd(&self) -> BorrowedFd<'_> {
+        self.ground.poll.fd()
+    }
+
+    /// Takes a frame from the guest. What follows from it happens in [`process`](Self::process).
+    pub fn accept_frame(&mut self, now: Instant, frame: Frame) {
+        let link = self.ground.link;
+        self.ground.stack.receive(now, link, [frame]);
+    }
+
+    /// The next frame for the guest; ask until there is none.
+    pub fn transmit(&mut self, now: Instant) -> Option<Frame> {
+        self.ground.stack.transmit(now, self.ground.link)
+    }
+
+    /// Does all that can be done now: hears the host's sockets, follows the guest's packets, moves octets. Call it after
+    /// frames were taken, when [`epoll_fd`](Self::epoll_fd) is readable, and when [`deadline`](Self::deadline) has come;
+    /// then transmit.
+    pub fn process(&mut self, now: Instant) {
+        self.expire(now);
+        for _ in 0..ROUNDS {
+            let heard = self.hear(now);
+            let told = self.follow(now);
+            self.connections.run(now, &mut self.ground);
+            self.deliver(now);
+            if !heard && !told {
+                return;
+            }
+        }
+    }
+
+    /// When [`process`](Self::process) is to be called next although nothing else happens; at once, if connections wait
+    /// for their turn.
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.connections.has_work() {
+            return Some(Instant::ZERO);
+        }
+        let deadlines = [
+            self.ground.stack.next_deadline(),
+            self.connections.next_deadline(),
+            self.listeners.next_deadline(),
+            self.service.next_deadline(),
+            self.streams.next_deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if self.deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        self.ground.stack.expire(now);
+        self.connections.expire(now);
+        self.listeners.expire(now, &self.ground);
+        self.service.expire(now, &mut self.ground.surroundings());
+        self.streams.expire(now, &mut self.ground);
+    }
+
+    /// What the host's sockets say. Whether they said anything.
+    fn hear(&mut self, now: Instant) -> bool {
+        let mut occurrences = core::mem::take(&mut self.occurrences);
+        self.ground.poll.take(&mut occurrences);
+        let heard = !occurrences.is_empty();
+        let ground = &mut self.ground;
+        for Occurrence { source, key, flags } in occurrences.drain(..) {
+            match source {
+                Source::Connection => self.connections.on_host(now, key, flags, ground),
+                Source::Listener => self.listeners.on_ready(now, key, &mut self.connections, ground),
+                Source::Resolver => self.service.on_resolver(now, &mut ground.surroundings()),
+                Source::Forward => self.service.on_forward(now, key, &mut ground.surroundings()),
+                Source::Mapping | Source::Echo => {}
+            }
+        }
+        self.occurrences = occurrences;
+        heard
+    }
+
+    /// What the guest's packets brought about. Whether there was anything.
+    fn follow(&mut self, now: Instant) -> bool {
+        let mut told = false;
+        while let Some(event) = self.ground.stack.event() {
+            told = true;
+            self.on_event(now, event);
+        }
+        told
+    }
+
+    fn on_event(&mut self, now: Instant, event: Event) {
+        let ground = &mut self.ground;
+        match event {
+            Event::Tcp { token, id, ready } => match dns::index_of(token) {
+                Some(index) => self.streams.on_guest(now, index, id, ready, &mut self.service, ground),
+                None => self.connections.on_guest(now, token, id, ready, ground),
+            },
+            Event::Intercepted {
+                id: pending,
+                local: dialled,
+                remote: guest,
+                ..
+            } => {
+                if ground.destination(dialled) == Destination::NameServer {
+                    self.streams.on_request(now, pending, ground);
+                } else {
+                    let request = Request {
+                        pending,
+                        guest,
+                        dialled,
+                    };
+                    self.connections.on_request(now, request, ground);
+                }
+            }
+            // The gateway has no sockets of its own on its stack.
+            _ => {}
+        }
+    }
+
+    /// Hands the name service's responses out.
+    fn deliver(&mut self, now: Instant) {
+        while let Some(Reply { client, message }) = self.service.reply() {
+            match client {
+                Client::Tcp(key) => {
+                    self.streams.on_reply(now, key, &message, &mut self.ground);
+                    self.streams.resume(now, key, &mut self.service, &mut self.ground);
+                }
+                Client::Direct(number) => self.direct.push_back((number, message)),
+                Client::Udp { .. } => {}
+            }
+        }
+    }
+
+    /// The addresses of the guest's world.
+    pub fn addresses(&self) -> &Addresses {
+        &self.ground.addresses
+    }
+
+    /// The host's addresses that lead to the guest, each with its port.
+    pub fn published(&self) -> impl Iterator<Item = (Transport, SocketAddr)> {
+        self.listeners.addresses().map(|address| (Transport::Tcp, address))
+    }
+
+    /// The name servers of the host's configuration. Queries for them that reach the gateway are answered; those whose
+    /// address is a loopback one never leave the guest, so its driver serves them with [`resolve`](Self::resolve).
+    pub fn name_servers(&self) -> &[IpAddr] {
+        &self.ground.name_servers
+    }
+
+    /// Answers a DNS message for a client that the gateway cannot see. The response comes by
+    /// [`resolved`](Self::resolved) with the same number; a message that is no query gets none.
+    pub fn resolve(&mut self, now: Instant, number: u64, message: Payload) {
+        let mut around = self.ground.surroundings();
+        self.service.ask(now, Client::Direct(number), message, &mut around);
+        self.deliver(now);
+    }
+
+    /// The next response to [`resolve`](Self::resolve).
+    pub fn resolved(&mut self) -> Option<(u64, Vec<u8>)> {
+        self.direct.pop_front()
+    }
+
+    /// Tells that the guest listens on a TCP port of its own address, or no longer does. Where
+    /// [`GatewayConfig::open_ports`] is off, published ports follow: while nobody listens in the guest, the host's kernel
+    /// refuses clients, as it would if the guest's program ran on the host.
+    pub fn guest_listens(&mut self, port: u16, ipv6: bool, listens: bool) {
+        self.listeners.set_open(port, ipv6, listens, &self.ground);
+    }
+
+    /// Counts since birth.
+    pub fn tally(&self) -> &Tally {
+        &self.ground.tally
+    }
+
+    /// How many TCP connections there are, those being made included.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// The next fact for an audit.
+    pub fn record(&mut self) -> Option<Record> {
+        self.ground.records.pop()
+    }
+
+    /// The gateway's own stack, to be looked at.
+    pub fn stack(&self) -> &Stack {
+        &self.ground.stack
+    }
+}
+
+/// The gateway's side of the wire: transparent, with addresses of its own, and everybody at the other end of it.
+fn add_link(stack: &mut Stack, now: Instant, config: &GatewayConfig) -> Option<LinkId> {
+    let link = stack.add_link(&LinkConfig {
+        name: "host",
+        medium: config.medium,
+        mac: (config.medium == Medium::Ethernet).then_some(config.mac),
+        mtu: config.mtu,
+        gso_max: config.gso_max,
+        checksum_offload: true,
+        loopback: false,
+        transparent: true,
+    })?;
+    let Addresses {
+        gateway_v4,
+        gateway_v6,
+        name_server_v4,
+        name_server_v6,
+        prefix_len_v4,
+        prefix_len_v6,
+        ..
+    } = config.addresses;
+    for (address, prefix_len) in [
+        (gateway_v4.into(), prefix_len_v4),
+        (name_server_v4.into(), prefix_len_v4),
+        (gateway_v6.into(), prefix_len_v6),
+        (name_server_v6.into(), prefix_len_v6),
+    ] {
+        stack.add_address(now, link, IpCidr::new(address, prefix_len)?);
+    }
+    for anywhere in [IpAddr::from([0; 4]), IpAddr::from([0; 16])] {
+        stack.add_route(Route {
+            prefix: IpCidr::new(anywhere, 0)?,
+            gateway: None,
+            link,
+            source: None,
+            metric: 0,
+        });
+    }
+    Some(link)
+}
+
+/// The gateway as a device: what the guest's driver sends is taken at once, and receiving does all the work.
+impl Link for Gateway {
+    fn medium(&self) -> Medium {
+        self.medium
+    }
+
+    fn mtu(&self) -> u32 {
+        self.mtu
+    }
+
+    fn gso_max(&self) -> u32 {
+        self.gso_max
+    }
+
+    fn checksum_offload(&self) -> bool {
+        true
+    }
+
+    fn send(&mut self, now: Instant, frame: Frame) -> Result<(), Frame> {
+        self.accept_frame(now, frame);
+        Ok(())
+    }
+
+    fn receive(&mut self, now: Instant) -> Option<Frame> {
+        self.transmit(now).or_else(|| {
+            self.process(now);
+            self.transmit(now)
+        })
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.deadline()
+    }
+
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.epoll_fd())
+    }
+}

@@ -1,0 +1,142 @@
+//! What every part of the gateway stands on: the stack, the epoll, the addresses, the policy and the books.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use prise_stack::{LinkId, Stack};
+use prise_wire::Instant;
+
+use crate::config::Addresses;
+use crate::dns::Surroundings;
+use crate::policy::{Decision, Learned, Policy};
+use crate::poll::Poll;
+use crate::record::{Fact, FlowNumber, Records, Refused, Transport};
+use crate::tally::{Discard, Tally};
+
+/// The port of DNS, RFC 1035 §4.2.
+const DNS_PORT: u16 = 53;
+
+/// Where a guest's packet is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// A name server: answered here.
+    NameServer,
+    /// A host socket's business; the address as the host knows it.
+    Host(SocketAddr),
+    /// A port of the name server's own address that nobody serves.
+    Closed,
+    /// An address that no packet may leave for.
+    Martian,
+    /// A group or everyone.
+    Group,
+}
+
+/// The parts that all others share. Lent, never kept.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pub(crate) stack: Stack,
+    pub(crate) link: LinkId,
+    pub(crate) poll: Poll,
+    pub(crate) addresses: Addresses,
+    pub(crate) name_servers: Vec<IpAddr>,
+    pub(crate) policy: Policy,
+    pub(crate) learned: Learned,
+    pub(crate) records: Records,
+    pub(crate) tally: Tally,
+}
+
+impl Ground {
+    /// Where a packet for `dialled` is to go.
+    pub(crate) fn destination(&self, dialled: SocketAddr) -> Destination {
+        let ip = dialled.ip();
+        let ours = self.addresses.is_name_server(ip);
+        if dialled.port() == DNS_PORT && (ours || self.name_servers.contains(&ip)) {
+            return Destination::NameServer;
+        }
+        if ours {
+            return Destination::Closed;
+        }
+        if self.addresses.is_gateway(ip) {
+            return Destination::Host(SocketAddr::new(loopback(ip), dialled.port()));
+        }
+        if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
+            return Destination::Group;
+        }
+        if ip.is_loopback() || ip.is_unspecified() || ip == self.addresses.guest(ip) || is_scoped_or_mapped(ip) {
+            return Destination::Martian;
+        }
+        Destination::Host(dialled)
+    }
+
+    /// The endpoint under which the guest sees `peer`, one of the host's: the host's own loopback is the gateway, and
+    /// so is anyone who claims the guest's own address.
+    pub(crate) fn shown(&self, peer: SocketAddr) -> SocketAddr {
+        let ip = peer.ip();
+        let impossible = ip.is_loopback() || ip.is_unspecified() || ip == self.addresses.guest(ip);
+        let ip = if impossible { self.addresses.gateway(ip) } else { ip };
+        SocketAddr::new(ip, peer.port())
+    }
+
+    /// What the policy says of an attempt to reach `remote`, and why not.
+    pub(crate) fn decide(&self, remote: SocketAddr) -> Decision {
+        self.policy.for_endpoint(remote, &self.learned)
+    }
+
+    /// Notes that a flow was not let through.
+    pub(crate) fn refuse(
+        &mut self,
+        now: Instant,
+        transport: Transport,
+        guest: SocketAddr,
+        remote: SocketAddr,
+        reason: Refused,
+    ) {
+        if let Refused::Gateway(reason) = reason {
+            self.tally.discard(reason);
+        }
+        self.note(now, || Fact::Refused {
+            transport,
+            guest,
+            remote,
+            reason,
+        });
+    }
+
+    /// Notes a fact for whoever keeps records.
+    pub(crate) fn note(&mut self, now: Instant, fact: impl FnOnce() -> Fact) {
+        self.records.push(&mut self.tally, now, fact);
+    }
+
+    pub(crate) fn discard(&mut self, reason: Discard) {
+        self.tally.discard(reason);
+    }
+
+    pub(crate) fn next_flow(&mut self) -> FlowNumber {
+        self.records.next_flow()
+    }
+
+    /// What the name service needs.
+    pub(crate) fn surroundings(&mut self) -> Surroundings<'_> {
+        Surroundings {
+            poll: &self.poll,
+            policy: &self.policy,
+            learned: &mut self.learned,
+            records: &mut self.records,
+            tally: &mut self.tally,
+        }
+    }
+}
+
+/// The host's loopback address of the family of `like`.
+pub(crate) fn loopback(like: IpAddr) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    }
+}
+
+/// Link-local addresses mean nothing without the link, and v4-mapped ones would reach IPv4 behind IPv6's back.
+fn is_scoped_or_mapped(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some(),
+    }
+}
