@@ -15,20 +15,32 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The folded one's-complement sum of `data`, an odd last octet padded with zero on the right.
 pub fn sum(data: &[u8]) -> u16 {
-    let mut total: u64 = 0;
-    let mut chunks = data.chunks_exact(32);
-    for chunk in &mut chunks {
-        for word in chunk.as_chunks::<8>().0 {
-            total = add(total, u64::from_ne_bytes(*word));
+    // Four chains of additions, since one waits for its own carry: twice as fast as one, and faster than the vectors
+    // of the x86-64 baseline.
+    let mut chains = [0; 4];
+    let (blocks, rest) = data.as_chunks::<32>();
+    for block in blocks {
+        for (chain, word) in chains.iter_mut().zip(block.as_chunks::<8>().0) {
+            *chain = add(*chain, u64::from_ne_bytes(*word));
         }
     }
-    let (words, rest) = chunks.remainder().as_chunks::<8>();
+    let mut total = chains.into_iter().fold(0, add);
+    let (words, rest) = rest.as_chunks::<8>();
     for word in words {
         total = add(total, u64::from_ne_bytes(*word));
     }
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    total = add(total, u64::from_ne_bytes(last));
+    // Headers are short: what is left of them goes by halves rather than through a copy.
+    let (half, rest) = rest.as_chunks::<4>();
+    for half in half {
+        total = add(total, u64::from(u32::from_ne_bytes(*half)));
+    }
+    let (quarter, rest) = rest.as_chunks::<2>();
+    for quarter in quarter {
+        total = add(total, u64::from(u16::from_ne_bytes(*quarter)));
+    }
+    if let [last] = rest {
+        total = add(total, u64::from(u16::from_ne_bytes([*last, 0])));
+    }
     // The sum of byte-swapped words is the byte-swapped sum (RFC 1071 §2 B): one swap at the end is enough.
     u16::from_be(fold(total))
 }
