@@ -3,7 +3,10 @@
 //! The stack's verbs have their own small error types; the mapping from those to numbers lives at the end of this file and nowhere else.
 
 use core::fmt;
+use core::net::IpAddr;
 use core::num::NonZeroU16;
+
+use prise_stack::{ConnectError, ListenError, RouteError, TcpError};
 
 /// What a socket call fails with: a Linux error number.
 ///
@@ -220,3 +223,53 @@ impl fmt::Debug for Errno {
 }
 
 impl core::error::Error for Errno {}
+
+/// What each failure of the stack is called. One place, so that the same cause has the same number everywhere.
+impl Errno {
+    /// A connection's end, as `sk_err` has it. IPv4 and IPv6 call a prohibition differently (`icmp_err_convert`, `icmpv6_err_convert`).
+    pub(crate) const fn from_tcp(error: TcpError, v6: bool) -> Self {
+        match error {
+            TcpError::Refused => Self::ECONNREFUSED,
+            TcpError::Reset => Self::ECONNRESET,
+            TcpError::BrokenPipe => Self::EPIPE,
+            TcpError::TimedOut => Self::ETIMEDOUT,
+            TcpError::NetworkUnreachable => Self::ENETUNREACH,
+            TcpError::HostUnreachable => Self::EHOSTUNREACH,
+            TcpError::Prohibited => {
+                if v6 {
+                    Self::EACCES
+                } else {
+                    Self::EHOSTUNREACH
+                }
+            }
+            TcpError::ProtocolUnreachable => Self::ENOPROTOOPT,
+            TcpError::NetworkDown => Self::ENETDOWN,
+        }
+    }
+
+    /// Why there is no way to a destination.
+    pub(crate) const fn from_route(error: RouteError, destination: IpAddr) -> Self {
+        match (error, destination) {
+            (RouteError::NoRoute, _) | (RouteError::NoSource, IpAddr::V4(_)) => Self::ENETUNREACH,
+            (RouteError::NoSource, IpAddr::V6(_)) => Self::EADDRNOTAVAIL,
+            (RouteError::InvalidSource | RouteError::InvalidDestination, _) => Self::EINVAL,
+        }
+    }
+
+    /// Why a connection cannot even be begun.
+    pub(crate) const fn from_connect(error: ConnectError, destination: IpAddr) -> Self {
+        match error {
+            // __inet_check_established: bind says EADDRINUSE, connect EADDRNOTAVAIL.
+            ConnectError::AddressInUse => Self::EADDRNOTAVAIL,
+            ConnectError::Route(error) => Self::from_route(error, destination),
+        }
+    }
+}
+
+impl From<ListenError> for Errno {
+    fn from(error: ListenError) -> Self {
+        match error {
+            ListenError::AddressInUse => Self::EADDRINUSE,
+        }
+    }
+}

@@ -1,18 +1,24 @@
 //! [`Host`]: one machine, that is a stack and the sockets that programs have open on it.
 
-use core::net::SocketAddr;
+use alloc::collections::VecDeque;
+use core::time::Duration;
 
-use prise_stack::{LinkId, LinkSet, Stack, StackConfig};
-use prise_wire::{Frame, Instant, Payload};
+use prise_stack::{Event, HashKey, LinkId, LinkSet, Random, Stack, StackConfig};
+use prise_wire::{Frame, Instant};
 
-use crate::{Control, Errno, ErrorReport, Family, Flags, How, Kind, Readiness, Received, SocketId, SocketInfo};
+use crate::option::Opt;
+use crate::ports::{Claim, Ports, Rules};
+use crate::socket::{Flag, Socket, Transport};
+use crate::table::Table;
+use crate::{Errno, Family, Kind, Readiness, SocketId, protocol};
 
 /// What a host is given at birth.
 #[derive(Clone, Debug)]
 pub struct HostConfig {
     /// The stack's secrets.
     pub stack: StackConfig,
-    /// The user who owns sockets unless [`Host::set_owner`] says otherwise; decides who may share a port by `SO_REUSEPORT`.
+    /// The user who owns sockets unless [`Host::set_owner`] says otherwise; decides who may share a port by `SO_REUSEPORT`, and 0 what only the
+    /// superuser may set.
     pub owner: u32,
 }
 
@@ -22,15 +28,32 @@ pub struct HostConfig {
 /// ask again. Nothing here knows of threads, descriptors or clocks.
 #[derive(Debug)]
 pub struct Host {
-    stack: Stack,
+    pub(crate) stack: Stack,
+    pub(crate) sockets: Table<Socket>,
+    pub(crate) tcp_ports: Ports,
+    pub(crate) udp_ports: Ports,
+    pub(crate) random: Random,
+    pub(crate) owner: u32,
+    /// Sockets that have become ready by what their program did, not by what arrived.
+    woken: VecDeque<SocketId>,
 }
 
 /// The core's surface, forwarded from the stack.
 impl Host {
     /// A host without links and sockets.
     pub fn new(config: &HostConfig) -> Self {
+        let key = HashKey::new(config.stack.hash_key);
+        // The ports come from a generator of their own, so that what programs do does not shift what the stack draws.
+        let mut seed = config.stack.seed;
+        seed[0] ^= 0x50;
         Self {
             stack: Stack::new(&config.stack),
+            sockets: Table::new(),
+            tcp_ports: Ports::new(Rules::Tcp, key),
+            udp_ports: Ports::new(Rules::Udp, key),
+            random: Random::new(seed),
+            owner: config.owner,
+            woken: VecDeque::new(),
         }
     }
 
@@ -73,198 +96,168 @@ impl Host {
     ///
     /// Like the wake-ups of `epoll(7)` with `EPOLLET`: one answer for each thing that happened, not for each thing that still holds.
     pub fn event(&mut self) -> Option<(SocketId, Readiness)> {
-        None
+        loop {
+            if let Some(s) = self.woken.pop_front() {
+                if let Some(socket) = self.sockets.get_mut(s) {
+                    socket.queued = false;
+                    return Some((s, self.readiness(s)));
+                }
+                continue;
+            }
+            let event = self.stack.event()?;
+            if let Some(s) = self.whose(event) {
+                return Some((s, self.readiness(s)));
+            }
+        }
+    }
+
+    /// The socket that an event of the stack is about; none if it has been closed since.
+    fn whose(&self, event: Event) -> Option<SocketId> {
+        let (token, transport) = match event {
+            Event::Tcp { token, id, .. } => (token, Transport::Connection(id)),
+            Event::Listener { token, id } => (token, Transport::Listener(id)),
+            Event::Udp { token, id, .. } => (token, Transport::Udp(id)),
+            Event::Ping { token, id, .. } => (token, Transport::Ping(id)),
+            Event::Raw { token, id, .. } => (token, Transport::Raw(id)),
+            // A gateway's affairs; a host with programs has no transparent links.
+            Event::Intercepted { .. } | Event::UdpIntercepted | Event::EchoIntercepted => return None,
+        };
+        let s = self.sockets.id_at(token)?;
+        (self.sockets.get(s)?.transport == transport).then_some(s)
+    }
+
+    /// Reports a socket that has become ready by what its program did.
+    pub(crate) fn wake(&mut self, s: SocketId) {
+        if let Some(socket) = self.sockets.get_mut(s)
+            && !socket.queued
+        {
+            socket.queued = true;
+            self.woken.push_back(s);
+        }
     }
 }
 
-#[expect(
-    unused_variables,
-    clippy::ptr_arg,
-    reason = "signatures first; the bodies follow"
-)]
+/// Sockets as such.
 impl Host {
-    /// `socket(2)`. `protocol` 0 means the type's own.
+    /// `socket(2)`. `protocol` 0 means the type's own. Who may have a raw socket is the caller's to decide.
+    ///
+    /// `EINVAL` for a protocol that cannot be, `EPROTONOSUPPORT` for one that the type does not have.
     pub fn socket(&mut self, family: Family, kind: Kind, protocol: i32) -> Result<SocketId, Errno> {
-        Err(Errno::ENOSYS)
+        /// One more than the largest protocol number of Linux (`IPPROTO_MAX`).
+        const PROTOCOL_MAX: i32 = 263;
+        if !(0..PROTOCOL_MAX).contains(&protocol) {
+            return Err(Errno::EINVAL);
+        }
+        let icmp = match family {
+            Family::Inet => protocol::ICMP,
+            Family::Inet6 => protocol::ICMPV6,
+        };
+        let protocol = match (kind, u8::try_from(protocol).map_err(|_| Errno::EPROTONOSUPPORT)?) {
+            (Kind::Stream, 0 | protocol::TCP) => protocol::TCP,
+            (Kind::Datagram, 0 | protocol::UDP) => protocol::UDP,
+            (Kind::Datagram, wanted) if wanted == icmp => icmp,
+            (Kind::Raw, wanted @ 1..) => wanted,
+            _ => return Err(Errno::EPROTONOSUPPORT),
+        };
+        let mut socket = Socket::new(family, kind, protocol);
+        // inetsw: ping and raw sockets share their "ports" from birth.
+        if kind == Kind::Raw || kind == Kind::Datagram && protocol == icmp {
+            socket.flags.set(Flag::ReuseAddr, true);
+        }
+        if kind == Kind::Raw && protocol == protocol::RAW {
+            socket.flags.set(Flag::HeaderIncluded, true);
+        }
+        Ok(self.sockets.insert(socket))
     }
 
-    /// Whose socket it is (`SO_REUSEPORT` groups, `SocketInfo`).
+    /// Whose socket it is (`SO_REUSEPORT` groups, privileged options, [`SocketInfo`](crate::SocketInfo)).
     pub fn set_owner(&mut self, s: SocketId, uid: u32) -> Result<(), Errno> {
-        Err(Errno::ENOSYS)
+        let default = self.owner;
+        let socket = self.socket_mut(s)?;
+        let before = socket.claim(default);
+        if uid == default {
+            socket.unset_value(Opt::Owner);
+        } else {
+            socket.set_value(Opt::Owner, uid.into());
+        }
+        self.claim_changed(s, &before);
+        Ok(())
     }
 
-    /// `bind(2)`. An IPv4 address on an IPv6 socket is a v4-mapped one. Port 0 picks one.
-    pub fn bind(&mut self, now: Instant, s: SocketId, local: SocketAddr) -> Result<(), Errno> {
-        Err(Errno::ENOSYS)
+    /// The sockets that programs have open, in no particular order.
+    pub fn sockets(&self) -> impl Iterator<Item = SocketId> {
+        self.sockets.ids()
     }
 
-    /// `listen(2)`; again to change the backlog.
-    pub fn listen(&mut self, now: Instant, s: SocketId, backlog: i32) -> Result<(), Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// `accept(2)`: the oldest connection that waits, and its peer. `EAGAIN` if none does.
-    pub fn accept(&mut self, now: Instant, s: SocketId) -> Result<(SocketId, SocketAddr), Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// `connect(2)`, as on a non-blocking descriptor: a stream answers `EINPROGRESS`, `EALREADY` while it lasts, then once success or the error
-    /// (or take that with [`Host::take_error`], as `SO_ERROR` does), and `EISCONN` from there on. A datagram socket just remembers its peer.
-    pub fn connect(&mut self, now: Instant, s: SocketId, remote: SocketAddr) -> Result<(), Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// `connect(2)` with `AF_UNSPEC`: forgets the peer; a stream is aborted and may be connected anew.
-    pub fn disconnect(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// `shutdown(2)`.
-    pub fn shutdown(&mut self, now: Instant, s: SocketId, how: How) -> Result<(), Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// `close(2)` of the last descriptor: the identifier is void at once; what TCP still owes the peer goes on in the background.
-    pub fn close(&mut self, now: Instant, s: SocketId) {}
-
-    /// `SO_LINGER {1, n > 0}` makes the caller's `close` wait: this long at most, until [`Host::send_queue`] is 0.
-    pub fn linger(&self, s: SocketId) -> Option<core::time::Duration> {
-        None
-    }
-
-    /// `send(2)` on a stream or a connected datagram socket: takes what fits off the front of `payload` and says how much.
-    pub fn send(&mut self, now: Instant, s: SocketId, payload: &mut Payload, flags: Flags) -> Result<usize, Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// The octets that a stream has received in order and not yet consumed, without taking them.
-    pub fn received(&self, s: SocketId) -> impl Iterator<Item = &[u8]> {
-        core::iter::empty()
-    }
-
-    /// Drops the first `n` of the received octets of a stream.
-    pub fn consume(&mut self, now: Instant, s: SocketId, n: usize) {}
-
-    /// `recv(2)`: at most `max` octets of a stream, or one datagram (the caller truncates). An empty payload on a stream is its end.
-    pub fn recv(&mut self, now: Instant, s: SocketId, max: usize, flags: Flags) -> Result<Payload, Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// `sendto(2)` and `sendmsg(2)` of one datagram. On a stream the address is ignored if connected.
-    pub fn send_to(
-        &mut self,
-        now: Instant,
-        s: SocketId,
-        payload: Payload,
-        flags: Flags,
-        destination: Option<SocketAddr>,
-        control: &Control,
-    ) -> Result<usize, Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// `recvmsg(2)` of one datagram.
-    pub fn recv_from(&mut self, now: Instant, s: SocketId, flags: Flags) -> Result<Received, Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// `recvmsg(2)` with `MSG_ERRQUEUE`: the oldest error that `IP_RECVERR` queued; `EAGAIN` if none.
-    pub fn recv_error(&mut self, s: SocketId) -> Result<ErrorReport, Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// `setsockopt(2)` with the raw values of Linux x86-64.
-    pub fn set_option(&mut self, now: Instant, s: SocketId, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// `getsockopt(2)` into a buffer as large as the option needs; `out` is replaced.
-    pub fn option(
-        &mut self,
-        now: Instant,
-        s: SocketId,
-        level: i32,
-        name: i32,
-        out: &mut alloc::vec::Vec<u8>,
-    ) -> Result<(), Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// `getsockopt(2)` into a buffer of `room` octets, on which some options depend; `out` is never longer than that.
-    pub fn option_within(
-        &mut self,
-        now: Instant,
-        s: SocketId,
-        level: i32,
-        name: i32,
-        room: usize,
-        out: &mut alloc::vec::Vec<u8>,
-    ) -> Result<(), Errno> {
-        Err(Errno::ENOSYS)
+    /// How many sockets programs have open.
+    pub fn socket_count(&self) -> usize {
+        self.sockets.len()
     }
 
     /// `SO_RCVTIMEO`: how long the caller lets a receiving call sleep; none is for ever.
-    pub fn receive_timeout(&self, s: SocketId) -> Option<core::time::Duration> {
-        None
+    pub fn receive_timeout(&self, s: SocketId) -> Option<Duration> {
+        self.timeout(s, Opt::ReceiveTimeout)
     }
 
     /// `SO_SNDTIMEO`: how long the caller lets a sending call or a connect sleep; none is for ever.
-    pub fn send_timeout(&self, s: SocketId) -> Option<core::time::Duration> {
-        None
+    pub fn send_timeout(&self, s: SocketId) -> Option<Duration> {
+        self.timeout(s, Opt::SendTimeout)
+    }
+
+    fn timeout(&self, s: SocketId, opt: Opt) -> Option<Duration> {
+        let micros = self.sockets.get(s)?.value_set(opt)?;
+        (micros > 0).then(|| Duration::from_micros(micros as u64))
     }
 
     /// `SO_ERROR`: the pending error, which is taken.
     pub fn take_error(&mut self, s: SocketId) -> Option<Errno> {
-        None
+        self.collect_error(s);
+        self.sockets.get_mut(s)?.error.take()
     }
 
-    /// `getsockname(2)`: in the socket's family; the wildcard with port 0 before it is bound.
-    pub fn local_addr(&self, s: SocketId) -> Result<SocketAddr, Errno> {
-        Err(Errno::ENOSYS)
+    pub(crate) fn socket_ref(&self, s: SocketId) -> Result<&Socket, Errno> {
+        self.sockets.get(s).ok_or(Errno::EBADF)
     }
 
-    /// `getpeername(2)`: `ENOTCONN` without a peer.
-    pub fn peer_addr(&self, s: SocketId) -> Result<SocketAddr, Errno> {
-        Err(Errno::ENOSYS)
+    pub(crate) fn socket_mut(&mut self, s: SocketId) -> Result<&mut Socket, Errno> {
+        self.sockets.get_mut(s).ok_or(Errno::EBADF)
+    }
+}
+
+/// Ports.
+impl Host {
+    /// The ports of a socket's transport; raw and ping sockets have none.
+    pub(crate) fn ports_mut(&mut self, kind: Kind, protocol: u8) -> Option<&mut Ports> {
+        match (kind, protocol) {
+            (Kind::Stream, _) => Some(&mut self.tcp_ports),
+            (Kind::Datagram, protocol::UDP) => Some(&mut self.udp_ports),
+            _ => None,
+        }
     }
 
-    /// What `poll(2)` would show.
-    pub fn readiness(&self, s: SocketId) -> Readiness {
-        Readiness::EMPTY
+    /// Something that the claim depends on may have changed: brings the port's book up to date.
+    pub(crate) fn claim_changed(&mut self, s: SocketId, before: &Claim) {
+        let Some(socket) = self.sockets.get(s) else { return };
+        let (after, port, kind, protocol) = (socket.claim(self.owner), socket.port, socket.kind, socket.protocol);
+        if port != 0
+            && after != *before
+            && let Some(ports) = self.ports_mut(kind, protocol)
+        {
+            ports.release(port, *before);
+            ports.hold(port, after);
+        }
     }
 
-    /// `FIONREAD` (`SIOCINQ`): octets that can be read; of datagrams, the size of the next. `EINVAL` on a listener.
-    pub fn receive_queue(&self, s: SocketId) -> Result<usize, Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// `TIOCOUTQ` (`SIOCOUTQ`): octets that the peer has not acknowledged. `EINVAL` on a listener.
-    pub fn send_queue(&self, s: SocketId) -> Result<usize, Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// `SIOCOUTQNSD`: octets of a stream that were never sent.
-    pub fn unsent_queue(&self, s: SocketId) -> Result<usize, Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// `SIOCATMARK`: whether the next octet to read is the urgent one.
-    pub fn at_mark(&self, s: SocketId) -> Result<bool, Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// How many octets [`Host::send`] would take now; 0 where it would answer `EAGAIN` or an error.
-    pub fn send_space(&self, s: SocketId) -> usize {
-        0
-    }
-
-    /// Everything about a socket that `ss` shows.
-    pub fn info(&self, s: SocketId) -> Option<SocketInfo> {
-        None
-    }
-
-    /// The sockets that are open, in no particular order.
-    pub fn sockets(&self) -> impl Iterator<Item = SocketId> {
-        core::iter::empty()
+    /// Gives the port up.
+    pub(crate) fn release_port(&mut self, s: SocketId) {
+        let Some(socket) = self.sockets.get_mut(s) else { return };
+        let (claim, port, kind, protocol) = (socket.claim(self.owner), socket.port, socket.kind, socket.protocol);
+        socket.port = 0;
+        socket.flags.set(Flag::PortPicked, false);
+        if port != 0
+            && let Some(ports) = self.ports_mut(kind, protocol)
+        {
+            ports.release(port, claim);
+        }
     }
 }

@@ -9,13 +9,26 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod bind;
+mod close;
+mod connect;
+mod datagram;
 mod errno;
 mod flags;
 mod host;
 mod id;
 mod info;
 mod kind;
+mod listen;
 mod message;
+mod option;
+mod poll;
+mod ports;
+mod settings;
+pub mod sockaddr;
+mod socket;
+mod stream;
+mod table;
 
 pub use errno::Errno;
 pub use flags::{Flags, Readiness};
@@ -23,4 +36,20 @@ pub use host::{Host, HostConfig};
 pub use id::SocketId;
 pub use info::{SocketInfo, State};
 pub use kind::{Family, How, Kind};
+pub use listen::SOMAXCONN;
 pub use message::{Control, ErrorOrigin, ErrorReport, Received};
+pub use option::level;
+
+/// Protocol numbers of IP (IANA), as `socket(2)` takes them.
+pub mod protocol {
+    /// ICMP.
+    pub const ICMP: u8 = 1;
+    /// TCP.
+    pub const TCP: u8 = 6;
+    /// UDP.
+    pub const UDP: u8 = 17;
+    /// ICMPv6.
+    pub const ICMPV6: u8 = 58;
+    /// `IPPROTO_RAW`: any, with a header of one's own.
+    pub const RAW: u8 = 255;
+}

@@ -1,0 +1,213 @@
+//! `connect(2)` and its opposite, on streams: `__inet_stream_connect`, `tcp_v4_connect`, `tcp_v6_connect`, `tcp_disconnect`.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use prise_stack::{State, TupleUse};
+use prise_wire::Instant;
+
+use crate::bind::port_range;
+use crate::option::Opt;
+use crate::socket::{Flag, Phase, Shutdown, Socket, Transport, wildcard};
+use crate::{Errno, Family, Host, Kind, SocketId};
+
+impl Host {
+    /// `connect(2)`, as on a non-blocking descriptor: a stream answers `EINPROGRESS`, `EALREADY` while it lasts, then once success or the error
+    /// (or take that with [`Host::take_error`], as `SO_ERROR` does), and `EISCONN` from there on. A datagram socket just remembers its peer.
+    pub fn connect(&mut self, now: Instant, s: SocketId, remote: SocketAddr) -> Result<(), Errno> {
+        if self.socket_ref(s)?.kind != Kind::Stream {
+            return self.connect_datagram(now, s, remote);
+        }
+        match self.socket_ref(s)?.phase {
+            Phase::Connected => Err(Errno::EISCONN),
+            Phase::Disconnecting => Err(Errno::EINVAL),
+            Phase::Connecting => self.connect_again(now, s),
+            Phase::Unconnected if self.state(s) != State::Closed => Err(Errno::EISCONN),
+            Phase::Unconnected => {
+                self.open(now, s, remote)?;
+                self.socket_mut(s)?.phase = Phase::Connecting;
+                Err(Errno::EINPROGRESS)
+            }
+        }
+    }
+
+    /// Another `connect` on a socket that is connecting: how far it is.
+    fn connect_again(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
+        match self.state(s) {
+            State::SynSent | State::SynReceived => Err(Errno::EALREADY),
+            State::Closed => {
+                let errno = self.take_error(s).unwrap_or(Errno::ECONNABORTED);
+                self.disconnect_stream(now, s)?;
+                Err(errno)
+            }
+            _ => {
+                self.socket_mut(s)?.phase = Phase::Connected;
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends the SYN.
+    fn open(&mut self, now: Instant, s: SocketId, remote: SocketAddr) -> Result<(), Errno> {
+        let remote = self.stream_destination(s, remote)?;
+        let socket = self.socket_ref(s)?;
+        let route = self
+            .stack
+            .route(remote.ip(), socket.stack_local(), socket.device())
+            .map_err(|error| Errno::from_route(error, remote.ip()))?;
+        let config = socket.tcp_config();
+        let (device, before, fixed) = (socket.device(), socket.claim(self.owner), socket.port);
+        let port = if fixed != 0 {
+            fixed
+        } else {
+            self.pick_for(s, route.source, remote)?
+        };
+        let local = SocketAddr::new(route.source, port);
+        let id = self
+            .stack
+            .tcp_connect(now, local, remote, device, &config, s.index())
+            .map_err(|error| Errno::from_connect(error, remote.ip()))?;
+        let socket = self.socket_mut(s)?;
+        socket.local = socket.present(local).ip();
+        socket.transport = Transport::Connection(id);
+        if fixed != 0 {
+            self.claim_changed(s, &before);
+            return Ok(());
+        }
+        socket.port = port;
+        socket.flags.set(Flag::PortPicked, true);
+        let claim = self.socket_ref(s)?.claim(self.owner);
+        self.tcp_ports.hold(port, claim);
+        Ok(())
+    }
+
+    /// A local port that makes the four-tuple new (`__inet_hash_connect`): `EADDRNOTAVAIL` when all are taken.
+    fn pick_for(&mut self, s: SocketId, source: IpAddr, remote: SocketAddr) -> Result<u16, Errno> {
+        let range = port_range(self.socket_ref(s)?);
+        let mut reusable = None;
+        for port in self.tcp_ports.for_connect(range, &mut self.random) {
+            match self.stack.tcp_tuple_use(SocketAddr::new(source, port), remote) {
+                TupleUse::Free => return Ok(port),
+                // A TIME-WAIT that timestamps make safe to take over (RFC 6191), once there is nothing better.
+                TupleUse::Reusable => reusable = reusable.or(Some(port)),
+                TupleUse::Taken => {}
+            }
+        }
+        reusable.ok_or(Errno::EADDRNOTAVAIL)
+    }
+
+    /// Where a connect really goes, as the stack has it: the unspecified address means this host, v4-mapped means IPv4.
+    fn stream_destination(&mut self, s: SocketId, remote: SocketAddr) -> Result<SocketAddr, Errno> {
+        let socket = self.socket_mut(s)?;
+        let remote = socket.destination(remote)?;
+        match remote.ip() {
+            // tcp_v4_connect: neither groups nor broadcast addresses; nor tcp_v6_connect.
+            IpAddr::V4(v4) if v4.is_multicast() || self.is_broadcast(v4) => Err(Errno::ENETUNREACH),
+            IpAddr::V6(v6) if v6.is_multicast() => Err(Errno::ENETUNREACH),
+            _ => Ok(remote),
+        }
+    }
+
+    /// `connect(2)` with `AF_UNSPEC`: forgets the peer; a stream is aborted and may be connected anew.
+    pub fn disconnect(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
+        match self.socket_ref(s)?.kind {
+            Kind::Stream => self.disconnect_stream(now, s),
+            Kind::Datagram | Kind::Raw => self.disconnect_datagram(now, s),
+        }
+    }
+
+    /// `tcp_disconnect`.
+    pub(crate) fn disconnect_stream(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
+        let state = self.state(s);
+        match self.socket_ref(s)?.transport {
+            Transport::Listener(id) => self.stack.tcp_unlisten(now, id),
+            Transport::Connection(id) => self.stack.tcp_abort(now, id),
+            _ => {}
+        }
+        let before = self.socket_ref(s)?.claim(self.owner);
+        let keeps_port = self.socket_ref(s)?.has(Flag::PortLocked);
+        if !keeps_port {
+            self.release_port(s);
+        }
+        let socket = self.socket_mut(s)?;
+        socket.transport = Transport::None;
+        socket.phase = Phase::Unconnected;
+        socket.shutdown = Shutdown::NONE;
+        if !socket.has(Flag::AddressLocked) {
+            socket.local = wildcard(socket.family);
+        }
+        // tcp_need_reset, and the SYN-SENT that it leaves out but that ends in the same error.
+        if matches!(
+            state,
+            State::SynSent
+                | State::SynReceived
+                | State::Established
+                | State::CloseWait
+                | State::FinWait1
+                | State::FinWait2
+        ) {
+            socket.error = Some(Errno::ECONNRESET);
+        }
+        if keeps_port {
+            self.claim_changed(s, &before);
+        }
+        self.wake(s);
+        Ok(())
+    }
+}
+
+impl Socket {
+    /// An address given to `connect` or `sendto`, as the stack has it, by the rules that all types share.
+    pub(crate) fn destination(&mut self, remote: SocketAddr) -> Result<SocketAddr, Errno> {
+        match (self.family, remote) {
+            (Family::Inet, SocketAddr::V6(_)) | (Family::Inet6, SocketAddr::V4(_)) => Err(Errno::EAFNOSUPPORT),
+            (Family::Inet, SocketAddr::V4(v4)) => {
+                if !v4.ip().is_unspecified() {
+                    return Ok(remote);
+                }
+                // ip_route_output: no destination is the source, and no source either is this host.
+                let here = if self.local.is_unspecified() {
+                    Ipv4Addr::LOCALHOST.into()
+                } else {
+                    self.local
+                };
+                Ok(SocketAddr::new(here, v4.port()))
+            }
+            (Family::Inet6, SocketAddr::V6(v6)) => self.destination_v6(v6),
+        }
+    }
+
+    fn destination_v6(&mut self, remote: core::net::SocketAddrV6) -> Result<SocketAddr, Errno> {
+        let bound_v4 = matches!(self.local, IpAddr::V6(local) if local.to_ipv4_mapped().is_some());
+        let mut ip = *remote.ip();
+        if ip.is_unspecified() {
+            // "connect() to INADDR_ANY means loopback (BSD'ism)", says tcp_v6_connect.
+            ip = if bound_v4 {
+                Ipv4Addr::LOCALHOST.to_ipv6_mapped()
+            } else {
+                Ipv6Addr::LOCALHOST
+            };
+        }
+        if let Some(v4) = ip.to_ipv4_mapped() {
+            return if self.is_v6_only() {
+                Err(Errno::ENETUNREACH)
+            } else {
+                Ok(SocketAddr::new(v4.into(), remote.port()))
+            };
+        }
+        if bound_v4 {
+            return Err(Errno::EAFNOSUPPORT);
+        }
+        if ip.is_unicast_link_local() {
+            let (scope, device) = (remote.scope_id(), self.value(Opt::Device));
+            if scope != 0 && device != 0 && i64::from(scope) != device {
+                return Err(Errno::EINVAL);
+            }
+            if scope != 0 {
+                self.set_value(Opt::Device, scope.into());
+            } else if device == 0 {
+                return Err(Errno::EINVAL);
+            }
+        }
+        Ok(SocketAddr::new(ip.into(), remote.port()))
+    }
+}

@@ -1,0 +1,140 @@
+//! `listen(2)` and `accept(2)`: `__inet_listen_sk`, `inet_csk_accept`.
+
+use core::net::SocketAddr;
+
+use prise_stack::{ListenConfig, ListenLocal, State};
+use prise_wire::Instant;
+
+use crate::socket::{Flag, Phase, Socket, Transport};
+use crate::{Errno, Host, Kind, SocketId};
+
+/// What a backlog may be at most (`net.core.somaxconn`).
+pub const SOMAXCONN: u32 = 4096;
+
+impl Host {
+    /// `listen(2)`; again to change the backlog. A negative backlog is the largest possible.
+    pub fn listen(&mut self, now: Instant, s: SocketId, backlog: i32) -> Result<(), Errno> {
+        let socket = self.socket_ref(s)?;
+        if socket.kind != Kind::Stream {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if socket.phase != Phase::Unconnected {
+            return Err(Errno::EINVAL);
+        }
+        let backlog = (backlog as u32).min(SOMAXCONN);
+        match socket.transport {
+            Transport::Listener(id) => {
+                self.stack.tcp_set_backlog(id, backlog);
+                Ok(())
+            }
+            Transport::None => self.listen_start(now, s, backlog),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// `inet_csk_listen_start`: the port is judged anew, for a listener shares less than a bound socket.
+    fn listen_start(&mut self, now: Instant, s: SocketId, backlog: u32) -> Result<(), Errno> {
+        self.autobind(now, s)?;
+        let socket = self.socket_ref(s)?;
+        let (port, before) = (socket.port, socket.claim(self.owner));
+        let after = crate::ports::Claim {
+            listening: true,
+            ..before
+        };
+        self.tcp_ports.release(port, before);
+        if !self.tcp_ports.may_hold(port, &after) {
+            self.tcp_ports.hold(port, before);
+            return Err(Errno::EADDRINUSE);
+        }
+        let socket = self.socket_ref(s)?;
+        let listen = ListenConfig {
+            local: ListenLocal {
+                addr: socket.stack_local(),
+                family: socket.listen_family(),
+                port,
+                device: socket.device(),
+            },
+            backlog,
+            reuse_port: socket.has(Flag::ReusePort),
+            config: socket.tcp_config(),
+            token: s.index(),
+        };
+        match self.stack.tcp_listen(listen) {
+            Ok(id) => {
+                self.tcp_ports.hold(port, after);
+                self.socket_mut(s)?.transport = Transport::Listener(id);
+                self.wake(s);
+                Ok(())
+            }
+            Err(error) => {
+                self.tcp_ports.hold(port, before);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// `accept(2)`: the oldest connection that waits, and its peer. `EAGAIN` if none does.
+    ///
+    /// The new socket has the listener's options, as on Linux.
+    pub fn accept(&mut self, _now: Instant, s: SocketId) -> Result<(SocketId, SocketAddr), Errno> {
+        let listener = self.socket_ref(s)?;
+        if listener.kind != Kind::Stream {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let Transport::Listener(id) = listener.transport else {
+            return Err(Errno::EINVAL);
+        };
+        if self.stack.tcp_backlog(id).is_none_or(|(waiting, _)| waiting == 0) {
+            return Err(Errno::EAGAIN);
+        }
+        let socket = listener.accepted();
+        let new = self.sockets.insert(socket);
+        let accepted = self.stack.tcp_accept(id, new.index());
+        let Some((connection, (local, remote))) =
+            accepted.and_then(|it| self.stack.tcp_endpoints(it).map(|endpoints| (it, endpoints)))
+        else {
+            self.sockets.remove(new);
+            return Err(Errno::EAGAIN);
+        };
+        let socket = self.socket_mut(new)?;
+        let (local, remote) = (socket.present(local), socket.present(remote));
+        socket.transport = Transport::Connection(connection);
+        socket.local = local.ip();
+        socket.port = local.port();
+        let claim = self.socket_ref(new)?.claim(self.owner);
+        self.tcp_ports.hold(local.port(), claim);
+        Ok((new, remote))
+    }
+
+    /// How many connections wait to be accepted.
+    pub fn pending(&self, s: SocketId) -> usize {
+        match self.sockets.get(s).map(|socket| socket.transport) {
+            Some(Transport::Listener(id)) => self.stack.tcp_backlog(id).map_or(0, |(waiting, _)| waiting as usize),
+            _ => 0,
+        }
+    }
+
+    /// Where a stream stands, as Linux sees it: a socket whose connection went on to TIME-WAIT is closed.
+    pub(crate) fn state(&self, s: SocketId) -> State {
+        match self.sockets.get(s).map(|socket| socket.transport) {
+            Some(Transport::Listener(_)) => State::Listen,
+            Some(Transport::Connection(id)) => match self.stack.tcp_state(id) {
+                State::TimeWait => State::Closed,
+                state => state,
+            },
+            _ => State::Closed,
+        }
+    }
+}
+
+impl Socket {
+    /// What a connection accepted from this listener starts with (`sk_clone`).
+    fn accepted(&self) -> Self {
+        let mut socket = Self::new(self.family, self.kind, self.protocol);
+        socket.flags = self.flags;
+        socket.flags.set(Flag::PortLocked, false);
+        socket.options.clone_from(&self.options);
+        socket.phase = Phase::Connected;
+        socket
+    }
+}

@@ -1,0 +1,91 @@
+//! From a socket's options to what the stack understands.
+
+use core::time::Duration;
+
+use prise_stack::{CongestionAlgorithm, Keepalive, Linger, TcpConfig};
+use prise_wire::Instant;
+
+use crate::option::Opt;
+use crate::socket::{Flag, Socket, Transport};
+use crate::{Family, Host, SocketId};
+
+impl Socket {
+    /// The settings of a stream, as its connection or listener has them.
+    pub(crate) fn tcp_config(&self) -> TcpConfig {
+        let positive = |opt: Opt| Some(self.value(opt)).filter(|value| *value > 0);
+        let hop_limit = match self.family {
+            Family::Inet => self.value(Opt::Ttl),
+            Family::Inet6 => self.value(Opt::HopLimit),
+        };
+        let tos = match self.family {
+            Family::Inet => self.value(Opt::Tos),
+            Family::Inet6 => self.value(Opt::TrafficClass),
+        };
+        let default = TcpConfig::default();
+        TcpConfig {
+            nodelay: self.has(Flag::NoDelay),
+            cork: self.has(Flag::Cork),
+            quick_ack: self.value_set(Opt::QuickAck) == Some(1),
+            keepalive: self.has(Flag::KeepAlive).then(|| Keepalive {
+                idle: Duration::from_secs(self.value(Opt::KeepIdle) as u64),
+                interval: Duration::from_secs(self.value(Opt::KeepInterval) as u64),
+                probes: self.value(Opt::KeepCount) as u8,
+            }),
+            linger: if self.value(Opt::Linger) == 0 {
+                Linger::Reset
+            } else {
+                Linger::Graceful
+            },
+            user_timeout: positive(Opt::UserTimeout).map(|millis| Duration::from_millis(millis as u64)),
+            max_segment: positive(Opt::MaxSegment).map(|octets| octets as u16),
+            // The kernel doubles what it is told, to have room for its own bookkeeping; half of that is octets again.
+            receive_buffer: self.value_set(Opt::ReceiveBuffer).map(|octets| (octets / 2) as u32),
+            send_buffer: self.value_set(Opt::SendBuffer).map(|octets| (octets / 2) as u32),
+            syn_retries: self.value(Opt::SynCount) as u8,
+            fin_wait_2: Duration::from_secs(self.value(Opt::Linger2).max(0) as u64),
+            unsent_low_water: positive(Opt::NotSentLowWater).map(|octets| octets as u32),
+            window_clamp: positive(Opt::WindowClamp).map(|octets| octets as u32),
+            defer_accept: self.value(Opt::DeferAccept) > 0,
+            oob_inline: self.has(Flag::OobInline),
+            hop_limit: if hop_limit < 0 {
+                default.hop_limit
+            } else {
+                hop_limit as u8
+            },
+            tos: tos as u8,
+            ecn: default.ecn,
+            congestion: CONGESTION
+                .get(self.value(Opt::Congestion) as usize)
+                .map_or(default.congestion, |it| it.1),
+        }
+    }
+}
+
+/// The congestion controls by their names (`TCP_CONGESTION`); the first is the default.
+pub(crate) const CONGESTION: &[(&str, CongestionAlgorithm)] = &[
+    ("cubic", CongestionAlgorithm::Cubic),
+    ("reno", CongestionAlgorithm::NewReno),
+];
+
+impl Host {
+    /// Hands a socket's settings to the stack, after one of them was changed.
+    pub(crate) fn reconfigure(&mut self, now: Instant, s: SocketId) {
+        let Some(socket) = self.sockets.get(s) else { return };
+        match socket.transport {
+            Transport::Connection(id) => {
+                let config = socket.tcp_config();
+                if self.stack.tcp_config(id).is_some_and(|have| *have != config) {
+                    self.stack.tcp_set_config(now, id, config);
+                }
+            }
+            Transport::Listener(id) => {
+                let config = socket.tcp_config();
+                if self.stack.tcp_listener_config(id).is_some_and(|have| *have != config) {
+                    self.stack.tcp_set_listener_config(id, config);
+                }
+            }
+            Transport::Udp(_) | Transport::Ping(_) | Transport::Raw(_) => self.reconfigure_datagram(s),
+            Transport::None => {}
+        }
+    }
+}
