@@ -144,7 +144,8 @@ impl Connection {
         self.syn_due = false;
         self.deadlines.disarm();
         let (size, lost) = (self.segment_size(), self.syn_retransmitted);
-        self.congestion.set_initial(size, lost);
+        let srtt = self.rtt.srtt();
+        self.congestion.set_initial(size, lost, srtt);
         self.last_sent = Stamp::at(now);
         self.touch_keepalive(now);
         self.raise(Ready::CONNECTED | Ready::WRITABLE);

@@ -16,6 +16,8 @@ pub enum CongestionAlgorithm {
     Cubic,
     /// `NewReno`, RFC 5681 and RFC 6582; Linux calls it `reno`.
     NewReno,
+    /// BBR version 3, draft-ietf-ccwg-bbr: model-based, indifferent to random loss.
+    Bbr,
 }
 
 /// Keepalive settings, RFC 9293 §3.8.4 and tcp(7).

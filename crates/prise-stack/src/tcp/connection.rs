@@ -12,6 +12,7 @@ use prise_wire::{Instant, SackBlock, SeqNum};
 
 use super::config::{Linger, TcpConfig};
 use super::congestion::Congestion;
+use super::congestion::rate::RateSampler;
 use super::deadlines::{Deadlines, Slow};
 use super::error::TcpError;
 use super::info::State;
@@ -127,6 +128,9 @@ pub(crate) struct Sending {
     pub(crate) spurious: u16,
     /// The next new segment tells the peer that its congestion mark was heard (CWR).
     pub(crate) reduction_to_tell: bool,
+    pub(crate) rate: RateSampler,
+    /// Pacing: no data before this.
+    pub(crate) next_send_at: Instant,
     /// `TLP.end_seq`: a probe is out.
     pub(crate) probe_end: Option<SeqNum>,
 }
@@ -317,6 +321,8 @@ impl Connection {
                 cwnd_limited: false,
                 spurious: 0,
                 reduction_to_tell: false,
+                rate: RateSampler::default(),
+                next_send_at: Instant::ZERO,
                 probe_end: None,
             })
         })
@@ -406,6 +412,7 @@ impl Connection {
         self.deadlines.disarm();
         self.deadlines.delayed_ack = Instant::FAR_FUTURE;
         self.deadlines.slow = Instant::FAR_FUTURE;
+        self.deadlines.pace = Instant::FAR_FUTURE;
         let mut ready = Ready::CLOSED | Ready::READ_CLOSED;
         if self.error.is_some() {
             ready |= Ready::ERROR;
@@ -450,9 +457,9 @@ impl Connection {
     }
 
     /// Whether the link should ask for a segment. May err on the side of yes.
-    pub(crate) fn has_output(&self) -> bool {
+    pub(crate) fn has_output(&self, now: Instant) -> bool {
         !matches!(
-            self.next_segment(super::send::output::UNIT_MAX),
+            self.next_segment(now, super::send::output::UNIT_MAX),
             super::send::output::NextSegment::Nothing
         ) || (self.is_synchronized()
             && self.unsent() > 0

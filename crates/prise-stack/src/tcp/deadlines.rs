@@ -32,6 +32,8 @@ pub(crate) struct Deadlines {
     pub(crate) retransmit: Instant,
     pub(crate) delayed_ack: Instant,
     pub(crate) slow: Instant,
+    /// When the pace lets the next octets go.
+    pub(crate) pace: Instant,
     pub(crate) retransmit_kind: Retransmit,
     pub(crate) slow_kind: Slow,
     node: TimerId,
@@ -43,6 +45,7 @@ impl Deadlines {
             retransmit: Instant::FAR_FUTURE,
             delayed_ack: Instant::FAR_FUTURE,
             slow: Instant::FAR_FUTURE,
+            pace: Instant::FAR_FUTURE,
             retransmit_kind: Retransmit::Rto,
             slow_kind: Slow::Keepalive,
             node: TimerId::NONE,
@@ -68,7 +71,7 @@ impl Deadlines {
     }
 
     fn earliest(&self) -> Instant {
-        self.retransmit.min(self.delayed_ack).min(self.slow)
+        self.retransmit.min(self.delayed_ack).min(self.slow).min(self.pace)
     }
 
     /// The wheel gave our node back.

@@ -343,7 +343,7 @@ impl Tcp {
         connection.link = route.link;
         connection.follow_path_mtu(route.mtu);
         let unit_max = connection.unit_max(&route);
-        let next = connection.next_segment(unit_max);
+        let next = connection.next_segment(now, unit_max);
         if next == NextSegment::Nothing {
             connection.arm_persist(now, unit_max);
             return None;
@@ -454,7 +454,7 @@ impl Tcp {
             State::Closed => return self.settle_end(key),
             _ => {}
         }
-        if !connection.listed && connection.has_output() {
+        if !connection.listed && connection.has_output(now) {
             connection.listed = true;
             let link = connection.link;
             let position = link.position();
@@ -464,6 +464,7 @@ impl Tcp {
             self.ready[position].push_back(key);
             self.links_ready.insert(link);
         }
+        connection.arm_pace(now);
         connection
             .deadlines
             .settle(&mut self.wheel, Timer::Connection(index).pack());

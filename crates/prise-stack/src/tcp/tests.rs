@@ -13,6 +13,7 @@ use crate::{Event, LinkConfig, Stack, StackConfig};
 /// One direction of the wire.
 #[derive(Default)]
 struct Wire {
+    free_at: Instant,
     queue: VecDeque<(Instant, Frame)>,
 }
 
@@ -22,6 +23,8 @@ pub(crate) struct World {
     links: [LinkId; 2],
     wires: [Wire; 2],
     delay: Duration,
+    /// Bits per second of the wire, 0 for no limit; its queue holds 100 ms.
+    rate: u64,
     /// Of a thousand frames, so many are lost.
     loss: u32,
     duplicate: u32,
@@ -77,6 +80,7 @@ impl World {
             links: [link_one, link_two],
             wires: [Wire::default(), Wire::default()],
             delay: Duration::from_millis(10),
+            rate: 0,
             loss: 0,
             duplicate: 0,
             reorder: 0,
@@ -133,6 +137,17 @@ impl World {
     }
 
     fn put(&mut self, side: usize, frame: Frame) {
+        if frame.offload.gso.is_some() && (self.rate > 0 || self.loss > 0) {
+            let cut: Vec<Frame> = frame.segments(Medium::Ip).collect();
+            for segment in cut {
+                self.put_one(side, segment);
+            }
+            return;
+        }
+        self.put_one(side, frame);
+    }
+
+    fn put_one(&mut self, side: usize, frame: Frame) {
         let (header, _) = TcpHeader::parse(&frame.head()[20..]).expect("a TCP segment");
         let len = frame.body().len();
         self.log.push((side, header, len));
@@ -149,6 +164,15 @@ impl World {
         let copies = if self.random.below(1000) < self.duplicate { 2 } else { 1 };
         for _ in 0..copies {
             let mut at = self.now + self.delay;
+            if self.rate > 0 {
+                let wire = &mut self.wires[side];
+                let start = wire.free_at.max(self.now);
+                if start.saturating_since(self.now) > Duration::from_millis(100) {
+                    continue;
+                }
+                wire.free_at = start + Duration::from_nanos(frame.total_len() as u64 * 8_000_000_000 / self.rate);
+                at = wire.free_at + self.delay;
+            }
             if self.random.below(1000) < self.reorder {
                 at += Duration::from_micros(u64::from(self.random.below(20_000)));
             }
@@ -588,4 +612,50 @@ fn a_flood_of_syns_is_answered_by_cookies_and_a_real_client_still_connects() {
     let info = world.stacks[1].tcp_info(world.now, server).expect("it lives");
     assert!(info.sack && info.timestamps && info.send_scale == Some(7), "{info:#?}");
     world.transfer([client, server], 100_000);
+}
+
+fn goodput(algorithm: CongestionAlgorithm, loss: u32, rate: u64, seconds: u64) -> f64 {
+    let mut world = World::with_links(18, 1500, 65_535);
+    world.delay = Duration::from_millis(25);
+    let listener = world.listen(80);
+    let (local, remote) = (
+        SocketAddr::from(([10, 0, 0, 1], 40_000)),
+        SocketAddr::from(([10, 0, 0, 2], 80)),
+    );
+    let config = TcpConfig {
+        congestion: algorithm,
+        ..TcpConfig::default()
+    };
+    let now = world.now;
+    let client = world.stacks[0]
+        .tcp_connect(now, local, remote, None, &config, 7)
+        .expect("free");
+    world.run_for(Duration::from_secs(1));
+    let server = world.stacks[1].tcp_accept(listener, 9).expect("a connection");
+    world.loss = loss;
+    world.rate = rate;
+    let start = world.now;
+    let mut got = 0_u64;
+    let chunk = Payload::from(alloc::vec![0_u8; 1 << 20]);
+    while world.now.saturating_since(start) < Duration::from_secs(seconds) {
+        let now = world.now;
+        let mut payload = chunk.clone();
+        let _ = world.stacks[0].tcp_send(now, client, &mut payload, false, false);
+        while let Ok(piece) = world.stacks[1].tcp_receive(now, server, 1 << 20) {
+            got += piece.len() as u64;
+        }
+        world.run_for(Duration::from_millis(2));
+    }
+    got as f64 * 8.0 / 1e6 / seconds as f64
+}
+
+#[test]
+fn bbr_fills_a_lossy_path_that_cubic_cannot() {
+    let clean = goodput(CongestionAlgorithm::Bbr, 0, 100_000_000, 5);
+    let lossy = goodput(CongestionAlgorithm::Bbr, 20, 100_000_000, 5);
+    let cubic = goodput(CongestionAlgorithm::Cubic, 20, 100_000_000, 5);
+    assert!(
+        clean > 80.0 && lossy > 75.0 && cubic < lossy,
+        "clean {clean:.1}, lossy {lossy:.1}, cubic {cubic:.1} Mbit/s"
+    );
 }

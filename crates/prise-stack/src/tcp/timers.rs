@@ -36,6 +36,9 @@ impl Connection {
             self.deadlines.retransmit = Instant::FAR_FUTURE;
             self.on_retransmit(now);
         }
+        if self.deadlines.pace <= now {
+            self.deadlines.pace = Instant::FAR_FUTURE;
+        }
         if self.deadlines.slow <= now {
             self.deadlines.slow = Instant::FAR_FUTURE;
             return self.on_slow(now);
@@ -129,11 +132,14 @@ impl Connection {
         let size = around.mss;
         if let Some(sending) = self.sending.as_deref_mut() {
             let (lost, _) = sending.rack.detect(&mut sending.flight, &around, now);
+            sending.rate.lost = sending.rate.lost.wrapping_add(lost);
             if lost > 0 && !sending.recovery.in_recovery() {
                 sending.enter_if_lost(now, nxt, 0, size, &mut self.congestion);
                 let (in_flight, ssthresh) = (sending.flight.in_flight(), self.congestion.ssthresh());
                 let window = sending.recovery.prr_window(0, false, in_flight, ssthresh, size);
-                self.congestion.set_cwnd(window);
+                if !self.congestion.is_model_based() {
+                    self.congestion.set_cwnd(window);
+                }
             }
         }
         self.rearm_retransmit(now, true);

@@ -4,6 +4,7 @@
 use prise_wire::Instant;
 
 use super::AckSample;
+use super::hystart::HyStart;
 
 /// `β_cubic = 0.7` (§4.6), as a fraction.
 const BETA: (u64, u64) = (7, 10);
@@ -20,6 +21,8 @@ pub(super) struct Cubic {
     /// Octets counted towards the next increase.
     counted: u64,
     cwnd_prior: u32,
+    /// Only during the first slow start.
+    pub(super) hystart: Option<HyStart>,
 }
 
 impl Cubic {

@@ -3,15 +3,19 @@
 //! [`Congestion`] owns `cwnd` and `ssthresh` and dispatches to the algorithm; what an algorithm needs beyond them
 //! lives in a box that is absent until the first congestion event. Sizes in octets.
 
+mod bbr;
 mod cubic;
 mod hystart;
 mod newreno;
+pub(crate) mod rate;
 
 use core::time::Duration;
 
 use alloc::boxed::Box;
 use prise_wire::{Instant, SeqNum};
 
+use self::bbr::Bbr;
+pub(crate) use self::bbr::BbrAck;
 use self::cubic::Cubic;
 use self::hystart::{Growth, HyStart};
 use super::config::CongestionAlgorithm;
@@ -43,14 +47,13 @@ pub(crate) struct Congestion {
     cwnd: u32,
     ssthresh: u32,
     law: Law,
-    /// Only during the first slow start.
-    hystart: Option<Box<HyStart>>,
 }
 
 #[derive(Debug)]
 enum Law {
     NewReno { counted: u32 },
     Cubic(Option<Box<Cubic>>),
+    Bbr(Box<Bbr>),
 }
 
 /// cwnd never grows beyond this: the largest scaled window (RFC 7323 §2.3).
@@ -62,7 +65,6 @@ impl Congestion {
             cwnd: initial_window(mss),
             ssthresh: u32::MAX,
             law: Law::new(algorithm),
-            hystart: None,
         }
     }
 
@@ -71,9 +73,12 @@ impl Congestion {
     }
 
     /// The handshake told the real segment size: start over from it (before data has flowed).
-    pub(crate) fn set_initial(&mut self, mss: u32, handshake_lost: bool) {
+    pub(crate) fn set_initial(&mut self, mss: u32, handshake_lost: bool, srtt: Duration) {
         // RFC 5681 §3.1: a lost SYN means one segment.
         self.cwnd = if handshake_lost { mss } else { initial_window(mss) };
+        if let Law::Bbr(bbr) = &mut self.law {
+            bbr.start(self.cwnd, srtt);
+        }
     }
 
     pub(crate) fn cwnd(&self) -> u32 {
@@ -112,6 +117,7 @@ impl Congestion {
         }
         match &mut self.law {
             Law::NewReno { counted } => newreno::avoid(&mut self.cwnd, counted, acked, sample.mss),
+            Law::Bbr(_) => {}
             Law::Cubic(state) => {
                 state.get_or_insert_default().avoid(&mut self.cwnd, acked, sample);
             }
@@ -122,18 +128,39 @@ impl Congestion {
     /// How much slow start is slowed: HyStart++, in the first slow start only (RFC 9406 §4.3), and not for BBR or
     /// where the round trip is too short to tell a queue from the scheduler.
     fn slow_start_divisor(&mut self, sample: &AckSample) -> u32 {
+        let Law::Cubic(state) = &mut self.law else { return 1 };
+        let hystart = &mut state.get_or_insert_default().hystart;
         if self.ssthresh != u32::MAX {
-            self.hystart = None;
+            *hystart = None;
             return 1;
         }
-        let hystart = self.hystart.get_or_insert_with(|| Box::new(HyStart::new(sample.nxt)));
+        let hystart = hystart.get_or_insert_with(|| HyStart::new(sample.nxt));
         match hystart.on_ack(sample.una, sample.nxt, sample.rtt) {
             Growth::Divided(divisor) => divisor,
             Growth::Leave => {
                 self.ssthresh = self.cwnd;
-                self.hystart = None;
                 1
             }
+        }
+    }
+
+    /// Whether the window follows a model at each acknowledgment instead of reacting to losses.
+    pub(crate) fn is_model_based(&self) -> bool {
+        matches!(self.law, Law::Bbr(_))
+    }
+
+    /// An acknowledgment, for a model; also during recovery.
+    pub(crate) fn on_model_ack(&mut self, ack: &BbrAck) {
+        if let Law::Bbr(bbr) = &mut self.law {
+            self.cwnd = bbr.on_ack(ack, self.cwnd).min(CWND_MAX);
+        }
+    }
+
+    /// Octets per second at which segments are let go; `None` if they go as the window allows.
+    pub(crate) fn pacing_rate(&self) -> Option<u64> {
+        match &self.law {
+            Law::Bbr(bbr) if bbr.pacing_rate() > 0 => Some(bbr.pacing_rate()),
+            _ => None,
         }
     }
 
@@ -144,6 +171,7 @@ impl Congestion {
                 *counted = 0;
                 newreno::threshold(self.cwnd.min(in_flight.max(mss)), mss)
             }
+            Law::Bbr(_) => self.ssthresh,
             Law::Cubic(state) => state.get_or_insert_default().threshold(now, self.cwnd, mss),
         };
     }
@@ -156,6 +184,7 @@ impl Congestion {
         if let Law::Cubic(Some(state)) = &mut self.law {
             state.restart();
         }
+        // A model keeps its beliefs: the window opens again as soon as something arrives.
         self.cwnd = mss;
     }
 
@@ -173,6 +202,10 @@ impl Congestion {
     /// Nothing was sent for `idle`: the window decays by half each RTO down to the initial one (RFC 2861, as
     /// `tcp_slow_start_after_idle` does it).
     pub(crate) fn after_idle(&mut self, idle: Duration, rto: Duration, mss: u32) {
+        if let Law::Bbr(bbr) = &mut self.law {
+            bbr.on_restart();
+            return;
+        }
         let restart = initial_window(mss).min(self.cwnd);
         self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
         let mut idle = idle;
@@ -192,6 +225,7 @@ impl Law {
         match algorithm {
             CongestionAlgorithm::NewReno => Self::NewReno { counted: 0 },
             CongestionAlgorithm::Cubic => Self::Cubic(None),
+            CongestionAlgorithm::Bbr => Self::Bbr(Box::new(Bbr::new())),
         }
     }
 }

@@ -6,7 +6,8 @@ use prise_wire::{Instant, SeqNum};
 
 use super::rack::Surroundings;
 use super::recovery::Frto;
-use crate::tcp::congestion::{AckSample, Congestion};
+use crate::tcp::congestion::rate::RateSample;
+use crate::tcp::congestion::{AckSample, BbrAck, Congestion};
 use crate::tcp::connection::Sending;
 use crate::tcp::info::LossState;
 use crate::tcp::send::flight::Delivery;
@@ -40,6 +41,7 @@ impl Sending {
         self.undo_if_spurious(facts, congestion);
         self.leave_if_recovered(facts, congestion);
         self.rack.update(&facts.delivery, facts.now);
+        let lost_before = self.flight.lost();
         let newly_lost = if facts.sack_on {
             self.rack.detect(&mut self.flight, &facts.around, facts.now).0
         } else {
@@ -53,7 +55,41 @@ impl Sending {
             congestion,
         );
         self.reduce_if_marked(facts, congestion);
-        self.steer(facts, newly_lost, congestion);
+        let lost = self.flight.lost().saturating_sub(lost_before);
+        self.rate.lost = self.rate.lost.wrapping_add(lost);
+        let delivery = &facts.delivery;
+        let sample = self
+            .rate
+            .on_delivered(facts.now, delivery.octets, delivery.measured, facts.around.min_rtt);
+        if congestion.is_model_based() {
+            self.follow_model(facts, sample, lost, congestion);
+        } else {
+            self.steer(facts, newly_lost, congestion);
+        }
+    }
+
+    /// BBR sets the window at each acknowledgment, recovery or not.
+    fn follow_model(
+        &mut self,
+        facts: &AckFacts,
+        sample: Option<RateSample>,
+        newly_lost: u32,
+        congestion: &mut Congestion,
+    ) {
+        let Self { rate, flight, .. } = self;
+        let delivery = &facts.delivery;
+        congestion.on_model_ack(&BbrAck {
+            now: facts.now,
+            sample,
+            delivered: rate.delivered,
+            acked: delivery.octets,
+            newly_lost,
+            rtt: delivery.rtt,
+            in_flight: flight.in_flight(),
+            cwnd_limited: self.cwnd_limited,
+            mss: facts.around.mss,
+            dice: facts.una.0 >> 4,
+        });
     }
 
     /// The last reduction answered a loss that was none: the original arrived after all.
@@ -92,7 +128,7 @@ impl Sending {
         if !recovery.holds_point() || facts.una.precedes(recovery.point) {
             return;
         }
-        if recovery.state == LossState::Recovery {
+        if recovery.state == LossState::Recovery && !congestion.is_model_based() {
             // RFC 9937 §6.3: what is in flight must not burst up to ssthresh at once.
             let size = facts.around.mss;
             let cautious = congestion
@@ -100,6 +136,8 @@ impl Sending {
                 .min(flight.in_flight().max(size) + size)
                 .max(2 * size);
             congestion.set_cwnd(cautious.max(congestion.cwnd().min(congestion.ssthresh())));
+        }
+        if recovery.state == LossState::Recovery {
             rack.on_recovered();
         }
         recovery.leave();

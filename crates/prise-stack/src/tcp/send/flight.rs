@@ -10,6 +10,8 @@ use core::time::Duration;
 
 use prise_wire::{Instant, SackBlock, SeqNum};
 
+use crate::tcp::congestion::rate::SendSnapshot;
+
 /// A peer can cut a record with each block it sends; beyond this many we no longer cut (the block is ignored, which
 /// only costs a retransmission).
 const RECORDS_MAX: usize = 16_384;
@@ -26,6 +28,7 @@ pub(crate) struct Sent {
     pub(crate) start: SeqNum,
     pub(crate) len: u32,
     pub(crate) sent_at: Instant,
+    snapshot: SendSnapshot,
     flags: u8,
 }
 
@@ -54,6 +57,8 @@ pub(crate) struct Delivery {
     pub(crate) rtt: Option<Duration>,
     /// Octets arrived that were sent only once.
     pub(crate) original: bool,
+    /// The counters of the latest sent segment among them, and when it left: what measures the delivery rate.
+    pub(crate) measured: Option<(SendSnapshot, Instant)>,
     /// An original transmission arrived after one that was sent later.
     pub(crate) reordered: bool,
 }
@@ -68,6 +73,12 @@ pub(crate) struct Latest {
 impl Delivery {
     fn deliver(&mut self, record: &Sent, now: Instant, min_rtt: Duration) {
         self.octets += record.len;
+        if self
+            .measured
+            .is_none_or(|(known, _)| known.delivered <= record.snapshot.delivered)
+        {
+            self.measured = Some((record.snapshot, record.sent_at));
+        }
         let rtt = now.saturating_since(record.sent_at);
         if record.is(RETRANSMITTED) {
             // RFC 8985 §6.2 step 2: an acknowledgment this early belongs to the first transmission.
@@ -146,12 +157,13 @@ impl Flight {
     }
 
     /// Records a first transmission.
-    pub(crate) fn push(&mut self, start: SeqNum, len: u32, now: Instant) {
+    pub(crate) fn push(&mut self, start: SeqNum, len: u32, now: Instant, snapshot: SendSnapshot) {
         self.outstanding += len;
         self.records.push_back(Sent {
             start,
             len,
             sent_at: now,
+            snapshot,
             flags: 0,
         });
     }
@@ -360,7 +372,7 @@ impl Flight {
     }
 
     /// `[start, start + len)`, the front of the first lost record, was sent again.
-    pub(crate) fn retransmitted(&mut self, start: SeqNum, len: u32, now: Instant) {
+    pub(crate) fn retransmitted(&mut self, start: SeqNum, len: u32, now: Instant, snapshot: SendSnapshot) {
         let index = self
             .records
             .partition_point(|record| record.end().precedes_or_equals(start));
@@ -378,6 +390,7 @@ impl Flight {
         }
         record.flags = (record.flags & !LOST) | RETRANSMITTED;
         record.sent_at = now;
+        record.snapshot = snapshot;
     }
 
     /// Cuts the last `len` octets off the last record, so that a probe can repeat just them; answers their start.
@@ -405,6 +418,7 @@ impl Flight {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tcp::congestion::rate::RateSampler;
 
     fn seq(n: u32) -> SeqNum {
         SeqNum(0xffff_fc00) + n
@@ -421,12 +435,16 @@ mod tests {
         Instant::ZERO + Duration::from_millis(millis)
     }
 
+    fn snapshot() -> SendSnapshot {
+        RateSampler::default().on_send(Instant::ZERO, true, 0)
+    }
+
     const NO_RTT: Duration = Duration::ZERO;
 
     fn flight(count: u32) -> Flight {
         let mut flight = Flight::default();
         for i in 0..count {
-            flight.push(seq(i * 1000), 1000, at(u64::from(i)));
+            flight.push(seq(i * 1000), 1000, at(u64::from(i)), snapshot());
         }
         flight
     }
@@ -446,7 +464,7 @@ mod tests {
     #[test]
     fn a_selective_acknowledgment_cuts_records_at_its_edges_and_counts_once() {
         let mut flight = flight(1);
-        flight.push(seq(1000), 10_000, at(1));
+        flight.push(seq(1000), 10_000, at(1), snapshot());
         let mut delivery = Delivery::default();
         flight.sack(range(2000, 3000), at(10), NO_RTT, &mut delivery);
         flight.sack(range(2000, 3000), at(10), NO_RTT, &mut delivery);
@@ -465,7 +483,7 @@ mod tests {
         let (lost, wait) = flight.detect_lost(latest, Duration::from_millis(99), at(100));
         assert_eq!((lost, wait), (2000, Some(Duration::from_millis(1))));
         assert_eq!(flight.first_lost().map(|r| r.start), Some(seq(0)));
-        flight.retransmitted(seq(0), 400, at(101));
+        flight.retransmitted(seq(0), 400, at(101), snapshot());
         assert_eq!(flight.first_lost().map(|r| (r.start, r.len)), Some((seq(400), 600)));
     }
 

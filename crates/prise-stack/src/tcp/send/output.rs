@@ -1,6 +1,7 @@
 //! What goes out next: a pure decision (`next_segment`), then one place that carries it out (`emit`).
 
 use core::net::IpAddr;
+use core::time::Duration;
 
 use prise_wire::{Body, Checksum, Frame, Gso, GsoKind, Instant, SackBlocks, SeqNum, TcpFlags, TcpHeader, Timestamps};
 use prise_wire::{checksum, protocol, tcp};
@@ -53,7 +54,7 @@ enum Held {
 
 impl Connection {
     /// Decides; changes nothing. `unit_max` is the largest payload the link takes at once.
-    pub(crate) fn next_segment(&self, unit_max: u32) -> NextSegment {
+    pub(crate) fn next_segment(&self, now: Instant, unit_max: u32) -> NextSegment {
         if self.syn_due && matches!(self.state, State::SynSent | State::SynReceived) {
             return NextSegment::Syn;
         }
@@ -62,11 +63,14 @@ impl Connection {
             return NextSegment::Ack;
         }
         if self.is_synchronized() {
-            if let Some(retransmit) = self.next_retransmission(unit_max) {
-                return retransmit;
-            }
-            if let Ok(data) = self.next_data(unit_max) {
-                return data;
+            if !self.is_paced_out(now) {
+                let unit_max = unit_max.min(self.pacing_quantum());
+                if let Some(retransmit) = self.next_retransmission(unit_max) {
+                    return retransmit;
+                }
+                if let Ok(data) = self.next_data(unit_max) {
+                    return data;
+                }
             }
             if self.tail_probe_due
                 && let Some(back) = self.sending.as_ref().and_then(|sending| sending.flight.back())
@@ -85,6 +89,41 @@ impl Connection {
             return NextSegment::Ack;
         }
         NextSegment::Nothing
+    }
+
+    /// The pace does not let the next octets go yet.
+    fn is_paced_out(&self, now: Instant) -> bool {
+        self.sending.as_ref().is_some_and(|sending| sending.next_send_at > now)
+    }
+
+    /// What may leave at once under a pace: a millisecond's worth, so that bursts stay short and units large.
+    fn pacing_quantum(&self) -> u32 {
+        match self.congestion.pacing_rate() {
+            Some(rate) => u32::try_from(rate / 1000)
+                .unwrap_or(UNIT_MAX)
+                .clamp(2 * self.segment_size(), UNIT_MAX),
+            None => UNIT_MAX,
+        }
+    }
+
+    /// `octets` have left: the next ones wait until the pace allows.
+    fn note_paced(&mut self, now: Instant, octets: u32) {
+        if let Some(rate) = self.congestion.pacing_rate()
+            && let Some(sending) = self.sending.as_deref_mut()
+        {
+            let wait = Duration::from_nanos(u64::from(octets) * 1_000_000_000 / rate.max(1));
+            sending.next_send_at = sending.next_send_at.max(now) + wait;
+        }
+    }
+
+    /// Something waits for the pace: its timer.
+    pub(crate) fn arm_pace(&mut self, now: Instant) {
+        if let Some(sending) = self.sending.as_ref()
+            && sending.next_send_at > now
+            && (sending.flight.lost() > 0 || self.unsent() > 0)
+        {
+            self.deadlines.pace = sending.next_send_at;
+        }
     }
 
     fn next_retransmission(&self, unit_max: u32) -> Option<NextSegment> {
@@ -242,7 +281,9 @@ impl Connection {
             sending.flight.isolate_tail(len)?;
             sending.probe_end = Some(nxt);
         }
-        sending.flight.retransmitted(start, len, now);
+        let in_flight = sending.flight.in_flight() + len;
+        let snapshot = sending.rate.on_send(now, false, in_flight);
+        sending.flight.retransmitted(start, len, now, snapshot);
         sending.recovery.on_sent(len);
         sending.recovery.on_retransmitted(clock, len.div_ceil(size));
         let end = start + len;
@@ -258,6 +299,7 @@ impl Connection {
         if tail_probe || !self.deadlines.armed(Retransmit::Rto) {
             self.deadlines.arm(Retransmit::Rto, now + rto);
         }
+        self.note_paced(now, len);
         let flags = if fin {
             TcpFlags::FIN | TcpFlags::PSH
         } else {
@@ -273,6 +315,7 @@ impl Connection {
         let queue_start = self.queue_start();
         let size = self.segment_size();
         let was_empty = self.flight_is_empty();
+        let cwnd = self.congestion.cwnd();
         let tail_probe = core::mem::take(&mut self.tail_probe_due);
         let sending = self.sending();
         let body = if len > 0 {
@@ -284,7 +327,12 @@ impl Connection {
         if tail_probe {
             sending.probe_end = Some(seq + total);
         }
-        sending.flight.push(seq, total, now);
+        let in_flight = sending.flight.in_flight() + total;
+        let snapshot = sending.rate.on_send(now, was_empty, in_flight);
+        sending.flight.push(seq, total, now, snapshot);
+        if len == unsent && in_flight < cwnd {
+            sending.rate.mark_app_limited(in_flight);
+        }
         sending.recovery.on_sent(total);
         self.snd.nxt += total;
         self.fin_sent |= fin;
@@ -297,6 +345,7 @@ impl Connection {
             self.more = false;
         }
         self.note_window_use(len < unsent);
+        self.note_paced(now, total);
         if was_empty {
             self.trouble_since = now;
         }

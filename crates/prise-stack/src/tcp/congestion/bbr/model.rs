@@ -1,0 +1,192 @@
+//! What BBR believes of the path: bandwidth, round trip, and the bounds that loss has taught (§5.5 of the draft).
+
+use core::time::Duration;
+
+use prise_wire::Instant;
+
+use super::{BETA, BbrAck, scale};
+use crate::tcp::congestion::rate::RateSample;
+
+/// The extra acknowledged octets of aggregation are remembered for so many rounds (§5.5.9).
+const EXTRA_ACKED_ROUNDS: u32 = 10;
+
+#[derive(Debug)]
+pub(super) struct Model {
+    /// `MaxBwFilter`: the greatest rate of this cycle and of the one before.
+    max_bw: [u64; 2],
+    pub(super) min_rtt: Duration,
+    pub(super) min_rtt_at: Instant,
+    bw_lo: u64,
+    pub(super) inflight_lo: u32,
+    pub(super) inflight_hi: u32,
+    bw_latest: u64,
+    pub(super) inflight_latest: u32,
+    next_round_delivered: u64,
+    pub(super) round_start: bool,
+    pub(super) rounds_since_probe: u32,
+    loss_round_delivered: u64,
+    loss_round_start: bool,
+    loss_in_round: bool,
+    /// ACK aggregation.
+    epoch_at: Instant,
+    epoch_acked: u64,
+    extra: [u32; 2],
+    extra_rounds: u32,
+}
+
+impl Model {
+    pub(super) fn new() -> Self {
+        Self {
+            max_bw: [0; 2],
+            min_rtt: Duration::MAX,
+            min_rtt_at: Instant::ZERO,
+            bw_lo: u64::MAX,
+            inflight_lo: u32::MAX,
+            inflight_hi: u32::MAX,
+            bw_latest: 0,
+            inflight_latest: 0,
+            next_round_delivered: 0,
+            round_start: false,
+            rounds_since_probe: 0,
+            loss_round_delivered: 0,
+            loss_round_start: false,
+            loss_in_round: false,
+            epoch_at: Instant::ZERO,
+            epoch_acked: 0,
+            extra: [0; 2],
+            extra_rounds: 0,
+        }
+    }
+
+    pub(super) fn max_bw(&self) -> u64 {
+        self.max_bw[0].max(self.max_bw[1])
+    }
+
+    /// The bandwidth to use.
+    pub(super) fn bw(&self) -> u64 {
+        self.max_bw().min(self.bw_lo)
+    }
+
+    /// `gain` hundredths of the bandwidth-delay product, with room for what segmentation and delayed acknowledgments
+    /// hold back.
+    pub(super) fn inflight(&self, gain: u64, mss: u32) -> u32 {
+        if self.min_rtt == Duration::MAX || self.max_bw() == 0 {
+            return 10 * mss;
+        }
+        let bdp = u128::from(self.bw()) * self.min_rtt.as_nanos() / 1_000_000_000;
+        let target = bdp * u128::from(gain) / 100 + 3 * u128::from(mss);
+        u32::try_from(target).unwrap_or(u32::MAX >> 1).max(4 * mss)
+    }
+
+    pub(super) fn extra_acked(&self) -> u32 {
+        self.extra[0].max(self.extra[1])
+    }
+
+    /// §5.5.3 to §5.5.10, at each sample.
+    pub(super) fn on_sample(&mut self, ack: &BbrAck, sample: &RateSample, probing: bool) {
+        self.update_round(ack, sample);
+        self.bw_latest = self.bw_latest.max(sample.rate);
+        self.inflight_latest = self
+            .inflight_latest
+            .max(sample.delivered.min(u64::from(u32::MAX)) as u32);
+        self.loss_round_start = sample.prior_delivered >= self.loss_round_delivered;
+        if self.loss_round_start {
+            self.loss_round_delivered = ack.delivered;
+        }
+        if sample.rate > 0 && (sample.rate >= self.max_bw() || !sample.app_limited) {
+            self.max_bw[1] = self.max_bw[1].max(sample.rate);
+        }
+        self.update_aggregation(ack);
+        if ack.newly_lost > 0 {
+            self.loss_in_round = true;
+        }
+        if self.loss_round_start {
+            if !probing && self.loss_in_round && self.queue_seen(ack) {
+                self.lower_bounds(ack);
+            }
+            self.loss_in_round = false;
+        }
+    }
+
+    fn queue_seen(&self, ack: &BbrAck) -> bool {
+        let base = self.min_rtt;
+        ack.rtt
+            .is_some_and(|rtt| base != Duration::MAX && rtt > base + base / 5 + Duration::from_micros(500))
+    }
+
+    fn update_round(&mut self, ack: &BbrAck, sample: &RateSample) {
+        self.round_start = sample.prior_delivered >= self.next_round_delivered;
+        if self.round_start {
+            self.start_round(ack.delivered);
+            self.rounds_since_probe += 1;
+            self.extra_rounds += 1;
+            if self.extra_rounds >= EXTRA_ACKED_ROUNDS {
+                self.extra_rounds = 0;
+                self.extra = [self.extra[1], 0];
+            }
+        }
+    }
+
+    pub(super) fn start_round(&mut self, delivered: u64) {
+        self.next_round_delivered = delivered;
+    }
+
+    /// A probe has ended: its rate becomes the elder of the two that count.
+    pub(super) fn advance_max_bw(&mut self) {
+        if self.max_bw[1] > 0 {
+            self.max_bw = [self.max_bw[1], 0];
+        }
+        self.rounds_since_probe = 0;
+    }
+
+    fn lower_bounds(&mut self, ack: &BbrAck) {
+        if self.bw_lo == u64::MAX {
+            self.bw_lo = self.max_bw();
+        }
+        if self.inflight_lo == u32::MAX {
+            self.inflight_lo = ack.in_flight + ack.acked;
+        }
+        self.bw_lo = self.bw_latest.max(scale(self.bw_lo, BETA));
+        self.inflight_lo = self
+            .inflight_latest
+            .max(scale(u64::from(self.inflight_lo), BETA) as u32);
+    }
+
+    pub(super) fn reset_lower_bounds(&mut self) {
+        self.bw_lo = u64::MAX;
+        self.inflight_lo = u32::MAX;
+    }
+
+    pub(super) fn reset_congestion_signals(&mut self) {
+        self.loss_in_round = false;
+        self.bw_latest = 0;
+        self.inflight_latest = 0;
+    }
+
+    /// After everything has used them, the latest signals make room for those of the next round.
+    pub(super) fn advance_latest(&mut self, ack: &BbrAck) {
+        if self.loss_round_start
+            && let Some(sample) = ack.sample
+        {
+            self.bw_latest = sample.rate;
+            self.inflight_latest = sample.delivered.min(u64::from(u32::MAX)) as u32;
+        }
+    }
+
+    /// §5.5.9: octets acknowledged beyond what the bandwidth explains, so that bursts of acknowledgments do not leave
+    /// the path idle.
+    fn update_aggregation(&mut self, ack: &BbrAck) {
+        let interval = ack.now.saturating_since(self.epoch_at);
+        let expected = (u128::from(self.bw()) * interval.as_nanos() / 1_000_000_000) as u64;
+        if self.epoch_acked <= expected {
+            self.epoch_acked = 0;
+            self.epoch_at = ack.now;
+        }
+        self.epoch_acked += u64::from(ack.acked);
+        let interval = ack.now.saturating_since(self.epoch_at);
+        let expected = (u128::from(self.bw()) * interval.as_nanos() / 1_000_000_000) as u64;
+        let bound = self.inflight(100, ack.mss);
+        let extra = (self.epoch_acked.saturating_sub(expected)).min(u64::from(bound)) as u32;
+        self.extra[1] = self.extra[1].max(extra);
+    }
+}
