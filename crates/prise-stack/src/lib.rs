@@ -12,6 +12,8 @@ extern crate std;
 
 mod endpoint;
 mod event;
+#[cfg(test)]
+mod fixture;
 mod hash;
 mod link;
 mod mailbox;

@@ -7,6 +7,7 @@ use super::reassembly::{Fragment, FragmentKey, Reassembled};
 use super::{Delivered, Discard, Net};
 use crate::link::Link;
 use core::net::Ipv6Addr;
+use prise_wire::icmpv6::ndp::solicited_node;
 use prise_wire::ipv6::{
     self,
     extension::{self, Chain, Report},
@@ -70,6 +71,9 @@ impl Net {
         if !arrival.looped && self.is_martian_source_v6(link, src, dst) {
             return Err(Discard::IpMartianSource);
         }
+        if dst.is_unspecified() || dst.to_ipv4_mapped().is_some() {
+            return Err(Discard::IpMartianDestination);
+        }
         if self.is_local(dst.into()) {
             if dst.is_loopback() && !link.is_loopback() {
                 return Err(Discard::IpMartianDestination);
@@ -85,14 +89,16 @@ impl Net {
             if dst.octets()[1] & 0x0f <= 1 && !link.is_loopback() && !arrival.looped {
                 return Err(Discard::IpMartianDestination);
             }
-            let joined = self.groups.is_joined(link.id(), dst.into());
+            // Whoever answers for every address listens to every solicited-node group.
+            let solicited = link.is_transparent() && dst == solicited_node(dst);
+            let joined = solicited || self.groups.is_joined(link.id(), dst.into());
             return if joined {
                 Ok(false)
             } else {
                 Err(Discard::IpGroupNotJoined)
             };
         }
-        if dst.is_unspecified() || dst.is_loopback() || dst.to_ipv4_mapped().is_some() {
+        if dst.is_loopback() {
             return Err(Discard::IpMartianDestination);
         }
         // Link-local addresses are somebody's on the link itself, never behind us.
@@ -129,7 +135,7 @@ impl Net {
             }
             ExtensionProblem::TooMany => return Discard::IpHeaderChainTooLong,
             ExtensionProblem::NestedFragment => return Discard::FragmentMalformed,
-            ExtensionProblem::HopByHopNotFirst { pointer: _ } => {
+            ExtensionProblem::HopByHopNotFirst { .. } => {
                 (IcmpError::ProtocolUnreachable, Discard::IpExtensionMalformed)
             }
             ExtensionProblem::RoutingType { pointer } => {

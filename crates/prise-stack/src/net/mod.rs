@@ -18,6 +18,8 @@ mod output;
 mod pmtu;
 mod reassembly;
 mod route;
+#[cfg(test)]
+mod tests;
 
 pub use address::LinkAddress;
 pub(crate) use address::key as address_key;
@@ -297,11 +299,6 @@ impl Net {
         self.link(link).is_some_and(Link::is_transparent)
     }
 
-    /// Whether a socket may be bound to the address: ours, a group, or a broadcast address of ours.
-    pub(crate) fn may_bind(&self, addr: IpAddr) -> bool {
-        self.is_local(addr) || addr.is_multicast() || self.is_broadcast(addr)
-    }
-
     /// Changes whenever [`Net::route`] may answer differently than before: lets callers keep a [`RouteInfo`].
     pub(crate) fn route_generation(&self) -> u32 {
         self.generation
@@ -418,12 +415,13 @@ impl Net {
         }
     }
 
-    /// A transport has had an answer by way of that neighbor (RFC 4861 §7.3.1).
-    pub(crate) fn confirm_neighbor(&mut self, now: Instant, route: &RouteInfo) {
-        if self
-            .link(route.link)
-            .is_some_and(|link| link.medium() == Medium::Ethernet)
-        {
+    /// A transport has had an answer from `dst`: the neighbor towards it is reachable (RFC 4861 §7.3.1). Costs a comparison
+    /// unless some neighbor is in doubt.
+    pub(crate) fn confirm_path(&mut self, now: Instant, dst: IpAddr) {
+        if !self.neighbors.has_doubts(now) {
+            return;
+        }
+        if let Ok(route) = self.route(dst, None, None) {
             self.neighbors.confirm(now, route.link, route.next_hop);
         }
     }

@@ -128,6 +128,8 @@ pub(super) struct Neighbors {
     deadlines: Deadlines<Key>,
     waiting_octets: usize,
     reachable_time: Duration,
+    /// Until then some neighbor may be in `DELAY` or `PROBE`.
+    doubts_until: Instant,
 }
 
 impl Neighbors {
@@ -137,6 +139,7 @@ impl Neighbors {
             entries: HashMap::with_hasher(hash),
             deadlines: Deadlines::default(),
             waiting_octets: 0,
+            doubts_until: Instant::ZERO,
             reachable_time: Duration::from_millis(15_000 + u64::from(jitter % 30_000)),
         }
     }
@@ -151,6 +154,7 @@ impl Neighbors {
             NeighborState::Reachable | NeighborState::Delay | NeighborState::Probe => {}
             NeighborState::Stale => {
                 entry.state = NeighborState::Delay;
+                self.doubts_until = now + DELAY_FIRST_PROBE + RETRANSMIT * u32::from(SOLICITATIONS_MAX);
                 entry.rearm(&mut self.deadlines, key, now + DELAY_FIRST_PROBE);
             }
         }
@@ -240,20 +244,19 @@ impl Neighbors {
         Some((entry.mac, core::mem::take(&mut entry.waiting)))
     }
 
+    /// Whether some neighbor may be about to be asked, or being asked.
+    pub(super) fn has_doubts(&self, now: Instant) -> bool {
+        now < self.doubts_until
+    }
+
     /// A transport has heard from the neighbor: it is reachable (RFC 4861 §7.3.1).
     pub(super) fn confirm(&mut self, now: Instant, link: LinkId, addr: IpAddr) {
         let reachable_time = self.reachable_time;
         let key = (key(addr), link);
-        let Some(entry) = self.entries.get_mut(&key) else {
-            return;
-        };
-        match entry.state {
-            NeighborState::Incomplete => {}
-            // The deadline moves when it comes, not for every acknowledgment.
-            NeighborState::Reachable => entry.confirmed = now,
-            NeighborState::Stale | NeighborState::Delay | NeighborState::Probe => {
-                entry.become_reachable(&mut self.deadlines, key, now, reachable_time);
-            }
+        if let Some(entry) = self.entries.get_mut(&key)
+            && entry.state != NeighborState::Incomplete
+        {
+            entry.become_reachable(&mut self.deadlines, key, now, reachable_time);
         }
     }
 

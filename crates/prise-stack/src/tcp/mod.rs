@@ -256,7 +256,11 @@ impl Tcp {
         };
         let at = seg.at;
         let was = connection.state;
+        let una = connection.snd.una;
         let verdict = connection.arrival(&mut seg, &mut self.challenges);
+        if connection.snd.una != una {
+            net.confirm_path(at, connection.tuple.remote_ip());
+        }
         if let ControlFlow::Break(reason) = verdict {
             net.discard(reason);
             let tuple = connection.tuple;

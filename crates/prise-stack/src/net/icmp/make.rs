@@ -4,9 +4,10 @@ use super::{IcmpError, QuotedFlow};
 use crate::link::LinkId;
 use crate::net::{Delivered, Discard, IpOut, Net, RouteInfo};
 use core::net::{IpAddr, Ipv6Addr};
+use prise_wire::ipv6::extension;
 use prise_wire::{
-    Body, Echo, Emit, Frame, Head, Icmpv4Header, Icmpv6Header, Instant, Ipv4Header, Ipv6Header, Payload, checksum,
-    icmpv4, icmpv6, ipv4, ipv6, protocol,
+    Body, Echo, Emit, ExtensionProblem, Frame, Head, Icmpv4Header, Icmpv6Header, Instant, Ipv4Header, Ipv6Header,
+    Payload, checksum, icmpv4, icmpv6, ipv4, ipv6, protocol,
 };
 
 /// Type of service of errors: internetwork control (RFC 1812 §4.3.2.5).
@@ -33,8 +34,14 @@ impl Net {
         if !route.loopback && !self.icmp_limit.allows(now, packet.src) {
             return self.discard(Discard::IcmpRateLimited);
         }
-        let quote = self.quote(packet);
-        self.send_error(now, &route, packet.src, error, quote);
+        let Some((kind, code, rest)) = error.fields(packet.src.is_ipv4()) else {
+            return self.discard(Discard::IcmpErrorForbidden);
+        };
+        let rest = match error {
+            IcmpError::ProtocolUnreachable if packet.src.is_ipv6() => unknown_header_at(packet),
+            _ => rest,
+        };
+        self.send_error(now, &route, packet.src, (kind, code, rest), quote(packet));
     }
 
     /// Tells the sender of a flow of an error in the name of `offender`; by default that is the flow's destination if it is
@@ -60,7 +67,10 @@ impl Net {
         if !route.loopback && !self.icmp_limit.allows_any(now) {
             return self.discard(Discard::IcmpRateLimited);
         }
-        self.send_error(now, &route, to, error, quote_flow(flow));
+        match error.fields(to.is_ipv4()) {
+            Some(fields) => self.send_error(now, &route, to, fields, quote_flow(flow)),
+            None => self.discard(Discard::IcmpErrorForbidden),
+        }
     }
 
     /// Answers an echo request (RFC 1122 §3.2.2.6, RFC 4443 §4.2): the same identifier, sequence number and data.
@@ -97,16 +107,12 @@ impl Net {
         self.route(dst, src, device)
     }
 
-    fn send_error(&mut self, now: Instant, route: &RouteInfo, to: IpAddr, error: IcmpError, quote: Body) {
-        let Some(fields) = error.fields(to.is_ipv4()) else {
-            return self.discard(Discard::IcmpErrorForbidden);
-        };
+    fn send_error(&mut self, now: Instant, route: &RouteInfo, to: IpAddr, fields: (u8, u8, u32), mut quote: Body) {
         let limit = if to.is_ipv4() {
             icmpv4::ERROR_PACKET_MAX - ipv4::HEADER_LEN - icmpv4::HEADER_LEN
         } else {
             icmpv6::ERROR_PACKET_MAX - ipv6::HEADER_LEN - icmpv6::HEADER_LEN
         };
-        let mut quote = quote;
         quote.truncate(limit);
         self.icmp_counters.errors_sent += 1;
         self.send_message(now, route, to, ERROR_TOS, Message::Error(fields), quote);
@@ -142,13 +148,19 @@ impl Net {
         self.icmp_counters.sent += 1;
         self.send(now, &header, route, Frame::new(out, body));
     }
+}
 
-    /// The packet from its IP header on.
-    fn quote(&self, packet: &Delivered) -> Body {
-        let mut quote = packet.frame.clone();
-        // A checksum that only the link would complete is of no use in a quotation that is not complete either.
-        quote.offload = prise_wire::Offload::NONE;
-        quote.into_payload(packet.network_at)
+/// The packet from its IP header on.
+fn quote(packet: &Delivered) -> Body {
+    packet.frame.clone().into_payload(packet.network_at)
+}
+
+/// Where an IPv6 packet names the header that nobody knows (RFC 4443 §3.4).
+fn unknown_header_at(packet: &Delivered) -> u32 {
+    match extension::walk(packet.frame.head().get(packet.network_at..).unwrap_or(&[])) {
+        Ok(chain) => chain.next_header_at as u32,
+        Err(ExtensionProblem::HopByHopNotFirst { pointer }) => pointer,
+        Err(_) => 0,
     }
 }
 

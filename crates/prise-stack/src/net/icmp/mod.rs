@@ -166,7 +166,7 @@ impl IcmpError {
                     pointer
                 }
             }
-            // The pointer of an unrecognized next header is that of the fixed header, unless the maker knows better.
+            // The fixed header's next-header field, unless the maker knows better.
             Self::ProtocolUnreachable if !ipv4 => 6,
             _ => 0,
         };

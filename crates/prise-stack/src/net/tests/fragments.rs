@@ -1,0 +1,254 @@
+//! Fragmentation and reassembly.
+
+use crate::fixture::{Eth, Node, at, exchange, ms, node, node_with, over_the_wire};
+use crate::send::Fragmentation;
+use crate::udp::UdpSend;
+use crate::{DatagramError, Discard};
+use alloc::vec::Vec;
+use prise_wire::{Body, Frame, Instant, Ipv4Header, Medium, Payload};
+use proptest::prelude::*;
+
+const PAIRS: [(&str, &str); 2] = [
+    ("10.0.2.1:9001", "10.0.2.2:9000"),
+    ("[fd00:2::1]:9001", "[fd00:2::2]:9000"),
+];
+
+fn bare_ip(number: u8, mtu: u32) -> Node {
+    node_with(
+        number,
+        Eth {
+            medium: Medium::Ip,
+            mtu,
+            ..Eth::default()
+        },
+    )
+}
+
+fn text(len: usize) -> Vec<u8> {
+    (0..len).map(|n| (n * 7 + n / 251) as u8).collect()
+}
+
+/// The fragments of a datagram of so many octets, as they come off the wire.
+fn fragments(from: &str, to: &str, len: usize) -> Vec<Frame> {
+    let mut a = bare_ip(1, 1300);
+    let id = a.udp_at(from);
+    a.stack.udp_send(ms(0), id, UdpSend::new(at(to), text(len))).unwrap();
+    a.sent(ms(0))
+        .into_iter()
+        .map(|frame| over_the_wire(Medium::Ip, frame))
+        .collect()
+}
+
+#[test]
+fn a_datagram_larger_than_the_mtu_arrives_whole_in_either_version() {
+    for (from, to) in PAIRS {
+        for len in [1200, 1272, 1273, 5000, 65_000, 65_507] {
+            let (mut a, mut b) = (node(1), node(2));
+            let (outbox, inbox) = (a.udp_at(from), b.udp(9000));
+            a.stack
+                .udp_send(ms(0), outbox, UdpSend::new(at(to), text(len)))
+                .unwrap();
+            let log = exchange(ms(0), [&mut a, &mut b]);
+            assert!(log.iter().all(|(_, frame)| frame.total_len() <= 14 + 1500));
+            assert_eq!(b.payloads(inbox), [text(len)], "{to} {len}");
+        }
+    }
+}
+
+#[test]
+fn more_than_a_datagram_can_carry_is_refused() {
+    for ((from, to), most) in PAIRS.into_iter().zip([65_507, 65_527]) {
+        let mut a = node(1);
+        let id = a.udp_at(from);
+        let refused = a.stack.udp_send(ms(0), id, UdpSend::new(at(to), text(most + 1)));
+        assert_eq!(refused, Err(DatagramError::TooBig { mtu: 1500 }));
+        assert_eq!(a.stack.udp_send(ms(0), id, UdpSend::new(at(to), text(most))), Ok(()));
+    }
+}
+
+#[test]
+fn what_may_not_be_fragmented_is_refused_with_the_mtu() {
+    let mut a = node(1);
+    let id = a.udp(9001);
+    let mut send = UdpSend::new(at("10.0.2.2:9000"), text(1473));
+    send.fragmentation = Fragmentation::Refuse;
+    assert_eq!(
+        a.stack.udp_send(ms(0), id, send.clone()),
+        Err(DatagramError::TooBig { mtu: 1500 })
+    );
+    send.payload.truncate(1472);
+    assert_eq!(a.stack.udp_send(ms(0), id, send), Ok(()));
+}
+
+#[test]
+fn fragments_may_come_in_reverse_and_twice() {
+    for (from, to) in PAIRS {
+        let mut b = bare_ip(2, 1500);
+        let inbox = b.udp(9000);
+        let sent = fragments(from, to, 5000);
+        let (last, rest) = sent.split_first().unwrap();
+        for fragment in rest.iter().rev() {
+            b.receive(ms(0), fragment.clone());
+            b.receive(ms(0), fragment.clone());
+        }
+        b.receive(ms(0), last.clone());
+        assert_eq!(b.payloads(inbox), [text(5000)]);
+        assert_eq!(b.discarded(Discard::FragmentDuplicate), rest.len() as u64);
+        assert_eq!(b.stack.ip_counters().reassembled, 1);
+        assert_eq!(b.stack.next_deadline(), None, "nothing is left to time out");
+    }
+}
+
+/// The fragment with its offset moved by so many units of eight octets, IPv4 or IPv6.
+fn moved(fragment: &Frame, units: i16) -> Frame {
+    let mut octets = fragment.to_vec();
+    if octets[0] >> 4 == 4 {
+        let mut header = Ipv4Header::parse(&octets).unwrap();
+        header.fragment_offset = header.fragment_offset.wrapping_add_signed(units * 8);
+        prise_wire::Emit::emit(&header, &mut octets);
+    } else {
+        let field = i16::from_be_bytes([octets[42], octets[43]]) + units * 8;
+        octets[42..44].copy_from_slice(&field.to_be_bytes());
+    }
+    Frame::from_contiguous(Medium::Ip, octets.into())
+}
+
+#[test]
+fn overlapping_fragments_lose_their_datagram_and_nothing_is_said() {
+    for ((from, to), later) in PAIRS
+        .into_iter()
+        .zip([Discard::FragmentOverlap, Discard::FragmentOfDropped])
+    {
+        for units in [-1, 1] {
+            let mut b = bare_ip(2, 1500);
+            let inbox = b.udp(9000);
+            let sent = fragments(from, to, 5000);
+            b.receive(ms(0), sent[1].clone());
+            b.receive(ms(0), moved(&sent[1], units));
+            assert_eq!(b.discarded(Discard::FragmentOverlap), 1);
+            for fragment in &sent[2..] {
+                b.receive(ms(0), fragment.clone());
+            }
+            b.receive(ms(0), sent[0].clone());
+            assert!(b.payloads(inbox).is_empty());
+            if later == Discard::FragmentOfDropped {
+                assert_eq!(
+                    b.discarded(later),
+                    sent.len() as u64 - 1,
+                    "RFC 5722: those to come are dropped as well"
+                );
+                b.stack.expire(ms(100_000));
+                assert!(b.sent(ms(100_000)).is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_place_with_other_content_is_an_overlap() {
+    let mut b = bare_ip(2, 1500);
+    let sent = fragments(PAIRS[1].0, PAIRS[1].1, 3000);
+    b.receive(ms(0), sent[1].clone());
+    let mut octets = sent[1].to_vec();
+    octets[100] ^= 1;
+    b.receive(ms(0), Frame::from_contiguous(Medium::Ip, octets.into()));
+    assert_eq!(b.discarded(Discard::FragmentOverlap), 1);
+}
+
+#[test]
+fn a_datagram_that_stays_incomplete_is_reported_if_its_beginning_came() {
+    for ((from, to), (seconds, error)) in PAIRS.into_iter().zip([(30, [11, 1]), (60, [3, 1])]) {
+        for first in [true, false] {
+            let mut b = bare_ip(2, 1500);
+            let sent = fragments(from, to, 3000);
+            b.receive(ms(7), sent[usize::from(!first)].clone());
+            let due = ms(7 + seconds * 1000);
+            assert_eq!(b.stack.next_deadline(), Some(due));
+            b.stack.expire(due);
+            assert_eq!(b.discarded(Discard::ReassemblyTimeout), 1);
+            let answers = b.sent(due);
+            assert_eq!(answers.len(), usize::from(first));
+            if first {
+                let octets = answers[0].to_vec();
+                let icmp_at = if octets[0] >> 4 == 4 { 20 } else { 40 };
+                assert_eq!(octets[icmp_at..icmp_at + 2], error);
+            }
+        }
+    }
+}
+
+#[test]
+fn memory_for_reassembly_is_bounded_and_the_oldest_go_first() {
+    let mut b = bare_ip(2, 1500);
+    let sent = fragments(PAIRS[0].0, PAIRS[0].1, 3000);
+    for n in 0..10_000_u16 {
+        let mut octets = sent[0].to_vec();
+        let mut header = Ipv4Header::parse(&octets).unwrap();
+        header.identification = n;
+        prise_wire::Emit::emit(&header, &mut octets);
+        b.receive(ms(n.into()), Frame::from_contiguous(Medium::Ip, octets.into()));
+    }
+    let evicted = b.discarded(Discard::ReassemblyEvicted);
+    // Of 4 MiB each takes 1280 octets and two overheads of 256.
+    assert_eq!(10_000 - evicted, (4 << 20) / (1280 + 512));
+    assert_eq!(b.stack.next_deadline(), Some(ms(evicted + 30_000)));
+}
+
+#[test]
+fn fragments_of_impossible_shape_are_malformed() {
+    let mut b = bare_ip(2, 1500);
+    for (offset, more, len) in [(0, true, 13), (65_528, false, 16), (65_000, true, 1000), (8, false, 0)] {
+        let mut header = Ipv4Header::new("10.0.2.1".parse().unwrap(), "10.0.2.2".parse().unwrap(), 17, len);
+        header.fragment_offset = offset;
+        header.more_fragments = more;
+        let mut frame = Frame::new(prise_wire::Head::new(), Body::from(Payload::from(alloc::vec![0; len])));
+        frame.push_header(&header);
+        b.receive(ms(0), over_the_wire(Medium::Ip, frame));
+    }
+    assert_eq!(b.discarded(Discard::FragmentMalformed), 4);
+    assert_eq!(b.stack.next_deadline(), None);
+}
+
+#[test]
+fn a_fragment_header_on_a_whole_packet_does_not_make_it_wait() {
+    let mut b = bare_ip(2, 1500);
+    let inbox = b.udp(9000);
+    let whole = fragments(PAIRS[1].0, PAIRS[1].1, 10).remove(0).to_vec();
+    let mut atomic = whole[..40].to_vec();
+    atomic[5] += 8;
+    atomic[6] = 44;
+    atomic.extend_from_slice(&[17, 0, 0, 0, 1, 2, 3, 4]);
+    atomic.extend_from_slice(&whole[40..]);
+    b.receive(ms(0), Frame::from_contiguous(Medium::Ip, atomic.into()));
+    assert_eq!(b.payloads(inbox), [text(10)]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn fragments_in_any_order_make_the_datagram_once(
+        len in 1300_usize..20_000,
+        ipv4: bool,
+        order in proptest::collection::vec(any::<prop::sample::Index>(), 40),
+    ) {
+        let (from, to) = PAIRS[usize::from(!ipv4)];
+        let mut b = bare_ip(2, 1500);
+        let inbox = b.udp(9000);
+        let sent = fragments(from, to, len);
+        let mut here = alloc::vec![false; sent.len()];
+        let mut rest: Vec<usize> = (0..sent.len()).collect();
+        for index in order {
+            let n = *index.get(&(0..sent.len()).collect::<Vec<_>>());
+            // A copy of a fragment of a complete datagram would begin another.
+            if here.iter().all(|&here| here) { break; }
+            here[n] = true;
+            rest.retain(|&other| other != n);
+            b.receive(Instant::ZERO, sent[n].clone());
+        }
+        for n in rest {
+            b.receive(Instant::ZERO, sent[n].clone());
+        }
+        prop_assert_eq!(b.payloads(inbox), [text(len)]);
+    }
+}

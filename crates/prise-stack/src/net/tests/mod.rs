@@ -1,0 +1,7 @@
+//! The Internet layer, tried on two hosts and a wire carried by hand.
+
+mod fragments;
+mod icmp;
+mod ip;
+mod neighbors;
+mod transparent;
