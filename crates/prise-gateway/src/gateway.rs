@@ -7,18 +7,20 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use prise_link::Link;
-use prise_stack::{Event, IpCidr, LinkConfig, LinkId, Route, Stack, StackConfig};
+use prise_stack::{Event, IpCidr, LinkConfig, LinkId, Route, Stack, StackConfig, UdpIntercepted};
 use prise_wire::{Frame, Instant, Medium, Payload};
 
 use crate::config::{Addresses, GatewayConfig, Publish};
 use crate::dns::{self, Client, Reply, Service, Streams};
+use crate::echo::Echoes;
 use crate::ground::{Destination, Ground};
 use crate::policy::Learned;
 use crate::poll::{Occurrence, Poll, Source};
 use crate::publish::{self, PublishError};
 use crate::record::{Record, Records, Transport};
-use crate::tally::Tally;
+use crate::tally::{Discard, Tally};
 use crate::tcp::{Connections, Listeners, Request};
+use crate::udp::Mappings;
 
 /// How often one call of [`Gateway::process`] goes around while there is something new. What is left then waits for
 /// the next call, which the deadline asks for at once.
@@ -65,6 +67,8 @@ pub struct Gateway {
     ground: Ground,
     connections: Connections,
     listeners: Listeners,
+    mappings: Mappings,
+    echoes: Echoes,
     service: Service,
     streams: Streams,
     /// Responses for the supervisor's own clients.
@@ -84,6 +88,8 @@ impl Gateway {
         });
         let link = add_link(&mut stack, now, &config).ok_or(GatewayError::Configuration)?;
         stack.tcp_intercept(0);
+        stack.udp_intercept(true);
+        stack.echo_intercept(true);
         let poll = Poll::new()?;
         let own: Vec<IpAddr> = vec![config.addresses.gateway_v4.into(), config.addresses.gateway_v6.into()];
         let [first, second] = config.hash_key;
@@ -104,6 +110,8 @@ impl Gateway {
             ground,
             connections: Connections::new(config.limits),
             listeners: Listeners::default(),
+            mappings: Mappings::new(config.limits),
+            echoes: Echoes::new(config.limits),
             service,
             streams: Streams::new(),
             direct: VecDeque::new(),
@@ -122,7 +130,7 @@ impl Gateway {
         for bound in publish::bind(publish)? {
             match bound.transport {
                 Transport::Tcp => self.listeners.add(bound, open, &self.ground)?,
-                Transport::Udp => {}
+                Transport::Udp => self.mappings.publish(bound, &mut self.ground)?,
             }
         }
         Ok(())
@@ -149,6 +157,7 @@ impl Gateway {
     /// then transmit.
     pub fn process(&mut self, now: Instant) {
         self.expire(now);
+        self.mappings.unblock();
         for _ in 0..ROUNDS {
             let heard = self.hear(now);
             let told = self.follow(now);
@@ -170,6 +179,8 @@ impl Gateway {
             self.ground.stack.next_deadline(),
             self.connections.next_deadline(),
             self.listeners.next_deadline(),
+            self.mappings.next_deadline(),
+            self.echoes.next_deadline(),
             self.service.next_deadline(),
             self.streams.next_deadline(),
         ];
@@ -183,6 +194,8 @@ impl Gateway {
         self.ground.stack.expire(now);
         self.connections.expire(now);
         self.listeners.expire(now, &self.ground);
+        self.mappings.expire(now, &mut self.ground);
+        self.echoes.expire(now);
         self.service.expire(now, &mut self.ground.surroundings());
         self.streams.expire(now, &mut self.ground);
     }
@@ -191,15 +204,17 @@ impl Gateway {
     fn hear(&mut self, now: Instant) -> bool {
         let mut occurrences = core::mem::take(&mut self.occurrences);
         self.ground.poll.take(&mut occurrences);
-        let heard = !occurrences.is_empty();
+        let mut heard = false;
         let ground = &mut self.ground;
         for Occurrence { source, key, flags } in occurrences.drain(..) {
+            heard |= source != Source::Mapping;
             match source {
                 Source::Connection => self.connections.on_host(now, key, flags, ground),
                 Source::Listener => self.listeners.on_ready(now, key, &mut self.connections, ground),
+                Source::Mapping => heard |= self.mappings.on_host(now, key, flags, ground),
+                Source::Echo => self.echoes.on_host(now, key, flags, ground),
                 Source::Resolver => self.service.on_resolver(now, &mut ground.surroundings()),
                 Source::Forward => self.service.on_forward(now, key, &mut ground.surroundings()),
-                Source::Mapping | Source::Echo => {}
             }
         }
         self.occurrences = occurrences;
@@ -240,8 +255,31 @@ impl Gateway {
                     self.connections.on_request(now, request, ground);
                 }
             }
+            Event::UdpIntercepted => self.follow_datagrams(now),
+            Event::EchoIntercepted => {
+                while let Some(request) = ground.stack.echo_take_intercepted() {
+                    self.echoes.on_request(now, &request, ground);
+                }
+            }
             // The gateway has no sockets of its own on its stack.
             _ => {}
+        }
+    }
+
+    fn follow_datagrams(&mut self, now: Instant) {
+        let ground = &mut self.ground;
+        while let Some(datagram) = ground.stack.udp_take_intercepted() {
+            let UdpIntercepted { src, dst, .. } = datagram;
+            if ground.destination(dst) == Destination::NameServer {
+                let client = Client::Udp {
+                    guest: src,
+                    server: dst,
+                };
+                let message = datagram.payload.to_payload();
+                self.service.ask(now, client, message, &mut ground.surroundings());
+            } else {
+                self.mappings.on_datagram(now, &datagram, ground);
+            }
         }
     }
 
@@ -254,7 +292,16 @@ impl Gateway {
                     self.streams.resume(now, key, &mut self.service, &mut self.ground);
                 }
                 Client::Direct(number) => self.direct.push_back((number, message)),
-                Client::Udp { .. } => {}
+                Client::Udp { guest, server } => {
+                    let link = self.ground.link;
+                    let sent = self
+                        .ground
+                        .stack
+                        .udp_send_from(now, link, server, guest, Payload::from(message));
+                    if sent.is_err() {
+                        self.ground.discard(Discard::UdpLinkFull);
+                    }
+                }
             }
         }
     }
@@ -266,7 +313,8 @@ impl Gateway {
 
     /// The host's addresses that lead to the guest, each with its port.
     pub fn published(&self) -> impl Iterator<Item = (Transport, SocketAddr)> {
-        self.listeners.addresses().map(|address| (Transport::Tcp, address))
+        let tcp = self.listeners.addresses().map(|address| (Transport::Tcp, address));
+        tcp.chain(self.mappings.published().map(|address| (Transport::Udp, address)))
     }
 
     /// The name servers of the host's configuration. Queries for them that reach the gateway are answered; those whose
@@ -303,6 +351,11 @@ impl Gateway {
     /// How many TCP connections there are, those being made included.
     pub fn connections(&self) -> usize {
         self.connections.len()
+    }
+
+    /// How many of the guest's UDP endpoints have a host socket, published ports included.
+    pub fn udp_mappings(&self) -> usize {
+        self.mappings.len()
     }
 
     /// The next fact for an audit.

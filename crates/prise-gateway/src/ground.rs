@@ -1,7 +1,7 @@
 //! What every part of the gateway stands on: the stack, the epoll, the addresses, the policy and the books.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use prise_stack::{LinkId, Stack};
+use prise_stack::{IcmpError, LinkId, QuotedFlow, Stack};
 use prise_wire::Instant;
 
 use crate::config::Addresses;
@@ -103,6 +103,19 @@ impl Ground {
     /// Notes a fact for whoever keeps records.
     pub(crate) fn note(&mut self, now: Instant, fact: impl FnOnce() -> Fact) {
         self.records.push(&mut self.tally, now, fact);
+    }
+
+    /// Tells the guest of an ICMP error, by default in the name of whoever finds such an error: the destination that its
+    /// port is closed, the gateway everything else.
+    pub(crate) fn tell(&mut self, now: Instant, offender: Option<IpAddr>, flow: &QuotedFlow, error: IcmpError) {
+        let dialled = flow.dst.ip();
+        let finder = if error == IcmpError::PortUnreachable {
+            dialled
+        } else {
+            self.addresses.gateway(dialled)
+        };
+        let offender = Some(offender.unwrap_or(finder));
+        self.stack.icmp_error_for(now, self.link, offender, flow, error);
     }
 
     pub(crate) fn discard(&mut self, reason: Discard) {

@@ -29,6 +29,7 @@
 mod chunk;
 mod config;
 pub mod dns;
+mod echo;
 mod gateway;
 mod ground;
 mod host;
@@ -39,6 +40,7 @@ mod record;
 mod slots;
 mod tally;
 mod tcp;
+mod udp;
 
 pub use config::{Addresses, GatewayConfig, Limits, Publish, PublishAddress};
 pub use gateway::{Gateway, GatewayError};

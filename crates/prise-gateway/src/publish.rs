@@ -30,6 +30,14 @@ pub struct PublishError {
 }
 
 impl PublishError {
+    pub(crate) const fn new(address: SocketAddr, transport: Transport, errno: Errno) -> Self {
+        Self {
+            address,
+            transport,
+            errno,
+        }
+    }
+
     /// The errno that the kernel gave.
     pub fn errno(&self) -> i32 {
         self.errno.raw_os_error()

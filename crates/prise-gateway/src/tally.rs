@@ -61,6 +61,10 @@ discards! {
     UdpEvicted,
     /// The host would not send the datagram (buffer full, too large, no route); the guest is told where ICMP can say it.
     UdpSendFailed,
+    /// The link to the guest had no room for a datagram; what else the host's socket holds waits there.
+    UdpLinkFull,
+    /// A datagram that cannot be sent to the guest at all.
+    UdpNotForGuest,
     /// Nobody serves that port of the gateway or of the name server; the guest was told (port unreachable).
     UdpPortClosed,
 

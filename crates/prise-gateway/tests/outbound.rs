@@ -8,15 +8,14 @@ use std::thread::{self, JoinHandle};
 
 use prise_gateway::{Direction, End, Fact};
 use prise_stack::{Linger, TcpConfig, TcpError};
-use prise_wire::{Medium, Payload};
+use prise_wire::Payload;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt;
 
 use world::{PATIENCE, World, config, has_ipv6, host};
 
 fn world() -> World {
-    let mut config = config();
-    config.medium = Medium::Ip;
-    World::new(config)
+    World::new(config())
 }
 
 /// A server for one client, on a thread.
@@ -261,6 +260,8 @@ fn an_urgent_octet_keeps_its_place() {
         stream.write_all(b"cd").unwrap();
         let mut got = [0; 3];
         stream.read_exact(&mut got).unwrap();
+        let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&stream, PollFlags::PRI)], Some(&limit)).unwrap();
         let at_mark = prise_sys::inet::at_urgent_mark(std::os::fd::AsFd::as_fd(&stream)).unwrap();
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();

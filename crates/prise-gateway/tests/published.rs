@@ -8,14 +8,12 @@ use std::thread;
 
 use prise_gateway::{Discard, Transport};
 use prise_stack::Ready;
-use prise_wire::Medium;
 
 use world::{PATIENCE, World, config, has_ipv6, publish};
 
 /// A world that publishes the guest's port 80, and the host's ports that lead to it, IPv4 first.
 fn world(open_ports: bool) -> (World, Vec<SocketAddr>) {
     let mut config = config();
-    config.medium = Medium::Ip;
     config.publish = vec![publish(80, Transport::Tcp)];
     config.open_ports = open_ports;
     let world = World::new(config);
@@ -137,7 +135,6 @@ fn a_client_that_resets_while_the_guest_is_silent_leaves_nothing_behind() {
 #[test]
 fn clients_beyond_the_limit_wait_in_the_kernel_and_are_served_later() {
     let mut config = config();
-    config.medium = Medium::Ip;
     config.publish = vec![publish(80, Transport::Tcp)];
     config.limits.connections = 2;
     let mut world = World::new(config);

@@ -168,7 +168,9 @@ impl Addresses {
             .all
             .iter()
             .filter(|have| have.link == link && have.cidr.address().is_ipv4() == ipv4);
+        // Of equals, `max_by_key` takes the last.
         of_link
+            .rev()
             .max_by_key(|have| scope(have.cidr.address()))
             .map(|have| have.cidr.address())
     }
