@@ -14,6 +14,8 @@ mod deadlines;
 mod demux;
 mod error;
 mod half_open;
+#[cfg(test)]
+mod hostile_tests;
 mod info;
 mod isn;
 mod listen;

@@ -121,6 +121,12 @@ impl World {
         panic!("the world does not come to rest");
     }
 
+    /// A frame from nowhere.
+    pub(crate) fn deliver(&mut self, to: usize, frame: Frame) {
+        let (now, link) = (self.now, self.links[to]);
+        self.stacks[to].receive(now, link, [frame]);
+    }
+
     pub(crate) fn run_for(&mut self, time: Duration) {
         self.run_until(self.now + time);
     }

@@ -1,0 +1,173 @@
+//! A peer, or somebody between, who sends any segment at any time: nothing may panic, hang or be left behind.
+
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+use core::time::Duration;
+
+use prise_wire::{
+    Body, Checksum, Frame, Ipv4Header, Payload, SackBlock, SeqNum, TcpFlags, TcpHeader, Timestamps, protocol,
+};
+
+use super::tests::World;
+use super::{ConnId, TcpConfig};
+use crate::random::Random;
+
+/// A segment near what the connection expects, or far from it.
+fn forge(world: &mut World, random: &mut Random, to: usize, ports: (u16, u16)) {
+    let known = world
+        .log
+        .iter()
+        .rev()
+        .find(|(side, ..)| *side != to)
+        .map(|(_, header, len)| (*header, *len));
+    let (base, base_len) = known.unwrap_or_default();
+    let near = |random: &mut Random, value: SeqNum| match random.below(6) {
+        0 => SeqNum(random.next_u32()),
+        1 => value + random.below(100_000),
+        2 => value - random.below(100_000),
+        3 => value + random.below(4),
+        _ => value,
+    };
+    let flags = match random.below(4) {
+        0 => TcpFlags::from_bits(random.next_u32() as u16 & 0x1ff),
+        1 => TcpFlags::FIN,
+        2 => TcpFlags::RST,
+        _ => TcpFlags::PSH,
+    };
+    let mut header = TcpHeader {
+        source_port: ports.0,
+        destination_port: ports.1,
+        seq: near(random, base.seq + base_len as u32),
+        ack: None,
+        flags: if random.below(20) == 0 {
+            flags
+        } else {
+            flags.without(TcpFlags::RST)
+        },
+        window: random.next_u32() as u16 >> random.below(16),
+        urgent: random.below(2000) as u16,
+        ..TcpHeader::default()
+    };
+    if random.below(8) != 0 {
+        let ack = base.ack.unwrap_or_default();
+        header.ack = Some(near(random, ack));
+        for _ in 0..random.below(4) {
+            let left = near(random, ack);
+            let right = left + random.below(5000);
+            header.options.sack.push(SackBlock { left, right });
+        }
+    }
+    if let Some(seen) = base.options.timestamps
+        && random.below(10) != 0
+    {
+        let value = seen.value.wrapping_add(random.below(50));
+        header.options.timestamps = Some(Timestamps { value, echo: seen.echo });
+    }
+    let len = if random.below(3) == 0 {
+        random.below(3000) as usize
+    } else {
+        0
+    };
+    let mut body = Body::new();
+    if len > 0 {
+        body.push_back(Payload::from(alloc::vec![0x55; len]));
+    }
+    let host = |side: usize| Ipv4Addr::new(10, 0, 0, 1 + side as u8);
+    let mut frame = Frame::with_header(&header, body);
+    let total = frame.total_len();
+    frame.push_header(&Ipv4Header::new(host(1 - to), host(to), protocol::TCP, total));
+    frame.offload.checksum = Checksum::Verified;
+    world.deliver(to, frame);
+}
+
+fn torment(seed: u64) {
+    let mut random = Random::new([(seed ^ seed >> 8) as u8; 32]);
+    for _ in 0..seed % 97 {
+        random.next_u32();
+    }
+    let gso = if seed.is_multiple_of(3) { 65_535 } else { 0 };
+    let mut world = World::with_links(seed as u8, 1500, gso);
+    let listener = world.listen(80);
+    let client = world.open(40_000, 80);
+    let mut held: [Vec<ConnId>; 2] = [alloc::vec![client], Vec::new()];
+    for _ in 0..300 {
+        let now = world.now;
+        for side in 0..2 {
+            if random.below(3) == 0 {
+                let ports = if side == 0 { (80, 40_000) } else { (40_000, 80) };
+                forge(&mut world, &mut random, side, ports);
+            }
+            if let Some(&id) = held[side].first() {
+                act(&mut world, &mut random, side, id, &mut held[side]);
+            }
+        }
+        if let Some(id) = world.stacks[1].tcp_accept(listener, 1) {
+            held[1].push(id);
+        }
+        world.run_until(now + Duration::from_micros(u64::from(random.below(30_000))));
+    }
+    let now = world.now;
+    for (side, ids) in held.iter().enumerate() {
+        for &id in ids {
+            world.stacks[side].tcp_abort(now, id);
+        }
+    }
+    world.stacks[1].tcp_unlisten(now, listener);
+    world.run_for(Duration::from_secs(2000));
+    for stack in &world.stacks {
+        assert_eq!(stack.tcp_records(), [0; 4], "seed {seed}");
+        assert_eq!(
+            stack.tcp.tuples.len() + stack.tcp.waiting.len() + stack.tcp.wheel.len(),
+            0,
+            "seed {seed}"
+        );
+    }
+}
+
+fn act(world: &mut World, random: &mut Random, side: usize, id: ConnId, held: &mut Vec<ConnId>) {
+    let now = world.now;
+    let stack = &mut world.stacks[side];
+    match random.below(40) {
+        0..=9 => {
+            let mut data = Payload::from(alloc::vec![7; 1 + random.below(20_000) as usize]);
+            let _ = stack.tcp_send(now, id, &mut data, random.below(8) == 0, random.below(30) == 0);
+        }
+        10..=19 => {
+            let _ = stack.tcp_receive(now, id, random.below(10_000) as usize);
+        }
+        20 => {
+            let config = TcpConfig {
+                nodelay: random.below(2) == 0,
+                cork: random.below(4) == 0,
+                oob_inline: random.below(2) == 0,
+                receive_buffer: (random.below(3) == 0).then(|| 2000 + random.below(100_000)),
+                user_timeout: (random.below(4) == 0).then_some(Duration::from_secs(1)),
+                max_segment: (random.below(4) == 0).then(|| random.below(2000) as u16),
+                ..TcpConfig::default()
+            };
+            stack.tcp_set_config(now, id, config);
+        }
+        21 if random.below(6) == 0 => stack.tcp_shutdown_write(now, id),
+        22 if random.below(6) == 0 => {
+            stack.tcp_close(now, id);
+            held.remove(0);
+        }
+        23 => {
+            let _ = stack.tcp_receive_urgent(id, false);
+            let _ = stack.tcp_urgent_mark(id);
+            let _ = stack.tcp_info(now, id);
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn no_sequence_of_segments_breaks_a_connection_record() {
+    // A long run: PRISE_HOSTILE_FROM=0 PRISE_HOSTILE_SEEDS=100000 cargo test --release -p prise-stack no_sequence
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let from = number("PRISE_HOSTILE_FROM").unwrap_or(0);
+    let count = number("PRISE_HOSTILE_SEEDS").unwrap_or(400);
+    for seed in from..from + count {
+        torment(seed);
+    }
+}
