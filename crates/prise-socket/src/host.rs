@@ -167,7 +167,12 @@ impl Host {
         if kind == Kind::Raw && protocol == protocol::RAW {
             socket.flags.set(Flag::HeaderIncluded, true);
         }
-        Ok(self.sockets.insert(socket))
+        let s = self.sockets.insert(socket);
+        if kind == Kind::Raw {
+            // raw_hash_sk: packets come from now on, bound or not.
+            self.open_raw(s)?;
+        }
+        Ok(s)
     }
 
     /// Whose socket it is (`SO_REUSEPORT` groups, privileged options, [`SocketInfo`](crate::SocketInfo)).

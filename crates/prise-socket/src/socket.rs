@@ -123,7 +123,6 @@ pub(crate) enum Flag {
     // tcp(7)
     NoDelay,
     Cork,
-    QuickAckOff,
     ThinLinear,
     InQueue,
     FastOpenConnect,
@@ -211,8 +210,6 @@ pub(crate) struct Socket {
     pub(crate) shutdown: Shutdown,
     /// An event about it waits in the host's queue.
     pub(crate) queued: bool,
-    /// Closed by its program; lives on for what TCP still owes the peer, and keeps its claim on the port.
-    pub(crate) orphan: bool,
 }
 
 impl Socket {
@@ -231,7 +228,6 @@ impl Socket {
             phase: Phase::Unconnected,
             shutdown: Shutdown::NONE,
             queued: false,
-            orphan: false,
         }
     }
 

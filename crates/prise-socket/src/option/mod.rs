@@ -62,7 +62,6 @@ impl On {
     const UDP: Self = Self::UDP4.or(Self::UDP6);
     const RAW: Self = Self::RAW4.or(Self::RAW6);
     const V6: Self = Self::TCP6.or(Self::UDP6).or(Self::PING6).or(Self::RAW6);
-    const NOT_TCP: Self = Self::ALL.without(Self::TCP);
 
     const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)

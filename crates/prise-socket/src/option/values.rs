@@ -131,10 +131,6 @@ opts! {
     SaveSyn = 0;
     /// `TCP_RTO_MAX_MS`.
     RtoMax = 120_000;
-    /// `TCP_RTO_MIN_US`.
-    RtoMin = 200_000;
-    /// `TCP_DELACK_MAX_US`.
-    DelayedAckMax = 200_000;
     /// `UDP_SEGMENT`.
     UdpSegment = 0;
 }

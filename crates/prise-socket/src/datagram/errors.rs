@@ -1,0 +1,159 @@
+//! What ICMP says about datagrams: `sk_err` and the error queue (`__udp4_lib_err`, `__udp6_lib_err`, `ping_err`, `raw_err`; `ip(7)`).
+
+use core::net::IpAddr;
+
+use prise_stack::{IcmpError, IcmpReport};
+use prise_wire::Payload;
+
+use crate::option::Opt;
+use crate::socket::{Flag, Socket, Transport};
+use crate::{Errno, ErrorOrigin, ErrorReport, Family, Host, Kind, SocketId};
+
+/// Errors that wait for one socket; beyond this the oldest is forgotten. Linux bounds them by the receive buffer, which holds about as many.
+const ERRORS_MAX: usize = 256;
+
+impl Host {
+    /// Fetches what ICMP has said since the last time.
+    pub(crate) fn collect_datagram_errors(&mut self, s: SocketId) {
+        while let Some(report) = self.icmp_report(s) {
+            if let Some(socket) = self.sockets.get_mut(s) {
+                socket.take_report(report);
+            }
+        }
+    }
+
+    fn icmp_report(&mut self, s: SocketId) -> Option<IcmpReport> {
+        match self.sockets.get(s)?.transport {
+            Transport::Udp(id) => self.stack.udp_error(id),
+            Transport::Ping(id) => self.stack.icmp_error(id),
+            Transport::Raw(id) => self.stack.raw_error(id),
+            Transport::None | Transport::Connection(_) | Transport::Listener(_) => None,
+        }
+    }
+
+    /// `recvmsg(2)` with `MSG_ERRQUEUE`: the oldest error that `IP_RECVERR` queued; `EAGAIN` if none.
+    pub fn recv_error(&mut self, s: SocketId) -> Result<ErrorReport, Errno> {
+        self.collect_error(s);
+        let socket = self.socket_mut(s)?;
+        let Some(extra) = &mut socket.extra else {
+            return Err(Errno::EAGAIN);
+        };
+        let report = extra.errors.pop_front().ok_or(Errno::EAGAIN)?;
+        // sock_dequeue_err_skb: the pending error is the next one's, or no more if this was what ICMP had said.
+        match extra.errors.front() {
+            Some(next) if next.origin != ErrorOrigin::Local => socket.error = Some(next.errno),
+            _ if report.origin != ErrorOrigin::Local => socket.error = None,
+            _ => {}
+        }
+        Ok(report)
+    }
+}
+
+impl Socket {
+    /// Whether errors about that destination are to be queued (`IP_RECVERR`, `IPV6_RECVERR`).
+    pub(super) fn receives_errors(&self, destination: IpAddr) -> bool {
+        match destination.to_canonical() {
+            IpAddr::V4(_) => self.has(Flag::ReceiveErrors),
+            IpAddr::V6(_) => self.has(Flag::V6ReceiveErrors),
+        }
+    }
+
+    pub(super) fn queue_error(&mut self, report: ErrorReport) {
+        let errors = &mut self.extra_mut().errors;
+        if errors.len() == ERRORS_MAX {
+            errors.pop_front();
+        }
+        errors.push_back(report);
+    }
+
+    /// A program that did not ask for all errors learns of those that are final, and only if it is connected: otherwise it could not tell which of
+    /// its datagrams is meant.
+    fn take_report(&mut self, report: IcmpReport) {
+        let destination = report.destination.ip();
+        let (errno, mut is_final) = errno_of(report.error, destination);
+        if matches!(report.error, IcmpError::PacketTooBig { .. }) {
+            let opt = if destination.is_ipv4() {
+                Opt::MtuDiscover
+            } else {
+                Opt::V6MtuDiscover
+            };
+            is_final = self.value(opt) != 0;
+        }
+        let (asked, connected) = (self.receives_errors(destination), self.remote().is_some());
+        if asked {
+            let entry = self.entry(errno, report);
+            self.queue_error(entry);
+        }
+        let told = match self.kind {
+            Kind::Raw => is_final && (asked || connected) || asked,
+            Kind::Datagram | Kind::Stream => asked || is_final && connected,
+        };
+        if told {
+            self.error = Some(errno);
+        }
+    }
+
+    fn entry(&self, errno: Errno, report: IcmpReport) -> ErrorReport {
+        let v4 = report.destination.is_ipv4();
+        let (kind, code) = if v4 {
+            report.error.type_and_code_v4()
+        } else {
+            report.error.type_and_code_v6()
+        }
+        .unwrap_or_default();
+        let info = match report.error {
+            IcmpError::PacketTooBig { mtu } => mtu,
+            IcmpError::ParameterProblem { pointer }
+            | IcmpError::OptionUnrecognized { pointer }
+            | IcmpError::BadLength { pointer }
+            | IcmpError::HeaderChainIncomplete { pointer } => pointer,
+            _ => 0,
+        };
+        let offender = match (self.family, report.offender) {
+            (Family::Inet6, IpAddr::V4(v4)) => IpAddr::V6(v4.to_ipv6_mapped()),
+            (_, addr) => addr,
+        };
+        ErrorReport {
+            errno,
+            origin: if v4 { ErrorOrigin::Icmp } else { ErrorOrigin::Icmp6 },
+            kind,
+            code,
+            info,
+            offender: Some(offender),
+            destination: self.present(report.destination),
+            payload: Payload::from(report.payload.to_vec()),
+            link: None,
+            timestamp: None,
+        }
+    }
+}
+
+/// Number and finality of an ICMP error: `icmp_err_convert` for IPv4, `icmpv6_err_convert` for IPv6.
+const fn errno_of(error: IcmpError, destination: IpAddr) -> (Errno, bool) {
+    let v4 = destination.is_ipv4();
+    match error {
+        IcmpError::NetworkUnreachable | IcmpError::NetworkUnreachableForTos => (Errno::ENETUNREACH, false),
+        IcmpError::HostUnreachable | IcmpError::HostUnreachableForTos | IcmpError::BeyondScope => {
+            (Errno::EHOSTUNREACH, false)
+        }
+        IcmpError::ProtocolUnreachable if v4 => (Errno::ENOPROTOOPT, true),
+        IcmpError::PortUnreachable => (Errno::ECONNREFUSED, true),
+        IcmpError::PacketTooBig { .. } => (Errno::EMSGSIZE, false),
+        IcmpError::SourceRouteFailed => (Errno::EOPNOTSUPP, false),
+        IcmpError::NetworkUnknown | IcmpError::NetworkProhibited => (Errno::ENETUNREACH, true),
+        IcmpError::HostUnknown => (Errno::EHOSTDOWN, true),
+        IcmpError::SourceIsolated => (Errno::ENONET, true),
+        IcmpError::HostProhibited | IcmpError::PrecedenceViolation | IcmpError::PrecedenceCutoff => {
+            (Errno::EHOSTUNREACH, true)
+        }
+        IcmpError::Prohibited if v4 => (Errno::EHOSTUNREACH, true),
+        IcmpError::Prohibited | IcmpError::PolicyFailed | IcmpError::RejectRoute => (Errno::EACCES, true),
+        IcmpError::HopLimitExceeded | IcmpError::ReassemblyTimeExceeded => (Errno::EHOSTUNREACH, false),
+        IcmpError::ProtocolUnreachable
+        | IcmpError::ParameterProblem { .. }
+        | IcmpError::OptionMissing
+        | IcmpError::BadLength { .. }
+        | IcmpError::HeaderChainIncomplete { .. }
+        | IcmpError::OptionUnrecognized { .. } => (Errno::EPROTO, true),
+    }
+}

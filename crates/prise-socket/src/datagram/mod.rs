@@ -1,0 +1,353 @@
+//! Datagram, ping and raw sockets: what they are bound and connected to, their groups, their settings.
+//!
+//! A UDP or ping socket has something behind it in the stack from the moment it has a port, a raw socket from birth.
+
+mod errors;
+mod receive;
+mod send;
+
+use core::net::{IpAddr, SocketAddr};
+
+use prise_stack::{
+    self as stack, IdentifierInUse, JoinError, LinkId, ListenFamily, Local, PingConfig, RawConfig, Ready, UdpConfig,
+};
+use prise_wire::{Instant, IpVersion};
+
+use crate::option::Opt;
+use crate::socket::{Flag, Socket, Transport, wildcard};
+use crate::{Errno, Family, Host, Kind, SocketId, protocol};
+
+/// Groups that one socket may join (`net.ipv4.igmp_max_memberships`).
+const GROUPS_MAX: usize = 20;
+
+impl Socket {
+    /// The local side as the stack has it.
+    fn stack_endpoint(&self) -> Local {
+        Local {
+            addr: self.stack_local(),
+            family: match self.listen_family() {
+                ListenFamily::V4 => stack::Family::V4,
+                ListenFamily::V6Only => stack::Family::V6Only,
+                ListenFamily::Dual => stack::Family::Dual,
+            },
+            port: self.port,
+            device: self.device(),
+        }
+    }
+
+    /// The address to speak from (`inet_saddr`): the bound one, unless that is a group's or everybody's.
+    fn source(&self, host: &Host) -> Option<IpAddr> {
+        self.stack_local().filter(|addr| match addr {
+            IpAddr::V4(v4) => !v4.is_multicast() && !host.is_broadcast(*v4),
+            IpAddr::V6(v6) => !v6.is_multicast(),
+        })
+    }
+
+    const fn version(&self) -> IpVersion {
+        match self.family {
+            Family::Inet => IpVersion::V4,
+            Family::Inet6 => IpVersion::V6,
+        }
+    }
+
+    fn receive_limit(&self) -> usize {
+        self.value(Opt::ReceiveBuffer) as usize
+    }
+
+    fn takes_all_groups(&self) -> bool {
+        match self.family {
+            Family::Inet => !self.has(Flag::MulticastAllOff),
+            Family::Inet6 => !self.has(Flag::V6MulticastAllOff),
+        }
+    }
+}
+
+/// Coming and going.
+impl Host {
+    /// The socket has its address and port: puts it into the stack, or moves it there.
+    pub(crate) fn open_datagram(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
+        let socket = self.socket_ref(s)?;
+        match (socket.transport, socket.kind, socket.protocol) {
+            (Transport::None, Kind::Raw, _) => self.open_raw(s),
+            (Transport::None, _, protocol::UDP) => self.open_udp(now, s),
+            (Transport::None, ..) => self.open_ping(s),
+            _ => {
+                self.move_datagram(s);
+                Ok(())
+            }
+        }
+    }
+
+    fn open_udp(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
+        let socket = self.socket_ref(s)?;
+        let config = UdpConfig {
+            local: socket.stack_endpoint(),
+            remote: None,
+            reuse_port: socket.has(Flag::ReusePort),
+            receive_limit: socket.receive_limit(),
+            token: s.index(),
+        };
+        let groups = socket
+            .extra
+            .as_ref()
+            .map(|extra| extra.groups.clone())
+            .unwrap_or_default();
+        let all = socket.takes_all_groups();
+        let id = self.stack.udp_bind(&config);
+        self.stack.udp_set_multicast_all(id, all);
+        self.socket_mut(s)?.transport = Transport::Udp(id);
+        for (group, link) in groups {
+            // Each was judged when the program joined it; a link that has vanished since takes its groups with it.
+            let _gone = self.stack.udp_join(now, id, group, link);
+        }
+        Ok(())
+    }
+
+    fn open_ping(&mut self, s: SocketId) -> Result<(), Errno> {
+        let socket = self.socket_ref(s)?;
+        let config = PingConfig {
+            version: socket.version(),
+            local: socket.stack_local(),
+            identifier: (socket.port != 0).then_some(socket.port),
+            device: socket.device(),
+            receive_limit: socket.receive_limit(),
+            token: s.index(),
+        };
+        let id = self
+            .stack
+            .icmp_bind(&config)
+            .map_err(|IdentifierInUse| Errno::EADDRINUSE)?;
+        let identifier = self.stack.icmp_identifier(id).unwrap_or_default();
+        let socket = self.socket_mut(s)?;
+        socket.transport = Transport::Ping(id);
+        socket.port = identifier;
+        Ok(())
+    }
+
+    pub(crate) fn open_raw(&mut self, s: SocketId) -> Result<(), Errno> {
+        let socket = self.socket_ref(s)?;
+        let config = RawConfig {
+            version: socket.version(),
+            protocol: socket.protocol,
+            receive_limit: socket.receive_limit(),
+            token: s.index(),
+        };
+        let id = self.stack.raw_bind(&config);
+        let socket = self.socket_mut(s)?;
+        socket.transport = Transport::Raw(id);
+        // raw(7): a raw socket's "port" is its protocol.
+        socket.port = socket.protocol.into();
+        self.move_datagram(s);
+        Ok(())
+    }
+
+    /// Tells the stack the endpoints as they are now.
+    fn move_datagram(&mut self, s: SocketId) {
+        let Some(socket) = self.sockets.get(s) else { return };
+        let local = socket.stack_local();
+        let remote = socket
+            .remote()
+            .map(|remote| SocketAddr::new(remote.ip().to_canonical(), remote.port()));
+        match socket.transport {
+            Transport::Udp(id) => self.stack.udp_rebind(id, socket.stack_endpoint(), remote),
+            Transport::Ping(id) => self.stack.icmp_connect(id, local, remote.map(|remote| remote.ip())),
+            Transport::Raw(id) => self.stack.raw_connect(id, local, remote.map(|remote| remote.ip())),
+            Transport::None | Transport::Connection(_) | Transport::Listener(_) => {}
+        }
+    }
+
+    pub(crate) fn close_datagram(&mut self, now: Instant, s: SocketId) {
+        let Some(socket) = self.sockets.get_mut(s) else { return };
+        match core::mem::replace(&mut socket.transport, Transport::None) {
+            Transport::Udp(id) => self.stack.udp_close(now, id),
+            Transport::Ping(id) => self.stack.icmp_close(id),
+            Transport::Raw(id) => self.stack.raw_close(id),
+            Transport::None | Transport::Connection(_) | Transport::Listener(_) => {}
+        }
+    }
+
+    /// Hands a socket's settings to the stack, after one of them was changed.
+    pub(crate) fn reconfigure_datagram(&mut self, s: SocketId) {
+        let Some(socket) = self.sockets.get(s) else { return };
+        let (device, limit) = (socket.device(), socket.receive_limit());
+        let (all, reuse_port) = (socket.takes_all_groups(), socket.has(Flag::ReusePort));
+        match socket.transport {
+            Transport::Udp(id) => {
+                self.stack.udp_set_device(id, device);
+                self.stack.udp_set_receive_limit(id, limit);
+                self.stack.udp_set_multicast_all(id, all);
+                self.stack.udp_set_reuse_port(id, reuse_port);
+            }
+            Transport::Ping(id) => {
+                self.stack.icmp_set_device(id, device);
+                self.stack.icmp_set_receive_limit(id, limit);
+            }
+            Transport::Raw(id) => {
+                self.stack.raw_set_device(id, device);
+                self.stack.raw_set_receive_limit(id, limit);
+            }
+            Transport::None | Transport::Connection(_) | Transport::Listener(_) => {}
+        }
+    }
+
+    pub(crate) fn datagram_is_writable(&self, s: SocketId) -> bool {
+        match self.sockets.get(s).map(|socket| socket.transport) {
+            Some(Transport::Udp(id)) => self.stack.udp_ready(id).contains(Ready::WRITABLE),
+            _ => true,
+        }
+    }
+}
+
+/// Peers.
+impl Host {
+    /// `__ip4_datagram_connect`, `__ip6_datagram_connect`.
+    pub(crate) fn connect_datagram(&mut self, now: Instant, s: SocketId, remote: SocketAddr) -> Result<(), Errno> {
+        // inet_dgram_connect says so, whatever the reason.
+        self.autobind(now, s).map_err(|_| Errno::EAGAIN)?;
+        let socket = self.socket_mut(s)?;
+        if remote.is_ipv4() && socket.family == Family::Inet6 && socket.is_v6_only() {
+            return Err(Errno::EAFNOSUPPORT);
+        }
+        let remote = socket.message_destination(remote)?;
+        let socket = self.socket_ref(s)?;
+        let device = socket.device().or_else(|| socket.way_out(remote.ip()));
+        let source = socket.source(self).or_else(|| socket.group_source(remote.ip()));
+        let route = self
+            .stack
+            .route(remote.ip(), source, device)
+            .map_err(|error| Errno::from_route(error, remote.ip()))?;
+        self.check_broadcast(s, remote.ip())?;
+        let before = self.socket_ref(s)?.claim(self.owner);
+        let socket = self.socket_mut(s)?;
+        let peer = socket.present(remote);
+        if socket.local.is_unspecified() || socket.stack_local().is_none() {
+            socket.local = socket.present(SocketAddr::new(route.source, 0)).ip();
+        }
+        socket.extra_mut().remote = Some(peer);
+        self.claim_changed(s, &before);
+        self.move_datagram(s);
+        Ok(())
+    }
+
+    /// Sending to everybody must be asked for (`SO_BROADCAST`).
+    fn check_broadcast(&self, s: SocketId, destination: IpAddr) -> Result<(), Errno> {
+        match destination {
+            IpAddr::V4(v4) if self.is_broadcast(v4) && !self.socket_ref(s)?.has(Flag::Broadcast) => Err(Errno::EACCES),
+            _ => Ok(()),
+        }
+    }
+
+    /// `__udp_disconnect`: the device is forgotten too, and whatever the program did not bind itself.
+    pub(crate) fn disconnect_datagram(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
+        let before = self.socket_ref(s)?.claim(self.owner);
+        let socket = self.socket_mut(s)?;
+        if let Some(extra) = &mut socket.extra {
+            extra.remote = None;
+        }
+        let raw = socket.kind == Kind::Raw;
+        if !raw && !socket.has(Flag::PortLocked) {
+            self.close_datagram(now, s);
+            self.release_port(s);
+        }
+        let socket = self.socket_mut(s)?;
+        socket.unset_value(Opt::Device);
+        if !socket.has(Flag::AddressLocked) {
+            socket.local = wildcard(socket.family);
+        }
+        self.claim_changed(s, &before);
+        self.move_datagram(s);
+        self.reconfigure_datagram(s);
+        Ok(())
+    }
+}
+
+impl Socket {
+    /// An address given to `connect` or `sendto` on a datagram socket, as the stack has it: unlike a stream's, IPv4 may be given plainly to an IPv6
+    /// socket.
+    fn message_destination(&mut self, remote: SocketAddr) -> Result<SocketAddr, Errno> {
+        match (self.family, remote) {
+            (Family::Inet6, SocketAddr::V4(v4)) => {
+                let mapped = SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port());
+                self.destination(mapped)
+            }
+            _ => self.destination(remote),
+        }
+    }
+
+    /// The link that the socket sends to that destination by, beside `SO_BINDTODEVICE`: `IP_MULTICAST_IF` or `IP_UNICAST_IF` and their like.
+    fn way_out(&self, destination: IpAddr) -> Option<LinkId> {
+        let opt = match (destination, destination.is_multicast()) {
+            (IpAddr::V4(_), true) => Opt::MulticastInterface,
+            (IpAddr::V4(_), false) => Opt::UnicastInterface,
+            (IpAddr::V6(_), true) => Opt::V6MulticastInterface,
+            (IpAddr::V6(_), false) => Opt::V6UnicastInterface,
+        };
+        LinkId::from_interface_index(self.value(opt) as u32)
+    }
+
+    /// The address that `IP_MULTICAST_IF` named, for datagrams to groups.
+    fn group_source(&self, destination: IpAddr) -> Option<IpAddr> {
+        let addr = core::net::Ipv4Addr::from_bits(self.value(Opt::MulticastAddress) as u32);
+        (destination.is_ipv4() && destination.is_multicast() && !addr.is_unspecified()).then_some(addr.into())
+    }
+}
+
+/// Groups.
+impl Host {
+    /// Joins or leaves a multicast group, on a link or the one that a route names.
+    pub(crate) fn membership(
+        &mut self,
+        now: Instant,
+        s: SocketId,
+        group: IpAddr,
+        link: Option<LinkId>,
+        join: bool,
+    ) -> Result<(), Errno> {
+        let socket = self.socket_ref(s)?;
+        if socket.protocol != protocol::UDP {
+            // Ping and raw sockets get what others on this host have joined.
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let transport = socket.transport;
+        let link = match link.or_else(|| socket.device()) {
+            None if join => Some(self.stack.route(group, None, None).map_err(|_| Errno::ENODEV)?.link),
+            given => given,
+        };
+        let groups = &mut self.socket_mut(s)?.extra_mut().groups;
+        let at = groups
+            .iter()
+            .position(|have| have.0 == group && (link.is_none() || have.1 == link));
+        match (join, at) {
+            (true, Some(_)) => return Err(Errno::EADDRINUSE),
+            (true, None) if groups.len() >= GROUPS_MAX => return Err(Errno::ENOBUFS),
+            (true, None) => groups.push((group, link)),
+            (false, Some(at)) => {
+                groups.remove(at);
+            }
+            (false, None) => return Err(Errno::EADDRNOTAVAIL),
+        }
+        let Transport::Udp(id) = transport else { return Ok(()) };
+        let done = if join {
+            self.stack.udp_join(now, id, group, link)
+        } else {
+            self.stack.udp_leave(now, id, group, link)
+        };
+        if join && done.is_err() {
+            self.socket_mut(s)?.extra_mut().groups.pop();
+        }
+        done.map_err(Errno::from)
+    }
+}
+
+impl From<JoinError> for Errno {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::Closed => Self::EBADF,
+            JoinError::NotAGroup => Self::EINVAL,
+            JoinError::NoLink => Self::ENODEV,
+            JoinError::AlreadyJoined => Self::EADDRINUSE,
+            JoinError::NotJoined => Self::EADDRNOTAVAIL,
+            JoinError::TooMany => Self::ENOBUFS,
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! `sendmsg(2)` on datagram, ping and raw sockets: `udp_sendmsg`, `ping_v4_sendmsg`, `raw_sendmsg` and their IPv6 twins.
+
+use core::net::{IpAddr, SocketAddr};
+
+use prise_stack::{DatagramError, Fragmentation, LinkId, PingSend, RawSend, UdpSend};
+use prise_wire::{Instant, Payload};
+
+use crate::option::Opt;
+use crate::socket::{Corked, Flag, Socket, Transport};
+use crate::{Control, Errno, ErrorOrigin, ErrorReport, Family, Flags, Host, Kind, SocketId, protocol};
+
+/// What a UDP datagram carries at most over IPv4, and over IPv6.
+const PAYLOAD_MAX_V4: usize = 65_535 - 20 - 8;
+const PAYLOAD_MAX_V6: usize = 65_535 - 8;
+/// Datagrams that `UDP_SEGMENT` cuts one payload into at most (`UDP_MAX_SEGMENTS`).
+const SEGMENTS_MAX: usize = 128;
+
+/// Everything decided about one outgoing message.
+struct Way {
+    destination: SocketAddr,
+    source: Option<IpAddr>,
+    device: Option<LinkId>,
+    hop_limit: u8,
+    tos: u8,
+    fragmentation: Fragmentation,
+}
+
+impl Host {
+    /// `sendto(2)` and `sendmsg(2)` of one message. On a stream the address is ignored, as Linux ignores it.
+    pub fn send_to(
+        &mut self,
+        now: Instant,
+        s: SocketId,
+        mut payload: Payload,
+        flags: Flags,
+        destination: Option<SocketAddr>,
+        control: &Control,
+    ) -> Result<usize, Errno> {
+        if self.socket_ref(s)?.kind == Kind::Stream {
+            return self.send(now, s, &mut payload, flags);
+        }
+        self.autobind(now, s).map_err(|_| Errno::EAGAIN)?;
+        let len = payload.len();
+        if len > usize::from(u16::MAX) {
+            return Err(Errno::EMSGSIZE);
+        }
+        if flags.contains(Flags::OOB) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if self
+            .socket_ref(s)?
+            .extra
+            .as_ref()
+            .is_some_and(|extra| extra.corked.is_some())
+        {
+            return self.append(now, s, &payload, flags);
+        }
+        let socket = self.socket_mut(s)?;
+        let destination = match destination {
+            Some(given) => {
+                let needs_port = socket.kind == Kind::Datagram && socket.protocol == protocol::UDP;
+                if needs_port && given.port() == 0 {
+                    return Err(Errno::EINVAL);
+                }
+                given
+            }
+            None => socket.remote().ok_or(Errno::EDESTADDRREQ)?,
+        };
+        let destination = socket.message_destination(destination)?;
+        let more = flags.contains(Flags::MORE) || socket.has(Flag::UdpCork);
+        let way = self.way(s, destination, control)?;
+        if more && self.socket_ref(s)?.protocol == protocol::UDP {
+            self.check_sendable(s)?;
+            let corked = Corked {
+                octets: payload.to_vec(),
+                destination,
+                control: *control,
+            };
+            self.socket_mut(s)?.extra_mut().corked = Some(corked);
+            return Ok(len);
+        }
+        let segment = control
+            .segment
+            .unwrap_or(self.socket_ref(s)?.value(Opt::UdpSegment) as u16);
+        self.emit(now, s, &way, payload, segment)?;
+        Ok(len)
+    }
+
+    /// Source, link and header fields, from control data, options and the table of routes.
+    fn way(&mut self, s: SocketId, destination: SocketAddr, control: &Control) -> Result<Way, Errno> {
+        let socket = self.socket_ref(s)?;
+        let ip = destination.ip();
+        let device = match control.interface.filter(|index| *index != 0) {
+            Some(index) => {
+                let exists = self
+                    .stack
+                    .links()
+                    .iter()
+                    .map(prise_stack::Link::id)
+                    .find(|id| id.interface_index() == index);
+                Some(exists.ok_or(Errno::ENODEV)?)
+            }
+            None => socket
+                .device()
+                .or_else(|| socket.sticky_link())
+                .or_else(|| socket.way_out(ip)),
+        };
+        let given = control
+            .source
+            .map(|addr| addr.to_canonical())
+            .filter(|addr| !addr.is_unspecified());
+        if given.is_some_and(|addr| !self.stack.is_local(addr) || addr.is_ipv4() != ip.is_ipv4()) {
+            return Err(Errno::EINVAL);
+        }
+        let sticky = socket
+            .extra
+            .as_ref()
+            .and_then(|extra| extra.sticky_source)
+            .filter(|addr| addr.is_ipv4() == ip.is_ipv4());
+        let source = given
+            .or(sticky)
+            .or_else(|| socket.source(self))
+            .or_else(|| socket.group_source(ip));
+        let route = self
+            .stack
+            .route(ip, source, device)
+            .map_err(|error| Errno::from_route(error, ip))?;
+        self.check_broadcast(s, ip)?;
+        let socket = self.socket_ref(s)?;
+        Ok(Way {
+            destination,
+            source: Some(route.source),
+            device,
+            hop_limit: control.hop_limit.unwrap_or_else(|| socket.hop_limit(ip)),
+            tos: control.tos.unwrap_or_else(|| socket.tos(ip)),
+            fragmentation: socket.fragmentation(ip, control.dont_fragment),
+        })
+    }
+
+    /// What `sock_alloc_send_skb` looks at before it gives memory: the pending error, then whether sending was shut down.
+    fn check_sendable(&mut self, s: SocketId) -> Result<(), Errno> {
+        self.collect_error(s);
+        let socket = self.socket_mut(s)?;
+        match socket.error.take() {
+            Some(errno) => Err(errno),
+            None if socket.shutdown.write() => Err(Errno::EPIPE),
+            None => Ok(()),
+        }
+    }
+
+    fn emit(&mut self, now: Instant, s: SocketId, way: &Way, payload: Payload, segment: u16) -> Result<(), Errno> {
+        self.check_sendable(s)?;
+        let result = match self.socket_ref(s)?.transport {
+            Transport::Udp(_) if segment != 0 && payload.len() > usize::from(segment) => {
+                return self.emit_segments(now, s, way, payload, segment);
+            }
+            Transport::Udp(id) => {
+                let max = if way.destination.is_ipv4() {
+                    PAYLOAD_MAX_V4
+                } else {
+                    PAYLOAD_MAX_V6
+                };
+                if payload.len() > max {
+                    return Err(self.too_big(s, way, u32::from(u16::MAX)));
+                }
+                let socket = self.socket_ref(s)?;
+                let loops = match way.destination {
+                    SocketAddr::V4(_) => !socket.has(Flag::MulticastLoopOff),
+                    SocketAddr::V6(_) => !socket.has(Flag::V6MulticastLoopOff),
+                };
+                let send = UdpSend {
+                    dst: way.destination,
+                    src: way.source,
+                    device: way.device,
+                    hop_limit: way.hop_limit,
+                    tos: way.tos,
+                    fragmentation: way.fragmentation,
+                    multicast_loop: loops,
+                    payload: payload.into(),
+                };
+                self.stack.udp_send(now, id, send)
+            }
+            Transport::Ping(id) => self.stack.icmp_send(
+                now,
+                id,
+                PingSend {
+                    dst: way.destination.ip(),
+                    src: way.source,
+                    device: way.device,
+                    hop_limit: way.hop_limit,
+                    tos: way.tos,
+                    fragmentation: way.fragmentation,
+                    message: payload.into(),
+                },
+            ),
+            Transport::Raw(id) => {
+                let header_included = self.socket_ref(s)?.has(Flag::HeaderIncluded);
+                let send = RawSend {
+                    dst: way.destination.ip(),
+                    src: way.source,
+                    device: way.device,
+                    hop_limit: way.hop_limit,
+                    tos: way.tos,
+                    fragmentation: way.fragmentation,
+                    header_included,
+                    payload: payload.into(),
+                };
+                self.stack.raw_send(now, id, send)
+            }
+            Transport::None | Transport::Connection(_) | Transport::Listener(_) => Err(DatagramError::Closed),
+        };
+        result.map_err(|error| match error {
+            DatagramError::TooBig { mtu } => self.too_big(s, way, mtu),
+            DatagramError::Closed => Errno::EBADF,
+            DatagramError::WouldBlock => Errno::EAGAIN,
+            DatagramError::Route(error) => Errno::from_route(error, way.destination.ip()),
+            DatagramError::Invalid => Errno::EINVAL,
+            DatagramError::Family => Errno::EAFNOSUPPORT,
+        })
+    }
+
+    /// `UDP_SEGMENT`: one payload, many datagrams (`udp(7)`).
+    fn emit_segments(
+        &mut self,
+        now: Instant,
+        s: SocketId,
+        way: &Way,
+        mut payload: Payload,
+        segment: u16,
+    ) -> Result<(), Errno> {
+        if payload.len() > usize::from(segment) * SEGMENTS_MAX {
+            return Err(Errno::EINVAL);
+        }
+        while !payload.is_empty() {
+            let piece = payload.split_to(segment.into());
+            self.emit(now, s, way, piece, 0)?;
+        }
+        Ok(())
+    }
+
+    /// `EMSGSIZE`, which `IP_RECVERR` also wants in the queue (`ip_local_error`, `ipv6_local_error`).
+    fn too_big(&mut self, s: SocketId, way: &Way, mtu: u32) -> Errno {
+        if let Some(socket) = self.sockets.get_mut(s)
+            && socket.receives_errors(way.destination.ip())
+        {
+            let destination = socket.present(way.destination);
+            socket.queue_error(ErrorReport {
+                errno: Errno::EMSGSIZE,
+                origin: ErrorOrigin::Local,
+                kind: 0,
+                code: 0,
+                info: mtu,
+                offender: None,
+                destination,
+                payload: Payload::new(),
+                link: None,
+                timestamp: None,
+            });
+        }
+        Errno::EMSGSIZE
+    }
+
+    /// More of a datagram that was begun with `MSG_MORE` or `UDP_CORK`; its end unless yet more is announced.
+    fn append(&mut self, now: Instant, s: SocketId, payload: &Payload, flags: Flags) -> Result<usize, Errno> {
+        self.check_sendable(s)?;
+        let socket = self.socket_mut(s)?;
+        let more = flags.contains(Flags::MORE) || socket.has(Flag::UdpCork);
+        let Some(corked) = &mut socket.extra_mut().corked else {
+            return Err(Errno::EINVAL);
+        };
+        if corked.octets.len() + payload.len() > usize::from(u16::MAX) {
+            // __ip_append_data fails before anything is taken; ip_flush_pending_frames is not called.
+            return Err(Errno::EMSGSIZE);
+        }
+        corked.octets.extend_from_slice(payload);
+        if !more {
+            self.push_corked(now, s)?;
+        }
+        Ok(payload.len())
+    }
+
+    /// Sends the datagram that was held back, if there is one (`udp_push_pending_frames`).
+    pub(crate) fn push_corked(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
+        let Some(corked) = self.socket_mut(s)?.extra.as_mut().and_then(|extra| extra.corked.take()) else {
+            return Ok(());
+        };
+        let way = self.way(s, corked.destination, &corked.control)?;
+        self.emit(now, s, &way, corked.octets.into(), corked.control.segment.unwrap_or(0))
+    }
+}
+
+impl Socket {
+    /// `IPV6_PKTINFO` set for good.
+    fn sticky_link(&self) -> Option<LinkId> {
+        LinkId::from_interface_index(self.value(Opt::StickyInterface) as u32)
+    }
+
+    fn hop_limit(&self, destination: IpAddr) -> u8 {
+        /// `net.ipv4.ip_default_ttl`, `net.ipv6.conf.all.hop_limit`.
+        const DEFAULT: u8 = 64;
+        let opt = match (destination, destination.is_multicast()) {
+            (IpAddr::V4(_), true) => Opt::MulticastTtl,
+            (IpAddr::V4(_), false) => Opt::Ttl,
+            (IpAddr::V6(_), true) => Opt::MulticastHops,
+            (IpAddr::V6(_), false) => Opt::HopLimit,
+        };
+        u8::try_from(self.value(opt)).unwrap_or(DEFAULT)
+    }
+
+    fn tos(&self, destination: IpAddr) -> u8 {
+        let opt = if destination.is_ipv4() {
+            Opt::Tos
+        } else {
+            Opt::TrafficClass
+        };
+        self.value(opt) as u8
+    }
+
+    fn fragmentation(&self, destination: IpAddr, dont_fragment: Option<bool>) -> Fragmentation {
+        let opt = if destination.is_ipv4() {
+            Opt::MtuDiscover
+        } else {
+            Opt::V6MtuDiscover
+        };
+        let never = self.family == Family::Inet6 && dont_fragment.unwrap_or(self.has(Flag::V6DontFragment));
+        match self.value(opt) {
+            _ if never => Fragmentation::Refuse,
+            1 => Fragmentation::Want,
+            2 => Fragmentation::Refuse,
+            3 => Fragmentation::Probe,
+            // IP_PMTUDISC_DONT; INTERFACE and OMIT do not believe in path MTUs either.
+            _ => Fragmentation::Allow,
+        }
+    }
+}
