@@ -77,13 +77,17 @@ fn readiness_follows_a_connection_through_its_life() {
     world.send(0, client, b"x").expect("sent");
     world.settle();
     assert_eq!(shown(&mut world, 1, server), IN | OUT);
-    world.hosts[0].shutdown(world.now, client, How::Write).expect("shut down");
+    world.hosts[0]
+        .shutdown(world.now, client, How::Write)
+        .expect("shut down");
     world.settle();
     assert_eq!(shown(&mut world, 1, server), IN | OUT | RDHUP);
     assert_eq!(world.recv(1, server, 10), Ok(b"x".to_vec()));
     assert_eq!(world.recv(1, server, 10), Ok(vec![]));
     assert_eq!(world.send(0, client, b"y"), Err(Errno::EPIPE));
-    world.hosts[1].shutdown(world.now, server, How::Write).expect("shut down");
+    world.hosts[1]
+        .shutdown(world.now, server, How::Write)
+        .expect("shut down");
     world.settle();
     assert_eq!(shown(&mut world, 1, server), IN | OUT | HUP | RDHUP);
     assert_eq!(shown(&mut world, 0, client), IN | OUT | HUP | RDHUP);
@@ -93,7 +97,14 @@ fn readiness_follows_a_connection_through_its_life() {
 fn a_refused_connect_says_so_once_and_may_be_tried_again() {
     for address in ["127.0.0.1:9", "[::1]:9"] {
         let mut world = World::new(1);
-        let s = world.tcp(0, if addr(address).is_ipv4() { Family::Inet } else { Family::Inet6 });
+        let s = world.tcp(
+            0,
+            if addr(address).is_ipv4() {
+                Family::Inet
+            } else {
+                Family::Inet6
+            },
+        );
         assert_eq!(world.connect(0, s, address), Err(Errno::EINPROGRESS));
         world.settle();
         assert_eq!(shown(&mut world, 0, s), IN | OUT | HUP | ERR | RDHUP);
@@ -138,12 +149,22 @@ fn a_dual_stack_listener_takes_both_families_and_shows_ipv4_mapped() {
     let mut world = World::new(2);
     let listener = world.listener(1, "[::]:80");
     for (remote, seen) in [("10.0.0.2:80", "::ffff:10.0.0.1"), ("[fd00::2]:80", "fd00::1")] {
-        let client = world.tcp(0, if addr(remote).is_ipv4() { Family::Inet } else { Family::Inet6 });
+        let client = world.tcp(
+            0,
+            if addr(remote).is_ipv4() {
+                Family::Inet
+            } else {
+                Family::Inet6
+            },
+        );
         assert_eq!(world.connect(0, client, remote), Err(Errno::EINPROGRESS));
         world.settle();
         let (server, peer) = world.accept(1, listener).expect("a connection");
         assert_eq!(peer.ip(), world::ip(seen));
-        assert_eq!(world.hosts[1].local_addr(server).map(|local| local.ip().to_canonical()), Ok(addr(remote).ip()));
+        assert_eq!(
+            world.hosts[1].local_addr(server).map(|local| local.ip().to_canonical()),
+            Ok(addr(remote).ip())
+        );
     }
     let only = world.tcp(1, Family::Inet6);
     world.set(1, only, 41, 26, 1).expect("V6ONLY");
@@ -173,7 +194,9 @@ fn a_reset_is_told_once_and_then_it_is_the_end() {
     let (client, server) = world.pair(0, 1, "10.0.0.2:80");
     // SO_LINGER {1, 0}: close resets.
     let linger = [1, 0, 0, 0, 0, 0, 0, 0];
-    world.hosts[1].set_option(world.now, server, 1, 13, &linger).expect("set");
+    world.hosts[1]
+        .set_option(world.now, server, 1, 13, &linger)
+        .expect("set");
     world.hosts[1].close(world.now, server);
     world.settle();
     assert_eq!(shown(&mut world, 0, client), IN | OUT | HUP | ERR | RDHUP);
@@ -189,7 +212,11 @@ fn a_disconnected_stream_can_be_connected_anew() {
     let (client, server) = world.pair(0, 1, "10.0.0.2:80");
     world.hosts[0].disconnect(world.now, client).expect("disconnected");
     assert_eq!(world.hosts[0].local_addr(client), Ok(addr("0.0.0.0:0")));
-    assert_eq!(world.get(0, client, 1, 4), Ok(Errno::ECONNRESET.raw()), "tcp_disconnect leaves this behind");
+    assert_eq!(
+        world.get(0, client, 1, 4),
+        Ok(Errno::ECONNRESET.raw()),
+        "tcp_disconnect leaves this behind"
+    );
     world.settle();
     assert_eq!(world.recv(1, server, 10), Err(Errno::ECONNRESET));
     world.listener(1, "10.0.0.2:81");
@@ -226,7 +253,9 @@ fn a_backlog_that_is_full_keeps_others_waiting_but_loses_nobody() {
         })
         .collect();
     assert_eq!(world.hosts[1].pending(listener), 1, "a backlog of 0 lets one in");
-    world.hosts[1].listen(world.now, listener, 10).expect("a larger backlog");
+    world.hosts[1]
+        .listen(world.now, listener, 10)
+        .expect("a larger backlog");
     world.advance(Duration::from_secs(4));
     for _ in &clients {
         assert!(world.accept(1, listener).is_ok());
@@ -242,15 +271,35 @@ fn events_tell_what_has_become_ready() {
     let client = world.tcp(0, Family::Inet);
     assert_eq!(world.connect(0, client, "10.0.0.2:80"), Err(Errno::EINPROGRESS));
     world.settle();
-    assert!(world.events(0).iter().any(|(s, ready)| *s == client && ready.contains(OUT)));
-    assert!(world.events(1).iter().any(|(s, ready)| *s == listener && ready.contains(IN)));
+    assert!(
+        world
+            .events(0)
+            .iter()
+            .any(|(s, ready)| *s == client && ready.contains(OUT))
+    );
+    assert!(
+        world
+            .events(1)
+            .iter()
+            .any(|(s, ready)| *s == listener && ready.contains(IN))
+    );
     let (server, _) = world.accept(1, listener).expect("a connection");
     world.send(0, client, b"x").expect("sent");
     world.settle();
-    assert!(world.events(1).iter().any(|(s, ready)| *s == server && ready.contains(IN)));
+    assert!(
+        world
+            .events(1)
+            .iter()
+            .any(|(s, ready)| *s == server && ready.contains(IN))
+    );
     world.hosts[0].close(world.now, client);
     world.settle();
-    assert!(world.events(1).iter().any(|(s, ready)| *s == server && ready.contains(RDHUP)));
+    assert!(
+        world
+            .events(1)
+            .iter()
+            .any(|(s, ready)| *s == server && ready.contains(RDHUP))
+    );
 }
 
 #[test]
@@ -267,7 +316,11 @@ fn forty_thousand_connections_to_different_peers_share_the_ephemeral_ports() {
         let s = world.tcp(0, Family::Inet);
         // IP_LOCAL_PORT_RANGE keeps the test small: 64 ports for 200 connections.
         world.set(0, s, 0, 51, (high << 16 | low) as i32).expect("set");
-        assert_eq!(world.connect(0, s, &format!("8.8.{}.8:80", n % 100)), Err(Errno::EINPROGRESS), "{n}");
+        assert_eq!(
+            world.connect(0, s, &format!("8.8.{}.8:80", n % 100)),
+            Err(Errno::EINPROGRESS),
+            "{n}"
+        );
     }
     assert_eq!(open(&mut world, "8.8.8.8:80"), Err(Errno::EINPROGRESS));
     for n in 0..64 {
@@ -277,7 +330,11 @@ fn forty_thousand_connections_to_different_peers_share_the_ephemeral_ports() {
     }
     let s = world.tcp(0, Family::Inet);
     world.set(0, s, 0, 51, (high << 16 | low) as i32).expect("set");
-    assert_eq!(world.connect(0, s, "9.9.9.9:80"), Err(Errno::EADDRNOTAVAIL), "all 64 are taken towards that peer");
+    assert_eq!(
+        world.connect(0, s, "9.9.9.9:80"),
+        Err(Errno::EADDRNOTAVAIL),
+        "all 64 are taken towards that peer"
+    );
 }
 
 #[test]
@@ -290,5 +347,11 @@ fn an_idle_host_has_nothing_to_do() {
     world.advance(Duration::from_secs(120));
     assert!(world.hosts.iter().all(|host| host.next_deadline().is_none()));
     assert!(world.hosts.iter().all(|host| host.sockets().count() == 0));
-    assert!(world.hosts.iter().map(Host::stack).all(|stack| stack.tcp_records() == [0; 4]));
+    assert!(
+        world
+            .hosts
+            .iter()
+            .map(Host::stack)
+            .all(|stack| stack.tcp_records() == [0; 4])
+    );
 }

@@ -41,7 +41,10 @@ impl World {
         let (mut lo, mut eth0) = (None, None);
         let hosts = (1..=count)
             .map(|number| {
-                let stack = StackConfig { hash_key: [number as u64, 2], seed: [number as u8; 32] };
+                let stack = StackConfig {
+                    hash_key: [number as u64, 2],
+                    seed: [number as u8; 32],
+                };
                 let mut host = Host::new(&HostConfig { stack, owner: 1000 });
                 let stack = host.stack_mut();
                 let loopback = LinkConfig {
@@ -54,7 +57,14 @@ impl World {
                     loopback: true,
                     transparent: false,
                 };
-                let wire = LinkConfig { name: "eth0", mtu: 1500, gso_max: 0, checksum_offload: false, loopback: false, ..loopback };
+                let wire = LinkConfig {
+                    name: "eth0",
+                    mtu: 1500,
+                    gso_max: 0,
+                    checksum_offload: false,
+                    loopback: false,
+                    ..loopback
+                };
                 lo = stack.add_link(&loopback);
                 eth0 = stack.add_link(&wire);
                 let (lo, eth0) = (lo.expect("a link"), eth0.expect("a link"));
@@ -67,7 +77,15 @@ impl World {
             })
             .collect();
         let (lo, eth0) = (lo.expect("a host"), eth0.expect("a host"));
-        Self { now, hosts, delay: Duration::from_micros(50), wire: Vec::new(), lo, eth0, cut: false }
+        Self {
+            now,
+            hosts,
+            delay: Duration::from_micros(50),
+            wire: Vec::new(),
+            lo,
+            eth0,
+            cut: false,
+        }
     }
 
     /// A default route by the wire, so that far addresses time out rather than being unreachable.
@@ -111,12 +129,18 @@ impl World {
             self.flush();
             let arrival = self.wire.iter().map(|entry| entry.0).min();
             let deadline = self.hosts.iter().filter_map(Host::next_deadline).min();
-            let next = [arrival, deadline].into_iter().flatten().min().unwrap_or(Instant::FAR_FUTURE);
+            let next = [arrival, deadline]
+                .into_iter()
+                .flatten()
+                .min()
+                .unwrap_or(Instant::FAR_FUTURE);
             if next > end {
                 break;
             }
             self.now = self.now.max(next);
-            let (due, later) = std::mem::take(&mut self.wire).into_iter().partition(|entry| entry.0 <= self.now);
+            let (due, later) = std::mem::take(&mut self.wire)
+                .into_iter()
+                .partition(|entry| entry.0 <= self.now);
             self.wire = later;
             let due: Vec<_> = due;
             for (_, host, link, frame) in due {
@@ -156,7 +180,11 @@ impl World {
     }
 
     pub fn listener(&mut self, host: usize, local: &str) -> SocketId {
-        let family = if addr(local).is_ipv4() { Family::Inet } else { Family::Inet6 };
+        let family = if addr(local).is_ipv4() {
+            Family::Inet
+        } else {
+            Family::Inet6
+        };
         let s = self.tcp(host, family);
         self.bind(host, s, local).expect("bound");
         self.hosts[host].listen(self.now, s, 128).expect("listening");
@@ -180,7 +208,9 @@ impl World {
     }
 
     pub fn recv_with(&mut self, host: usize, s: SocketId, max: usize, flags: Flags) -> Result<Vec<u8>, Errno> {
-        self.hosts[host].recv(self.now, s, max, flags).map(|payload| payload.to_vec())
+        self.hosts[host]
+            .recv(self.now, s, max, flags)
+            .map(|payload| payload.to_vec())
     }
 
     pub fn poll(&mut self, host: usize, s: SocketId) -> Readiness {
@@ -190,7 +220,14 @@ impl World {
     /// A connection between two hosts (or one and itself): the client's and the server's socket.
     pub fn pair(&mut self, client: usize, server: usize, address: &str) -> (SocketId, SocketId) {
         let listener = self.listener(server, address);
-        let s = self.tcp(client, if addr(address).is_ipv4() { Family::Inet } else { Family::Inet6 });
+        let s = self.tcp(
+            client,
+            if addr(address).is_ipv4() {
+                Family::Inet
+            } else {
+                Family::Inet6
+            },
+        );
         assert_eq!(self.connect(client, s, address), Err(Errno::EINPROGRESS));
         self.settle();
         assert_eq!(self.connect(client, s, address), Ok(()));

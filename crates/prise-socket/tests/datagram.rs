@@ -1,0 +1,411 @@
+//! Datagram, ping and raw sockets.
+
+mod world;
+
+use core::time::Duration;
+
+use prise_socket::{Control, Errno, Family, Flags, How, Kind, Readiness, SocketId};
+use prise_wire::Payload;
+use world::{World, addr, ip};
+
+fn send_to(world: &mut World, host: usize, s: SocketId, octets: &[u8], to: &str) -> Result<usize, Errno> {
+    send_with(world, host, s, octets, Some(to), &Control::default())
+}
+
+fn send_with(
+    world: &mut World,
+    host: usize,
+    s: SocketId,
+    octets: &[u8],
+    to: Option<&str>,
+    control: &Control,
+) -> Result<usize, Errno> {
+    let now = world.now;
+    world.hosts[host].send_to(now, s, Payload::from(octets), Flags::EMPTY, to.map(addr), control)
+}
+
+fn recv_from(world: &mut World, host: usize, s: SocketId) -> Result<(Vec<u8>, String), Errno> {
+    let now = world.now;
+    let received = world.hosts[host].recv_from(now, s, Flags::EMPTY)?;
+    Ok((
+        received.payload.to_vec(),
+        received.source.expect("a source").to_string(),
+    ))
+}
+
+#[test]
+fn datagrams_come_whole_and_one_by_one() {
+    for (server, client) in [
+        ("127.0.0.1:53", "127.0.0.1"),
+        ("[::1]:53", "::1"),
+        ("10.0.0.1:53", "10.0.0.1"),
+    ] {
+        let mut world = World::new(1);
+        let family = if addr(server).is_ipv4() {
+            Family::Inet
+        } else {
+            Family::Inet6
+        };
+        let (a, b) = (world.udp(0, family), world.udp(0, family));
+        world.bind(0, b, server).expect("bound");
+        assert_eq!(send_to(&mut world, 0, a, b"one", server), Ok(3));
+        assert_eq!(send_to(&mut world, 0, a, b"", server), Ok(0));
+        assert_eq!(send_to(&mut world, 0, a, &[7; 2000], server), Ok(2000));
+        world.settle();
+        let (octets, source) = recv_from(&mut world, 0, b).expect("a datagram");
+        assert_eq!(octets, b"one");
+        assert_eq!(addr(&source).ip(), ip(client));
+        assert_eq!(recv_from(&mut world, 0, b).expect("a datagram").0, b"");
+        assert_eq!(recv_from(&mut world, 0, b).expect("a datagram").0, [7; 2000]);
+        assert_eq!(recv_from(&mut world, 0, b), Err(Errno::EAGAIN));
+    }
+}
+
+#[test]
+fn a_connected_socket_hears_its_peer_only_and_learns_that_nobody_is_there() {
+    let mut world = World::new(2);
+    let (a, b, other) = (
+        world.udp(0, Family::Inet),
+        world.udp(1, Family::Inet),
+        world.udp(1, Family::Inet),
+    );
+    world.bind(1, b, "10.0.0.2:53").expect("bound");
+    assert_eq!(world.connect(0, a, "10.0.0.2:53"), Ok(()));
+    assert_eq!(world.hosts[0].peer_addr(a), Ok(addr("10.0.0.2:53")));
+    let local = world.hosts[0].local_addr(a).expect("bound by connect");
+    assert_eq!(local.ip(), ip("10.0.0.1"));
+    assert_eq!(send_to(&mut world, 1, other, b"no", &local.to_string()), Ok(2));
+    assert_eq!(send_to(&mut world, 1, b, b"yes", &local.to_string()), Ok(3));
+    world.settle();
+    assert_eq!(recv_from(&mut world, 0, a), Ok((b"yes".to_vec(), "10.0.0.2:53".into())));
+    assert_eq!(recv_from(&mut world, 0, a), Err(Errno::EAGAIN));
+    let now = world.now;
+    world.hosts[1].close(now, b);
+    assert_eq!(world.send(0, a, b"?"), Ok(1));
+    world.settle();
+    assert!(world.poll(0, a).contains(Readiness::ERR));
+    assert_eq!(world.send(0, a, b"?"), Err(Errno::ECONNREFUSED));
+    assert_eq!(world.send(0, a, b"?"), Ok(1), "the error was taken");
+    world.settle();
+    assert_eq!(recv_from(&mut world, 0, a), Err(Errno::ECONNREFUSED));
+    assert_eq!(world.hosts[0].disconnect(world.now, a), Ok(()));
+    assert_eq!(world.hosts[0].peer_addr(a), Err(Errno::ENOTCONN));
+    assert_eq!(world.send(0, a, b"?"), Err(Errno::EDESTADDRREQ));
+}
+
+#[test]
+fn ip_recverr_queues_what_icmp_says() {
+    for (to, level, name) in [("10.0.0.2:9", 0, 11), ("[fd00::2]:9", 41, 25)] {
+        let mut world = World::new(2);
+        let s = world.udp(
+            0,
+            if addr(to).is_ipv4() {
+                Family::Inet
+            } else {
+                Family::Inet6
+            },
+        );
+        world.set(0, s, level, name, 1).expect("set");
+        send_to(&mut world, 0, s, b"anybody?", to).expect("sent");
+        world.settle();
+        assert!(world.poll(0, s).contains(Readiness::ERR));
+        assert_eq!(recv_from(&mut world, 0, s), Err(Errno::ECONNREFUSED));
+        assert!(
+            world.poll(0, s).contains(Readiness::ERR),
+            "the queue keeps it until it is read"
+        );
+        let report = world.hosts[0].recv_error(s).expect("a report");
+        assert_eq!(report.errno, Errno::ECONNREFUSED);
+        assert_eq!(report.destination, addr(to));
+        assert_eq!(report.offender, Some(addr(to).ip()));
+        assert_eq!(report.payload, b"anybody?");
+        assert_eq!(
+            (report.kind, report.code),
+            if addr(to).is_ipv4() { (3, 3) } else { (1, 4) }
+        );
+        assert!(!world.poll(0, s).contains(Readiness::ERR));
+        assert_eq!(world.hosts[0].recv_error(s).expect_err("empty"), Errno::EAGAIN);
+    }
+}
+
+#[test]
+fn broadcasting_must_be_asked_for() {
+    let mut world = World::new(3);
+    let s = world.udp(0, Family::Inet);
+    for to in ["255.255.255.255:67", "10.0.0.255:67"] {
+        assert_eq!(send_to(&mut world, 0, s, b"x", to), Err(Errno::EACCES), "{to}");
+        assert_eq!(world.connect(0, s, to), Err(Errno::EACCES), "{to}");
+    }
+    let listeners: Vec<_> = (1..3)
+        .map(|host| {
+            let l = world.udp(host, Family::Inet);
+            world.bind(host, l, "0.0.0.0:67").expect("bound");
+            l
+        })
+        .collect();
+    world.set(0, s, 1, 6, 1).expect("SO_BROADCAST");
+    assert_eq!(send_to(&mut world, 0, s, b"x", "10.0.0.255:67"), Ok(1));
+    world.settle();
+    for (host, l) in (1..).zip(listeners) {
+        assert_eq!(recv_from(&mut world, host, l).map(|it| it.0), Ok(b"x".to_vec()));
+    }
+}
+
+#[test]
+fn what_is_too_big_is_refused() {
+    let mut world = World::new(2);
+    let s = world.udp(0, Family::Inet);
+    assert_eq!(
+        send_to(&mut world, 0, s, &[0; 65_508], "10.0.0.2:9"),
+        Err(Errno::EMSGSIZE)
+    );
+    assert_eq!(send_to(&mut world, 0, s, &[0; 65_507], "10.0.0.2:9"), Ok(65_507));
+    // IP_PMTUDISC_DO
+    world.set(0, s, 0, 10, 2).expect("set");
+    assert_eq!(
+        send_to(&mut world, 0, s, &[0; 1473], "10.0.0.2:9"),
+        Err(Errno::EMSGSIZE)
+    );
+    assert_eq!(send_to(&mut world, 0, s, &[0; 1472], "10.0.0.2:9"), Ok(1472));
+}
+
+#[test]
+fn corked_pieces_leave_as_one_datagram() {
+    let mut world = World::new(1);
+    let (a, b) = (world.udp(0, Family::Inet), world.udp(0, Family::Inet));
+    world.bind(0, b, "127.0.0.1:53").expect("bound");
+    let now = world.now;
+    let to = Some(addr("127.0.0.1:53"));
+    let host = &mut world.hosts[0];
+    assert_eq!(
+        host.send_to(now, a, Payload::from(b"one "), Flags::MORE, to, &Control::default()),
+        Ok(4)
+    );
+    assert_eq!(
+        host.send_to(now, a, Payload::from(b"two"), Flags::EMPTY, None, &Control::default()),
+        Ok(3)
+    );
+    world.set(0, a, 17, 1, 1).expect("UDP_CORK");
+    assert_eq!(send_to(&mut world, 0, a, b"three ", "127.0.0.1:53"), Ok(6));
+    assert_eq!(send_to(&mut world, 0, a, b"four", "127.0.0.1:53"), Ok(4));
+    world.settle();
+    assert_eq!(recv_from(&mut world, 0, b).map(|it| it.0), Ok(b"one two".to_vec()));
+    assert_eq!(recv_from(&mut world, 0, b), Err(Errno::EAGAIN));
+    world.set(0, a, 17, 1, 0).expect("uncorked");
+    world.settle();
+    assert_eq!(recv_from(&mut world, 0, b).map(|it| it.0), Ok(b"three four".to_vec()));
+}
+
+#[test]
+fn control_data_chooses_source_link_and_header() {
+    let mut world = World::new(2);
+    let (a, b) = (world.udp(0, Family::Inet), world.udp(1, Family::Inet));
+    world.bind(1, b, "0.0.0.0:53").expect("bound");
+    let control = Control {
+        source: Some(ip("10.0.0.1")),
+        hop_limit: Some(7),
+        tos: Some(0xb8),
+        ..Control::default()
+    };
+    assert_eq!(send_with(&mut world, 0, a, b"x", Some("10.0.0.2:53"), &control), Ok(1));
+    let foreign = Control {
+        source: Some(ip("10.0.0.9")),
+        ..Control::default()
+    };
+    assert_eq!(
+        send_with(&mut world, 0, a, b"x", Some("10.0.0.2:53"), &foreign),
+        Err(Errno::EINVAL)
+    );
+    let nowhere = Control {
+        interface: Some(17),
+        ..Control::default()
+    };
+    assert_eq!(
+        send_with(&mut world, 0, a, b"x", Some("10.0.0.2:53"), &nowhere),
+        Err(Errno::ENODEV)
+    );
+    world.settle();
+    let now = world.now;
+    let received = world.hosts[1].recv_from(now, b, Flags::EMPTY).expect("a datagram");
+    assert_eq!((received.hop_limit, received.tos), (7, 0xb8));
+    assert_eq!(received.destination, Some(addr("10.0.0.2:53")));
+    assert_eq!(received.link.map(prise_stack::LinkId::interface_index), Some(2));
+    assert!(
+        received
+            .timestamp
+            .is_some_and(|at| at <= now && now - at < Duration::from_millis(10))
+    );
+}
+
+#[test]
+fn udp_segment_cuts_one_send_into_many_datagrams() {
+    let mut world = World::new(1);
+    let (a, b) = (world.udp(0, Family::Inet), world.udp(0, Family::Inet));
+    world.bind(0, b, "127.0.0.1:53").expect("bound");
+    world.set(0, a, 17, 103, 1000).expect("UDP_SEGMENT");
+    assert_eq!(send_to(&mut world, 0, a, &[1; 2500], "127.0.0.1:53"), Ok(2500));
+    world.settle();
+    let sizes: Vec<_> = std::iter::from_fn(|| recv_from(&mut world, 0, b).ok().map(|it| it.0.len())).collect();
+    assert_eq!(sizes, [1000, 1000, 500]);
+}
+
+#[test]
+fn groups_are_heard_once_joined() {
+    for (group, level, join, leave) in [("239.1.2.3", 0, 35, 36), ("ff15::7", 41, 20, 21)] {
+        let mut world = World::new(2);
+        let v4 = ip(group).is_ipv4();
+        let family = if v4 { Family::Inet } else { Family::Inet6 };
+        let (a, b) = (world.udp(0, family), world.udp(1, family));
+        world
+            .bind(1, b, if v4 { "0.0.0.0:5353" } else { "[::]:5353" })
+            .expect("bound");
+        let mut request = match ip(group) {
+            std::net::IpAddr::V4(v4) => [&v4.octets()[..], &[0; 4]].concat(),
+            std::net::IpAddr::V6(v6) => v6.octets().to_vec(),
+        };
+        request.extend(2u32.to_le_bytes());
+        let to = if v4 {
+            format!("{group}:5353")
+        } else {
+            format!("[{group}]:5353")
+        };
+        // IP_MULTICAST_IF, IPV6_MULTICAST_IF: by eth0.
+        let way: Vec<u8> = if v4 {
+            [&[0; 8][..], &2u32.to_le_bytes()].concat()
+        } else {
+            2u32.to_le_bytes().to_vec()
+        };
+        let now = world.now;
+        world.hosts[0]
+            .set_option(now, a, level, if v4 { 32 } else { 17 }, &way)
+            .expect("set");
+        world.hosts[1]
+            .set_option(now, b, level, join, &request)
+            .expect("joined");
+        assert_eq!(
+            world.hosts[1].set_option(now, b, level, join, &request),
+            Err(Errno::EADDRINUSE)
+        );
+        assert_eq!(send_to(&mut world, 0, a, b"all", &to), Ok(3));
+        world.settle();
+        assert_eq!(
+            recv_from(&mut world, 1, b).map(|it| it.0),
+            Ok(b"all".to_vec()),
+            "{group}"
+        );
+        let now = world.now;
+        world.hosts[1].set_option(now, b, level, leave, &request).expect("left");
+        assert_eq!(
+            world.hosts[1].set_option(now, b, level, leave, &request),
+            Err(Errno::EADDRNOTAVAIL)
+        );
+        send_to(&mut world, 0, a, b"all", &to).expect("sent");
+        world.settle();
+        assert_eq!(recv_from(&mut world, 1, b), Err(Errno::EAGAIN), "{group}");
+    }
+}
+
+#[test]
+fn a_group_joined_before_bind_is_heard_after_it() {
+    let mut world = World::new(2);
+    let (a, b) = (world.udp(0, Family::Inet), world.udp(1, Family::Inet));
+    let request = [239, 1, 2, 3, 10, 0, 0, 2];
+    let now = world.now;
+    world.hosts[1].set_option(now, b, 0, 35, &request).expect("joined");
+    world.bind(1, b, "239.1.2.3:5353").expect("bound to the group itself");
+    world.hosts[0]
+        .set_option(now, a, 0, 32, &[10, 0, 0, 1])
+        .expect("IP_MULTICAST_IF");
+    send_to(&mut world, 0, a, b"all", "239.1.2.3:5353").expect("sent");
+    world.settle();
+    assert_eq!(recv_from(&mut world, 1, b).map(|it| it.0), Ok(b"all".to_vec()));
+}
+
+#[test]
+fn shutting_down_shows_and_stops_sending() {
+    let mut world = World::new(1);
+    let s = world.udp(0, Family::Inet);
+    let now = world.now;
+    assert_eq!(world.hosts[0].shutdown(now, s, How::Both), Err(Errno::ENOTCONN));
+    assert!(
+        world
+            .poll(0, s)
+            .contains(Readiness::HUP | Readiness::RDHUP | Readiness::IN)
+    );
+    let t = world.udp(0, Family::Inet);
+    assert_eq!(world.connect(0, t, "127.0.0.1:53"), Ok(()));
+    let now = world.now;
+    assert_eq!(world.hosts[0].shutdown(now, t, How::Write), Ok(()));
+    assert_eq!(world.send(0, t, b"x"), Err(Errno::EPIPE));
+}
+
+#[test]
+fn ping_sockets_get_the_answers_to_their_own_requests() {
+    for (family, protocol, to, request, reply) in [
+        (Family::Inet, 1, "10.0.0.2:0", 8u8, 0u8),
+        (Family::Inet6, 58, "[fd00::2]:0", 128, 129),
+    ] {
+        let mut world = World::new(2);
+        let s = world.hosts[0]
+            .socket(family, Kind::Datagram, protocol)
+            .expect("a ping socket");
+        let message = [request, 0, 0, 0, 0, 0, 0, 1, b'h', b'i'];
+        assert_eq!(send_to(&mut world, 0, s, &message, to), Ok(10));
+        world.settle();
+        let (octets, source) = recv_from(&mut world, 0, s).expect("an answer");
+        assert_eq!((octets[0], &octets[6..]), (reply, &message[6..]));
+        assert_eq!(source, to);
+        let identifier = u16::from_be_bytes([octets[4], octets[5]]);
+        assert_eq!(world.hosts[0].local_addr(s).map(|local| local.port()), Ok(identifier));
+        assert_eq!(
+            send_to(&mut world, 0, s, &[reply, 0, 0, 0, 0, 0, 0, 1], to),
+            Err(Errno::EINVAL)
+        );
+        assert_eq!(send_to(&mut world, 0, s, b"short", to), Err(Errno::EINVAL));
+    }
+}
+
+#[test]
+fn raw_sockets_get_every_packet_of_their_protocol_that_their_filter_leaves() {
+    let mut world = World::new(2);
+    let raw = world.hosts[1].socket(Family::Inet, Kind::Raw, 1).expect("a raw socket");
+    let ping = world.hosts[0]
+        .socket(Family::Inet, Kind::Datagram, 1)
+        .expect("a ping socket");
+    let message = [8, 0, 0, 0, 0, 0, 0, 1];
+    send_to(&mut world, 0, ping, &message, "10.0.0.2:0").expect("sent");
+    world.settle();
+    let (octets, source) = recv_from(&mut world, 1, raw).expect("the request");
+    assert_eq!(
+        (octets[0] >> 4, octets[9], octets[20]),
+        (4, 1, 8),
+        "with its IPv4 header"
+    );
+    assert_eq!(source, "10.0.0.1:0");
+    world.set(1, raw, 255, 1, 1 << 8).expect("ICMP_FILTER");
+    send_to(&mut world, 0, ping, &message, "10.0.0.2:0").expect("sent");
+    world.settle();
+    assert!(!world.poll(1, raw).contains(Readiness::IN));
+    assert_eq!(recv_from(&mut world, 1, raw), Err(Errno::EAGAIN));
+}
+
+#[test]
+fn a_dual_stack_socket_speaks_both_families() {
+    let mut world = World::new(2);
+    let server = world.udp(1, Family::Inet6);
+    world.bind(1, server, "[::]:53").expect("bound");
+    for (family, to, seen) in [
+        (Family::Inet, "10.0.0.2:53", "::ffff:10.0.0.1"),
+        (Family::Inet6, "[::ffff:10.0.0.2]:53", "::ffff:10.0.0.1"),
+        (Family::Inet6, "[fd00::2]:53", "fd00::1"),
+    ] {
+        let client = world.udp(0, family);
+        send_to(&mut world, 0, client, b"x", to).expect("sent");
+        world.settle();
+        let (_, source) = recv_from(&mut world, 1, server).expect("a datagram");
+        assert_eq!(addr(&source).ip(), ip(seen));
+        send_to(&mut world, 1, server, b"y", &source).expect("answered");
+        world.settle();
+        assert_eq!(recv_from(&mut world, 0, client), Ok((b"y".to_vec(), to.into())));
+    }
+}
