@@ -1,0 +1,25 @@
+//! One binary for all targets; `PRISE_FUZZ_TARGET` names the one to run (see `fuzz/run`).
+#![no_main]
+
+mod wire;
+
+use std::sync::OnceLock;
+
+/// Every target: a name, which is also that of its corpus, and what is done with an input.
+const TARGETS: &[&[(&str, fn(&[u8]))]] = &[wire::TARGETS];
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
+    TARGET.get_or_init(chosen)(input);
+});
+
+fn chosen() -> fn(&[u8]) {
+    let name = std::env::var("PRISE_FUZZ_TARGET").unwrap_or_default();
+    let mut targets = TARGETS.iter().copied().flatten();
+    let Some((_, target)) = targets.clone().find(|(known, _)| *known == name) else {
+        let known: Vec<_> = targets.by_ref().map(|(known, _)| *known).collect();
+        eprintln!("PRISE_FUZZ_TARGET is {name:?}; the targets are: {}", known.join(" "));
+        std::process::exit(2);
+    };
+    *target
+}
