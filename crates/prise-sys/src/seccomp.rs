@@ -150,6 +150,11 @@ impl Assembler {
         self.jump(libc::BPF_JGE, value, label, Arm::True);
     }
 
+    /// Goes on when the loaded field, unsigned, is `value` or more, else at `label`.
+    pub fn unless_at_least(&mut self, value: u32, label: Label) {
+        self.jump(libc::BPF_JGE, value, label, Arm::False);
+    }
+
     /// Ends with a verdict.
     pub fn verdict(&mut self, verdict: Verdict) {
         self.push(libc::BPF_RET | libc::BPF_K, verdict.raw());

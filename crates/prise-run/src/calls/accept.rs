@@ -1,0 +1,156 @@
+//! accept(2) and accept4(2).
+
+use core::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use prise_socket::{Errno, SocketId};
+use rustix::net::{SocketFlags, SocketType, sockopt};
+
+use super::socket::socket_flags;
+use super::{Target, blocks, require_stream, write_address};
+use crate::listener::Listening;
+use crate::notify::{Answer, Call, Judged, errno, errno_of};
+use crate::parked::Wish;
+use crate::sockaddr::encode;
+use crate::socket::{Role, Slot};
+use crate::stream::Stream;
+use crate::supervisor::Supervisor;
+use crate::unix;
+
+impl Supervisor {
+    pub(super) fn accept(&mut self, call: &Call, target: &Target) -> Judged {
+        accept_flags(call)?;
+        require_stream(self.entry(target.slot)?)?;
+        let blocking = blocks(&target.copy, 0);
+        let listening = self.listening(target.slot).ok_or(Errno::EINVAL)?;
+        // Those who came first are served first.
+        if listening.waiting.is_empty() || !blocking {
+            match self.try_accept(call, target.slot, &target.copy) {
+                Err(Errno::EAGAIN) if blocking => (),
+                judged => return judged,
+            }
+        }
+        let timeout = sockopt::socket_timeout(&target.copy, sockopt::Timeout::Recv)
+            .ok()
+            .flatten();
+        let id = self.park(call, target.slot, Wish::Accept, timeout);
+        if let Some(listening) = self.listening(target.slot) {
+            listening.waiting.push_back(id);
+        }
+        Ok(Answer::Settled)
+    }
+
+    fn listening(&mut self, slot: Slot) -> Option<&mut Listening> {
+        match &mut self.sockets.get_mut(slot)?.role {
+            Role::Listener(listening) => Some(listening),
+            _ => None,
+        }
+    }
+
+    /// Gives the oldest connection that waits to `call`; `EAGAIN` if none does.
+    pub(crate) fn try_accept(&mut self, call: &Call, slot: Slot, copy: &OwnedFd) -> Judged {
+        let flags = accept_flags(call)?;
+        let listener = self.entry(slot)?.id;
+        let returned = self
+            .listening(slot)
+            .and_then(|listening| listening.returned.pop_front());
+        let (id, peer) = match returned {
+            Some(connection) => connection,
+            None => self.host.accept(self.now, listener)?,
+        };
+        let judged = self.hand_over(call, slot, id, peer, flags);
+        if judged.is_err()
+            && let Some(listening) = self.listening(slot)
+        {
+            listening.returned.push_front((id, peer));
+        }
+        let waiting = self.connections_waiting(slot);
+        if let Some(listening) = self.listening(slot) {
+            listening.withdraw(waiting, copy);
+            listening.announce(waiting);
+        }
+        judged
+    }
+
+    /// Makes the pair of an accepted connection and answers the call with the program's end.
+    fn hand_over(&mut self, call: &Call, listener: Slot, id: SocketId, peer: SocketAddr, flags: SocketFlags) -> Judged {
+        let socket = self.entry(listener)?;
+        let (family, kind) = (socket.family, socket.kind);
+        let (theirs, ours) = unix::pair(SocketType::STREAM, flags).map_err(errno)?;
+        // Before the descriptor: once that is there, the program goes on.
+        if call.args[1] != 0 {
+            write_address(call, call.args[1], call.args[2], encode(peer, family).as_slice())?;
+        }
+        let slot = self.sockets.next_slot();
+        self.poller
+            .watch_socket(&ours, slot)
+            .map_err(|error| errno_of(&error))?;
+        let accepted = self.describe(call, id, (family, kind), &theirs, Role::Stream(Stream::new(ours)))?;
+        self.sockets.insert(accepted);
+        match self
+            .calls
+            .install(call.id, theirs.as_fd(), flags.contains(SocketFlags::CLOEXEC))
+        {
+            Ok(fd) => {
+                self.entry(slot)?.holder.fd = fd;
+                drop(theirs);
+                // It may have received already.
+                self.attend_stream(slot);
+                Ok(Answer::Settled)
+            }
+            Err(error) => {
+                self.sockets.remove(slot);
+                Err(errno_of(&error))
+            }
+        }
+    }
+
+    /// Connections that accept(2) would give out now.
+    fn connections_waiting(&self, slot: Slot) -> usize {
+        let Some(socket) = self.sockets.get(slot) else { return 0 };
+        let Role::Listener(listening) = &socket.role else {
+            return 0;
+        };
+        listening.returned.len() + self.host.info(socket.id).map_or(0, |info| info.receive_queue)
+    }
+
+    /// Connections have arrived, or were reset: serves who waits, then shows the others to who polls.
+    pub(crate) fn attend_listener(&mut self, slot: Slot) {
+        loop {
+            let connections = self.connections_waiting(slot);
+            let Some(listening) = self.listening(slot) else { return };
+            if connections == 0 {
+                return;
+            }
+            let Some(id) = listening.waiting.pop_front() else {
+                listening.announce(connections);
+                return;
+            };
+            let Some(parked) = self.parked.remove(id) else { continue };
+            // Its copy was not held while it waited: that would have hidden a close.
+            let Some(target) = self.target_again(&parked.call, slot) else {
+                self.answer(&parked.call, Err(Errno::EBADF));
+                continue;
+            };
+            let judged = self.try_accept(&parked.call, slot, &target.copy);
+            self.answer(&parked.call, judged);
+        }
+    }
+
+    /// shutdown(2) of a listener: who waits is told that it listens no more.
+    pub(crate) fn wake_acceptors(&mut self, slot: Slot) {
+        while let Some(id) = self.listening(slot).and_then(|listening| listening.waiting.pop_front()) {
+            if let Some(parked) = self.parked.remove(id) {
+                self.answer(&parked.call, Err(Errno::EINVAL));
+            }
+        }
+    }
+}
+
+fn accept_flags(call: &Call) -> Result<SocketFlags, Errno> {
+    if call.number == libc::SYS_accept4 {
+        socket_flags(call.int(3))
+    } else {
+        Ok(SocketFlags::empty())
+    }
+}

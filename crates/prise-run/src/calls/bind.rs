@@ -1,0 +1,61 @@
+//! bind(2) and listen(2).
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use prise_socket::{Errno, Family};
+
+use super::{Target, read_address, require_stream};
+use crate::listener::Listening;
+use crate::notify::{Call, DONE, Judged, errno, errno_of};
+use crate::sockaddr::{Named, V4_LEN, parse};
+use crate::socket::Role;
+use crate::supervisor::Supervisor;
+use crate::unix;
+
+impl Supervisor {
+    pub(super) fn bind(&mut self, call: &Call, target: &Target) -> Judged {
+        let octets = read_address(call, call.args[1], call.int(2))?;
+        let socket = self.entry(target.slot)?;
+        let (id, family) = (socket.id, socket.family);
+        let address = match (parse(&octets, family)?, family) {
+            (Named::Endpoint(address), _) => address,
+            (Named::Unspecified(..), Family::Inet) if octets.len() < V4_LEN => return Err(Errno::EINVAL),
+            // Old programs leave the family out; Linux takes that for the IPv4 wildcard.
+            (Named::Unspecified(Ipv4Addr::UNSPECIFIED, port), Family::Inet) => {
+                SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
+            }
+            (Named::Unspecified(..), _) => return Err(Errno::EAFNOSUPPORT),
+        };
+        match self.host.bind(self.now, id, address) {
+            Err(Errno::EADDRINUSE) => {
+                // Perhaps by a socket that was closed without telling.
+                self.sweep();
+                self.host.bind(self.now, id, address)?;
+            }
+            result => result?,
+        }
+        DONE
+    }
+
+    pub(super) fn listen(&mut self, call: &Call, target: &Target) -> Judged {
+        let socket = self.entry(target.slot)?;
+        require_stream(socket)?;
+        let id = socket.id;
+        let is_fresh = matches!(socket.role, Role::Fresh);
+        match self.host.listen(self.now, id, call.int(1)) {
+            Err(Errno::EADDRINUSE) => {
+                self.sweep();
+                self.host.listen(self.now, id, call.int(1))?;
+            }
+            result => result?,
+        }
+        if is_fresh {
+            let end = self.attach(target).map_err(|error| errno_of(&error))?;
+            // A listener is never writable.
+            unix::fill(&target.copy).map_err(errno)?;
+            self.entry(target.slot)?.role = Role::Listener(Listening::new(end));
+            self.attend_listener(target.slot);
+        }
+        DONE
+    }
+}

@@ -1,0 +1,146 @@
+//! One file per call: what it asks, in the order in which Linux checks it, and the host's answer.
+
+mod accept;
+mod bind;
+mod connect;
+mod ioctl;
+mod name;
+mod options;
+mod receive;
+mod send;
+mod shutdown;
+mod socket;
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use prise_socket::{Errno, Kind};
+use rustix::net::sockopt;
+
+use crate::guest::LookupError;
+use crate::notify::{Answer, Call, Judged};
+use crate::sockaddr::ADDRESS_MAX;
+use crate::socket::{GuestSocket, Holder, Slot};
+use crate::supervisor::Supervisor;
+
+/// The socket that a call is about.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) slot: Slot,
+    /// A copy of the caller's descriptor: the same open file.
+    pub(crate) copy: OwnedFd,
+}
+
+impl Supervisor {
+    /// Decides a call.
+    pub(crate) fn judge(&mut self, call: &Call) -> Judged {
+        if call.number == libc::SYS_socket {
+            return self.socket(call);
+        }
+        let target = match self.target(call) {
+            Ok(target) => target,
+            Err(judged) => return judged,
+        };
+        match call.number {
+            libc::SYS_bind => self.bind(call, &target),
+            libc::SYS_listen => self.listen(call, &target),
+            libc::SYS_accept | libc::SYS_accept4 => self.accept(call, &target),
+            libc::SYS_connect => self.connect(call, target),
+            libc::SYS_getsockname => self.getsockname(call, &target),
+            libc::SYS_getpeername => self.getpeername(call, &target),
+            libc::SYS_shutdown => self.shutdown(call, &target),
+            libc::SYS_setsockopt => self.setsockopt(call, &target),
+            libc::SYS_getsockopt => self.getsockopt(call, &target),
+            libc::SYS_sendto => self.sendto(call, &target),
+            libc::SYS_sendmsg => self.sendmsg(call, &target),
+            libc::SYS_sendmmsg => self.sendmmsg(call, &target),
+            libc::SYS_recvfrom => self.recvfrom(call, &target),
+            libc::SYS_recvmsg => self.recvmsg(call, &target),
+            libc::SYS_recvmmsg => self.recvmmsg(call, &target),
+            libc::SYS_ioctl => self.ioctl(call, &target),
+            // The filter sends nothing else.
+            _ => Ok(Answer::Native),
+        }
+    }
+
+    /// Finds the socket behind a call's first argument. What is not one of ours is the kernel's affair.
+    fn target(&mut self, call: &Call) -> Result<Target, Judged> {
+        let copy = match self.guests.descriptor(call.tid, call.fd()) {
+            Ok(copy) => copy,
+            Err(LookupError::NotOpen) => return Err(Err(Errno::EBADF)),
+            Err(LookupError::Gone) => return Err(Ok(Answer::Settled)),
+            Err(LookupError::Exhausted) => return Err(Err(Errno::ENFILE)),
+            // Such a program was told when it asked for an Internet socket; its other sockets are its own.
+            Err(LookupError::Forbidden) => return Err(Ok(Answer::Native)),
+        };
+        let cookie = sockopt::socket_cookie(&copy).map_err(|_| Ok(Answer::Native))?;
+        let slot = self.sockets.by_cookie(cookie).ok_or(Ok(Answer::Native))?;
+        if let Some(socket) = self.sockets.get_mut(slot) {
+            socket.holder = Holder {
+                tid: call.tid,
+                fd: call.fd(),
+            };
+        }
+        Ok(Target { slot, copy })
+    }
+
+    /// The target of a call that has waited; none where its descriptor is another file's now.
+    pub(crate) fn target_again(&mut self, call: &Call, slot: Slot) -> Option<Target> {
+        self.target(call).ok().filter(|target| target.slot == slot)
+    }
+
+    /// The socket of a target, which is in the table: nothing was removed since it was found.
+    pub(crate) fn entry(&mut self, slot: Slot) -> Result<&mut GuestSocket, Errno> {
+        self.sockets.get_mut(slot).ok_or(Errno::EBADF)
+    }
+
+    /// A copy of a program's descriptor for the socket, from the last place where it was seen, else from wherever the
+    /// guests have it. None where nobody has it open.
+    pub(crate) fn copy_of(&mut self, slot: Slot) -> Option<OwnedFd> {
+        let socket = self.sockets.get(slot)?;
+        let (holder, cookie) = (socket.holder, socket.cookie);
+        let is_it = |copy: &OwnedFd| sockopt::socket_cookie(copy).is_ok_and(|found| found == cookie);
+        if let Some(copy) = self.guests.descriptor(holder.tid, holder.fd).ok().filter(is_it) {
+            return Some(copy);
+        }
+        let (holder, copy) = self.guests.search(is_it)?;
+        if let Some(socket) = self.sockets.get_mut(slot) {
+            socket.holder = holder;
+        }
+        Some(copy)
+    }
+}
+
+/// An address argument of `len` octets, read once. The kernel takes none longer than its own storage.
+fn read_address(call: &Call, address: u64, len: i32) -> Result<Vec<u8>, Errno> {
+    let len = usize::try_from(len)
+        .ok()
+        .filter(|&len| len <= ADDRESS_MAX)
+        .ok_or(Errno::EINVAL)?;
+    let mut octets = vec![0; len];
+    call.memory().read(address, &mut octets)?;
+    Ok(octets)
+}
+
+/// Writes an address where getsockname(2), getpeername(2) and accept(2) want it: as much as there is room for, and its
+/// whole length.
+fn write_address(call: &Call, address: u64, len_address: u64, shown: &[u8]) -> Result<(), Errno> {
+    let room = call.memory().read_i32(len_address)?;
+    let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
+    let front = &shown[..shown.len().min(room)];
+    call.memory()
+        .write_pieces([(address, front), (len_address, &(shown.len() as u32).to_ne_bytes())])
+}
+
+/// Whether calls on the target sleep: unless its descriptor or this call says otherwise.
+fn blocks(copy: impl AsFd, flags: i32) -> bool {
+    flags & libc::MSG_DONTWAIT == 0 && crate::unix::blocks(copy)
+}
+
+/// Only streams listen and accept.
+fn require_stream(socket: &GuestSocket) -> Result<(), Errno> {
+    if socket.kind == Kind::Stream {
+        Ok(())
+    } else {
+        Err(Errno::EOPNOTSUPP)
+    }
+}

@@ -1,0 +1,24 @@
+//! getsockname(2) and getpeername(2).
+
+use super::{Target, write_address};
+use crate::notify::{Call, DONE, Judged};
+use crate::sockaddr::encode;
+use crate::supervisor::Supervisor;
+
+impl Supervisor {
+    pub(super) fn getsockname(&mut self, call: &Call, target: &Target) -> Judged {
+        let socket = self.entry(target.slot)?;
+        let (id, family) = (socket.id, socket.family);
+        let address = self.host.local_addr(id)?;
+        write_address(call, call.args[1], call.args[2], encode(address, family).as_slice())?;
+        DONE
+    }
+
+    pub(super) fn getpeername(&mut self, call: &Call, target: &Target) -> Judged {
+        let socket = self.entry(target.slot)?;
+        let (id, family) = (socket.id, socket.family);
+        let address = self.host.peer_addr(id)?;
+        write_address(call, call.args[1], call.args[2], encode(address, family).as_slice())?;
+        DONE
+    }
+}

@@ -1,0 +1,109 @@
+//! setsockopt(2) and getsockopt(2).
+
+use core::time::Duration;
+
+use prise_socket::{Errno, Kind};
+use rustix::net::sockopt;
+
+use super::Target;
+use crate::notify::{Call, DONE, Judged};
+use crate::socket::Role;
+use crate::supervisor::Supervisor;
+
+/// No option is longer; what is longer is cut, as Linux does where it does not refuse it.
+const VALUE_MAX: usize = 64 << 10;
+
+/// asm-generic/socket.h: the same options with 64-bit time.
+const SO_TIMESTAMP_NEW: i32 = 63;
+const SO_TIMESTAMPNS_NEW: i32 = 64;
+
+impl Supervisor {
+    pub(super) fn setsockopt(&mut self, call: &Call, target: &Target) -> Judged {
+        let (level, name) = (call.int(1), call.int(2));
+        let len = usize::try_from(call.int(4)).map_err(|_| Errno::EINVAL)?;
+        let mut value = vec![0; len.min(VALUE_MAX)];
+        call.memory().read(call.args[3], &mut value)?;
+        let id = self.entry(target.slot)?.id;
+        self.host.set_option(self.now, id, level, name, &value)?;
+        if level == libc::SOL_SOCKET {
+            self.mirror(target, name, &value);
+        }
+        self.attend(target.slot);
+        DONE
+    }
+
+    /// Some options also govern the kernel's object, on which data calls run natively.
+    fn mirror(&mut self, target: &Target, name: i32, value: &[u8]) {
+        let Some(number) = value.first_chunk().map(|octets| i32::from_ne_bytes(*octets)) else {
+            return;
+        };
+        let size = usize::try_from(number).unwrap_or(0);
+        // Refused by the kernel, it stays the host's alone.
+        let _ = match name {
+            libc::SO_SNDBUF | libc::SO_SNDBUFFORCE if self.may_resize(target) => {
+                sockopt::set_socket_send_buffer_size(&target.copy, size)
+            }
+            libc::SO_RCVBUF | libc::SO_RCVBUFFORCE => sockopt::set_socket_recv_buffer_size(&target.copy, size),
+            libc::SO_OOBINLINE => sockopt::set_socket_oobinline(&target.copy, number != 0),
+            libc::SO_TIMESTAMP | libc::SO_TIMESTAMPNS | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW => {
+                if let Ok(socket) = self.entry(target.slot)
+                    && let Role::Datagram(datagram) = &mut socket.role
+                {
+                    datagram.stamped = number != 0;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+    }
+
+    /// A listener's and a connecting socket's send buffer is full on purpose.
+    fn may_resize(&mut self, target: &Target) -> bool {
+        self.entry(target.slot)
+            .is_ok_and(|socket| !matches!(socket.role, Role::Listener(_) | Role::Connecting(_)))
+    }
+
+    pub(super) fn getsockopt(&mut self, call: &Call, target: &Target) -> Judged {
+        let (level, name) = (call.int(1), call.int(2));
+        let room = call.memory().read_i32(call.args[4])?;
+        let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
+        let socket = self.entry(target.slot)?;
+        let (id, kind) = (socket.id, socket.kind);
+        let mut value = Vec::new();
+        self.host
+            .option_within(self.now, id, level, name, room.min(VALUE_MAX), &mut value)?;
+        if (level, name) == (libc::SOL_SOCKET, libc::SO_ERROR) {
+            let own = self.take_own_error(target, kind);
+            if value.iter().all(|&octet| octet == 0)
+                && let Some(own) = own
+            {
+                value = own.raw().to_ne_bytes().to_vec();
+                value.truncate(room);
+            }
+        }
+        let shown = &value[..value.len().min(room)];
+        call.memory().write_pieces([
+            (call.args[3], shown),
+            (call.args[4], &(shown.len() as u32).to_ne_bytes()),
+        ])?;
+        DONE
+    }
+
+    /// The error that the kernel's object shows stands for the host's, which was taken with it; that of a datagram socket
+    /// may have been told while nobody asked.
+    fn take_own_error(&mut self, target: &Target, kind: Kind) -> Option<Errno> {
+        if kind == Kind::Stream {
+            let _ = sockopt::socket_error(&target.copy);
+            return None;
+        }
+        match &mut self.entry(target.slot).ok()?.role {
+            Role::Datagram(datagram) => datagram.error.take(),
+            _ => None,
+        }
+    }
+}
+
+/// `SO_RCVTIMEO` or `SO_SNDTIMEO` of the kernel's object.
+pub(super) fn timeout(target: &Target, which: sockopt::Timeout) -> Option<Duration> {
+    sockopt::socket_timeout(&target.copy, which).ok().flatten()
+}

@@ -1,0 +1,308 @@
+//! recvfrom(2) with an address, recvmsg(2), recvmmsg(2).
+//!
+//! On a stream they are the kernel's, unless an address is asked for: an AF_UNIX stream would show its own. On a
+//! datagram socket the octets are taken from the program's own queue, so that they mix with recv(2), and the rest is
+//! said by the supervisor.
+
+use core::time::Duration;
+
+use prise_socket::{Errno, Family, Flags, Kind};
+use rustix::net::{RecvFlags, recv, sockopt};
+
+use super::options::timeout;
+use super::{Target, blocks};
+use crate::control;
+use crate::guest::Memory;
+use crate::message::{
+    About, ControlBuffer, Destination, Header, MANY_LEN_OFFSET, MANY_STRIDE, ReceiveForm, ReceiveRequest, VECTOR_MAX,
+};
+use crate::notify::{Answer, Call, Judged, errno};
+use crate::parked::Wish;
+use crate::sockaddr::encode;
+use crate::socket::Role;
+use crate::supervisor::Supervisor;
+
+/// What of a call's flags is passed on to the kernel's object.
+const KERNEL_FLAGS: i32 = libc::MSG_PEEK | libc::MSG_OOB | libc::MSG_WAITALL;
+
+/// A stream's octets are copied through the supervisor in pieces of this size; a short read is a read.
+const STREAM_MAX: usize = 256 << 10;
+
+impl Supervisor {
+    pub(super) fn recvfrom(&mut self, call: &Call, target: &Target) -> Judged {
+        let destination = Destination::of_recvfrom(call.memory(), &call.args)?;
+        let request = ReceiveRequest {
+            form: ReceiveForm::One(destination),
+            flags: call.int(3),
+        };
+        self.receive(call, target, request)
+    }
+
+    pub(super) fn recvmsg(&mut self, call: &Call, target: &Target) -> Judged {
+        let flags = call.int(2);
+        let is_stream = self.entry(target.slot)?.kind == Kind::Stream;
+        // What is read here only chooses between two harmless ways: the kernel's writes the name of an AF_UNIX socket
+        // into memory of a program that changed its mind meanwhile.
+        if is_stream && flags & libc::MSG_ERRQUEUE == 0 && Header::read(call.memory(), call.args[1])?.name == 0 {
+            return Ok(Answer::Native);
+        }
+        let destination = Destination::of_message(call.memory(), call.args[1])?;
+        self.receive(
+            call,
+            target,
+            ReceiveRequest {
+                form: ReceiveForm::One(destination),
+                flags,
+            },
+        )
+    }
+
+    pub(super) fn recvmmsg(&mut self, call: &Call, target: &Target) -> Judged {
+        if self.entry(target.slot)?.kind == Kind::Stream {
+            return Ok(Answer::Native);
+        }
+        let count = u64::from(call.args[2] as u32).min(VECTOR_MAX);
+        let form = ReceiveForm::Many {
+            headers: call.args[1],
+            count,
+            filled: 0,
+        };
+        self.receive(
+            call,
+            target,
+            ReceiveRequest {
+                form,
+                flags: call.int(3),
+            },
+        )
+    }
+
+    /// Receives now, or waits.
+    fn receive(&mut self, call: &Call, target: &Target, mut request: ReceiveRequest) -> Judged {
+        let blocking = blocks(&target.copy, request.flags) && request.flags & libc::MSG_ERRQUEUE == 0;
+        match self.try_receive(call, target, &mut request) {
+            Err(Errno::EAGAIN) if blocking => (),
+            judged => return judged,
+        }
+        let limit = match (&request.form, call.args[4]) {
+            (ReceiveForm::Many { .. }, address) if address != 0 => Some(read_timespec(call.memory(), address)?),
+            _ => timeout(target, sockopt::Timeout::Recv),
+        };
+        let id = self.park(call, target.slot, Wish::Receive(request), limit);
+        match &mut self.entry(target.slot)?.role {
+            Role::Datagram(datagram) => datagram.receiving.push_back(id),
+            Role::Stream(stream) => stream.receiving.push_back(id),
+            _ => (),
+        }
+        Ok(Answer::Settled)
+    }
+
+    /// Receives what is there; `EAGAIN` when nothing is.
+    pub(crate) fn try_receive(&mut self, call: &Call, target: &Target, request: &mut ReceiveRequest) -> Judged {
+        let flags = request.flags;
+        match &mut request.form {
+            ReceiveForm::One(destination) => {
+                let received = self.receive_one(call.memory(), target, destination, flags)?;
+                Ok(Answer::Value(received as i64))
+            }
+            ReceiveForm::Many { headers, count, filled } => {
+                let (headers, count) = (*headers, *count);
+                let outcome = self.receive_many(call.memory(), target, headers, count, filled, flags);
+                match outcome {
+                    // What was received before an error counts, and MSG_WAITFORONE asks for no more than that.
+                    Err(Errno::EAGAIN)
+                        if *filled > 0 && flags & libc::MSG_WAITFORONE == 0 && blocks(&target.copy, flags) =>
+                    {
+                        Err(Errno::EAGAIN)
+                    }
+                    Err(error) if *filled == 0 => Err(error),
+                    _ => Ok(Answer::Value(*filled as i64)),
+                }
+            }
+        }
+    }
+
+    fn receive_many(
+        &mut self,
+        memory: Memory,
+        target: &Target,
+        headers: u64,
+        count: u64,
+        filled: &mut u64,
+        flags: i32,
+    ) -> Result<(), Errno> {
+        while *filled < count {
+            let address = headers.wrapping_add(*filled * MANY_STRIDE);
+            let destination = Destination::of_message(memory, address)?;
+            let received = self.receive_one(memory, target, &destination, flags)?;
+            memory.write(address.wrapping_add(MANY_LEN_OFFSET), &(received as u32).to_ne_bytes())?;
+            *filled += 1;
+        }
+        Ok(())
+    }
+
+    fn receive_one(&mut self, memory: Memory, target: &Target, to: &Destination, flags: i32) -> Result<usize, Errno> {
+        let socket = self.entry(target.slot)?;
+        if flags & libc::MSG_ERRQUEUE != 0 {
+            return self.receive_error(memory, target, to);
+        }
+        if socket.kind == Kind::Stream {
+            return self.receive_stream(memory, target, to, flags);
+        }
+        if flags & libc::MSG_OOB != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        self.receive_datagram(memory, target, to, flags)
+    }
+
+    fn receive_stream(
+        &mut self,
+        memory: Memory,
+        target: &Target,
+        to: &Destination,
+        flags: i32,
+    ) -> Result<usize, Errno> {
+        let socket = self.entry(target.slot)?;
+        if !matches!(socket.role, Role::Stream(_) | Role::Ended) {
+            return Err(Errno::ENOTCONN);
+        }
+        self.attend(target.slot);
+        let room = to.room().min(STREAM_MAX).min(self.scratch.len());
+        let kernel_flags = RecvFlags::from_bits_retain((flags & KERNEL_FLAGS) as u32) | RecvFlags::DONTWAIT;
+        let (received, _) = recv(&target.copy, &mut self.scratch[..room], kernel_flags).map_err(errno)?;
+        let about = About {
+            name: &[],
+            control: ControlBuffer::new(0),
+            flags: flags & libc::MSG_OOB,
+        };
+        to.write(memory, &self.scratch[..received], &about)?;
+        self.attend(target.slot);
+        Ok(received)
+    }
+
+    fn receive_datagram(
+        &mut self,
+        memory: Memory,
+        target: &Target,
+        to: &Destination,
+        flags: i32,
+    ) -> Result<usize, Errno> {
+        self.fill_datagrams(target.slot);
+        let socket = self.entry(target.slot)?;
+        let (id, family) = (socket.id, socket.family);
+        let Role::Datagram(datagram) = &mut socket.role else {
+            return Err(Errno::EBADF);
+        };
+        if let Some(error) = datagram.error.take() {
+            return Err(error);
+        }
+        let origin = datagram.origin;
+        let kernel_flags = RecvFlags::from_bits_retain((flags & libc::MSG_PEEK) as u32);
+        let kernel_flags = kernel_flags | RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+        let (room, scratch) = (to.room().min(self.scratch.len()), &mut self.scratch);
+        let (_, whole) = recv(&target.copy, &mut scratch[..room], kernel_flags).map_err(errno)?;
+        let copied = whole.min(room);
+        let name = origin.and_then(|origin| origin.source).filter(|_| to.wants_name());
+        let name = name.map(|source| encode(source, family));
+        let control = match origin {
+            Some(origin) if to.control_room() > 0 => {
+                control::received(&mut self.host, self.now, id, family, &origin, to.control_room())
+            }
+            _ => ControlBuffer::new(0),
+        };
+        let truncated = if whole > copied { libc::MSG_TRUNC } else { 0 };
+        let about = About {
+            name: name.as_ref().map_or(&[], |name| name.as_slice()),
+            control,
+            flags: truncated,
+        };
+        let octets = core::mem::take(&mut self.scratch);
+        let written = to.write(memory, &octets[..copied], &about);
+        self.scratch = octets;
+        written?;
+        // Its place may be the next one's.
+        self.fill_datagrams(target.slot);
+        Ok(if flags & libc::MSG_TRUNC != 0 { whole } else { copied })
+    }
+
+    /// `MSG_ERRQUEUE`: what `IP_RECVERR` has queued.
+    fn receive_error(&mut self, memory: Memory, target: &Target, to: &Destination) -> Result<usize, Errno> {
+        let socket = self.entry(target.slot)?;
+        let (id, family): (_, Family) = (socket.id, socket.family);
+        let report = self.host.recv_error(id)?;
+        let name = encode(report.destination, family);
+        let control = control::error(&report, family, to.control_room());
+        let copied = report.payload.len().min(to.room());
+        let truncated = if report.payload.len() > copied {
+            libc::MSG_TRUNC
+        } else {
+            0
+        };
+        let about = About {
+            name: name.as_slice(),
+            control,
+            flags: libc::MSG_ERRQUEUE | truncated,
+        };
+        to.write(memory, &report.payload[..copied], &about)?;
+        Ok(copied)
+    }
+
+    /// Serves the calls that wait to receive on a datagram socket or a stream.
+    pub(crate) fn serve_receivers(&mut self, slot: crate::socket::Slot) {
+        loop {
+            let front = match self.sockets.get(slot).map(|socket| &socket.role) {
+                Some(Role::Datagram(datagram)) => datagram.receiving.front().copied(),
+                Some(Role::Stream(stream)) => stream.receiving.front().copied(),
+                _ => None,
+            };
+            let Some(id) = front else { return };
+            let served = match self.parked.get(id).map(|parked| parked.call) {
+                None => true,
+                Some(call) => self.serve_receiver(id, &call, slot),
+            };
+            if !served {
+                return;
+            }
+            match self.sockets.get_mut(slot).map(|socket| &mut socket.role) {
+                Some(Role::Datagram(datagram)) => drop(datagram.receiving.pop_front()),
+                Some(Role::Stream(stream)) => drop(stream.receiving.pop_front()),
+                _ => return,
+            }
+        }
+    }
+
+    fn serve_receiver(&mut self, id: crate::parked::ParkId, call: &Call, slot: crate::socket::Slot) -> bool {
+        let Some(mut parked) = self.parked.remove(id) else {
+            return true;
+        };
+        let Wish::Receive(request) = &mut parked.wish else {
+            return true;
+        };
+        let judged = match self.target_again(call, slot) {
+            Some(target) => self.try_receive(call, &target, request),
+            None => Err(Errno::EBADF),
+        };
+        if judged == Err(Errno::EAGAIN) {
+            self.parked.restore(id, parked, self.now);
+            return false;
+        }
+        self.answer(call, judged);
+        true
+    }
+}
+
+fn read_timespec(memory: Memory, address: u64) -> Result<Duration, Errno> {
+    let mut octets = [0; 16];
+    memory.read(address, &mut octets)?;
+    let seconds = i64::from_ne_bytes(core::array::from_fn(|i| octets[i]));
+    let nanos = i64::from_ne_bytes(core::array::from_fn(|i| octets[8 + i]));
+    match (u64::try_from(seconds), u32::try_from(nanos)) {
+        (Ok(seconds), Ok(nanos)) if nanos < 1_000_000_000 => Ok(Duration::new(seconds, nanos)),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// Message flags of the host that mean the same here.
+pub(super) fn host_flags(flags: i32) -> Flags {
+    Flags::from_raw(flags as u32)
+}

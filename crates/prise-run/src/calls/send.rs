@@ -1,0 +1,324 @@
+//! sendto(2) with an address, sendmsg(2), sendmmsg(2).
+//!
+//! On a stream they are the kernel's, unless there is an address, which TCP ignores and an AF_UNIX stream refuses. On a
+//! datagram socket the supervisor sends, after what the program has written natively.
+
+use core::net::SocketAddr;
+
+use prise_socket::{Control, Errno, Kind};
+use prise_sys::memory::Area;
+use prise_sys::signal::send_to_thread;
+use prise_wire::Payload;
+use rustix::net::{SendFlags, send, sockopt};
+
+use super::options::timeout;
+use super::receive::host_flags;
+use super::{Target, blocks, read_address};
+use crate::control;
+use crate::message::{Header, MANY_LEN_OFFSET, MANY_STRIDE, Outgoing, SendForm, SendRequest, VECTOR_MAX};
+use crate::notify::{Answer, Call, Judged, errno};
+use crate::parked::{ParkId, Wish};
+use crate::sockaddr::{Named, parse_datagram};
+use crate::socket::{Role, Slot};
+use crate::supervisor::Supervisor;
+
+/// No datagram is longer: the length field of UDP and of IPv4 has 16 bits.
+const DATAGRAM_MAX: usize = 65_535;
+
+/// What of a stream's octets is copied through the supervisor at once; a short write is a write.
+const STREAM_MAX: usize = 256 << 10;
+
+impl Supervisor {
+    pub(super) fn sendto(&mut self, call: &Call, target: &Target) -> Judged {
+        let flags = call.int(3);
+        let area = Area {
+            address: call.args[1],
+            len: call.args[2] as usize,
+        };
+        if self.entry(target.slot)?.kind == Kind::Stream {
+            return self.send_stream(call, target, &[area], flags);
+        }
+        let address = read_address(call, call.args[4], call.int(5))?;
+        let destination = self.destination(target.slot, &address)?;
+        let octets = gather(call, &[area])?;
+        let message = Outgoing {
+            octets,
+            destination,
+            control: Control::default(),
+        };
+        self.send(
+            call,
+            target,
+            SendRequest {
+                form: SendForm::One(message),
+                flags,
+            },
+        )
+    }
+
+    pub(super) fn sendmsg(&mut self, call: &Call, target: &Target) -> Judged {
+        let flags = call.int(2);
+        if self.entry(target.slot)?.kind == Kind::Stream {
+            let header = Header::read(call.memory(), call.args[1])?;
+            // As with recvmsg(2), only chooses between two harmless ways.
+            if header.name == 0 || header.name_len == 0 {
+                return Ok(Answer::Native);
+            }
+            let areas = header.areas(call.memory())?;
+            return self.send_stream(call, target, &areas, flags);
+        }
+        let message = self.read_message(call, target.slot, call.args[1])?;
+        self.send(
+            call,
+            target,
+            SendRequest {
+                form: SendForm::One(message),
+                flags,
+            },
+        )
+    }
+
+    pub(super) fn sendmmsg(&mut self, call: &Call, target: &Target) -> Judged {
+        if self.entry(target.slot)?.kind == Kind::Stream {
+            return Ok(Answer::Native);
+        }
+        let count = u64::from(call.args[2] as u32).min(VECTOR_MAX);
+        let form = SendForm::Many {
+            headers: call.args[1],
+            count,
+            sent: 0,
+        };
+        self.send(
+            call,
+            target,
+            SendRequest {
+                form,
+                flags: call.int(3),
+            },
+        )
+    }
+
+    fn read_message(&mut self, call: &Call, slot: Slot, address: u64) -> Result<Outgoing, Errno> {
+        let memory = call.memory();
+        let header = Header::read(memory, address)?;
+        let areas = header.areas(memory)?;
+        let destination = if header.name == 0 || header.name_len == 0 {
+            None
+        } else {
+            // More than an address can be is ignored here, though not in sendto(2).
+            let len = header.name_len.min(crate::sockaddr::ADDRESS_MAX as i32);
+            let octets = read_address(call, header.name, len)?;
+            self.destination(slot, &octets)?
+        };
+        let family = self.entry(slot)?.family;
+        let control = control::to_send(&header.control(memory)?, family)?;
+        Ok(Outgoing {
+            octets: gather(call, &areas)?,
+            destination,
+            control,
+        })
+    }
+
+    /// Where a datagram goes; `AF_UNSPEC` is no destination, that is the connected one.
+    fn destination(&mut self, slot: Slot, octets: &[u8]) -> Result<Option<SocketAddr>, Errno> {
+        let family = self.entry(slot)?.family;
+        match parse_datagram(octets, family)? {
+            Named::Endpoint(address) => Ok(Some(address)),
+            Named::Unspecified(..) if family == prise_socket::Family::Inet => {
+                // Linux reads it as an IPv4 address all the same.
+                let mut octets = octets.to_vec();
+                octets[..2].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
+                match parse_datagram(&octets, family)? {
+                    Named::Endpoint(address) => Ok(Some(address)),
+                    Named::Unspecified(..) => Err(Errno::EAFNOSUPPORT),
+                }
+            }
+            Named::Unspecified(..) => Ok(None),
+        }
+    }
+
+    /// Sends now, or waits for room.
+    fn send(&mut self, call: &Call, target: &Target, mut request: SendRequest) -> Judged {
+        self.flush_datagrams(target.slot);
+        match self.try_send(call, target.slot, &mut request) {
+            Err(Errno::EAGAIN) if blocks(&target.copy, request.flags) => (),
+            judged => return judged,
+        }
+        let limit = timeout(target, sockopt::Timeout::Send);
+        let id = self.park(call, target.slot, Wish::Send(request), limit);
+        if let Role::Datagram(datagram) = &mut self.entry(target.slot)?.role {
+            datagram.sending.push_back(id);
+        }
+        Ok(Answer::Settled)
+    }
+
+    fn try_send(&mut self, call: &Call, slot: Slot, request: &mut SendRequest) -> Judged {
+        let flags = request.flags;
+        match &mut request.form {
+            SendForm::One(message) => Ok(Answer::Value(self.send_one(call, slot, message, flags)? as i64)),
+            SendForm::Many { headers, count, sent } => {
+                while *sent < *count {
+                    let address = headers.wrapping_add(*sent * MANY_STRIDE);
+                    let outcome = self.read_message(call, slot, address).and_then(|message| {
+                        let len = self.send_one(call, slot, &message, flags)?;
+                        call.memory()
+                            .write(address.wrapping_add(MANY_LEN_OFFSET), &(len as u32).to_ne_bytes())
+                    });
+                    match outcome {
+                        Ok(()) => *sent += 1,
+                        // What was sent before an error counts.
+                        Err(error) if *sent == 0 => return Err(error),
+                        Err(_) => break,
+                    }
+                }
+                Ok(Answer::Value(*sent as i64))
+            }
+        }
+    }
+
+    fn send_one(&mut self, call: &Call, slot: Slot, message: &Outgoing, flags: i32) -> Result<usize, Errno> {
+        let socket = self.entry(slot)?;
+        let id = socket.id;
+        if let Role::Datagram(datagram) = &mut socket.role
+            && let Some(error) = datagram.error.take()
+        {
+            return Err(error);
+        }
+        let Outgoing {
+            octets,
+            destination,
+            control,
+        } = message;
+        let sent = self
+            .host
+            .send_to(self.now, id, octets.clone(), host_flags(flags), *destination, control);
+        if sent == Err(Errno::EPIPE) {
+            raise_sigpipe(self.guests.process(call.tid), call, flags);
+        }
+        sent
+    }
+
+    /// A stream with an address that says nothing.
+    fn send_stream(&mut self, call: &Call, target: &Target, areas: &[Area], flags: i32) -> Judged {
+        if flags & libc::MSG_FASTOPEN != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if !matches!(self.entry(target.slot)?.role, Role::Stream(_) | Role::Ended) {
+            raise_sigpipe(self.guests.process(call.tid), call, flags);
+            return Err(Errno::EPIPE);
+        }
+        let message = Outgoing {
+            octets: gather_front(call, areas)?,
+            destination: None,
+            control: Control::default(),
+        };
+        match self.try_send_stream(call, target, &message.octets, flags) {
+            Err(Errno::EAGAIN) if blocks(&target.copy, flags) => (),
+            judged => return judged,
+        }
+        let limit = timeout(target, sockopt::Timeout::Send);
+        let request = SendRequest {
+            form: SendForm::One(message),
+            flags,
+        };
+        let id = self.park(call, target.slot, Wish::Send(request), limit);
+        if let Role::Stream(stream) = &mut self.entry(target.slot)?.role {
+            stream.sending.push_back(id);
+        }
+        Ok(Answer::Settled)
+    }
+
+    fn try_send_stream(&mut self, call: &Call, target: &Target, octets: &[u8], flags: i32) -> Judged {
+        let urgent = SendFlags::from_bits_retain((flags & libc::MSG_OOB) as u32);
+        let sent = send(&target.copy, octets, crate::unix::QUIET | urgent);
+        match sent {
+            Ok(sent) => {
+                self.attend(target.slot);
+                Ok(Answer::Value(sent as i64))
+            }
+            Err(rustix::io::Errno::PIPE) => {
+                raise_sigpipe(self.guests.process(call.tid), call, flags);
+                Err(Errno::EPIPE)
+            }
+            Err(error) => Err(errno(error)),
+        }
+    }
+
+    /// Serves the calls that wait to send.
+    pub(crate) fn serve_senders(&mut self, slot: Slot) {
+        loop {
+            let front = match self.sockets.get(slot).map(|socket| &socket.role) {
+                Some(Role::Datagram(datagram)) => datagram.sending.front().copied(),
+                Some(Role::Stream(stream)) => stream.sending.front().copied(),
+                _ => None,
+            };
+            let Some(id) = front else { return };
+            if !self.serve_sender(id, slot) {
+                return;
+            }
+            match self.sockets.get_mut(slot).map(|socket| &mut socket.role) {
+                Some(Role::Datagram(datagram)) => drop(datagram.sending.pop_front()),
+                Some(Role::Stream(stream)) => drop(stream.sending.pop_front()),
+                _ => return,
+            }
+        }
+    }
+
+    fn serve_sender(&mut self, id: ParkId, slot: Slot) -> bool {
+        let Some(mut parked) = self.parked.remove(id) else {
+            return true;
+        };
+        let Wish::Send(request) = &mut parked.wish else {
+            return true;
+        };
+        let is_stream = self.sockets.get(slot).is_some_and(|socket| socket.kind == Kind::Stream);
+        let judged = match (&request.form, is_stream) {
+            (SendForm::One(message), true) => match self.target_again(&parked.call, slot) {
+                Some(target) => self.try_send_stream(&parked.call, &target, &message.octets, request.flags),
+                None => Err(Errno::EBADF),
+            },
+            _ => self.try_send(&parked.call, slot, request),
+        };
+        if judged == Err(Errno::EAGAIN) {
+            self.parked.restore(id, parked, self.now);
+            return false;
+        }
+        self.answer(&parked.call, judged);
+        true
+    }
+}
+
+/// Writing where nobody reads raises a signal, unless the call asks for none.
+fn raise_sigpipe(process: u32, call: &Call, flags: i32) {
+    if flags & libc::MSG_NOSIGNAL == 0 {
+        // It may be gone.
+        let _ = send_to_thread(process, call.tid, libc::SIGPIPE);
+    }
+}
+
+/// All octets of a datagram.
+fn gather(call: &Call, areas: &[Area]) -> Result<Payload, Errno> {
+    let total: usize = areas.iter().map(|area| area.len).fold(0, usize::saturating_add);
+    if total > DATAGRAM_MAX {
+        return Err(Errno::EMSGSIZE);
+    }
+    Ok(Payload::from(call.memory().gather(areas)?))
+}
+
+/// The first octets of a stream's.
+fn gather_front(call: &Call, areas: &[Area]) -> Result<Payload, Errno> {
+    let mut left = STREAM_MAX;
+    let front: Vec<Area> = areas
+        .iter()
+        .map(|area| {
+            let len = area.len.min(left);
+            left -= len;
+            Area {
+                address: area.address,
+                len,
+            }
+        })
+        .filter(|area| area.len > 0)
+        .collect();
+    Ok(Payload::from(call.memory().gather(&front)?))
+}

@@ -1,0 +1,80 @@
+//! shutdown(2).
+
+use prise_socket::{Errno, How, Kind};
+use rustix::net::{Shutdown, shutdown, sockopt};
+
+use super::Target;
+use crate::notify::{Call, DONE, Judged, errno};
+use crate::socket::Role;
+use crate::supervisor::Supervisor;
+use crate::unix;
+
+impl Supervisor {
+    pub(super) fn shutdown(&mut self, call: &Call, target: &Target) -> Judged {
+        let how = How::from_raw(call.int(1))?;
+        let socket = self.entry(target.slot)?;
+        let id = socket.id;
+        if socket.kind != Kind::Stream {
+            self.flush_datagrams(target.slot);
+            self.host.shutdown(self.now, id, how)?;
+            return shutdown_natively(target, how);
+        }
+        match &mut socket.role {
+            Role::Stream(stream) => {
+                if how.write() && !stream.outgoing_ended() {
+                    let queued = end_sending(target, &stream.end)?;
+                    stream.end_outgoing(queued);
+                    // Once the other direction ends too, nothing else tells of the close.
+                    self.enter_ledger(target);
+                }
+                if how.read() {
+                    // Its own verb in the host, which acknowledges what still comes.
+                    let _ = self.host.shutdown(self.now, id, How::Read);
+                    if let Role::Stream(stream) = &mut self.entry(target.slot)?.role {
+                        stream.end_incoming();
+                    }
+                }
+                self.attend_stream(target.slot);
+                DONE
+            }
+            Role::Listener(listening) => {
+                let _ = shutdown(&listening.end, Shutdown::Write);
+                self.host.shutdown(self.now, id, how)?;
+                self.wake_acceptors(target.slot);
+                DONE
+            }
+            Role::Fresh | Role::Connecting(_) | Role::Ended => {
+                self.host.shutdown(self.now, id, how)?;
+                self.attend(target.slot);
+                DONE
+            }
+            Role::Datagram(_) => Err(Errno::EOPNOTSUPP),
+        }
+    }
+}
+
+/// A connected datagram socket: the kernel's object behaves as UDP's does.
+fn shutdown_natively(target: &Target, how: How) -> Judged {
+    let half = match how {
+        How::Read => Shutdown::Read,
+        How::Write => Shutdown::Write,
+        How::Both => Shutdown::Both,
+    };
+    shutdown(&target.copy, half).map_err(errno)?;
+    DONE
+}
+
+/// Queues the sentinel behind what the program has sent and ends its sending; gives how much lies before the sentinel.
+fn end_sending(target: &Target, end: &std::os::fd::OwnedFd) -> Result<usize, Errno> {
+    if unix::send_octet(&target.copy) == Err(rustix::io::Errno::AGAIN) {
+        // The send buffer is full: a little more is allowed for the one octet, and never used for anything else.
+        let send_buffer = sockopt::socket_send_buffer_size(&target.copy).map_err(errno)?;
+        sockopt::set_socket_send_buffer_size(&target.copy, send_buffer).map_err(errno)?;
+        // Sent or not: without it only a reset after this cannot be shown.
+        let _ = unix::send_octet(&target.copy);
+        sockopt::set_socket_send_buffer_size(&target.copy, send_buffer / 2).map_err(errno)?;
+    }
+    shutdown(&target.copy, Shutdown::Write).map_err(errno)?;
+    let queued = rustix::io::ioctl_fionread(end).map_err(errno)?;
+    Ok((queued as usize).saturating_sub(1))
+}

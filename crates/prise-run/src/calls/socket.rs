@@ -1,0 +1,120 @@
+//! socket(2).
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use prise_socket::{Errno, Family, Kind, SocketId};
+use rustix::net::{SocketFlags, SocketType, sockopt};
+
+use crate::datagram::Datagram;
+use crate::notify::{Answer, Call, Judged, errno, errno_of};
+use crate::socket::{GuestSocket, Holder, Role};
+use crate::supervisor::Supervisor;
+use crate::unix;
+
+/// The part of the type argument that is a type (`SOCK_TYPE_MASK`, linux/net.h); the rest is flags.
+const TYPE_MASK: i32 = 0xf;
+
+/// What `SOCK_NONBLOCK` and `SOCK_CLOEXEC` ask for; any other flag is `EINVAL`.
+pub(super) fn socket_flags(flags: i32) -> Result<SocketFlags, Errno> {
+    if flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut asked = SocketFlags::empty();
+    asked.set(SocketFlags::NONBLOCK, flags & libc::SOCK_NONBLOCK != 0);
+    asked.set(SocketFlags::CLOEXEC, flags & libc::SOCK_CLOEXEC != 0);
+    Ok(asked)
+}
+
+impl Supervisor {
+    /// Makes a socket in the host and its object in the kernel, and hands that out.
+    pub(super) fn socket(&mut self, call: &Call) -> Judged {
+        let (domain, kind, protocol) = (call.int(0), call.int(1), call.int(2));
+        let flags = socket_flags(kind & !TYPE_MASK)?;
+        if domain == libc::AF_PACKET {
+            // Frames are the links' own; there is no device to bind to.
+            return Err(Errno::EPERM);
+        }
+        let family = Family::from_raw(domain)?;
+        let kind = Kind::from_raw(kind & TYPE_MASK)?;
+        if !self.guests.is_open(call.tid) {
+            self.complain(call.tid);
+            return Err(Errno::EACCES);
+        }
+        let id = self.host.socket(family, kind, protocol)?;
+        let judged = self.embody(call, id, family, kind, flags);
+        if judged.is_err() {
+            self.host.close(self.now, id);
+        }
+        judged
+    }
+
+    /// Makes the kernel's object for a new socket and installs it as the call's result.
+    fn embody(&mut self, call: &Call, id: SocketId, family: Family, kind: Kind, flags: SocketFlags) -> Judged {
+        let slot = self.sockets.next_slot();
+        let (theirs, role) = match kind {
+            Kind::Stream => (unix::stream(flags).map_err(errno)?, Role::Fresh),
+            Kind::Datagram | Kind::Raw => {
+                let (theirs, ours) = unix::pair(SocketType::DGRAM, flags).map_err(errno)?;
+                self.poller
+                    .watch_socket(&ours, slot)
+                    .map_err(|error| errno_of(&error))?;
+                (theirs, Role::Datagram(Datagram::new(ours)))
+            }
+        };
+        // Nothing else will tell of its close.
+        self.ledger
+            .enter(theirs.as_fd(), slot)
+            .map_err(|error| errno_of(&error))?;
+        let socket = self.describe(call, id, (family, kind), &theirs, role)?;
+        self.sockets.insert(socket);
+        match self
+            .calls
+            .install(call.id, theirs.as_fd(), flags.contains(SocketFlags::CLOEXEC))
+        {
+            Ok(fd) => {
+                self.entry(slot)?.holder.fd = fd;
+                drop(theirs);
+                if self.ledger.is_due() {
+                    self.sweep();
+                }
+                Ok(Answer::Settled)
+            }
+            Err(error) => {
+                self.sockets.remove(slot);
+                Err(errno_of(&error))
+            }
+        }
+    }
+
+    pub(super) fn describe(
+        &mut self,
+        call: &Call,
+        id: SocketId,
+        (family, kind): (Family, Kind),
+        theirs: &OwnedFd,
+        role: Role,
+    ) -> Result<GuestSocket, Errno> {
+        Ok(GuestSocket {
+            id,
+            cookie: sockopt::socket_cookie(theirs).map_err(errno)?,
+            family,
+            kind,
+            holder: Holder { tid: call.tid, fd: -1 },
+            process: self.guests.process(call.tid),
+            role,
+        })
+    }
+
+    /// Says once that a program cannot be served, and what would help.
+    fn complain(&mut self, tid: u32) {
+        if core::mem::replace(&mut self.complained, true) {
+            return;
+        }
+        let name = std::fs::read_to_string(format!("/proc/{tid}/comm")).unwrap_or_default();
+        eprintln!(
+            "prise: {} (process {tid}) does not let itself be looked at and gets no sockets; run prise as root, or in a \
+             user namespace: unshare -Ur prise run ...",
+            name.trim_end()
+        );
+    }
+}

@@ -1,0 +1,32 @@
+//! A stream that is being connected.
+
+use std::os::fd::OwnedFd;
+
+use crate::parked::ParkId;
+use crate::unix::Filled;
+
+/// How far the program's side of a connect is.
+#[derive(Debug)]
+pub(crate) enum Connecting {
+    /// The call was just made: it is answered, or put to wait, once the host had its turn. Many connections on `lo` are
+    /// made or refused within it.
+    Asked(Asked),
+    /// A blocking call waits; the descriptor is untouched, so that a failure leaves it as it was.
+    Waiting(ParkId),
+    /// Nobody waits: the program polls. Its descriptor has its other end, and is filled, so that it shows nothing.
+    InProgress {
+        /// The supervisor's end.
+        end: OwnedFd,
+        /// What the program's end was filled with.
+        filled: Filled,
+    },
+}
+
+/// A call to connect(2) that is not answered yet.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) call: crate::notify::Call,
+    /// The program's descriptor. Held until the end of the turn only: it would hide a close.
+    pub(crate) copy: OwnedFd,
+    pub(crate) blocking: bool,
+}

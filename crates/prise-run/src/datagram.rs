@@ -1,0 +1,160 @@
+//! The pump of a datagram socket: a pair of AF_UNIX datagram sockets, and who sent what lies in it.
+//!
+//! Connected sockets send and receive natively. An address, asked for with a datagram, is the supervisor's to know: it
+//! keeps in the kernel's queue only datagrams that agree in everything that can be asked about them, and holds the next
+//! one back until the program has read those. So the answer is right however recv(2) and recvfrom(2) are mixed.
+
+use core::net::SocketAddr;
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
+
+use prise_socket::{Errno, Flags, Host, Received, SocketId};
+use prise_stack::LinkId;
+use prise_wire::{Instant, Payload};
+use rustix::net::{RecvFlags, recv, send};
+
+use crate::parked::ParkId;
+use crate::unix;
+
+/// What can be asked about a received datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) source: Option<SocketAddr>,
+    pub(crate) destination: Option<SocketAddr>,
+    pub(crate) link: Option<LinkId>,
+    pub(crate) hop_limit: u8,
+    pub(crate) tos: u8,
+    pub(crate) segment: Option<u16>,
+    pub(crate) timestamp: Option<Instant>,
+}
+
+impl Origin {
+    fn of(received: &Received, with_timestamp: bool) -> Self {
+        Self {
+            source: received.source,
+            destination: received.destination,
+            link: received.link,
+            hop_limit: received.hop_limit,
+            tos: received.tos,
+            segment: received.segment,
+            timestamp: received.timestamp.filter(|_| with_timestamp),
+        }
+    }
+}
+
+/// A datagram socket.
+#[derive(Debug)]
+pub(crate) struct Datagram {
+    /// The supervisor's end.
+    pub(crate) end: OwnedFd,
+    /// Where the datagrams in the program's queue come from.
+    pub(crate) origin: Option<Origin>,
+    /// Taken from the host, not yet given to the program.
+    held: Option<Received>,
+    /// Taken from the program, not yet to the host.
+    unsent: Option<Payload>,
+    /// Calls that wait for a datagram, in their order.
+    pub(crate) receiving: VecDeque<ParkId>,
+    /// Calls that wait for room.
+    pub(crate) sending: VecDeque<ParkId>,
+    /// An error that the host told while nobody asked; the next call's.
+    pub(crate) error: Option<Errno>,
+    /// Something is held back until the program has read.
+    pub(crate) full: bool,
+    /// The end is watched for the program's reading.
+    pub(crate) watched: bool,
+    /// Time stamps were asked for: no two datagrams agree.
+    pub(crate) stamped: bool,
+}
+
+/// How a datagram socket stands after it was pumped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// As before.
+    Open,
+    /// Nobody holds the program's end any more.
+    Closed,
+}
+
+impl Datagram {
+    pub(crate) fn new(end: OwnedFd) -> Self {
+        Self {
+            end,
+            origin: None,
+            held: None,
+            unsent: None,
+            receiving: VecDeque::new(),
+            sending: VecDeque::new(),
+            error: None,
+            full: false,
+            watched: false,
+            stamped: false,
+        }
+    }
+
+    /// From the program, which writes natively, to the host.
+    pub(crate) fn outgoing(&mut self, host: &mut Host, id: SocketId, now: Instant, scratch: &mut [u8]) {
+        loop {
+            let mut payload = match self.unsent.take() {
+                Some(payload) => payload,
+                None => match recv(&self.end, &mut *scratch, RecvFlags::DONTWAIT) {
+                    Ok((len, _)) => Payload::copy_from(&scratch[..len]),
+                    Err(_) => return,
+                },
+            };
+            match host.send(now, id, &mut payload, Flags::NOSIGNAL) {
+                Ok(_) => (),
+                Err(Errno::EAGAIN) => {
+                    self.unsent = Some(payload);
+                    return;
+                }
+                // Lost, as a datagram may be; what the network said is the next call's to know.
+                Err(error) => self.error = Some(error),
+            }
+        }
+    }
+
+    /// From the host into the program's queue, as far as the datagrams agree.
+    pub(crate) fn incoming(&mut self, host: &mut Host, id: SocketId, now: Instant) -> Delivery {
+        loop {
+            let received = match self.held.take() {
+                Some(received) => received,
+                None => match host.recv_from(now, id, Flags::DONTWAIT) {
+                    Ok(received) => received,
+                    Err(Errno::EAGAIN) => return Delivery::Open,
+                    Err(error) => {
+                        self.error = Some(error);
+                        return Delivery::Open;
+                    }
+                },
+            };
+            let origin = Origin::of(&received, self.stamped);
+            if self.origin != Some(origin) {
+                if self.has_unread() {
+                    self.hold(received);
+                    return Delivery::Open;
+                }
+                self.origin = Some(origin);
+            }
+            match send(&self.end, &received.payload, unix::QUIET) {
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::NOBUFS) => {
+                    self.hold(received);
+                    return Delivery::Open;
+                }
+                Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::CONNRESET) => return Delivery::Closed,
+                // Too long for the program's queue, or the program has shut its receiving direction.
+                Ok(_) | Err(_) => (),
+            }
+        }
+    }
+
+    /// Whether datagrams lie in the program's queue.
+    pub(crate) fn has_unread(&self) -> bool {
+        prise_sys::unix::unread_by_peer(self.end.as_fd()).is_ok_and(|unread| unread > 0)
+    }
+
+    fn hold(&mut self, received: Received) {
+        self.held = Some(received);
+        self.full = true;
+    }
+}

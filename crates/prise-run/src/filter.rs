@@ -1,0 +1,136 @@
+//! Which calls are judged by the supervisor: the seccomp filter of every guest.
+//!
+//! The filter sees numbers only, never memory. It lets everything run natively that may: data calls on sockets, and all
+//! calls that are about something else. A call that is sent on by mistake costs a round trip; one that is allowed by
+//! mistake would show the program an AF_UNIX socket, so every rule says why its calls are harmless.
+
+use prise_sys::seccomp::{ARCH_X86_64, Assembler, Field, Program, Verdict};
+
+/// Calls of the x32 ABI have this bit in their numbers (asm/unistd.h, `__X32_SYSCALL_BIT`).
+const X32_SYSCALL_BIT: u32 = 0x4000_0000;
+
+/// Calls about sockets whose every use is judged.
+const ALWAYS: [i64; 12] = [
+    libc::SYS_connect,
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_shutdown,
+    libc::SYS_getsockname,
+    libc::SYS_getpeername,
+    libc::SYS_sendmsg,
+    libc::SYS_recvmsg,
+    libc::SYS_sendmmsg,
+    libc::SYS_recvmmsg,
+];
+
+/// The families that are ours; AF_PACKET is refused, all others are the kernel's.
+const FAMILIES: [i32; 3] = [libc::AF_INET, libc::AF_INET6, libc::AF_PACKET];
+
+/// Timeouts of calls that run natively are kept by the kernel's object; the supervisor reads them from there.
+pub(crate) const NATIVE_OPTIONS: [i32; 4] = [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO, SO_RCVTIMEO_NEW, SO_SNDTIMEO_NEW];
+/// asm-generic/socket.h; libc has the names for other architectures only.
+const SO_RCVTIMEO_NEW: i32 = 66;
+const SO_SNDTIMEO_NEW: i32 = 67;
+
+/// `ioctl` requests of sockets (linux/sockios.h) that are judged: `SIOCGIFCONF` and what follows. Before them lie owners,
+/// `SIOCATMARK` and time stamps, which an AF_UNIX stream answers as TCP does.
+const SOCKET_IOCTLS: core::ops::Range<u32> = 0x8910..0x8a00;
+
+/// The filter.
+pub(crate) fn program() -> Program {
+    let mut p = Assembler::new();
+    refuse_foreign_calls(&mut p);
+    for number in ALWAYS {
+        on_call(&mut p, number, |p| p.verdict(Verdict::Notify));
+    }
+    on_call(&mut p, libc::SYS_socket, |p| {
+        let ours = p.label();
+        p.load(Field::ArgLow(0));
+        for family in FAMILIES {
+            p.if_equal(family as u32, ours);
+        }
+        p.verdict(Verdict::Allow);
+        p.place(ours);
+        p.verdict(Verdict::Notify);
+    });
+    // Without an address they are send(2) and recv(2), which run natively.
+    for number in [libc::SYS_sendto, libc::SYS_recvfrom] {
+        on_call(&mut p, number, |p| {
+            for half in [Field::ArgLow(4), Field::ArgHigh(4)] {
+                let zero = p.label();
+                p.load(half);
+                p.if_equal(0, zero);
+                p.verdict(Verdict::Notify);
+                p.place(zero);
+            }
+            p.verdict(Verdict::Allow);
+        });
+    }
+    for number in [libc::SYS_setsockopt, libc::SYS_getsockopt] {
+        on_call(&mut p, number, |p| {
+            let (judged, native) = (p.label(), p.label());
+            p.load(Field::ArgLow(1));
+            p.unless_equal(libc::SOL_SOCKET as u32, judged);
+            p.load(Field::ArgLow(2));
+            for option in NATIVE_OPTIONS {
+                p.if_equal(option as u32, native);
+            }
+            p.place(judged);
+            p.verdict(Verdict::Notify);
+            p.place(native);
+            p.verdict(Verdict::Allow);
+        });
+    }
+    on_call(&mut p, libc::SYS_ioctl, |p| {
+        let (judged, native) = (p.label(), p.label());
+        p.load(Field::ArgLow(1));
+        p.if_equal(libc::TIOCOUTQ as u32, judged);
+        p.if_at_least(SOCKET_IOCTLS.end, native);
+        p.if_at_least(SOCKET_IOCTLS.start, judged);
+        p.place(native);
+        p.verdict(Verdict::Allow);
+        p.place(judged);
+        p.verdict(Verdict::Notify);
+    });
+    // A ring would do all of the above behind the filter's back. Programs fall back when there is none.
+    on_call(&mut p, libc::SYS_io_uring_setup, |p| {
+        p.verdict(Verdict::Fail(libc::ENOSYS as u16));
+    });
+    p.verdict(Verdict::Allow);
+    p.finish()
+}
+
+/// The other doors into the same kernel: i386 and x32 have numbers of their own, which the rules below do not know.
+fn refuse_foreign_calls(p: &mut Assembler) {
+    let refused = Verdict::Fail(libc::ENOSYS as u16);
+    let (native, known) = (p.label(), p.label());
+    p.load(Field::Arch);
+    p.if_equal(ARCH_X86_64, native);
+    p.verdict(refused);
+    p.place(native);
+    p.load(Field::Number);
+    p.unless_at_least(X32_SYSCALL_BIT, known);
+    p.verdict(refused);
+    p.place(known);
+}
+
+/// Writes the rule of one call; the call's number is loaded before and after.
+fn on_call(p: &mut Assembler, number: i64, rule: impl FnOnce(&mut Assembler)) {
+    let other = p.label();
+    p.unless_equal(number as u32, other);
+    rule(p);
+    p.place(other);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_assembles_and_stays_small() {
+        let program = program();
+        assert!(program.len() < 120, "{} instructions", program.len());
+    }
+}

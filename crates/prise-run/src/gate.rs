@@ -1,0 +1,138 @@
+//! The gateway as the device of `eth0`, shared: frames reach it as a link, maybe through an impairment and a capture,
+//! and the supervisor asks it for what is not a frame.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use prise_gateway::{Gateway, GatewayConfig, GatewayError, PublishAddress};
+use prise_link::Link;
+use prise_wire::{Frame, Instant, Medium};
+
+use crate::config::{Publish, RunConfig, Transport};
+use crate::outcome::RunError;
+
+/// A gateway in several hands of one thread.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    gateway: Rc<RefCell<Gateway>>,
+    /// A copy of the gateway's descriptor, to be borrowed without borrowing the gateway.
+    poll: Rc<OwnedFd>,
+}
+
+impl core::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Gate").field("poll", &self.poll).finish_non_exhaustive()
+    }
+}
+
+impl Gate {
+    /// Makes the gateway of a run and publishes its ports.
+    pub(crate) fn open(config: &RunConfig, hash_key: [u64; 2], seed: [u8; 32], now: Instant) -> Result<Self, RunError> {
+        let mut gateway = GatewayConfig::new(hash_key, seed);
+        gateway.publish = config.publish.iter().copied().map(publish).collect();
+        for asked in &config.addresses {
+            let addresses = &mut gateway.addresses;
+            match asked.address() {
+                core::net::IpAddr::V4(address) => {
+                    (addresses.guest_v4, addresses.prefix_len_v4) = (address, asked.prefix_len());
+                }
+                core::net::IpAddr::V6(address) => {
+                    (addresses.guest_v6, addresses.prefix_len_v6) = (address, asked.prefix_len());
+                }
+            }
+        }
+        let gateway = Gateway::new(now, gateway).map_err(|error| refused(config, &error))?;
+        let setup = |error| RunError::Setup {
+            step: "watch the host link",
+            error,
+        };
+        let poll = gateway.epoll_fd().try_clone_to_owned().map_err(setup)?;
+        Ok(Self {
+            gateway: Rc::new(RefCell::new(gateway)),
+            poll: Rc::new(poll),
+        })
+    }
+
+    /// Connections that the gateway still carries.
+    pub(crate) fn connections(&self) -> usize {
+        self.gateway.borrow().connections()
+    }
+}
+
+fn publish(publish: Publish) -> prise_gateway::Publish {
+    prise_gateway::Publish {
+        address: publish.host_address.map_or(PublishAddress::Loopback, |address| {
+            if address.is_unspecified() {
+                PublishAddress::Everywhere
+            } else {
+                PublishAddress::Only(address)
+            }
+        }),
+        port: publish.host_port.get(),
+        guest_port: publish.guest_port,
+        transport: match publish.transport {
+            Transport::Tcp => prise_gateway::Transport::Tcp,
+            Transport::Udp => prise_gateway::Transport::Udp,
+        },
+    }
+}
+
+fn refused(config: &RunConfig, error: &GatewayError) -> RunError {
+    let setup = |error| RunError::Setup {
+        step: "open the host link",
+        error,
+    };
+    match error {
+        GatewayError::Publish(failed) => {
+            let error = io::Error::from_raw_os_error(failed.errno());
+            let asked = config.publish.iter().find(|asked| {
+                asked.host_port.get() == failed.address.port() && publish(**asked).transport == failed.transport
+            });
+            match asked {
+                Some(&publish) => RunError::Publish { publish, error },
+                None => setup(error),
+            }
+        }
+        other => setup(io::Error::other(other.to_string())),
+    }
+}
+
+impl Link for Gate {
+    fn medium(&self) -> Medium {
+        self.gateway.borrow().medium()
+    }
+
+    fn mtu(&self) -> u32 {
+        self.gateway.borrow().mtu()
+    }
+
+    fn gso_max(&self) -> u32 {
+        self.gateway.borrow().gso_max()
+    }
+
+    fn checksum_offload(&self) -> bool {
+        self.gateway.borrow().checksum_offload()
+    }
+
+    fn send(&mut self, now: Instant, frame: Frame) -> Result<(), Frame> {
+        self.gateway.borrow_mut().send(now, frame)
+    }
+
+    fn receive(&mut self, now: Instant) -> Option<Frame> {
+        self.gateway.borrow_mut().receive(now)
+    }
+
+    fn flush(&mut self, now: Instant) {
+        self.gateway.borrow_mut().flush(now);
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.gateway.borrow().next_deadline()
+    }
+
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.poll.as_fd())
+    }
+}

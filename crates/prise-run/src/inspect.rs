@@ -1,0 +1,83 @@
+//! What `prise ss` is told: the sockets of this run.
+
+use std::collections::HashMap;
+
+use prise_socket::{Host, Kind, SocketInfo, State};
+
+use crate::report::{Report, SocketEntry};
+use crate::socket::Sockets;
+use crate::supervisor::Supervisor;
+
+impl Supervisor {
+    pub(crate) fn answer_inspection(&mut self) {
+        self.sweep();
+        self.answers.give(|| self.snapshot());
+    }
+
+    /// All sockets as they are now.
+    pub(crate) fn snapshot(&self) -> Report {
+        Report {
+            supervisor: std::process::id(),
+            command: self.command.clone(),
+            sockets: entries(&self.host, &self.sockets),
+        }
+    }
+}
+
+fn entries(host: &Host, sockets: &Sockets) -> Vec<SocketEntry> {
+    let mut programs = HashMap::new();
+    host.sockets()
+        .filter_map(|id| {
+            let info = host.info(id)?;
+            let holder = sockets.by_id(id).and_then(|slot| sockets.get(slot));
+            let process = holder.map(|socket| socket.process);
+            let program = process.and_then(|process| programs.entry(process).or_insert_with(|| name(process)).clone());
+            Some(entry(&info, process, program))
+        })
+        .collect()
+}
+
+fn name(process: u32) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
+    Some(text.trim_end().to_owned())
+}
+
+fn entry(info: &SocketInfo, pid: Option<u32>, program: Option<String>) -> SocketEntry {
+    SocketEntry {
+        protocol: protocol(info).to_owned(),
+        state: state(info).to_owned(),
+        recv_queue: info.receive_queue as u64,
+        send_queue: info.send_queue as u64,
+        local: info.local,
+        peer: info.remote,
+        pid,
+        program,
+        tcp: None,
+    }
+}
+
+fn protocol(info: &SocketInfo) -> &'static str {
+    match (info.kind, i32::from(info.protocol)) {
+        (Kind::Stream, _) => "tcp",
+        (Kind::Datagram, libc::IPPROTO_UDP) => "udp",
+        (Kind::Datagram, _) => "icmp",
+        (Kind::Raw, _) => "raw",
+    }
+}
+
+/// As ss(8) spells them.
+fn state(info: &SocketInfo) -> &'static str {
+    match info.state {
+        State::Established => "ESTAB",
+        State::SynSent => "SYN-SENT",
+        State::SynReceived => "SYN-RECV",
+        State::FinWait1 => "FIN-WAIT-1",
+        State::FinWait2 => "FIN-WAIT-2",
+        State::TimeWait => "TIME-WAIT",
+        State::Closed => "UNCONN",
+        State::CloseWait => "CLOSE-WAIT",
+        State::LastAck => "LAST-ACK",
+        State::Listen => "LISTEN",
+        State::Closing => "CLOSING",
+    }
+}

@@ -1,0 +1,121 @@
+//! Which sockets are still open somewhere, asked of the kernel when it matters.
+//!
+//! A connected AF_UNIX stream tells its other end when its last descriptor is closed. A stream that was only created, a
+//! datagram socket, and a stream that was shut down in both directions do not. For these the ledger keeps an epoll(7)
+//! set that nobody waits on: the kernel takes an open file out of every set when its last reference anywhere is gone,
+//! and /proc/self/fdinfo/N lists who is still in. One read answers for all sockets, without holding any of them open.
+//!
+//! The kernel names an entry by its file *and* the number it was added under, so all are added under one reserved
+//! number, behind which nothing stays open.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::{DupFlags, dup3};
+
+use crate::socket::Slot;
+
+/// So many closed sockets may lie about before the kernel is asked: 64, or as many as were alive the last time, so that
+/// the cost of asking, which grows with all of them, is shared by as many.
+const SUSPECTS_MIN: usize = 64;
+
+/// The sockets whose close nothing else tells.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    epoll: OwnedFd,
+    /// The reserved number.
+    door: OwnedFd,
+    /// What is behind the reserved number while nobody passes.
+    idle: OwnedFd,
+    /// Entries, closed ones included.
+    entries: usize,
+    /// How many entries were alive when the kernel was last asked.
+    alive: usize,
+}
+
+impl Ledger {
+    pub(crate) fn new() -> io::Result<Self> {
+        let idle = eventfd(0, EventfdFlags::CLOEXEC)?;
+        Ok(Self {
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            door: idle.try_clone()?,
+            idle,
+            entries: 0,
+            alive: 0,
+        })
+    }
+
+    /// Enters the open file behind `socket`, which the caller then closes.
+    pub(crate) fn enter(&mut self, socket: BorrowedFd<'_>, slot: Slot) -> io::Result<()> {
+        dup3(socket, &mut self.door, DupFlags::CLOEXEC)?;
+        let added = epoll::add(
+            &self.epoll,
+            &self.door,
+            EventData::new_u64(slot.to_bits()),
+            EventFlags::empty(),
+        );
+        dup3(&self.idle, &mut self.door, DupFlags::CLOEXEC)?;
+        added?;
+        self.entries += 1;
+        Ok(())
+    }
+
+    /// Strikes an open file out; nothing happens when it is not in.
+    pub(crate) fn strike(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        dup3(socket, &mut self.door, DupFlags::CLOEXEC)?;
+        let removed = epoll::delete(&self.epoll, &self.door);
+        dup3(&self.idle, &mut self.door, DupFlags::CLOEXEC)?;
+        if removed.is_ok() {
+            self.entries = self.entries.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    /// Whether so many entries may have been closed that asking is worth its cost.
+    pub(crate) fn is_due(&self) -> bool {
+        self.entries >= self.alive * 2 + SUSPECTS_MIN
+    }
+
+    /// The sockets that are still open.
+    pub(crate) fn open_sockets(&mut self) -> io::Result<HashSet<Slot>> {
+        let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.epoll.as_raw_fd()))?;
+        let open: HashSet<Slot> = text.lines().filter_map(entry).collect();
+        self.entries = open.len();
+        self.alive = open.len();
+        Ok(open)
+    }
+}
+
+/// The socket of one line of an epoll set's fdinfo (proc(5)): `tfd: 200 events: 18 data: c8 …`, the data in hexadecimal.
+fn entry(line: &str) -> Option<Slot> {
+    let rest = line.strip_prefix("tfd:")?;
+    let data = rest.split_once("data:")?.1.split_ascii_whitespace().next()?;
+    u64::from_str_radix(data, 16).ok().map(Slot::from_bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::{UnixDatagram, UnixStream};
+
+    #[test]
+    fn an_entry_leaves_with_the_last_descriptor_of_its_socket() {
+        let mut ledger = Ledger::new().unwrap();
+        let (kept, first) = (Slot::new(1, 0), Slot::new(2, 7));
+        let (_a, b) = UnixDatagram::pair().unwrap();
+        let (_c, d) = UnixStream::pair().unwrap();
+        ledger.enter(b.as_fd(), kept).unwrap();
+        ledger.enter(d.as_fd(), first).unwrap();
+        let copy = d.try_clone().unwrap();
+        drop(d);
+        assert_eq!(ledger.open_sockets().unwrap(), HashSet::from([kept, first]));
+        drop(copy);
+        assert_eq!(ledger.open_sockets().unwrap(), HashSet::from([kept]));
+        ledger.strike(b.as_fd()).unwrap();
+        assert!(ledger.open_sockets().unwrap().is_empty());
+    }
+}

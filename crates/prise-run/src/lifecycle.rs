@@ -1,0 +1,266 @@
+//! A socket's other end and its death: attached, attended, reset, closed, swept.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use prise_socket::Errno;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::Timespec;
+
+use crate::calls::Target;
+use crate::connecting::Connecting;
+use crate::datagram::Delivery;
+use crate::socket::{GuestSocket, Role, Slot};
+use crate::stream::Flow;
+use crate::supervisor::Supervisor;
+use crate::unix;
+
+/// `struct linger { 1, 0 }`: close resets.
+const LINGER_RESET: [u8; 8] = [1, 0, 0, 0, 0, 0, 0, 0];
+
+impl Supervisor {
+    /// Gives a stream its other end, which from now on tells of its close.
+    pub(crate) fn attach(&mut self, target: &Target) -> io::Result<OwnedFd> {
+        let end = self.attacher.attach(target.copy.as_fd())?;
+        self.ledger.strike(target.copy.as_fd())?;
+        self.poller.watch_socket(&end, target.slot)?;
+        Ok(end)
+    }
+
+    /// From now on only the ledger tells of the close.
+    pub(crate) fn enter_ledger(&mut self, target: &Target) {
+        // Out of memory or watches, the socket stays until its guests have gone.
+        let _ = self.ledger.enter(target.copy.as_fd(), target.slot);
+    }
+
+    /// Pumps a stream and does what its state then asks for.
+    pub(crate) fn attend_stream(&mut self, slot: Slot) {
+        let Some(socket) = self.sockets.get_mut(slot) else {
+            return;
+        };
+        let id = socket.id;
+        let Role::Stream(stream) = &mut socket.role else { return };
+        match stream.pump(&mut self.host, id, self.now) {
+            Flow::Open => {
+                if stream.full != stream.watched {
+                    stream.watched = stream.full;
+                    let _ = self.poller.want_room(&stream.end, slot, stream.full);
+                }
+                if !stream.receiving.is_empty() {
+                    self.serve_receivers(slot);
+                }
+                self.serve_senders(slot);
+            }
+            Flow::Finished => {
+                stream.settle();
+                self.end_stream(slot);
+            }
+            Flow::Failed => self.reset(slot),
+            Flow::Closed { abort } => self.close(slot, abort),
+        }
+    }
+
+    /// Gives up the end of a stream; calls that wait on it are answered from what is left.
+    fn end_stream(&mut self, slot: Slot) {
+        let Some(socket) = self.sockets.get_mut(slot) else {
+            return;
+        };
+        let Role::Stream(stream) = core::mem::replace(&mut socket.role, Role::Ended) else {
+            return;
+        };
+        let waiting: Vec<_> = stream.receiving.iter().chain(&stream.sending).copied().collect();
+        drop(stream);
+        for id in waiting {
+            if let Some(parked) = self.parked.remove(id) {
+                // The kernel's object knows the answer now: an end, an error, EPIPE.
+                self.restart_as_new(&parked.call);
+            }
+        }
+    }
+
+    /// Judges a call that waited as if it were made now.
+    fn restart_as_new(&mut self, call: &crate::notify::Call) {
+        let judged = self.judge(call);
+        self.answer(call, judged);
+    }
+
+    /// Shows the program that its connection has failed: an AF_UNIX stream does so where an end is closed with octets of
+    /// the program's unread.
+    fn reset(&mut self, slot: Slot) {
+        let Some(socket) = self.sockets.get(slot) else { return };
+        let Role::Stream(stream) = &socket.role else { return };
+        let (in_ledger, resets) = (stream.outgoing_ended(), stream.resets_when_closed());
+        if !in_ledger {
+            // On its way between two processes, or closed: then nobody is left to be told.
+            let Some(copy) = self.copy_of(slot) else {
+                self.finish(slot);
+                return;
+            };
+            if !resets {
+                let _ = unix::send_octet(&copy);
+            }
+            self.enter_ledger(&Target { slot, copy });
+        }
+        self.end_stream(slot);
+    }
+
+    /// An urgent octet of the program's.
+    pub(crate) fn take_urgent(&mut self, slot: Slot) {
+        if let Some(socket) = self.sockets.get_mut(slot)
+            && let Role::Stream(stream) = &mut socket.role
+        {
+            stream.take_urgent();
+        }
+    }
+
+    /// Moves datagrams both ways and serves the calls that wait for it.
+    pub(crate) fn attend_datagram(&mut self, slot: Slot) {
+        self.flush_datagrams(slot);
+        self.fill_datagrams(slot);
+        if let Some(GuestSocket {
+            role: Role::Datagram(datagram),
+            ..
+        }) = self.sockets.get(slot)
+        {
+            let (receivers, senders) = (!datagram.receiving.is_empty(), !datagram.sending.is_empty());
+            if receivers {
+                self.serve_receivers(slot);
+            }
+            if senders {
+                self.serve_senders(slot);
+            }
+        }
+    }
+
+    /// What the program has written natively goes to the host: before its next datagram, and before its socket changes.
+    pub(crate) fn flush_datagrams(&mut self, slot: Slot) {
+        let Some(socket) = self.sockets.get_mut(slot) else {
+            return;
+        };
+        let id = socket.id;
+        if let Role::Datagram(datagram) = &mut socket.role {
+            datagram.outgoing(&mut self.host, id, self.now, &mut self.scratch);
+        }
+    }
+
+    /// What has come goes into the program's queue.
+    pub(crate) fn fill_datagrams(&mut self, slot: Slot) {
+        let Some(socket) = self.sockets.get_mut(slot) else {
+            return;
+        };
+        let id = socket.id;
+        let Role::Datagram(datagram) = &mut socket.role else {
+            return;
+        };
+        if datagram.incoming(&mut self.host, id, self.now) == Delivery::Closed {
+            self.finish(slot);
+            return;
+        }
+        if datagram.full != datagram.watched {
+            datagram.watched = datagram.full;
+            let _ = self.poller.want_room(&datagram.end, slot, datagram.full);
+        }
+    }
+
+    /// The program's last descriptor is closed. `abort`: octets were left unread, for which TCP resets.
+    pub(crate) fn close(&mut self, slot: Slot, abort: bool) {
+        self.flush_datagrams(slot);
+        let Some(socket) = self.sockets.remove(slot) else {
+            return;
+        };
+        if abort {
+            // Only fails where there is no connection to reset.
+            let _ = self
+                .host
+                .set_option(self.now, socket.id, libc::SOL_SOCKET, libc::SO_LINGER, &LINGER_RESET);
+        }
+        if let Role::Listener(listening) = &socket.role {
+            for &(connection, _) in &listening.returned {
+                let _ = self
+                    .host
+                    .set_option(self.now, connection, libc::SOL_SOCKET, libc::SO_LINGER, &LINGER_RESET);
+                self.host.close(self.now, connection);
+            }
+        }
+        self.host.close(self.now, socket.id);
+        // A thread that still waits on it: another one has closed the descriptor.
+        for id in self.parked.waiting_on(slot) {
+            if let Some(parked) = self.parked.remove(id) {
+                self.answer(&parked.call, Err(Errno::EBADF));
+            }
+        }
+        if let Role::Connecting(Connecting::Asked(asked)) = &socket.role {
+            self.answer(&asked.call, Err(Errno::EBADF));
+        }
+    }
+
+    /// Closes as a program does that has read everything.
+    pub(crate) fn finish(&mut self, slot: Slot) {
+        self.close(slot, false);
+    }
+
+    /// Closes the sockets that were closed without telling.
+    pub(crate) fn sweep(&mut self) {
+        self.sweep_hung_up();
+        // It fails only without memory; then nothing is known, and nothing closed.
+        let Ok(open) = self.ledger.open_sockets() else { return };
+        let silent = |socket: &GuestSocket| match &socket.role {
+            Role::Fresh | Role::Ended | Role::Datagram(_) => true,
+            Role::Connecting(connecting) => matches!(connecting, Connecting::Waiting(_)),
+            Role::Listener(_) | Role::Stream(_) => false,
+        };
+        let closed: Vec<Slot> = self
+            .sockets
+            .iter()
+            .filter(|(slot, socket)| silent(socket) && !open.contains(slot))
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in closed {
+            self.finish(slot);
+        }
+    }
+
+    /// Listeners and streams whose close was told and not yet heard: the news may be behind the call that needs it.
+    fn sweep_hung_up(&mut self) {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let hung_up = |end: &OwnedFd| {
+            let mut polled = [PollFd::new(end, PollFlags::empty())];
+            poll(&mut polled, Some(&now)).is_ok() && polled[0].revents().contains(PollFlags::HUP)
+        };
+        let closed: Vec<Slot> = self
+            .sockets
+            .iter()
+            .filter(|(_, socket)| match &socket.role {
+                Role::Listener(listening) => hung_up(&listening.end),
+                Role::Connecting(Connecting::InProgress { end, .. }) => hung_up(end),
+                _ => false,
+            })
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in closed {
+            self.finish(slot);
+        }
+    }
+
+    /// Connections that still have something to deliver after their guests have gone.
+    pub(crate) fn undelivered(&self) -> usize {
+        use prise_stack::State;
+        let held = self
+            .sockets
+            .iter()
+            .filter(|(_, socket)| matches!(socket.role, Role::Stream(_)))
+            .count();
+        let delivers = |state| {
+            !matches!(
+                state,
+                State::TimeWait | State::FinWait2 | State::SynReceived | State::Closed
+            )
+        };
+        held + self
+            .host
+            .stack()
+            .tcp_unowned()
+            .filter(|summary| delivers(summary.state))
+            .count()
+    }
+}

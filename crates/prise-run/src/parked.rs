@@ -1,0 +1,133 @@
+//! Calls that wait, as a blocked program does: for what they want, for their timeout, or for a signal.
+//!
+//! The kernel keeps a judged call waiting through every signal that does not kill (`WAIT_KILLABLE_RECV`). So that
+//! handlers run nevertheless, waiting calls are looked at every few milliseconds; see [`crate::pending`].
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use prise_wire::Instant;
+
+use crate::message::{ReceiveRequest, SendRequest};
+use crate::notify::Call;
+use crate::socket::Slot;
+
+/// How often waiting calls are looked at. A signal is noticed within 10 ms on average, 20 ms at most.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Looking takes some 10 µs a call; however many wait, it shall not take more than a tenth of a processor.
+const LOOK_SHARE: u32 = 10;
+
+/// Names a waiting call; numbers are not reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ParkId(u64);
+
+/// What a call waits for.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// accept(2): a connection.
+    Accept,
+    /// connect(2): the end of the handshake.
+    Connect,
+    /// recvfrom(2) and its like.
+    Receive(ReceiveRequest),
+    /// sendto(2) and its like: room.
+    Send(SendRequest),
+}
+
+/// A call that waits.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    pub(crate) call: Call,
+    pub(crate) slot: Slot,
+    pub(crate) wish: Wish,
+    /// When it gives up (`SO_RCVTIMEO`, `SO_SNDTIMEO`). Such a call is not restarted after a signal (signal(7)).
+    pub(crate) deadline: Option<Instant>,
+    /// How often a signal was seen pending for it that may be another thread's.
+    pub(crate) suspicions: u8,
+}
+
+/// All waiting calls.
+#[derive(Debug, Default)]
+pub(crate) struct Parking {
+    calls: BTreeMap<ParkId, Parked>,
+    next: u64,
+    next_look: Option<Instant>,
+}
+
+impl Parking {
+    pub(crate) fn insert(&mut self, parked: Parked, now: Instant) -> ParkId {
+        let id = ParkId(self.next);
+        self.next += 1;
+        self.calls.insert(id, parked);
+        if self.next_look.is_none() {
+            self.next_look = Some(now + LOOK_INTERVAL);
+        }
+        id
+    }
+
+    /// Lets a call wait on, with its place.
+    pub(crate) fn restore(&mut self, id: ParkId, parked: Parked, now: Instant) {
+        self.calls.insert(id, parked);
+        if self.next_look.is_none() {
+            self.next_look = Some(now + LOOK_INTERVAL);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: ParkId) -> Option<Parked> {
+        let parked = self.calls.remove(&id);
+        if self.calls.is_empty() {
+            self.next_look = None;
+        }
+        parked
+    }
+
+    pub(crate) fn get(&self, id: ParkId) -> Option<&Parked> {
+        self.calls.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: ParkId) -> Option<&mut Parked> {
+        self.calls.get_mut(&id)
+    }
+
+    /// The calls that wait on a socket.
+    pub(crate) fn waiting_on(&self, slot: Slot) -> Vec<ParkId> {
+        self.calls
+            .iter()
+            .filter(|(_, parked)| parked.slot == slot)
+            .map(|(&id, _)| id)
+            .collect()
+    }
+
+    /// The calls that wait, in the order in which they began to.
+    pub(crate) fn ids(&self) -> Vec<ParkId> {
+        self.calls.keys().copied().collect()
+    }
+
+    /// The calls whose timeout has come.
+    pub(crate) fn overdue(&self, now: Instant) -> Vec<ParkId> {
+        let due = |parked: &Parked| parked.deadline.is_some_and(|deadline| deadline <= now);
+        self.calls
+            .iter()
+            .filter(|(_, parked)| due(parked))
+            .map(|(&id, _)| id)
+            .collect()
+    }
+
+    /// Whether the calls are to be looked at now.
+    pub(crate) fn look_is_due(&self, now: Instant) -> bool {
+        self.next_look.is_some_and(|due| due <= now)
+    }
+
+    /// They were looked at, which took until `end`.
+    pub(crate) fn looked(&mut self, begin: Instant, end: Instant) {
+        let pause = LOOK_INTERVAL.max(end.saturating_since(begin) * LOOK_SHARE);
+        self.next_look = (!self.calls.is_empty()).then_some(end + pause);
+    }
+
+    /// When something is to be done although nothing happens.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let timeout = self.calls.values().filter_map(|parked| parked.deadline).min();
+        [timeout, self.next_look].into_iter().flatten().min()
+    }
+}

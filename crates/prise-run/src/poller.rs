@@ -1,0 +1,141 @@
+//! The one epoll(7) set that the supervisor sleeps on, and what each of its descriptors stands for.
+
+use core::time::Duration;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::fs::Timespec;
+
+use crate::socket::Slot;
+
+/// How many events one look returns; the others follow in the next.
+const BATCH: usize = 64;
+
+/// What became ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A call waits for its answer; or, with HUP, no filtered task is left.
+    Calls,
+    /// A signal came for the supervisor.
+    Signals,
+    /// The program itself has ended.
+    Program,
+    /// The link `eth0` has something to receive.
+    Link,
+    /// Someone asks for a report.
+    Inspection,
+    /// The supervisor's end of a socket.
+    Socket(Slot),
+}
+
+impl Source {
+    /// Slots use the whole lower half, so the kinds are told apart by the upper.
+    fn encode(self) -> u64 {
+        match self {
+            Self::Calls => 1 << 63,
+            Self::Signals => (1 << 63) | 1,
+            Self::Program => (1 << 63) | 2,
+            Self::Link => (1 << 63) | 3,
+            Self::Inspection => (1 << 63) | 4,
+            Self::Socket(slot) => slot.to_bits(),
+        }
+    }
+
+    fn decode(bits: u64) -> Self {
+        if bits >> 63 == 0 {
+            return Self::Socket(Slot::from_bits(bits));
+        }
+        match bits & 0xff {
+            0 => Self::Calls,
+            1 => Self::Signals,
+            2 => Self::Program,
+            3 => Self::Link,
+            _ => Self::Inspection,
+        }
+    }
+}
+
+/// An epoll set.
+pub(crate) struct Poller {
+    epoll: OwnedFd,
+    events: Vec<epoll::Event>,
+}
+
+impl core::fmt::Debug for Poller {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Poller")
+            .field("epoll", &self.epoll)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Poller {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            events: Vec::with_capacity(BATCH),
+        })
+    }
+
+    /// Watches a descriptor for input, level-triggered.
+    pub(crate) fn watch(&self, fd: impl AsFd, source: Source) -> io::Result<()> {
+        Ok(epoll::add(
+            &self.epoll,
+            fd,
+            EventData::new_u64(source.encode()),
+            EventFlags::IN,
+        )?)
+    }
+
+    /// Watches a socket's end for everything that may happen on it, edge-triggered. Room to write is told only while
+    /// `wants_room`: every read of the program's would wake the supervisor otherwise.
+    pub(crate) fn watch_socket(&self, fd: impl AsFd, slot: Slot) -> io::Result<()> {
+        Ok(epoll::add(
+            &self.epoll,
+            fd,
+            EventData::new_u64(Source::Socket(slot).encode()),
+            interest(false),
+        )?)
+    }
+
+    /// Asks, or no longer asks, to be told about room to write.
+    pub(crate) fn want_room(&self, fd: impl AsFd, slot: Slot, wants_room: bool) -> io::Result<()> {
+        let data = EventData::new_u64(Source::Socket(slot).encode());
+        Ok(epoll::modify(&self.epoll, fd, data, interest(wants_room))?)
+    }
+
+    /// Watches a descriptor no longer; nothing happens when it was not.
+    pub(crate) fn forget(&self, fd: impl AsFd) {
+        let _ = epoll::delete(&self.epoll, fd);
+    }
+
+    /// Sleeps until something is ready or `timeout` has passed, and tells what.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<(Source, EventFlags)>) -> io::Result<()> {
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        });
+        self.events.clear();
+        ready.clear();
+        match epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut self.events),
+            timeout.as_ref(),
+        ) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => (),
+            Err(error) => return Err(error.into()),
+        }
+        ready.extend(
+            self.events
+                .iter()
+                .map(|event| (Source::decode(event.data.u64()), event.flags)),
+        );
+        Ok(())
+    }
+}
+
+fn interest(wants_room: bool) -> EventFlags {
+    let always = EventFlags::IN | EventFlags::RDHUP | EventFlags::PRI | EventFlags::ET;
+    if wants_room { always | EventFlags::OUT } else { always }
+}

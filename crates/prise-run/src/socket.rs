@@ -1,0 +1,153 @@
+//! The guests' Internet sockets: what stands for each in the kernel and in the host.
+
+use std::collections::HashMap;
+
+use prise_socket::{Family, Kind, SocketId};
+
+use crate::connecting::Connecting;
+use crate::datagram::Datagram;
+use crate::listener::Listening;
+use crate::stream::Stream;
+
+/// Names one socket of the table for its whole life, and nothing afterwards: places are reused, generations are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Slot {
+    index: u32,
+    generation: u32,
+}
+
+impl Slot {
+    /// Generations wrap here, so that a slot fits 63 bits.
+    const GENERATION_MASK: u32 = 0x7fff_ffff;
+
+    pub(crate) fn new(index: u32, generation: u32) -> Self {
+        Self {
+            index,
+            generation: generation & Self::GENERATION_MASK,
+        }
+    }
+
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self::new(bits as u32, (bits >> 32) as u32)
+    }
+}
+
+/// A descriptor of a guest's that was seen to be the socket: a hint, to be verified by the socket's cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) tid: u32,
+    pub(crate) fd: i32,
+}
+
+/// What a socket is in the kernel.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// A stream that was created and perhaps bound: an unconnected AF_UNIX stream.
+    Fresh,
+    /// A stream that listens.
+    Listener(Listening),
+    /// A stream that is being connected.
+    Connecting(Connecting),
+    /// A stream whose octets are pumped.
+    Stream(Stream),
+    /// A stream whose other end is closed, because both directions have ended or it was reset. The program still holds it.
+    Ended,
+    /// A datagram or raw socket.
+    Datagram(Datagram),
+}
+
+/// One socket.
+#[derive(Debug)]
+pub(crate) struct GuestSocket {
+    /// Its name in the host.
+    pub(crate) id: SocketId,
+    /// The kernel's `SO_COOKIE` of the object that the program holds: never given out twice.
+    pub(crate) cookie: u64,
+    pub(crate) family: Family,
+    pub(crate) kind: Kind,
+    pub(crate) holder: Holder,
+    /// The process that made it.
+    pub(crate) process: u32,
+    pub(crate) role: Role,
+}
+
+/// All sockets, found by slot, by the kernel's cookie and by the host's name.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    places: Vec<Place>,
+    free: Vec<u32>,
+    by_cookie: HashMap<u64, Slot>,
+    by_id: HashMap<SocketId, Slot>,
+}
+
+#[derive(Debug)]
+struct Place {
+    generation: u32,
+    socket: Option<GuestSocket>,
+}
+
+impl Sockets {
+    /// The slot that the next [`Sockets::insert`] will give out.
+    pub(crate) fn next_slot(&self) -> Slot {
+        match self.free.last() {
+            Some(&index) => Slot::new(index, self.places[index as usize].generation),
+            None => Slot::new(self.places.len() as u32, 0),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, socket: GuestSocket) -> Slot {
+        let slot = self.next_slot();
+        self.by_cookie.insert(socket.cookie, slot);
+        self.by_id.insert(socket.id, slot);
+        match self.free.pop() {
+            Some(index) => self.places[index as usize].socket = Some(socket),
+            None => self.places.push(Place {
+                generation: 0,
+                socket: Some(socket),
+            }),
+        }
+        slot
+    }
+
+    pub(crate) fn remove(&mut self, slot: Slot) -> Option<GuestSocket> {
+        let place = self.places.get_mut(slot.index as usize)?;
+        if place.generation != slot.generation {
+            return None;
+        }
+        let socket = place.socket.take()?;
+        place.generation = (place.generation + 1) & Slot::GENERATION_MASK;
+        self.free.push(slot.index);
+        self.by_cookie.remove(&socket.cookie);
+        self.by_id.remove(&socket.id);
+        Some(socket)
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> Option<&GuestSocket> {
+        let place = self.places.get(slot.index as usize)?;
+        place.socket.as_ref().filter(|_| place.generation == slot.generation)
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut GuestSocket> {
+        let place = self.places.get_mut(slot.index as usize)?;
+        place.socket.as_mut().filter(|_| place.generation == slot.generation)
+    }
+
+    pub(crate) fn by_cookie(&self, cookie: u64) -> Option<Slot> {
+        self.by_cookie.get(&cookie).copied()
+    }
+
+    pub(crate) fn by_id(&self, id: SocketId) -> Option<Slot> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &GuestSocket)> {
+        self.places.iter().enumerate().filter_map(|(index, place)| {
+            let slot = Slot::new(index as u32, place.generation);
+            place.socket.as_ref().map(|socket| (slot, socket))
+        })
+    }
+}

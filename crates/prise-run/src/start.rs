@@ -1,0 +1,130 @@
+//! From a [`RunConfig`] to a running supervisor.
+
+use std::io;
+use std::path::Path;
+
+use prise_link::{Capture, Captured, Impaired, Link, Loopback, WallClock};
+use prise_socket::{Host, HostConfig};
+use prise_stack::StackConfig;
+
+use crate::answers::Answers;
+use crate::clock;
+use crate::config::{LinkChoice, RunConfig};
+use crate::gate::Gate;
+use crate::outcome::{Exit, RunError};
+use crate::program::{Program, Signals};
+use crate::supervisor::{Parts, Supervisor};
+use crate::world::{Nowhere, World};
+
+/// Runs a program on prise's sockets until it and all its descendants have gone, and tells how it ended.
+///
+/// Belongs into a process of its own: it becomes the reaper of the program's descendants, reaps every child of the
+/// process, and takes the signals that are meant for the program.
+pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
+    if config.hostname.is_some() {
+        return Err(RunError::Unavailable { option: "--hostname" });
+    }
+    let signals = Signals::take()?;
+    let now = clock::now();
+    let owner = rustix::process::geteuid().as_raw();
+    let mut host = Host::new(&HostConfig {
+        stack: secrets()?,
+        owner,
+    });
+    let capture = config.capture.as_deref().map(open_capture).transpose()?;
+    let gate = match &config.link {
+        LinkChoice::None => None,
+        LinkChoice::Host => {
+            let StackConfig { hash_key, seed } = secrets()?;
+            Some(Gate::open(config, hash_key, seed, now)?)
+        }
+        LinkChoice::Tun(_) => return Err(RunError::Unavailable { option: "--link tun" }),
+    };
+    let world = links(config, &mut host, gate.as_ref(), capture.as_ref())?;
+    let answers = Answers::open().map_err(|error| RunError::Setup {
+        step: "listen for prise ss",
+        error,
+    })?;
+    let (program, calls) = Program::start(config, signals)?;
+    let parts = Parts {
+        host,
+        world,
+        gate,
+        calls,
+        program,
+        answers,
+        command: command(config),
+    };
+    let exit = Supervisor::new(parts)?.run();
+    if let (Some(capture), Some(file)) = (&capture, &config.capture) {
+        capture.flush().map_err(|error| RunError::Capture {
+            file: file.clone(),
+            error,
+        })?;
+    }
+    exit
+}
+
+fn links(
+    config: &RunConfig,
+    host: &mut Host,
+    gate: Option<&Gate>,
+    capture: Option<&Capture>,
+) -> Result<World, RunError> {
+    let now = clock::now();
+    let impossible = || RunError::Setup {
+        step: "add a link",
+        error: io::ErrorKind::InvalidInput.into(),
+    };
+    let mut world = World::new(host, captured(Loopback::new(), capture, "lo"), now).ok_or_else(impossible)?;
+    let far_end: Box<dyn Link> = match gate {
+        Some(gate) => Box::new(gate.clone()),
+        None => Box::new(Nowhere),
+    };
+    let device = if config.impairment.is_none() {
+        captured(far_end, capture, "eth0")
+    } else {
+        // What is captured is what the guest's interface sees: sent before the line, received after it.
+        captured(Impaired::new(far_end, config.impairment), capture, "eth0")
+    };
+    world
+        .add_eth0(host, device, &config.addresses, gate.is_some(), now)
+        .ok_or_else(impossible)?;
+    Ok(world)
+}
+
+fn captured(device: impl Link + 'static, capture: Option<&Capture>, name: &str) -> Box<dyn Link> {
+    match capture {
+        Some(capture) => Box::new(Captured::new(device, capture, name)),
+        None => Box::new(device),
+    }
+}
+
+fn open_capture(file: &Path) -> Result<Capture, RunError> {
+    Capture::create(file, WallClock::new(clock::now(), std::time::SystemTime::now())).map_err(|error| {
+        RunError::Capture {
+            file: file.to_owned(),
+            error,
+        }
+    })
+}
+
+fn command(config: &RunConfig) -> Vec<String> {
+    let program = config.program.to_string_lossy().into_owned();
+    let args = config.args.iter().map(|arg| arg.to_string_lossy().into_owned());
+    std::iter::once(program).chain(args).collect()
+}
+
+/// What peers must not guess: initial sequence numbers, ports, hash positions.
+fn secrets() -> Result<StackConfig, RunError> {
+    let mut octets = [0; 48];
+    rustix::rand::getrandom(&mut octets, rustix::rand::GetRandomFlags::empty()).map_err(|error| RunError::Setup {
+        step: "draw random numbers",
+        error: error.into(),
+    })?;
+    let word = |at: usize| u64::from_ne_bytes(core::array::from_fn(|i| octets[at + i]));
+    Ok(StackConfig {
+        hash_key: [word(0), word(8)],
+        seed: core::array::from_fn(|i| octets[16 + i]),
+    })
+}

@@ -1,0 +1,314 @@
+//! The supervisor's loop: one thread, one sleep, everything that happens in one place.
+//!
+//! A turn: sleep; take what the ends of sockets tell; judge at most one call; then *settle*: frames through the links,
+//! the host's events to the pumps and to the calls that wait, until nothing moves. What a turn began is finished within
+//! it as far as it can be: a connect over `lo` is answered in the turn in which it was asked for.
+
+use core::time::Duration;
+
+use prise_socket::{Host, Readiness, SocketId};
+use prise_sys::seccomp::Listener;
+use prise_wire::Instant;
+use rustix::event::epoll::EventFlags;
+
+use crate::answers::Answers;
+use crate::attach::Attacher;
+use crate::clock;
+use crate::gate::Gate;
+use crate::guest::Guests;
+use crate::ledger::Ledger;
+use crate::notify::{Answer, Call, ERESTARTSYS, Judged};
+use crate::outcome::{Exit, RunError};
+use crate::parked::Parking;
+use crate::poller::{Poller, Source};
+use crate::program::Program;
+use crate::socket::{Role, Slot, Sockets};
+use crate::world::World;
+
+/// Rounds of frames and events before new calls are looked at, though more might move.
+const ROUNDS_MAX: usize = 64;
+
+/// After the last guest has gone, what it wrote is still delivered; a connection that makes no progress for so long is
+/// given up.
+const FLUSH_STALL: Duration = Duration::from_secs(30);
+
+/// The largest datagram that a program can write, and more.
+const SCRATCH: usize = 256 << 10;
+
+/// Everything of one run.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    pub(crate) host: Host,
+    pub(crate) world: World,
+    /// The far end of `eth0`, where there is one.
+    pub(crate) gate: Option<Gate>,
+    pub(crate) sockets: Sockets,
+    pub(crate) parked: Parking,
+    pub(crate) guests: Guests,
+    pub(crate) calls: Listener,
+    pub(crate) poller: Poller,
+    pub(crate) ledger: Ledger,
+    pub(crate) attacher: Attacher,
+    /// The time of this turn.
+    pub(crate) now: Instant,
+    /// Connects that are to be answered, or put to wait, at the end of the turn.
+    pub(crate) asked: Vec<Slot>,
+    /// For what is read to be copied at once.
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) program: Program,
+    pub(crate) answers: Answers,
+    /// The program and its arguments, to be shown.
+    pub(crate) command: Vec<String>,
+    /// No filtered task is left.
+    pub(crate) guests_gone: bool,
+    /// Whether a guest that cannot be looked at was spoken of.
+    pub(crate) complained: bool,
+}
+
+/// What [`Supervisor::new`] is given.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) host: Host,
+    pub(crate) world: World,
+    pub(crate) gate: Option<Gate>,
+    pub(crate) calls: Listener,
+    pub(crate) program: Program,
+    pub(crate) answers: Answers,
+    /// The program and its arguments, to be shown.
+    pub(crate) command: Vec<String>,
+}
+
+impl Supervisor {
+    pub(crate) fn new(parts: Parts) -> Result<Self, RunError> {
+        let setup = |step| move |error| RunError::Setup { step, error };
+        let poller = Poller::new().map_err(setup("watch descriptors"))?;
+        let watch = setup("watch the program");
+        poller.watch(&parts.calls, Source::Calls).map_err(watch)?;
+        poller.watch(&parts.program.pidfd, Source::Program).map_err(watch)?;
+        poller.watch(&parts.program.signals, Source::Signals).map_err(watch)?;
+        if let Some(fd) = parts.world.poll_fd() {
+            poller.watch(fd, Source::Link).map_err(setup("watch the link"))?;
+        }
+        poller
+            .watch(&parts.answers, Source::Inspection)
+            .map_err(setup("listen for prise ss"))?;
+        // Optional: without it (before Linux 6.6) calls cost more.
+        let _ = parts.calls.wake_synchronously();
+        Ok(Self {
+            host: parts.host,
+            world: parts.world,
+            gate: parts.gate,
+            sockets: Sockets::default(),
+            parked: Parking::default(),
+            guests: Guests::default(),
+            calls: parts.calls,
+            poller,
+            ledger: Ledger::new().map_err(setup("watch sockets"))?,
+            attacher: Attacher::new().map_err(setup("make sockets"))?,
+            now: clock::now(),
+            asked: Vec::new(),
+            scratch: vec![0; SCRATCH],
+            program: parts.program,
+            answers: parts.answers,
+            command: parts.command,
+            guests_gone: false,
+            complained: false,
+        })
+    }
+
+    /// Serves the guests until the last of them has gone and what they wrote is delivered.
+    pub(crate) fn run(mut self) -> Result<Exit, RunError> {
+        let mut ready = Vec::new();
+        while !self.guests_gone || self.program.exit.is_none() {
+            self.turn(&mut ready)?;
+        }
+        self.release_all();
+        self.flush(&mut ready)?;
+        Ok(self.program.exit.unwrap_or(Exit::Code(0)))
+    }
+
+    fn turn(&mut self, ready: &mut Vec<(Source, EventFlags)>) -> Result<(), RunError> {
+        let setup = |error| RunError::Setup {
+            step: "wait for the program",
+            error,
+        };
+        self.poller.wait(self.timeout(), ready).map_err(setup)?;
+        self.now = clock::now();
+        for &(source, events) in &*ready {
+            match source {
+                Source::Socket(slot) => self.on_end(slot, events),
+                Source::Calls => self.on_calls(events),
+                Source::Signals => self.program.forward_signals(&mut self.guests),
+                Source::Program => {
+                    self.program.reap();
+                    if self.program.exit.is_some() {
+                        self.poller.forget(&self.program.pidfd);
+                    }
+                }
+                Source::Link => (),
+                Source::Inspection => self.answer_inspection(),
+            }
+        }
+        if self.parked.look_is_due(self.now) {
+            self.look_at_parked();
+        }
+        for id in self.parked.overdue(self.now) {
+            self.give_up(id);
+        }
+        self.settle();
+        Ok(())
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let next = [
+            self.host.next_deadline(),
+            self.world.next_deadline(),
+            self.parked.next_deadline(),
+        ];
+        let next = next.into_iter().flatten().min()?;
+        Some(next.saturating_since(clock::now()))
+    }
+
+    fn on_calls(&mut self, events: EventFlags) {
+        if events.contains(EventFlags::IN) {
+            // An error is no call, and none that would come again.
+            if let Ok(Some(notification)) = self.calls.receive() {
+                let call = Call::from(notification);
+                let judged = self.judge(&call);
+                self.answer(&call, judged);
+            }
+        } else if events.contains(EventFlags::HUP) {
+            self.guests_gone = true;
+            self.poller.forget(&self.calls);
+        }
+    }
+
+    /// Answers a call. That its thread is gone is no error of ours.
+    pub(crate) fn answer(&self, call: &Call, judged: Judged) {
+        let _ = match judged {
+            Ok(Answer::Value(value)) => self.calls.succeed(call.id, value),
+            Ok(Answer::Native) => self.calls.proceed(call.id),
+            Ok(Answer::Settled) => Ok(()),
+            Err(errno) => self.calls.fail(call.id, errno.raw()),
+        };
+    }
+
+    /// Lets the kernel run the signal handlers of a call's thread, and restart the call or fail it with `EINTR`.
+    pub(crate) fn restart(&self, call: &Call) {
+        let _ = self.calls.fail(call.id, ERESTARTSYS);
+    }
+
+    /// Moves everything that can move.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            if self.host.next_deadline().is_some_and(|due| due <= self.now) {
+                self.host.expire(self.now);
+            }
+            let mut moved = self.world.exchange(&mut self.host, self.now);
+            while let Some((id, readiness)) = self.host.event() {
+                moved = true;
+                self.on_ready(id, readiness);
+            }
+            if !moved {
+                if self.asked.is_empty() {
+                    break;
+                }
+                self.answer_asked();
+            }
+        }
+        self.answer_asked();
+        self.world.flush(self.now);
+    }
+
+    fn on_ready(&mut self, id: SocketId, _readiness: Readiness) {
+        let Some(slot) = self.sockets.by_id(id) else { return };
+        self.attend(slot);
+    }
+
+    /// Does for a socket whatever its state allows now.
+    pub(crate) fn attend(&mut self, slot: Slot) {
+        let Some(socket) = self.sockets.get(slot) else { return };
+        match socket.role {
+            Role::Fresh | Role::Ended => (),
+            Role::Listener(_) => self.attend_listener(slot),
+            Role::Connecting(_) => self.attend_connecting(slot),
+            Role::Stream(_) => self.attend_stream(slot),
+            Role::Datagram(_) => self.attend_datagram(slot),
+        }
+    }
+
+    /// Something happened at the supervisor's end of a socket.
+    fn on_end(&mut self, slot: Slot, events: EventFlags) {
+        let Some(socket) = self.sockets.get_mut(slot) else {
+            return;
+        };
+        match &mut socket.role {
+            Role::Fresh | Role::Ended => (),
+            Role::Listener(_) | Role::Connecting(_) => {
+                if events.contains(EventFlags::HUP) {
+                    self.close(slot, false);
+                }
+            }
+            Role::Stream(stream) => {
+                stream.note(events);
+                if events.contains(EventFlags::PRI) {
+                    self.take_urgent(slot);
+                }
+                self.attend_stream(slot);
+            }
+            Role::Datagram(datagram) => {
+                if events.contains(EventFlags::OUT) {
+                    datagram.full = false;
+                }
+                self.attend_datagram(slot);
+            }
+        }
+    }
+
+    /// Every guest has gone: what they held is closed.
+    fn release_all(&mut self) {
+        let slots: Vec<Slot> = self.sockets.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            self.finish(slot);
+        }
+        self.settle();
+    }
+
+    /// Waits until the connections that the guests left have delivered what was written.
+    fn flush(&mut self, ready: &mut Vec<(Source, EventFlags)>) -> Result<(), RunError> {
+        let mut left = self.undelivered();
+        let mut progress = clock::now();
+        while left > 0 && !self.program.hurried {
+            self.turn_briefly(ready)?;
+            let now_left = self.undelivered();
+            if now_left != left {
+                (left, progress) = (now_left, self.now);
+            } else if self.now.saturating_since(progress) > FLUSH_STALL {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A turn that does not sleep for long: what is waited for has no event.
+    fn turn_briefly(&mut self, ready: &mut Vec<(Source, EventFlags)>) -> Result<(), RunError> {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let timeout = self.timeout().map_or(PAUSE, |timeout| timeout.min(PAUSE));
+        let setup = |error| RunError::Setup {
+            step: "deliver what the program wrote",
+            error,
+        };
+        self.poller.wait(Some(timeout), ready).map_err(setup)?;
+        self.now = clock::now();
+        for &(source, events) in &*ready {
+            match source {
+                Source::Socket(slot) => self.on_end(slot, events),
+                Source::Signals => self.program.forward_signals(&mut self.guests),
+                Source::Inspection => self.answer_inspection(),
+                Source::Calls | Source::Program | Source::Link => (),
+            }
+        }
+        self.settle();
+        Ok(())
+    }
+}

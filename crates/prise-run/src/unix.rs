@@ -1,0 +1,128 @@
+//! The AF_UNIX ends of sockets: what is done on the supervisor's own and, through a copy, on the program's.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, recv, send, sendmsg,
+    socket_with, socketpair, sockopt,
+};
+
+/// Sent in pieces of this size until no more fits, so that few calls are needed and little is left over.
+const FILLER: [u8; 4096] = [0; 4096];
+
+/// Neither blocking nor signalling, whatever the descriptor's own flags say.
+pub(crate) const QUIET: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+
+/// A pair: the program's end, with the flags it asked for, and the supervisor's.
+pub(crate) fn pair(kind: SocketType, program: SocketFlags) -> Result<(OwnedFd, OwnedFd), Errno> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
+    if program.contains(SocketFlags::NONBLOCK) {
+        rustix::fs::fcntl_setfl(&theirs, OFlags::RDWR | OFlags::NONBLOCK)?;
+    }
+    Ok((theirs, ours))
+}
+
+/// An unconnected stream with the flags that the program asked for.
+pub(crate) fn stream(program: SocketFlags) -> Result<OwnedFd, Errno> {
+    socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        program | SocketFlags::CLOEXEC,
+        None,
+    )
+}
+
+/// Whether calls on the open file behind this copy block.
+pub(crate) fn blocks(copy: impl AsFd) -> bool {
+    fcntl_getfl(copy).is_ok_and(|flags| !flags.contains(OFlags::NONBLOCK))
+}
+
+/// Sends all the pieces as one; gives how much was taken.
+pub(crate) fn send_pieces(end: impl AsFd, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    sendmsg(end, pieces, &mut SendAncillaryBuffer::default(), QUIET)
+}
+
+/// Sends one octet, in band.
+pub(crate) fn send_octet(end: impl AsFd) -> Result<(), Errno> {
+    send(end, &[0], QUIET).map(drop)
+}
+
+/// Takes one octet off a queue.
+pub(crate) fn take_octet(end: impl AsFd) -> Result<(), Errno> {
+    let mut octet = [0];
+    recv(end, &mut octet[..], RecvFlags::DONTWAIT).map(drop)
+}
+
+/// The program's end, filled so that it shows no room to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Filled {
+    /// Octets of filler that wait at the other end.
+    pub(crate) octets: usize,
+    /// `SO_SNDBUF` before, as it reads.
+    pub(crate) send_buffer: usize,
+}
+
+/// Shrinks the send buffer of the program's end to the kernel's minimum and fills it: it polls as not writable, and
+/// writing answers `EAGAIN` or blocks.
+pub(crate) fn fill(copy: impl AsFd) -> Result<Filled, Errno> {
+    let send_buffer = sockopt::socket_send_buffer_size(&copy)?;
+    sockopt::set_socket_send_buffer_size(&copy, 0)?;
+    let mut octets = 0;
+    loop {
+        match send(&copy, &FILLER, QUIET) {
+            Ok(sent) => octets += sent,
+            Err(Errno::AGAIN) => return Ok(Filled { octets, send_buffer }),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Gives the program's end its send buffer back.
+pub(crate) fn restore_send_buffer(copy: impl AsFd, filled: Filled) -> Result<(), Errno> {
+    // What is set reads back doubled (socket(7)).
+    sockopt::set_socket_send_buffer_size(copy, filled.send_buffer / 2)
+}
+
+/// Takes the filler off the other end, which makes the program's writable: waiting for that, it is woken.
+pub(crate) fn drain(end: impl AsFd, filled: Filled) -> Result<(), Errno> {
+    let mut left = filled.octets;
+    let mut buffer = [0; FILLER.len()];
+    while left > 0 {
+        let wanted = left.min(buffer.len());
+        match recv(&end, &mut buffer[..wanted], RecvFlags::DONTWAIT)?.0 {
+            0 => break,
+            taken => left -= taken,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    fn readiness(fd: &OwnedFd) -> PollFlags {
+        let mut polled = [PollFd::new(fd, PollFlags::IN | PollFlags::OUT)];
+        let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut polled, Some(&now)).unwrap();
+        polled[0].revents()
+    }
+
+    #[test]
+    fn a_filled_end_shows_no_room_until_it_is_drained() {
+        let (program, ours) = pair(SocketType::STREAM, SocketFlags::empty()).unwrap();
+        assert_eq!(readiness(&program), PollFlags::OUT);
+        let filled = fill(&program).unwrap();
+        assert_eq!(readiness(&program), PollFlags::empty());
+        assert!(filled.octets > 0);
+        drain(&ours, filled).unwrap();
+        restore_send_buffer(&program, filled).unwrap();
+        assert_eq!(readiness(&program), PollFlags::OUT);
+        assert_eq!(sockopt::socket_send_buffer_size(&program).unwrap(), filled.send_buffer);
+        assert_eq!(take_octet(&ours), Err(Errno::AGAIN));
+    }
+}

@@ -1,0 +1,220 @@
+//! The guest's links and how frames get through them: `lo`, and `eth0` whose other end is the gateway or nothing.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::BorrowedFd;
+
+use prise_link::Link;
+use prise_socket::Host;
+use prise_stack::{IpCidr, LinkConfig, LinkId, Route};
+use prise_wire::{Frame, Instant, MacAddr, Medium};
+
+use crate::config::InterfaceAddress;
+
+/// `eth0`'s default addresses and gateways: fixed, so that scripts may rely on them.
+pub(crate) const ADDRESS_V4: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 0, 2, 15), 24);
+pub(crate) const ADDRESS_V6: (Ipv6Addr, u8) = (Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 0x15), 64);
+pub(crate) const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+pub(crate) const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 2);
+
+/// The guest's hardware address on `eth0`: locally administered (IEEE 802, the second bit).
+const MAC: MacAddr = MacAddr([0x02, 0x50, 0x52, 0x49, 0x53, 0x45]);
+
+/// Frames that pass a link in one round, before others get their turn.
+const ROUND_FRAMES: usize = 256;
+
+/// A link of the host's, with the device behind it.
+struct Wire {
+    id: LinkId,
+    device: Box<dyn Link>,
+    /// Transmitted by the host, not yet taken by the device.
+    stalled: Option<Frame>,
+}
+
+impl core::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Wire")
+            .field("id", &self.id)
+            .field("stalled", &self.stalled.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// All links.
+#[derive(Debug)]
+pub(crate) struct World {
+    wires: Vec<Wire>,
+    arrived: Vec<Frame>,
+}
+
+impl World {
+    /// Gives the host its `lo`.
+    pub(crate) fn new(host: &mut Host, lo: Box<dyn Link>, now: Instant) -> Option<Self> {
+        let id = host.stack_mut().add_link(&LinkConfig {
+            name: "lo",
+            medium: lo.medium(),
+            mac: None,
+            mtu: lo.mtu(),
+            gso_max: lo.gso_max(),
+            checksum_offload: lo.checksum_offload(),
+            loopback: true,
+            transparent: false,
+        })?;
+        for cidr in [
+            IpCidr::new(Ipv4Addr::LOCALHOST.into(), 8),
+            IpCidr::new(Ipv6Addr::LOCALHOST.into(), 128),
+        ] {
+            host.stack_mut().add_address(now, id, cidr?);
+        }
+        let lo = Wire {
+            id,
+            device: lo,
+            stalled: None,
+        };
+        Some(Self {
+            wires: vec![lo],
+            arrived: Vec::new(),
+        })
+    }
+
+    /// Gives the host its `eth0`. `routed`: whether packets for other networks find a gateway there.
+    pub(crate) fn add_eth0(
+        &mut self,
+        host: &mut Host,
+        device: Box<dyn Link>,
+        addresses: &[InterfaceAddress],
+        routed: bool,
+        now: Instant,
+    ) -> Option<LinkId> {
+        let id = host.stack_mut().add_link(&LinkConfig {
+            name: "eth0",
+            medium: device.medium(),
+            mac: (device.medium() == Medium::Ethernet).then_some(MAC),
+            mtu: device.mtu(),
+            gso_max: device.gso_max(),
+            checksum_offload: device.checksum_offload(),
+            loopback: false,
+            transparent: false,
+        })?;
+        for cidr in interface_addresses(addresses) {
+            host.stack_mut().add_address(now, id, cidr);
+        }
+        if routed {
+            for (gateway, ipv4) in [(IpAddr::V4(GATEWAY_V4), true), (IpAddr::V6(GATEWAY_V6), false)] {
+                let prefix = if ipv4 { IpCidr::ALL_V4 } else { IpCidr::ALL_V6 };
+                host.stack_mut().add_route(Route {
+                    prefix,
+                    gateway: Some(gateway),
+                    link: id,
+                    source: None,
+                    metric: 0,
+                });
+            }
+        }
+        self.wires.push(Wire {
+            id,
+            device,
+            stalled: None,
+        });
+        Some(id)
+    }
+
+    /// The descriptor that is readable while a device has something to receive.
+    pub(crate) fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.wires.iter().find_map(|wire| wire.device.poll_fd())
+    }
+
+    /// Passes frames between host and devices, both ways; whether any passed.
+    pub(crate) fn exchange(&mut self, host: &mut Host, now: Instant) -> bool {
+        let mut passed = false;
+        for wire in &mut self.wires {
+            for _ in 0..ROUND_FRAMES {
+                let Some(frame) = wire.stalled.take().or_else(|| host.transmit(now, wire.id)) else {
+                    break;
+                };
+                match wire.device.send(now, frame) {
+                    Ok(()) => passed = true,
+                    Err(frame) => {
+                        wire.stalled = Some(frame);
+                        break;
+                    }
+                }
+            }
+            while self.arrived.len() < ROUND_FRAMES
+                && let Some(frame) = wire.device.receive(now)
+            {
+                self.arrived.push(frame);
+            }
+            if !self.arrived.is_empty() {
+                passed = true;
+                host.receive(now, wire.id, self.arrived.drain(..));
+            }
+        }
+        passed
+    }
+
+    /// The turn is over.
+    pub(crate) fn flush(&mut self, now: Instant) {
+        for wire in &mut self.wires {
+            wire.device.flush(now);
+        }
+    }
+
+    /// When a device is to be asked again.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.wires.iter().filter_map(|wire| wire.device.next_deadline()).min()
+    }
+}
+
+/// The addresses asked for, and the default of each family for which none was.
+fn interface_addresses(asked: &[InterfaceAddress]) -> Vec<IpCidr> {
+    let mut cidrs: Vec<IpCidr> = asked
+        .iter()
+        .filter_map(|asked| IpCidr::new(asked.address(), asked.prefix_len()))
+        .collect();
+    for (address, prefix_len) in [
+        (IpAddr::V4(ADDRESS_V4.0), ADDRESS_V4.1),
+        (IpAddr::V6(ADDRESS_V6.0), ADDRESS_V6.1),
+    ] {
+        if !cidrs.iter().any(|cidr| cidr.address().is_ipv4() == address.is_ipv4()) {
+            cidrs.extend(IpCidr::new(address, prefix_len));
+        }
+    }
+    cidrs
+}
+
+/// The far end of `eth0` where there is none: takes every frame, brings none.
+#[derive(Debug)]
+pub(crate) struct Nowhere;
+
+impl Link for Nowhere {
+    fn medium(&self) -> Medium {
+        Medium::Ip
+    }
+
+    fn mtu(&self) -> u32 {
+        1500
+    }
+
+    fn send(&mut self, _now: Instant, _frame: Frame) -> Result<(), Frame> {
+        Ok(())
+    }
+
+    fn receive(&mut self, _now: Instant) -> Option<Frame> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_asked_address_replaces_the_default_of_its_family_only() {
+        let asked = [InterfaceAddress::new("192.0.2.7".parse().unwrap(), 24).unwrap()];
+        let texts: Vec<String> = interface_addresses(&asked)
+            .iter()
+            .map(|cidr| format!("{cidr}"))
+            .collect();
+        assert_eq!(texts, ["192.0.2.7/24", "fd00:2::15/64"]);
+    }
+}
