@@ -33,14 +33,13 @@ pub(crate) fn scope(addr: IpAddr) -> Scope {
         IpAddr::V4(v4) if v4.is_loopback() || v4.is_link_local() => Scope::Link,
         // 224.0.0.0/24 never leaves the link (RFC 5771 §4).
         IpAddr::V4(v4) if v4.octets()[..3] == [224, 0, 0] => Scope::Link,
-        IpAddr::V4(_) => Scope::Global,
         IpAddr::V6(v6) if v6.is_multicast() => match v6.octets()[1] & 0x0f {
             0..=2 => Scope::Link,
             3..=8 => Scope::Site,
             _ => Scope::Global,
         },
         IpAddr::V6(v6) if v6.is_loopback() || v6.is_unicast_link_local() => Scope::Link,
-        IpAddr::V6(_) => Scope::Global,
+        IpAddr::V4(_) | IpAddr::V6(_) => Scope::Global,
     }
 }
 

@@ -36,7 +36,7 @@ impl Net {
                 identification,
             };
             let mut frame = Frame::new(Head::new(), data);
-            push_header(out, &fragment, &mut frame);
+            push_header(out, fragment, &mut frame);
             self.ip_counters.fragments_sent += 1;
             if let Some(frame) = self.push_link_header(now, route.link, route.next_hop, frame) {
                 self.enqueue(route.link, frame);
@@ -47,7 +47,7 @@ impl Net {
     }
 }
 
-fn push_header(out: &IpOut, fragment: &FragmentHeader, frame: &mut Frame) {
+fn push_header(out: &IpOut, fragment: FragmentHeader, frame: &mut Frame) {
     match (out.src, out.dst) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
             let mut header = Ipv4Header::new(src, dst, out.protocol, frame.total_len());

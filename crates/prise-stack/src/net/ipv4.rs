@@ -116,7 +116,8 @@ impl Net {
         let offset = usize::from(header.fragment_offset);
         let len = header.payload_len();
         // All but the last carry a multiple of eight octets, and the whole fits an IPv4 packet.
-        if len == 0 || (header.more_fragments && len % 8 != 0) || offset + len + header.header_len() > 0xffff {
+        if len == 0 || (header.more_fragments && !len.is_multiple_of(8)) || offset + len + header.header_len() > 0xffff
+        {
             return Err(Discard::FragmentMalformed);
         }
         let key = FragmentKey::new(

@@ -177,7 +177,7 @@ impl Net {
             self.ip_counters.delivered += 1;
             return Ok(Some(packet));
         }
-        if header.more_fragments && len % 8 != 0 {
+        if header.more_fragments && !len.is_multiple_of(8) {
             self.answer_with_error(
                 now,
                 &packet,

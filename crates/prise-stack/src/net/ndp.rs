@@ -129,10 +129,9 @@ impl Net {
     /// Asks who has an address: its solicited-node group, or in a check only the neighbor itself (RFC 4861 §7.2.2, §7.3.3).
     pub(super) fn solicit_v6(&mut self, now: Instant, link: LinkId, target: Ipv6Addr, mac: Option<MacAddr>) {
         let source_link = self.link(link).and_then(Link::mac);
-        let source = match self.addresses.source_for_neighbor(link, target.into()) {
-            Some(IpAddr::V6(source)) => source,
-            // Without an address nobody can answer us (from the unspecified one this would be duplicate detection).
-            _ => return,
+        // Without an address nobody can answer us: from the unspecified one this would be duplicate detection.
+        let Some(IpAddr::V6(source)) = self.addresses.source_for_neighbor(link, target.into()) else {
+            return;
         };
         let to = if mac.is_some() { target } else { solicited_node(target) };
         let message = NdpMessage::NeighborSolicitation { target, source_link };

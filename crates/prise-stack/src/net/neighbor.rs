@@ -25,7 +25,7 @@ const RETRANSMIT: Duration = Duration::from_secs(1);
 const DELAY_FIRST_PROBE: Duration = Duration::from_secs(5);
 
 /// An entry that nobody has used for that long is forgotten.
-const UNUSED_FORGOTTEN: Duration = Duration::from_secs(600);
+const UNUSED_FORGOTTEN: Duration = Duration::from_mins(10);
 
 /// Entries kept. A peer can make one for every address of a prefix (RFC 6583); Linux's `gc_thresh3` likewise.
 const NEIGHBORS_MAX: usize = 1024;

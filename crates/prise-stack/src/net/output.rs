@@ -69,7 +69,7 @@ impl Net {
     pub(super) fn push_ip_header(&mut self, out: &IpOut, frame: &mut Frame) -> bool {
         let payload_len = frame.total_len();
         match (out.src, out.dst) {
-            (IpAddr::V4(src), IpAddr::V4(dst)) if payload_len + ipv4::HEADER_LEN <= usize::from(u16::MAX) => {
+            (IpAddr::V4(src), IpAddr::V4(dst)) if u16::try_from(payload_len + ipv4::HEADER_LEN).is_ok() => {
                 let mut header = Ipv4Header::new(src, dst, out.protocol, payload_len);
                 header.hop_limit = out.hop_limit;
                 header.tos = out.tos;
@@ -80,7 +80,7 @@ impl Net {
                 }
                 frame.push_header(&header);
             }
-            (IpAddr::V6(src), IpAddr::V6(dst)) if payload_len <= usize::from(u16::MAX) => {
+            (IpAddr::V6(src), IpAddr::V6(dst)) if u16::try_from(payload_len).is_ok() => {
                 let mut header = Ipv6Header::new(src, dst, out.protocol, payload_len);
                 header.hop_limit = out.hop_limit;
                 header.traffic_class = out.tos;

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use prise_wire::{Instant, ipv6};
 
 /// A lower MTU is forgotten after that long, and the path tried anew (RFC 8201 §5.3; Linux's `mtu_expires`).
-const LIFETIME: Duration = Duration::from_secs(600);
+const LIFETIME: Duration = Duration::from_mins(10);
 
 /// Destinations remembered; the one that would be forgotten first gives way.
 const PATHS_MAX: usize = 1024;

@@ -17,7 +17,7 @@ use prise_wire::{Body, Head, Instant, Payload};
 
 /// How long a datagram may take (RFC 8200 §4.5 says 60 s; RFC 1122 §3.3.2 60 to 120 s, Linux 30 s for IPv4).
 const TIMEOUT_V4: Duration = Duration::from_secs(30);
-const TIMEOUT_V6: Duration = Duration::from_secs(60);
+const TIMEOUT_V6: Duration = Duration::from_mins(1);
 
 /// Octets held for all incomplete datagrams together: Linux's `ipfrag_high_thresh`.
 const OCTETS_MAX: usize = 4 << 20;

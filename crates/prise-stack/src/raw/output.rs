@@ -80,6 +80,7 @@ impl Raw {
             IpVersion::V4 => (true, protocol::ICMPV4),
             IpVersion::V6 => (false, protocol::ICMPV6),
         };
+        let route = route(net, &socket.common, dst, src, device)?;
         let header = message.split_to(icmpv4::HEADER_LEN).to_vec();
         let &[kind, 0, _, _, _, _, high, low] = header.as_slice() else {
             return Err(DatagramError::Invalid);
@@ -91,7 +92,6 @@ impl Raw {
             identifier: socket.identifier,
             sequence: u16::from_be_bytes([high, low]),
         };
-        let route = route(net, &socket.common, dst, src, device)?;
         let out = IpOut {
             src: route.source,
             dst,

@@ -65,15 +65,14 @@ pub struct EchoIntercepted {
 impl Raw {
     fn bind_ping(&mut self, net: &mut Net, config: &PingConfig) -> Result<PingId, IdentifierInUse> {
         let is_ipv4 = config.version == IpVersion::V4;
-        let identifier = match config.identifier.filter(|&identifier| identifier != 0) {
-            Some(identifier) => Some(identifier).filter(|&one| !self.by_identifier.contains_key(&(is_ipv4, one))),
-            None => {
-                let start = net.random().next_u32() as u16;
-                let candidates = (0..=u16::MAX).map(|step| start.wrapping_add(step));
-                candidates
-                    .into_iter()
-                    .find(|&one| one != 0 && !self.by_identifier.contains_key(&(is_ipv4, one)))
-            }
+        let is_free = |one: u16| one != 0 && !self.by_identifier.contains_key(&(is_ipv4, one));
+        let identifier = if let Some(wanted) = config.identifier.filter(|&wanted| wanted != 0) {
+            Some(wanted).filter(|&one| is_free(one))
+        } else {
+            let start = net.random().next_u32() as u16;
+            (0..=u16::MAX)
+                .map(|step| start.wrapping_add(step))
+                .find(|&one| is_free(one))
         };
         let identifier = identifier.ok_or(IdentifierInUse)?;
         let common = Common {

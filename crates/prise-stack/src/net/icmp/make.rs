@@ -217,20 +217,19 @@ fn quote_flow(flow: &QuotedFlow) -> Body {
     let mut head = Head::new();
     let transport = head.grow_front(8);
     match flow.protocol {
-        protocol::ICMPV4 => {
-            transport.copy_from_slice(&[8, 0, 0, 0, src_port[0], src_port[1], dst_port[0], dst_port[1]])
-        }
-        protocol::ICMPV6 => {
-            transport.copy_from_slice(&[128, 0, 0, 0, src_port[0], src_port[1], dst_port[0], dst_port[1]]);
+        protocol::ICMPV4 | protocol::ICMPV6 => {
+            transport[0] = if flow.protocol == protocol::ICMPV4 { 8 } else { 128 };
+            transport[4..6].copy_from_slice(&src_port);
+            transport[6..8].copy_from_slice(&dst_port);
         }
         protocol => {
-            transport[..2].copy_from_slice(&src_port);
-            transport[2..4].copy_from_slice(&dst_port);
             let rest = if protocol == protocol::TCP {
                 flow.seq.0
             } else {
                 (len as u32) << 16
             };
+            transport[..2].copy_from_slice(&src_port);
+            transport[2..4].copy_from_slice(&dst_port);
             transport[4..8].copy_from_slice(&rest.to_be_bytes());
         }
     }
