@@ -5,8 +5,8 @@ mod wire;
 
 use std::sync::OnceLock;
 
-/// Every target: a name, which is also that of its corpus, and what is done with an input.
-const TARGETS: &[&[(&str, fn(&[u8]))]] = &[wire::TARGETS];
+/// Every target.
+const TARGETS: &[&[wire::Target]] = &[wire::TARGETS];
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();

@@ -12,8 +12,11 @@ use prise_wire::{
 };
 use std::net::IpAddr;
 
+/// A name, which is also that of its corpus, and what is done with an input.
+pub(crate) type Target = (&'static str, fn(&[u8]));
+
 /// Every target by its name.
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub(crate) const TARGETS: &[Target] = &[
     ("arp", arp),
     ("cidr", cidr),
     ("ethernet", ethernet),
@@ -193,13 +196,13 @@ fn frame(input: &[u8]) {
 
 /// The first eight octets are the offload state, the rest is the frame.
 fn segments(input: &[u8]) {
-    let Some((&[choice, kind, a, b, c, d, e, f], octets)) = input.split_first_chunk() else {
+    let Some((&[choice, kind, numbers @ ..], octets)) = input.split_first_chunk::<8>() else {
         return;
     };
     let medium = if choice & 1 == 0 { Medium::Ip } else { Medium::Ethernet };
     let kind = [GsoKind::Tcp4, GsoKind::Tcp6, GsoKind::Udp4, GsoKind::Udp6][usize::from(kind % 4)];
-    let size = u16::from_be_bytes([e, f]);
-    let (start, offset) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    let number = |at: usize| u16::from_be_bytes([numbers[at], numbers[at + 1]]);
+    let (start, offset, size) = (number(0), number(2), number(4));
     let mut frame = Frame::from_contiguous(medium, octets.into());
     frame.offload.checksum = match choice >> 1 & 3 {
         0 => Checksum::Unverified,
