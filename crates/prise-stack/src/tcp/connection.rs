@@ -364,7 +364,7 @@ impl Connection {
     /// Octets the send queue may hold: `SO_SNDBUF`, or twice what the path takes, as Linux tunes it.
     pub(crate) fn send_buffer(&self) -> u32 {
         const MIN: u32 = 128 << 10;
-        const MAX: u32 = 4 << 20;
+        const MAX: u32 = 16 << 20;
         self.config
             .send_buffer
             .unwrap_or_else(|| self.congestion.cwnd().saturating_mul(2).clamp(MIN, MAX))

@@ -616,7 +616,7 @@ fn a_flood_of_syns_is_answered_by_cookies_and_a_real_client_still_connects() {
         .tcp_accept(listener, 9)
         .expect("a connection from a cookie");
     let info = world.stacks[1].tcp_info(world.now, server).expect("it lives");
-    assert!(info.sack && info.timestamps && info.send_scale == Some(7), "{info:#?}");
+    assert!(info.sack && info.timestamps && info.send_scale == Some(10), "{info:#?}");
     world.transfer([client, server], 100_000);
 }
 

@@ -6,7 +6,7 @@ use prise_wire::{Instant, SeqNum};
 
 /// Linux's `tcp_rmem`: where a receive buffer starts, and how far it may grow.
 pub(crate) const BUFFER_INITIAL: u32 = 131_072;
-pub(crate) const BUFFER_MAX: u32 = 6 << 20;
+pub(crate) const BUFFER_MAX: u32 = 32 << 20;
 
 /// The receive window of one connection.
 #[derive(Clone, Copy, Debug)]
