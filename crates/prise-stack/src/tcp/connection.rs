@@ -365,9 +365,15 @@ impl Connection {
     pub(crate) fn send_buffer(&self) -> u32 {
         const MIN: u32 = 128 << 10;
         const MAX: u32 = 16 << 20;
-        self.config
-            .send_buffer
-            .unwrap_or_else(|| self.congestion.cwnd().saturating_mul(2).clamp(MIN, MAX))
+        self.config.send_buffer.unwrap_or_else(|| {
+            // What the peer has selectively acknowledged waits for a hole to be filled and must not hold new data back.
+            let waiting = self.sending.as_ref().map_or(0, |sending| sending.flight.sacked());
+            self.congestion
+                .cwnd()
+                .saturating_mul(2)
+                .saturating_add(waiting)
+                .clamp(MIN, MAX)
+        })
     }
 
     /// Octets that `tcp_send` would take now.

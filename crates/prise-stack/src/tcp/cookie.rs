@@ -25,9 +25,10 @@ fn tick(now: Instant) -> u32 {
 }
 
 fn hash(secrets: &Secrets, tuple: &FourTuple, irs: SeqNum, tick: u32, size: u32) -> u32 {
-    let [a, b, c, d, e] = tuple.words();
-    let last = u64::from(irs.0) << 32 | u64::from(tick) << 3 | u64::from(size);
-    secrets.cookie(&[a, b, c, d, e, last]) as u32 & ((1 << HASH_BITS) - 1)
+    let mut words = [0; 6];
+    words[..5].copy_from_slice(&tuple.words());
+    words[5] = u64::from(irs.0) << 32 | u64::from(tick) << 3 | u64::from(size);
+    secrets.cookie(&words) as u32 & ((1 << HASH_BITS) - 1)
 }
 
 /// The sequence number of a SYN-ACK that nobody remembers.

@@ -223,7 +223,7 @@ impl ListenTable {
         }
         let best = claims.iter().filter_map(|claim| claim.score(addr, link)).max()?;
         let equals = || claims.iter().filter(|claim| claim.score(addr, link) == Some(best));
-        let chosen = (u64::from(flow) * equals().count() as u64 >> 32) as usize;
+        let chosen = ((u64::from(flow) * equals().count() as u64) >> 32) as usize;
         equals().nth(chosen).map(|claim| claim.listener)
     }
 }

@@ -8,7 +8,6 @@ use prise_wire::{SeqNum, TcpFlags, TcpHeader, Timestamps};
 use super::connection::Connection;
 use super::segment::Segment;
 use super::tuple::FourTuple;
-use crate::link::LinkId;
 use crate::wheel::TimerId;
 
 /// 2 MSL with Linux's MSL of 30 seconds.
@@ -24,7 +23,6 @@ pub(crate) struct TimeWait {
     pub(crate) ts_offset: u32,
     window: u16,
     pub(crate) timestamps: bool,
-    pub(crate) link: LinkId,
     pub(crate) timer: TimerId,
 }
 
@@ -54,7 +52,6 @@ impl TimeWait {
             ts_offset: connection.timestamps.offset,
             window: (wnd >> connection.rcv_scale).min(0xffff) as u16,
             timestamps: connection.timestamps_on,
-            link: connection.link,
             timer: TimerId::NONE,
         }
     }

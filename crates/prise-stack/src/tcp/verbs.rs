@@ -14,7 +14,6 @@ use super::info::{LossState, State, TcpInfo};
 use super::send::flight::Flight;
 use super::tuple::FourTuple;
 use super::{ConnId, ListenerId, PendingId, reset};
-use crate::event::Ready;
 use crate::link::LinkId;
 use crate::net::{IcmpError, QuotedFlow};
 use crate::stack::Stack;
@@ -699,14 +698,5 @@ impl Connection {
             received_out_of_order: 0,
             congestion: self.config.congestion,
         }
-    }
-
-    /// What a freshly accepted socket should be told at once, since its events went to the listener.
-    pub(crate) fn initial_ready(&self) -> Ready {
-        let mut ready = Ready::CONNECTED | Ready::WRITABLE;
-        if self.readable() > 0 {
-            ready |= Ready::READABLE;
-        }
-        ready
     }
 }

@@ -47,6 +47,7 @@ impl ReceiveWindow {
     }
 
     /// The right edge as the peer knows it.
+    #[cfg(test)]
     pub(crate) fn right_edge(&self) -> SeqNum {
         self.advertised
     }
@@ -165,7 +166,7 @@ mod tests {
         let mut window = ReceiveWindow::new(start, 10_000, Instant::ZERO);
         assert_eq!(window.advertise(start, 0, 1000, 0, u32::MAX), 10_000);
         window.set_limit(2000);
-        assert_eq!(window.advertise((start + 4000), 4000, 1000, 0, u32::MAX), 6000);
+        assert_eq!(window.advertise(start + 4000, 4000, 1000, 0, u32::MAX), 6000);
         assert_eq!(window.right_edge(), (start + 10_000));
     }
 
@@ -174,7 +175,7 @@ mod tests {
         let start = SeqNum(0);
         let mut window = ReceiveWindow::new(start, 10_000, Instant::ZERO);
         window.advertise(start, 0, 1000, 0, u32::MAX);
-        let next = (start + 10_000);
+        let next = start + 10_000;
         assert_eq!(window.advertise(next, 9900, 1000, 0, u32::MAX), 0);
         assert!(!window.update_due(next, 9900, 1000, 0, u32::MAX));
         assert!(window.update_due(next, 9000, 1000, 0, u32::MAX));

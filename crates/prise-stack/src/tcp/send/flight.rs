@@ -148,10 +148,6 @@ impl Flight {
             .sum()
     }
 
-    pub(crate) fn front(&self) -> Option<&Sent> {
-        self.records.front()
-    }
-
     pub(crate) fn back(&self) -> Option<&Sent> {
         self.records.back()
     }
@@ -400,18 +396,6 @@ impl Flight {
             self.split(self.records.len() - 1, back.start + back.len - len);
         }
         self.records.back().copied()
-    }
-
-    /// The peer withdrew a forgotten part of the window or the connection ends: forgets everything.
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    /// Gives memory back once nothing is outstanding.
-    pub(crate) fn release_memory(&mut self) {
-        if self.records.is_empty() && self.records.capacity() > 0 {
-            self.records = VecDeque::new();
-        }
     }
 }
 

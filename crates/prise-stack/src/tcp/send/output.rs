@@ -316,6 +316,7 @@ impl Connection {
         let size = self.segment_size();
         let was_empty = self.flight_is_empty();
         let cwnd = self.congestion.cwnd();
+        let (wnd, outstanding) = (self.snd.wnd, self.snd.nxt.distance_from(self.snd.una));
         let tail_probe = core::mem::take(&mut self.tail_probe_due);
         let sending = self.sending();
         let body = if len > 0 {
@@ -330,7 +331,8 @@ impl Connection {
         let in_flight = sending.flight.in_flight() + total;
         let snapshot = sending.rate.on_send(now, was_empty, in_flight);
         sending.flight.push(seq, total, now, snapshot);
-        if len == unsent && in_flight < cwnd {
+        // A peer's window that is too small says as little of the path as a program that has nothing to send.
+        if (len == unsent || wnd < outstanding + total + size) && in_flight < cwnd {
             sending.rate.mark_app_limited(in_flight);
         }
         sending.recovery.on_sent(total);
@@ -508,7 +510,7 @@ impl Connection {
             // Corked or held back with nothing in flight: 200 ms at most (tcp(7), TCP_CORK).
             Err(Held::Small | Held::Cwnd) if idle => {
                 self.deadlines
-                    .arm(Retransmit::Persist, now + core::time::Duration::from_millis(200));
+                    .arm(Retransmit::Persist, now + Duration::from_millis(200));
             }
             _ => {}
         }
