@@ -173,7 +173,7 @@ impl Wheel {
         let level = if differing == 0 {
             0
         } else {
-            ((63 - differing.leading_zeros()) / SLOT_BITS) as usize
+            (differing.ilog2() / SLOT_BITS) as usize
         };
         let slot = ((tick >> (SLOT_BITS * level as u32)) & (SLOTS as u64 - 1)) as usize;
         let head = self.heads[level][slot];

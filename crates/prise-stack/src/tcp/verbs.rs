@@ -193,7 +193,13 @@ impl Stack {
     pub fn tcp_tuple_use(&self, local: SocketAddr, remote: SocketAddr) -> TupleUse {
         match self.tcp.owner(&FourTuple::new(local, remote)) {
             None => TupleUse::Free,
-            Some(Owner::TimeWait(index)) if self.tcp.time_wait.get(index).is_some_and(|it| it.is_reusable()) => {
+            Some(Owner::TimeWait(index))
+                if self
+                    .tcp
+                    .time_wait
+                    .get(index)
+                    .is_some_and(super::time_wait::TimeWait::is_reusable) =>
+            {
                 TupleUse::Reusable
             }
             Some(_) => TupleUse::Taken,
@@ -662,10 +668,10 @@ impl Connection {
             cwnd: self.congestion.cwnd(),
             ssthresh: self.congestion.ssthresh(),
             in_flight: self.in_flight(),
-            unacked: flight.map_or(0, |flight| flight.outstanding()),
-            sacked: flight.map_or(0, |flight| flight.sacked()),
-            lost: flight.map_or(0, |flight| flight.lost()),
-            retransmitting: flight.map_or(0, |flight| flight.retransmitting()),
+            unacked: flight.map_or(0, Flight::outstanding),
+            sacked: flight.map_or(0, Flight::sacked),
+            lost: flight.map_or(0, Flight::lost),
+            retransmitting: flight.map_or(0, Flight::retransmitting),
             total_retransmissions: statistics.retransmissions,
             unsent: self.unsent(),
             send_queue: self.queued(),

@@ -154,7 +154,7 @@ mod tests {
                 cubic.avoid(&mut cwnd, 2 * mss, &sample);
                 acked += 2 * mss;
             }
-            now = now + rtt;
+            now += rtt;
             if cwnd >= 990 * mss && regained.is_none() {
                 regained = Some(round);
             }

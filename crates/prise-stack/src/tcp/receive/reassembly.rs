@@ -246,7 +246,7 @@ impl Reassembly {
             return self.ready.pop_front().unwrap_or_default();
         }
         let mut copy = Vec::with_capacity(want);
-        for slice in self.ready.iter() {
+        for slice in &self.ready {
             let take = slice.len().min(want - copy.len());
             copy.extend_from_slice(&slice[..take]);
             if copy.len() == want {

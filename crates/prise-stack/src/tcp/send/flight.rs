@@ -23,6 +23,7 @@ const LOST: u8 = 2;
 const RETRANSMITTED: u8 = 4;
 
 /// One transmission.
+#[allow(clippy::struct_field_names, reason = "`sent_at` says when, beside what")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent {
     pub(crate) start: SeqNum,

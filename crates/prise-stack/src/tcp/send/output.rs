@@ -174,7 +174,7 @@ impl Connection {
         if unsent <= room {
             if unsent >= size {
                 // Whole segments now; a small rest only if it may go too.
-                if unsent % size == 0 || self.may_send_small(fin) {
+                if unsent.is_multiple_of(size) || self.may_send_small(fin) {
                     return Ok(NextSegment::Data { len: unsent, fin });
                 }
                 return Ok(NextSegment::Data {
@@ -260,7 +260,7 @@ impl Connection {
         let mut flags = TcpFlags::SYN;
         if self.passive {
             if self.ecn_on {
-                flags = flags | TcpFlags::ECE;
+                flags |= TcpFlags::ECE;
             }
         } else if self.config.ecn && !self.syn_retransmitted {
             // Not in a retransmission: something on the way may drop what it does not know (RFC 3168 §6.1.1.1).
@@ -338,7 +338,7 @@ impl Connection {
         sending.recovery.on_sent(total);
         self.snd.nxt += total;
         self.fin_sent |= fin;
-        if len > 0 && len % size != 0 {
+        if len > 0 && !len.is_multiple_of(size) {
             self.snd.small_end = seq + len;
         }
         let last = len == unsent;
@@ -361,13 +361,13 @@ impl Connection {
         }
         let mut flags = TcpFlags::NONE;
         if self.ecn_on && len > 0 && core::mem::take(&mut self.sending().reduction_to_tell) {
-            flags = flags | TcpFlags::CWR;
+            flags |= TcpFlags::CWR;
         }
         if last && len > 0 {
-            flags = flags | TcpFlags::PSH;
+            flags |= TcpFlags::PSH;
         }
         if fin {
-            flags = flags | TcpFlags::FIN;
+            flags |= TcpFlags::FIN;
         }
         self.statistics.data_segments_out = self.statistics.data_segments_out.wrapping_add(1);
         self.segment(now, seq, flags, body, route)
@@ -418,7 +418,7 @@ impl Connection {
             self.acknowledged();
         }
         if self.ece_due && !syn {
-            header.flags = header.flags | TcpFlags::ECE;
+            header.flags |= TcpFlags::ECE;
         }
         header.window = self.window_field(syn);
         if self.timestamps_on {
@@ -490,7 +490,7 @@ impl Connection {
             return;
         }
         if header.seq.precedes(up) {
-            header.flags = header.flags | TcpFlags::URG;
+            header.flags |= TcpFlags::URG;
             header.urgent = up.distance_from(header.seq).min(0xffff) as u16;
         }
     }
