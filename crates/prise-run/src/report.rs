@@ -81,8 +81,9 @@ pub fn abstract_name(uid: u32, supervisor: u32) -> String {
 
 /// The runs of user `uid` that this machine lists, by the process of their prise, in ascending order.
 pub fn running(uid: u32) -> io::Result<Vec<u32>> {
-    let table = std::fs::read_to_string("/proc/net/unix")?;
-    Ok(supervisors(&table, uid))
+    let table = std::fs::read("/proc/net/unix")?;
+    // Anybody's abstract name may be any octets; ours are ASCII.
+    Ok(supervisors(&String::from_utf8_lossy(&table), uid))
 }
 
 /// Asks one run.
