@@ -164,6 +164,9 @@ impl Host {
         if kind == Kind::Raw || kind == Kind::Datagram && protocol == icmp {
             socket.flags.set(Flag::ReuseAddr, true);
         }
+        if family == Family::Inet6 && kind == Kind::Datagram && protocol == icmp {
+            socket.flags.set(Flag::V6Only, true);
+        }
         if kind == Kind::Raw && protocol == protocol::RAW {
             socket.flags.set(Flag::HeaderIncluded, true);
         }

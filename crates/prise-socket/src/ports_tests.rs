@@ -68,7 +68,7 @@ fn cell(rules: Rules, first: Claim, second: Claim) -> char {
 #[test]
 fn every_pair_of_sockets_shares_a_port_exactly_when_the_kernel_lets_it() {
     let mut ours = String::new();
-    let (mut rules, mut columns, mut owner) = (Rules::Tcp, std::vec::Vec::new(), 0);
+    let (mut rules, mut columns, mut owner) = (Rules::Tcp, Vec::new(), 0);
     for line in KERNEL.lines() {
         if let Some(title) = line.strip_prefix("== ") {
             rules = if title.starts_with("tcp") {

@@ -156,10 +156,10 @@ fn what_is_too_big_is_refused() {
     let mut world = World::new(2);
     let s = world.udp(0, Family::Inet);
     assert_eq!(
-        send_to(&mut world, 0, s, &[0; 65_508], "10.0.0.2:9"),
+        send_to(&mut world, 0, s, &vec![0; 65_508], "10.0.0.2:9"),
         Err(Errno::EMSGSIZE)
     );
-    assert_eq!(send_to(&mut world, 0, s, &[0; 65_507], "10.0.0.2:9"), Ok(65_507));
+    assert_eq!(send_to(&mut world, 0, s, &vec![0; 65_507], "10.0.0.2:9"), Ok(65_507));
     // IP_PMTUDISC_DO
     world.set(0, s, 0, 10, 2).expect("set");
     assert_eq!(

@@ -124,6 +124,16 @@ impl Stack {
         self.net.icmp_counters()
     }
 
+    /// Joins a group on a link for a socket that is not UDP's; groups are counted, each join needs its leave.
+    pub fn join_group(&mut self, now: Instant, link: LinkId, group: IpAddr) {
+        self.net.join_group(now, link, group);
+    }
+
+    /// Undoes a [`join_group`](Self::join_group).
+    pub fn leave_group(&mut self, now: Instant, link: LinkId, group: IpAddr) {
+        self.net.leave_group(now, link, group);
+    }
+
     /// Takes frames that have come by a link.
     pub fn receive(&mut self, now: Instant, link: LinkId, frames: impl IntoIterator<Item = Frame>) {
         for frame in frames {

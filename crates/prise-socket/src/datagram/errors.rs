@@ -7,7 +7,7 @@ use prise_wire::Payload;
 
 use crate::option::Opt;
 use crate::socket::{Flag, Socket, Transport};
-use crate::{Errno, ErrorOrigin, ErrorReport, Family, Host, Kind, SocketId};
+use crate::{Errno, ErrorOrigin, ErrorReport, Family, Host, SocketId};
 
 /// Errors that wait for one socket; beyond this the oldest is forgotten. Linux bounds them by the receive buffer, which holds about as many.
 const ERRORS_MAX: usize = 256;
@@ -17,7 +17,7 @@ impl Host {
     pub(crate) fn collect_datagram_errors(&mut self, s: SocketId) {
         while let Some(report) = self.icmp_report(s) {
             if let Some(socket) = self.sockets.get_mut(s) {
-                socket.take_report(report);
+                socket.take_report(&report);
             }
         }
     }
@@ -68,7 +68,7 @@ impl Socket {
 
     /// A program that did not ask for all errors learns of those that are final, and only if it is connected: otherwise it could not tell which of
     /// its datagrams is meant.
-    fn take_report(&mut self, report: IcmpReport) {
+    fn take_report(&mut self, report: &IcmpReport) {
         let destination = report.destination.ip();
         let (errno, mut is_final) = errno_of(report.error, destination);
         if matches!(report.error, IcmpError::PacketTooBig { .. }) {
@@ -84,16 +84,13 @@ impl Socket {
             let entry = self.entry(errno, report);
             self.queue_error(entry);
         }
-        let told = match self.kind {
-            Kind::Raw => is_final && (asked || connected) || asked,
-            Kind::Datagram | Kind::Stream => asked || is_final && connected,
-        };
+        let told = asked || is_final && connected;
         if told {
             self.error = Some(errno);
         }
     }
 
-    fn entry(&self, errno: Errno, report: IcmpReport) -> ErrorReport {
+    fn entry(&self, errno: Errno, report: &IcmpReport) -> ErrorReport {
         let v4 = report.destination.is_ipv4();
         let (kind, code) = if v4 {
             report.error.type_and_code_v4()

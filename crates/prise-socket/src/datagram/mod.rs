@@ -158,7 +158,15 @@ impl Host {
 
     pub(crate) fn close_datagram(&mut self, now: Instant, s: SocketId) {
         let Some(socket) = self.sockets.get_mut(s) else { return };
-        match core::mem::replace(&mut socket.transport, Transport::None) {
+        let transport = core::mem::replace(&mut socket.transport, Transport::None);
+        if let (Transport::Ping(_) | Transport::Raw(_), Some(extra)) = (transport, &mut socket.extra) {
+            for (group, link) in core::mem::take(&mut extra.groups) {
+                if let Some(link) = link {
+                    self.stack.leave_group(now, link, group);
+                }
+            }
+        }
+        match transport {
             Transport::Udp(id) => self.stack.udp_close(now, id),
             Transport::Ping(id) => self.stack.icmp_close(id),
             Transport::Raw(id) => self.stack.raw_close(id),
@@ -304,15 +312,12 @@ impl Host {
         join: bool,
     ) -> Result<(), Errno> {
         let socket = self.socket_ref(s)?;
-        if socket.protocol != protocol::UDP {
-            // Ping and raw sockets get what others on this host have joined.
-            return Err(Errno::EOPNOTSUPP);
-        }
-        let transport = socket.transport;
+        let (transport, is_udp) = (socket.transport, socket.protocol == protocol::UDP);
         let link = match link.or_else(|| socket.device()) {
             None if join => Some(self.stack.route(group, None, None).map_err(|_| Errno::ENODEV)?.link),
             given => given,
         };
+        let mut left = None;
         let groups = &mut self.socket_mut(s)?.extra_mut().groups;
         let at = groups
             .iter()
@@ -321,16 +326,23 @@ impl Host {
             (true, Some(_)) => return Err(Errno::EADDRINUSE),
             (true, None) if groups.len() >= GROUPS_MAX => return Err(Errno::ENOBUFS),
             (true, None) => groups.push((group, link)),
-            (false, Some(at)) => {
-                groups.remove(at);
-            }
+            (false, Some(at)) => left = groups.remove(at).1,
             (false, None) => return Err(Errno::EADDRNOTAVAIL),
         }
-        let Transport::Udp(id) = transport else { return Ok(()) };
-        let done = if join {
-            self.stack.udp_join(now, id, group, link)
-        } else {
-            self.stack.udp_leave(now, id, group, link)
+        let done = match (transport, join, link.or(left)) {
+            (Transport::Udp(id), true, _) => self.stack.udp_join(now, id, group, link),
+            (Transport::Udp(id), false, _) => self.stack.udp_leave(now, id, group, left),
+            // Ping and raw sockets get whatever IP delivers: that the host is a member is all they need.
+            (_, true, Some(link)) if !is_udp => {
+                self.stack.join_group(now, link, group);
+                Ok(())
+            }
+            (_, false, Some(link)) if !is_udp => {
+                self.stack.leave_group(now, link, group);
+                Ok(())
+            }
+            // Not bound yet: joined when it is.
+            _ => Ok(()),
         };
         if join && done.is_err() {
             self.socket_mut(s)?.extra_mut().groups.pop();

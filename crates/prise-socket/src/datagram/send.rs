@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use prise_stack::{DatagramError, Fragmentation, LinkId, PingSend, RawSend, UdpSend};
-use prise_wire::{Instant, Payload};
+use prise_wire::{Instant, Payload, checksum};
 
 use crate::option::Opt;
 use crate::socket::{Corked, Flag, Socket, Transport};
@@ -194,6 +194,7 @@ impl Host {
                 },
             ),
             Transport::Raw(id) => {
+                let payload = self.with_checksum(s, way, payload)?;
                 let header_included = self.socket_ref(s)?.has(Flag::HeaderIncluded);
                 let send = RawSend {
                     dst: way.destination.ip(),
@@ -217,6 +218,25 @@ impl Host {
             DatagramError::Invalid => Errno::EINVAL,
             DatagramError::Family => Errno::EAFNOSUPPORT,
         })
+    }
+
+    /// Computes the checksum of a raw IPv6 packet where `IPV6_CHECKSUM` says that it lies. ICMPv6's is the stack's own affair.
+    fn with_checksum(&self, s: SocketId, way: &Way, payload: Payload) -> Result<Payload, Errno> {
+        let socket = self.socket_ref(s)?;
+        let (Some(at), Some(source)) = (socket.checksum_offset(), way.source) else {
+            return Ok(payload);
+        };
+        if socket.family == Family::Inet || socket.protocol == protocol::ICMPV6 {
+            return Ok(payload);
+        }
+        let mut octets = payload.to_vec();
+        // rawv6_push_pending_frames: nowhere to put it.
+        let field = octets.get_mut(at..at + 2).ok_or(Errno::EINVAL)?;
+        field.fill(0);
+        let pseudo = checksum::pseudo_header(source, way.destination.ip(), socket.protocol, octets.len());
+        let sum = checksum::finish(checksum::combine(pseudo, checksum::sum(&octets)));
+        octets[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+        Ok(octets.into())
     }
 
     /// `UDP_SEGMENT`: one payload, many datagrams (`udp(7)`).

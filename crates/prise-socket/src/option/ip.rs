@@ -2,10 +2,12 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
+use prise_stack::LinkId;
+
 use super::socket::int_at;
 use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, number};
-use crate::Errno;
 use crate::socket::Flag;
+use crate::{Errno, Host};
 
 /// Where IPv4 options exist at all.
 const ON: On = On::ALL.without(On::RAW6);
@@ -47,7 +49,7 @@ pub(super) const TABLE: &[Entry] = &[
         }),
         Get::Nothing,
     ),
-    entry(5, On::RAW4, Set::Flag(Flag::RouterAlert), Get::Flag(Flag::RouterAlert)),
+    entry(5, On::RAW4, Set::Number(set_router_alert), Get::Flag(Flag::RouterAlert)),
     entry(5, ON, INVALID, Get::Fixed(0)),
     flag(6, ON, Flag::ReceiveOptions),
     flag(7, ON, Flag::ReturnOptions),
@@ -123,7 +125,7 @@ pub(super) const TABLE: &[Entry] = &[
     entry(38, ON, INVALID, NO),
     entry(39, ON, INVALID, NO),
     entry(40, ON, INVALID, NO),
-    entry(41, ON, INVALID, Get::Refuse(Errno::EINVAL)),
+    entry(41, ON, Set::Octets(source_filter), Get::Refuse(Errno::EINVAL)),
     entry(43, ON, INVALID, NO),
     entry(44, ON, INVALID, NO),
     entry(46, ON, INVALID, NO),
@@ -269,6 +271,42 @@ fn multicast_all(query: &mut Query<'_>) -> Result<i32, Errno> {
     ))
 }
 
+/// `ip_ra_control`: there is no list to be taken off that one is not on.
+fn set_router_alert(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
+    if value == 0 && !call.socket().has(Flag::RouterAlert) {
+        return Err(Errno::ENOBUFS);
+    }
+    call.socket().flags.set(Flag::RouterAlert, value != 0);
+    Ok(())
+}
+
+/// `IP_MSFILTER`: refused like the other filters by source, after the checks that come before.
+fn source_filter(call: &mut Call<'_>) -> Result<(), Errno> {
+    /// `net.ipv4.igmp_max_msf`.
+    const SOURCES_MAX: u32 = 10;
+    match int_at(call.value, 12) {
+        Some(count) if count as u32 > SOURCES_MAX => Err(Errno::ENOBUFS),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// The link that has an address of ours (`ip_dev_find`).
+fn link_with(host: &Host, addr: Ipv4Addr) -> Option<LinkId> {
+    let have = host
+        .stack
+        .addresses()
+        .iter()
+        .find(|have| have.cidr.address() == IpAddr::V4(addr));
+    have.map(|have| have.link).or_else(|| {
+        let local = host.stack.is_local(addr.into());
+        if local {
+            host.stack.route(addr.into(), None, None).ok().map(|route| route.link)
+        } else {
+            None
+        }
+    })
+}
+
 fn v4_at(octets: &[u8], at: usize) -> Option<Ipv4Addr> {
     octets
         .get(at..)?
@@ -288,15 +326,9 @@ fn set_multicast_interface(call: &mut Call<'_>) -> Result<(), Errno> {
     let addr = addr.unwrap_or(Ipv4Addr::UNSPECIFIED);
     let index = match (index, addr.is_unspecified()) {
         (0, true) => 0,
-        (0, false) => {
-            let have = call
-                .host
-                .stack
-                .addresses()
-                .iter()
-                .find(|have| have.cidr.address() == IpAddr::V4(addr));
-            have.ok_or(Errno::EADDRNOTAVAIL)?.link.interface_index()
-        }
+        (0, false) => link_with(call.host, addr)
+            .ok_or(Errno::EADDRNOTAVAIL)?
+            .interface_index(),
         (index, _) => super::existing_link(call.host, index)
             .ok_or(Errno::EADDRNOTAVAIL)?
             .interface_index(),
@@ -327,18 +359,21 @@ fn membership(call: &mut Call<'_>, join: bool) -> Result<(), Errno> {
     if join && !group.is_multicast() {
         return Err(Errno::EINVAL);
     }
-    let link = if index != 0 {
-        Some(super::existing_link(call.host, index).ok_or(Errno::ENODEV)?)
-    } else if addr.is_unspecified() {
-        None
-    } else {
-        let have = call
-            .host
-            .stack
-            .addresses()
-            .iter()
-            .find(|have| have.cidr.address() == IpAddr::V4(addr));
-        Some(have.ok_or(Errno::ENODEV)?.link)
+    // ip_mc_join_group wants the device, ip_mc_leave_group only the membership; without any hint both ask the routes.
+    let missing = if join { Errno::ENODEV } else { Errno::EADDRNOTAVAIL };
+    let link = match (index, addr.is_unspecified()) {
+        (0, true) => {
+            let towards = if group.is_unspecified() {
+                Ipv4Addr::LOCALHOST
+            } else {
+                group
+            };
+            let route = call.host.stack.route(towards.into(), None, None);
+            let link = call.socket().device().or(route.ok().map(|route| route.link));
+            Some(link.ok_or(Errno::ENODEV)?).filter(|_| join)
+        }
+        (0, false) => Some(link_with(call.host, addr).ok_or(missing)?),
+        (index, _) => Some(super::existing_link(call.host, index).ok_or(missing)?),
     };
     call.host.membership(call.now, call.id, group.into(), link, join)
 }

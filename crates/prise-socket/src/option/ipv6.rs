@@ -29,6 +29,12 @@ const fn bit(name: i32, bit: u8) -> Entry {
 pub(super) const TABLE: &[Entry] = &[
     entry(
         1,
+        On::PING6.or(On::RAW6),
+        Set::Number(|_, value| Err(if value == 2 { Errno::ENOPROTOOPT } else { Errno::EINVAL })),
+        NO,
+    ),
+    entry(
+        1,
         ON,
         Set::Number(|call, value| {
             // IPV6_ADDRFORM turns a connected v4-mapped socket into an IPv4 one: not here.
@@ -52,7 +58,7 @@ pub(super) const TABLE: &[Entry] = &[
         7,
         On::RAW6,
         Set::Number(super::raw::set_checksum),
-        Get::Value(Opt::ChecksumOffset),
+        Get::Number(super::raw::checksum),
     ),
     bit(8, 4),
     bit(11, 5),

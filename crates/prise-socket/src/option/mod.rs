@@ -3,6 +3,7 @@
 //! One table a level says for each option on which sockets it exists, what may be set and what is shown; what only stores a number or a flag is
 //! told by its row alone, the rest by a function beside it. Values that an implementation without such a mechanism could only pretend to honour
 //! are refused with the error that a kernel built without it gives.
+#![allow(clippy::unnecessary_wraps, reason = "the functions of a table share one signature")]
 
 mod ip;
 mod ipv6;
@@ -10,8 +11,6 @@ mod raw;
 mod socket;
 mod tcp;
 mod tcp_info;
-#[cfg(test)]
-mod tests;
 mod udp;
 mod values;
 
@@ -248,8 +247,15 @@ impl Host {
             value,
         };
         let found = find(on, level, name);
-        // sock_setsockopt reads a number before it looks at the name.
-        if level == level::SOCKET && found.is_none_or(|entry| !matches!(entry.set, Set::Octets(_))) {
+        // These levels read a number before they look at the name.
+        let ours = match level {
+            level::SOCKET => true,
+            level::TCP => On::TCP.has(on),
+            level::UDP => On::UDP.has(on),
+            level::RAW => raw::reads_number_first(on),
+            _ => false,
+        };
+        if ours && found.is_none() {
             call.number()?;
         }
         let entry = found.ok_or(unknown(on, level, true))?;

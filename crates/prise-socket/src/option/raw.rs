@@ -6,8 +6,13 @@ use crate::{Errno, protocol};
 
 pub(super) const RAW: &[Entry] = &[
     entry(1, On::RAW4, Set::Octets(set_icmp_filter), Get::Octets(icmp_filter)),
-    entry(7, On::RAW6, Set::Number(set_checksum), Get::Value(Opt::ChecksumOffset)),
+    entry(7, On::RAW6, Set::Number(set_checksum), Get::Number(checksum)),
 ];
+
+/// rawv6_setsockopt reads a number before it looks at the name.
+pub(super) const fn reads_number_first(on: On) -> bool {
+    On::RAW6.has(on)
+}
 
 pub(super) const ICMPV6: &[Entry] = &[entry(
     1,
@@ -81,11 +86,31 @@ impl crate::socket::Socket {
     }
 }
 
-/// `IPV6_CHECKSUM`: where the checksum lies that the kernel computes, an even offset, or −1. ICMPv6's cannot be moved.
+/// `IPV6_CHECKSUM`: where the checksum lies that is computed for the program, an even offset, or −1. At the level of IPv6 ICMPv6's cannot be moved
+/// (RFC 3542 §3.1).
 pub(super) fn set_checksum(call: &mut Call<'_>, offset: i32) -> Result<(), Errno> {
-    if call.socket().protocol == protocol::ICMPV6 || offset > 0 && offset % 2 != 0 {
+    let fixed = call.level == super::level::IPV6 && call.socket().protocol == protocol::ICMPV6;
+    if fixed || offset > 0 && offset % 2 != 0 {
         return Err(Errno::EINVAL);
     }
     call.socket().set_value(Opt::ChecksumOffset, offset.max(-1).into());
     Ok(())
+}
+
+pub(super) fn checksum(query: &mut Query<'_>) -> Result<i32, Errno> {
+    Ok(query.socket().checksum_option() as i32)
+}
+
+impl crate::socket::Socket {
+    fn checksum_option(&self) -> i64 {
+        /// ICMPv6 has it after type and code.
+        const ICMPV6: i64 = 2;
+        let default = if self.protocol == protocol::ICMPV6 { ICMPV6 } else { -1 };
+        self.value_set(Opt::ChecksumOffset).unwrap_or(default)
+    }
+
+    /// Where the checksum of a raw IPv6 packet lies, if it is to be computed.
+    pub(crate) fn checksum_offset(&self) -> Option<usize> {
+        usize::try_from(self.checksum_option()).ok()
+    }
 }

@@ -403,21 +403,30 @@ fn set_linger(call: &mut Call<'_>) -> Result<(), Errno> {
     let (Some(on), Some(seconds)) = (int_at(call.value, 0), int_at(call.value, 4)) else {
         return Err(Errno::EINVAL);
     };
-    // sk_lingertime is unsigned and survives switching off; nobody can see it then but through getsockopt.
-    let value = if on == 0 {
-        -1 - i64::from(seconds as u32)
-    } else {
-        i64::from(seconds as u32)
+    // sk_lingertime survives switching off, but nothing new is written to it then.
+    let kept = lingered(call.socket().value(Opt::Linger));
+    let seconds = match (on, seconds) {
+        (0, _) => kept,
+        (_, ..0) => FOR_EVER,
+        (_, seconds) => seconds.into(),
     };
-    call.socket().set_value(Opt::Linger, value);
+    call.socket()
+        .set_value(Opt::Linger, if on == 0 { -1 - seconds } else { seconds });
     Ok(())
+}
+
+/// A negative number of seconds: `MAX_SCHEDULE_TIMEOUT`, as many seconds as the kernel's clock can count.
+const FOR_EVER: i64 = i64::MAX / 250;
+
+/// The time of an option value, on or off.
+const fn lingered(value: i64) -> i64 {
+    if value < 0 { -1 - value } else { value }
 }
 
 fn linger(query: &mut Query<'_>) -> Result<(), Errno> {
     let value = query.socket().value(Opt::Linger);
-    let (on, seconds) = if value < 0 { (0i32, -1 - value) } else { (1, value) };
-    query.put(&on.to_le_bytes());
-    query.put(&(seconds as u32).to_le_bytes());
+    query.put(&i32::from(value >= 0).to_le_bytes());
+    query.put(&(lingered(value) as u32).to_le_bytes());
     Ok(())
 }
 
@@ -542,7 +551,7 @@ fn set_timestamping(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
     /// `SOF_TIMESTAMPING_RX_SOFTWARE`, `SOF_TIMESTAMPING_SOFTWARE`, `SOF_TIMESTAMPING_OPT_CMSG`, `SOF_TIMESTAMPING_OPT_TSONLY`.
     const POSSIBLE: i32 = 1 << 3 | 1 << 4 | 1 << 10 | 1 << 11;
     if value & !POSSIBLE != 0 {
-        return Err(if value < 0 || value > 0xffff {
+        return Err(if !(0..=0xffff).contains(&value) {
             Errno::EINVAL
         } else {
             Errno::EOPNOTSUPP

@@ -106,13 +106,54 @@ pub(super) const TABLE: &[Entry] = &[
     entry(36, On::TCP, Set::Strict(Flag::InQueue), Get::Flag(Flag::InQueue)),
     // TCP_IS_MPTCP: it never is.
     entry(43, On::TCP, Set::ReadOnly(Errno::ENOPROTOOPT), Get::Fixed(0)),
-    number(44, On::TCP, Opt::RtoMax, 1000, 120_000),
+    entry(
+        44,
+        On::TCP,
+        Set::Number(|call, value| match value {
+            1000..=120_000 => {
+                call.socket().set_value(Opt::RtoMax, in_jiffies(value.into(), 4));
+                Ok(())
+            }
+            _ => Err(Errno::EINVAL),
+        }),
+        Get::Value(Opt::RtoMax),
+    ),
+    entry(
+        45,
+        On::TCP,
+        Set::Number(|call, value| set_micros(call, Opt::RtoMin, value)),
+        Get::Value(Opt::RtoMin),
+    ),
+    entry(
+        46,
+        On::TCP,
+        Set::Number(|call, value| set_micros(call, Opt::DelayedAckMax, value)),
+        Get::Value(Opt::DelayedAckMax),
+    ),
+    // TCP_AO_REPAIR.
+    entry(42, On::TCP, REPAIR, Get::Refuse(Errno::EPERM)),
 ];
 
 impl Call<'_> {
     fn state(&self) -> State {
         self.host.state(self.id)
     }
+}
+
+/// The kernel keeps times in jiffies, of which `jiffy` is one, and shows what it has kept.
+const fn in_jiffies(value: i64, jiffy: i64) -> i64 {
+    (value + jiffy - 1) / jiffy * jiffy
+}
+
+/// From `TCP_TIMEOUT_MIN`, two jiffies, to `TCP_RTO_MIN`, 200 ms.
+fn set_micros(call: &mut Call<'_>, opt: Opt, value: i32) -> Result<(), Errno> {
+    const JIFFY: i64 = 4000;
+    let value = in_jiffies(value.into(), JIFFY);
+    if !(2 * JIFFY..=200_000).contains(&value) {
+        return Err(Errno::EINVAL);
+    }
+    call.socket().set_value(opt, value);
+    Ok(())
 }
 
 /// 0 goes back to what the path gives.
@@ -187,7 +228,7 @@ fn set_window_clamp(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
     let value = match value {
         0 if call.state() == State::Closed => 0,
         0 => return Err(Errno::EINVAL),
-        value => (value as u32).max(MIN as u32) as i32,
+        value => value.max(MIN),
     };
     call.socket().set_value(Opt::WindowClamp, value.into());
     Ok(())

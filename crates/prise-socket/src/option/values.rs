@@ -35,7 +35,7 @@ opts! {
     Priority = 0;
     /// `SO_MARK`.
     Mark = 0;
-    /// `SO_LINGER`: seconds if on, −1 if off; a negative number of seconds is kept as such from bit 32 on.
+    /// `SO_LINGER`: seconds if on, −1 less the seconds if off.
     Linger = -1;
     /// `SO_RCVLOWAT`.
     ReceiveLowWater = 1;
@@ -131,6 +131,10 @@ opts! {
     SaveSyn = 0;
     /// `TCP_RTO_MAX_MS`.
     RtoMax = 120_000;
+    /// `TCP_RTO_MIN_US`.
+    RtoMin = 200_000;
+    /// `TCP_DELACK_MAX_US`.
+    DelayedAckMax = 200_000;
     /// `UDP_SEGMENT`.
     UdpSegment = 0;
 }

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Prints what the running kernel answers to getsockopt and setsockopt: the expectation in `options.txt`.
 
-One line for each socket kind, level and option that the kernel knows:
-  KIND LEVEL NAME get ROOM=ANSWER ...          on a fresh socket; ANSWER is an error name or the octets in hex (`*N`: N octets that vary)
-  KIND LEVEL NAME set VALUE=ANSWER ...         each on a fresh socket; VALUE in hex, ANSWER an error name or the octets getsockopt shows afterwards
-Options that answer ENOPROTOOPT to everything are listed per kind and level as ranges, `KIND LEVEL unknown A-B,...`.
-Run as a user without privileges: unshare -n sh -c 'ip link set lo up; setpriv --reuid=65534 --clear-groups --inh-caps=-all ./options.py'
+First the values that are tried, `value N HEX`. Then for each option, over all kinds of sockets with the same answers,
+  KIND,... LEVEL NAME get ANSWER:ROOM,... ...     into a buffer of ROOM octets, on a fresh socket
+  KIND,... LEVEL NAME set ANSWER:N,... ...        value N on a fresh socket; what getsockopt shows afterwards in 16 octets
+ANSWER is an error's name, octets in hex, `-` for none, `*LENGTH` where they vary, `same` for the value's own first octets, `ok` if it cannot be read.
+Runs as root, but asks as nobody:
+  unshare -n sh -c 'ip link set lo up; sysctl -qw net.ipv4.ping_group_range="0 2147483647"; ./options.py' > options.txt
 """
 import ctypes
 import errno
@@ -71,35 +72,49 @@ def compress(numbers):
     return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in out)
 
 
-NAMES = {"EOPNOTSUPP": "ENOTSUP"}
+
+
+def create(spec):
+    """Raw sockets need a privilege; what is asked of them should not have it."""
+    os.seteuid(0)
+    s = S.socket(*spec)
+    os.seteuid(65534)
+    return s
+
+
+def group(pairs):
+    out = {}
+    for key, answer in pairs:
+        out.setdefault(answer, []).append(key)
+    return " ".join(f"{answer.replace('ENOTSUP', 'EOPNOTSUPP')}:{compress(keys)}" for answer, keys in out.items())
+
+
+def set_answers(spec, level, name):
+    for n, text in enumerate(VALUES):
+        s = create(spec)
+        answer = set_(s.fileno(), level, name, bytes.fromhex(text))
+        if answer is None:
+            answer = get(s.fileno(), level, name, 16)
+            if answer == "ENOPROTOOPT":
+                answer = "ok"
+            elif answer != "-" and text.startswith(answer):
+                answer = "same"
+        yield n, answer
+        s.close()
+
+
+for n, text in enumerate(VALUES):
+    print("value", n, text or "-")
+lines = {}
 for kind, spec in KINDS.items():
-    try:
-        fresh = S.socket(*spec)
-    except PermissionError:
-        print(f"{kind}: not permitted", file=sys.stderr)
-        continue
+    fresh = create(spec)
     for level, names in LEVELS.items():
-        unknown = []
         for name in names:
             if (level, name) in SKIP:
                 continue
-            gets = [(room, get(fresh.fileno(), level, name, room)) for room in ROOMS]
-            sets = []
-            for text in VALUES:
-                s = S.socket(*spec)
-                fd = s.fileno()
-                answer = set_(fd, level, name, bytes.fromhex(text))
-                if answer is None:
-                    answer = get(fd, level, name, 16)
-                    if answer == errno.errorcode[errno.ENOPROTOOPT]:
-                        answer = "ok"
-                sets.append((text or "-", answer))
-                s.close()
-            known = [a for _, a in gets + sets if a not in ("ENOPROTOOPT", "EINVAL", "EFAULT")]
-            if not known and all(a == "ENOPROTOOPT" for r, a in gets if r >= 4) and all(a == "ENOPROTOOPT" for v, a in sets if len(v) >= 8):
-                unknown.append(name)
-                continue
-            print(kind, level, name, "get", *(f"{r}={a}" for r, a in gets))
-            print(kind, level, name, "set", *(f"{v}={a}" for v, a in sets))
-        if unknown:
-            print(kind, level, "unknown", compress(unknown))
+            gets = "get " + group((room, get(fresh.fileno(), level, name, room)) for room in ROOMS)
+            sets = "set " + group(set_answers(spec, level, name))
+            for line in (gets, sets):
+                lines.setdefault((level, name, line), []).append(kind)
+for (level, name, line), kinds in sorted(lines.items()):
+    print(",".join(kinds), level, name, line)

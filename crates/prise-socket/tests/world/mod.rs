@@ -9,24 +9,24 @@ use prise_stack::{IpCidr, LinkConfig, LinkId, Route, StackConfig};
 use prise_wire::{Frame, Instant, Medium, Payload};
 
 /// Hosts on one wire, each with a loopback of its own.
-pub struct World {
-    pub now: Instant,
-    pub hosts: Vec<Host>,
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) hosts: Vec<Host>,
     /// How long the wire takes.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
     /// What is on the wire: when it arrives, at whom, by which link.
     wire: Vec<(Instant, usize, LinkId, Frame)>,
     lo: LinkId,
     eth0: LinkId,
     /// Cut: frames put on the wire are lost.
-    pub cut: bool,
+    pub(crate) cut: bool,
 }
 
-pub fn addr(text: &str) -> SocketAddr {
+pub(crate) fn addr(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
 
-pub fn ip(text: &str) -> IpAddr {
+pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
@@ -34,9 +34,22 @@ fn cidr(text: &str) -> IpCidr {
     text.parse().expect("a prefix")
 }
 
+fn loopback() -> LinkConfig<'static> {
+    LinkConfig {
+        name: "lo",
+        medium: Medium::Ip,
+        mac: None,
+        mtu: 65_536,
+        gso_max: 65_536,
+        checksum_offload: true,
+        loopback: true,
+        transparent: false,
+    }
+}
+
 impl World {
     /// `count` hosts: 10.0.0.1, fd00::1, fe80::1 and so on.
-    pub fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         let now = Instant::from_secs(1000);
         let (mut lo, mut eth0) = (None, None);
         let hosts = (1..=count)
@@ -47,16 +60,7 @@ impl World {
                 };
                 let mut host = Host::new(&HostConfig { stack, owner: 1000 });
                 let stack = host.stack_mut();
-                let loopback = LinkConfig {
-                    name: "lo",
-                    medium: Medium::Ip,
-                    mac: None,
-                    mtu: 65_536,
-                    gso_max: 65_536,
-                    checksum_offload: true,
-                    loopback: true,
-                    transparent: false,
-                };
+                let loopback = loopback();
                 let wire = LinkConfig {
                     name: "eth0",
                     mtu: 1500,
@@ -88,8 +92,23 @@ impl World {
         }
     }
 
+    /// One host with nothing but its loopback.
+    pub(crate) fn alone() -> Self {
+        let mut world = Self::new(1);
+        let stack = StackConfig {
+            hash_key: [1, 2],
+            seed: [1; 32],
+        };
+        let mut host = Host::new(&HostConfig { stack, owner: 1000 });
+        host.stack_mut().add_link(&loopback());
+        host.stack_mut().add_address(world.now, world.lo, cidr("127.0.0.1/8"));
+        host.stack_mut().add_address(world.now, world.lo, cidr("::1/128"));
+        world.hosts[0] = host;
+        world
+    }
+
     /// A default route by the wire, so that far addresses time out rather than being unreachable.
-    pub fn default_route(&mut self, host: usize) {
+    pub(crate) fn default_route(&mut self, host: usize) {
         let link = self.eth0;
         self.hosts[host].stack_mut().add_route(Route {
             prefix: cidr("0.0.0.0/0"),
@@ -101,7 +120,7 @@ impl World {
     }
 
     /// Moves frames until nothing moves at this instant.
-    pub fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         loop {
             let mut moved = false;
             for host in 0..self.hosts.len() {
@@ -123,7 +142,7 @@ impl World {
     }
 
     /// Lets time pass, with everything that happens meanwhile.
-    pub fn advance(&mut self, duration: Duration) {
+    pub(crate) fn advance(&mut self, duration: Duration) {
         let end = self.now + duration;
         loop {
             self.flush();
@@ -155,31 +174,31 @@ impl World {
     }
 
     /// As long as a few round trips take.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.advance(self.delay * 20 + Duration::from_millis(1));
     }
 
     /// What `event()` has to say of a host, the last of each socket.
-    pub fn events(&mut self, host: usize) -> Vec<(SocketId, Readiness)> {
+    pub(crate) fn events(&mut self, host: usize) -> Vec<(SocketId, Readiness)> {
         std::iter::from_fn(|| self.hosts[host].event()).collect()
     }
 }
 
 /// The calls, short, with the clock supplied.
 impl World {
-    pub fn tcp(&mut self, host: usize, family: Family) -> SocketId {
+    pub(crate) fn tcp(&mut self, host: usize, family: Family) -> SocketId {
         self.hosts[host].socket(family, Kind::Stream, 0).expect("a socket")
     }
 
-    pub fn udp(&mut self, host: usize, family: Family) -> SocketId {
+    pub(crate) fn udp(&mut self, host: usize, family: Family) -> SocketId {
         self.hosts[host].socket(family, Kind::Datagram, 0).expect("a socket")
     }
 
-    pub fn bind(&mut self, host: usize, s: SocketId, local: &str) -> Result<(), Errno> {
+    pub(crate) fn bind(&mut self, host: usize, s: SocketId, local: &str) -> Result<(), Errno> {
         self.hosts[host].bind(self.now, s, addr(local))
     }
 
-    pub fn listener(&mut self, host: usize, local: &str) -> SocketId {
+    pub(crate) fn listener(&mut self, host: usize, local: &str) -> SocketId {
         let family = if addr(local).is_ipv4() {
             Family::Inet
         } else {
@@ -191,34 +210,34 @@ impl World {
         s
     }
 
-    pub fn connect(&mut self, host: usize, s: SocketId, remote: &str) -> Result<(), Errno> {
+    pub(crate) fn connect(&mut self, host: usize, s: SocketId, remote: &str) -> Result<(), Errno> {
         self.hosts[host].connect(self.now, s, addr(remote))
     }
 
-    pub fn accept(&mut self, host: usize, s: SocketId) -> Result<(SocketId, SocketAddr), Errno> {
+    pub(crate) fn accept(&mut self, host: usize, s: SocketId) -> Result<(SocketId, SocketAddr), Errno> {
         self.hosts[host].accept(self.now, s)
     }
 
-    pub fn send(&mut self, host: usize, s: SocketId, octets: &[u8]) -> Result<usize, Errno> {
+    pub(crate) fn send(&mut self, host: usize, s: SocketId, octets: &[u8]) -> Result<usize, Errno> {
         self.hosts[host].send(self.now, s, &mut Payload::from(octets), Flags::EMPTY)
     }
 
-    pub fn recv(&mut self, host: usize, s: SocketId, max: usize) -> Result<Vec<u8>, Errno> {
+    pub(crate) fn recv(&mut self, host: usize, s: SocketId, max: usize) -> Result<Vec<u8>, Errno> {
         self.recv_with(host, s, max, Flags::EMPTY)
     }
 
-    pub fn recv_with(&mut self, host: usize, s: SocketId, max: usize, flags: Flags) -> Result<Vec<u8>, Errno> {
+    pub(crate) fn recv_with(&mut self, host: usize, s: SocketId, max: usize, flags: Flags) -> Result<Vec<u8>, Errno> {
         self.hosts[host]
             .recv(self.now, s, max, flags)
             .map(|payload| payload.to_vec())
     }
 
-    pub fn poll(&mut self, host: usize, s: SocketId) -> Readiness {
+    pub(crate) fn poll(&mut self, host: usize, s: SocketId) -> Readiness {
         self.hosts[host].readiness(s)
     }
 
     /// A connection between two hosts (or one and itself): the client's and the server's socket.
-    pub fn pair(&mut self, client: usize, server: usize, address: &str) -> (SocketId, SocketId) {
+    pub(crate) fn pair(&mut self, client: usize, server: usize, address: &str) -> (SocketId, SocketId) {
         let listener = self.listener(server, address);
         let s = self.tcp(
             client,
@@ -236,11 +255,11 @@ impl World {
         (s, accepted)
     }
 
-    pub fn set(&mut self, host: usize, s: SocketId, level: i32, name: i32, value: i32) -> Result<(), Errno> {
+    pub(crate) fn set(&mut self, host: usize, s: SocketId, level: i32, name: i32, value: i32) -> Result<(), Errno> {
         self.hosts[host].set_option(self.now, s, level, name, &value.to_le_bytes())
     }
 
-    pub fn get(&mut self, host: usize, s: SocketId, level: i32, name: i32) -> Result<i32, Errno> {
+    pub(crate) fn get(&mut self, host: usize, s: SocketId, level: i32, name: i32) -> Result<i32, Errno> {
         let mut out = Vec::new();
         self.hosts[host].option(self.now, s, level, name, &mut out)?;
         Ok(i32::from_le_bytes(out[..4].try_into().expect("a number")))

@@ -1,0 +1,173 @@
+//! Every option of every kind of socket against what the kernel answers (`tests/kernel/options.py`): errors, lengths, values.
+
+mod world;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use prise_socket::{Errno, Family, Host, Kind, SocketId};
+use world::World;
+
+const KERNEL: &str = include_str!("kernel/options.txt");
+
+/// Options that differ on purpose or by nature: level, name, why.
+const DIFFERENCES: &[(i32, i32, &str)] = &[
+    (0, 4, "IP_OPTIONS: no packet of ours carries any, so none can be set"),
+    (0, 37, "IP_UNBLOCK_SOURCE: no filters by source"),
+    (0, 38, "IP_BLOCK_SOURCE: likewise"),
+    (0, 39, "IP_ADD_SOURCE_MEMBERSHIP: likewise"),
+    (0, 40, "IP_DROP_SOURCE_MEMBERSHIP: likewise"),
+    (
+        1,
+        37,
+        "SO_TIMESTAMPING: only stamps of arrival, by software; the rest is refused",
+    ),
+    (1, 65, "SO_TIMESTAMPING by its newer number"),
+    (1, 60, "SO_ZEROCOPY: refused, programs fall back to copying"),
+    (1, 80, "SO_DEVMEM_DONTNEED: no device memory"),
+    (6, 13, "TCP_CONGESTION: the kernel in question was set to BBR"),
+    (6, 24, "TCP_TIMESTAMP: two clocks"),
+    (6, 26, "TCP_CC_INFO: of BBR there, none of CUBIC here"),
+    (6, 35, "TCP_ZEROCOPY_RECEIVE: refused, programs fall back to copying"),
+    (6, 37, "TCP_TX_DELAY: a link can be delayed instead"),
+    (17, 100, "UDP_ENCAP: nothing is encapsulated"),
+];
+
+/// The first socket of a kind on a host with nothing but `lo`.
+fn socket(world: &mut World, kind: &str) -> SocketId {
+    let family = if kind.ends_with('4') {
+        Family::Inet
+    } else {
+        Family::Inet6
+    };
+    let icmp = if family == Family::Inet { 1 } else { 58 };
+    let (kind, protocol) = match &kind[..kind.len() - 1] {
+        "tcp" => (Kind::Stream, 0),
+        "udp" => (Kind::Datagram, 0),
+        "ping" => (Kind::Datagram, icmp),
+        "raw" => (Kind::Raw, icmp),
+        other => panic!("{other}"),
+    };
+    world.hosts[0].socket(family, kind, protocol).expect("a socket")
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::new(), |mut text, octet| {
+        write!(text, "{octet:02x}").expect("memory");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len() / 2)
+        .map(|at| u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).expect("hex"))
+        .collect()
+}
+
+fn get(host: &mut Host, now: prise_wire::Instant, s: SocketId, level: i32, name: i32, room: usize) -> String {
+    let mut out = Vec::new();
+    match host.option_within(now, s, level, name, room, &mut out) {
+        Ok(()) if out.is_empty() => "-".into(),
+        Ok(()) => hex(&out),
+        Err(errno) => errno.name().into(),
+    }
+}
+
+fn set(world: &mut World, kind: &str, level: i32, name: i32, value: &str, varies: bool) -> String {
+    let (s, now) = (socket(world, kind), world.now);
+    let octets = if value == "-" { vec![] } else { unhex(value) };
+    let host = &mut world.hosts[0];
+    let answer = match host.set_option(now, s, level, name, &octets) {
+        Err(errno) => errno.name().into(),
+        Ok(()) => match get(host, now, s, level, name, 16) {
+            shown if shown == "ENOPROTOOPT" => "ok".into(),
+            shown if shown != "-" && value.starts_with(&shown) && !varies => "same".into(),
+            shown => shown,
+        },
+    };
+    host.close(now, s);
+    answer
+}
+
+/// `0-3,8` as numbers.
+fn keys(text: &str) -> impl Iterator<Item = usize> {
+    text.split(',').flat_map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        first.parse().expect("a number")..=last.parse().expect("a number")
+    })
+}
+
+fn agrees(kernel: &str, ours: &str) -> bool {
+    match kernel.strip_prefix('*') {
+        // Octets that vary: as many of them.
+        Some(length) => length.parse::<usize>().expect("a length") * 2 == ours.trim_matches('-').len(),
+        None => kernel == ours,
+    }
+}
+
+#[test]
+fn every_option_answers_as_the_kernels_does() {
+    let mut world = World::alone();
+    let mut values = BTreeMap::new();
+    let mut differences: BTreeMap<(i32, i32), Vec<String>> = BTreeMap::new();
+    let mut compared = 0;
+    for line in KERNEL.lines() {
+        let words: Vec<_> = line.split(' ').collect();
+        if words[0] == "value" {
+            values.insert(words[1].parse::<usize>().expect("a number"), words[2]);
+            continue;
+        }
+        let (level, name) = (words[1].parse().expect("a level"), words[2].parse().expect("a name"));
+        for kind in words[0].split(',') {
+            let s = socket(&mut world, kind);
+            for group in &words[4..] {
+                let (kernel, group) = group.split_once(':').expect("an answer and its keys");
+                for key in keys(group) {
+                    let now = world.now;
+                    let ours = match words[3] {
+                        "get" => get(&mut world.hosts[0], now, s, level, name, key),
+                        _ => set(&mut world, kind, level, name, values[&key], kernel.starts_with('*')),
+                    };
+                    compared += 1;
+                    if !agrees(kernel, &ours) {
+                        let shown = if words[3] == "get" {
+                            key.to_string()
+                        } else {
+                            values[&key].into()
+                        };
+                        let text = format!("{kind} {} {shown}: kernel {kernel}, ours {ours}", words[3]);
+                        differences.entry((level, name)).or_default().push(text);
+                    }
+                }
+            }
+            let now = world.now;
+            world.hosts[0].close(now, s);
+        }
+    }
+    assert!(compared > 100_000, "{compared}");
+    let known: Vec<_> = DIFFERENCES.iter().map(|it| (it.0, it.1)).collect();
+    let mut report = String::new();
+    for ((level, name), texts) in differences.iter().filter(|it| !known.contains(it.0)) {
+        writeln!(report, "level {level} option {name}: {} differences", texts.len()).expect("memory");
+        for text in texts.iter().take(6) {
+            writeln!(report, "    {text}").expect("memory");
+        }
+    }
+    assert!(report.is_empty(), "\n{report}");
+    for key in known {
+        assert!(
+            differences.contains_key(&key),
+            "{key:?} no longer differs: take it off the list"
+        );
+    }
+}
+
+#[test]
+fn a_closed_socket_is_a_bad_descriptor() {
+    let mut world = World::new(1);
+    let s = socket(&mut world, "tcp4");
+    let now = world.now;
+    world.hosts[0].close(now, s);
+    assert_eq!(world.set(0, s, 1, 2, 1), Err(Errno::EBADF));
+    assert_eq!(world.get(0, s, 1, 2), Err(Errno::EBADF));
+}
