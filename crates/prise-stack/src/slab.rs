@@ -1,103 +1,191 @@
-//! Records with identities that are never used twice: an index for speed, a generation against stale identities.
+//! Records with a stable index and a generation, so that a stale identifier finds nothing.
 
 use alloc::vec::Vec;
 
-/// Records by identity. An identity is a generation in the upper and an index in the lower 32 bits, and never zero.
+/// An index with the generation it was given at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+#[derive(Debug)]
+enum Slot<T> {
+    Free { next: u32 },
+    Used(T),
+}
+
+/// A slab: insertion, removal and lookup in O(1); memory follows the greatest number of records at once.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
-    entries: Vec<Entry<T>>,
-    free: Vec<u32>,
+    slots: Vec<(u32, Slot<T>)>,
+    free: u32,
+    len: usize,
 }
 
-#[derive(Debug)]
-struct Entry<T> {
-    generation: u32,
-    value: Option<T>,
-}
-
-impl<T> Default for Slab<T> {
-    fn default() -> Self {
-        Self {
-            entries: Vec::new(),
-            free: Vec::new(),
-        }
-    }
-}
+const NONE: u32 = u32::MAX;
 
 impl<T> Slab<T> {
-    /// Adds a record and says its identity.
-    pub(crate) fn insert(&mut self, value: T) -> u64 {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Entry {
-                generation: 0,
-                value: None,
-            });
-            (self.entries.len() - 1) as u32
-        });
-        let entry = &mut self.entries[index as usize];
-        // Zero is skipped, so that no identity is zero.
-        entry.generation = entry.generation.wrapping_add(1).max(1);
-        entry.value = Some(value);
-        u64::from(entry.generation) << 32 | u64::from(index)
-    }
-
-    /// Takes a record out.
-    pub(crate) fn remove(&mut self, id: u64) -> Option<T> {
-        let value = self.entry_mut(id)?.value.take();
-        if value.is_some() {
-            self.free.push(id as u32);
-        }
-        value
-    }
-
-    pub(crate) fn get(&self, id: u64) -> Option<&T> {
-        let entry = self.entries.get(id as u32 as usize)?;
-        if entry.generation == (id >> 32) as u32 {
-            entry.value.as_ref()
-        } else {
-            None
+    pub(crate) const fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: NONE,
+            len: 0,
         }
     }
 
-    pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut T> {
-        self.entry_mut(id)?.value.as_mut()
-    }
-
-    /// How many records there are.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len() - self.free.len()
+        self.len
     }
 
-    /// Every record with its identity.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
-        self.entries.iter().enumerate().filter_map(|(index, entry)| {
-            Some((u64::from(entry.generation) << 32 | index as u64, entry.value.as_ref()?))
-        })
+    pub(crate) fn insert(&mut self, value: T) -> Key {
+        self.len += 1;
+        if self.free == NONE {
+            let index = self.slots.len() as u32;
+            self.slots.push((0, Slot::Used(value)));
+            return Key { index, generation: 0 };
+        }
+        let index = self.free;
+        let (generation, slot) = &mut self.slots[index as usize];
+        if let Slot::Free { next } = *slot {
+            self.free = next;
+        }
+        *slot = Slot::Used(value);
+        Key {
+            index,
+            generation: *generation,
+        }
     }
 
-    fn entry_mut(&mut self, id: u64) -> Option<&mut Entry<T>> {
-        let entry = self.entries.get_mut(id as u32 as usize)?;
-        (entry.generation == (id >> 32) as u32).then_some(entry)
+    pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
+        let (generation, slot) = self.slots.get_mut(index as usize)?;
+        if matches!(slot, Slot::Free { .. }) {
+            return None;
+        }
+        let old = core::mem::replace(slot, Slot::Free { next: self.free });
+        *generation = generation.wrapping_add(1);
+        self.free = index;
+        self.len -= 1;
+        match old {
+            Slot::Used(value) => Some(value),
+            Slot::Free { .. } => None,
+        }
+    }
+
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        match self.slots.get(index as usize)? {
+            (_, Slot::Used(value)) => Some(value),
+            (_, Slot::Free { .. }) => None,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        match self.slots.get_mut(index as usize)? {
+            (_, Slot::Used(value)) => Some(value),
+            (_, Slot::Free { .. }) => None,
+        }
+    }
+
+    /// The record of `key`, if that very record still lives.
+    pub(crate) fn find(&self, key: Key) -> Option<&T> {
+        match self.slots.get(key.index as usize)? {
+            (generation, Slot::Used(value)) if *generation == key.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn find_mut(&mut self, key: Key) -> Option<&mut T> {
+        match self.slots.get_mut(key.index as usize)? {
+            (generation, Slot::Used(value)) if *generation == key.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    /// A used index with its full key.
+    pub(crate) fn entry_mut(&mut self, index: u32) -> Option<(Key, &mut T)> {
+        match self.slots.get_mut(index as usize)? {
+            (generation, Slot::Used(value)) => Some((
+                Key {
+                    index,
+                    generation: *generation,
+                },
+                value,
+            )),
+            (_, Slot::Free { .. }) => None,
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(index, (_, slot))| match slot {
+                Slot::Used(value) => Some((index as u32, value)),
+                Slot::Free { .. } => None,
+            })
+    }
+
+    /// Takes out the record of `key`, if that very record still lives.
+    pub(crate) fn take(&mut self, key: Key) -> Option<T> {
+        self.find(key)?;
+        self.remove(key.index)
+    }
+
+    /// Every record with its full key.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (Key, &T)> {
+        self.slots
+            .iter()
+            .zip(0..)
+            .filter_map(|((generation, slot), index)| match slot {
+                Slot::Used(value) => Some((
+                    Key {
+                        index,
+                        generation: *generation,
+                    },
+                    value,
+                )),
+                Slot::Free { .. } => None,
+            })
     }
 }
+
+/// A public identifier for the records of one slab: the key, packed.
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub struct $name(u64);
+
+        impl $name {
+            pub(crate) fn from_key(key: $crate::slab::Key) -> Self {
+                Self(u64::from(key.generation) << 32 | u64::from(key.index))
+            }
+
+            pub(crate) fn key(self) -> $crate::slab::Key {
+                $crate::slab::Key { index: self.0 as u32, generation: (self.0 >> 32) as u32 }
+            }
+        }
+    };
+}
+
+pub(crate) use identifier;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_identity_dies_with_its_record() {
-        let mut slab = Slab::default();
-        let first = slab.insert('a');
-        let second = slab.insert('b');
-        assert_eq!(slab.remove(first), Some('a'));
-        assert_eq!(slab.remove(first), None);
+    fn a_key_dies_with_its_record() {
+        let mut slab = Slab::new();
+        let (first, second) = (slab.insert('a'), slab.insert('b'));
+        assert_eq!(slab.take(first), Some('a'));
+        assert_eq!(slab.take(first), None);
         let third = slab.insert('c');
         assert_ne!(third, first);
-        assert_eq!(third as u32, first as u32, "the place is used again");
-        assert_eq!(slab.get(first), None);
-        assert_eq!(slab.get(third), Some(&'c'));
-        assert!(slab.iter().map(|(id, _)| id).eq([third, second]));
+        assert_eq!(third.index, first.index, "the place is used again");
+        assert_eq!(slab.find(first), None);
+        assert_eq!(slab.find(third), Some(&'c'));
+        assert!(slab.entries().map(|(key, _)| key).eq([third, second]));
         assert_eq!(slab.len(), 2);
     }
 }

@@ -25,7 +25,7 @@ impl Raw {
         let message = message(now, packet, at);
         let mut taken = false;
         for &id in ids {
-            let Some(socket) = self.raws.get_mut(id.0) else {
+            let Some(socket) = self.raws.find_mut(id.key()) else {
                 continue;
             };
             if socket.common.accepts(packet.src, packet.dst, packet.link) {
@@ -51,7 +51,7 @@ impl Raw {
             .by_identifier
             .get(&(packet.src.is_ipv4(), echo.identifier))
             .copied();
-        let socket = found.and_then(|id| Some((id, self.pings.get_mut(id.0)?)));
+        let socket = found.and_then(|id| Some((id, self.pings.find_mut(id.key())?)));
         match socket {
             Some((id, Ping { common, .. })) if common.accepts(packet.src, packet.dst, packet.link) => {
                 let message = message(now, packet, packet.transport_at);
@@ -125,7 +125,7 @@ impl Raw {
     }
 
     fn tell_ping(&mut self, events: &mut Events, id: PingId, local: IpAddr, report: &crate::IcmpReport) -> bool {
-        let Some(Ping { common, .. }) = self.pings.get_mut(id.0) else {
+        let Some(Ping { common, .. }) = self.pings.find_mut(id.key()) else {
             return false;
         };
         if common.local.is_some_and(|own| own != local) {
@@ -147,7 +147,7 @@ impl Raw {
         remote: IpAddr,
         report: &crate::IcmpReport,
     ) -> bool {
-        let Some(socket) = self.raws.get_mut(id.0) else {
+        let Some(socket) = self.raws.find_mut(id.key()) else {
             return false;
         };
         let common = &mut socket.common;

@@ -17,7 +17,7 @@ use crate::event::{Event, Events};
 use crate::hash::HashKey;
 use crate::link::LinkId;
 use crate::mailbox::{BoundedQueue, Mailbox};
-use crate::slab::Slab;
+use crate::slab::{Slab, identifier};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use hashbrown::HashMap;
@@ -26,13 +26,14 @@ use prise_wire::{Body, Instant, IpVersion};
 /// Octets of intercepted echo requests that wait for the gateway.
 const INTERCEPTED_OCTETS: usize = 1 << 20;
 
-/// A ping socket of one stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PingId(pub(crate) u64);
-
-/// A raw socket of one stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RawId(pub(crate) u64);
+identifier! {
+    /// A ping socket of one stack. Never means another one, even after it is gone.
+    PingId
+}
+identifier! {
+    /// A raw socket of one stack. Never means another one, even after it is gone.
+    RawId
+}
 
 /// A message that a ping or raw socket has received.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,9 +101,9 @@ pub(crate) struct Raw {
 impl Raw {
     pub(crate) fn new(hash: HashKey) -> Self {
         Self {
-            pings: Slab::default(),
+            pings: Slab::new(),
             by_identifier: HashMap::with_hasher(hash),
-            raws: Slab::default(),
+            raws: Slab::new(),
             by_protocol: HashMap::with_hasher(hash),
             intercepted: BoundedQueue::new(INTERCEPTED_OCTETS),
             intercepts: false,
@@ -114,11 +115,11 @@ impl Raw {
     pub(crate) fn complete(&mut self, event: Event) -> Option<Event> {
         match event {
             Event::Ping { token, id, .. } => {
-                let ready = self.pings.get_mut(id.0)?.common.mailbox.take_pending();
+                let ready = self.pings.find_mut(id.key())?.common.mailbox.take_pending();
                 Some(Event::Ping { token, id, ready })
             }
             Event::Raw { token, id, .. } => {
-                let ready = self.raws.get_mut(id.0)?.common.mailbox.take_pending();
+                let ready = self.raws.find_mut(id.key())?.common.mailbox.take_pending();
                 Some(Event::Raw { token, id, ready })
             }
             Event::EchoIntercepted => {

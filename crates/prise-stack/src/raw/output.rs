@@ -66,7 +66,7 @@ impl Raw {
         id: PingId,
         send: PingSend,
     ) -> Result<(), DatagramError> {
-        let socket = self.pings.get(id.0).ok_or(DatagramError::Closed)?;
+        let socket = self.pings.find(id.key()).ok_or(DatagramError::Closed)?;
         let PingSend {
             dst,
             src,
@@ -117,7 +117,7 @@ impl Raw {
     }
 
     pub(super) fn send(&mut self, now: Instant, net: &mut Net, id: RawId, send: RawSend) -> Result<(), DatagramError> {
-        let socket = self.raws.get(id.0).ok_or(DatagramError::Closed)?;
+        let socket = self.raws.find(id.key()).ok_or(DatagramError::Closed)?;
         let RawSend {
             dst,
             src,

@@ -83,7 +83,7 @@ impl Raw {
             device: config.device,
             mailbox: Mailbox::new(config.receive_limit),
         };
-        let id = PingId(self.pings.insert(Ping { identifier, common }));
+        let id = PingId::from_key(self.pings.insert(Ping { identifier, common }));
         self.by_identifier.insert((is_ipv4, identifier), id);
         Ok(id)
     }
@@ -97,7 +97,7 @@ impl Raw {
             device: None,
             mailbox: Mailbox::new(config.receive_limit),
         };
-        let id = RawId(self.raws.insert(RawSocket {
+        let id = RawId::from_key(self.raws.insert(RawSocket {
             protocol: config.protocol,
             common,
         }));
@@ -109,14 +109,14 @@ impl Raw {
     }
 
     fn close_ping(&mut self, id: PingId) {
-        if let Some(Ping { identifier, common }) = self.pings.remove(id.0) {
+        if let Some(Ping { identifier, common }) = self.pings.take(id.key()) {
             self.by_identifier
                 .remove(&(common.version == IpVersion::V4, identifier));
         }
     }
 
     fn close_raw(&mut self, id: RawId) {
-        let Some(RawSocket { protocol, common }) = self.raws.remove(id.0) else {
+        let Some(RawSocket { protocol, common }) = self.raws.take(id.key()) else {
             return;
         };
         let key = (common.version == IpVersion::V4, protocol);
@@ -129,11 +129,11 @@ impl Raw {
     }
 
     fn ping_mut(&mut self, id: PingId) -> Option<&mut Common> {
-        self.pings.get_mut(id.0).map(|socket| &mut socket.common)
+        self.pings.find_mut(id.key()).map(|socket| &mut socket.common)
     }
 
     fn raw_mut(&mut self, id: RawId) -> Option<&mut Common> {
-        self.raws.get_mut(id.0).map(|socket| &mut socket.common)
+        self.raws.find_mut(id.key()).map(|socket| &mut socket.common)
     }
 }
 
@@ -145,7 +145,7 @@ impl Stack {
 
     /// The identifier of a ping socket's requests: its "port".
     pub fn icmp_identifier(&self, id: PingId) -> Option<u16> {
-        self.raw.pings.get(id.0).map(|socket| socket.identifier)
+        self.raw.pings.find(id.key()).map(|socket| socket.identifier)
     }
 
     /// Takes replies from, and sends to, that host only; none from any again.
@@ -168,7 +168,7 @@ impl Stack {
 
     /// The next reply, left where it is.
     pub fn icmp_peek(&self, id: PingId) -> Option<&RawMessage> {
-        self.raw.pings.get(id.0)?.common.mailbox.queue.front()
+        self.raw.pings.find(id.key())?.common.mailbox.queue.front()
     }
 
     /// Takes the next ICMP error about a request of this socket.
@@ -220,7 +220,7 @@ impl Stack {
 
     /// The next packet, left where it is.
     pub fn raw_peek(&self, id: RawId) -> Option<&RawMessage> {
-        self.raw.raws.get(id.0)?.common.mailbox.queue.front()
+        self.raw.raws.find(id.key())?.common.mailbox.queue.front()
     }
 
     /// Takes the next ICMP error about a packet of this socket's protocol.

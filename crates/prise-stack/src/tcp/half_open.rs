@@ -7,9 +7,9 @@ use prise_wire::{SeqNum, TcpFlags, TcpHeader, Timestamps};
 
 use super::listen::Agreement;
 use super::segment::Segment;
-use super::slab::Key;
 use super::tuple::FourTuple;
 use crate::link::LinkId;
+use crate::slab::Key;
 use crate::wheel::TimerId;
 
 /// Who will own the connection.

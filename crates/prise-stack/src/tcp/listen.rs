@@ -15,12 +15,12 @@ use super::info::State;
 use super::receive::window::{BUFFER_INITIAL, ReceiveWindow};
 use super::reset;
 use super::segment::Segment;
-use super::slab::Key;
 use super::tuple::FourTuple;
 use super::{PendingId, SYN_ACK_RETRIES, SYN_ACK_TIMEOUT, Tcp, Timer};
 use crate::event::{Event, Events, Ready};
 use crate::link::LinkId;
 use crate::net::{Discard, Net};
+use crate::slab::Key;
 use crate::wheel::TimerId;
 
 /// Half-open connections of one listener: Linux's `tcp_max_syn_backlog` on a machine with memory.

@@ -24,7 +24,6 @@ mod receive;
 mod reset;
 mod segment;
 mod send;
-mod slab;
 #[cfg(test)]
 mod tests;
 mod time_wait;
@@ -53,7 +52,6 @@ use self::half_open::{HalfOpen, Listener};
 use self::isn::Secrets;
 use self::segment::Segment;
 use self::send::output::NextSegment;
-use self::slab::{Key, Slab};
 use self::time_wait::{TIME_WAIT, TimeWait, Verdict};
 use self::timers::Consequence;
 use self::tuple::FourTuple;
@@ -62,6 +60,7 @@ use crate::hash::HashKey;
 use crate::link::{LinkId, LinkSet};
 use crate::net::{Delivered, Discard, IcmpError, IpOut, Net, Quoted};
 use crate::random::Random;
+use crate::slab::{Key, Slab, identifier};
 use crate::wheel::Wheel;
 
 /// The smallest segment size that a peer can talk us into: less only multiplies headers (Linux's
@@ -74,24 +73,6 @@ const CHALLENGES_PER_SECOND: u32 = 1000;
 
 /// TIME-WAIT records kept at once; beyond it the connection is simply forgotten (Linux's `tcp_max_tw_buckets`).
 const TIME_WAIT_MAX: usize = 65_536;
-
-macro_rules! identifier {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub struct $name(u64);
-
-        impl $name {
-            pub(crate) fn from_key(key: Key) -> Self {
-                Self(u64::from(key.generation) << 32 | u64::from(key.index))
-            }
-
-            pub(crate) fn key(self) -> Key {
-                Key { index: self.0 as u32, generation: (self.0 >> 32) as u32 }
-            }
-        }
-    };
-}
 
 identifier! {
     /// A connection of one stack. Never means another one, even after it is gone.

@@ -30,7 +30,7 @@ impl Udp {
     }
 
     fn deliver(&mut self, net: &mut Net, events: &mut Events, id: UdpId, queued: Queued) {
-        let Some(socket) = self.sockets.get_mut(id.0) else {
+        let Some(socket) = self.sockets.find_mut(id.key()) else {
             return;
         };
         if socket.enqueue(queued) {
@@ -59,7 +59,7 @@ impl Udp {
             let id = self.demux.on_port(dst.port())[at];
             if self
                 .sockets
-                .get(id.0)
+                .find(id.key())
                 .is_some_and(|socket| socket.takes_copy(src, dst, link))
             {
                 found = true;
@@ -143,7 +143,7 @@ impl Udp {
         let Some(id) = self.demux.lookup(&self.sockets, local, remote, link) else {
             return false;
         };
-        let Some(socket) = self.sockets.get_mut(id.0) else {
+        let Some(socket) = self.sockets.find_mut(id.key()) else {
             return false;
         };
         if let IcmpError::PacketTooBig { mtu } = report.error {
@@ -160,7 +160,7 @@ impl Udp {
             return;
         };
         for id in core::mem::take(waiting) {
-            if let Some(socket) = self.sockets.get_mut(id.0) {
+            if let Some(socket) = self.sockets.find_mut(id.key()) {
                 socket.signal(events, id, Ready::WRITABLE);
             }
         }

@@ -125,7 +125,7 @@ impl Demux {
         link: LinkId,
     ) -> Option<UdpId> {
         let eligible = |id: &UdpId| {
-            let socket = sockets.get(id.0)?;
+            let socket = sockets.find(id.key())?;
             let fits = socket.local.accepts(link) && socket.local.family.speaks(local.ip());
             fits.then_some((*id, socket))
         };

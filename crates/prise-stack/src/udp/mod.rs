@@ -21,15 +21,16 @@ pub use verbs::{JoinError, UdpConfig, UdpInfo};
 
 use crate::hash::HashKey;
 use crate::link::LinkId;
-use crate::slab::Slab;
+use crate::slab::{Slab, identifier};
 use alloc::vec::Vec;
 use demux::Demux;
 use intercept::Interception;
 use socket::Socket;
 
-/// A UDP socket of one stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct UdpId(pub(crate) u64);
+identifier! {
+    /// A UDP socket of one stack. Never means another one, even after it is gone.
+    UdpId
+}
 
 /// Datagrams of one stack, counted as RFC 4113 does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub(crate) struct Udp {
 impl Udp {
     pub(crate) fn new(hash: HashKey) -> Self {
         Self {
-            sockets: Slab::default(),
+            sockets: Slab::new(),
             demux: Demux::new(hash),
             interception: Interception::default(),
             blocked: Vec::new(),

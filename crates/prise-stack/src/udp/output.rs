@@ -47,7 +47,7 @@ impl UdpSend {
 
 impl Udp {
     pub(super) fn send(&mut self, now: Instant, net: &mut Net, id: UdpId, send: UdpSend) -> Result<(), DatagramError> {
-        let socket = self.sockets.get_mut(id.0).ok_or(DatagramError::Closed)?;
+        let socket = self.sockets.find_mut(id.key()).ok_or(DatagramError::Closed)?;
         if !socket.local.family.speaks(send.dst.ip()) {
             return Err(DatagramError::Family);
         }

@@ -82,13 +82,13 @@ pub struct UdpInfo {
 
 impl Udp {
     fn bind(&mut self, config: &UdpConfig) -> UdpId {
-        let id = UdpId(self.sockets.insert(Socket::new(config)));
+        let id = UdpId::from_key(self.sockets.insert(Socket::new(config)));
         self.demux.insert(id, &config.local, config.remote);
         id
     }
 
     fn rebind(&mut self, id: UdpId, local: Local, remote: Option<SocketAddr>) {
-        if let Some(socket) = self.sockets.get_mut(id.0) {
+        if let Some(socket) = self.sockets.find_mut(id.key()) {
             self.demux.remove(id, &socket.local, socket.remote);
             socket.local = local;
             socket.remote = remote;
@@ -97,7 +97,7 @@ impl Udp {
     }
 
     fn close(&mut self, now: Instant, net: &mut Net, id: UdpId) {
-        let Some(socket) = self.sockets.remove(id.0) else {
+        let Some(socket) = self.sockets.take(id.key()) else {
             return;
         };
         self.demux.remove(id, &socket.local, socket.remote);
@@ -114,7 +114,7 @@ impl Udp {
         group: IpAddr,
         link: Option<LinkId>,
     ) -> Result<(), JoinError> {
-        let socket = self.sockets.get_mut(id.0).ok_or(JoinError::Closed)?;
+        let socket = self.sockets.find_mut(id.key()).ok_or(JoinError::Closed)?;
         let link = link_for_group(net, socket, group, link)?;
         if socket.memberships.contains(&(group, link)) {
             return Err(JoinError::AlreadyJoined);
@@ -135,7 +135,7 @@ impl Udp {
         group: IpAddr,
         link: Option<LinkId>,
     ) -> Result<(), JoinError> {
-        let socket = self.sockets.get_mut(id.0).ok_or(JoinError::Closed)?;
+        let socket = self.sockets.find_mut(id.key()).ok_or(JoinError::Closed)?;
         let is_meant = |have: &(IpAddr, LinkId)| have.0 == group && link.is_none_or(|link| link == have.1);
         let at = socket
             .memberships
@@ -159,7 +159,7 @@ impl Udp {
     }
 
     fn ready(&self, id: UdpId) -> Ready {
-        let Some(socket) = self.sockets.get(id.0) else {
+        let Some(socket) = self.sockets.find(id.key()) else {
             return Ready::NONE;
         };
         let mut ready = Ready::NONE;
@@ -177,7 +177,9 @@ impl Udp {
 
     /// Fills in what a socket's event says, now that it is handed out; none if the socket is gone.
     pub(crate) fn take_pending(&mut self, id: UdpId) -> Option<Ready> {
-        self.sockets.get_mut(id.0).map(|socket| socket.mailbox.take_pending())
+        self.sockets
+            .find_mut(id.key())
+            .map(|socket| socket.mailbox.take_pending())
     }
 
     /// The event about intercepted datagrams is handed out.
@@ -221,17 +223,17 @@ impl Stack {
 
     /// Takes the next datagram that has arrived.
     pub fn udp_receive(&mut self, id: UdpId) -> Option<UdpDatagram> {
-        self.udp.sockets.get_mut(id.0)?.dequeue()
+        self.udp.sockets.find_mut(id.key())?.dequeue()
     }
 
     /// The next datagram, left where it is (`MSG_PEEK`, `FIONREAD`).
     pub fn udp_peek(&self, id: UdpId) -> Option<UdpDatagram> {
-        self.udp.sockets.get(id.0)?.front()
+        self.udp.sockets.find(id.key())?.front()
     }
 
     /// The octets of the next datagram; none if none waits.
     pub fn udp_readable(&self, id: UdpId) -> Option<usize> {
-        self.udp.sockets.get(id.0)?.readable()
+        self.udp.sockets.find(id.key())?.readable()
     }
 
     /// What is possible on a socket now: levels, where events tell of edges.
@@ -241,33 +243,33 @@ impl Stack {
 
     /// Takes the next ICMP error about a datagram of this socket.
     pub fn udp_error(&mut self, id: UdpId) -> Option<IcmpReport> {
-        self.udp.sockets.get_mut(id.0)?.mailbox.pop_error()
+        self.udp.sockets.find_mut(id.key())?.mailbox.pop_error()
     }
 
     /// Speaks by that link only (`SO_BINDTODEVICE`), or by any.
     pub fn udp_set_device(&mut self, id: UdpId, device: Option<LinkId>) {
-        if let Some(socket) = self.udp.sockets.get_mut(id.0) {
+        if let Some(socket) = self.udp.sockets.find_mut(id.key()) {
             socket.local.device = device;
         }
     }
 
     /// Changes how much may wait to be received (`SO_RCVBUF`); what waits already stays.
     pub fn udp_set_receive_limit(&mut self, id: UdpId, octets: usize) {
-        if let Some(socket) = self.udp.sockets.get_mut(id.0) {
+        if let Some(socket) = self.udp.sockets.find_mut(id.key()) {
             socket.mailbox.queue.limit = octets;
         }
     }
 
     /// Whether datagrams of groups that only other sockets joined are taken (`IP_MULTICAST_ALL`); they are by default.
     pub fn udp_set_multicast_all(&mut self, id: UdpId, all: bool) {
-        if let Some(socket) = self.udp.sockets.get_mut(id.0) {
+        if let Some(socket) = self.udp.sockets.find_mut(id.key()) {
             socket.multicast_all = all;
         }
     }
 
     /// Whether flows are spread over the sockets that share the endpoint (`SO_REUSEPORT`).
     pub fn udp_set_reuse_port(&mut self, id: UdpId, reuse_port: bool) {
-        if let Some(socket) = self.udp.sockets.get_mut(id.0) {
+        if let Some(socket) = self.udp.sockets.find_mut(id.key()) {
             socket.reuse_port = reuse_port;
         }
     }
@@ -284,12 +286,15 @@ impl Stack {
 
     /// What can be seen of a socket.
     pub fn udp_info(&self, id: UdpId) -> Option<UdpInfo> {
-        self.udp.sockets.get(id.0).map(|socket| Udp::info(id, socket))
+        self.udp.sockets.find(id.key()).map(|socket| Udp::info(id, socket))
     }
 
     /// Every UDP socket.
     pub fn udp_sockets(&self) -> impl Iterator<Item = UdpInfo> {
-        self.udp.sockets.iter().map(|(id, socket)| Udp::info(UdpId(id), socket))
+        self.udp
+            .sockets
+            .entries()
+            .map(|(key, socket)| Udp::info(UdpId::from_key(key), socket))
     }
 
     /// Datagrams counted.
