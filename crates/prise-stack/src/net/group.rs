@@ -1,7 +1,7 @@
 //! Multicast groups: who of us listens to what, and the reports that tell routers (RFC 3376, RFC 3810; RFC 2236 for
 //! queriers that speak no more).
 
-use super::address::key;
+use super::address::{from_key, key};
 use super::deadlines::Deadlines;
 use super::{Delivered, Discard, IpOut, Net};
 use crate::hash::HashKey;
@@ -72,19 +72,6 @@ impl Groups {
         self.owed_at.retain(|(owed, _)| *owed != what);
         Some(what)
     }
-
-    /// The groups joined on a link, in an order that does not depend on the table's.
-    fn of_link(&self, link: LinkId, ipv4: bool) -> Vec<u128> {
-        let mut groups: Vec<u128> = self
-            .members
-            .keys()
-            .filter(|(_, on)| *on == link)
-            .map(|&(group, _)| group)
-            .collect();
-        groups.retain(|&group| (group >> 32 == 0xffff) == ipv4);
-        groups.sort_unstable();
-        groups
-    }
 }
 
 impl Net {
@@ -93,7 +80,7 @@ impl Net {
         let members = self.groups.members.entry((key(group), link)).or_insert(0);
         *members += 1;
         if *members == 1 {
-            self.report(now, link, RecordKind::ToExclude, &[group]);
+            self.report(now, link, RecordKind::ToExclude, group);
         }
     }
 
@@ -105,7 +92,7 @@ impl Net {
         *members -= 1;
         if *members == 0 {
             self.groups.members.remove(&(key(group), link));
-            self.report(now, link, RecordKind::ToInclude, &[group]);
+            self.report(now, link, RecordKind::ToInclude, group);
         }
     }
 
@@ -159,57 +146,65 @@ impl Net {
 
     pub(super) fn expire_groups(&mut self, now: Instant) {
         while let Some((link, ipv4)) = self.groups.pop_owed(now) {
-            let groups: Vec<IpAddr> = self
-                .groups
-                .of_link(link, ipv4)
-                .into_iter()
-                .map(super::address::from_key)
-                .collect();
-            for some in groups.chunks(RECORDS_MAX) {
-                self.report(now, link, RecordKind::IsExclude, some);
+            let kind = RecordKind::IsExclude;
+            let of_link = self.groups.members.keys().filter(|(_, on)| *on == link);
+            let mut groups: Vec<IpAddr> = of_link.map(|&(group, _)| from_key(group)).collect();
+            // Not in the table's order: the same inputs give the same packets, whatever the key.
+            groups.sort_unstable();
+            if ipv4 {
+                let records: Vec<_> = groups
+                    .iter()
+                    .filter_map(|&group| as_v4(group))
+                    .map(|group| (kind, group))
+                    .collect();
+                records
+                    .chunks(RECORDS_MAX)
+                    .for_each(|some| self.report_v4(now, link, some));
+            } else {
+                let records: Vec<_> = groups
+                    .iter()
+                    .filter_map(|&group| as_v6(group))
+                    .map(|group| (kind, group))
+                    .collect();
+                records
+                    .chunks(RECORDS_MAX)
+                    .for_each(|some| self.report_v6(now, link, some));
             }
         }
     }
 
-    /// Tells routers, where there may be any. `groups` are of one version.
-    fn report(&mut self, now: Instant, link: LinkId, kind: RecordKind, groups: &[IpAddr]) {
-        if self.link(link).is_none_or(Link::is_loopback) {
-            return;
+    /// Tells routers of a change.
+    fn report(&mut self, now: Instant, link: LinkId, kind: RecordKind, group: IpAddr) {
+        match group {
+            IpAddr::V4(group) => self.report_v4(now, link, &[(kind, group)]),
+            IpAddr::V6(group) => self.report_v6(now, link, &[(kind, group)]),
         }
-        let mut v4 = [(kind, Ipv4Addr::UNSPECIFIED); RECORDS_MAX];
-        let mut v6 = [(kind, Ipv6Addr::UNSPECIFIED); RECORDS_MAX];
-        let (mut v4_len, mut v6_len) = (0, 0);
-        for group in groups.iter().take(RECORDS_MAX) {
-            match *group {
-                IpAddr::V4(group) => {
-                    v4[v4_len].1 = group;
-                    v4_len += 1;
+    }
+
+    fn report_v4(&mut self, now: Instant, link: LinkId, records: &[(RecordKind, Ipv4Addr)]) {
+        if !self.groups.igmp_v2.contains(link) {
+            return self.send_igmp(now, link, igmp::ALL_V3_ROUTERS, &igmp::ReportV3(records));
+        }
+        for &(kind, group) in records {
+            match kind {
+                RecordKind::ToInclude => {
+                    self.send_igmp(now, link, igmp::ALL_ROUTERS, &igmp::MessageV2::Leave(group));
                 }
-                IpAddr::V6(group) => {
-                    v6[v6_len].1 = group;
-                    v6_len += 1;
-                }
+                _ => self.send_igmp(now, link, group, &igmp::MessageV2::Report(group)),
             }
         }
-        if v4_len > 0 && self.groups.igmp_v2.contains(link) {
-            for &(kind, group) in &v4[..v4_len] {
-                match kind {
-                    RecordKind::ToInclude => {
-                        self.send_igmp(now, link, igmp::ALL_ROUTERS, &igmp::MessageV2::Leave(group));
-                    }
-                    _ => self.send_igmp(now, link, group, &igmp::MessageV2::Report(group)),
-                }
-            }
-        } else if v4_len > 0 {
-            self.send_igmp(now, link, igmp::ALL_V3_ROUTERS, &igmp::ReportV3(&v4[..v4_len]));
-        }
-        if v6_len > 0 {
-            self.send_mld(now, link, &mld::ReportV2(&v6[..v6_len]));
-        }
+    }
+
+    fn report_v6(&mut self, now: Instant, link: LinkId, records: &[(RecordKind, Ipv6Addr)]) {
+        self.send_mld(now, link, &mld::ReportV2(records));
     }
 
     fn send_igmp(&mut self, now: Instant, link: LinkId, to: Ipv4Addr, message: &impl Emit) {
-        let Some(IpAddr::V4(source)) = self.addresses.primary(link, true) else {
+        let Some(IpAddr::V4(source)) = self
+            .addresses
+            .primary(link, true)
+            .filter(|source| !source.is_loopback())
+        else {
             return;
         };
         let mut frame = Frame::with_header(message, Body::new());
@@ -227,6 +222,9 @@ impl Net {
     }
 
     fn send_mld(&mut self, now: Instant, link: LinkId, message: &impl Emit) {
+        if self.link(link).is_none_or(Link::is_loopback) {
+            return;
+        }
         // The unspecified address is right as long as there is no link-local one (RFC 3810 §5.2.13).
         let src = self.addresses.link_local(link).unwrap_or(Ipv6Addr::UNSPECIFIED);
         let dst = mld::ALL_V2_ROUTERS;
@@ -249,4 +247,12 @@ impl Net {
             self.enqueue(link, frame);
         }
     }
+}
+
+fn as_v4(addr: IpAddr) -> Option<Ipv4Addr> {
+    if let IpAddr::V4(addr) = addr { Some(addr) } else { None }
+}
+
+fn as_v6(addr: IpAddr) -> Option<Ipv6Addr> {
+    if let IpAddr::V6(addr) = addr { Some(addr) } else { None }
 }

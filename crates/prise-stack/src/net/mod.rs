@@ -4,6 +4,7 @@
 
 mod address;
 mod arp;
+mod counters;
 mod deadlines;
 mod discard;
 mod fragment;
@@ -15,6 +16,7 @@ mod ipv6;
 mod ndp;
 mod neighbor;
 mod output;
+mod path;
 mod pmtu;
 mod reassembly;
 mod route;
@@ -23,6 +25,7 @@ mod tests;
 
 pub use address::LinkAddress;
 pub(crate) use address::key as address_key;
+pub use counters::{IcmpCounters, IpCounters};
 pub use discard::{Discard, DiscardCounts};
 pub(crate) use icmp::{IcmpArrival, Quoted, QuotedError};
 pub use icmp::{IcmpError, IcmpReport, QuotedFlow};
@@ -36,50 +39,18 @@ use address::Addresses;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
 use group::Groups;
 use icmp::RateLimit;
 use neighbor::{Due, Neighbors};
 use pmtu::PathMtus;
 use prise_wire::icmpv6::ndp::solicited_node;
-use prise_wire::{Frame, Instant, IpCidr, Ipv4Header, Ipv6Header, MacAddr, Medium};
+use prise_wire::{Frame, Instant, IpCidr, Ipv4Header, Ipv6Header, Layout, MacAddr, Medium, icmpv4};
 use reassembly::{Reassembly, TimedOut};
 use route::Routes;
 
 /// Counters of IPv4 identifications, shared by keyed hash.
 const IDENTIFICATIONS: usize = 256;
-
-/// Packets of both versions, counted as RFC 4293 does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct IpCounters {
-    /// Packets that came by any link (`InReceives`), reassembled ones once more.
-    pub received: u64,
-    /// Packets handed to transports (`InDelivers`).
-    pub delivered: u64,
-    /// Packets sent (`OutRequests`).
-    pub sent: u64,
-    /// Fragments received (`ReasmReqds`).
-    pub fragments_received: u64,
-    /// Datagrams made whole (`ReasmOKs`).
-    pub reassembled: u64,
-    /// Datagrams cut into fragments (`OutFragOKs`).
-    pub fragmented: u64,
-    /// Fragments sent (`OutFragCreates`).
-    pub fragments_sent: u64,
-}
-
-/// ICMP messages of both versions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct IcmpCounters {
-    /// Messages received (`icmpInMsgs`).
-    pub received: u64,
-    /// Errors among them.
-    pub errors_received: u64,
-    /// Messages sent by the stack itself (`icmpOutMsgs`).
-    pub sent: u64,
-    /// Errors among them.
-    pub errors_sent: u64,
-}
 
 /// What IP and link headers around a transport segment are to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,81 +270,6 @@ impl Net {
         self.link(link).is_some_and(Link::is_transparent)
     }
 
-    /// Changes whenever [`Net::route`] may answer differently than before: lets callers keep a [`RouteInfo`].
-    pub(crate) fn route_generation(&self) -> u32 {
-        self.generation
-    }
-
-    /// The way to `dst`, speaking from `src` if given, by `device` if given.
-    pub(crate) fn route(
-        &self,
-        dst: IpAddr,
-        src: Option<IpAddr>,
-        device: Option<LinkId>,
-    ) -> Result<RouteInfo, RouteError> {
-        if dst.is_unspecified() {
-            return Err(RouteError::InvalidDestination);
-        }
-        let (link, next_hop, preferred) = self.exit(dst, device)?;
-        let link = self.link(link).ok_or(RouteError::NoRoute)?;
-        let source = match src {
-            Some(src) if src.is_ipv4() != dst.is_ipv4() => return Err(RouteError::InvalidSource),
-            Some(src) if src.is_loopback() && !link.is_loopback() => return Err(RouteError::InvalidSource),
-            Some(src) if !src.is_unspecified() => src,
-            _ => preferred
-                .or_else(|| self.addresses.select_source(dst, link.id()))
-                .ok_or(RouteError::NoSource)?,
-        };
-        Ok(RouteInfo {
-            link: link.id(),
-            source,
-            next_hop,
-            mtu: self.path_mtus.get(dst, link.mtu()),
-            gso_max: link.gso_max(),
-            checksum_offload: link.checksum_offload(),
-            loopback: link.is_loopback(),
-        })
-    }
-
-    /// The link and next hop for `dst`, and the source that the route prefers.
-    fn exit(&self, dst: IpAddr, device: Option<LinkId>) -> Result<(LinkId, IpAddr, Option<IpAddr>), RouteError> {
-        if self.is_local(dst) {
-            let link = self.loopback.ok_or(RouteError::NoRoute)?;
-            // A host speaks to itself from the address it speaks to, within 127.0.0.0/8 from its first one.
-            let own = if dst.is_loopback() {
-                self.addresses.primary(link, dst.is_ipv4())
-            } else {
-                Some(dst)
-            };
-            return Ok((link, dst, own));
-        }
-        if let Some(route) = self.routes.lookup(dst, device) {
-            let next_hop = match route.gateway {
-                Some(gateway) if !is_multicast_or_broadcast(dst) => gateway,
-                _ => dst,
-            };
-            return Ok((route.link, next_hop, route.source.filter(|_| !dst.is_multicast())));
-        }
-        // Without a route a chosen device means that the destination is on its link, as on Linux.
-        match device.or_else(|| self.link_of_narrow(dst)) {
-            Some(device) => Ok((device, dst, None)),
-            None => Err(RouteError::NoRoute),
-        }
-    }
-
-    /// The link for a destination that no route need name: link-local addresses, groups, the limited broadcast.
-    fn link_of_narrow(&self, dst: IpAddr) -> Option<LinkId> {
-        let narrow = match dst {
-            IpAddr::V4(v4) => v4.is_multicast() || v4 == Ipv4Addr::BROADCAST,
-            IpAddr::V6(v6) => v6.is_multicast() || v6.is_unicast_link_local(),
-        };
-        if !narrow {
-            return None;
-        }
-        let by_default = self.routes.lookup(default_of(dst), None).map(|route| route.link);
-        by_default.or_else(|| self.links.iter().find(|link| !link.is_loopback()).map(Link::id))
-    }
-
     /// Counts a discard; the frame ends with the caller.
     pub(crate) fn discard(&mut self, reason: Discard) {
         self.discards.count(reason);
@@ -403,27 +299,6 @@ impl Net {
             self.ready.remove(id);
         }
         frame
-    }
-
-    /// Takes in that packets to `dst` must not be larger than `mtu` (zero: smaller than now); the route says so from now on.
-    ///
-    /// Only for what an authentic error says: the caller has found the socket whose packet it quotes.
-    pub(crate) fn lower_path_mtu(&mut self, now: Instant, dst: IpAddr, mtu: u32) {
-        let Ok(route) = self.route(dst, None, None) else { return };
-        if !route.loopback && self.path_mtus.lower(now, dst, mtu, route.mtu) {
-            self.generation = self.generation.wrapping_add(1);
-        }
-    }
-
-    /// A transport has had an answer from `dst`: the neighbor towards it is reachable (RFC 4861 §7.3.1). Costs a comparison
-    /// unless some neighbor is in doubt.
-    pub(crate) fn confirm_path(&mut self, now: Instant, dst: IpAddr) {
-        if !self.neighbors.has_doubts(now) {
-            return;
-        }
-        if let Ok(route) = self.route(dst, None, None) {
-            self.neighbors.confirm(now, route.link, route.next_hop);
-        }
     }
 
     /// The next of our own packets for members on this host.
@@ -462,14 +337,19 @@ impl Net {
     fn report_timeout(&mut self, now: Instant, timed_out: TimedOut) {
         let TimedOut { link, unicast, first } = timed_out;
         let Some((headers, data)) = first else { return };
-        let transport_at = headers.len();
-        let frame = Frame::new(headers, data);
-        let (src, dst, protocol): (IpAddr, IpAddr, u8) = if let Ok(header) = Ipv4Header::parse(frame.head()) {
-            (header.source.into(), header.destination.into(), header.protocol)
-        } else if let Ok(header) = Ipv6Header::parse(frame.head()) {
-            (header.source.into(), header.destination.into(), header.next_header)
-        } else {
+        let mut frame = Frame::new(headers, data);
+        let Some(Layout {
+            transport_at, protocol, ..
+        }) = frame.layout(Medium::Ip)
+        else {
             return;
+        };
+        // For an ICMP message, its type is to be seen: none answers an error.
+        let _pulled = frame.pull(frame.total_len().min(transport_at + icmpv4::HEADER_LEN));
+        let (src, dst): (IpAddr, IpAddr) = match (Ipv4Header::parse(frame.head()), Ipv6Header::parse(frame.head())) {
+            (Ok(header), _) => (header.source.into(), header.destination.into()),
+            (_, Ok(header)) => (header.source.into(), header.destination.into()),
+            (Err(_), Err(_)) => return,
         };
         let packet = Delivered {
             link,
@@ -498,6 +378,16 @@ impl Net {
     }
 }
 
+#[cfg(test)]
+impl Net {
+    /// Nothing waits for a neighbor, nothing for its other fragments, and the accounts say so.
+    pub(crate) fn assert_at_rest(&self) {
+        self.neighbors.assert_empty();
+        self.reassembly.assert_empty();
+        assert!(self.looped.is_empty() && self.undeliverable.is_empty());
+    }
+}
+
 /// Copies the frame's octets from `at` on to the front of `out`, as many as fit, and says how many.
 fn copy_from(frame: &Frame, at: usize, out: &mut [u8]) -> usize {
     let mut skip = at;
@@ -510,17 +400,4 @@ fn copy_from(frame: &Frame, at: usize, out: &mut [u8]) -> usize {
         filled += len;
     }
     filled
-}
-
-fn is_multicast_or_broadcast(addr: IpAddr) -> bool {
-    addr.is_multicast() || addr == IpAddr::V4(Ipv4Addr::BROADCAST)
-}
-
-/// An address that only a default route holds.
-fn default_of(addr: IpAddr) -> IpAddr {
-    if addr.is_ipv4() {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    }
 }

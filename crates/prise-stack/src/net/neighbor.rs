@@ -346,6 +346,13 @@ impl Neighbors {
     }
 }
 
+#[cfg(test)]
+impl Neighbors {
+    pub(super) fn assert_empty(&self) {
+        assert_eq!((self.entries.len(), self.waiting_octets), (0, 0));
+    }
+}
+
 impl Neighbor {
     /// An entry for which one solicitation is about to be sent, if it is incomplete.
     fn new(now: Instant, addr: IpAddr, state: NeighborState, deadline: Instant) -> Self {

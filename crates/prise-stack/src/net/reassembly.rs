@@ -232,6 +232,13 @@ impl Reassembly {
     }
 }
 
+#[cfg(test)]
+impl Reassembly {
+    pub(super) fn assert_empty(&self) {
+        assert_eq!((self.datagrams.len(), self.charged), (0, 0));
+    }
+}
+
 impl Datagram {
     const fn new(deadline: Instant, first: &Fragment) -> Self {
         Self {

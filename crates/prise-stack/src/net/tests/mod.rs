@@ -4,4 +4,5 @@ mod fragments;
 mod icmp;
 mod ip;
 mod neighbors;
+mod robustness;
 mod transparent;
