@@ -207,8 +207,9 @@ impl Server {
         Ok(socket)
     }
 
-    fn accept(&mut self, io: &mut Io<'_>, listener: SocketId) {
-        loop {
+    fn accept(&mut self, io: &mut Io<'_>) {
+        // A connection that is complete at once may be the last: then there is no listener any more.
+        while let Some(listener) = self.listener {
             match io.host.accept(io.now, listener) {
                 Ok((socket, _)) => {
                     io.claim(socket);
@@ -331,7 +332,7 @@ impl Program for Server {
 
     fn ready(&mut self, io: &mut Io<'_>, socket: SocketId, _: Readiness) {
         if self.listener == Some(socket) {
-            self.accept(io, socket);
+            self.accept(io);
         } else {
             self.drive(io, socket);
         }
