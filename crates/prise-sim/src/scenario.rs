@@ -52,6 +52,9 @@ pub const CLIENT: [&str; 2] = ["10.0.0.1/24", "fd00::1/64"];
 pub const SERVER: [&str; 2] = ["10.0.0.2/24", "fd00::2/64"];
 const PORT: u16 = 7;
 
+/// So often may connecting fail in one world whose wire loses frames.
+const RETRIES: u32 = 20;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
@@ -117,6 +120,7 @@ impl Scenario {
                 client: plan.clone(),
                 server_plan: plan,
                 options: Vec::new(),
+                retries: RETRIES,
             }),
             backlog: 16,
             bound: Duration::from_mins(10),
@@ -210,6 +214,7 @@ fn agreement(random: &mut Random, lossy: f64) -> Agreement {
         client,
         server_plan,
         options: options(random),
+        retries: if lossy > 0.0 { RETRIES } else { 0 },
     }
 }
 

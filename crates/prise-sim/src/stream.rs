@@ -25,6 +25,9 @@ pub struct Agreement {
     pub server_plan: Plan,
     /// Options that both set on each connection before it is used: level, name, value.
     pub options: Vec<(i32, i32, i32)>,
+    /// The wire loses so much that an attempt to connect may fail in earnest: three ARP requests in a row are enough.
+    /// The client then tries again, so often at most.
+    pub retries: u32,
 }
 
 impl Agreement {
@@ -55,11 +58,13 @@ pub struct Client {
     random: Random,
     opened: u32,
     completed: u32,
+    retried: u32,
     talks: BTreeMap<SocketId, Opening>,
 }
 
 #[derive(Debug)]
 struct Opening {
+    index: u32,
     talk: Talk,
     connected: bool,
 }
@@ -72,6 +77,7 @@ impl Client {
             random,
             opened: 0,
             completed: 0,
+            retried: 0,
             talks: BTreeMap::new(),
         }
     }
@@ -105,8 +111,29 @@ impl Client {
         let outgoing = self.agreement.pattern(index);
         let random = self.random.fork(u64::from(index));
         let talk = Talk::new(self.agreement.client.clone(), outgoing, outgoing.reverse(), random);
-        self.talks.insert(socket, Opening { talk, connected: false });
+        let opening = Opening {
+            index,
+            talk,
+            connected: false,
+        };
+        self.talks.insert(socket, opening);
         Ok(())
+    }
+
+    /// An attempt to connect has failed. That may be, on a bad wire, but not again and again.
+    fn connect_again(&mut self, io: &mut Io<'_>, socket: SocketId, errno: Errno) {
+        let Some(opening) = self.talks.remove(&socket) else {
+            return;
+        };
+        let may_be = matches!(errno, Errno::EHOSTUNREACH | Errno::ETIMEDOUT);
+        if !may_be || self.retried == self.agreement.retries {
+            return io.fail(format!("connecting: {errno:?} after {} retries", self.retried));
+        }
+        self.retried += 1;
+        io.close(socket);
+        if let Err(wrong) = self.connect(io, opening.index) {
+            io.fail(format!("connection {}: {wrong}", opening.index));
+        }
     }
 
     fn drive(&mut self, io: &mut Io<'_>, socket: SocketId) {
@@ -115,7 +142,7 @@ impl Client {
         };
         if !opening.connected {
             if let Some(errno) = io.host.take_error(socket) {
-                return io.fail(format!("connecting: {errno:?}"));
+                return self.connect_again(io, socket, errno);
             }
             opening.connected = io.host.readiness(socket).contains(Readiness::OUT);
             if !opening.connected {

@@ -46,6 +46,9 @@ pub struct WireConfig {
 /// A number far beyond what any workload needs at one instant: more is a loop without progress.
 const ROUNDS_AT_ONE_INSTANT: u32 = 100_000;
 
+/// A number far beyond what all windows of a host together allow to be sent at once.
+const FRAMES_AT_ONCE: u32 = 100_000;
+
 /// Everything there is.
 #[derive(Debug)]
 pub struct World {
@@ -350,7 +353,10 @@ impl World {
     /// Puts on the wires what a host has to send.
     fn transmit(&mut self, index: usize) {
         for link in self.nodes[index].host.links_ready().iter() {
+            let mut left = FRAMES_AT_ONCE;
             while let Some(frame) = self.nodes[index].host.transmit(self.now, link) {
+                left -= 1;
+                assert!(left > 0, "{} does not stop transmitting", self.nodes[index].name);
                 match self.nodes[index].ports[link.position()] {
                     Port::Loopback => {
                         self.nodes[index].host.receive(self.now, link, [frame]);

@@ -52,6 +52,12 @@ enum Held {
     Small,
 }
 
+/// As many whole segments as a unit of that size holds; one, where even that is too much for it (a link whose MTU is
+/// larger than its units).
+fn whole_segments(unit_max: u32, size: u32) -> u32 {
+    (unit_max / size * size).max(size)
+}
+
 impl Connection {
     /// Decides; changes nothing. `unit_max` is the largest payload the link takes at once.
     pub(crate) fn next_segment(&self, now: Instant, unit_max: u32) -> NextSegment {
@@ -148,7 +154,7 @@ impl Connection {
         let whole = room.max(size) / size * size;
         Some(NextSegment::Retransmit {
             start: lost.start,
-            len: lost.len.min(whole).min(unit_max / size * size),
+            len: lost.len.min(whole).min(whole_segments(unit_max, size)),
         })
     }
 
@@ -169,7 +175,7 @@ impl Connection {
         let outstanding = self.snd.nxt.distance_from(self.snd.una);
         let window_room = self.snd.wnd.saturating_sub(outstanding);
         let cwnd_room = self.congestion.cwnd().saturating_sub(in_flight);
-        let unit = (unit_max / size * size).max(size);
+        let unit = whole_segments(unit_max, size);
         let room = window_room.min(cwnd_room).min(unit);
         if unsent <= room {
             if unsent >= size {
