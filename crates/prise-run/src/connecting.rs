@@ -1,7 +1,9 @@
 //! A stream that is being connected.
 
+use core::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
+use crate::notify::Call;
 use crate::parked::ParkId;
 use crate::unix::Filled;
 
@@ -12,7 +14,12 @@ pub(crate) enum Connecting {
     /// made or refused within it.
     Asked(Asked),
     /// A blocking call waits; the descriptor is untouched, so that a failure leaves it as it was.
-    Waiting(ParkId),
+    Waiting {
+        /// The call.
+        parked: ParkId,
+        /// Where to.
+        remote: SocketAddr,
+    },
     /// Nobody waits: the program polls. Its descriptor has its other end, and is filled, so that it shows nothing.
     InProgress {
         /// The supervisor's end.
@@ -25,7 +32,8 @@ pub(crate) enum Connecting {
 /// A call to connect(2) that is not answered yet.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    pub(crate) call: crate::notify::Call,
+    pub(crate) call: Call,
+    pub(crate) remote: SocketAddr,
     /// The program's descriptor. Held until the end of the turn only: it would hide a close.
     pub(crate) copy: OwnedFd,
     pub(crate) blocking: bool,

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use prise_socket::{Errno, Flags, Host, Received, SocketId};
 use prise_stack::LinkId;
 use prise_wire::{Instant, Payload};
-use rustix::net::{RecvFlags, recv, send};
+use rustix::net::{RecvFlags, SocketAddrUnix, bind, connect, connect_unspec, getsockname, recv, send, sockopt};
 
 use crate::parked::ParkId;
 use crate::unix;
@@ -58,7 +58,11 @@ pub(crate) struct Datagram {
     /// Calls that wait for room.
     pub(crate) sending: VecDeque<ParkId>,
     /// An error that the host told while nobody asked; the next call's.
-    pub(crate) error: Option<Errno>,
+    error: Option<Errno>,
+    /// The program's end shows an error, until some call has taken it.
+    shown: bool,
+    /// The name of the program's end, given when an error was first to be shown.
+    name: Option<SocketAddrUnix>,
     /// Something is held back until the program has read.
     pub(crate) full: bool,
     /// The end is watched for the program's reading.
@@ -86,6 +90,8 @@ impl Datagram {
             receiving: VecDeque::new(),
             sending: VecDeque::new(),
             error: None,
+            shown: false,
+            name: None,
             full: false,
             watched: false,
             stamped: false,
@@ -108,6 +114,8 @@ impl Datagram {
                     self.unsent = Some(payload);
                     return;
                 }
+                // A send(2) without a peer ran natively and succeeded; its error would hit an innocent call.
+                Err(Errno::EDESTADDRREQ) => (),
                 // Lost, as a datagram may be; what the network said is the next call's to know.
                 Err(error) => self.error = Some(error),
             }
@@ -146,6 +154,37 @@ impl Datagram {
                 Ok(_) | Err(_) => (),
             }
         }
+    }
+
+    /// Whether an error waits that the program's descriptor does not show.
+    pub(crate) fn hides_error(&self) -> bool {
+        self.error.is_some() && !self.shown
+    }
+
+    /// Makes the program's end show an error, so that who sleeps in poll(2) or in a native call wakes.
+    ///
+    /// The kernel does so when the other end of a datagram pair turns away. It says `ECONNRESET`, whatever the error:
+    /// calls that are judged, and `SO_ERROR`, tell the right one. To find back, the program's end needs a name; nobody
+    /// else can send to it, because its own peer is this end.
+    pub(crate) fn show_error(&mut self, copy: &OwnedFd) -> Result<(), rustix::io::Errno> {
+        if self.name.is_none() {
+            bind(copy, &SocketAddrUnix::new_unnamed())?;
+            self.name = SocketAddrUnix::try_from(getsockname(copy)?).ok();
+        }
+        let Some(name) = &self.name else { return Ok(()) };
+        connect_unspec(&self.end)?;
+        connect(&self.end, name)?;
+        self.shown = true;
+        Ok(())
+    }
+
+    /// The error that waits, for a judged call. One that was shown and is shown no more was taken by a native call.
+    pub(crate) fn take_error(&mut self, copy: &OwnedFd) -> Option<Errno> {
+        let error = self.error.take()?;
+        if core::mem::take(&mut self.shown) && matches!(sockopt::socket_error(copy), Ok(Ok(()))) {
+            return None;
+        }
+        Some(error)
     }
 
     /// Whether datagrams lie in the program's queue.

@@ -153,6 +153,21 @@ fn thread_group(tid: u32) -> Option<u32> {
         .ok()
 }
 
+/// Whether the task's descriptor `fd` has its close-on-exec flag (`O_CLOEXEC` in /proc/TID/fdinfo/N, proc(5)).
+pub(crate) fn closes_on_exec(tid: u32, fd: i32) -> bool {
+    let flags = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}"))
+        .ok()
+        .and_then(|text| {
+            let octal = text
+                .lines()
+                .find_map(|line| line.strip_prefix("flags:"))?
+                .trim()
+                .to_owned();
+            i32::from_str_radix(&octal, 8).ok()
+        });
+    flags.is_some_and(|flags| flags & libc::O_CLOEXEC != 0)
+}
+
 /// The memory of the task that made a call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {

@@ -123,12 +123,32 @@ impl Supervisor {
         }) = self.sockets.get(slot)
         {
             let (receivers, senders) = (!datagram.receiving.is_empty(), !datagram.sending.is_empty());
+            let hides_error = datagram.hides_error();
             if receivers {
                 self.serve_receivers(slot);
             }
             if senders {
                 self.serve_senders(slot);
             }
+            if hides_error {
+                self.show_datagram_error(slot);
+            }
+        }
+    }
+
+    /// An error has come and no call that waits has taken it.
+    fn show_datagram_error(&mut self, slot: Slot) {
+        let Some(copy) = self.copy_of(slot) else { return };
+        // Turning away from the program loses what it has written.
+        self.flush_datagrams(slot);
+        if let Some(GuestSocket {
+            role: Role::Datagram(datagram),
+            ..
+        }) = self.sockets.get_mut(slot)
+            && datagram.hides_error()
+        {
+            // Without it the next judged call still tells.
+            let _ = datagram.show_error(&copy);
         }
     }
 
@@ -206,7 +226,7 @@ impl Supervisor {
         let Ok(open) = self.ledger.open_sockets() else { return };
         let silent = |socket: &GuestSocket| match &socket.role {
             Role::Fresh | Role::Ended | Role::Datagram(_) => true,
-            Role::Connecting(connecting) => matches!(connecting, Connecting::Waiting(_)),
+            Role::Connecting(connecting) => matches!(connecting, Connecting::Waiting { .. }),
             Role::Listener(_) | Role::Stream(_) => false,
         };
         let closed: Vec<Slot> = self

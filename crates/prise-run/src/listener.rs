@@ -21,6 +21,8 @@ pub(crate) struct Listening {
     pub(crate) end: OwnedFd,
     /// Octets in the program's descriptor.
     tokens: usize,
+    /// shutdown(2) has ended it.
+    pub(crate) ended: bool,
     /// Connections that were accepted for a call that could not take them; the next call's.
     pub(crate) returned: VecDeque<(SocketId, SocketAddr)>,
     /// Calls that wait for a connection, in their order.
@@ -32,6 +34,7 @@ impl Listening {
         Self {
             end,
             tokens: 0,
+            ended: false,
             returned: VecDeque::new(),
             waiting: VecDeque::new(),
         }

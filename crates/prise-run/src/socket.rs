@@ -126,6 +126,15 @@ impl Sockets {
         Some(socket)
     }
 
+    /// Another object stands for the socket from now on.
+    pub(crate) fn renew(&mut self, slot: Slot, cookie: u64) {
+        let Some(socket) = self.get_mut(slot) else { return };
+        let before = core::mem::replace(&mut socket.cookie, cookie);
+        socket.role = Role::Fresh;
+        self.by_cookie.remove(&before);
+        self.by_cookie.insert(cookie, slot);
+    }
+
     pub(crate) fn get(&self, slot: Slot) -> Option<&GuestSocket> {
         let place = self.places.get(slot.index as usize)?;
         place.socket.as_ref().filter(|_| place.generation == slot.generation)

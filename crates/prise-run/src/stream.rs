@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use prise_socket::{Errno, Flags, Host, How, Readiness, SocketId};
 use prise_wire::{Instant, Payload};
 use rustix::event::epoll::EventFlags;
-use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use crate::parked::ParkId;
 use crate::unix;
@@ -257,13 +257,61 @@ impl Stream {
         }
     }
 
-    /// Writes what the host has received; true when nothing is left.
+    /// Writes what the host has received, an urgent octet in its place; true when nothing is left.
     fn deliver(&mut self, host: &mut Host, id: SocketId, now: Instant) -> bool {
+        loop {
+            let mark = if host.readiness(id).contains(Readiness::PRI) {
+                host.urgent_mark(id)
+            } else {
+                None
+            };
+            match mark {
+                Some(0) => match self.deliver_urgent(host, id, now) {
+                    Some(true) => (),
+                    Some(false) => return false,
+                    None => return self.deliver_until(host, id, now, usize::MAX),
+                },
+                Some(before) if self.deliver_until(host, id, now, before) => (),
+                Some(_) => return false,
+                None => return self.deliver_until(host, id, now, usize::MAX),
+            }
+        }
+    }
+
+    /// The octet at the mark, whether the host cuts it out of the stream or leaves it in line: false without room, none
+    /// where there is no such octet after all.
+    fn deliver_urgent(&mut self, host: &mut Host, id: SocketId, now: Instant) -> Option<bool> {
+        let cut_out = host.recv(now, id, 1, Flags::OOB | Flags::PEEK).ok();
+        let in_line = || host.received(id).find_map(|piece| piece.first().copied());
+        let octet = cut_out
+            .as_ref()
+            .and_then(|octets| octets.first().copied())
+            .or_else(in_line)?;
+        if !self.deaf {
+            // Any other error is the program's close, of which the end tells.
+            if send(&self.end, &[octet], unix::QUIET | SendFlags::OOB) == Err(rustix::io::Errno::AGAIN) {
+                self.full = true;
+                return Some(false);
+            }
+        }
+        if cut_out.is_some() {
+            // Seen just before, it is there.
+            let _ = host.recv(now, id, 1, Flags::OOB);
+        } else {
+            host.consume(now, id, 1);
+        }
+        Some(true)
+    }
+
+    /// Writes up to `limit` octets; true when those, or all there are, were written.
+    fn deliver_until(&mut self, host: &mut Host, id: SocketId, now: Instant, limit: usize) -> bool {
+        let mut left = limit;
         loop {
             let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
             let mut count = 0;
             let mut total = 0;
             for (piece, octets) in pieces.iter_mut().zip(host.received(id)) {
+                let octets = &octets[..octets.len().min(left - total)];
                 *piece = IoSlice::new(octets);
                 count += 1;
                 total += octets.len();
@@ -273,13 +321,17 @@ impl Stream {
             }
             if self.deaf {
                 host.consume(now, id, total);
+                left -= total;
                 continue;
             }
             if self.full {
                 return false;
             }
             match unix::send_pieces(&self.end, &pieces[..count]) {
-                Ok(taken) => host.consume(now, id, taken),
+                Ok(taken) => {
+                    host.consume(now, id, taken);
+                    left -= taken;
+                }
                 Err(rustix::io::Errno::AGAIN) => {
                     self.full = true;
                     return false;

@@ -96,7 +96,7 @@ impl Supervisor {
     fn abandon(&mut self, id: ParkId) {
         let Some(parked) = self.parked.remove(id) else { return };
         let slot = parked.slot;
-        let waits = |role: &Role| matches!(role, Role::Connecting(Connecting::Waiting(waiting)) if *waiting == id);
+        let waits = |role: &Role| matches!(role, Role::Connecting(Connecting::Waiting { parked, .. }) if *parked == id);
         if self.sockets.get(slot).is_some_and(|socket| waits(&socket.role)) && self.copy_of(slot).is_none() {
             self.finish(slot);
         }

@@ -288,6 +288,20 @@ impl Listener {
         crate::check(unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const request) })
     }
 
+    /// Puts a copy of `fd` in the place of the caller's descriptor `target`; the call still waits.
+    pub fn replace(&self, id: u64, fd: BorrowedFd<'_>, target: i32, close_on_exec: bool) -> io::Result<()> {
+        let request = libc::seccomp_notif_addfd {
+            id,
+            flags: libc::SECCOMP_ADDFD_FLAG_SETFD as u32,
+            srcfd: fd.as_raw_fd() as u32,
+            newfd: target as u32,
+            newfd_flags: if close_on_exec { libc::O_CLOEXEC as u32 } else { 0 },
+        };
+        // SAFETY: the kernel reads the structure, whose size the request's number carries.
+        crate::check(unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const request) })
+            .map(drop)
+    }
+
     /// Whether the call still waits.
     pub fn is_waiting(&self, id: u64) -> bool {
         // SAFETY: the kernel reads one integer.

@@ -37,11 +37,11 @@ impl Supervisor {
         DONE
     }
 
-    pub(super) fn listen(&mut self, call: &Call, target: &Target) -> Judged {
+    pub(super) fn listen(&mut self, call: &Call, target: Target) -> Judged {
         let socket = self.entry(target.slot)?;
         require_stream(socket)?;
         let id = socket.id;
-        let is_fresh = matches!(socket.role, Role::Fresh);
+        let listens = matches!(&socket.role, Role::Listener(listening) if !listening.ended);
         match self.host.listen(self.now, id, call.int(1)) {
             Err(Errno::EADDRINUSE) => {
                 self.sweep();
@@ -49,7 +49,8 @@ impl Supervisor {
             }
             result => result?,
         }
-        if is_fresh {
+        if !listens {
+            let target = &self.unused(call, target)?;
             let end = self.attach(target).map_err(|error| errno_of(&error))?;
             // A listener is never writable.
             unix::fill(&target.copy).map_err(errno)?;

@@ -7,13 +7,16 @@
 //!                              └─ else ──► InProgress ◄──┘ ─────────► the program's descriptor polls it
 //! ```
 
+use core::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
 use prise_socket::{Errno, Kind, Readiness};
-use rustix::net::sockopt;
+use rustix::net::{SocketFlags, sockopt};
 
 use super::{Target, blocks, read_address};
 use crate::connecting::{Asked, Connecting};
 use crate::notify::{Answer, Call, DONE, Judged, errno, errno_of};
-use crate::parked::{ParkId, Wish};
+use crate::parked::Wish;
 use crate::sockaddr::{Named, parse, parse_datagram};
 use crate::socket::{Role, Slot};
 use crate::stream::Stream;
@@ -45,12 +48,14 @@ impl Supervisor {
         }
         let blocking = blocks(&target.copy, 0);
         match self.host.connect(self.now, id, address) {
-            Ok(()) => self.connected(target),
+            Ok(()) => self.connected(call, target),
             Err(Errno::EINPROGRESS) => {
+                let target = self.unused(call, target)?;
                 self.asked.push(target.slot);
                 let slot = target.slot;
                 let asked = Asked {
                     call: *call,
+                    remote: address,
                     copy: target.copy,
                     blocking,
                 };
@@ -63,8 +68,9 @@ impl Supervisor {
         }
     }
 
-    /// It was connected at once.
-    fn connected(&mut self, target: Target) -> Judged {
+    /// The connection stands.
+    fn connected(&mut self, call: &Call, target: Target) -> Judged {
+        let target = self.unused(call, target)?;
         if matches!(self.entry(target.slot)?.role, Role::Fresh) {
             let end = self.attach(&target).map_err(|error| errno_of(&error))?;
             self.entry(target.slot)?.role = Role::Stream(Stream::new(end));
@@ -98,10 +104,16 @@ impl Supervisor {
             let Role::Connecting(Connecting::Asked(asked)) = core::mem::replace(&mut socket.role, Role::Fresh) else {
                 continue;
             };
-            let Asked { call, copy, blocking } = asked;
+            let Asked {
+                call,
+                remote,
+                copy,
+                blocking,
+            } = asked;
             let role = if blocking {
                 let timeout = sockopt::socket_timeout(&copy, sockopt::Timeout::Send).ok().flatten();
-                Ok(Connecting::Waiting(self.park(&call, slot, Wish::Connect, timeout)))
+                let parked = self.park(&call, slot, Wish::Connect, timeout);
+                Ok(Connecting::Waiting { parked, remote })
             } else {
                 let role = self.leave_in_progress(&Target { slot, copy });
                 let shown = if role.is_ok() {
@@ -127,7 +139,7 @@ impl Supervisor {
 
     /// A blocking connect stops waiting, for a signal or its timeout; the handshake goes on.
     pub(crate) fn leave_waiting_connect(&mut self, call: &Call, slot: Slot) {
-        let waits = |role: &Role| matches!(role, Role::Connecting(Connecting::Waiting(_)));
+        let waits = |role: &Role| matches!(role, Role::Connecting(Connecting::Waiting { .. }));
         if !self.sockets.get(slot).is_some_and(|socket| waits(&socket.role)) {
             return;
         }
@@ -155,10 +167,23 @@ impl Supervisor {
             return;
         };
         match connecting {
-            Connecting::Asked(Asked { call, copy, blocking }) => {
-                self.finish_asked(&call, Target { slot, copy }, blocking, failed);
+            Connecting::Asked(Asked {
+                call,
+                remote,
+                copy,
+                blocking: true,
+            }) => {
+                let judged = self.collect(&call, slot, remote, Some(Target { slot, copy }));
+                self.answer(&call, judged);
             }
-            Connecting::Waiting(id) => self.finish_waiting(slot, id, failed),
+            Connecting::Asked(Asked { call, copy, .. }) => self.finish_asked(&call, Target { slot, copy }, failed),
+            Connecting::Waiting { parked, remote } => {
+                if let Some(parked) = self.parked.remove(parked) {
+                    let target = self.target_again(&parked.call, slot);
+                    let judged = self.collect(&parked.call, slot, remote, target);
+                    self.answer(&parked.call, judged);
+                }
+            }
             Connecting::InProgress { end, filled } => {
                 self.finish_in_progress(slot, end, filled, failed);
                 self.answer_joined(slot, failed);
@@ -166,42 +191,60 @@ impl Supervisor {
         }
     }
 
-    fn finish_asked(&mut self, call: &Call, target: Target, blocking: bool, failed: bool) {
-        let judged = match (blocking, failed) {
-            (true, true) => Err(self.connect_error(target.slot)),
-            (true, false) => self.connected(target),
-            (false, failed) => {
-                // Linux says so even where the answer is there already, and the program's poll waits for an edge.
-                let slot = target.slot;
-                match self.leave_in_progress(&target) {
-                    Ok(Connecting::InProgress { end, filled }) => {
-                        self.finish_in_progress_with(&target, end, filled, failed);
-                        drop(target.copy);
-                        self.attend(slot);
-                        Err(Errno::EINPROGRESS)
-                    }
-                    _ => Err(Errno::ENOBUFS),
-                }
+    /// The result of a blocking connect, as the host gives it to one who asks again.
+    fn collect(&mut self, call: &Call, slot: Slot, remote: SocketAddr, target: Option<Target>) -> Judged {
+        let id = self.entry(slot)?.id;
+        self.host.connect(self.now, id, remote)?;
+        if let Some(target) = target {
+            return self.connected(call, target);
+        }
+        // Closed by another thread meanwhile; nothing else will tell.
+        self.finish(slot);
+        Err(Errno::EBADF)
+    }
+
+    /// A call that would not wait: Linux says so even where the end is known, and the program's poll waits for an edge.
+    fn finish_asked(&mut self, call: &Call, target: Target, failed: bool) {
+        let slot = target.slot;
+        let judged = match self.leave_in_progress(&target) {
+            Ok(Connecting::InProgress { end, filled }) => {
+                self.finish_in_progress_with(&target, end, filled, failed);
+                drop(target.copy);
+                self.attend(slot);
+                Errno::EINPROGRESS
             }
+            _ => Errno::ENOBUFS,
         };
-        self.answer(call, judged);
+        self.answer(call, Err(judged));
     }
 
-    fn finish_waiting(&mut self, slot: Slot, id: ParkId, failed: bool) {
-        let Some(parked) = self.parked.remove(id) else { return };
-        let judged = if failed {
-            Err(self.connect_error(slot))
-        } else if let Some(target) = self.target_again(&parked.call, slot) {
-            self.connected(target)
-        } else {
-            // Closed by another thread meanwhile; nothing else will tell.
-            self.close(slot, false);
-            Err(Errno::EBADF)
+    /// The descriptor of a stream that may be connected anew must not have another end: where it had one, a new object
+    /// takes its place in the caller's table. Copies of the old one elsewhere keep what it was.
+    pub(super) fn unused(&mut self, call: &Call, target: Target) -> Result<Target, Errno> {
+        if !matches!(
+            self.entry(target.slot)?.role,
+            Role::Ended | Role::Stream(_) | Role::Listener(_)
+        ) {
+            return Ok(target);
+        }
+        let mut flags = SocketFlags::empty();
+        flags.set(SocketFlags::NONBLOCK, !unix::blocks(&target.copy));
+        let theirs = unix::stream(flags).map_err(errno)?;
+        let cookie = sockopt::socket_cookie(&theirs).map_err(errno)?;
+        let close_on_exec = crate::guest::closes_on_exec(call.tid, call.fd());
+        self.calls
+            .replace(call.id, theirs.as_fd(), call.fd(), close_on_exec)
+            .map_err(|error| errno_of(&error))?;
+        self.sockets.renew(target.slot, cookie);
+        let target = Target {
+            slot: target.slot,
+            copy: theirs,
         };
-        self.answer(&parked.call, judged);
+        self.enter_ledger(&target);
+        Ok(target)
     }
 
-    fn finish_in_progress(&mut self, slot: Slot, end: std::os::fd::OwnedFd, filled: unix::Filled, failed: bool) {
+    fn finish_in_progress(&mut self, slot: Slot, end: OwnedFd, filled: unix::Filled, failed: bool) {
         match self.copy_of(slot) {
             Some(copy) => self.finish_in_progress_with(&Target { slot, copy }, end, filled, failed),
             // On its way between two processes, or closed, of which the end tells.
@@ -216,13 +259,7 @@ impl Supervisor {
         self.attend(slot);
     }
 
-    fn finish_in_progress_with(
-        &mut self,
-        target: &Target,
-        end: std::os::fd::OwnedFd,
-        filled: unix::Filled,
-        failed: bool,
-    ) {
+    fn finish_in_progress_with(&mut self, target: &Target, end: OwnedFd, filled: unix::Filled, failed: bool) {
         // Restored first: being drained wakes the program, which may write at once.
         let _ = unix::restore_send_buffer(&target.copy, filled);
         let role = if failed {
@@ -241,21 +278,21 @@ impl Supervisor {
 
     /// Answers the calls that joined a connect in progress.
     fn answer_joined(&mut self, slot: Slot, failed: bool) {
-        for id in self.parked.ids() {
-            let joined = |parked: &crate::parked::Parked| parked.slot == slot && matches!(parked.wish, Wish::Connect);
-            if self.parked.get(id).is_some_and(joined)
+        for id in self.parked.waiting_on(slot) {
+            if self
+                .parked
+                .get(id)
+                .is_some_and(|parked| matches!(parked.wish, Wish::Connect))
                 && let Some(parked) = self.parked.remove(id)
             {
-                let judged = if failed { Err(self.connect_error(slot)) } else { DONE };
+                let error = |errno: Option<Errno>| Err(errno.unwrap_or(Errno::ECONNABORTED));
+                let judged = match self.sockets.get(slot) {
+                    Some(socket) if failed => error(self.host.take_error(socket.id)),
+                    Some(_) => DONE,
+                    None => Err(Errno::EBADF),
+                };
                 self.answer(&parked.call, judged);
             }
         }
-    }
-
-    fn connect_error(&mut self, slot: Slot) -> Errno {
-        let Some(socket) = self.sockets.get(slot) else {
-            return Errno::EBADF;
-        };
-        self.host.take_error(socket.id).unwrap_or(Errno::ECONNABORTED)
     }
 }

@@ -42,7 +42,7 @@ impl Supervisor {
         };
         match call.number {
             libc::SYS_bind => self.bind(call, &target),
-            libc::SYS_listen => self.listen(call, &target),
+            libc::SYS_listen => self.listen(call, target),
             libc::SYS_accept | libc::SYS_accept4 => self.accept(call, &target),
             libc::SYS_connect => self.connect(call, target),
             libc::SYS_getsockname => self.getsockname(call, &target),

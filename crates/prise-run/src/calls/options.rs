@@ -97,7 +97,7 @@ impl Supervisor {
             return None;
         }
         match &mut self.entry(target.slot).ok()?.role {
-            Role::Datagram(datagram) => datagram.error.take(),
+            Role::Datagram(datagram) => datagram.take_error(&target.copy),
             _ => None,
         }
     }

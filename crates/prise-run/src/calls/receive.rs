@@ -193,7 +193,7 @@ impl Supervisor {
         let Role::Datagram(datagram) = &mut socket.role else {
             return Err(Errno::EBADF);
         };
-        if let Some(error) = datagram.error.take() {
+        if let Some(error) = datagram.take_error(&target.copy) {
             return Err(error);
         }
         let origin = datagram.origin;

@@ -140,7 +140,7 @@ impl Supervisor {
     /// Sends now, or waits for room.
     fn send(&mut self, call: &Call, target: &Target, mut request: SendRequest) -> Judged {
         self.flush_datagrams(target.slot);
-        match self.try_send(call, target.slot, &mut request) {
+        match self.try_send(call, target, &mut request) {
             Err(Errno::EAGAIN) if blocks(&target.copy, request.flags) => (),
             judged => return judged,
         }
@@ -152,15 +152,15 @@ impl Supervisor {
         Ok(Answer::Settled)
     }
 
-    fn try_send(&mut self, call: &Call, slot: Slot, request: &mut SendRequest) -> Judged {
+    fn try_send(&mut self, call: &Call, target: &Target, request: &mut SendRequest) -> Judged {
         let flags = request.flags;
         match &mut request.form {
-            SendForm::One(message) => Ok(Answer::Value(self.send_one(call, slot, message, flags)? as i64)),
+            SendForm::One(message) => Ok(Answer::Value(self.send_one(call, target, message, flags)? as i64)),
             SendForm::Many { headers, count, sent } => {
                 while *sent < *count {
                     let address = headers.wrapping_add(*sent * MANY_STRIDE);
-                    let outcome = self.read_message(call, slot, address).and_then(|message| {
-                        let len = self.send_one(call, slot, &message, flags)?;
+                    let outcome = self.read_message(call, target.slot, address).and_then(|message| {
+                        let len = self.send_one(call, target, &message, flags)?;
                         call.memory()
                             .write(address.wrapping_add(MANY_LEN_OFFSET), &(len as u32).to_ne_bytes())
                     });
@@ -176,11 +176,11 @@ impl Supervisor {
         }
     }
 
-    fn send_one(&mut self, call: &Call, slot: Slot, message: &Outgoing, flags: i32) -> Result<usize, Errno> {
-        let socket = self.entry(slot)?;
+    fn send_one(&mut self, call: &Call, target: &Target, message: &Outgoing, flags: i32) -> Result<usize, Errno> {
+        let socket = self.entry(target.slot)?;
         let id = socket.id;
         if let Role::Datagram(datagram) = &mut socket.role
-            && let Some(error) = datagram.error.take()
+            && let Some(error) = datagram.take_error(&target.copy)
         {
             return Err(error);
         }
@@ -272,12 +272,12 @@ impl Supervisor {
             return true;
         };
         let is_stream = self.sockets.get(slot).is_some_and(|socket| socket.kind == Kind::Stream);
-        let judged = match (&request.form, is_stream) {
-            (SendForm::One(message), true) => match self.target_again(&parked.call, slot) {
-                Some(target) => self.try_send_stream(&parked.call, &target, &message.octets, request.flags),
-                None => Err(Errno::EBADF),
-            },
-            _ => self.try_send(&parked.call, slot, request),
+        let judged = match (self.target_again(&parked.call, slot), &request.form) {
+            (None, _) => Err(Errno::EBADF),
+            (Some(target), SendForm::One(message)) if is_stream => {
+                self.try_send_stream(&parked.call, &target, &message.octets, request.flags)
+            }
+            (Some(target), _) => self.try_send(&parked.call, &target, request),
         };
         if judged == Err(Errno::EAGAIN) {
             self.parked.restore(id, parked, self.now);

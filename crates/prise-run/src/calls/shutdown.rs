@@ -38,6 +38,7 @@ impl Supervisor {
                 DONE
             }
             Role::Listener(listening) => {
+                listening.ended = how.read();
                 let _ = shutdown(&listening.end, Shutdown::Write);
                 self.host.shutdown(self.now, id, how)?;
                 self.wake_acceptors(target.slot);
