@@ -15,7 +15,7 @@ use crate::dns::{self, Client, Reply, Service, Streams};
 use crate::echo::Echoes;
 use crate::ground::{Destination, Ground};
 use crate::policy::Learned;
-use crate::poll::{Occurrence, Poll, Source};
+use crate::poll::{EVENTS_MAX, Occurrence, Poll, Source};
 use crate::publish::{self, PublishError};
 use crate::record::{Record, Records, Transport};
 use crate::tally::{Discard, Tally};
@@ -25,6 +25,15 @@ use crate::udp::Mappings;
 /// How often one call of [`Gateway::process`] goes around while there is something new. What is left then waits for
 /// the next call, which the deadline asks for at once.
 const ROUNDS: usize = 8;
+
+/// How much one look at the epoll brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    /// All there was.
+    Little,
+    /// As much as one look takes: there may be more.
+    Much,
+}
 
 /// Why there is no gateway.
 #[derive(Debug)]
@@ -158,12 +167,16 @@ impl Gateway {
     pub fn process(&mut self, now: Instant) {
         self.expire(now);
         self.mappings.unblock();
+        let mut heard = self.hear(now);
         for _ in 0..ROUNDS {
-            let heard = self.hear(now);
             let told = self.follow(now);
             self.connections.run(now, &mut self.ground);
             self.deliver(now);
-            if !heard && !told {
+            if self.ground.poll.has_grown() || heard == Heard::Much {
+                heard = self.hear(now);
+            } else if told {
+                heard = Heard::Little;
+            } else {
                 return;
             }
         }
@@ -200,18 +213,21 @@ impl Gateway {
         self.streams.expire(now, &mut self.ground);
     }
 
-    /// What the host's sockets say. Whether they said anything.
-    fn hear(&mut self, now: Instant) -> bool {
+    /// What the host's sockets say.
+    fn hear(&mut self, now: Instant) -> Heard {
         let mut occurrences = core::mem::take(&mut self.occurrences);
         self.ground.poll.take(&mut occurrences);
-        let mut heard = false;
+        let heard = if occurrences.len() == EVENTS_MAX {
+            Heard::Much
+        } else {
+            Heard::Little
+        };
         let ground = &mut self.ground;
         for Occurrence { source, key, flags } in occurrences.drain(..) {
-            heard |= source != Source::Mapping;
             match source {
                 Source::Connection => self.connections.on_host(now, key, flags, ground),
                 Source::Listener => self.listeners.on_ready(now, key, &mut self.connections, ground),
-                Source::Mapping => heard |= self.mappings.on_host(now, key, flags, ground),
+                Source::Mapping => self.mappings.on_host(now, key, flags, ground),
                 Source::Echo => self.echoes.on_host(now, key, flags, ground),
                 Source::Resolver => self.service.on_resolver(now, &mut ground.surroundings()),
                 Source::Forward => self.service.on_forward(now, key, &mut ground.surroundings()),

@@ -1,6 +1,7 @@
 //! The gateway's own epoll: the supervisor watches this one descriptor instead of every socket behind it (epoll(7)
 //! allows an epoll within another; it is readable while any of its sources is ready).
 
+use core::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -54,6 +55,8 @@ pub(crate) struct Occurrence {
 #[derive(Debug)]
 pub(crate) struct Poll {
     epoll: OwnedFd,
+    /// A source was added since the last look: it may be ready already, as a connect within this host is.
+    grown: Cell<bool>,
 }
 
 fn pack(source: Source, key: Key) -> EventData {
@@ -73,7 +76,8 @@ fn unpack(data: EventData) -> Option<(Source, Key)> {
 impl Poll {
     pub(crate) fn new() -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        Ok(Self { epoll })
+        let grown = Cell::new(false);
+        Ok(Self { epoll, grown })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -81,6 +85,7 @@ impl Poll {
     }
 
     pub(crate) fn add(&self, fd: impl AsFd, source: Source, key: Key, flags: EventFlags) -> io::Result<()> {
+        self.grown.set(true);
         Ok(epoll::add(&self.epoll, fd, pack(source, key), flags)?)
     }
 
@@ -92,8 +97,14 @@ impl Poll {
         Ok(epoll::delete(&self.epoll, fd)?)
     }
 
+    /// Whether another look may find something that the last one could not.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.grown.get()
+    }
+
     /// What has happened, without waiting.
     pub(crate) fn take(&self, into: &mut Vec<Occurrence>) {
+        self.grown.set(false);
         let mut events = [const { core::mem::MaybeUninit::<Event>::uninit() }; EVENTS_MAX];
         let Ok((events, _)) = epoll::wait(&self.epoll, &mut events, Some(&Timespec::default())) else {
             // EINTR: the descriptor stays readable, so the driver comes again.

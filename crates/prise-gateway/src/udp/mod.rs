@@ -264,12 +264,14 @@ impl Mappings {
         self.blocked = false;
     }
 
-    /// A host socket has datagrams or errors. Whether anything was taken.
-    pub(crate) fn on_host(&mut self, now: Instant, key: Key, flags: EventFlags, ground: &mut Ground) -> bool {
+    /// A host socket has datagrams or errors.
+    pub(crate) fn on_host(&mut self, now: Instant, key: Key, flags: EventFlags, ground: &mut Ground) {
         let Some(mapping) = self.slots.get_mut(key) else {
-            return false;
+            return;
         };
-        let errors = flags.contains(EventFlags::ERR) && mapping.report_errors(now, ground);
+        if flags.contains(EventFlags::ERR) {
+            mapping.report_errors(now, ground);
+        }
         let mut taken = 0;
         while taken < BATCH && !self.blocked {
             let Some((length, from)) = mapping.receive(&mut self.chunks) else {
@@ -302,7 +304,6 @@ impl Mappings {
         {
             self.lifetimes.touch(now, key, lifetime, None);
         }
-        taken > 0 || errors
     }
 }
 
