@@ -205,7 +205,6 @@ impl Gateway {
             return;
         }
         self.ground.stack.expire(now);
-        self.connections.expire(now);
         self.listeners.expire(now, &self.ground);
         self.mappings.expire(now, &mut self.ground);
         self.echoes.expire(now);
@@ -307,7 +306,7 @@ impl Gateway {
                     self.streams.on_reply(now, key, &message, &mut self.ground);
                     self.streams.resume(now, key, &mut self.service, &mut self.ground);
                 }
-                Client::Direct(number) => self.direct.push_back((number, message)),
+                Client::Direct { number, .. } => self.direct.push_back((number, message)),
                 Client::Udp { guest, server } => {
                     let link = self.ground.link;
                     let sent = self
@@ -339,11 +338,13 @@ impl Gateway {
         &self.ground.name_servers
     }
 
-    /// Answers a DNS message for a client that the gateway cannot see. The response comes by
-    /// [`resolved`](Self::resolved) with the same number; a message that is no query gets none.
-    pub fn resolve(&mut self, now: Instant, number: u64, message: Payload) {
+    /// Answers a DNS message for a client that the gateway cannot see, which speaks to the driver by `transport` (over UDP
+    /// long answers are cut). The response comes by [`resolved`](Self::resolved) with the same number; a message that is no
+    /// query gets none.
+    pub fn resolve(&mut self, now: Instant, number: u64, transport: Transport, message: Payload) {
         let mut around = self.ground.surroundings();
-        self.service.ask(now, Client::Direct(number), message, &mut around);
+        self.service
+            .ask(now, Client::Direct { number, transport }, message, &mut around);
         self.deliver(now);
     }
 
@@ -367,6 +368,13 @@ impl Gateway {
     /// How many TCP connections there are, those being made included.
     pub fn connections(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Octets of TCP that the guest has sent and the host's sockets have not taken yet. Once the guest's program has ended
+    /// and its stack has nothing more to send, a driver may go when this is zero: the host's kernel delivers the rest.
+    /// Looks at every connection.
+    pub fn octets_held(&self) -> usize {
+        self.connections.octets_held(&self.ground.stack)
     }
 
     /// How many of the guest's UDP endpoints have a host socket, published ports included.

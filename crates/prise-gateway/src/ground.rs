@@ -153,3 +153,97 @@ fn is_scoped_or_mapped(ip: IpAddr) -> bool {
         IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prise_stack::StackConfig;
+    use prise_wire::Instant;
+
+    fn ground() -> Ground {
+        let mut stack = Stack::new(&StackConfig {
+            hash_key: [1, 2],
+            seed: [3; 32],
+        });
+        let link = prise_stack::LinkConfig {
+            name: "host",
+            medium: prise_wire::Medium::Ip,
+            mac: None,
+            mtu: 1500,
+            gso_max: 0,
+            checksum_offload: true,
+            loopback: false,
+            transparent: true,
+        };
+        let link = stack.add_link(&link).unwrap();
+        Ground {
+            stack,
+            link,
+            poll: Poll::new().unwrap(),
+            addresses: Addresses::default(),
+            name_servers: vec![IpAddr::from([192, 0, 2, 53])],
+            policy: Policy::default(),
+            learned: Learned::default(),
+            records: Records::new(false),
+            tally: Tally::new(),
+        }
+    }
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn addresses_that_mean_the_hosts_inside_never_reach_it() {
+        let ground = ground();
+        for martian in [
+            "127.0.0.1:80",
+            "127.5.5.5:80",
+            "0.0.0.0:80",
+            "10.0.2.15:80",
+            "[::1]:80",
+            "[::]:80",
+            "[fd00:2::15]:80",
+            "[fe80::1]:80",
+            "[::ffff:127.0.0.1]:80",
+            "[::ffff:192.0.2.1]:80",
+        ] {
+            assert_eq!(ground.destination(at(martian)), Destination::Martian, "{martian}");
+        }
+        for group in ["224.0.0.251:5353", "255.255.255.255:68", "[ff02::fb]:5353"] {
+            assert_eq!(ground.destination(at(group)), Destination::Group, "{group}");
+        }
+    }
+
+    #[test]
+    fn the_gateway_is_the_hosts_loopback_and_the_name_servers_are_ours() {
+        let ground = ground();
+        let host = |text| Destination::Host(at(text));
+        assert_eq!(ground.destination(at("10.0.2.2:80")), host("127.0.0.1:80"));
+        assert_eq!(ground.destination(at("[fd00:2::2]:53")), host("[::1]:53"));
+        assert_eq!(ground.destination(at("198.51.100.1:53")), host("198.51.100.1:53"));
+        assert_eq!(ground.destination(at("192.0.2.53:853")), host("192.0.2.53:853"));
+        for name_server in ["10.0.2.3:53", "[fd00:2::3]:53", "192.0.2.53:53"] {
+            assert_eq!(ground.destination(at(name_server)), Destination::NameServer);
+        }
+        assert_eq!(ground.destination(at("10.0.2.3:80")), Destination::Closed);
+    }
+
+    #[test]
+    fn the_guest_never_sees_itself_or_loopback_at_the_other_end() {
+        let mut ground = ground();
+        assert_eq!(ground.shown(at("127.0.0.9:5")), at("10.0.2.2:5"));
+        assert_eq!(ground.shown(at("[::1]:5")), at("[fd00:2::2]:5"));
+        assert_eq!(ground.shown(at("10.0.2.15:5")), at("10.0.2.2:5"));
+        assert_eq!(ground.shown(at("198.51.100.1:5")), at("198.51.100.1:5"));
+        let reason = Refused::Gateway(Discard::UdpMartian);
+        ground.refuse(
+            Instant::ZERO,
+            Transport::Udp,
+            at("10.0.2.15:5"),
+            at("127.0.0.1:5"),
+            reason,
+        );
+        assert_eq!(ground.tally.discarded(Discard::UdpMartian), 1);
+    }
+}

@@ -3,14 +3,15 @@
 mod world;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
-use prise_gateway::{Direction, End, Fact};
+use prise_gateway::{Decision, Direction, Discard, End, Fact};
 use prise_stack::{Linger, TcpConfig, TcpError};
 use prise_wire::Payload;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use world::{PATIENCE, World, config, has_ipv6, host};
 
@@ -22,7 +23,7 @@ fn world() -> World {
 fn serve<T: Send + 'static>(
     address: &str,
     act: impl FnOnce(TcpStream) -> T + Send + 'static,
-) -> (std::net::SocketAddr, JoinHandle<T>) {
+) -> (SocketAddr, JoinHandle<T>) {
     let listener = TcpListener::bind(address).unwrap();
     let at = host(listener.local_addr().unwrap());
     let thread = thread::spawn(move || {
@@ -151,6 +152,97 @@ fn a_lingering_close_of_the_guest_resets_the_host() {
         (world.gateway.connections() == 0).then_some(())
     });
     assert_eq!(server.join().unwrap(), Err(ErrorKind::ConnectionReset));
+}
+
+#[test]
+fn a_reset_after_the_hosts_fin_reaches_the_guest() {
+    let (at, server) = serve("127.0.0.1:0", |mut stream| stream.write_all(b"bye").unwrap());
+    let mut world = world();
+    let (token, conn) = world.connect(at);
+    world.connected(token, conn).unwrap();
+    assert_eq!(world.read_to_end(conn), b"bye");
+    server.join().unwrap();
+    // Nobody is there any more: the host's kernel answers with a reset.
+    world.send(conn, b"too late");
+    assert!(world.ended(conn).is_some());
+    assert_eq!(world.gateway.connections(), 0);
+}
+
+#[test]
+fn a_guest_that_does_not_wait_for_its_connection_leaves_nothing_behind() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut world = world();
+    // So that no SYN has to wait for an answer to ARP.
+    let (token, refused) = world.connect("10.0.2.3:9".parse().unwrap());
+    assert_eq!(world.connected(token, refused), Err(TcpError::Refused));
+    let (_, conn) = world.connect(host(listener.local_addr().unwrap()));
+    let now = world.now();
+    // The SYN is out, and the guest gone before the answer.
+    let syn = world.guest.transmit(now, world.eth0);
+    world.close(conn);
+    for frame in syn {
+        world.gateway.accept_frame(now, frame);
+    }
+    world.until("the end of it", |world| {
+        let abandoned = world.gateway.tally().discarded(Discard::ConnectAbandoned);
+        (abandoned == 1 && world.gateway.connections() == 0).then_some(())
+    });
+}
+
+/// What a native connect says at once, if it fails at once.
+fn native(at: SocketAddr) -> Option<Errno> {
+    let family = if at.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK, None).unwrap();
+    match rustix::net::connect(&socket, &at) {
+        Ok(()) | Err(Errno::INPROGRESS) => None,
+        Err(errno) => Some(errno),
+    }
+}
+
+#[test]
+fn an_unreachable_network_is_told_as_the_host_tells_it() {
+    let mut seen = 0;
+    // Documentation and reserved addresses: most hosts have no route to some of them, and nothing is sent then.
+    for at in ["[2001:db8::1]:80", "240.0.0.1:80", "[100::1]:80"] {
+        let at = at.parse().unwrap();
+        let expected = match native(at) {
+            Some(Errno::NETUNREACH) => TcpError::NetworkUnreachable,
+            Some(Errno::HOSTUNREACH) => TcpError::HostUnreachable,
+            Some(Errno::ACCESS) => TcpError::Prohibited,
+            _ => continue,
+        };
+        seen += 1;
+        let mut world = world();
+        let (token, conn) = world.connect(at);
+        assert_eq!(world.connected(token, conn), Err(expected), "{at}");
+    }
+    if seen == 0 {
+        eprintln!("skipped: this host claims to reach everything");
+    }
+}
+
+#[test]
+fn a_policy_refuses_and_drops() {
+    let (server, at) = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = host(listener.local_addr().unwrap());
+        (listener, at)
+    };
+    let mut config = config();
+    config.policy.otherwise = Decision::Refuse;
+    let mut world = World::new(config);
+    let (token, conn) = world.connect(at);
+    assert_eq!(world.connected(token, conn), Err(TcpError::Prohibited));
+    assert_eq!(world.gateway.tally().discarded(Discard::ConnectDenied), 1);
+    server.set_nonblocking(true).unwrap();
+    assert_eq!(
+        server.accept().map(drop).map_err(|error| error.kind()),
+        Err(ErrorKind::WouldBlock)
+    );
 }
 
 /// Octets that depend on their place, so that a shift or a swap shows.

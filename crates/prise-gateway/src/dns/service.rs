@@ -13,7 +13,7 @@ use super::name::{Name, looks_numeric};
 use super::pool::{Ask, Finding, Pool, Resolve, ResolveError};
 use crate::policy::{Decision, Learned, Policy};
 use crate::poll::{EventFlags, Poll, Source};
-use crate::record::{Fact, Records};
+use crate::record::{Fact, Records, Transport};
 use crate::slots::Key;
 use crate::tally::{Discard, Tally};
 
@@ -33,8 +33,21 @@ pub(crate) enum Client {
     Udp { guest: SocketAddr, server: SocketAddr },
     /// A stream that the gateway holds.
     Tcp(Key),
-    /// The supervisor, with a number of its own, on behalf of a client within the guest.
-    Direct(u64),
+    /// The driver, with a number of its own, on behalf of a client within the guest that speaks by `transport`.
+    Direct { number: u64, transport: Transport },
+}
+
+impl Client {
+    fn carrier(self) -> Carrier {
+        match self {
+            Self::Udp { .. } => Carrier::Udp,
+            Self::Tcp(_) => Carrier::Tcp,
+            Self::Direct { transport, .. } => match transport {
+                Transport::Udp => Carrier::Udp,
+                Transport::Tcp => Carrier::Tcp,
+            },
+        }
+    }
 }
 
 /// One question of one client, spelled out, for policies and records to judge.
@@ -147,10 +160,7 @@ impl Service {
             Plan::Answer(code, data) => self.conclude(now, client, &query, code, &data, around),
             Plan::Ask(ask) => self.look_up(now, ask, Waiting { client, query }, around),
             Plan::Forward => {
-                let carrier = match client {
-                    Client::Tcp(_) => Carrier::Tcp,
-                    Client::Udp { .. } | Client::Direct(_) => Carrier::Udp,
-                };
+                let carrier = client.carrier();
                 let outgoing = Outgoing {
                     client,
                     query,
@@ -251,10 +261,10 @@ impl Service {
                 data: data.clone(),
             })
             .collect();
-        let limit = match client {
-            Client::Udp { .. } | Client::Direct(_) => query.udp_limit(),
+        let limit = match client.carrier() {
+            Carrier::Udp => query.udp_limit(),
             // A stream carries whatever the length field can say.
-            Client::Tcp(_) => usize::from(u16::MAX),
+            Carrier::Tcp => usize::from(u16::MAX),
         };
         let message = query.respond(code, &answers, limit);
         self.replies.push_back(Reply { client, message });

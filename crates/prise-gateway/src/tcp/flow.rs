@@ -41,7 +41,7 @@ pub(super) struct HostSide {
     finished: bool,
     /// The guest's FIN was passed on.
     write_shut: bool,
-    /// Writing failed: what can still be read is read, then the guest is reset.
+    /// Writing failed, or would: what can still be read is read, then the guest is reset.
     failed: bool,
 }
 
@@ -53,6 +53,8 @@ impl HostSide {
         self.urgent |= flags.contains(EventFlags::PRI);
         self.readable |= self.hung_up || flags.intersects(EventFlags::IN | EventFlags::PRI);
         self.writable |= over || flags.contains(EventFlags::OUT);
+        // Before the peer's FIN, reading tells of the error, after what came before it.
+        self.failed |= self.finished && flags.contains(EventFlags::ERR);
     }
 }
 
@@ -113,26 +115,30 @@ impl Flow {
         if !self.established {
             return Turn::Idle;
         }
-        let wrote_all = self.carry_out(now, socket, stack);
-        let read = self.carry_in(now, socket, stack, chunks);
-        if matches!(read, Read::Reset) && self.resetting.is_none() {
+        if self.resetting.is_none() {
+            let wrote_all = self.carry_out(now, socket, stack);
+            let read = self.carry_in(now, socket, stack, chunks);
+            let reset = matches!(read, Read::Reset) || (self.host.finished && self.host.failed);
+            if !reset {
+                return self.after_carrying(wrote_all && !matches!(read, Read::More));
+            }
             self.resetting = Some(now + RESET_PATIENCE);
         }
-        if let Some(patience) = self.resetting {
-            let waiting = stack.tcp_info(now, self.conn).is_some_and(|info| info.send_queue > 0);
-            return if waiting && now < patience {
-                Turn::Resetting(patience)
-            } else {
-                Turn::Ended(End::HostReset)
-            };
+        let waiting = stack.tcp_info(now, self.conn).is_some_and(|info| info.send_queue > 0);
+        match self.resetting {
+            Some(patience) if waiting && now < patience => Turn::Resetting(patience),
+            _ => Turn::Ended(End::HostReset),
         }
+    }
+
+    fn after_carrying(&self, all_done: bool) -> Turn {
         if self.host.finished && self.host.write_shut {
-            return Turn::Ended(End::Finished);
+            Turn::Ended(End::Finished)
+        } else if all_done {
+            Turn::Idle
+        } else {
+            Turn::More
         }
-        if matches!(read, Read::More) || !wrote_all {
-            return Turn::More;
-        }
-        Turn::Idle
     }
 
     /// From the guest to the host. `false` if there is more to move at once.

@@ -16,7 +16,7 @@ use core::net::SocketAddr;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
-use prise_stack::{ConnId, Ready, TcpConfig};
+use prise_stack::{ConnId, Ready, Stack, TcpConfig};
 use prise_wire::Instant;
 
 use self::accept::Knock;
@@ -98,6 +98,15 @@ impl Connections {
         self.slots.len()
     }
 
+    /// Octets from the guest that its hosts have not taken yet.
+    pub(crate) fn octets_held(&self, stack: &Stack) -> usize {
+        let held = |connection: &Connection| match &connection.stage {
+            Stage::Flow(flow) => stack.tcp_readable(flow.conn),
+            Stage::Dial(_) | Stage::Knock(_) => 0,
+        };
+        self.slots.iter().map(|(_, connection)| held(connection)).sum()
+    }
+
     /// Whether another connection may be made.
     fn has_room(&self) -> bool {
         self.slots.len() < self.limits.connections
@@ -139,7 +148,8 @@ impl Connections {
             Some(Stage::Knock(knock)) if knock.conn == id => self.on_answered(now, key, ready, ground),
             Some(Stage::Flow(flow)) if flow.conn == id => {
                 flow.established |= ready.contains(Ready::CONNECTED);
-                if ready.contains(Ready::ERROR) {
+                // A handshake that the guest breaks off ends without an error.
+                if ready.contains(Ready::ERROR) || (ready.contains(Ready::CLOSED) && !flow.established) {
                     self.guest_failed(now, key, ground);
                 } else {
                     self.queue(key);
@@ -163,8 +173,12 @@ impl Connections {
         }
     }
 
-    /// Gives each flow that waits one turn.
+    /// Gives each flow that waits one turn, and looks at those that pass a reset on: they are few, and an acknowledgment,
+    /// which tells nobody, may have been the last that they waited for.
     pub(crate) fn run(&mut self, now: Instant, ground: &mut Ground) {
+        for index in 0..self.resetting.len() {
+            self.queue(self.resetting[index].1);
+        }
         for _ in 0..self.runnable.len() {
             let Some(key) = self.runnable.pop_front() else {
                 return;
@@ -196,19 +210,6 @@ impl Connections {
         ground.tally.octets_out += flow.sent - sent;
         ground.tally.octets_in += flow.received - received;
         Some(turn)
-    }
-
-    /// Looks again at those that pass a reset on.
-    pub(crate) fn expire(&mut self, now: Instant) {
-        let due: Vec<Key> = self
-            .resetting
-            .iter()
-            .filter(|&&(at, _)| at <= now)
-            .map(|&(_, key)| key)
-            .collect();
-        for key in due {
-            self.queue(key);
-        }
     }
 
     /// Ends a flow and lets both sides know.

@@ -118,8 +118,9 @@ impl World {
         Instant::from_nanos(u64::try_from(self.start.elapsed().as_nanos()).unwrap())
     }
 
-    /// Carries frames both ways until both sides are quiet.
-    pub(crate) fn exchange(&mut self) {
+    /// Carries frames both ways until both sides are quiet. Whether any had to be carried, or anything was told.
+    pub(crate) fn exchange(&mut self) -> bool {
+        let mut any = false;
         let now = self.now();
         self.guest.expire(now);
         self.gateway.process(now);
@@ -136,7 +137,9 @@ impl World {
                 self.guest.receive(now, self.eth0, [frame]);
                 moved = true;
             }
+            any |= moved;
             while let Some(event) = self.guest.event() {
+                any = true;
                 match event {
                     Event::Tcp { token, ready, .. } => *self.ready.entry(token).or_default() |= ready,
                     Event::Listener { token, .. } => *self.ready.entry(token).or_default() |= Ready::READABLE,
@@ -144,7 +147,7 @@ impl World {
                 }
             }
             if !moved {
-                return;
+                return any;
             }
         }
         panic!("the two never came to rest");
@@ -160,14 +163,15 @@ impl World {
                 return result;
             }
             assert!(Clock::now() < limit, "waited too long for {what}");
-            self.wait();
+            if !self.exchange() {
+                self.wait();
+            }
         }
     }
 
     /// Sleeps until the host's sockets say something or a deadline comes; 50 ms at most, for what the tests' own
     /// threads do.
     fn wait(&mut self) {
-        self.exchange();
         let now = self.now();
         let deadline = [self.guest.next_deadline(), self.gateway.deadline()]
             .into_iter()

@@ -32,7 +32,10 @@ struct World {
     tally: Tally,
 }
 
-const SERVED: Client = Client::Direct(7);
+const SERVED: Client = Client::Direct {
+    number: 7,
+    transport: Transport::Udp,
+};
 
 impl World {
     fn new() -> Self {
