@@ -72,12 +72,12 @@ pub(crate) struct Datagram {
 }
 
 /// How a datagram socket stands after it was pumped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Delivery {
     /// As before.
     Open,
-    /// Nobody holds the program's end any more.
-    Closed,
+    /// Nobody holds the program's end any more. This datagram found nobody.
+    Closed(Received),
 }
 
 impl Datagram {
@@ -149,7 +149,9 @@ impl Datagram {
                     self.hold(received);
                     return Delivery::Open;
                 }
-                Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::CONNRESET) => return Delivery::Closed,
+                Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::CONNRESET) => {
+                    return Delivery::Closed(received);
+                }
                 // Too long for the program's queue, or the program has shut its receiving direction.
                 Ok(_) | Err(_) => (),
             }
@@ -163,7 +165,7 @@ impl Datagram {
 
     /// Makes the program's end show an error, so that who sleeps in poll(2) or in a native call wakes.
     ///
-    /// The kernel does so when the other end of a datagram pair turns away. It says `ECONNRESET`, whatever the error:
+    /// The kernel does so when the other end of a datagram pair turns away from what it has not read. It says `ECONNRESET`, whatever the error:
     /// calls that are judged, and `SO_ERROR`, tell the right one. To find back, the program's end needs a name; nobody
     /// else can send to it, because its own peer is this end.
     pub(crate) fn show_error(&mut self, copy: &OwnedFd) -> Result<(), rustix::io::Errno> {
@@ -172,6 +174,8 @@ impl Datagram {
             self.name = SocketAddrUnix::try_from(getsockname(copy)?).ok();
         }
         let Some(name) = &self.name else { return Ok(()) };
+        // Something to be lost; where there is no room for it, there is something already.
+        let _ = send(copy, &[], unix::QUIET);
         connect_unspec(&self.end)?;
         connect(&self.end, name)?;
         self.shown = true;

@@ -3,7 +3,11 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use prise_socket::Errno;
+use core::net::SocketAddr;
+
+use prise_socket::{Errno, Received};
+use prise_stack::{IcmpError, QuotedFlow};
+use prise_wire::SeqNum;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
 
@@ -172,14 +176,33 @@ impl Supervisor {
         let Role::Datagram(datagram) = &mut socket.role else {
             return;
         };
-        if datagram.incoming(&mut self.host, id, self.now) == Delivery::Closed {
+        if let Delivery::Closed(received) = datagram.incoming(&mut self.host, id, self.now) {
             self.finish(slot);
+            self.refuse(received);
             return;
         }
         if datagram.full != datagram.watched {
             datagram.watched = datagram.full;
             let _ = self.poller.want_room(&datagram.end, slot, datagram.full);
         }
+    }
+
+    /// A datagram came for a socket that was closed without telling: its sender learns what it would have.
+    fn refuse(&mut self, received: Received) {
+        let (Some(link), Some(src), Some(dst)) = (received.link, received.source, received.destination) else {
+            return;
+        };
+        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        let flow = QuotedFlow {
+            protocol: libc::IPPROTO_UDP as u8,
+            src: canonical(src),
+            dst: canonical(dst),
+            seq: SeqNum(0),
+            payload: received.payload,
+        };
+        self.host
+            .stack_mut()
+            .icmp_error_for(self.now, link, None, &flow, IcmpError::PortUnreachable);
     }
 
     /// The program's last descriptor is closed. `abort`: octets were left unread, for which TCP resets.

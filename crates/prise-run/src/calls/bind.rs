@@ -2,13 +2,13 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use prise_socket::{Errno, Family};
+use prise_socket::{Errno, Family, Kind};
 
 use super::{Target, read_address, require_stream};
 use crate::listener::Listening;
 use crate::notify::{Call, DONE, Judged, errno, errno_of};
 use crate::sockaddr::{Named, V4_LEN, parse};
-use crate::socket::Role;
+use crate::socket::{GuestSocket, Role, Slot};
 use crate::supervisor::Supervisor;
 use crate::unix;
 
@@ -34,7 +34,25 @@ impl Supervisor {
             }
             result => result?,
         }
+        if address.port() != 0 && self.shares_port(target.slot, address.port()) {
+            // One of them may be closed, and would take what is meant for this one.
+            self.sweep();
+        }
         DONE
+    }
+
+    /// Whether another datagram socket has the same port, as `SO_REUSEADDR` allows.
+    fn shares_port(&self, slot: Slot, port: u16) -> bool {
+        let shares = |other: &GuestSocket| {
+            matches!(other.role, Role::Datagram(_)) && self.host.local_addr(other.id).is_ok_and(|it| it.port() == port)
+        };
+        self.sockets
+            .get(slot)
+            .is_some_and(|socket| socket.kind == Kind::Datagram)
+            && self
+                .sockets
+                .iter()
+                .any(|(other, socket)| other != slot && shares(socket))
     }
 
     pub(super) fn listen(&mut self, call: &Call, target: Target) -> Judged {
