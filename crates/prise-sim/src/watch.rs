@@ -76,7 +76,10 @@ impl Watch {
         if self.senders.get(&forth).is_some_and(|known| known.isn == header.seq) {
             return;
         }
-        if header.ack.is_none() {
+        // A SYN's answer belongs to it, unless the asker has gone on since: then the SYN was a late copy, and the asker's
+        // segments belong to the connection before, which it still remembers (TIME-WAIT).
+        let goes_along = |known: &Sender| header.ack.is_some() && known.sent == known.isn + 1;
+        if self.senders.get(&back).is_some_and(|known| !goes_along(known)) {
             self.senders.remove(&back);
         }
         self.senders.insert(

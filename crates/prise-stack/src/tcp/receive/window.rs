@@ -89,11 +89,16 @@ impl ReceiveWindow {
     /// segment or half the buffer at least, and never below what was promised.
     fn choose(&self, next: SeqNum, queued: u32, mss: u32, scale: u8, clamp: u32) -> u32 {
         let promised = self.remaining(next);
-        let free = self.limit.saturating_sub(queued).min(clamp);
+        // A buffer below the unit of the field could never be offered at all.
+        let limit = self.limit.max(1 << scale);
+        let free = limit.saturating_sub(queued).min(clamp);
         if free <= promised {
             return promised;
         }
-        if free - promised < mss.min(self.limit / 2) {
+        // The field cannot say less than a unit: a rest of the promise that is smaller looks like a shut window, and in a
+        // small buffer nothing else would ever open it.
+        let shown = promised >> scale << scale;
+        if free - shown < mss.min(limit / 2) {
             return promised;
         }
         // Round down to what the field can say, but not below the promise.
@@ -103,7 +108,7 @@ impl ReceiveWindow {
     /// The program has read: whether the peer should hear of the new window at once. Linux's rule: when it at
     /// least doubles what the peer believes to have.
     pub(crate) fn update_due(&self, next: SeqNum, queued: u32, mss: u32, scale: u8, clamp: u32) -> bool {
-        let now = self.remaining(next);
+        let now = self.remaining(next) >> scale << scale;
         if now > self.limit.min(clamp) / 2 {
             return false;
         }
@@ -179,6 +184,22 @@ mod tests {
         assert_eq!(window.advertise(next, 9900, 1000, 0, u32::MAX), 0);
         assert!(!window.update_due(next, 9900, 1000, 0, u32::MAX));
         assert!(window.update_due(next, 9000, 1000, 0, u32::MAX));
+    }
+
+    #[test]
+    fn a_rest_of_the_promise_that_the_field_cannot_say_does_not_keep_the_window_shut() {
+        let (start, scale) = (SeqNum(0), 10);
+        let mut window = ReceiveWindow::new(start, 1152, Instant::ZERO);
+        assert_eq!(window.advertise(start, 0, 1400, scale, u32::MAX), 1);
+        // 24 octets came and were read: 1,000 remain promised, which is no unit.
+        assert!(window.update_due(start + 24, 0, 1400, scale, u32::MAX));
+        assert_eq!(window.advertise(start + 24, 0, 1400, scale, u32::MAX), 1);
+        let mut tiny = ReceiveWindow::new(start, 100, Instant::ZERO);
+        assert_eq!(
+            tiny.advertise(start, 0, 1400, scale, u32::MAX),
+            1,
+            "less than a unit is a unit"
+        );
     }
 
     #[test]

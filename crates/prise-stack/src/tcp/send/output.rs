@@ -88,7 +88,7 @@ impl Connection {
                 };
             }
             if self.probe_due {
-                return NextSegment::Probe;
+                return self.next_probe();
             }
         }
         if self.acks.now && !matches!(self.state, State::SynSent | State::Closed) {
@@ -209,6 +209,19 @@ impl Connection {
         Err(Held::Cwnd)
     }
 
+    /// What asks a peer whose window has been too small for a while: as much as fits, the override of RFC 9293
+    /// §3.8.6.2.1, or nothing at all. (A receiver with a small buffer may never offer more.)
+    fn next_probe(&self) -> NextSegment {
+        let room = self.snd.wnd.saturating_sub(self.snd.nxt.distance_from(self.snd.una));
+        let unsent = self.unsent();
+        let len = room.min(unsent).min(self.segment_size());
+        if len == 0 || !self.flight_is_empty() {
+            return NextSegment::Probe;
+        }
+        let fin = self.fin_queued && len == unsent;
+        NextSegment::Data { len, fin }
+    }
+
     /// Whether less than a full segment may go now.
     fn may_send_small(&self, fin: bool) -> bool {
         if fin || self.push_due {
@@ -324,6 +337,7 @@ impl Connection {
         let cwnd = self.congestion.cwnd();
         let (wnd, outstanding) = (self.snd.wnd, self.snd.nxt.distance_from(self.snd.una));
         let tail_probe = core::mem::take(&mut self.tail_probe_due);
+        self.probe_due = false;
         let sending = self.sending();
         let body = if len > 0 {
             sending.queue.range(queue::offset(queue_start, seq), len)
