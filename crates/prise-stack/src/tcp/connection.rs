@@ -488,7 +488,7 @@ impl Connection {
 
     /// The path takes packets of `mtu` octets at most: the segment size follows (RFC 1191, RFC 8201).
     pub(crate) fn follow_path_mtu(&mut self, mtu: u32) {
-        let fits = super::listen::mss_for_mtu(mtu, self.tuple.is_v4());
+        let fits = super::birth::mss_for_mtu(mtu, self.tuple.is_v4());
         if fits < self.mss {
             self.mss = fits;
         }

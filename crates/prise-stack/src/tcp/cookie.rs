@@ -3,9 +3,9 @@
 
 use prise_wire::{Instant, SeqNum};
 
+use super::birth::Agreement;
 use super::half_open::HalfOpen;
 use super::isn::Secrets;
-use super::listen::Agreement;
 use super::segment::Segment;
 use super::tuple::FourTuple;
 

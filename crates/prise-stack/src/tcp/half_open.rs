@@ -5,7 +5,7 @@
 
 use prise_wire::{SeqNum, TcpFlags, TcpHeader, Timestamps};
 
-use super::listen::Agreement;
+use super::birth::Agreement;
 use super::segment::Segment;
 use super::tuple::FourTuple;
 use crate::link::LinkId;

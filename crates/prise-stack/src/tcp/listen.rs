@@ -5,19 +5,16 @@ use core::time::Duration;
 
 use prise_wire::{Instant, SeqNum};
 
+use super::birth::{Agreement, offered_window, own_mss, window_shift};
 use super::config::TcpConfig;
-use super::connection::{
-    AckSchedule, Connection, ReceiveVariables, SendVariables, Stamp, Statistics, TimestampState, timestamp_clock,
-};
+use super::connection::timestamp_clock;
 use super::demux::Owner;
 use super::half_open::{HalfOpen, Origin};
-use super::info::State;
-use super::receive::window::{BUFFER_INITIAL, ReceiveWindow};
 use super::reset;
 use super::segment::Segment;
 use super::tuple::FourTuple;
 use super::{PendingId, SYN_ACK_RETRIES, SYN_ACK_TIMEOUT, Tcp, Timer};
-use crate::event::{Event, Events, Ready};
+use crate::event::{Event, Events};
 use crate::link::LinkId;
 use crate::net::{Discard, Net};
 use crate::slab::Key;
@@ -40,41 +37,6 @@ enum Admission {
     ByCookie,
     /// It is dropped.
     Refused,
-}
-
-/// What both SYNs have agreed on, from which a connection is made.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Agreement {
-    pub(crate) iss: SeqNum,
-    pub(crate) irs: SeqNum,
-    pub(crate) peer_mss: u16,
-    pub(crate) peer_scale: Option<u8>,
-    pub(crate) sack: bool,
-    pub(crate) timestamps: bool,
-    pub(crate) ts_recent: u32,
-    pub(crate) window: u16,
-    pub(crate) ecn: bool,
-}
-
-/// Our window shift: enough for the largest buffer this connection may get (RFC 7323 §2.2).
-pub(crate) fn window_shift(config: &TcpConfig) -> u8 {
-    let largest = config.receive_buffer.unwrap_or(super::receive::window::BUFFER_MAX);
-    let mut shift = 0;
-    while shift < 14 && largest >> shift > 0xffff {
-        shift += 1;
-    }
-    shift
-}
-
-/// The window that our SYN or SYN-ACK offers; never scaled.
-fn initial_window(config: &TcpConfig) -> u16 {
-    receive_limit(config)
-        .min(config.window_clamp.unwrap_or(u32::MAX))
-        .min(0xffff) as u16
-}
-
-fn receive_limit(config: &TcpConfig) -> u32 {
-    config.receive_buffer.unwrap_or(BUFFER_INITIAL)
 }
 
 impl Tcp {
@@ -202,7 +164,7 @@ impl Tcp {
         if cookie {
             timestamp = super::cookie::mark_timestamp(timestamp, record);
         }
-        let mut header = record.syn_ack(mss, initial_window(&config), window_shift(&config), timestamp);
+        let mut header = record.syn_ack(mss, offered_window(&config), window_shift(&config), timestamp);
         if cookie && !record.timestamps() {
             // Nothing but the segment size can be remembered then.
             header.options.window_scale = None;
@@ -442,164 +404,4 @@ impl Tcp {
         net.discard(Discard::TcpSynCookie);
         self.transmit_syn_ack(now, net, &record, true);
     }
-
-    /// Makes a connection in SYN-RECEIVED out of what both SYNs said, and puts it into the tables.
-    pub(crate) fn adopt(
-        &mut self,
-        now: Instant,
-        net: &mut Net,
-        tuple: FourTuple,
-        link: LinkId,
-        agreement: Agreement,
-        config: Arc<TcpConfig>,
-    ) -> Key {
-        let mut connection = self.blank(now, net, tuple, link, agreement.iss, config);
-        connection.state = State::SynReceived;
-        connection.passive = true;
-        connection.rcv.irs = agreement.irs;
-        connection.rcv.nxt = agreement.irs + 1;
-        connection.rcv.window.start_at(agreement.irs + 1);
-        // The window that the SYN-ACK offers is a promise.
-        let clamp = connection.window_clamp();
-        let mss = connection.acks.peer_mss;
-        connection
-            .rcv
-            .window
-            .advertise(agreement.irs + 1, 0, mss, 0, clamp.min(0xffff));
-        connection.timestamps.last_ack_sent = agreement.irs + 1;
-        connection.mss = connection.mss.min(agreement.peer_mss);
-        connection.acks.peer_mss = u32::from(connection.mss);
-        connection.window_scaling = agreement.peer_scale.is_some();
-        connection.snd_scale = agreement.peer_scale.unwrap_or(0);
-        if agreement.peer_scale.is_none() {
-            connection.rcv_scale = 0;
-        }
-        connection.ecn_on = agreement.ecn;
-        connection.sack_on = agreement.sack;
-        connection.timestamps_on = agreement.timestamps;
-        connection.timestamps.recent = agreement.ts_recent;
-        connection.timestamps.recent_at = timestamp_clock(now);
-        connection.snd.wnd = u32::from(agreement.window);
-        connection.snd.max_wnd = connection.snd.wnd;
-        connection.snd.wl1 = agreement.irs;
-        let key = self.connections.insert(connection);
-        self.tuples.insert(&tuple, Owner::Connection(key.index));
-        key
-    }
-
-    /// A connection before any segment.
-    pub(crate) fn blank(
-        &self,
-        now: Instant,
-        net: &Net,
-        tuple: FourTuple,
-        link: LinkId,
-        iss: SeqNum,
-        config: Arc<TcpConfig>,
-    ) -> Connection {
-        let mss = own_mss(net, &tuple, &config);
-        let zero = SeqNum(0);
-        let limit = receive_limit(&config);
-        let rcv_scale = window_shift(&config);
-        let congestion = super::congestion::Congestion::new(config.congestion, u32::from(mss));
-        Connection {
-            tuple,
-            token: 0,
-            snd: SendVariables {
-                una: iss,
-                nxt: iss,
-                iss,
-                wl1: zero,
-                wl2: zero,
-                wnd: 0,
-                max_wnd: 0,
-                small_end: iss,
-                up: None,
-            },
-            rcv: ReceiveVariables {
-                nxt: zero,
-                irs: zero,
-                window: ReceiveWindow::new(zero, limit, now),
-                fin: None,
-            },
-            timestamps: TimestampState {
-                recent: 0,
-                recent_at: timestamp_clock(now),
-                offset: self.secrets.timestamp_offset(&tuple),
-                last_ack_sent: zero,
-            },
-            acks: AckSchedule {
-                now: false,
-                owed: 0,
-                quick: 16,
-                interactive: false,
-                duplicate: None,
-                peer_mss: u32::from(mss),
-            },
-            rtt: super::loss::rtt::RttEstimator::new(),
-            congestion,
-            deadlines: super::deadlines::Deadlines::new(),
-            sending: None,
-            receiving: None,
-            urgent: None,
-            statistics: Statistics::default(),
-            last_sent: Stamp::at(now),
-            last_received: Stamp::at(now),
-            last_data: Stamp::at(now),
-            trouble_since: now,
-            mss,
-            advertised_mss: mss,
-            link,
-            device: None,
-            state: State::Closed,
-            snd_scale: 0,
-            rcv_scale,
-            backoff: 0,
-            keepalive_probes: 0,
-            error: None,
-            soft_error: None,
-            raised: Ready::NONE,
-            window_scaling: true,
-            ecn_on: false,
-            ece_due: false,
-            timestamps_on: true,
-            sack_on: true,
-            fin_queued: false,
-            fin_sent: false,
-            orphan: false,
-            released: false,
-            passive: false,
-            write_blocked: false,
-            listed: false,
-            announced: false,
-            probe_due: false,
-            syn_due: false,
-            tail_probe_due: false,
-            syn_retransmitted: false,
-            push_due: false,
-            more: false,
-            left_for_time_wait: false,
-            gone: false,
-            config,
-        }
-    }
-}
-
-/// The segment size that fits the way to the peer (RFC 9293 §3.7.1, RFC 6691), options not subtracted.
-pub(crate) fn own_mss(net: &Net, tuple: &FourTuple, config: &TcpConfig) -> u16 {
-    let mtu = net
-        .route(tuple.remote_ip(), Some(tuple.local_ip()), None)
-        .map_or(576, |route| route.mtu);
-    let fits = mss_for_mtu(mtu, tuple.is_v4());
-    config.max_segment.map_or(fits, |max| fits.min(max.max(super::MSS_MIN)))
-}
-
-/// What an MTU leaves for TCP's payload and options. An IPv4 packet has 65,535 octets at most, whatever the link.
-pub(crate) fn mss_for_mtu(mtu: u32, v4: bool) -> u16 {
-    let fits = if v4 {
-        mtu.min(65_535).saturating_sub(40)
-    } else {
-        mtu.saturating_sub(60)
-    };
-    fits.clamp(u32::from(super::MSS_MIN), 65_535) as u16
 }

@@ -6,6 +6,7 @@
 
 mod ack;
 mod arrival;
+mod birth;
 mod config;
 mod congestion;
 mod connection;

@@ -10,8 +10,7 @@ use super::connection::{Closing, Connection, UrgentOctet};
 use super::demux::{Claim, Owner};
 use super::error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, TcpError, UrgentError};
 use super::half_open::{Listener, Origin};
-use super::info::{LossState, State, TcpInfo};
-use super::send::flight::Flight;
+use super::info::{State, TcpInfo};
 use super::tuple::FourTuple;
 use super::{ConnId, ListenerId, PendingId, reset};
 use crate::link::LinkId;
@@ -640,69 +639,5 @@ impl Connection {
             self.mss = self.mss.min(max.max(super::MSS_MIN));
         }
         self.raise_writable_if_room();
-    }
-
-    fn info(&self, now: Instant) -> TcpInfo {
-        let flight = self.sending.as_ref().map(|sending| &sending.flight);
-        let recovery = self.sending.as_ref().map(|sending| &sending.recovery);
-        let statistics = &self.statistics;
-        TcpInfo {
-            state: self.state,
-            loss_state: recovery.map_or(LossState::Open, |recovery| recovery.state),
-            backoff: self.backoff,
-            timestamps: self.timestamps_on,
-            sack: self.sack_on,
-            ecn: self.ecn_on,
-            send_scale: self.window_scaling.then_some(self.snd_scale),
-            receive_scale: self.window_scaling.then_some(self.rcv_scale),
-            rto: self.rtt.rto_backed_off(self.backoff),
-            srtt: self.rtt.srtt(),
-            rttvar: self.rtt.rttvar(),
-            min_rtt: self.min_rtt(),
-            receive_rtt: self.rcv.window.rtt(),
-            ato: super::arrival::DELAYED_ACK,
-            send_mss: self.segment_size(),
-            receive_mss: self.acks.peer_mss,
-            advertised_mss: u32::from(self.advertised_mss),
-            path_mtu: u32::from(self.mss) + if self.tuple.is_v4() { 40 } else { 60 },
-            cwnd: self.congestion.cwnd(),
-            ssthresh: self.congestion.ssthresh(),
-            in_flight: self.in_flight(),
-            unacked: flight.map_or(0, Flight::outstanding),
-            sacked: flight.map_or(0, Flight::sacked),
-            lost: flight.map_or(0, Flight::lost),
-            retransmitting: flight.map_or(0, Flight::retransmitting),
-            total_retransmissions: statistics.retransmissions,
-            unsent: self.unsent(),
-            send_queue: self.queued(),
-            receive_queue: self.readable(),
-            out_of_order: self.receiving.as_ref().map_or(0, |receiving| receiving.out_of_order()),
-            send_window: self.snd.wnd,
-            receive_window: self.rcv.window.remaining(self.rcv.nxt),
-            receive_buffer: self.rcv.window.limit(),
-            send_buffer: self.send_buffer(),
-            bytes_acked: statistics.bytes_acked,
-            bytes_received: statistics.bytes_received,
-            bytes_sent: statistics.bytes_acked
-                + u64::from(flight.map_or(0, Flight::outstanding))
-                + u64::from(statistics.bytes_retransmitted),
-            bytes_retransmitted: u64::from(statistics.bytes_retransmitted),
-            segments_out: statistics.segments_out,
-            segments_in: statistics.segments_in,
-            data_segments_out: statistics.data_segments_out,
-            data_segments_in: statistics.data_segments_in,
-            since_data_sent: self.last_sent.age(now),
-            since_data_received: self.last_data.age(now),
-            since_ack_received: self.last_received.age(now),
-            pacing_rate: self.congestion.pacing_rate(),
-            delivery_rate: self.sending.as_ref().map_or(0, |it| it.rate.latest),
-            app_limited: self.sending.as_ref().is_none_or(|it| it.rate.is_app_limited()),
-            delivered: statistics.bytes_acked,
-            dsack_dups: 0,
-            reordering_seen: u32::from(self.sending.as_ref().is_some_and(|it| it.rack.reordering_seen())),
-            spurious_retransmissions: self.sending.as_ref().map_or(0, |it| u32::from(it.spurious)),
-            received_out_of_order: 0,
-            congestion: self.config.congestion,
-        }
     }
 }
