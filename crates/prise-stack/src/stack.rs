@@ -136,8 +136,8 @@ impl Stack {
 
     /// Takes frames that have come by a link.
     pub fn receive(&mut self, now: Instant, link: LinkId, frames: impl IntoIterator<Item = Frame>) {
-        for frame in frames {
-            if let Some(packet) = self.net.input(now, link, frame) {
+        for mut frame in frames {
+            if let Some(packet) = self.net.input(now, link, &mut frame) {
                 self.deliver(now, packet);
             }
         }
@@ -145,7 +145,7 @@ impl Stack {
     }
 
     /// Hands a packet to its transport, with a copy to each raw socket of its protocol.
-    fn deliver(&mut self, now: Instant, packet: Delivered) {
+    fn deliver(&mut self, now: Instant, packet: Delivered<'_>) {
         let copied = self.raw.wants(&packet) && self.raw.arrival(now, &mut self.net, &mut self.events, &packet);
         match (packet.protocol, packet.src.is_ipv4()) {
             (protocol::TCP, _) => self.deliver_tcp(now, packet),
@@ -173,7 +173,7 @@ impl Stack {
     }
 
     /// What [`Tcp::arrival`] may rely on: one receiver, a whole header in the head, a checksum that holds.
-    fn deliver_tcp(&mut self, now: Instant, mut packet: Delivered) {
+    fn deliver_tcp(&mut self, now: Instant, mut packet: Delivered<'_>) {
         // Segments for groups or everybody are dropped (RFC 9293 §3.9.2.3, MUST-57).
         if !packet.unicast {
             return self.net.discard(Discard::TcpNotUnicast);
@@ -197,7 +197,7 @@ impl Stack {
         self.tcp.arrival(now, &mut self.net, &mut self.events, packet);
     }
 
-    fn deliver_icmp(&mut self, now: Instant, arrived: Result<IcmpArrival, Discard>) {
+    fn deliver_icmp(&mut self, now: Instant, arrived: Result<IcmpArrival<'_>, Discard>) {
         let Self { net, raw, events, .. } = self;
         match arrived {
             Ok(IcmpArrival::Done) => {}
@@ -248,8 +248,8 @@ impl Stack {
     /// Works off what a verb, frame or deadline has left behind inside this host: copies for our own members, and packets whose
     /// neighbor did not answer. Neither makes more of its kind, so this ends.
     pub(crate) fn settle(&mut self, now: Instant) {
-        while let Some((link, packet)) = self.net.take_looped() {
-            if let Some(packet) = self.net.input_looped(now, link, packet) {
+        while let Some((link, mut packet)) = self.net.take_looped() {
+            if let Some(packet) = self.net.input_looped(now, link, &mut packet) {
                 self.deliver(now, packet);
             }
         }

@@ -38,9 +38,7 @@ impl Net {
             let mut frame = Frame::new(Head::new(), data);
             push_header(out, fragment, &mut frame);
             self.ip_counters.fragments_sent += 1;
-            if let Some(frame) = self.push_link_header(now, route.link, route.next_hop, frame) {
-                self.enqueue(route.link, frame);
-            }
+            self.send_wrapped(now, route.link, route.next_hop, frame);
             offset += len;
         }
         self.ip_counters.fragmented += 1;

@@ -97,9 +97,9 @@ impl Net {
     }
 
     /// RFC 3376 §5.2.
-    pub(crate) fn input_igmp(&mut self, now: Instant, packet: &Delivered) -> Result<(), Discard> {
+    pub(crate) fn input_igmp(&mut self, now: Instant, packet: &Delivered<'_>) -> Result<(), Discard> {
         let mut octets = [0; MESSAGE_MAX];
-        let len = super::copy_from(&packet.frame, packet.transport_at, &mut octets);
+        let len = super::copy_from(packet.frame, packet.transport_at, &mut octets);
         match IgmpMessage::parse(&octets[..len]) {
             Ok(IgmpMessage::Query {
                 response_time, version, ..
@@ -119,13 +119,13 @@ impl Net {
     }
 
     /// RFC 3810 §6.2.
-    pub(crate) fn input_mld(&mut self, now: Instant, packet: &Delivered) -> Result<(), Discard> {
+    pub(crate) fn input_mld(&mut self, now: Instant, packet: &Delivered<'_>) -> Result<(), Discard> {
         let link_local = matches!(packet.src, IpAddr::V6(src) if src.is_unicast_link_local());
         if packet.hop_limit != mld::HOP_LIMIT || !link_local {
             return Err(Discard::MldInvalid);
         }
         let mut octets = [0; MESSAGE_MAX];
-        let len = super::copy_from(&packet.frame, packet.transport_at, &mut octets);
+        let len = super::copy_from(packet.frame, packet.transport_at, &mut octets);
         if octets[0] != mld::kind::QUERY {
             return Ok(());
         }
@@ -216,9 +216,7 @@ impl Net {
         header.total_len += header.options.padded_len() as u16;
         frame.push_header(&header);
         self.ip_counters.sent += 1;
-        if let Some(frame) = self.push_link_header(now, link, to.into(), frame) {
-            self.enqueue(link, frame);
-        }
+        self.send_wrapped(now, link, to.into(), frame);
     }
 
     fn send_mld(&mut self, now: Instant, link: LinkId, message: &impl Emit) {
@@ -243,9 +241,7 @@ impl Net {
         if !self.push_ip_header(&out, &mut frame) {
             return;
         }
-        if let Some(frame) = self.push_link_header(now, link, dst.into(), frame) {
-            self.enqueue(link, frame);
-        }
+        self.send_wrapped(now, link, dst.into(), frame);
     }
 }
 

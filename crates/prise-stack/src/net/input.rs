@@ -20,12 +20,12 @@ pub(super) struct Arrival {
 
 impl Net {
     /// Takes a frame through link and IP; what comes out is for a transport here.
-    pub(crate) fn input(&mut self, now: Instant, link: LinkId, frame: Frame) -> Option<Delivered> {
+    pub(crate) fn input<'f>(&mut self, now: Instant, link: LinkId, frame: &'f mut Frame) -> Option<Delivered<'f>> {
         let Some(receiver) = self.links.get_mut(link.position()) else {
             self.discard(Discard::UnknownLink);
             return None;
         };
-        receiver.count_received(&frame);
+        receiver.count_received(frame);
         let arrival = Arrival {
             link,
             at: 0,
@@ -41,7 +41,12 @@ impl Net {
     }
 
     /// Takes a packet that we sent to a group of which we are members.
-    pub(crate) fn input_looped(&mut self, now: Instant, link: LinkId, frame: Frame) -> Option<Delivered> {
+    pub(crate) fn input_looped<'f>(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        frame: &'f mut Frame,
+    ) -> Option<Delivered<'f>> {
         let arrival = Arrival {
             link,
             at: 0,
@@ -53,7 +58,11 @@ impl Net {
         self.settle_input(link, taken)
     }
 
-    fn settle_input(&mut self, link: LinkId, taken: Result<Option<Delivered>, Discard>) -> Option<Delivered> {
+    fn settle_input<'f>(
+        &mut self,
+        link: LinkId,
+        taken: Result<Option<Delivered<'f>>, Discard>,
+    ) -> Option<Delivered<'f>> {
         match taken {
             Ok(delivered) => delivered,
             Err(reason) => {
@@ -66,7 +75,12 @@ impl Net {
         }
     }
 
-    fn input_ethernet(&mut self, now: Instant, link: LinkId, mut frame: Frame) -> Result<Option<Delivered>, Discard> {
+    fn input_ethernet<'f>(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        frame: &'f mut Frame,
+    ) -> Result<Option<Delivered<'f>>, Discard> {
         if !frame.pull(ethernet::HEADER_LEN) {
             return Err(Discard::LinkMalformed);
         }
@@ -91,17 +105,17 @@ impl Net {
         match header.ether_type {
             EtherType::IPV4 => self.input_ipv4(now, arrival, frame),
             EtherType::IPV6 => self.input_ipv6(now, arrival, frame),
-            EtherType::ARP => self.input_arp(now, link, &frame, at).map(|()| None),
+            EtherType::ARP => self.input_arp(now, link, frame, at).map(|()| None),
             _ => Err(Discard::LinkProtocolUnknown),
         }
     }
 
-    pub(super) fn input_ip(
+    pub(super) fn input_ip<'f>(
         &mut self,
         now: Instant,
         arrival: Arrival,
-        mut frame: Frame,
-    ) -> Result<Option<Delivered>, Discard> {
+        frame: &'f mut Frame,
+    ) -> Result<Option<Delivered<'f>>, Discard> {
         if !frame.pull(arrival.at + 1) {
             return Err(Discard::IpMalformed);
         }

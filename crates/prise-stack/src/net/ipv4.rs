@@ -9,12 +9,12 @@ use prise_wire::ipv4::{self, OPTION_END, OPTION_NOP};
 use prise_wire::{Checksum, Frame, Head, Instant, Ipv4Header};
 
 impl Net {
-    pub(super) fn input_ipv4(
+    pub(super) fn input_ipv4<'f>(
         &mut self,
         now: Instant,
         arrival: Arrival,
-        mut frame: Frame,
-    ) -> Result<Option<Delivered>, Discard> {
+        frame: &'f mut Frame,
+    ) -> Result<Option<Delivered<'f>>, Discard> {
         self.ip_counters.received += 1;
         let at = arrival.at;
         if !frame.pull(at + ipv4::HEADER_LEN) {
@@ -104,14 +104,14 @@ impl Net {
         }
     }
 
-    fn input_fragment_v4(
+    fn input_fragment_v4<'f>(
         &mut self,
         now: Instant,
         arrival: Arrival,
         unicast: bool,
         header: &Ipv4Header,
-        frame: Frame,
-    ) -> Result<Option<Delivered>, Discard> {
+        frame: &'f mut Frame,
+    ) -> Result<Option<Delivered<'f>>, Discard> {
         self.ip_counters.fragments_received += 1;
         let offset = usize::from(header.fragment_offset);
         let len = header.payload_len();
@@ -135,12 +135,12 @@ impl Net {
             more: header.more_fragments,
             ecn: header.tos & 3,
             trusted: frame.offload.checksum.is_trusted(),
-            data: frame.into_payload(data_at),
+            data: frame.take_payload(data_at),
         };
         let Some(whole) = self.reassemble(now, key, fragment)? else {
             return Ok(None);
         };
-        let packet = rebuild(whole).ok_or(Discard::FragmentMalformed)?;
+        *frame = rebuild(whole).ok_or(Discard::FragmentMalformed)?;
         self.input_ipv4(
             now,
             Arrival {
@@ -148,7 +148,7 @@ impl Net {
                 reassembled: true,
                 ..arrival
             },
-            packet,
+            frame,
         )
     }
 

@@ -18,12 +18,12 @@ use prise_wire::{Checksum, ExtensionProblem, FragmentHeader, Frame, HEAD_MAX, He
 const PAYLOAD_LENGTH_AT: u32 = 4;
 
 impl Net {
-    pub(super) fn input_ipv6(
+    pub(super) fn input_ipv6<'f>(
         &mut self,
         now: Instant,
         arrival: Arrival,
-        mut frame: Frame,
-    ) -> Result<Option<Delivered>, Discard> {
+        frame: &'f mut Frame,
+    ) -> Result<Option<Delivered<'f>>, Discard> {
         self.ip_counters.received += 1;
         let at = arrival.at;
         if !frame.pull(at + ipv6::HEADER_LEN) {
@@ -122,7 +122,7 @@ impl Net {
     }
 
     /// What RFC 8200 asks to be answered is; all of it is discarded.
-    fn answer_problem(&mut self, now: Instant, packet: &Delivered, problem: ExtensionProblem) -> Discard {
+    fn answer_problem(&mut self, now: Instant, packet: &Delivered<'_>, problem: ExtensionProblem) -> Discard {
         let (error, reason) = match problem {
             ExtensionProblem::Truncated => {
                 let pulled = packet.frame.head().len() - packet.network_at;
@@ -157,15 +157,15 @@ impl Net {
         reason
     }
 
-    fn input_fragment_v6(
+    fn input_fragment_v6<'f>(
         &mut self,
         now: Instant,
         arrival: Arrival,
-        packet: Delivered,
+        packet: Delivered<'f>,
         chain: &Chain,
         fragment_at: usize,
         header: FragmentHeader,
-    ) -> Result<Option<Delivered>, Discard> {
+    ) -> Result<Option<Delivered<'f>>, Discard> {
         self.ip_counters.fragments_received += 1;
         if arrival.reassembled {
             return Err(Discard::FragmentMalformed);
@@ -209,12 +209,12 @@ impl Net {
             more: header.more_fragments,
             ecn: packet.tos & 3,
             trusted: packet.checksum_ok,
-            data: packet.frame.into_payload(data_at),
+            data: packet.frame.take_payload(data_at),
         };
         let Some(whole) = self.reassemble(now, key, fragment)? else {
             return Ok(None);
         };
-        let packet = rebuild(whole).ok_or(Discard::FragmentMalformed)?;
+        *packet.frame = rebuild(whole).ok_or(Discard::FragmentMalformed)?;
         self.input_ipv6(
             now,
             Arrival {
@@ -222,13 +222,13 @@ impl Net {
                 reassembled: true,
                 ..arrival
             },
-            packet,
+            packet.frame,
         )
     }
 }
 
 /// Walks to the upper layer, with as much of the packet in the frame's head as fits.
-fn walk(packet: &mut Delivered) -> Result<Chain, ExtensionProblem> {
+fn walk(packet: &mut Delivered<'_>) -> Result<Chain, ExtensionProblem> {
     let wanted = packet.frame.total_len().min(HEAD_MAX);
     // Cannot fail: no more is wanted than there is, nor than a head holds.
     let _pulled = packet.frame.pull(wanted);

@@ -71,7 +71,7 @@ pub(crate) struct IpOut {
 
 /// A packet for this host, its IP layer done with.
 #[derive(Debug)]
-pub(crate) struct Delivered {
+pub(crate) struct Delivered<'f> {
     /// The link it came by.
     pub(crate) link: LinkId,
     /// Its source address.
@@ -87,7 +87,7 @@ pub(crate) struct Delivered {
     /// Whether both the link and IP sent it to one receiver, not to a group or broadcast address.
     pub(crate) unicast: bool,
     /// The frame, link and IP headers included, cut to the packet's length.
-    pub(crate) frame: Frame,
+    pub(crate) frame: &'f mut Frame,
     /// Where the IP header begins in the frame's head.
     pub(crate) network_at: usize,
     /// Where the transport header begins in the frame's head.
@@ -161,7 +161,10 @@ impl Net {
                 .ok()
                 .filter(|&n| usize::from(n) < LINKS_MAX)?,
         )?;
-        self.links.push(Link::new(id, config));
+        // An Ethernet station without an address of its own gets one that is unique here (IEEE 802 local).
+        let made = MacAddr([0x02, 0x70, 0x72, 0x69, 0x73, id.position() as u8]);
+        let mac = config.mac.or((config.medium == Medium::Ethernet).then_some(made));
+        self.links.push(Link::new(id, &LinkConfig { mac, ..*config }));
         if config.loopback && self.loopback.is_none() {
             self.loopback = Some(id);
         }
@@ -359,7 +362,7 @@ impl Net {
             tos: 0,
             hop_limit: 0,
             unicast,
-            frame,
+            frame: &mut frame,
             network_at: 0,
             transport_at,
             checksum_ok: true,

@@ -16,7 +16,7 @@ const MESSAGE_MAX: usize = 256;
 
 impl Net {
     /// Takes in a message of neighbor discovery whose checksum holds.
-    pub(super) fn input_ndp(&mut self, now: Instant, packet: &Delivered) -> Result<(), Discard> {
+    pub(super) fn input_ndp(&mut self, now: Instant, packet: &Delivered<'_>) -> Result<(), Discard> {
         let (IpAddr::V6(src), IpAddr::V6(dst)) = (packet.src, packet.dst) else {
             return Err(Discard::NdpInvalid);
         };
@@ -25,7 +25,7 @@ impl Net {
             return Err(Discard::NdpInvalid);
         }
         let mut octets = [0; MESSAGE_MAX];
-        let len = super::copy_from(&packet.frame, packet.transport_at, &mut octets);
+        let len = super::copy_from(packet.frame, packet.transport_at, &mut octets);
         match NdpMessage::parse(&octets[..len]).map_err(|_| Discard::NdpInvalid)? {
             NdpMessage::NeighborSolicitation { target, source_link } => {
                 self.solicited(now, packet.link, src, dst, target, source_link)
@@ -163,12 +163,12 @@ impl Net {
         if !self.push_ip_header(&out, &mut frame) {
             return;
         }
-        let frame = match mac {
-            Some(mac) => self.push_ethernet_header(link, mac, frame),
-            None => self.push_link_header(now, link, dst.into(), frame),
-        };
-        if let Some(frame) = frame {
-            self.enqueue(link, frame);
+        match mac {
+            Some(mac) => {
+                self.push_ethernet_header(link, mac, &mut frame);
+                self.enqueue(link, frame);
+            }
+            None => self.send_wrapped(now, link, dst.into(), frame),
         }
     }
 }

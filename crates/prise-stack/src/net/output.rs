@@ -19,15 +19,17 @@ impl Net {
         route: &RouteInfo,
         mut frame: Frame,
     ) -> Option<Frame> {
-        if !self.push_ip_header(out, &mut frame) {
-            return None;
-        }
-        self.push_link_header(now, route.link, route.next_hop, frame)
+        self.wrap(now, out, route, &mut frame).then_some(frame)
+    }
+
+    /// Puts IP and link headers before a segment; false if it is gone. Frames are large: they are not moved from layer to layer.
+    fn wrap(&mut self, now: Instant, out: &IpOut, route: &RouteInfo, frame: &mut Frame) -> bool {
+        self.push_ip_header(out, frame) && self.push_link_header(now, route.link, route.next_hop, frame)
     }
 
     /// Wraps headers around a transport segment and queues it on its link, in fragments if it is too large for the path and
     /// may be cut.
-    pub(crate) fn send(&mut self, now: Instant, out: &IpOut, route: &RouteInfo, frame: Frame) {
+    pub(crate) fn send(&mut self, now: Instant, out: &IpOut, route: &RouteInfo, mut frame: Frame) {
         let header_len = if out.dst.is_ipv4() {
             ipv4::HEADER_LEN
         } else {
@@ -43,7 +45,7 @@ impl Net {
                 return self.discard(Discard::PacketTooBig);
             }
         }
-        if let Some(frame) = self.encapsulate(now, out, route, frame) {
+        if self.wrap(now, out, route, &mut frame) {
             self.enqueue(route.link, frame);
         }
     }
@@ -109,11 +111,8 @@ impl Net {
                 dont_fragment: false,
             });
         }
-        let frame = Frame::with_header(&header, payload);
         self.ip_counters.sent += 1;
-        if let Some(frame) = self.push_link_header(now, route.link, route.next_hop, frame) {
-            self.enqueue(route.link, frame);
-        }
+        self.send_wrapped(now, route.link, route.next_hop, Frame::with_header(&header, payload));
     }
 
     /// The next identification between two hosts: counters that start at random and are shared by keyed hash, so that
@@ -127,16 +126,19 @@ impl Net {
         *counter
     }
 
-    /// Puts the link's header before a packet, or keeps the packet until the neighbor's address is known.
-    pub(super) fn push_link_header(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-        next_hop: IpAddr,
-        frame: Frame,
-    ) -> Option<Frame> {
-        if self.link(link)?.medium() == Medium::Ip {
-            return Some(frame);
+    /// Sends a packet whose IP header is there by a link.
+    pub(super) fn send_wrapped(&mut self, now: Instant, link: LinkId, next_hop: IpAddr, mut frame: Frame) {
+        if self.push_link_header(now, link, next_hop, &mut frame) {
+            self.enqueue(link, frame);
+        }
+    }
+
+    /// Puts the link's header before a packet; false if the packet was taken to wait for the neighbor's address.
+    fn push_link_header(&mut self, now: Instant, link: LinkId, next_hop: IpAddr, frame: &mut Frame) -> bool {
+        match self.link(link).map(Link::medium) {
+            Some(Medium::Ip) => return true,
+            Some(Medium::Ethernet) => {}
+            None => return false,
         }
         let mac = match next_hop {
             IpAddr::V4(group) if group.is_multicast() => MacAddr::from_ipv4_multicast(group),
@@ -145,20 +147,21 @@ impl Net {
                 Some(mac) => mac,
                 None if self.addresses.is_broadcast(link, next_hop) => MacAddr::BROADCAST,
                 None => {
-                    self.park(now, link, next_hop, frame);
-                    return None;
+                    self.park(now, link, next_hop, core::mem::take(frame));
+                    return false;
                 }
             },
         };
-        self.push_ethernet_header(link, mac, frame)
+        self.push_ethernet_header(link, mac, frame);
+        true
     }
 
-    pub(super) fn push_ethernet_header(&mut self, link: LinkId, to: MacAddr, mut frame: Frame) -> Option<Frame> {
-        let own = self.link(link)?.mac()?;
+    pub(super) fn push_ethernet_header(&self, link: LinkId, to: MacAddr, frame: &mut Frame) {
+        // Ethernet links have an address: `add_link` has seen to it.
+        let own = self.link(link).and_then(Link::mac).unwrap_or(MacAddr::UNSPECIFIED);
         let is_ipv4 = frame.head().first().is_some_and(|octet| octet >> 4 == 4);
         let ether_type = if is_ipv4 { EtherType::IPV4 } else { EtherType::IPV6 };
         frame.push_header(&EthernetHeader::new(own, to, ether_type));
-        Some(frame)
     }
 
     fn park(&mut self, now: Instant, link: LinkId, next_hop: IpAddr, frame: Frame) {
@@ -191,10 +194,9 @@ impl Net {
         let Some((mac, waiting)) = self.neighbors.learn(now, link, addr, evidence) else {
             return false;
         };
-        for frame in waiting {
-            if let Some(frame) = self.push_ethernet_header(link, mac, frame) {
-                self.enqueue(link, frame);
-            }
+        for mut frame in waiting {
+            self.push_ethernet_header(link, mac, &mut frame);
+            self.enqueue(link, frame);
         }
         true
     }

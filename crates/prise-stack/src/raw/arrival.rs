@@ -8,12 +8,12 @@ use prise_wire::{Echo, Instant, icmpv4, protocol};
 
 impl Raw {
     /// Whether any raw socket wants packets of that protocol; false costs one test while there are no raw sockets.
-    pub(crate) fn wants(&self, packet: &Delivered) -> bool {
+    pub(crate) fn wants(&self, packet: &Delivered<'_>) -> bool {
         self.raws.len() > 0 && self.by_protocol.contains_key(&(packet.src.is_ipv4(), packet.protocol))
     }
 
     /// Gives every raw socket of its protocol a copy of a packet; false if none took it.
-    pub(crate) fn arrival(&mut self, now: Instant, net: &mut Net, events: &mut Events, packet: &Delivered) -> bool {
+    pub(crate) fn arrival(&mut self, now: Instant, net: &mut Net, events: &mut Events, packet: &Delivered<'_>) -> bool {
         let Some(ids) = self.by_protocol.get(&(packet.src.is_ipv4(), packet.protocol)) else {
             return false;
         };
@@ -44,7 +44,7 @@ impl Raw {
         now: Instant,
         net: &mut Net,
         events: &mut Events,
-        packet: &Delivered,
+        packet: &Delivered<'_>,
         echo: Echo,
     ) {
         let found = self
@@ -66,7 +66,7 @@ impl Raw {
     }
 
     /// An echo request for somebody behind us.
-    pub(crate) fn echo_intercepted(&mut self, net: &mut Net, events: &mut Events, packet: Delivered, echo: Echo) {
+    pub(crate) fn echo_intercepted(&mut self, net: &mut Net, events: &mut Events, packet: Delivered<'_>, echo: Echo) {
         if !self.intercepts {
             return net.discard(Discard::IpNotForUs);
         }
@@ -80,7 +80,7 @@ impl Raw {
             transport_at,
             ..
         } = packet;
-        let payload = frame.into_payload(transport_at + icmpv4::HEADER_LEN);
+        let payload = frame.take_payload(transport_at + icmpv4::HEADER_LEN);
         let octets = payload.len();
         if self.intercepted.push(
             EchoIntercepted {
@@ -163,9 +163,9 @@ impl Raw {
     }
 }
 
-fn message(now: Instant, packet: &Delivered, from: usize) -> RawMessage {
+fn message(now: Instant, packet: &Delivered<'_>, from: usize) -> RawMessage {
     RawMessage {
-        payload: packet.frame.clone().into_payload(from),
+        payload: packet.frame.payload_from(from),
         src: packet.src,
         dst: packet.dst,
         link: packet.link,

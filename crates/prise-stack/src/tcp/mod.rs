@@ -179,7 +179,7 @@ impl Tcp {
     }
 
     /// A segment has come in.
-    pub(crate) fn arrival(&mut self, now: Instant, net: &mut Net, events: &mut Events, packet: Delivered) {
+    pub(crate) fn arrival(&mut self, now: Instant, net: &mut Net, events: &mut Events, packet: Delivered<'_>) {
         let Delivered {
             link,
             src,
@@ -208,7 +208,7 @@ impl Tcp {
             SocketAddr::new(dst, header.destination_port),
             SocketAddr::new(src, header.source_port),
         );
-        let mut seg = Segment::new(&header, frame.into_payload(transport_at + len), now, tos);
+        let mut seg = Segment::new(&header, frame.take_payload(transport_at + len), now, tos);
         match self.owner(&tuple) {
             Some(Owner::Connection(index)) => self.arrival_at_connection(net, index, seg),
             Some(Owner::HalfOpen(index)) => self.arrival_at_half_open(net, events, index, seg),

@@ -10,9 +10,9 @@ use core::net::{IpAddr, SocketAddr};
 use prise_wire::{Instant, UdpHeader, checksum, protocol, udp};
 
 impl Udp {
-    pub(crate) fn arrival(&mut self, now: Instant, net: &mut Net, events: &mut Events, packet: Delivered) {
-        let (packet, header) = match check(packet) {
-            Ok(checked) => checked,
+    pub(crate) fn arrival(&mut self, now: Instant, net: &mut Net, events: &mut Events, mut packet: Delivered<'_>) {
+        let header = match check(&mut packet) {
+            Ok(header) => header,
             Err(reason) => {
                 self.counters.errors += 1;
                 return net.discard(reason);
@@ -48,7 +48,7 @@ impl Udp {
         now: Instant,
         net: &mut Net,
         events: &mut Events,
-        packet: Delivered,
+        packet: Delivered<'_>,
         src: SocketAddr,
         dst: SocketAddr,
     ) {
@@ -78,7 +78,7 @@ impl Udp {
         now: Instant,
         net: &mut Net,
         events: &mut Events,
-        packet: Delivered,
+        packet: Delivered<'_>,
         src: SocketAddr,
         dst: SocketAddr,
     ) {
@@ -168,7 +168,7 @@ impl Udp {
 }
 
 /// Checks lengths, ports and checksum, and cuts the frame to the datagram's length.
-fn check(mut packet: Delivered) -> Result<(Delivered, UdpHeader), Discard> {
+fn check(packet: &mut Delivered<'_>) -> Result<UdpHeader, Discard> {
     let at = packet.transport_at;
     if !packet.frame.pull(at + udp::HEADER_LEN) {
         return Err(Discard::UdpMalformed);
@@ -186,13 +186,13 @@ fn check(mut packet: Delivered) -> Result<(Delivered, UdpHeader), Discard> {
     if header.destination_port == 0 {
         return Err(Discard::UdpMalformed);
     }
-    if !packet.checksum_ok && !is_intact(&packet, &header) {
+    if !packet.checksum_ok && !is_intact(packet, header) {
         return Err(Discard::UdpChecksum);
     }
-    Ok((packet, header))
+    Ok(header)
 }
 
-fn is_intact(packet: &Delivered, header: &UdpHeader) -> bool {
+fn is_intact(packet: &Delivered<'_>, header: UdpHeader) -> bool {
     if header.checksum == 0 {
         // IPv6 has no header checksum of its own and so demands this one (RFC 8200 §8.1).
         return matches!(packet.dst, IpAddr::V4(_));
@@ -202,7 +202,7 @@ fn is_intact(packet: &Delivered, header: &UdpHeader) -> bool {
     checksum::is_valid(checksum::combine(pseudo, packet.frame.sum_from(packet.transport_at)))
 }
 
-fn queued(now: Instant, packet: Delivered, src: SocketAddr, dst: SocketAddr) -> Queued {
+fn queued(now: Instant, packet: Delivered<'_>, src: SocketAddr, dst: SocketAddr) -> Queued {
     let Delivered {
         link,
         tos,
@@ -212,7 +212,7 @@ fn queued(now: Instant, packet: Delivered, src: SocketAddr, dst: SocketAddr) -> 
         ..
     } = packet;
     let train = frame.offload.gso.map(|gso| gso.size).filter(|&size| size > 0);
-    let payload = frame.into_payload(transport_at + udp::HEADER_LEN);
+    let payload = frame.take_payload(transport_at + udp::HEADER_LEN);
     Queued {
         datagram: UdpDatagram {
             payload,

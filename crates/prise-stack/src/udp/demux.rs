@@ -96,6 +96,12 @@ impl Demux {
         remote: SocketAddr,
         link: LinkId,
     ) -> Option<UdpId> {
+        let on_port = self.by_port.get(&local.port())?;
+        // The usual case: one socket has the port, and one comparison tells whether the datagram is its.
+        if let [only] = on_port.as_slice() {
+            let socket = sockets.find(only.key())?;
+            return socket.takes(remote, local, link).then_some(*only);
+        }
         let ipv4 = local.is_ipv4();
         let candidates = |key: Key| {
             let list = self.by_key.get(&key)?;

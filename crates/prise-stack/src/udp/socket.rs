@@ -75,13 +75,15 @@ impl Socket {
         }
     }
 
+    /// Whether a datagram to the socket's port is for this socket, if nobody else takes it.
+    pub(super) fn takes(&self, src: SocketAddr, dst: SocketAddr, link: LinkId) -> bool {
+        self.local.covers(dst.ip()) && self.local.accepts(link) && self.remote.is_none_or(|remote| remote == src)
+    }
+
     /// Whether a copy of a group or broadcast datagram is for this socket.
     pub(super) fn takes_copy(&self, src: SocketAddr, dst: SocketAddr, link: LinkId) -> bool {
-        if !self.local.covers(dst.ip()) || !self.local.accepts(link) || self.remote.is_some_and(|remote| remote != src)
-        {
-            return false;
-        }
-        !dst.ip().is_multicast() || self.multicast_all || self.memberships.contains(&(dst.ip(), link))
+        let member = || self.multicast_all || self.memberships.contains(&(dst.ip(), link));
+        self.takes(src, dst, link) && (!dst.ip().is_multicast() || member())
     }
 
     /// Queues a datagram; false if the queue is full.

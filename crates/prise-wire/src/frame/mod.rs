@@ -103,16 +103,27 @@ impl Frame {
     }
 
     /// Everything from octet `at` on, head octets included (copied), body octets by reference.
-    pub fn into_payload(self, at: usize) -> Body {
-        let Self {
-            head,
-            mut body,
-            offload: _,
-        } = self;
-        match head.get(at..) {
+    pub fn into_payload(mut self, at: usize) -> Body {
+        self.take_payload(at)
+    }
+
+    /// Everything from octet `at` on, as [`into_payload`](Self::into_payload), without moving the frame; its body is gone.
+    pub fn take_payload(&mut self, at: usize) -> Body {
+        let body = core::mem::take(&mut self.body);
+        self.with_head_from(at, body)
+    }
+
+    /// Everything from octet `at` on; the frame stays whole.
+    pub fn payload_from(&self, at: usize) -> Body {
+        self.with_head_from(at, self.body.clone())
+    }
+
+    /// The octets of the head from `at` on, then those of `body`; what lies before `at` is dropped from either.
+    fn with_head_from(&self, at: usize, mut body: Body) -> Body {
+        match self.head.get(at..) {
             Some([]) => {}
             Some(octets) => body.push_front(Payload::copy_from(octets)),
-            None => body.trim_front(at - head.len()),
+            None => body.trim_front(at - self.head.len()),
         }
         body
     }

@@ -17,7 +17,7 @@ const HOP_LIMIT: u8 = 64;
 
 impl Net {
     /// Answers a packet with an error, unless the rules or the rate limit forbid it.
-    pub(crate) fn answer_with_error(&mut self, now: Instant, packet: &Delivered, error: IcmpError) {
+    pub(crate) fn answer_with_error(&mut self, now: Instant, packet: &Delivered<'_>, error: IcmpError) {
         let even_to_groups = matches!(
             error,
             IcmpError::PacketTooBig { .. } | IcmpError::OptionUnrecognized { .. }
@@ -74,13 +74,13 @@ impl Net {
     }
 
     /// Answers an echo request (RFC 1122 §3.2.2.6, RFC 4443 §4.2): the same identifier, sequence number and data.
-    pub(super) fn send_echo_reply(&mut self, now: Instant, packet: Delivered, echo: Echo) {
+    pub(super) fn send_echo_reply(&mut self, now: Instant, packet: Delivered<'_>, echo: Echo) {
         let src = packet.unicast.then_some(packet.dst);
         let Ok(route) = self.route_back(packet.src, src, packet.link) else {
             return self.discard(Discard::NoRoute);
         };
         let (to, tos) = (packet.src, packet.tos);
-        let data = packet.frame.into_payload(packet.transport_at + icmpv4::HEADER_LEN);
+        let data = packet.frame.take_payload(packet.transport_at + icmpv4::HEADER_LEN);
         self.send_message(now, &route, to, tos, Message::EchoReply(echo), data);
     }
 
@@ -151,12 +151,12 @@ impl Net {
 }
 
 /// The packet from its IP header on.
-fn quote(packet: &Delivered) -> Body {
-    packet.frame.clone().into_payload(packet.network_at)
+fn quote(packet: &Delivered<'_>) -> Body {
+    packet.frame.payload_from(packet.network_at)
 }
 
 /// Where an IPv6 packet names the header that nobody knows (RFC 4443 §3.4).
-fn unknown_header_at(packet: &Delivered) -> u32 {
+fn unknown_header_at(packet: &Delivered<'_>) -> u32 {
     match extension::walk(packet.frame.head().get(packet.network_at..).unwrap_or(&[])) {
         Ok(chain) => chain.next_header_at as u32,
         Err(ExtensionProblem::HopByHopNotFirst { pointer }) => pointer,
@@ -195,7 +195,7 @@ fn is_one_host(addr: IpAddr) -> bool {
 }
 
 /// Whether the packet is an ICMP error itself, or a redirect (RFC 4443 §2.4 (e.1), (e.2)).
-fn is_icmp_error(packet: &Delivered) -> bool {
+fn is_icmp_error(packet: &Delivered<'_>) -> bool {
     let Some(header) = packet.frame.head().get(packet.transport_at..) else {
         return true;
     };

@@ -14,17 +14,17 @@ const QUOTE_MAX: usize = 192;
 
 /// What is left to do with an ICMP message.
 #[derive(Debug)]
-pub(crate) enum IcmpArrival {
+pub(crate) enum IcmpArrival<'f> {
     /// Nothing.
     Done,
     /// A reply for a ping socket; the packet is the whole message.
-    EchoReply(Delivered, Echo),
+    EchoReply(Delivered<'f>, Echo),
     /// A request for an address that is not ours, come by a transparent link: the gateway asks the host.
-    EchoIntercepted(Delivered, Echo),
+    EchoIntercepted(Delivered<'f>, Echo),
     /// An error about a packet of ours.
     Error(LinkId, QuotedError),
     /// IGMP's sister: a message of multicast listener discovery.
-    ListenerDiscovery(Delivered),
+    ListenerDiscovery(Delivered<'f>),
 }
 
 /// An ICMP error, ready for its owner.
@@ -39,7 +39,7 @@ pub(crate) struct QuotedError {
 }
 
 impl Net {
-    pub(crate) fn input_icmpv4(&mut self, now: Instant, mut packet: Delivered) -> Result<IcmpArrival, Discard> {
+    pub(crate) fn input_icmpv4<'f>(&mut self, now: Instant, packet: Delivered<'f>) -> Result<IcmpArrival<'f>, Discard> {
         self.icmp_counters.received += 1;
         if !packet.frame.pull(packet.transport_at + icmpv4::HEADER_LEN) {
             return Err(Discard::IcmpMalformed);
@@ -64,7 +64,7 @@ impl Net {
         }
     }
 
-    pub(crate) fn input_icmpv6(&mut self, now: Instant, mut packet: Delivered) -> Result<IcmpArrival, Discard> {
+    pub(crate) fn input_icmpv6<'f>(&mut self, now: Instant, packet: Delivered<'f>) -> Result<IcmpArrival<'f>, Discard> {
         self.icmp_counters.received += 1;
         if !packet.frame.pull(packet.transport_at + icmpv6::HEADER_LEN) {
             return Err(Discard::IcmpMalformed);
@@ -98,7 +98,7 @@ impl Net {
         }
     }
 
-    fn echo_requested(&mut self, now: Instant, packet: Delivered, echo: Echo) -> IcmpArrival {
+    fn echo_requested<'f>(&mut self, now: Instant, packet: Delivered<'f>, echo: Echo) -> IcmpArrival<'f> {
         if packet.unicast && !self.is_local(packet.dst) {
             return IcmpArrival::EchoIntercepted(packet, echo);
         }
@@ -107,9 +107,9 @@ impl Net {
     }
 
     /// Reads the quotation and checks that the quoted packet can be ours.
-    fn error_received(&mut self, packet: Delivered, error: IcmpError) -> Result<IcmpArrival, Discard> {
+    fn error_received<'f>(&mut self, packet: Delivered<'f>, error: IcmpError) -> Result<IcmpArrival<'f>, Discard> {
         self.icmp_counters.errors_received += 1;
-        let quotation = read_quotation(&packet.frame, packet.transport_at + icmpv4::HEADER_LEN)
+        let quotation = read_quotation(packet.frame, packet.transport_at + icmpv4::HEADER_LEN)
             .filter(|quotation| quotation.quoted.local.is_ipv4() == packet.src.is_ipv4())
             .ok_or(Discard::IcmpErrorTruncated)?;
         // A transparent link's connections speak from addresses that are not ours.
@@ -123,9 +123,9 @@ impl Net {
     }
 
     /// What the sender of a packet of ours that could not leave is told, as if a router had said it.
-    pub(crate) fn error_about(packet: Frame, error: IcmpError) -> Option<QuotedError> {
+    pub(crate) fn error_about(mut packet: Frame, error: IcmpError) -> Option<QuotedError> {
         let quotation = read_quotation(&packet, 0)?;
-        Some(quotation.report(quotation.quoted.local.ip(), error, packet))
+        Some(quotation.report(quotation.quoted.local.ip(), error, &mut packet))
     }
 }
 
@@ -138,13 +138,13 @@ struct Quotation {
 }
 
 impl Quotation {
-    fn report(&self, offender: IpAddr, error: IcmpError, frame: Frame) -> QuotedError {
+    fn report(&self, offender: IpAddr, error: IcmpError, frame: &mut Frame) -> QuotedError {
         let &Self {
             protocol,
             quoted,
             payload_at,
         } = self;
-        let payload = frame.into_payload(payload_at);
+        let payload = frame.take_payload(payload_at);
         QuotedError {
             protocol,
             quoted,
