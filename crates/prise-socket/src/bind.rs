@@ -128,6 +128,7 @@ impl Host {
 
     /// Takes a port for the socket's address: this one, or for 0 any (`EADDRINUSE`).
     fn take_port(&mut self, s: SocketId, wanted: u16) -> Result<(), Errno> {
+        self.look_for_free_ports();
         let socket = self.socket_ref(s)?;
         let (claim, range) = (socket.claim(self.owner), port_range(socket));
         let port = match (socket.kind, socket.protocol) {

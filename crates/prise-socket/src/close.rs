@@ -58,7 +58,10 @@ impl Host {
             return;
         };
         match transport {
-            Transport::Connection(id) => self.stack.tcp_close(now, id),
+            Transport::Connection(id) => {
+                self.bequeath_port(s);
+                self.stack.tcp_close(now, id);
+            }
             Transport::Listener(id) => self.stack.tcp_unlisten(now, id),
             Transport::None => {}
             Transport::Udp(_) | Transport::Ping(_) | Transport::Raw(_) => self.close_datagram(now, s),

@@ -82,6 +82,7 @@ impl Host {
 
     /// A local port that makes the four-tuple new (`__inet_hash_connect`): `EADDRNOTAVAIL` when all are taken.
     fn pick_for(&mut self, s: SocketId, source: IpAddr, remote: SocketAddr) -> Result<u16, Errno> {
+        self.look_for_free_ports();
         let range = port_range(self.socket_ref(s)?);
         let mut reusable = None;
         for port in self.tcp_ports.for_connect(range, &mut self.random) {
@@ -117,21 +118,26 @@ impl Host {
 
     /// `tcp_disconnect`.
     pub(crate) fn disconnect_stream(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
-        let state = self.state(s);
-        match self.socket_ref(s)?.transport {
-            Transport::Listener(id) => self.stack.tcp_unlisten(now, id),
-            Transport::Connection(id) => self.stack.tcp_abort(now, id),
-            _ => {}
-        }
-        let before = self.socket_ref(s)?.claim(self.owner);
-        let keeps_port = self.socket_ref(s)?.has(Flag::PortLocked);
-        if !keeps_port {
-            self.release_port(s);
+        let (state, default_owner) = (self.state(s), self.owner);
+        let socket = self.socket_ref(s)?;
+        let kept = if socket.has(Flag::PortLocked) { socket.port } else { 0 };
+        match socket.transport {
+            Transport::Connection(id) => {
+                self.bequeath_port(s);
+                self.stack.tcp_abort(now, id);
+            }
+            transport => {
+                if let Transport::Listener(id) = transport {
+                    self.stack.tcp_unlisten(now, id);
+                }
+                self.release_port(s);
+            }
         }
         let socket = self.socket_mut(s)?;
         socket.transport = Transport::None;
         socket.phase = Phase::Unconnected;
         socket.shutdown = Shutdown::NONE;
+        socket.flags.set(Flag::PortPicked, false);
         if !socket.has(Flag::AddressLocked) {
             socket.local = wildcard(socket.family);
         }
@@ -147,8 +153,10 @@ impl Host {
         ) {
             socket.error = Some(Errno::ECONNRESET);
         }
-        if keeps_port {
-            self.claim_changed(s, &before);
+        if kept != 0 {
+            socket.port = kept;
+            let claim = socket.claim(default_owner);
+            self.tcp_ports.hold(kept, claim);
         }
         self.wake(s);
         Ok(())

@@ -36,6 +36,8 @@ pub struct Host {
     pub(crate) owner: u32,
     /// Sockets that have become ready by what their program did, not by what arrived.
     woken: VecDeque<SocketId>,
+    /// The stack's events that were fetched ahead of time, to see which ports have become free.
+    fetched: VecDeque<Event>,
 }
 
 /// The core's surface, forwarded from the stack.
@@ -54,6 +56,7 @@ impl Host {
             random: Random::new(seed),
             owner: config.owner,
             woken: VecDeque::new(),
+            fetched: VecDeque::new(),
         }
     }
 
@@ -104,10 +107,30 @@ impl Host {
                 }
                 continue;
             }
-            let event = self.stack.event()?;
+            let event = match self.fetched.pop_front() {
+                Some(event) => event,
+                None => self.next_event()?,
+            };
             if let Some(s) = self.whose(event) {
                 return Some((s, self.readiness(s)));
             }
+        }
+    }
+
+    /// The stack's next event; those about ports that have become free are dealt with at once.
+    fn next_event(&mut self) -> Option<Event> {
+        loop {
+            match self.stack.event()? {
+                Event::Released { local, .. } => self.tcp_ports.forget_closed(local),
+                event => return Some(event),
+            }
+        }
+    }
+
+    /// Learns which connections have left for good, so that verdicts about ports are up to date.
+    pub(crate) fn look_for_free_ports(&mut self) {
+        while let Some(event) = self.next_event() {
+            self.fetched.push_back(event);
         }
     }
 
@@ -119,8 +142,10 @@ impl Host {
             Event::Udp { token, id, .. } => (token, Transport::Udp(id)),
             Event::Ping { token, id, .. } => (token, Transport::Ping(id)),
             Event::Raw { token, id, .. } => (token, Transport::Raw(id)),
-            // A gateway's affairs; a host with programs has no transparent links.
-            Event::Intercepted { .. } | Event::UdpIntercepted | Event::EchoIntercepted => return None,
+            // The first was dealt with; the others are a gateway's affairs, and a host with programs has no transparent links.
+            Event::Released { .. } | Event::Intercepted { .. } | Event::UdpIntercepted | Event::EchoIntercepted => {
+                return None;
+            }
         };
         let s = self.sockets.id_at(token)?;
         (self.sockets.get(s)?.transport == transport).then_some(s)
@@ -202,6 +227,11 @@ impl Host {
         self.sockets.len()
     }
 
+    /// How many ports of TCP and of UDP somebody holds: programs, or what remains of their connections.
+    pub fn ports_held(&self) -> [usize; 2] {
+        [self.tcp_ports.len(), self.udp_ports.len()]
+    }
+
     /// `SO_RCVTIMEO`: how long the caller lets a receiving call sleep; none is for ever.
     pub fn receive_timeout(&self, s: SocketId) -> Option<Duration> {
         self.timeout(s, Opt::ReceiveTimeout)
@@ -253,6 +283,15 @@ impl Host {
         {
             ports.release(port, *before);
             ports.hold(port, after);
+        }
+    }
+
+    /// Leaves the port to what remains of the connection once its program has closed it; [`Event::Released`] ends that.
+    pub(crate) fn bequeath_port(&mut self, s: SocketId) {
+        let Some(socket) = self.sockets.get_mut(s) else { return };
+        let (claim, port) = (socket.claim(self.owner), core::mem::take(&mut socket.port));
+        if port != 0 {
+            self.tcp_ports.close(port, claim);
         }
     }
 

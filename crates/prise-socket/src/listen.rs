@@ -35,6 +35,7 @@ impl Host {
     /// `inet_csk_listen_start`: the port is judged anew, for a listener shares less than a bound socket.
     fn listen_start(&mut self, now: Instant, s: SocketId, backlog: u32) -> Result<(), Errno> {
         self.autobind(now, s)?;
+        self.look_for_free_ports();
         let socket = self.socket_ref(s)?;
         let (port, before) = (socket.port, socket.claim(self.owner));
         let after = crate::ports::Claim {

@@ -6,7 +6,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hashbrown::HashMap;
 use prise_stack::{HashKey, LinkId, Random};
@@ -39,6 +39,14 @@ impl Holder {
         match self {
             Self::V6 { addr, .. } if addr.to_ipv4_mapped().is_none() => Some(addr),
             _ => None,
+        }
+    }
+
+    /// Whether this is one address, whatever the family of the socket that holds it.
+    fn is_at(self, other: Self) -> bool {
+        match (self.as_v4(), other.as_v4()) {
+            (Some(one), Some(two)) => one == two,
+            _ => self.as_v6().is_some() && self.as_v6() == other.as_v6(),
         }
     }
 
@@ -85,6 +93,8 @@ pub(crate) struct Claim {
     pub(crate) listening: bool,
     /// The port was picked by `connect`: other connects to other peers may pick it too.
     pub(crate) picked: bool,
+    /// The program has closed the socket; what is left of the connection, TIME-WAIT included, still holds the port.
+    pub(crate) closed: bool,
 }
 
 /// How strict a verdict is.
@@ -115,7 +125,7 @@ impl Claim {
         {
             return false;
         }
-        let group = self.reuse_port && held.reuse_port && self.owner == held.owner;
+        let group = self.reuse_port && held.reuse_port && (self.owner == held.owner || held.closed);
         match (rules, purpose) {
             (Rules::Tcp, Purpose::Named) => !(self.reuse_addr && held.reuse_addr && !held.listening || group),
             (Rules::Tcp, Purpose::Picked) => true,
@@ -240,6 +250,32 @@ impl Ports {
         {
             self.buckets.remove(&port);
         }
+    }
+
+    /// A connection's program closes it: whoever holds the port from now on is nobody's.
+    pub(crate) fn close(&mut self, port: u16, claim: Claim) {
+        // The kernel's TIME-WAIT records listen to nobody and are asked for no user.
+        self.release(port, claim);
+        self.hold(port, Claim { closed: true, ..claim });
+    }
+
+    /// The connection behind one closed socket at that endpoint has left. Which one matters little: they differ in what they would share at most.
+    pub(crate) fn forget_closed(&mut self, local: SocketAddr) {
+        let addr = Holder::from(local.ip());
+        let Some(bucket) = self.buckets.get(&local.port()) else {
+            return;
+        };
+        let found = bucket
+            .classes()
+            .find(|class| class.claim.closed && class.claim.holder.is_at(addr));
+        debug_assert!(found.is_some(), "the stack tells once of each closed connection");
+        if let Some(claim) = found.map(|class| class.claim) {
+            self.release(local.port(), claim);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.buckets.len()
     }
 
     /// Whether somebody holds the port at all.

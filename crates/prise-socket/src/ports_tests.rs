@@ -44,6 +44,7 @@ fn side(text: &str, owner: u32) -> Claim {
         reuse_port: "pb".contains(options),
         listening: words.next() == Some("listening"),
         picked: false,
+        closed: false,
     }
 }
 
@@ -105,6 +106,7 @@ fn any(reuse_addr: bool) -> Claim {
         reuse_port: false,
         listening: false,
         picked: false,
+        closed: false,
     }
 }
 

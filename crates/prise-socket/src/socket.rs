@@ -296,6 +296,7 @@ impl Socket {
             reuse_port: self.has(Flag::ReusePort),
             listening: matches!(self.transport, Transport::Listener(_)),
             picked: self.has(Flag::PortPicked),
+            closed: false,
         }
     }
 

@@ -355,3 +355,117 @@ fn an_idle_host_has_nothing_to_do() {
             .all(|stack| stack.tcp_records() == [0; 4])
     );
 }
+
+#[test]
+fn what_remains_of_a_connection_keeps_its_port_from_those_who_do_not_share() {
+    let mut world = World::new(2);
+    let bind_again = |world: &mut World, reuse: bool| {
+        let s = world.tcp(1, Family::Inet);
+        if reuse {
+            world.set(1, s, 1, 2, 1).expect("SO_REUSEADDR");
+        }
+        let result = world.bind(1, s, "10.0.0.2:80");
+        let now = world.now;
+        world.hosts[1].close(now, s);
+        result
+    };
+    let listener = world.tcp(1, Family::Inet);
+    world.set(1, listener, 1, 2, 1).expect("SO_REUSEADDR");
+    world.bind(1, listener, "10.0.0.2:80").expect("bound");
+    world.hosts[1].listen(world.now, listener, 5).expect("listening");
+    let client = world.tcp(0, Family::Inet);
+    assert_eq!(world.connect(0, client, "10.0.0.2:80"), Err(Errno::EINPROGRESS));
+    world.settle();
+    let (server, _) = world.accept(1, listener).expect("a connection");
+    let now = world.now;
+    world.hosts[1].close(now, listener);
+    assert_eq!(
+        bind_again(&mut world, false),
+        Err(Errno::EADDRINUSE),
+        "the connection is open"
+    );
+    assert_eq!(bind_again(&mut world, true), Ok(()));
+    let now = world.now;
+    world.hosts[1].close(now, server);
+    world.settle();
+    assert_eq!(bind_again(&mut world, false), Err(Errno::EADDRINUSE), "FIN-WAIT-2");
+    let now = world.now;
+    world.hosts[0].close(now, client);
+    world.settle();
+    assert_eq!(world.hosts[1].stack().tcp_records()[3], 1);
+    assert_eq!(bind_again(&mut world, false), Err(Errno::EADDRINUSE), "TIME-WAIT");
+    assert_eq!(bind_again(&mut world, true), Ok(()));
+    world.advance(Duration::from_secs(61));
+    assert_eq!(bind_again(&mut world, false), Ok(()));
+}
+
+#[test]
+fn every_way_to_end_a_connection_frees_its_port_in_the_end() {
+    let linger = [1, 0, 0, 0, 0, 0, 0, 0];
+    for end in 0..6 {
+        let mut world = World::new(2);
+        let (client, server) = world.pair(0, 1, "10.0.0.2:80");
+        let now = world.now;
+        match end {
+            0 => world.hosts[1].set_option(now, server, 1, 13, &linger).expect("set"),
+            1 => world.hosts[1].disconnect(now, server).expect("disconnected"),
+            2 => world.hosts[0].disconnect(now, client).expect("disconnected"),
+            3 => world.hosts[0].shutdown(now, client, How::Both).expect("shut down"),
+            4 => {
+                // Closed only after TIME-WAIT has ended.
+                world.hosts[1].shutdown(now, server, How::Write).expect("shut down");
+                world.hosts[0].close(now, client);
+                world.advance(Duration::from_mins(2));
+            }
+            _ => {
+                world.send(0, client, b"unread").expect("sent");
+                world.settle();
+            }
+        }
+        world.settle();
+        let now = world.now;
+        world.hosts[0].close(now, client);
+        world.hosts[1].close(now, server);
+        world.advance(Duration::from_mins(2));
+        for host in 0..2 {
+            let s = world.tcp(host, Family::Inet);
+            assert_eq!(world.bind(host, s, "0.0.0.0:80"), Ok(()), "end {end}, host {host}");
+            assert_eq!(world.hosts[host].ports_held(), [1, 0], "end {end}, host {host}");
+        }
+    }
+}
+
+#[test]
+fn urgent_data_comes_apart_or_in_line() {
+    let mut world = World::new(2);
+    let (client, server) = world.pair(0, 1, "10.0.0.2:80");
+    let now = world.now;
+    world.send(0, client, b"ab").expect("sent");
+    world.hosts[0]
+        .send(now, client, &mut b"!".into(), Flags::OOB)
+        .expect("sent");
+    world.send(0, client, b"cd").expect("sent");
+    world.settle();
+    assert!(shown(&mut world, 1, server).contains(Readiness::PRI));
+    assert_eq!(world.hosts[1].at_mark(server), Ok(false));
+    assert_eq!(world.recv(1, server, 10), Ok(b"ab".to_vec()), "not beyond the mark");
+    assert_eq!(world.hosts[1].at_mark(server), Ok(true));
+    assert_eq!(
+        world.recv_with(1, server, 1, Flags::OOB | Flags::PEEK),
+        Ok(b"!".to_vec())
+    );
+    assert_eq!(world.recv_with(1, server, 1, Flags::OOB), Ok(b"!".to_vec()));
+    assert!(!shown(&mut world, 1, server).contains(Readiness::PRI));
+    assert_eq!(world.recv_with(1, server, 1, Flags::OOB), Err(Errno::EINVAL));
+    assert_eq!(world.recv(1, server, 10), Ok(b"cd".to_vec()));
+    assert_eq!(world.hosts[1].at_mark(server), Ok(false));
+    world.set(1, server, 1, 10, 1).expect("SO_OOBINLINE");
+    let now = world.now;
+    world.hosts[0]
+        .send(now, client, &mut b"xy".into(), Flags::OOB)
+        .expect("sent");
+    world.settle();
+    assert_eq!(world.recv(1, server, 10), Ok(b"x".to_vec()));
+    assert_eq!(world.hosts[1].at_mark(server), Ok(true));
+    assert_eq!(world.recv(1, server, 10), Ok(b"y".to_vec()));
+}

@@ -70,6 +70,14 @@ pub enum Event {
         /// What has become possible.
         ready: Ready,
     },
+    /// A connection that its program had closed (`tcp_close`, `tcp_abort`) has left for good, TIME-WAIT included: its
+    /// four-tuple is free. Exactly one for each close.
+    Released {
+        /// Our endpoint.
+        local: SocketAddr,
+        /// The peer's.
+        remote: SocketAddr,
+    },
     /// A listener has a connection to accept.
     Listener {
         /// The caller's number.

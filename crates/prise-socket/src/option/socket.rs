@@ -551,7 +551,7 @@ fn set_timestamping(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
     /// `SOF_TIMESTAMPING_RX_SOFTWARE`, `SOF_TIMESTAMPING_SOFTWARE`, `SOF_TIMESTAMPING_OPT_CMSG`, `SOF_TIMESTAMPING_OPT_TSONLY`.
     const POSSIBLE: i32 = 1 << 3 | 1 << 4 | 1 << 10 | 1 << 11;
     if value & !POSSIBLE != 0 {
-        return Err(if !(0..=0xffff).contains(&value) {
+        return Err(if (0..=0xffff).contains(&value) {
             Errno::EINVAL
         } else {
             Errno::EOPNOTSUPP

@@ -149,6 +149,8 @@ pub(crate) struct Tcp {
     links_ready: LinkSet,
     /// Connections with something to tell, in order.
     announced: VecDeque<Key>,
+    /// Four-tuples of connections that their programs had closed and that are free now, not yet told.
+    left: VecDeque<FourTuple>,
     challenges: Challenges,
     secrets: Secrets,
     /// The owner of connections that nobody listens for, on transparent links.
@@ -171,6 +173,7 @@ impl Tcp {
             ready: Vec::new(),
             links_ready: LinkSet::EMPTY,
             announced: VecDeque::new(),
+            left: VecDeque::new(),
             challenges: Challenges::default(),
             secrets: Secrets::new([pair(), pair(), pair()]),
             intercept: None,
@@ -288,6 +291,9 @@ impl Tcp {
     fn forget_time_wait(&mut self, index: u32) {
         if let Some(record) = self.time_wait.remove(index) {
             self.waiting.remove(&record.tuple, Owner::TimeWait(index));
+            if record.closed {
+                self.left.push_back(record.tuple);
+            }
             if !record.timer.is_none() {
                 self.wheel.cancel(record.timer);
             }
@@ -400,7 +406,11 @@ impl Tcp {
                 });
             }
         }
-        None
+        let tuple = self.left.pop_front()?;
+        Some(Event::Released {
+            local: tuple.local(),
+            remote: tuple.remote(),
+        })
     }
 
     /// An ICMP error quotes a segment of ours (RFC 9293 §3.9.2.2, RFC 5927).
@@ -493,6 +503,18 @@ impl Tcp {
         self.waiting.insert(&tuple, Owner::TimeWait(key.index));
     }
 
+    /// The program has closed a connection that has ended; unless TIME-WAIT still holds its four-tuple, that is free.
+    fn let_go(&mut self, tuple: &FourTuple, waits: bool) {
+        if waits
+            && let Some(Owner::TimeWait(index)) = self.owner(tuple)
+            && let Some(record) = self.time_wait.get_mut(index)
+        {
+            record.closed = true;
+        } else {
+            self.left.push_back(*tuple);
+        }
+    }
+
     /// A connection that has ended: out of the tables; its record goes once the program has let go.
     fn settle_end(&mut self, key: Key) {
         let Some(connection) = self.connections.find_mut(key) else {
@@ -511,7 +533,9 @@ impl Tcp {
             return;
         };
         if connection.released {
+            let (tuple, waits) = (connection.tuple, connection.left_for_time_wait);
             self.connections.remove(key.index);
+            self.let_go(&tuple, waits);
         } else if !connection.raised.is_empty() && !connection.announced && !connection.orphan {
             connection.announced = true;
             self.announced.push_back(key);

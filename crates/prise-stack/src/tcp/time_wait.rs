@@ -23,6 +23,8 @@ pub(crate) struct TimeWait {
     pub(crate) ts_offset: u32,
     window: u16,
     pub(crate) timestamps: bool,
+    /// The program has closed its socket, and is to be told when the four-tuple is free.
+    pub(crate) closed: bool,
     pub(crate) timer: TimerId,
 }
 
@@ -52,6 +54,7 @@ impl TimeWait {
             ts_offset: connection.timestamps.offset,
             window: (wnd >> connection.rcv_scale).min(0xffff) as u16,
             timestamps: connection.timestamps_on,
+            closed: false,
             timer: TimerId::NONE,
         }
     }

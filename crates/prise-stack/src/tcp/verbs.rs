@@ -140,7 +140,10 @@ impl Stack {
         self.tcp.listening.remove(port, id.key().index);
         self.tcp.listeners.remove(id.key().index);
         for key in queue {
+            // Nobody had accepted it, so nobody is told that it is gone.
+            let told = self.tcp.left.len();
             self.tcp_abort(now, ConnId::from_key(key));
+            self.tcp.left.truncate(told);
         }
     }
 
