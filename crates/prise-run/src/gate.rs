@@ -1,6 +1,7 @@
 //! The gateway as the device of `eth0`, shared: frames reach it as a link, maybe through an impairment and a capture,
 //! and the supervisor asks it for what is not a frame.
 
+use core::net::IpAddr;
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,7 +9,7 @@ use std::rc::Rc;
 
 use prise_gateway::{Gateway, GatewayConfig, GatewayError, PublishAddress};
 use prise_link::Link;
-use prise_wire::{Frame, Instant, Medium};
+use prise_wire::{Frame, Instant, Medium, Payload};
 
 use crate::config::{Publish, RunConfig, Transport};
 use crate::outcome::RunError;
@@ -19,6 +20,8 @@ pub(crate) struct Gate {
     gateway: Rc<RefCell<Gateway>>,
     /// A copy of the gateway's descriptor, to be borrowed without borrowing the gateway.
     poll: Rc<OwnedFd>,
+    /// The guest's TCP ports that the host's addresses lead to.
+    published: Rc<[u16]>,
 }
 
 impl core::fmt::Debug for Gate {
@@ -31,14 +34,16 @@ impl Gate {
     /// Makes the gateway of a run and publishes its ports.
     pub(crate) fn open(config: &RunConfig, hash_key: [u64; 2], seed: [u8; 32], now: Instant) -> Result<Self, RunError> {
         let mut gateway = GatewayConfig::new(hash_key, seed);
+        // Clients are refused while nobody listens, as they would be if the program ran on the host.
+        gateway.open_ports = false;
         gateway.publish = config.publish.iter().copied().map(publish).collect();
         for asked in &config.addresses {
             let addresses = &mut gateway.addresses;
             match asked.address() {
-                core::net::IpAddr::V4(address) => {
+                IpAddr::V4(address) => {
                     (addresses.guest_v4, addresses.prefix_len_v4) = (address, asked.prefix_len());
                 }
-                core::net::IpAddr::V6(address) => {
+                IpAddr::V6(address) => {
                     (addresses.guest_v6, addresses.prefix_len_v6) = (address, asked.prefix_len());
                 }
             }
@@ -49,15 +54,53 @@ impl Gate {
             error,
         };
         let poll = gateway.epoll_fd().try_clone_to_owned().map_err(setup)?;
+        let tcp = config
+            .publish
+            .iter()
+            .filter(|publish| publish.transport == Transport::Tcp);
         Ok(Self {
+            published: tcp.map(|publish| publish.guest_port.get()).collect(),
             gateway: Rc::new(RefCell::new(gateway)),
             poll: Rc::new(poll),
         })
     }
 
-    /// Connections that the gateway still carries.
-    pub(crate) fn connections(&self) -> usize {
-        self.gateway.borrow().connections()
+    /// Octets of the guest's that the host's sockets have not taken yet.
+    pub(crate) fn octets_held(&self) -> usize {
+        self.gateway.borrow().octets_held()
+    }
+
+    /// Whether the host's addresses lead to a TCP port of the guest's.
+    pub(crate) fn publishes(&self, port: u16) -> bool {
+        self.published.contains(&port)
+    }
+
+    /// Tells whether the guest listens on a published port.
+    pub(crate) fn guest_listens(&self, port: u16, ipv6: bool, listens: bool) {
+        self.gateway.borrow_mut().guest_listens(port, ipv6, listens);
+    }
+
+    /// The host's name servers at loopback addresses, which in the guest are the guest's own.
+    pub(crate) fn loopback_name_servers(&self) -> Vec<IpAddr> {
+        self.gateway
+            .borrow()
+            .name_servers()
+            .iter()
+            .copied()
+            .filter(IpAddr::is_loopback)
+            .collect()
+    }
+
+    /// Answers a query that never left the guest; the answer comes by [`Gate::resolved`] with the same number.
+    pub(crate) fn resolve(&self, now: Instant, number: u64, query: Payload) {
+        self.gateway
+            .borrow_mut()
+            .resolve(now, number, prise_gateway::Transport::Udp, query);
+    }
+
+    /// The next answer.
+    pub(crate) fn resolved(&self) -> Option<(u64, Vec<u8>)> {
+        self.gateway.borrow_mut().resolved()
     }
 }
 

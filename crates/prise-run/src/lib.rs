@@ -30,6 +30,7 @@ mod ledger;
 mod lifecycle;
 mod listener;
 mod message;
+mod names;
 mod notify;
 mod outcome;
 mod parked;

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use prise_socket::{Errno, Received};
 use prise_stack::{IcmpError, QuotedFlow};
@@ -14,6 +14,7 @@ use rustix::fs::Timespec;
 use crate::calls::Target;
 use crate::connecting::Connecting;
 use crate::datagram::Delivery;
+use crate::gate::Gate;
 use crate::socket::{GuestSocket, Role, Slot};
 use crate::stream::Flow;
 use crate::supervisor::Supervisor;
@@ -211,11 +212,15 @@ impl Supervisor {
         let Some(socket) = self.sockets.remove(slot) else {
             return;
         };
+        let local = self.host.local_addr(socket.id);
         if abort {
             // Only fails where there is no connection to reset.
             let _ = self
                 .host
                 .set_option(self.now, socket.id, libc::SOL_SOCKET, libc::SO_LINGER, &LINGER_RESET);
+        }
+        if matches!(socket.role, Role::Listener(_)) {
+            self.tell_gate(local);
         }
         if let Role::Listener(listening) = &socket.role {
             for &(connection, _) in &listening.returned {
@@ -235,6 +240,38 @@ impl Supervisor {
         if let Role::Connecting(Connecting::Asked(asked)) = &socket.role {
             self.answer(&asked.call, Err(Errno::EBADF));
         }
+    }
+
+    /// A listener has come or gone: published ports are open while somebody listens.
+    pub(crate) fn tell_gate(&mut self, local: Result<SocketAddr, Errno>) {
+        let (Some(gate), Ok(local)) = (&self.gate, local) else {
+            return;
+        };
+        if !gate.publishes(local.port()) {
+            return;
+        }
+        let (mut v4, mut v6) = (false, false);
+        for (_, socket) in self.sockets.iter() {
+            if !matches!(socket.role, Role::Listener(_)) {
+                continue;
+            }
+            let Some(info) = self
+                .host
+                .info(socket.id)
+                .filter(|info| info.local.port() == local.port())
+            else {
+                continue;
+            };
+            match info.local.ip() {
+                IpAddr::V4(address) => v4 |= !address.is_loopback(),
+                IpAddr::V6(address) => {
+                    v4 |= address.is_unspecified() && !info.v6_only;
+                    v6 |= !address.is_loopback();
+                }
+            }
+        }
+        gate.guest_listens(local.port(), false, v4);
+        gate.guest_listens(local.port(), true, v6);
     }
 
     /// Closes as a program does that has read everything.
@@ -285,7 +322,7 @@ impl Supervisor {
         }
     }
 
-    /// Connections that still have something to deliver after their guests have gone.
+    /// How much is still to be delivered after the guests have gone, in connections and octets: 0 when all is.
     pub(crate) fn undelivered(&self) -> usize {
         use prise_stack::State;
         let held = self

@@ -14,7 +14,7 @@ use crate::gate::Gate;
 use crate::outcome::{Exit, RunError};
 use crate::program::{Program, Signals};
 use crate::supervisor::{Parts, Supervisor};
-use crate::world::{Nowhere, World};
+use crate::world::{CapturedLoopback, Nowhere, World};
 
 /// Runs a program on prise's sockets until it and all its descendants have gone, and tells how it ended.
 ///
@@ -76,7 +76,11 @@ fn links(
         step: "add a link",
         error: io::ErrorKind::InvalidInput.into(),
     };
-    let mut world = World::new(host, captured(Loopback::new(), capture, "lo"), now).ok_or_else(impossible)?;
+    let lo: Box<dyn Link> = match capture {
+        Some(capture) => Box::new(CapturedLoopback::new(Loopback::new(), capture)),
+        None => Box::new(Loopback::new()),
+    };
+    let mut world = World::new(host, lo, now).ok_or_else(impossible)?;
     let far_end: Box<dyn Link> = match gate {
         Some(gate) => Box::new(gate.clone()),
         None => Box::new(Nowhere),

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::gate::Gate;
 use crate::guest::Guests;
 use crate::ledger::Ledger;
+use crate::names::Names;
 use crate::notify::{Answer, Call, ERESTARTSYS, Judged};
 use crate::outcome::{Exit, RunError};
 use crate::parked::Parking;
@@ -42,6 +43,8 @@ pub(crate) struct Supervisor {
     pub(crate) world: World,
     /// The far end of `eth0`, where there is one.
     pub(crate) gate: Option<Gate>,
+    /// Name servers within the guest.
+    pub(crate) names: Names,
     pub(crate) sockets: Sockets,
     pub(crate) parked: Parking,
     pub(crate) guests: Guests,
@@ -94,7 +97,10 @@ impl Supervisor {
             .map_err(setup("listen for prise ss"))?;
         // Optional: without it (before Linux 6.6) calls cost more.
         let _ = parts.calls.wake_synchronously();
+        let mut parts = parts;
+        let names = Names::open(&mut parts.host, parts.gate.as_ref(), clock::now());
         Ok(Self {
+            names,
             host: parts.host,
             world: parts.world,
             gate: parts.gate,
@@ -209,6 +215,7 @@ impl Supervisor {
                 moved = true;
                 self.on_ready(id, readiness);
             }
+            moved |= self.names.attend(&mut self.host, self.gate.as_ref(), self.now);
             if !moved {
                 if self.asked.is_empty() {
                     break;

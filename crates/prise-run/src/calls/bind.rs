@@ -73,6 +73,8 @@ impl Supervisor {
             // A listener is never writable.
             unix::fill(&target.copy).map_err(errno)?;
             self.entry(target.slot)?.role = Role::Listener(Listening::new(end));
+            let local = self.host.local_addr(id);
+            self.tell_gate(local);
             self.attend_listener(target.slot);
         }
         DONE
