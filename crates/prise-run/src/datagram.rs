@@ -109,13 +109,12 @@ impl Datagram {
                 },
             };
             match host.send(now, id, &mut payload, Flags::NOSIGNAL) {
-                Ok(_) => (),
+                // A send(2) without a peer ran natively and succeeded; its error would hit an innocent call.
+                Ok(_) | Err(Errno::EDESTADDRREQ) => (),
                 Err(Errno::EAGAIN) => {
                     self.unsent = Some(payload);
                     return;
                 }
-                // A send(2) without a peer ran natively and succeeded; its error would hit an innocent call.
-                Err(Errno::EDESTADDRREQ) => (),
                 // Lost, as a datagram may be; what the network said is the next call's to know.
                 Err(error) => self.error = Some(error),
             }

@@ -336,11 +336,14 @@ impl Supervisor {
                 State::TimeWait | State::FinWait2 | State::SynReceived | State::Closed
             )
         };
-        held + self
-            .host
-            .stack()
-            .tcp_unowned()
-            .filter(|summary| delivers(summary.state))
-            .count()
+        let in_gate = self.gate.as_ref().map_or(0, Gate::octets_held);
+        in_gate
+            + held
+            + self
+                .host
+                .stack()
+                .tcp_unowned()
+                .filter(|summary| delivers(summary.state))
+                .count()
     }
 }

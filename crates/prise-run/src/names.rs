@@ -76,11 +76,9 @@ impl Names {
 fn open(host: &mut Host, address: IpAddr, now: Instant) -> Option<SocketId> {
     let family = if address.is_ipv4() { Family::Inet } else { Family::Inet6 };
     let socket = host.socket(family, Kind::Datagram, 0).ok()?;
-    match host.bind(now, socket, SocketAddr::new(address, PORT)) {
-        Ok(()) => Some(socket),
-        Err(_) => {
-            host.close(now, socket);
-            None
-        }
+    if host.bind(now, socket, SocketAddr::new(address, PORT)).is_err() {
+        host.close(now, socket);
+        return None;
     }
+    Some(socket)
 }

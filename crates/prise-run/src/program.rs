@@ -175,14 +175,26 @@ fn raise_descriptor_limit() -> Option<(u64, u64)> {
 }
 
 fn launch_error(config: &RunConfig, error: LaunchError) -> RunError {
+    let not_found = || RunError::ProgramNotFound(config.program.clone());
     match error {
         LaunchError::Step(step, error) => RunError::Setup { step, error },
         LaunchError::Exec(error) => match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => RunError::ProgramNotFound(config.program.clone()),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => not_found(),
+            // execvp(3) says so too of a directory in PATH that it may not enter.
+            io::ErrorKind::PermissionDenied if !is_found(&config.program) => not_found(),
             _ => RunError::ProgramNotExecutable {
                 program: config.program.clone(),
                 error,
             },
         },
     }
+}
+
+/// Whether there is a file of that name where execvp(3) looks.
+fn is_found(program: &OsStr) -> bool {
+    if program.as_bytes().contains(&b'/') {
+        return true;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).exists())
 }

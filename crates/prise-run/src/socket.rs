@@ -57,7 +57,7 @@ pub(crate) enum Role {
     /// A stream whose other end is closed, because both directions have ended or it was reset. The program still holds it.
     Ended,
     /// A datagram or raw socket.
-    Datagram(Datagram),
+    Datagram(Box<Datagram>),
 }
 
 /// One socket.

@@ -58,7 +58,7 @@ impl Supervisor {
                 self.poller
                     .watch_socket(&ours, slot)
                     .map_err(|error| errno_of(&error))?;
-                (theirs, Role::Datagram(Datagram::new(ours)))
+                (theirs, Role::Datagram(Box::new(Datagram::new(ours))))
             }
         };
         // Nothing else will tell of its close.
