@@ -390,6 +390,37 @@ mod tests {
         );
     }
 
+    /// The names, counts, types and lengths of a query and of a response, damaged in every way that chance finds.
+    #[test]
+    fn no_octets_make_the_reader_panic_or_answer_at_length() {
+        let whole = Query::parse(&query(Some(1232))).unwrap();
+        let response = whole.respond(ResponseCode::NoError, &addresses(3), 512);
+        let mut state = 1u64;
+        let mut next = || {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            (state >> 33) as usize
+        };
+        for round in 0..100_000 {
+            let mut message = if round % 2 == 0 {
+                query(Some(1232))
+            } else {
+                response.clone()
+            };
+            for _ in 0..=next() % 4 {
+                let at = next() % message.len();
+                message[at] = next() as u8;
+            }
+            message[2] &= 0x7f;
+            message.truncate(message.len() - next() % 3 * (next() % message.len()) / 2);
+            let _ = Question::read(&message, HEADER_LEN);
+            if let Ok(query) = Query::parse(&message) {
+                let response = query.respond(ResponseCode::NoError, &addresses(40), query.udp_limit());
+                assert!(response.len() <= query.udp_limit());
+                assert_eq!(Question::read(&response, HEADER_LEN).unwrap().0, query.question);
+            }
+        }
+    }
+
     #[test]
     fn a_pointer_answer_carries_the_name() {
         let query = Query::parse(&query(None)).unwrap();

@@ -21,7 +21,7 @@ use crate::poll::EventFlags;
 use crate::record::{End, FlowNumber};
 
 /// Octets that one connection moves each way before others have their turn.
-const QUANTUM: usize = 1 << 20;
+const QUANTUM: usize = 256 * 1024;
 
 /// How long octets that came before a host's reset may take to reach a guest that does not read.
 const RESET_PATIENCE: Duration = Duration::from_secs(2);

@@ -40,6 +40,10 @@ const INTEREST: EventFlags = EventFlags::IN
     .union(EventFlags::RDHUP)
     .union(EventFlags::ET);
 
+/// Flows that have their turn in one call: at a quarter of a mebibyte each way, some milliseconds, after which the driver
+/// can see to other things.
+const TURNS_MAX: usize = 64;
+
 /// A connection: the host's socket, and how far things have come.
 #[derive(Debug)]
 struct Connection {
@@ -179,7 +183,7 @@ impl Connections {
         for index in 0..self.resetting.len() {
             self.queue(self.resetting[index].1);
         }
-        for _ in 0..self.runnable.len() {
+        for _ in 0..self.runnable.len().min(TURNS_MAX) {
             let Some(key) = self.runnable.pop_front() else {
                 return;
             };
@@ -222,6 +226,9 @@ impl Connections {
             return;
         };
         self.resetting.retain(|&(_, other)| other != key);
+        if self.slots.len() == 0 {
+            self.chunks.forget();
+        }
         match end {
             End::HostReset => {
                 if ground
