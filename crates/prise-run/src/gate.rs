@@ -106,13 +106,8 @@ impl Gate {
 
 fn publish(publish: Publish) -> prise_gateway::Publish {
     prise_gateway::Publish {
-        address: publish.host_address.map_or(PublishAddress::Loopback, |address| {
-            if address.is_unspecified() {
-                PublishAddress::Everywhere
-            } else {
-                PublishAddress::Only(address)
-            }
-        }),
+        // What is written is what is bound: 0.0.0.0 is every IPv4 address, [::] every IPv6 address.
+        address: publish.host_address.map_or(PublishAddress::Loopback, PublishAddress::Only),
         port: publish.host_port.get(),
         guest_port: publish.guest_port,
         transport: match publish.transport {

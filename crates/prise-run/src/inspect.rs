@@ -1,10 +1,13 @@
 //! What `prise ss` is told: the sockets of this run.
 
+use core::time::Duration;
 use std::collections::HashMap;
 
 use prise_socket::{Host, Kind, SocketInfo, State};
+use prise_stack::TcpInfo;
+use prise_wire::Instant;
 
-use crate::report::{Report, SocketEntry};
+use crate::report::{Report, SocketEntry, TcpEntry};
 use crate::socket::Sockets;
 use crate::supervisor::Supervisor;
 
@@ -19,12 +22,12 @@ impl Supervisor {
         Report {
             supervisor: std::process::id(),
             command: self.command.clone(),
-            sockets: entries(&self.host, &self.sockets),
+            sockets: entries(self.now, &self.host, &self.sockets),
         }
     }
 }
 
-fn entries(host: &Host, sockets: &Sockets) -> Vec<SocketEntry> {
+fn entries(now: Instant, host: &Host, sockets: &Sockets) -> Vec<SocketEntry> {
     let mut programs = HashMap::new();
     host.sockets()
         .filter_map(|id| {
@@ -32,7 +35,11 @@ fn entries(host: &Host, sockets: &Sockets) -> Vec<SocketEntry> {
             let holder = sockets.by_id(id).and_then(|slot| sockets.get(slot));
             let process = holder.map(|socket| socket.process);
             let program = process.and_then(|process| programs.entry(process).or_insert_with(|| name(process)).clone());
-            Some(entry(&info, process, program))
+            let tcp = host.tcp_info(now, id).as_ref().map(connection);
+            Some(SocketEntry {
+                tcp,
+                ..entry(&info, process, program)
+            })
         })
         .collect()
 }
@@ -53,6 +60,21 @@ fn entry(info: &SocketInfo, pid: Option<u32>, program: Option<String>) -> Socket
         pid,
         program,
         tcp: None,
+    }
+}
+
+fn connection(info: &TcpInfo) -> TcpEntry {
+    let microseconds = |duration: Duration| duration.as_micros().try_into().unwrap_or(u64::MAX);
+    TcpEntry {
+        rtt_us: microseconds(info.srtt),
+        rttvar_us: microseconds(info.rttvar),
+        rto_us: microseconds(info.rto),
+        cwnd: u64::from(info.cwnd),
+        ssthresh: (info.ssthresh != u32::MAX).then_some(u64::from(info.ssthresh)),
+        mss: info.send_mss,
+        retransmissions: u64::from(info.total_retransmissions),
+        bytes_sent: info.bytes_sent - info.bytes_retransmitted,
+        bytes_received: info.bytes_received,
     }
 }
 
