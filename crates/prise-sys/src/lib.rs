@@ -12,6 +12,7 @@ pub mod packet;
 pub mod resolve;
 pub mod seccomp;
 pub mod signal;
+pub mod sockopt;
 pub mod tun;
 pub mod unix;
 
