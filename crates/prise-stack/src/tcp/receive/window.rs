@@ -40,9 +40,9 @@ impl ReceiveWindow {
         }
     }
 
-    /// The peer's SYN told where its octets start.
-    pub(crate) fn start_at(&mut self, next: SeqNum) {
-        self.advertised = next;
+    /// The peer's SYN told where its octets start; our own had promised this window before.
+    pub(crate) fn start_at(&mut self, next: SeqNum, promised: u32) {
+        self.advertised = next + promised;
         self.rtt_mark = next;
     }
 
@@ -77,7 +77,11 @@ impl ReceiveWindow {
     /// The window to put into a segment now, given `rcv.nxt` and what the program has not read. Moves the edge.
     pub(crate) fn advertise(&mut self, next: SeqNum, queued: u32, mss: u32, scale: u8, clamp: u32) -> u16 {
         let window = self.choose(next, queued, mss, scale, clamp);
-        let field = (window >> scale).min(0xffff);
+        // A promise that the field cannot say is rounded up while there is room: rounded down, the edge would retreat
+        // before the peer's eyes (RFC 7323 §2.4 has it retreat only if it must; what was promised is taken anyway).
+        let whole = window.div_ceil(1 << scale);
+        let fits = whole << scale <= self.limit.saturating_sub(queued).min(clamp);
+        let field = if fits { whole } else { window >> scale }.min(0xffff);
         let edge = next + (field << scale);
         if self.advertised.precedes(edge) {
             self.advertised = edge;
@@ -173,6 +177,18 @@ mod tests {
         window.set_limit(2000);
         assert_eq!(window.advertise(start + 4000, 4000, 1000, 0, u32::MAX), 6000);
         assert_eq!(window.right_edge(), (start + 10_000));
+    }
+
+    #[test]
+    fn a_coarse_scale_moves_the_edge_back_only_where_there_is_no_room() {
+        let start = SeqNum(0);
+        let mut window = ReceiveWindow::new(start, 100_000, Instant::ZERO);
+        assert_eq!(window.advertise(start, 0, 1000, 10, u32::MAX), 97);
+        assert_eq!(window.advertise(start + 500, 0, 1000, 10, u32::MAX), 97);
+        assert_eq!(window.right_edge(), start + 500 + (97 << 10));
+        // Unread, they leave no room for more: the field is rounded down, the promise stays.
+        assert_eq!(window.advertise(start + 700, 700, 1000, 10, u32::MAX), 96);
+        assert_eq!(window.right_edge(), start + 500 + (97 << 10));
     }
 
     #[test]
