@@ -7,7 +7,7 @@ use core::time::Duration;
 use prise_wire::{Instant, SackBlock, SeqNum};
 
 use super::connection::{Connection, Stamp, Urgent, UrgentOctet, timestamp_clock};
-use super::deadlines::Slow;
+use super::deadlines::{Retransmit, Slow};
 use super::error::TcpError;
 use super::info::State;
 use super::receive::reassembly::Arrived;
@@ -21,6 +21,8 @@ const PASSED: Check = ControlFlow::Continue(());
 
 /// An ACK is delayed this long at most, hoping for data to ride on (Linux's `TCP_DELACK_MIN`; RFC 9293 allows 500).
 pub(crate) const DELAYED_ACK: Duration = Duration::from_millis(40);
+/// After an answer that belongs to an old connection, a SYN is sent again so soon, once.
+const SYN_AGAIN: Duration = Duration::from_millis(10);
 /// `TS.Recent` is not believed after this many milliseconds (RFC 7323 §5.5).
 const TIMESTAMP_LIFETIME: u32 = 24 * 24 * 3600 * 1000;
 
@@ -58,7 +60,12 @@ impl Connection {
     /// SYN-SENT: §3.10.7.3.
     fn arrival_in_syn_sent(&mut self, seg: &mut Segment) -> Check {
         let acceptable = match seg.ack {
-            Some(ack) if ack != self.snd.nxt => {
+            Some(ack) if ack != self.snd.iss + 1 => {
+                if !self.syn_retransmitted {
+                    // The peer speaks for an old connection, which the reset ends: the SYN need not wait for its
+                    // timeout. Linux does the same.
+                    self.deadlines.arm(Retransmit::Rto, seg.at + SYN_AGAIN);
+                }
                 // The caller answers a segment that it cannot place with a RST, unless it is one.
                 return ControlFlow::Break(if seg.flags.rst() {
                     Discard::TcpReset
@@ -108,9 +115,10 @@ impl Connection {
 
     /// Takes over what the peer's SYN offers.
     pub(crate) fn adopt_syn(&mut self, seg: &Segment) {
+        let promised = self.rcv.window.remaining(self.rcv.nxt);
         self.rcv.irs = seg.seq;
         self.rcv.nxt = seg.seq + 1;
-        self.rcv.window.start_at(self.rcv.nxt);
+        self.rcv.window.start_at(self.rcv.nxt, promised);
         let offered = seg.options.mss.unwrap_or(if self.tuple.is_v4() { 536 } else { 1220 });
         self.mss = self.mss.min(offered.max(super::MSS_MIN));
         self.window_scaling = self.window_scaling && seg.options.window_scale.is_some();

@@ -70,7 +70,7 @@ impl Tcp {
         connection.passive = true;
         connection.rcv.irs = agreement.irs;
         connection.rcv.nxt = agreement.irs + 1;
-        connection.rcv.window.start_at(agreement.irs + 1);
+        connection.rcv.window.start_at(agreement.irs + 1, 0);
         // The window that the SYN-ACK offers is a promise.
         let clamp = connection.window_clamp();
         let mss = connection.acks.peer_mss;

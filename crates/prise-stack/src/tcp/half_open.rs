@@ -136,6 +136,26 @@ impl HalfOpen {
         self.options |= COMPLETED;
     }
 
+    /// `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>`, with the window as the field has it.
+    pub(crate) fn acknowledgment(&self, window: u16, timestamp: u32) -> TcpHeader {
+        let mut header = TcpHeader {
+            source_port: self.tuple.local_port,
+            destination_port: self.tuple.remote_port,
+            seq: self.iss + 1,
+            ack: Some(self.irs + 1),
+            flags: TcpFlags::NONE,
+            window,
+            ..TcpHeader::default()
+        };
+        if self.timestamps() {
+            header.options.timestamps = Some(Timestamps {
+                value: timestamp,
+                echo: self.ts_recent,
+            });
+        }
+        header
+    }
+
     /// The SYN-ACK.
     pub(crate) fn syn_ack(&self, mss: u16, window: u16, scale: u8, timestamp: u32) -> TcpHeader {
         let mut header = TcpHeader {

@@ -86,7 +86,7 @@ pub struct TcpInfo {
     pub send_mss: u32,
     /// Segment size last seen from the peer.
     pub receive_mss: u32,
-    /// The size our SYN offered.
+    /// The size our SYN offered, less the timestamps that each segment carries, as Linux counts it.
     pub advertised_mss: u32,
     /// Path MTU.
     pub path_mtu: u32,
@@ -187,7 +187,7 @@ impl Connection {
             ato: super::arrival::DELAYED_ACK,
             send_mss: self.segment_size(),
             receive_mss: self.acks.peer_mss,
-            advertised_mss: u32::from(self.advertised_mss),
+            advertised_mss: u32::from(self.advertised_mss) - if self.timestamps_on { 12 } else { 0 },
             path_mtu: u32::from(self.mss) + if self.tuple.is_v4() { 40 } else { 60 },
             cwnd: self.congestion.cwnd(),
             ssthresh: self.congestion.ssthresh(),

@@ -56,12 +56,29 @@ impl Tcp {
         if seg.ack.is_some() && !seg.flags.syn() && self.arrival_of_cookie(net, events, link, tuple, seg) {
             return;
         }
-        if seg.ack.is_some() || !seg.flags.syn() {
+        if seg.ack.is_some() {
             net.discard(Discard::TcpNoSocket);
             reset::reply(seg.at, net, &tuple, seg);
             return;
         }
+        if !seg.flags.syn() || seg.flags.fin() {
+            self.arrival_of_nonsense(net, link, &tuple, seg);
+            return;
+        }
         self.arrival_of_syn(net, events, link, tuple, seg, None);
+    }
+
+    /// Neither SYN, ACK nor RST, or a SYN that ends as it begins: a listener drops it (§3.10.7.2, fourth; for SYN with FIN
+    /// as Linux and every packet filter do), a closed port answers.
+    fn arrival_of_nonsense(&mut self, net: &mut Net, link: LinkId, tuple: &FourTuple, seg: &Segment) {
+        let flow = self.tuples.hash(tuple);
+        let found = self.listening.find(tuple.local_ip(), tuple.local_port, link, flow);
+        if found.is_some() {
+            net.discard(Discard::TcpNoSyn);
+        } else {
+            net.discard(Discard::TcpNoSocket);
+            reset::reply(seg.at, net, tuple, seg);
+        }
     }
 
     /// A SYN without ACK; `above` is the lower bound for our ISN when TIME-WAIT is reopened.
@@ -278,11 +295,22 @@ impl Tcp {
         self.complete(net, events, index, seg);
     }
 
+    /// What does not fit is answered by `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>` (§3.10.7.4, first; RFC 5961 §4.2): a peer
+    /// that has lost its connection resets ours then.
     fn acknowledge_half_open(&mut self, now: Instant, net: &mut Net, index: u32) {
-        // The SYN-ACK says all that an ACK would; the wheel keeps its own time.
-        if super::arrival::ChallengeBudget::take(&mut self.challenges, now) {
-            self.send_syn_ack(now, net, index);
+        if !super::arrival::ChallengeBudget::take(&mut self.challenges, now) {
+            return;
         }
+        let Some(record) = self.half_open.get(index) else {
+            return;
+        };
+        let config = self.listener_config(record);
+        let timestamp = timestamp_clock(now).wrapping_add(self.secrets.timestamp_offset(&record.tuple));
+        let scale = record.peer_scale().map_or(0, |_| window_shift(&config));
+        // Rounded up, so that the edge that the SYN-ACK promised does not retreat.
+        let window = offered_window(&config).div_ceil(1 << scale);
+        let header = record.acknowledgment(window, timestamp);
+        reset::send(now, net, &record.tuple, &header, config.tos);
     }
 
     /// The handshake is complete: a connection is made and queued, if there is room and nothing defers it.
