@@ -143,6 +143,10 @@ fn arrows_between_crates_point_downward_only() {
             &["prise-socket", "prise-stack", "prise-wire", "prise-link"],
         ),
         (
+            "prise-script",
+            &["prise-socket", "prise-stack", "prise-wire", "prise-link", "prise-sys"],
+        ),
+        (
             "prise-run",
             &[
                 "prise",

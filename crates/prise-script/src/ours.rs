@@ -1,0 +1,217 @@
+//! Our stack as a subject, in virtual time.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use prise_socket::{Errno, Family, Flags, Host, HostConfig, How, Kind, Readiness, SocketId};
+use prise_stack::{LinkConfig, LinkId, StackConfig};
+use prise_wire::{Frame, Instant, Medium, Payload};
+
+use crate::packet::Addresses;
+use crate::script::{Ioctl, Script};
+use crate::subject::{Answer, Handle, Slack, SocketCall, Subject};
+
+/// Virtual time starts here: a machine that has been up for a while.
+const START: Instant = Instant::from_secs(1000);
+/// A stack that has deadlines but never anything to send would turn in circles.
+const TURNS_MAX: usize = 1_000_000;
+
+/// One host on one link of bare IP.
+#[derive(Debug)]
+pub struct Ours {
+    host: Host,
+    link: LinkId,
+    now: Instant,
+    sent: VecDeque<(Instant, Vec<u8>)>,
+    sockets: Vec<SocketId>,
+    addresses: Addresses,
+}
+
+impl Ours {
+    /// A host as the script wants it.
+    ///
+    /// # Panics
+    /// If the stack takes no link.
+    pub fn new(script: &Script, ipv6: bool, seed: u8) -> Self {
+        let mut host = Host::new(&HostConfig {
+            stack: StackConfig {
+                hash_key: [0x6b65_7920_6f66, seed.into()],
+                seed: [seed; 32],
+            },
+            owner: 0,
+        });
+        let link = host
+            .stack_mut()
+            .add_link(&LinkConfig {
+                name: "tun0",
+                medium: Medium::Ip,
+                mac: None,
+                mtu: script.mtu + if ipv6 { 20 } else { 0 },
+                gso_max: 0,
+                checksum_offload: false,
+                loopback: false,
+                transparent: false,
+            })
+            .expect("an empty stack takes a link");
+        let addresses = Addresses::new(ipv6);
+        let prefix = if ipv6 { 64 } else { 24 };
+        let cidr = format!("{}/{prefix}", addresses.subject);
+        let cidr = cidr.parse().expect("an address and a prefix");
+        host.stack_mut().add_address(START, link, cidr);
+        let mut ours = Self {
+            host,
+            link,
+            now: START,
+            sent: VecDeque::new(),
+            sockets: Vec::new(),
+            addresses,
+        };
+        ours.flush();
+        ours
+    }
+
+    /// After every verb: what is to be sent is sent.
+    fn flush(&mut self) {
+        while let Some(frame) = self.host.transmit(self.now, self.link) {
+            self.sent.push_back((self.now, frame.to_vec()));
+        }
+        while self.host.event().is_some() {}
+    }
+
+    fn since_birth(now: Instant) -> Duration {
+        now.saturating_since(START)
+    }
+
+    fn id(&self, handle: Handle) -> Result<SocketId, Errno> {
+        self.sockets.get(handle.0).copied().ok_or(Errno::EBADF)
+    }
+
+    fn added(&mut self, id: SocketId) -> Handle {
+        self.sockets.push(id);
+        Handle(self.sockets.len() - 1)
+    }
+
+    fn carry_out(&mut self, call: &SocketCall<'_>) -> Result<Answer, Errno> {
+        let now = self.now;
+        let peer = self.addresses.peer;
+        Ok(match *call {
+            SocketCall::Socket => {
+                let family = if peer.is_ipv4() { Family::Inet } else { Family::Inet6 };
+                let id = self.host.socket(family, Kind::Stream, 0)?;
+                Answer::Socket(self.added(id))
+            }
+            SocketCall::Bind(s, port) => {
+                let local = SocketAddr::new(self.addresses.subject, port);
+                self.host.bind(now, self.id(s)?, local)?;
+                Answer::Done
+            }
+            SocketCall::Listen(s, backlog) => {
+                self.host.listen(now, self.id(s)?, backlog)?;
+                Answer::Done
+            }
+            SocketCall::Accept(s) => {
+                let (id, from) = self.host.accept(now, self.id(s)?)?;
+                Answer::Accepted(self.added(id), from.port())
+            }
+            SocketCall::Connect(s, port) => {
+                self.host.connect(now, self.id(s)?, SocketAddr::new(peer, port))?;
+                Answer::Done
+            }
+            SocketCall::Disconnect(s) => {
+                self.host.disconnect(now, self.id(s)?)?;
+                Answer::Done
+            }
+            SocketCall::Send(s, octets, flags) => {
+                let mut payload = Payload::from(octets.to_vec());
+                let taken = self.host.send(now, self.id(s)?, &mut payload, Flags::from_raw(flags))?;
+                Answer::Number(taken as i64)
+            }
+            SocketCall::Receive(s, max, flags) => {
+                let payload = self.host.recv(now, self.id(s)?, max, Flags::from_raw(flags))?;
+                Answer::Octets(payload.as_slice().to_vec())
+            }
+            SocketCall::Shutdown(s, how) => {
+                self.host.shutdown(now, self.id(s)?, How::from_raw(how)?)?;
+                Answer::Done
+            }
+            SocketCall::Close(s) => {
+                self.host.close(now, self.id(s)?);
+                Answer::Done
+            }
+            SocketCall::SetOption(s, option, value) => {
+                self.host
+                    .set_option(now, self.id(s)?, option.level, option.number, value)?;
+                Answer::Done
+            }
+            SocketCall::Option(s, option, room) => {
+                let mut out = Vec::new();
+                self.host
+                    .option_within(now, self.id(s)?, option.level, option.number, room, &mut out)?;
+                Answer::Octets(out)
+            }
+            SocketCall::Poll(s) => {
+                let named = Readiness::IN
+                    | Readiness::PRI
+                    | Readiness::OUT
+                    | Readiness::ERR
+                    | Readiness::HUP
+                    | Readiness::RDHUP;
+                Answer::Number((self.host.readiness(self.id(s)?) & named).raw().into())
+            }
+            SocketCall::Ioctl(s, ioctl) => Answer::Number(self.ioctl(self.id(s)?, ioctl)?),
+        })
+    }
+
+    fn ioctl(&self, s: SocketId, ioctl: Ioctl) -> Result<i64, Errno> {
+        Ok(match ioctl {
+            Ioctl::Readable => self.host.receive_queue(s)? as i64,
+            Ioctl::Unacknowledged => self.host.send_queue(s)? as i64,
+            Ioctl::Unsent => self.host.unsent_queue(s)? as i64,
+            Ioctl::AtMark => self.host.at_mark(s)?.into(),
+        })
+    }
+}
+
+impl Subject for Ours {
+    fn is_ours(&self) -> bool {
+        true
+    }
+
+    fn slack(&self) -> Slack {
+        Slack::NONE
+    }
+
+    fn now(&mut self) -> Duration {
+        Self::since_birth(self.now)
+    }
+
+    fn inject(&mut self, packet: &[u8]) {
+        let frame = Frame::from_contiguous(Medium::Ip, Payload::copy_from(packet));
+        self.host.receive(self.now, self.link, [frame]);
+        self.flush();
+    }
+
+    fn next_packet(&mut self, until: Duration) -> Option<(Duration, Vec<u8>)> {
+        let until = START + until;
+        for _ in 0..TURNS_MAX {
+            if let Some((at, packet)) = self.sent.pop_front() {
+                return Some((Self::since_birth(at), packet));
+            }
+            let Some(deadline) = self.host.next_deadline().filter(|deadline| *deadline <= until) else {
+                self.now = self.now.max(until);
+                return None;
+            };
+            self.now = self.now.max(deadline);
+            self.host.expire(self.now);
+            self.flush();
+        }
+        panic!("the stack's deadlines do not come to rest");
+    }
+
+    fn call(&mut self, call: &SocketCall<'_>) -> Result<Answer, i32> {
+        let answer = self.carry_out(call).map_err(Errno::raw);
+        self.flush();
+        answer
+    }
+}
