@@ -48,7 +48,7 @@ func udp(network, host string) {
 	server.Close()
 	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 	conn.Write([]byte("anyone?"))
-	_, err = conn.Read(buffer)
+	_, _, err = conn.ReadFromUDP(buffer)
 	fmt.Println("udp: closed port refused:", errors.Is(err, syscall.ECONNREFUSED))
 }
 

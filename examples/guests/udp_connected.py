@@ -27,6 +27,6 @@ print("client hears only its peer:", client.recv(1024))
 server.close()
 client.send(b"anyone?")
 try:
-    client.recv(1024)
+    client.recvfrom(1024)
 except ConnectionRefusedError as error:
     print("closed port:", error.strerror)

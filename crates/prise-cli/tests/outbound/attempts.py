@@ -21,7 +21,7 @@ def datagram(host, family):
     sock.settimeout(5)
     sock.connect((host, closed))
     sock.send(b"anyone?")
-    return sock.recv(10)
+    return sock.recvfrom(10)
 
 attempt("refused", lambda: socket.create_connection((four, closed), timeout=10))
 attempt("refused over IPv6", lambda: socket.create_connection((six, closed), timeout=10))

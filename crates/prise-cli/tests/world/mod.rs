@@ -51,9 +51,17 @@ impl Stage {
     }
 
     /// Copies a file into the stage, executable by all.
+    ///
+    /// A process of its own writes the copy: while we had it open for writing, another test's thread could fork, and until
+    /// that child has executed its program the copy could not be (ETXTBSY).
     pub(crate) fn put(&self, file: &Path, name: &str) -> PathBuf {
         let target = self.path(name);
-        fs::copy(file, &target).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let copied = Command::new("cp").arg("--").arg(file).arg(&target).status();
+        assert!(
+            copied.is_ok_and(|status| status.success()),
+            "{} cannot be copied",
+            file.display()
+        );
         open_to_all(&target);
         target
     }
