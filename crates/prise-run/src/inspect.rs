@@ -4,9 +4,10 @@ use core::time::Duration;
 use std::collections::HashMap;
 
 use prise_socket::{Host, Kind, SocketInfo, State};
-use prise_stack::TcpInfo;
-use prise_wire::Instant;
 
+use prise_stack::TcpInfo;
+
+use crate::clock;
 use crate::report::{Report, SocketEntry, TcpEntry};
 use crate::socket::Sockets;
 use crate::supervisor::Supervisor;
@@ -22,26 +23,45 @@ impl Supervisor {
         Report {
             supervisor: std::process::id(),
             command: self.command.clone(),
-            sockets: entries(self.now, &self.host, &self.sockets),
+            sockets: entries(&self.host, &self.sockets),
         }
     }
 }
 
-fn entries(now: Instant, host: &Host, sockets: &Sockets) -> Vec<SocketEntry> {
+fn entries(host: &Host, sockets: &Sockets) -> Vec<SocketEntry> {
+    let now = clock::now();
     let mut programs = HashMap::new();
-    host.sockets()
-        .filter_map(|id| {
-            let info = host.info(id)?;
-            let holder = sockets.by_id(id).and_then(|slot| sockets.get(slot));
-            let process = holder.map(|socket| socket.process);
-            let program = process.and_then(|process| programs.entry(process).or_insert_with(|| name(process)).clone());
-            let tcp = host.tcp_info(now, id).as_ref().map(connection);
-            Some(SocketEntry {
-                tcp,
-                ..entry(&info, process, program)
-            })
+    let held = host.sockets().filter_map(|id| {
+        let info = host.info(id)?;
+        let holder = sockets.by_id(id).and_then(|slot| sockets.get(slot));
+        let process = holder.map(|socket| socket.process);
+        let program = process.and_then(|process| programs.entry(process).or_insert_with(|| name(process)).clone());
+        let connection = info.kind == Kind::Stream && info.state != State::Listen;
+        Some(SocketEntry {
+            protocol: protocol(&info).to_owned(),
+            state: state(info.state).to_owned(),
+            recv_queue: info.receive_queue as u64,
+            send_queue: info.send_queue as u64,
+            local: info.local,
+            peer: info.remote,
+            pid: process,
+            program,
+            tcp: host.tcp_info(now, id).filter(|_| connection).map(|info| figures(&info)),
         })
-        .collect()
+    });
+    let mut entries: Vec<SocketEntry> = held.collect();
+    entries.extend(host.stack().tcp_unowned().map(|summary| SocketEntry {
+        protocol: "tcp".to_owned(),
+        state: state(summary.state.into()).to_owned(),
+        recv_queue: 0,
+        send_queue: 0,
+        local: summary.local,
+        peer: Some(summary.remote),
+        pid: None,
+        program: None,
+        tcp: None,
+    }));
+    entries
 }
 
 fn name(process: u32) -> Option<String> {
@@ -49,31 +69,17 @@ fn name(process: u32) -> Option<String> {
     Some(text.trim_end().to_owned())
 }
 
-fn entry(info: &SocketInfo, pid: Option<u32>, program: Option<String>) -> SocketEntry {
-    SocketEntry {
-        protocol: protocol(info).to_owned(),
-        state: state(info).to_owned(),
-        recv_queue: info.receive_queue as u64,
-        send_queue: info.send_queue as u64,
-        local: info.local,
-        peer: info.remote,
-        pid,
-        program,
-        tcp: None,
-    }
-}
-
-fn connection(info: &TcpInfo) -> TcpEntry {
-    let microseconds = |duration: Duration| duration.as_micros().try_into().unwrap_or(u64::MAX);
+fn figures(info: &TcpInfo) -> TcpEntry {
+    let micros = |duration: Duration| duration.as_micros() as u64;
     TcpEntry {
-        rtt_us: microseconds(info.srtt),
-        rttvar_us: microseconds(info.rttvar),
-        rto_us: microseconds(info.rto),
+        rtt_us: micros(info.srtt),
+        rttvar_us: micros(info.rttvar),
+        rto_us: micros(info.rto),
         cwnd: u64::from(info.cwnd),
-        ssthresh: (info.ssthresh != u32::MAX).then_some(u64::from(info.ssthresh)),
+        ssthresh: (info.ssthresh < u32::MAX / 2).then_some(u64::from(info.ssthresh)),
         mss: info.send_mss,
         retransmissions: u64::from(info.total_retransmissions),
-        bytes_sent: info.bytes_sent - info.bytes_retransmitted,
+        bytes_sent: info.bytes_sent.saturating_sub(info.bytes_retransmitted),
         bytes_received: info.bytes_received,
     }
 }
@@ -88,8 +94,8 @@ fn protocol(info: &SocketInfo) -> &'static str {
 }
 
 /// As ss(8) spells them.
-fn state(info: &SocketInfo) -> &'static str {
-    match info.state {
+fn state(state: State) -> &'static str {
+    match state {
         State::Established => "ESTAB",
         State::SynSent => "SYN-SENT",
         State::SynReceived => "SYN-RECV",
