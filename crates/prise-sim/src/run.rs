@@ -89,11 +89,7 @@ fn build(scenario: &Scenario, trace: Trace) -> World {
     world.connect(&scenario.wire, [(client, &CLIENT), (server, &SERVER)]);
     match &scenario.workload {
         Workload::Streams(agreement) => {
-            let backlog = scenario.backlog;
-            world.spawn(
-                server,
-                Box::new(Server::new(agreement.clone(), backlog, random.fork(2))),
-            );
+            world.spawn(server, Box::new(Server::new(agreement.clone(), random.fork(2))));
             world.spawn(client, Box::new(Client::new(agreement.clone(), random.fork(3))));
         }
         Workload::Datagrams(rally) => {

@@ -17,6 +17,8 @@ pub struct Agreement {
     pub connections: u32,
     /// How many of them at once, at most.
     pub at_once: u32,
+    /// The server's backlog.
+    pub backlog: u32,
     /// Told apart from other agreements in the same world by this.
     pub tag: u32,
     /// What the client does on each.
@@ -31,6 +33,26 @@ pub struct Agreement {
 }
 
 impl Agreement {
+    /// More connections may be made at once than the server lets wait: it forgets some, and resets them when it hears of
+    /// them again, as Linux does.
+    const fn overflows(&self) -> bool {
+        self.backlog < self.at_once && self.connections > 1
+    }
+
+    /// How often connecting may fail in this world before that is wrong.
+    const fn failures_allowed(&self) -> u32 {
+        self.retries + if self.overflows() { self.connections } else { 0 }
+    }
+
+    /// Whether a connection that nothing has been received on may fail so.
+    const fn may_fail(&self, errno: Errno) -> bool {
+        match errno {
+            Errno::EHOSTUNREACH | Errno::ETIMEDOUT => self.retries > 0,
+            Errno::ECONNRESET => self.overflows(),
+            _ => false,
+        }
+    }
+
     /// What the client sends on its connection number `index`.
     const fn pattern(&self, index: u32) -> Pattern {
         Pattern::new((self.tag as u64) << 32 | index as u64)
@@ -120,14 +142,16 @@ impl Client {
         Ok(())
     }
 
-    /// An attempt to connect has failed. That may be, on a bad wire, but not again and again.
+    /// A connection has failed before anything was received. That may be, on a bad wire, but not again and again.
     fn connect_again(&mut self, io: &mut Io<'_>, socket: SocketId, errno: Errno) {
         let Some(opening) = self.talks.remove(&socket) else {
             return;
         };
-        let may_be = matches!(errno, Errno::EHOSTUNREACH | Errno::ETIMEDOUT);
-        if !may_be || self.retried == self.agreement.retries {
-            return io.fail(format!("connecting: {errno:?} after {} retries", self.retried));
+        if !self.agreement.may_fail(errno) || self.retried == self.agreement.failures_allowed() {
+            return io.fail(format!(
+                "{socket:?} {errno:?} before the first octet, after {} retries",
+                self.retried
+            ));
         }
         self.retried += 1;
         io.close(socket);
@@ -158,6 +182,7 @@ impl Client {
                 io.close(socket);
                 self.open(io);
             }
+            Outcome::Broken(errno) => self.connect_again(io, socket, errno),
             Outcome::Wrong(wrong) => io.fail(format!("{socket:?}: {wrong}")),
         }
     }
@@ -203,7 +228,6 @@ impl Program for Client {
 pub struct Server {
     agreement: Agreement,
     random: Random,
-    backlog: i32,
     listener: Option<SocketId>,
     accepted: u32,
     completed: u32,
@@ -212,12 +236,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server for this agreement, with this backlog.
-    pub const fn new(agreement: Agreement, backlog: i32, random: Random) -> Self {
+    /// A server for this agreement.
+    pub const fn new(agreement: Agreement, random: Random) -> Self {
         Self {
             agreement,
             random,
-            backlog,
             listener: None,
             accepted: 0,
             completed: 0,
@@ -230,7 +253,7 @@ impl Server {
         let server = self.agreement.server;
         let socket = io.host.socket(family(server), Kind::Stream, 0)?;
         io.host.bind(io.now, socket, server)?;
-        io.host.listen(io.now, socket, self.backlog)?;
+        io.host.listen(io.now, socket, self.agreement.backlog as i32)?;
         Ok(socket)
     }
 
@@ -308,6 +331,7 @@ impl Server {
                 io.close(socket);
                 self.finish(io);
             }
+            Outcome::Broken(errno) => io.fail(format!("{socket:?}: {errno:?} before the first octet")),
             Outcome::Wrong(wrong) => io.fail(format!("{socket:?}: {wrong}; {}", talk.progress())),
         }
     }

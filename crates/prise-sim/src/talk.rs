@@ -90,7 +90,18 @@ pub(crate) enum Outcome {
     Waiting(Option<Instant>),
     /// All is sent and received, as it should be.
     Complete,
+    /// The connection failed so before anything was received on it.
+    Broken(Errno),
     /// What happened must not happen.
+    Wrong(String),
+}
+
+/// Why a conversation cannot go on.
+#[derive(Debug)]
+enum Trouble {
+    /// This verb of the socket's failed.
+    Failed(Errno, &'static str),
+    /// What was received, or how, is wrong.
     Wrong(String),
 }
 
@@ -145,8 +156,12 @@ impl Talk {
     pub(crate) fn drive(&mut self, io: &mut Io<'_>, socket: SocketId) -> Outcome {
         loop {
             let before = (self.received, self.ended, self.step, self.sent);
-            if let Err(wrong) = self.read(io, socket).and_then(|()| self.write(io, socket)) {
-                return Outcome::Wrong(wrong);
+            if let Err(trouble) = self.read(io, socket).and_then(|()| self.write(io, socket)) {
+                return match trouble {
+                    Trouble::Failed(errno, _) if self.received == 0 => Outcome::Broken(errno),
+                    Trouble::Failed(errno, verb) => Outcome::Wrong(format!("{verb}: {errno:?}; {}", self.progress())),
+                    Trouble::Wrong(wrong) => Outcome::Wrong(wrong),
+                };
             }
             if before == (self.received, self.ended, self.step, self.sent) {
                 break;
@@ -161,7 +176,7 @@ impl Talk {
         Outcome::Waiting(due)
     }
 
-    fn read(&mut self, io: &mut Io<'_>, socket: SocketId) -> Result<(), String> {
+    fn read(&mut self, io: &mut Io<'_>, socket: SocketId) -> Result<(), Trouble> {
         while !self.ended {
             let mut most = 1 << 20;
             if let Some(pace) = self.plan.pace {
@@ -171,15 +186,15 @@ impl Talk {
                 most = pace.octets;
             }
             match io.host.recv(io.now, socket, most, Flags::EMPTY) {
-                Ok(octets) if octets.is_empty() => self.end()?,
+                Ok(octets) if octets.is_empty() => self.end().map_err(Trouble::Wrong)?,
                 Ok(octets) => {
-                    self.check(&octets)?;
+                    self.check(&octets).map_err(Trouble::Wrong)?;
                     if let Some(pace) = self.plan.pace {
                         self.next_read = io.now + pace.every;
                     }
                 }
                 Err(Errno::EAGAIN) => return Ok(()),
-                Err(errno) => return Err(format!("recv after {} octets: {errno:?}", self.received)),
+                Err(errno) => return Err(Trouble::Failed(errno, "recv")),
             }
         }
         Ok(())
@@ -215,7 +230,7 @@ impl Talk {
         }
     }
 
-    fn write(&mut self, io: &mut Io<'_>, socket: SocketId) -> Result<(), String> {
+    fn write(&mut self, io: &mut Io<'_>, socket: SocketId) -> Result<(), Trouble> {
         while let Some(&step) = self.plan.steps.get(self.step) {
             let done = match step {
                 Step::Write(len) => self.write_some(io, socket, len)?,
@@ -227,7 +242,7 @@ impl Talk {
                 }
                 Step::Shutdown => match io.host.shutdown(io.now, socket, How::Write) {
                     Ok(()) => true,
-                    Err(errno) => return Err(format!("shutdown after {} octets: {errno:?}", self.sent)),
+                    Err(errno) => return Err(Trouble::Failed(errno, "shutdown")),
                 },
             };
             if !done {
@@ -241,7 +256,7 @@ impl Talk {
     }
 
     /// Sends what the socket takes of a step of `len` octets; true when that was the last.
-    fn write_some(&mut self, io: &mut Io<'_>, socket: SocketId, len: u64) -> Result<bool, String> {
+    fn write_some(&mut self, io: &mut Io<'_>, socket: SocketId, len: u64) -> Result<bool, Trouble> {
         while self.step_done < len {
             if self.pending.is_empty() {
                 let left = len - self.step_done;
@@ -249,13 +264,17 @@ impl Talk {
                 self.pending = self.outgoing.octets(self.sent, n as usize).into();
             }
             match io.host.send(io.now, socket, &mut self.pending, Flags::EMPTY) {
-                Ok(0) => return Err("send took nothing and did not say that it would block".into()),
+                Ok(0) => {
+                    return Err(Trouble::Wrong(
+                        "send took nothing and did not say that it would block".into(),
+                    ));
+                }
                 Ok(n) => {
                     self.step_done += n as u64;
                     self.sent += n as u64;
                 }
                 Err(Errno::EAGAIN) => return Ok(false),
-                Err(errno) => return Err(format!("send after {} octets: {errno:?}", self.sent)),
+                Err(errno) => return Err(Trouble::Failed(errno, "send")),
             }
         }
         Ok(true)
