@@ -11,13 +11,14 @@
 //!   never sent, emit a wrong checksum;
 //! * afterwards nothing is left: no socket, no connection, no frame, and every frame is accounted for ([`run()`]).
 //!
-//! ```no_run
+//! ```
 //! use prise_sim::{Family, Scenario, run};
 //!
 //! run(&Scenario::new(Family::Target, 7)).unwrap_or_else(|failure| panic!("{failure}"));
 //! ```
 #![forbid(unsafe_code)]
 
+mod accounts;
 pub mod datagram;
 mod frames;
 pub mod pattern;

@@ -1,5 +1,6 @@
 //! Runs a scenario to its end and judges it.
 
+use crate::accounts::{conserved, explained};
 use crate::datagram::{Asker, Echo};
 use crate::random::Random;
 use crate::scenario::{CLIENT, SERVER, Scenario, Workload};
@@ -124,22 +125,6 @@ fn judge(scenario: &Scenario, world: &mut World) -> Result<Success, String> {
         return Err(offence.to_owned());
     }
     conserved(world)?;
+    explained(world)?;
     Ok(success)
-}
-
-/// Nothing is left over, and everything is accounted for.
-fn conserved(world: &World) -> Result<(), String> {
-    for node in world.nodes() {
-        let (name, host) = (world.name(node), world.host(node));
-        if let Some(socket) = host.sockets().next() {
-            return Err(format!("{name} is left with {socket:?}: {:?}", host.info(socket)));
-        }
-    }
-    for lane in world.lanes() {
-        let it = lane.counters();
-        if !lane.is_empty() || it.sent + it.duplicated != it.received + it.lost + it.queue_full + it.line_full {
-            return Err(format!("a wire does not add up: {it:?}, empty: {}", lane.is_empty()));
-        }
-    }
-    Ok(())
 }

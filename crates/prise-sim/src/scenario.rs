@@ -312,9 +312,10 @@ fn options(random: &mut Random) -> Vec<(i32, i32, i32)> {
 }
 
 fn rally(random: &mut Random, wire: &WireConfig) -> Rally {
+    // While a long way delays the answer to who has the address, more datagrams come than may wait for it.
     let faults = |it: &ImpairmentConfig| {
         let faults = [it.loss, it.corrupt, it.duplicate];
-        faults.into_iter().any(|fault| fault != Probability::NEVER) || it.rate.is_some()
+        faults.into_iter().any(|fault| fault != Probability::NEVER) || it.rate.is_some() || it.delay > ms(10)
     };
     // One flipped bit is always found; two in two fragments may cancel in the checksum, as on any network.
     let corrupts = [&wire.forth, &wire.back]

@@ -157,3 +157,124 @@ impl Sender {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prise_wire::{Body, Ipv4Header, Payload, TcpHeader, checksum, protocol};
+
+    /// A segment of a connection between ports 1 and 2 of one address; from 1 if `client`.
+    fn segment(client: bool, seq: u32, ack: Option<u32>, window: u16, flags: TcpFlags, len: usize) -> Frame {
+        let address = std::net::Ipv4Addr::new(10, 0, 0, 1);
+        let (source_port, destination_port) = if client { (1, 2) } else { (2, 1) };
+        let mut header = TcpHeader {
+            source_port,
+            destination_port,
+            seq: SeqNum(seq),
+            ack: ack.map(SeqNum),
+            window,
+            flags,
+            ..TcpHeader::default()
+        };
+        if flags.contains(TcpFlags::SYN) {
+            header.options.window_scale = Some(2);
+        }
+        let build = |header: &TcpHeader| Frame::with_header(header, Body::from(Payload::from(vec![0; len])));
+        let pseudo = checksum::pseudo_header(
+            address.into(),
+            address.into(),
+            protocol::TCP,
+            build(&header).total_len(),
+        );
+        header.checksum = !checksum::combine(pseudo, build(&header).sum_from(0));
+        let mut frame = build(&header);
+        let ip = Ipv4Header::new(address, address, protocol::TCP, frame.total_len());
+        frame.push_header(&ip);
+        frame
+    }
+
+    /// What the watch says of these segments after a handshake with initial sequence numbers 100 and 500, in which both
+    /// offer a window of 1,000 octets with a scale of 2.
+    fn verdict(segments: impl IntoIterator<Item = Frame>) -> Option<String> {
+        let mut watch = Watch::default();
+        let handshake = [
+            segment(true, 100, None, 1000, TcpFlags::SYN, 0),
+            segment(false, 500, Some(101), 1000, TcpFlags::SYN, 0),
+            segment(true, 101, Some(501), 250, TcpFlags::NONE, 0),
+        ];
+        for frame in handshake.into_iter().chain(segments) {
+            watch.sent(Instant::ZERO, Medium::Ip, &frame);
+        }
+        watch.offence().map(str::to_owned)
+    }
+
+    fn assert_offence(segments: impl IntoIterator<Item = Frame>, what: &str) {
+        let said = verdict(segments);
+        assert!(
+            said.as_ref().is_some_and(|said| said.contains(what)),
+            "{said:?} does not say {what:?}"
+        );
+    }
+
+    #[test]
+    fn a_blameless_exchange_is_not_blamed() {
+        let exchange = [
+            segment(true, 101, Some(501), 250, TcpFlags::PSH, 1000),
+            segment(false, 501, Some(1101), 0, TcpFlags::NONE, 0),
+            // A probe of the shut window, its answer, more room, the rest.
+            segment(true, 1101, Some(501), 250, TcpFlags::NONE, 1),
+            segment(false, 501, Some(1101), 0, TcpFlags::NONE, 0),
+            segment(false, 501, Some(1101), 2, TcpFlags::FIN, 0),
+            segment(true, 1101, Some(502), 250, TcpFlags::FIN, 8),
+            segment(false, 502, Some(1110), 0, TcpFlags::NONE, 0),
+        ];
+        assert_eq!(verdict(exchange), None);
+    }
+
+    #[test]
+    fn octets_beyond_the_window_are_an_offence() {
+        assert_offence(
+            [segment(true, 101, Some(501), 250, TcpFlags::NONE, 1002)],
+            "2 octets were sent beyond",
+        );
+    }
+
+    #[test]
+    fn a_window_taken_back_is_an_offence_unless_it_is_rounding() {
+        let rounded = [
+            segment(false, 501, Some(101), 250, TcpFlags::PSH, 3),
+            segment(true, 101, Some(504), 249, TcpFlags::NONE, 0),
+        ];
+        assert_eq!(verdict(rounded), None);
+        let back = [
+            segment(true, 101, Some(501), 250, TcpFlags::NONE, 0),
+            segment(true, 101, Some(501), 248, TcpFlags::NONE, 0),
+        ];
+        assert_offence(back, "right edge moved left by 8");
+    }
+
+    #[test]
+    fn acknowledging_what_was_never_sent_is_an_offence() {
+        assert_offence(
+            [segment(true, 101, Some(502), 250, TcpFlags::NONE, 0)],
+            "1 octets were acknowledged",
+        );
+    }
+
+    #[test]
+    fn octets_behind_a_fin_and_a_fin_that_moves_are_offences() {
+        let fin = |seq| segment(true, seq, Some(501), 250, TcpFlags::FIN, 0);
+        assert_offence(
+            [fin(101), segment(true, 102, Some(501), 250, TcpFlags::NONE, 1)],
+            "behind the FIN",
+        );
+        assert_offence([fin(102), fin(101)], "the FIN has moved");
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_an_offence() {
+        let mut frame = segment(true, 101, Some(501), 250, TcpFlags::NONE, 0);
+        frame.head_mut()[30] ^= 1;
+        assert_offence([frame], "checksum");
+    }
+}
