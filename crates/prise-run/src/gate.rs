@@ -39,13 +39,18 @@ impl Gate {
         gateway.publish = config.publish.iter().copied().map(publish).collect();
         for asked in &config.addresses {
             let addresses = &mut gateway.addresses;
-            match asked.address() {
-                IpAddr::V4(address) => {
-                    (addresses.guest_v4, addresses.prefix_len_v4) = (address, asked.prefix_len());
+            let (gateway, name_server) = (asked.gateway(), asked.name_server());
+            match (asked.address(), gateway, name_server) {
+                (IpAddr::V4(guest), IpAddr::V4(gateway), IpAddr::V4(name_server)) => {
+                    (addresses.guest_v4, addresses.prefix_len_v4) = (guest, asked.prefix_len());
+                    (addresses.gateway_v4, addresses.name_server_v4) = (gateway, name_server);
                 }
-                IpAddr::V6(address) => {
-                    (addresses.guest_v6, addresses.prefix_len_v6) = (address, asked.prefix_len());
+                (IpAddr::V6(guest), IpAddr::V6(gateway), IpAddr::V6(name_server)) => {
+                    (addresses.guest_v6, addresses.prefix_len_v6) = (guest, asked.prefix_len());
+                    (addresses.gateway_v6, addresses.name_server_v6) = (gateway, name_server);
                 }
+                // An address's neighbors are of its own family.
+                _ => {}
             }
         }
         let gateway = Gateway::new(now, gateway).map_err(|error| refused(config, &error))?;

@@ -10,11 +10,9 @@ use prise_wire::{Frame, Instant, MacAddr, Medium};
 
 use crate::config::InterfaceAddress;
 
-/// `eth0`'s default addresses and gateways: fixed, so that scripts may rely on them.
+/// `eth0`'s default addresses: fixed, so that scripts may rely on them.
 pub(crate) const ADDRESS_V4: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 0, 2, 15), 24);
 pub(crate) const ADDRESS_V6: (Ipv6Addr, u8) = (Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 0x15), 64);
-pub(crate) const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
-pub(crate) const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 2);
 
 /// The guest's hardware address on `eth0`: locally administered (IEEE 802, the second bit).
 const MAC: MacAddr = MacAddr([0x02, 0x50, 0x52, 0x49, 0x53, 0x45]);
@@ -95,15 +93,14 @@ impl World {
             loopback: false,
             transparent: false,
         })?;
-        for cidr in interface_addresses(addresses) {
+        for own in interface_addresses(addresses) {
+            let cidr = IpCidr::new(own.address(), own.prefix_len())?;
             host.stack_mut().add_address(now, id, cidr);
-        }
-        if routed {
-            for (gateway, ipv4) in [(IpAddr::V4(GATEWAY_V4), true), (IpAddr::V6(GATEWAY_V6), false)] {
-                let prefix = if ipv4 { IpCidr::ALL_V4 } else { IpCidr::ALL_V6 };
+            if routed {
+                let ipv4 = own.address().is_ipv4();
                 host.stack_mut().add_route(Route {
-                    prefix,
-                    gateway: Some(gateway),
+                    prefix: if ipv4 { IpCidr::ALL_V4 } else { IpCidr::ALL_V6 },
+                    gateway: Some(own.gateway()),
                     link: id,
                     source: None,
                     metric: 0,
@@ -166,20 +163,17 @@ impl World {
 }
 
 /// The addresses asked for, and the default of each family for which none was.
-fn interface_addresses(asked: &[InterfaceAddress]) -> Vec<IpCidr> {
-    let mut cidrs: Vec<IpCidr> = asked
-        .iter()
-        .filter_map(|asked| IpCidr::new(asked.address(), asked.prefix_len()))
-        .collect();
+fn interface_addresses(asked: &[InterfaceAddress]) -> Vec<InterfaceAddress> {
+    let mut all = asked.to_vec();
     for (address, prefix_len) in [
         (IpAddr::V4(ADDRESS_V4.0), ADDRESS_V4.1),
         (IpAddr::V6(ADDRESS_V6.0), ADDRESS_V6.1),
     ] {
-        if !cidrs.iter().any(|cidr| cidr.address().is_ipv4() == address.is_ipv4()) {
-            cidrs.extend(IpCidr::new(address, prefix_len));
+        if !all.iter().any(|have| have.address().is_ipv4() == address.is_ipv4()) {
+            all.extend(InterfaceAddress::new(address, prefix_len));
         }
     }
-    cidrs
+    all
 }
 
 /// `lo` with a record of what passes: each packet once, as Linux shows it, though it is sent and received here.
@@ -263,7 +257,7 @@ mod tests {
         let asked = [InterfaceAddress::new("192.0.2.7".parse().unwrap(), 24).unwrap()];
         let texts: Vec<String> = interface_addresses(&asked)
             .iter()
-            .map(|cidr| format!("{cidr}"))
+            .map(|own| format!("{}/{}", own.address(), own.prefix_len()))
             .collect();
         assert_eq!(texts, ["192.0.2.7/24", "fd00:2::15/64"]);
     }
