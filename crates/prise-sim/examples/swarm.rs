@@ -92,7 +92,7 @@ fn one(options: &Options, seed: u64) -> ExitCode {
 
 #[derive(Default)]
 struct Tally {
-    successes: Vec<Success>,
+    successes: Vec<(u64, Success)>,
     failures: Vec<(u64, Box<Failure>)>,
 }
 
@@ -123,7 +123,7 @@ fn work(options: &Options, next: &AtomicU64, tally: &Mutex<Tally>) {
         let outcome = run(&Scenario::new(options.family, seed));
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
-            Ok(success) => tally.successes.push(success),
+            Ok(success) => tally.successes.push((seed, success)),
             Err(failure) => {
                 println!("seed {seed} FAILED: {failure}\n");
                 tally.failures.push((seed, failure));
@@ -135,9 +135,9 @@ fn work(options: &Options, next: &AtomicU64, tally: &Mutex<Tally>) {
 fn summarize(options: &Options, tally: &Tally, elapsed: Duration) -> ExitCode {
     let Tally { successes, failures } = tally;
     let ran = successes.len() + failures.len();
-    let mut took: Vec<Duration> = successes.iter().map(|success| success.took).collect();
+    let mut took: Vec<(Duration, u64)> = successes.iter().map(|(seed, success)| (success.took, *seed)).collect();
     took.sort_unstable();
-    let frames: u64 = successes.iter().map(|success| success.frames).sum();
+    let frames: u64 = successes.iter().map(|(_, success)| success.frames).sum();
     let seconds = elapsed.as_secs_f64();
     println!(
         "{}: {ran} seeds from {} in {seconds:.2} s ({:.1} seeds/s, {:.0} frames/s, {} jobs)",
@@ -147,8 +147,8 @@ fn summarize(options: &Options, tally: &Tally, elapsed: Duration) -> ExitCode {
         frames as f64 / seconds,
         options.jobs,
     );
-    if let (Some(median), Some(most)) = (took.get(took.len() / 2), took.last()) {
-        println!("virtual time until all was done: median {median:.2?}, longest {most:.2?}");
+    if let (Some((median, _)), Some((most, seed))) = (took.get(took.len() / 2), took.last()) {
+        println!("virtual time until all was done: median {median:.2?}, longest {most:.2?} (seed {seed})");
     }
     println!("{} byte-exact and finished, {} failed", successes.len(), failures.len());
     if failures.is_empty() {

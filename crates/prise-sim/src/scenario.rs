@@ -132,7 +132,7 @@ impl Scenario {
         let workload = if random.chance(0.15) {
             Workload::Datagrams(rally(random, &wire))
         } else {
-            Workload::Streams(agreement(random, lossy))
+            Workload::Streams(agreement(random, &wire, lossy))
         };
         Self {
             family: Family::Swarm,
@@ -195,10 +195,11 @@ fn impairments(random: &mut Random) -> ImpairmentConfig {
     }
 }
 
-fn agreement(random: &mut Random, lossy: f64) -> Agreement {
+fn agreement(random: &mut Random, wire: &WireConfig, lossy: f64) -> Agreement {
     let largest = if lossy > 0.06 { 128 * KIB } else { 2 * MIB };
     let (client, server_plan, many) = conversation(random, largest);
     let at_once = random.between(1, 32) as u32;
+    let drops = lossy > 0.0 || wire.forth.rate.is_some() || wire.back.rate.is_some();
     let connections = if many {
         random.between(2, if lossy > 0.06 { 20 } else { 200 }) as u32
     } else {
@@ -213,7 +214,7 @@ fn agreement(random: &mut Random, lossy: f64) -> Agreement {
         client,
         server_plan,
         options: options(random),
-        retries: if lossy > 0.0 { RETRIES } else { 0 },
+        retries: if drops { RETRIES } else { 0 },
     }
 }
 

@@ -48,7 +48,8 @@ impl Agreement {
     const fn may_fail(&self, errno: Errno) -> bool {
         match errno {
             Errno::EHOSTUNREACH | Errno::ETIMEDOUT => self.retries > 0,
-            Errno::ECONNRESET => self.overflows(),
+            // The server may have given up a handshake that the client completes at last.
+            Errno::ECONNRESET => self.overflows() || self.retries > 0,
             _ => false,
         }
     }
