@@ -178,7 +178,8 @@ impl Node {
 
 /// Carries frames between two hosts until neither has more to say, as a real wire would: contiguous, checksums complete, to be
 /// verified. Gives back all frames, with the position of their sender.
-pub(crate) fn exchange(now: Instant, nodes: [&mut Node; 2]) -> Vec<(usize, Frame)> {
+pub(crate) fn exchange(now: Instant, a: &mut Node, b: &mut Node) -> Vec<(usize, Frame)> {
+    let nodes = [a, b];
     let mut log = Vec::new();
     loop {
         let mut quiet = true;

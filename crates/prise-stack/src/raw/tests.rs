@@ -67,7 +67,7 @@ fn a_ping_comes_back_to_the_socket_with_its_identifier() {
             a.stack
                 .icmp_send(ms(0), id, ping(far, 9, &alloc::vec![b'p'; len]))
                 .unwrap();
-            exchange(ms(0), [&mut a, &mut b]);
+            exchange(ms(0), &mut a, &mut b);
             assert_eq!(
                 a.events(),
                 [Event::Ping {
@@ -151,7 +151,7 @@ fn a_reply_that_nobody_waits_for_is_discarded() {
     let id = ping_socket(&mut a, IpVersion::V4, None);
     a.stack.icmp_send(ms(0), id, ping("10.0.2.2", 1, b"")).unwrap();
     a.stack.icmp_close(id);
-    exchange(ms(0), [&mut a, &mut b]);
+    exchange(ms(0), &mut a, &mut b);
     assert_eq!(a.discarded(Discard::IcmpNoOwner), 1);
 }
 
@@ -177,7 +177,7 @@ fn raw_sockets_get_copies_of_their_protocol_with_the_header_in_ipv4_only() {
         a.stack
             .udp_send(ms(0), outbox, UdpSend::new(at(far), b"datagram".to_vec()))
             .unwrap();
-        exchange(ms(0), [&mut a, &mut b]);
+        exchange(ms(0), &mut a, &mut b);
         assert_eq!(b.payloads(inbox), [b"datagram"], "the socket gets it all the same");
         let copy = b.stack.raw_receive(first).unwrap();
         let header = if at(far).is_ipv4() { 20 } else { 0 };
@@ -198,13 +198,13 @@ fn a_raw_socket_speaks_a_protocol_of_its_own() {
         };
         let (here, there) = (a.stack.raw_bind(&config), b.stack.raw_bind(&config));
         a.stack.raw_send(ms(0), here, raw(far, b"whatever".to_vec())).unwrap();
-        exchange(ms(0), [&mut a, &mut b]);
+        exchange(ms(0), &mut a, &mut b);
         let got = b.stack.raw_receive(there).unwrap();
         assert_eq!((got.src, got.payload.to_vec().ends_with(b"whatever")), (ip(near), true));
         assert_eq!(b.discarded(Discard::IpProtocolUnknown), 0, "somebody speaks it now");
         b.stack.raw_close(there);
         a.stack.raw_send(ms(0), here, raw(far, b"whatever".to_vec())).unwrap();
-        exchange(ms(0), [&mut a, &mut b]);
+        exchange(ms(0), &mut a, &mut b);
         assert_eq!(b.discarded(Discard::IpProtocolUnknown), 1);
         assert_eq!(a.stack.raw_error(here).unwrap().error, IcmpError::ProtocolUnreachable);
     }
@@ -243,7 +243,7 @@ fn a_header_of_the_programs_own_is_completed() {
         ..raw("10.0.2.2", packet)
     };
     a.stack.raw_send(ms(0), id, send).unwrap();
-    exchange(ms(0), [&mut a, &mut b]);
+    exchange(ms(0), &mut a, &mut b);
     let got = b.stack.udp_receive(inbox).unwrap();
     assert_eq!(
         (got.src, got.hop_limit, got.payload),
@@ -264,7 +264,7 @@ fn icmpv6_from_a_raw_socket_gets_its_checksum() {
     a.stack
         .raw_send(ms(0), id, raw("fd00:2::2", alloc::vec![128, 0, 1, 2, 0, 1, 0, 2, 7]))
         .unwrap();
-    exchange(ms(0), [&mut a, &mut b]);
+    exchange(ms(0), &mut a, &mut b);
     let messages: Vec<Vec<u8>> = core::iter::from_fn(|| a.stack.raw_receive(id))
         .map(|message| message.payload.to_vec())
         .collect();

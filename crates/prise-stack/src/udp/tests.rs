@@ -365,7 +365,7 @@ fn what_leaves_has_a_checksum_that_holds() {
                 a.stack
                     .udp_send(ms(0), outbox, UdpSend::new(at(to), alloc::vec![0xa5; len]))
                     .unwrap();
-                exchange(ms(0), [&mut a, &mut b]);
+                exchange(ms(0), &mut a, &mut b);
                 assert_eq!(b.payloads(inbox), [alloc::vec![0xa5; len]]);
             }
         }

@@ -74,7 +74,7 @@ impl Net {
     }
 
     /// Answers an echo request (RFC 1122 §3.2.2.6, RFC 4443 §4.2): the same identifier, sequence number and data.
-    pub(super) fn send_echo_reply(&mut self, now: Instant, packet: Delivered<'_>, echo: Echo) {
+    pub(super) fn send_echo_reply(&mut self, now: Instant, packet: &mut Delivered<'_>, echo: Echo) {
         let src = packet.unicast.then_some(packet.dst);
         let Ok(route) = self.route_back(packet.src, src, packet.link) else {
             return self.discard(Discard::NoRoute);

@@ -39,7 +39,11 @@ pub(crate) struct QuotedError {
 }
 
 impl Net {
-    pub(crate) fn input_icmpv4<'f>(&mut self, now: Instant, packet: Delivered<'f>) -> Result<IcmpArrival<'f>, Discard> {
+    pub(crate) fn input_icmpv4<'f>(
+        &mut self,
+        now: Instant,
+        mut packet: Delivered<'f>,
+    ) -> Result<IcmpArrival<'f>, Discard> {
         self.icmp_counters.received += 1;
         if !packet.frame.pull(packet.transport_at + icmpv4::HEADER_LEN) {
             return Err(Discard::IcmpMalformed);
@@ -58,13 +62,17 @@ impl Net {
                 let (kind, code) = header.kind_and_code();
                 let rest = u32::from_be_bytes([octets[4], octets[5], octets[6], octets[7]]);
                 let error = IcmpError::from_v4(kind, code, rest).ok_or(Discard::IcmpTypeUnknown)?;
-                self.error_received(packet, error)
+                self.error_received(&mut packet, error)
             }
             _ => Err(Discard::IcmpTypeUnknown),
         }
     }
 
-    pub(crate) fn input_icmpv6<'f>(&mut self, now: Instant, packet: Delivered<'f>) -> Result<IcmpArrival<'f>, Discard> {
+    pub(crate) fn input_icmpv6<'f>(
+        &mut self,
+        now: Instant,
+        mut packet: Delivered<'f>,
+    ) -> Result<IcmpArrival<'f>, Discard> {
         self.icmp_counters.received += 1;
         if !packet.frame.pull(packet.transport_at + icmpv6::HEADER_LEN) {
             return Err(Discard::IcmpMalformed);
@@ -83,7 +91,7 @@ impl Net {
             _ if header.is_error() => {
                 let rest = u32::from_be_bytes([octets[4], octets[5], octets[6], octets[7]]);
                 let error = IcmpError::from_v6(kind, code, rest).ok_or(Discard::IcmpTypeUnknown)?;
-                self.error_received(packet, error)
+                self.error_received(&mut packet, error)
             }
             _ => match kind {
                 icmpv6::ndp::kind::ROUTER_SOLICITATION..=icmpv6::ndp::kind::REDIRECT => {
@@ -98,16 +106,16 @@ impl Net {
         }
     }
 
-    fn echo_requested<'f>(&mut self, now: Instant, packet: Delivered<'f>, echo: Echo) -> IcmpArrival<'f> {
+    fn echo_requested<'f>(&mut self, now: Instant, mut packet: Delivered<'f>, echo: Echo) -> IcmpArrival<'f> {
         if packet.unicast && !self.is_local(packet.dst) {
             return IcmpArrival::EchoIntercepted(packet, echo);
         }
-        self.send_echo_reply(now, packet, echo);
+        self.send_echo_reply(now, &mut packet, echo);
         IcmpArrival::Done
     }
 
     /// Reads the quotation and checks that the quoted packet can be ours.
-    fn error_received<'f>(&mut self, packet: Delivered<'f>, error: IcmpError) -> Result<IcmpArrival<'f>, Discard> {
+    fn error_received<'f>(&mut self, packet: &mut Delivered<'_>, error: IcmpError) -> Result<IcmpArrival<'f>, Discard> {
         self.icmp_counters.errors_received += 1;
         let quotation = read_quotation(packet.frame, packet.transport_at + icmpv4::HEADER_LEN)
             .filter(|quotation| quotation.quoted.local.is_ipv4() == packet.src.is_ipv4())

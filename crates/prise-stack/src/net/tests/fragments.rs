@@ -48,7 +48,7 @@ fn a_datagram_larger_than_the_mtu_arrives_whole_in_either_version() {
             a.stack
                 .udp_send(ms(0), outbox, UdpSend::new(at(to), text(len)))
                 .unwrap();
-            let log = exchange(ms(0), [&mut a, &mut b]);
+            let log = exchange(ms(0), &mut a, &mut b);
             assert!(log.iter().all(|(_, frame)| frame.total_len() <= 14 + 1500));
             assert_eq!(b.payloads(inbox), [text(len)], "{to} {len}");
         }

@@ -67,7 +67,7 @@ fn a_closed_port_is_unreachable_and_the_sender_learns_it() {
         a.stack
             .udp_send(ms(0), id, UdpSend::new(at(to), b"is there anybody".to_vec()))
             .unwrap();
-        exchange(ms(0), [&mut a, &mut b]);
+        exchange(ms(0), &mut a, &mut b);
         assert_eq!(
             a.events(),
             [Event::Udp {
@@ -298,6 +298,6 @@ fn errors_find_a_socket_on_the_wildcard_too() {
     a.stack
         .udp_send(ms(0), id, UdpSend::new(at("10.0.2.2:9"), Body::new()))
         .unwrap();
-    exchange(ms(0), [&mut a, &mut b]);
+    exchange(ms(0), &mut a, &mut b);
     assert_eq!(a.stack.udp_error(id).unwrap().error, IcmpError::PortUnreachable);
 }

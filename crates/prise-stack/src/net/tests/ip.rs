@@ -363,7 +363,7 @@ fn a_gateway_gets_the_frame_and_the_destination_keeps_the_packet() {
     a.stack
         .udp_send(ms(0), id, UdpSend::new(at("192.0.2.1:9"), alloc::vec![1]))
         .unwrap();
-    let log = exchange(ms(0), [&mut a, &mut b]);
+    let log = exchange(ms(0), &mut a, &mut b);
     let datagram = log.last().unwrap().1.to_vec();
     assert_eq!(datagram[..6], mac(2).octets());
     assert_eq!(datagram[30..34], [192, 0, 2, 1]);
@@ -377,17 +377,17 @@ fn sending_to_a_group_loops_a_copy_back_to_members_on_this_host() {
         let (mine, theirs) = (a.udp(port), b.udp(port));
         a.stack.udp_join(ms(0), mine, at(group).ip(), None).unwrap();
         b.stack.udp_join(ms(0), theirs, at(group).ip(), None).unwrap();
-        exchange(ms(0), [&mut a, &mut b]);
+        exchange(ms(0), &mut a, &mut b);
         a.stack
             .udp_send(ms(0), mine, UdpSend::new(at(group), alloc::vec![7]))
             .unwrap();
-        exchange(ms(0), [&mut a, &mut b]);
+        exchange(ms(0), &mut a, &mut b);
         assert_eq!(a.payloads(mine), [[7]]);
         assert_eq!(b.payloads(theirs), [[7]]);
         let mut quiet = UdpSend::new(at(group), alloc::vec![8]);
         quiet.multicast_loop = false;
         a.stack.udp_send(ms(0), mine, quiet).unwrap();
-        exchange(ms(0), [&mut a, &mut b]);
+        exchange(ms(0), &mut a, &mut b);
         assert!(a.payloads(mine).is_empty());
         assert_eq!(b.payloads(theirs), [[8]]);
     }

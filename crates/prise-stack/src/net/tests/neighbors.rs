@@ -56,7 +56,7 @@ fn state(node: &Node, addr: &str) -> Option<NeighborState> {
 /// Makes each know the other, by a datagram there.
 fn acquaint(a: &mut Node, b: &mut Node, now: Instant, from: &str, to: &str) {
     send(a, now, from, to, b"hello");
-    exchange(now, [a, b]);
+    exchange(now, a, b);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn the_first_datagram_waits_for_the_arp_reply_and_then_goes() {
     let inbox = b.udp(9000);
     send(&mut a, ms(0), "10.0.2.1:9001", "10.0.2.2:9000", b"first");
     assert_eq!(state(&a, "10.0.2.2"), Some(NeighborState::Incomplete));
-    let log = exchange(ms(0), [&mut a, &mut b]);
+    let log = exchange(ms(0), &mut a, &mut b);
     let arps: Vec<_> = log.iter().filter_map(|(_, frame)| parse_arp(frame)).collect();
     assert_eq!(arps.len(), 2);
     assert_eq!(arps[0].0.destination, MacAddr::BROADCAST);
@@ -89,7 +89,7 @@ fn the_first_datagram_waits_for_the_neighbor_advertisement_and_then_goes() {
     let (mut a, mut b) = (node(1), node(2));
     let inbox = b.udp(9000);
     send(&mut a, ms(0), "[fd00:2::1]:9001", "[fd00:2::2]:9000", b"first");
-    let log = exchange(ms(0), [&mut a, &mut b]);
+    let log = exchange(ms(0), &mut a, &mut b);
     assert_eq!(b.payloads(inbox), [b"first"]);
     let solicitation = log[0].1.to_vec();
     let group = solicited_node("fd00:2::2".parse().unwrap());
@@ -139,7 +139,7 @@ fn the_oldest_packets_give_way_when_too_many_wait_for_one_neighbor() {
             .unwrap();
     }
     assert_eq!(a.discarded(Discard::NeighborQueueFull), 6);
-    exchange(ms(0), [&mut a, &mut b]);
+    exchange(ms(0), &mut a, &mut b);
     let got: Vec<u8> = b.payloads(inbox).concat();
     assert_eq!(got, (6..70).collect::<Vec<u8>>());
 }
@@ -171,7 +171,7 @@ fn a_reachable_neighbor_grows_stale_is_delayed_probed_and_confirmed() {
         let probe = a.sent(probe_at).remove(0);
         assert_eq!(probe.to_vec()[..6], mac(2).octets(), "the neighbor alone is asked");
         b.receive(probe_at, over_the_wire(Medium::Ethernet, probe));
-        exchange(probe_at, [&mut a, &mut b]);
+        exchange(probe_at, &mut a, &mut b);
         assert_eq!(state(&a, to), Some(NeighborState::Reachable));
     }
 }
@@ -372,7 +372,7 @@ fn the_cache_is_bounded_and_a_flood_does_not_evict_who_is_reachable() {
     acquaint(&mut a, &mut b, ms(0), "10.0.0.1:9001", "10.0.2.2:9000");
     b.stack.add_address(ms(0), b.eth, cidr("10.0.9.9/8"));
     acquaint(&mut a, &mut b, ms(0), "10.0.0.1:9001", "10.0.2.2:9000");
-    exchange(ms(0), [&mut a, &mut b]);
+    exchange(ms(0), &mut a, &mut b);
     assert_eq!(state(&a, "10.0.2.2"), Some(NeighborState::Reachable));
     for n in 0..3000_u32 {
         let sender = Ipv4Addr::from_bits(0x0a01_0000 + n);

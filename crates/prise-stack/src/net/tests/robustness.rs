@@ -27,12 +27,12 @@ fn specimens() -> Vec<Vec<u8>> {
             a.stack
                 .udp_send(ms(0), outbox, UdpSend::new(at(to), alloc::vec![len as u8; len]))
                 .unwrap();
-            log.extend(exchange(ms(0), [&mut a, &mut b]));
+            log.extend(exchange(ms(0), &mut a, &mut b));
         }
     }
     for group in ["224.1.1.1", "ff02::fb"] {
         b.stack.udp_join(ms(0), member, ip(group), None).unwrap();
-        log.extend(exchange(ms(0), [&mut a, &mut b]));
+        log.extend(exchange(ms(0), &mut a, &mut b));
     }
     for (version, kind, to) in [(IpVersion::V4, 8, "10.0.2.2"), (IpVersion::V6, 128, "fd00:2::2")] {
         let config = PingConfig {
@@ -54,7 +54,7 @@ fn specimens() -> Vec<Vec<u8>> {
             message: alloc::vec![kind, 0, 0, 0, 0, 0, 0, 0].into(),
         };
         a.stack.icmp_send(ms(0), id, send).unwrap();
-        log.extend(exchange(ms(0), [&mut a, &mut b]));
+        log.extend(exchange(ms(0), &mut a, &mut b));
     }
     log.into_iter()
         .filter(|(from, _)| *from == 0)

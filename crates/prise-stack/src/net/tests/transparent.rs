@@ -38,7 +38,7 @@ fn datagrams_for_anybody_are_intercepted_and_answered_in_their_name() {
                 .udp_send(ms(0), id, UdpSend::new(at(far), text.as_bytes().to_vec()))
                 .unwrap();
         }
-        exchange(ms(0), [&mut guest, &mut gateway]);
+        exchange(ms(0), &mut guest, &mut gateway);
         assert_eq!(gateway.events(), [Event::UdpIntercepted], "one event for all");
         let taken: Vec<_> = core::iter::from_fn(|| gateway.stack.udp_take_intercepted()).collect();
         assert_eq!(taken.len(), 2);
@@ -51,7 +51,7 @@ fn datagrams_for_anybody_are_intercepted_and_answered_in_their_name() {
             .stack
             .udp_send_from(ms(0), link, at(far), at(guest_at), answer)
             .unwrap();
-        exchange(ms(0), [&mut guest, &mut gateway]);
+        exchange(ms(0), &mut guest, &mut gateway);
         let got = guest.stack.udp_receive(id).unwrap();
         assert_eq!((got.src, got.payload.to_vec()), (at(far), b"answer".to_vec()));
     }
@@ -71,7 +71,7 @@ fn a_bound_socket_of_the_gateway_comes_before_interception_and_unbound_ports_of_
         .stack
         .udp_send(ms(0), id, UdpSend::new(at("10.0.2.2:54"), alloc::vec![2]))
         .unwrap();
-    exchange(ms(0), [&mut guest, &mut gateway]);
+    exchange(ms(0), &mut guest, &mut gateway);
     assert_eq!(gateway.payloads(dns), [[1]]);
     assert_eq!(gateway.stack.udp_take_intercepted().unwrap().dst, at("10.0.2.2:54"));
     assert_eq!(gateway.stack.udp_take_intercepted(), None);
@@ -105,7 +105,7 @@ fn the_guest_is_told_the_truth_about_a_flow() {
             };
             let eth = gateway.eth;
             gateway.stack.icmp_error_for(ms(0), eth, None, &flow, error);
-            exchange(ms(0), [&mut guest, &mut gateway]);
+            exchange(ms(0), &mut guest, &mut gateway);
             let report = guest.stack.udp_error(id).unwrap();
             assert_eq!(
                 (report.error, report.offender, report.destination),
@@ -146,10 +146,10 @@ fn pings_for_others_wait_for_the_gateway_and_pings_for_itself_do_not() {
             message: Body::from(alloc::vec![kind, 0, 0, 0, 0, 0, 0, 3, b'x']),
         };
         guest.stack.icmp_send(ms(0), id, ping(near)).unwrap();
-        exchange(ms(0), [&mut guest, &mut gateway]);
+        exchange(ms(0), &mut guest, &mut gateway);
         assert_eq!(guest.stack.icmp_receive(id).unwrap().src, ip(near));
         guest.stack.icmp_send(ms(0), id, ping(far)).unwrap();
-        exchange(ms(0), [&mut guest, &mut gateway]);
+        exchange(ms(0), &mut guest, &mut gateway);
         assert_eq!(guest.stack.icmp_receive(id), None, "never by pretending");
         assert_eq!(gateway.events(), [Event::EchoIntercepted]);
         let taken = gateway.stack.echo_take_intercepted().unwrap();
@@ -166,7 +166,7 @@ fn pings_for_others_wait_for_the_gateway_and_pings_for_itself_do_not() {
         gateway
             .stack
             .echo_reply_from(ms(0), taken.link, taken.dst, taken.src, taken.echo, taken.payload);
-        exchange(ms(0), [&mut guest, &mut gateway]);
+        exchange(ms(0), &mut guest, &mut gateway);
         assert_eq!(guest.stack.icmp_receive(id).unwrap().src, ip(far));
     }
 }
@@ -182,7 +182,7 @@ fn the_gateway_answers_for_every_address_but_the_guests_own() {
             .stack
             .udp_send(ms(0), id, UdpSend::new(at(far), alloc::vec![1]))
             .unwrap();
-        exchange(ms(0), [&mut guest, &mut gateway]);
+        exchange(ms(0), &mut guest, &mut gateway);
         assert_eq!(gateway.stack.udp_take_intercepted().unwrap().dst, at(far));
     }
     // Another peer on the wire asks for the guest: that is the guest's to answer.
@@ -212,7 +212,7 @@ fn without_interception_an_ordinary_link_takes_only_its_own() {
         .stack
         .udp_send(ms(0), id, UdpSend::new(at("192.0.2.7:53"), alloc::vec![1]))
         .unwrap();
-    exchange(ms(0), [&mut guest, &mut gateway]);
+    exchange(ms(0), &mut guest, &mut gateway);
     assert_eq!(gateway.stack.udp_take_intercepted(), None);
     assert_eq!(gateway.discarded(Discard::IpNotForUs), 1);
 }
@@ -227,7 +227,7 @@ fn the_queue_of_intercepted_datagrams_is_bounded() {
             .stack
             .udp_send(ms(0), id, UdpSend::new(at("192.0.2.7:53"), alloc::vec![0; 1000]))
             .unwrap();
-        exchange(ms(0), [&mut guest, &mut gateway]);
+        exchange(ms(0), &mut guest, &mut gateway);
     }
     let waiting = core::iter::from_fn(|| gateway.stack.udp_take_intercepted()).count();
     assert_eq!(waiting, (4 << 20) / 1256);
