@@ -111,6 +111,8 @@ guests! {
     tcp_over_ipv6: "tcp.py" "6";
     tcp_lifecycle_over_ipv4: "tcp_lifecycle.py" "4";
     tcp_lifecycle_over_ipv6: "tcp_lifecycle.py" "6";
+    endings_over_ipv4: "endings.py" "4";
+    endings_over_ipv6: "endings.py" "6";
     udp_over_ipv4: "udp.py" "4";
     udp_over_ipv6: "udp.py" "6";
     udp_connected_over_ipv4: "udp_connected.py" "4";

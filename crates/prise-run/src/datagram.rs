@@ -3,6 +3,9 @@
 //! Connected sockets send and receive natively. An address, asked for with a datagram, is the supervisor's to know: it
 //! keeps in the kernel's queue only datagrams that agree in everything that can be asked about them, and holds the next
 //! one back until the program has read those. So the answer is right however recv(2) and recvfrom(2) are mixed.
+//!
+//! The supervisor's end is connected to the program's always; the program's to the supervisor's only while the socket
+//! has a peer, so that writing without one fails (with `ENOTCONN` where the kernel answers, `EDESTADDRREQ` here).
 
 use core::net::SocketAddr;
 use std::collections::VecDeque;
@@ -61,8 +64,12 @@ pub(crate) struct Datagram {
     error: Option<Errno>,
     /// The program's end shows an error, until some call has taken it.
     shown: bool,
-    /// The name of the program's end, given when an error was first to be shown.
-    name: Option<SocketAddrUnix>,
+    /// The program's end was given a name, when an error was first to be shown.
+    named: bool,
+    /// The supervisor's end was, when the program's was first to be connected to it.
+    end_named: bool,
+    /// The program's end is connected to the supervisor's: native writes reach it.
+    has_peer: bool,
     /// Something is held back until the program has read.
     pub(crate) full: bool,
     /// The end is watched for the program's reading.
@@ -81,8 +88,11 @@ pub(crate) enum Delivery {
 }
 
 impl Datagram {
-    pub(crate) fn new(end: OwnedFd) -> Self {
+    /// A socket without a peer, from a connected pair.
+    pub(crate) fn new(end: OwnedFd, program: &OwnedFd) -> Self {
         Self {
+            has_peer: connect_unspec(program).is_err(),
+            end_named: false,
             end,
             origin: None,
             held: None,
@@ -91,7 +101,7 @@ impl Datagram {
             sending: VecDeque::new(),
             error: None,
             shown: false,
-            name: None,
+            named: false,
             full: false,
             watched: false,
             stamped: false,
@@ -109,12 +119,12 @@ impl Datagram {
                 },
             };
             match host.send(now, id, &mut payload, Flags::NOSIGNAL) {
-                // A send(2) without a peer ran natively and succeeded; its error would hit an innocent call.
-                Ok(_) | Err(Errno::EDESTADDRREQ) => (),
                 Err(Errno::EAGAIN) => {
                     self.unsent = Some(payload);
                     return;
                 }
+                // A native write that lost its race with a disconnect; its error would hit an innocent call.
+                Ok(_) | Err(Errno::EDESTADDRREQ) => (),
                 // Lost, as a datagram may be; what the network said is the next call's to know.
                 Err(error) => self.error = Some(error),
             }
@@ -157,6 +167,36 @@ impl Datagram {
         }
     }
 
+    /// The socket has got a peer: native writes are datagrams for it. `copy` is the program's end.
+    pub(crate) fn gain_peer(&mut self, copy: &OwnedFd) -> Result<(), rustix::io::Errno> {
+        if !self.has_peer {
+            // Nobody else can send there, because its own peer is the program's end.
+            connect(copy, &name(&self.end, &mut self.end_named)?)?;
+            self.has_peer = true;
+        }
+        Ok(())
+    }
+
+    /// The socket's peer was taken from it. What lies in the program's queue stays there.
+    pub(crate) fn lose_peer(&mut self, copy: &OwnedFd, scratch: &mut [u8]) -> Result<(), rustix::io::Errno> {
+        // With a name, strangers could send to it then.
+        if !self.has_peer || self.named {
+            return Ok(());
+        }
+        // The kernel drops the queue of a socket that turns away from its peer.
+        let mut unread = Vec::new();
+        while let Ok((len, _)) = recv(copy, &mut *scratch, RecvFlags::DONTWAIT) {
+            unread.push(scratch[..len].to_vec());
+        }
+        connect_unspec(copy)?;
+        self.has_peer = false;
+        for datagram in unread {
+            // It fits where it was; without memory it is lost, as a datagram may be.
+            let _ = send(&self.end, &datagram, unix::QUIET);
+        }
+        Ok(())
+    }
+
     /// Whether an error waits that the program's descriptor does not show.
     pub(crate) fn hides_error(&self) -> bool {
         self.error.is_some() && !self.shown
@@ -168,15 +208,12 @@ impl Datagram {
     /// calls that are judged, and `SO_ERROR`, tell the right one. To find back, the program's end needs a name; nobody
     /// else can send to it, because its own peer is this end.
     pub(crate) fn show_error(&mut self, copy: &OwnedFd) -> Result<(), rustix::io::Errno> {
-        if self.name.is_none() {
-            bind(copy, &SocketAddrUnix::new_unnamed())?;
-            self.name = SocketAddrUnix::try_from(getsockname(copy)?).ok();
-        }
-        let Some(name) = &self.name else { return Ok(()) };
+        self.gain_peer(copy)?;
+        let name = name(copy, &mut self.named)?;
         // Something to be lost; where there is no room for it, there is something already.
         let _ = send(copy, &[], unix::QUIET);
         connect_unspec(&self.end)?;
-        connect(&self.end, name)?;
+        connect(&self.end, &name)?;
         self.shown = true;
         Ok(())
     }
@@ -199,4 +236,13 @@ impl Datagram {
         self.held = Some(received);
         self.full = true;
     }
+}
+
+/// The name of a socket, of the kernel's choice where it has none yet.
+fn name(socket: &OwnedFd, is_named: &mut bool) -> Result<SocketAddrUnix, rustix::io::Errno> {
+    if !*is_named {
+        bind(socket, &SocketAddrUnix::new_unnamed())?;
+        *is_named = true;
+    }
+    SocketAddrUnix::try_from(getsockname(socket)?)
 }

@@ -112,7 +112,9 @@ impl Gate {
 fn publish(publish: Publish) -> prise_gateway::Publish {
     prise_gateway::Publish {
         // What is written is what is bound: 0.0.0.0 is every IPv4 address, [::] every IPv6 address.
-        address: publish.host_address.map_or(PublishAddress::Loopback, PublishAddress::Only),
+        address: publish
+            .host_address
+            .map_or(PublishAddress::Loopback, PublishAddress::Only),
         port: publish.host_port.get(),
         guest_port: publish.guest_port,
         transport: match publish.transport {

@@ -58,19 +58,19 @@ impl Supervisor {
             }
             Flow::Finished => {
                 stream.settle();
-                self.end_stream(slot);
+                self.end_stream(slot, None);
             }
             Flow::Failed => self.reset(slot),
             Flow::Closed { abort } => self.close(slot, abort),
         }
     }
 
-    /// Gives up the end of a stream; calls that wait on it are answered from what is left.
-    fn end_stream(&mut self, slot: Slot) {
+    /// Gives up the end of a stream; calls that wait on it are answered from what is left. `failure`: of what it died.
+    fn end_stream(&mut self, slot: Slot, failure: Option<Errno>) {
         let Some(socket) = self.sockets.get_mut(slot) else {
             return;
         };
-        let Role::Stream(stream) = core::mem::replace(&mut socket.role, Role::Ended) else {
+        let Role::Stream(stream) = core::mem::replace(&mut socket.role, Role::Ended(failure)) else {
             return;
         };
         let waiting: Vec<_> = stream.receiving.iter().chain(&stream.sending).copied().collect();
@@ -94,6 +94,7 @@ impl Supervisor {
     fn reset(&mut self, slot: Slot) {
         let Some(socket) = self.sockets.get(slot) else { return };
         let Role::Stream(stream) = &socket.role else { return };
+        let failure = stream.failure().or_else(|| self.host.take_error(socket.id));
         let (in_ledger, resets) = (stream.outgoing_ended(), stream.resets_when_closed());
         if !in_ledger {
             // On its way between two processes, or closed: then nobody is left to be told.
@@ -106,7 +107,7 @@ impl Supervisor {
             }
             self.enter_ledger(&Target { slot, copy });
         }
-        self.end_stream(slot);
+        self.end_stream(slot, failure);
     }
 
     /// An urgent octet of the program's.
@@ -285,7 +286,7 @@ impl Supervisor {
         // It fails only without memory; then nothing is known, and nothing closed.
         let Ok(open) = self.ledger.open_sockets() else { return };
         let silent = |socket: &GuestSocket| match &socket.role {
-            Role::Fresh | Role::Ended | Role::Datagram(_) => true,
+            Role::Fresh | Role::Ended(_) | Role::Datagram(_) => true,
             Role::Connecting(connecting) => matches!(connecting, Connecting::Waiting { .. }),
             Role::Listener(_) | Role::Stream(_) => false,
         };

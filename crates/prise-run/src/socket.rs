@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use prise_socket::{Family, Kind, SocketId};
+use prise_socket::{Errno, Family, Kind, SocketId};
 
 use crate::connecting::Connecting;
 use crate::datagram::Datagram;
@@ -55,7 +55,8 @@ pub(crate) enum Role {
     /// A stream whose octets are pumped.
     Stream(Stream),
     /// A stream whose other end is closed, because both directions have ended or it was reset. The program still holds it.
-    Ended,
+    /// Of a reset the kernel's object says `ECONNRESET`; this is what was meant, as long as the object still says it.
+    Ended(Option<Errno>),
     /// A datagram or raw socket.
     Datagram(Box<Datagram>),
 }

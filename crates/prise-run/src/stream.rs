@@ -63,8 +63,12 @@ pub(crate) struct Stream {
     pub(crate) receiving: VecDeque<ParkId>,
     /// Calls that wait to send through the supervisor.
     pub(crate) sending: VecDeque<ParkId>,
+    /// The last descriptor was closed, of which the end tells while the program may still be told of an end.
+    closed: bool,
     /// The last descriptor was closed with octets unread.
     aborted: bool,
+    /// What the host said to the program's octets: that the connection is no more.
+    failure: Option<Errno>,
 }
 
 /// How a stream stands after it was pumped.
@@ -100,7 +104,9 @@ impl Stream {
             watched: false,
             receiving: VecDeque::new(),
             sending: VecDeque::new(),
+            closed: false,
             aborted: false,
+            failure: None,
         }
     }
 
@@ -115,6 +121,17 @@ impl Stream {
         if events.intersects(EventFlags::OUT | EventFlags::HUP) {
             self.full = false;
         }
+        // Where both directions are shut, HUP says no more than that.
+        if events.contains(EventFlags::HUP) && !(self.fin_delivered && self.outgoing_ended()) {
+            self.closed = true;
+        }
+        // The error of an AF_UNIX stream whose other end was closed with octets unread.
+        self.aborted |= self.closed && events.contains(EventFlags::ERR);
+    }
+
+    /// What the host said to the program's octets when the connection was no more.
+    pub(crate) fn failure(&self) -> Option<Errno> {
+        self.failure
     }
 
     /// The program called shutdown(SHUT_WR): `queued` octets lie in the end before the sentinel.
@@ -171,9 +188,13 @@ impl Stream {
             if !self.unsent.is_empty() {
                 match host.send(now, id, &mut self.unsent, Flags::NOSIGNAL) {
                     Ok(_) if self.unsent.is_empty() => (),
-                    Ok(_) | Err(Errno::EAGAIN) => return false,
+                    // What a program has written and not yet sent is lost with a reset.
+                    Ok(_) | Err(Errno::EAGAIN) => return self.aborted,
                     // The connection is gone: what was written is lost, as on TCP, and the error is told on the way in.
-                    Err(_) => self.unsent = Payload::new(),
+                    Err(error) => {
+                        self.unsent = Payload::new();
+                        self.failure.get_or_insert(error);
+                    }
                 }
             }
             if self.urgent.is_some() {
@@ -181,7 +202,7 @@ impl Stream {
             }
             if self.before_fin == Some(0) {
                 self.finish_outgoing(host, id, now);
-                return false;
+                return self.closed;
             }
             if !self.readable {
                 return false;
@@ -244,7 +265,7 @@ impl Stream {
             return Flow::Open;
         }
         let readiness = host.readiness(id);
-        if readiness.contains(Readiness::ERR) {
+        if readiness.contains(Readiness::ERR) || self.failure.is_some() {
             return Flow::Failed;
         }
         if readiness.intersects(Readiness::RDHUP | Readiness::HUP) {

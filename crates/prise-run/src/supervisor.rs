@@ -236,7 +236,7 @@ impl Supervisor {
     pub(crate) fn attend(&mut self, slot: Slot) {
         let Some(socket) = self.sockets.get(slot) else { return };
         match socket.role {
-            Role::Fresh | Role::Ended => (),
+            Role::Fresh | Role::Ended(_) => (),
             Role::Listener(_) => self.attend_listener(slot),
             Role::Connecting(_) => self.attend_connecting(slot),
             Role::Stream(_) => self.attend_stream(slot),
@@ -250,7 +250,7 @@ impl Supervisor {
             return;
         };
         match &mut socket.role {
-            Role::Fresh | Role::Ended => (),
+            Role::Fresh | Role::Ended(_) => (),
             Role::Listener(_) | Role::Connecting(_) => {
                 if events.contains(EventFlags::HUP) {
                     self.close(slot, false);

@@ -15,6 +15,7 @@ use rustix::net::{SocketFlags, sockopt};
 
 use super::{Target, blocks, read_address};
 use crate::connecting::{Asked, Connecting};
+use crate::datagram::Datagram;
 use crate::notify::{Answer, Call, DONE, Judged, errno, errno_of};
 use crate::parked::Wish;
 use crate::sockaddr::{Named, parse, parse_datagram};
@@ -37,14 +38,15 @@ impl Supervisor {
         let address = match named {
             Named::Endpoint(address) => address,
             Named::Unspecified(..) => {
+                self.flush_datagrams(target.slot);
                 self.host.disconnect(self.now, id)?;
-                return DONE;
+                return self.follow_peer(&target, Datagram::lose_peer);
             }
         };
         if !is_stream {
             self.flush_datagrams(target.slot);
             self.host.connect(self.now, id, address)?;
-            return DONE;
+            return self.follow_peer(&target, |datagram, copy, _| datagram.gain_peer(copy));
         }
         let blocking = blocks(&target.copy, 0);
         match self.host.connect(self.now, id, address) {
@@ -66,6 +68,20 @@ impl Supervisor {
             Err(Errno::EALREADY) if blocking => self.rejoin(call, &target),
             Err(error) => Err(error),
         }
+    }
+
+    /// The kernel's object follows what became of a datagram socket's peer.
+    fn follow_peer(
+        &mut self,
+        target: &Target,
+        follow: impl FnOnce(&mut Datagram, &OwnedFd, &mut [u8]) -> Result<(), rustix::io::Errno>,
+    ) -> Judged {
+        if let Some(socket) = self.sockets.get_mut(target.slot)
+            && let Role::Datagram(datagram) = &mut socket.role
+        {
+            follow(datagram, &target.copy, &mut self.scratch).map_err(errno)?;
+        }
+        DONE
     }
 
     /// The connection stands.
@@ -223,7 +239,7 @@ impl Supervisor {
     pub(super) fn unused(&mut self, call: &Call, target: Target) -> Result<Target, Errno> {
         if !matches!(
             self.entry(target.slot)?.role,
-            Role::Ended | Role::Stream(_) | Role::Listener(_)
+            Role::Ended(_) | Role::Stream(_) | Role::Listener(_)
         ) {
             return Ok(target);
         }
@@ -266,7 +282,7 @@ impl Supervisor {
             // Closed with the filler unread, the end shows the program an error.
             drop(end);
             self.enter_ledger(target);
-            Role::Ended
+            Role::Ended(None)
         } else {
             let _ = unix::drain(&end, filled);
             Role::Stream(Stream::new(end))

@@ -93,8 +93,11 @@ impl Supervisor {
     /// may have been told while nobody asked.
     fn take_own_error(&mut self, target: &Target, kind: Kind) -> Option<Errno> {
         if kind == Kind::Stream {
-            let _ = sockopt::socket_error(&target.copy);
-            return None;
+            let shown = sockopt::socket_error(&target.copy);
+            return match &mut self.entry(target.slot).ok()?.role {
+                Role::Ended(failure) if matches!(shown, Ok(Err(_))) => failure.take(),
+                _ => None,
+            };
         }
         match &mut self.entry(target.slot).ok()?.role {
             Role::Datagram(datagram) => datagram.take_error(&target.copy),

@@ -163,13 +163,17 @@ impl Supervisor {
         flags: i32,
     ) -> Result<usize, Errno> {
         let socket = self.entry(target.slot)?;
-        if !matches!(socket.role, Role::Stream(_) | Role::Ended) {
+        if !matches!(socket.role, Role::Stream(_) | Role::Ended(_)) {
             return Err(Errno::ENOTCONN);
         }
         self.attend(target.slot);
         let room = to.room().min(STREAM_MAX).min(self.scratch.len());
         let kernel_flags = RecvFlags::from_bits_retain((flags & KERNEL_FLAGS) as u32) | RecvFlags::DONTWAIT;
-        let (received, _) = recv(&target.copy, &mut self.scratch[..room], kernel_flags).map_err(errno)?;
+        let received = match recv(&target.copy, &mut self.scratch[..room], kernel_flags) {
+            Ok((received, _)) => received,
+            Err(rustix::io::Errno::CONNRESET) => return Err(self.failure_of(target)),
+            Err(error) => return Err(errno(error)),
+        };
         let about = About {
             name: &[],
             control: ControlBuffer::new(0),
@@ -178,6 +182,14 @@ impl Supervisor {
         to.write(memory, &self.scratch[..received], &about)?;
         self.attend(target.slot);
         Ok(received)
+    }
+
+    /// What the kernel's object means by `ECONNRESET`.
+    fn failure_of(&mut self, target: &Target) -> Errno {
+        match self.sockets.get_mut(target.slot).map(|socket| &mut socket.role) {
+            Some(Role::Ended(failure)) => failure.take().unwrap_or(Errno::ECONNRESET),
+            _ => Errno::ECONNRESET,
+        }
     }
 
     fn receive_datagram(

@@ -203,7 +203,7 @@ impl Supervisor {
         if flags & libc::MSG_FASTOPEN != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
-        if !matches!(self.entry(target.slot)?.role, Role::Stream(_) | Role::Ended) {
+        if !matches!(self.entry(target.slot)?.role, Role::Stream(_) | Role::Ended(_)) {
             raise_sigpipe(self.guests.process(call.tid), call, flags);
             return Err(Errno::EPIPE);
         }

@@ -44,7 +44,7 @@ impl Supervisor {
                 self.wake_acceptors(target.slot);
                 DONE
             }
-            Role::Fresh | Role::Connecting(_) | Role::Ended => {
+            Role::Fresh | Role::Connecting(_) | Role::Ended(_) => {
                 self.host.shutdown(self.now, id, how)?;
                 self.attend(target.slot);
                 DONE

@@ -58,7 +58,8 @@ impl Supervisor {
                 self.poller
                     .watch_socket(&ours, slot)
                     .map_err(|error| errno_of(&error))?;
-                (theirs, Role::Datagram(Box::new(Datagram::new(ours))))
+                let datagram = Datagram::new(ours, &theirs);
+                (theirs, Role::Datagram(Box::new(datagram)))
             }
         };
         // Nothing else will tell of its close.
