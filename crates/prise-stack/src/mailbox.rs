@@ -1,8 +1,10 @@
 //! What waits for a socket that receives whole messages: a bounded queue, errors, and at most one event.
 
 use crate::event::{Event, Events, Ready};
+use crate::link::LinkId;
 use crate::net::IcmpReport;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 /// What each queued message is charged beside its octets: about what it costs, so that a flood of empty ones is bounded
 /// too (Linux charges its `sk_buff` likewise).
@@ -71,6 +73,8 @@ pub(crate) struct Mailbox<T> {
     errors: VecDeque<IcmpReport>,
     /// What the event that waits among the events will say; empty if none waits.
     pending: Ready,
+    /// The socket waits for room on a link.
+    pub(crate) blocked: bool,
 }
 
 impl<T> Mailbox<T> {
@@ -79,6 +83,7 @@ impl<T> Mailbox<T> {
             queue: BoundedQueue::new(limit),
             errors: VecDeque::new(),
             pending: Ready::NONE,
+            blocked: false,
         }
     }
 
@@ -89,12 +94,23 @@ impl<T> Mailbox<T> {
         self.errors.push_back(report);
     }
 
-    pub(crate) fn has_error(&self) -> bool {
-        !self.errors.is_empty()
-    }
-
     pub(crate) fn pop_error(&mut self) -> Option<IcmpReport> {
         self.errors.pop_front()
+    }
+
+    /// What is possible now: levels, where events tell of edges.
+    pub(crate) fn ready(&self) -> Ready {
+        let mut ready = Ready::NONE;
+        if self.queue.front().is_some() {
+            ready |= Ready::READABLE;
+        }
+        if !self.errors.is_empty() {
+            ready |= Ready::ERROR;
+        }
+        if !self.blocked {
+            ready |= Ready::WRITABLE;
+        }
+        ready
     }
 
     /// Something became ready: one event of a socket waits at most, later facts are merged into it.
@@ -108,6 +124,36 @@ impl<T> Mailbox<T> {
     /// All that has become ready since the event was queued; the event is being handed out.
     pub(crate) fn take_pending(&mut self) -> Ready {
         core::mem::take(&mut self.pending)
+    }
+}
+
+/// Who waits for room on which link.
+#[derive(Debug)]
+pub(crate) struct Blocked<Id>(Vec<Vec<Id>>);
+
+impl<Id> Default for Blocked<Id> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<Id> Blocked<Id> {
+    /// Enters a socket that [does not wait yet](Mailbox::blocked).
+    pub(crate) fn enter(&mut self, link: LinkId, id: Id) {
+        if self.0.len() <= link.position() {
+            self.0.resize_with(link.position() + 1, Vec::new);
+        }
+        self.0[link.position()].push(id);
+    }
+
+    /// Whether anybody waits for that link.
+    pub(crate) fn any(&self, link: LinkId) -> bool {
+        self.0.get(link.position()).is_some_and(|waiting| !waiting.is_empty())
+    }
+
+    /// Takes all who wait for that link.
+    pub(crate) fn take(&mut self, link: LinkId) -> Vec<Id> {
+        self.0.get_mut(link.position()).map(core::mem::take).unwrap_or_default()
     }
 }
 

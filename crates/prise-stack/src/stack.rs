@@ -264,8 +264,9 @@ impl Stack {
     pub fn transmit(&mut self, now: Instant, link: LinkId) -> Option<Frame> {
         let frame = match self.net.dequeue(link) {
             Some(frame) => {
-                if self.udp.is_blocked_on(link) && self.net.is_half_empty(link) {
+                if (self.udp.waits_for(link) || self.raw.waits_for(link)) && self.net.is_half_empty(link) {
                     self.udp.link_has_room(&mut self.events, link);
+                    self.raw.link_has_room(&mut self.events, link);
                 }
                 frame
             }

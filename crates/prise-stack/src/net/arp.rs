@@ -69,13 +69,13 @@ impl Net {
 
     /// Someone else speaks from our address: say that it is ours, seldom enough not to fight (RFC 5227 §2.4 (b)).
     fn defend(&mut self, now: Instant, link: LinkId, own: MacAddr, addr: Ipv4Addr) {
-        if self
-            .defended
-            .is_some_and(|last| now.saturating_since(last) < DEFEND_INTERVAL)
-        {
+        // At most one entry for each address of ours.
+        self.defended
+            .retain(|&(_, last)| now.saturating_since(last) < DEFEND_INTERVAL);
+        if self.defended.iter().any(|&(defended, _)| defended == addr) {
             return;
         }
-        self.defended = Some(now);
+        self.defended.push((addr, now));
         self.send_arp(link, MacAddr::BROADCAST, &ArpMessage::request(own, addr, addr));
     }
 

@@ -39,7 +39,7 @@ use address::Addresses;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use group::Groups;
 use icmp::RateLimit;
 use neighbor::{Due, Neighbors};
@@ -110,8 +110,8 @@ pub(crate) struct Net {
     reassembly: Reassembly,
     path_mtus: PathMtus,
     icmp_limit: RateLimit,
-    /// When an address of ours was last defended against another claimant.
-    defended: Option<Instant>,
+    /// Addresses of ours that were lately defended against another claimant, and when.
+    defended: Vec<(Ipv4Addr, Instant)>,
     identifications: Box<[u16; IDENTIFICATIONS]>,
     /// Our own packets for members on this host, taken in by the glue after each verb.
     looped: VecDeque<(LinkId, Frame)>,
@@ -141,7 +141,7 @@ impl Net {
             reassembly: Reassembly::new(hash),
             path_mtus: PathMtus::new(hash),
             icmp_limit: RateLimit::new(hash),
-            defended: None,
+            defended: Vec::new(),
             identifications,
             looped: VecDeque::new(),
             undeliverable: VecDeque::new(),

@@ -13,10 +13,10 @@ mod tests;
 pub use output::{PingSend, RawSend};
 pub use verbs::{EchoIntercepted, IdentifierInUse, PingConfig, RawConfig};
 
-use crate::event::{Event, Events};
+use crate::event::{Event, Events, Ready};
 use crate::hash::HashKey;
 use crate::link::LinkId;
-use crate::mailbox::{BoundedQueue, Mailbox};
+use crate::mailbox::{Blocked, BoundedQueue, Mailbox};
 use crate::slab::{Slab, identifier};
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -85,6 +85,13 @@ struct RawSocket {
     common: Common,
 }
 
+/// Whoever waits for room on a link.
+#[derive(Clone, Copy, Debug)]
+enum Waiter {
+    Ping(PingId),
+    Raw(RawId),
+}
+
 /// Every ping and raw socket of a stack.
 #[derive(Debug)]
 pub(crate) struct Raw {
@@ -92,6 +99,8 @@ pub(crate) struct Raw {
     by_identifier: HashMap<(bool, u16), PingId, HashKey>,
     raws: Slab<RawSocket>,
     by_protocol: HashMap<(bool, u8), Vec<RawId>, HashKey>,
+    /// Sockets that wait for room on a link.
+    blocked: Blocked<Waiter>,
     intercepted: BoundedQueue<EchoIntercepted>,
     intercepts: bool,
     /// An event about intercepted requests is among the events.
@@ -105,6 +114,7 @@ impl Raw {
             by_identifier: HashMap::with_hasher(hash),
             raws: Slab::new(),
             by_protocol: HashMap::with_hasher(hash),
+            blocked: Blocked::default(),
             intercepted: BoundedQueue::new(INTERCEPTED_OCTETS),
             intercepts: false,
             signalled: false,
@@ -127,6 +137,28 @@ impl Raw {
                 Some(event)
             }
             other => Some(other),
+        }
+    }
+
+    /// Whether anybody waits for room on the link.
+    pub(crate) fn waits_for(&self, link: LinkId) -> bool {
+        self.blocked.any(link)
+    }
+
+    /// A link has room again: whoever waited may send.
+    pub(crate) fn link_has_room(&mut self, events: &mut Events, link: LinkId) {
+        for waiter in self.blocked.take(link) {
+            let common = match waiter {
+                Waiter::Ping(id) => self.pings.find_mut(id.key()).map(|socket| &mut socket.common),
+                Waiter::Raw(id) => self.raws.find_mut(id.key()).map(|socket| &mut socket.common),
+            };
+            let Some(common) = common else { continue };
+            let token = common.token;
+            common.mailbox.blocked = false;
+            common.mailbox.signal(events, Ready::WRITABLE, |ready| match waiter {
+                Waiter::Ping(id) => Event::Ping { token, id, ready },
+                Waiter::Raw(id) => Event::Raw { token, id, ready },
+            });
         }
     }
 

@@ -1,6 +1,6 @@
 //! Ping and raw sockets send.
 
-use super::{Common, PingId, Raw, RawId};
+use super::{Common, PingId, Raw, RawId, Waiter};
 use crate::link::LinkId;
 use crate::net::{IpOut, Net, RouteInfo};
 use crate::send::{DatagramError, Fragmentation};
@@ -66,7 +66,7 @@ impl Raw {
         id: PingId,
         send: PingSend,
     ) -> Result<(), DatagramError> {
-        let socket = self.pings.find(id.key()).ok_or(DatagramError::Closed)?;
+        let socket = self.pings.find_mut(id.key()).ok_or(DatagramError::Closed)?;
         let PingSend {
             dst,
             src,
@@ -80,7 +80,13 @@ impl Raw {
             IpVersion::V4 => (true, protocol::ICMPV4),
             IpVersion::V6 => (false, protocol::ICMPV6),
         };
-        let route = route(net, &socket.common, dst, src, device)?;
+        let route = way_out(net, &socket.common, dst, src, device)?;
+        if !net.has_room(route.link) {
+            if !core::mem::replace(&mut socket.common.mailbox.blocked, true) {
+                self.blocked.enter(route.link, Waiter::Ping(id));
+            }
+            return Err(DatagramError::WouldBlock);
+        }
         let header = message.split_to(icmpv4::HEADER_LEN).to_vec();
         let &[kind, 0, _, _, _, _, high, low] = header.as_slice() else {
             return Err(DatagramError::Invalid);
@@ -117,7 +123,7 @@ impl Raw {
     }
 
     pub(super) fn send(&mut self, now: Instant, net: &mut Net, id: RawId, send: RawSend) -> Result<(), DatagramError> {
-        let socket = self.raws.find(id.key()).ok_or(DatagramError::Closed)?;
+        let socket = self.raws.find_mut(id.key()).ok_or(DatagramError::Closed)?;
         let RawSend {
             dst,
             src,
@@ -129,7 +135,13 @@ impl Raw {
             payload,
         } = send;
         let protocol = socket.protocol;
-        let route = route(net, &socket.common, dst, src, device)?;
+        let route = way_out(net, &socket.common, dst, src, device)?;
+        if !net.has_room(route.link) {
+            if !core::mem::replace(&mut socket.common.mailbox.blocked, true) {
+                self.blocked.enter(route.link, Waiter::Raw(id));
+            }
+            return Err(DatagramError::WouldBlock);
+        }
         if header_included {
             return send_with_header(now, net, &route, payload);
         }
@@ -175,7 +187,7 @@ impl Way<'_> {
     }
 }
 
-fn route(
+fn way_out(
     net: &Net,
     common: &Common,
     dst: IpAddr,
@@ -185,12 +197,7 @@ fn route(
     if dst.is_ipv4() != (common.version == IpVersion::V4) {
         return Err(DatagramError::Family);
     }
-    let route = net.route(dst, src.or(common.local), device.or(common.device))?;
-    if net.has_room(route.link) {
-        Ok(route)
-    } else {
-        Err(DatagramError::WouldBlock)
-    }
+    Ok(net.route(dst, src.or(common.local), device.or(common.device))?)
 }
 
 /// Sends a packet whose header the program has written (`raw(7)`).

@@ -1,11 +1,11 @@
 //! Ping and raw sockets.
 
 use super::{PingConfig, PingId, PingSend, RawConfig, RawSend};
-use crate::fixture::{Node, at, exchange, ip, ms, node};
+use crate::fixture::{Eth, Node, at, exchange, ip, ms, node, node_with};
 use crate::udp::UdpSend;
 use crate::{DatagramError, Discard, Event, Fragmentation, IcmpError, Ready};
 use alloc::vec::Vec;
-use prise_wire::{Body, Emit, IpVersion, Ipv4Header, Payload, UdpHeader, protocol};
+use prise_wire::{Body, Emit, IpVersion, Ipv4Header, Medium, Payload, UdpHeader, protocol};
 
 fn version(text: &str) -> IpVersion {
     if ip(text).is_ipv4() {
@@ -275,4 +275,48 @@ fn icmpv6_from_a_raw_socket_gets_its_checksum() {
         "{messages:?}"
     );
     assert_eq!(b.discarded(Discard::IcmpChecksum), 0);
+}
+
+#[test]
+fn ping_and_raw_sockets_wait_for_a_full_link_and_are_told_when_it_drains() {
+    let mut a = node_with(
+        1,
+        Eth {
+            medium: Medium::Ip,
+            ..Eth::default()
+        },
+    );
+    let pinger = ping_socket(&mut a, IpVersion::V4, None);
+    let config = RawConfig {
+        version: IpVersion::V4,
+        protocol: 200,
+        receive_limit: 9999,
+        token: 4,
+    };
+    let raw_id = a.stack.raw_bind(&config);
+    let full = |a: &mut Node| {
+        a.stack
+            .raw_send(ms(0), raw_id, raw("10.0.2.2", alloc::vec![0; 1400]))
+            .is_err()
+    };
+    assert!((0..5000).any(|_| full(&mut a)));
+    assert!(full(&mut a), "still, and entered once");
+    let refused = a.stack.icmp_send(ms(0), pinger, ping("10.0.2.2", 1, b""));
+    assert_eq!(refused, Err(DatagramError::WouldBlock));
+    assert!(!a.stack.icmp_ready(pinger).contains(Ready::WRITABLE));
+    assert!(!a.stack.raw_ready(raw_id).contains(Ready::WRITABLE));
+    a.sent(ms(0));
+    let events = a.events();
+    assert_eq!(events.len(), 2);
+    assert!(events.contains(&Event::Ping {
+        token: 3,
+        id: pinger,
+        ready: Ready::WRITABLE
+    }));
+    assert!(events.contains(&Event::Raw {
+        token: 4,
+        id: raw_id,
+        ready: Ready::WRITABLE
+    }));
+    assert!(a.stack.icmp_ready(pinger).contains(Ready::WRITABLE));
 }

@@ -1,6 +1,7 @@
 //! What a socket layer and the gateway ask of ping and raw sockets.
 
 use super::{Common, Ping, PingId, PingSend, Raw, RawId, RawMessage, RawSend, RawSocket};
+use crate::event::Ready;
 use crate::link::LinkId;
 use crate::mailbox::Mailbox;
 use crate::net::{IcmpReport, Net};
@@ -171,6 +172,12 @@ impl Stack {
         self.raw.pings.find(id.key())?.common.mailbox.queue.front()
     }
 
+    /// What is possible on a ping socket now: levels, where events tell of edges.
+    pub fn icmp_ready(&self, id: PingId) -> Ready {
+        let socket = self.raw.pings.find(id.key());
+        socket.map_or(Ready::NONE, |socket| socket.common.mailbox.ready())
+    }
+
     /// Takes the next ICMP error about a request of this socket.
     pub fn icmp_error(&mut self, id: PingId) -> Option<IcmpReport> {
         self.raw.ping_mut(id)?.mailbox.pop_error()
@@ -221,6 +228,12 @@ impl Stack {
     /// The next packet, left where it is.
     pub fn raw_peek(&self, id: RawId) -> Option<&RawMessage> {
         self.raw.raws.find(id.key())?.common.mailbox.queue.front()
+    }
+
+    /// What is possible on a raw socket now: levels, where events tell of edges.
+    pub fn raw_ready(&self, id: RawId) -> Ready {
+        let socket = self.raw.raws.find(id.key());
+        socket.map_or(Ready::NONE, |socket| socket.common.mailbox.ready())
     }
 
     /// Takes the next ICMP error about a packet of this socket's protocol.

@@ -154,13 +154,16 @@ impl Udp {
         true
     }
 
+    /// Whether anybody waits for room on the link.
+    pub(crate) fn waits_for(&self, link: LinkId) -> bool {
+        self.blocked.any(link)
+    }
+
     /// A link has room again: whoever waited may send.
     pub(crate) fn link_has_room(&mut self, events: &mut Events, link: LinkId) {
-        let Some(waiting) = self.blocked.get_mut(link.position()) else {
-            return;
-        };
-        for id in core::mem::take(waiting) {
+        for id in self.blocked.take(link) {
             if let Some(socket) = self.sockets.find_mut(id.key()) {
+                socket.mailbox.blocked = false;
                 socket.signal(events, id, Ready::WRITABLE);
             }
         }

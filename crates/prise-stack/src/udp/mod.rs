@@ -20,9 +20,8 @@ pub use socket::UdpDatagram;
 pub use verbs::{JoinError, UdpConfig, UdpInfo};
 
 use crate::hash::HashKey;
-use crate::link::LinkId;
+use crate::mailbox::Blocked;
 use crate::slab::{Slab, identifier};
-use alloc::vec::Vec;
 use demux::Demux;
 use intercept::Interception;
 use socket::Socket;
@@ -53,8 +52,8 @@ pub(crate) struct Udp {
     sockets: Slab<Socket>,
     demux: Demux,
     interception: Interception,
-    /// Sockets that wait for room on a link, by the link's position.
-    blocked: Vec<Vec<UdpId>>,
+    /// Sockets that wait for room on a link.
+    blocked: Blocked<UdpId>,
     counters: UdpCounters,
 }
 
@@ -64,25 +63,8 @@ impl Udp {
             sockets: Slab::new(),
             demux: Demux::new(hash),
             interception: Interception::default(),
-            blocked: Vec::new(),
+            blocked: Blocked::default(),
             counters: UdpCounters::default(),
-        }
-    }
-
-    /// Whether anybody waits for room on the link.
-    pub(crate) fn is_blocked_on(&self, link: LinkId) -> bool {
-        self.blocked
-            .get(link.position())
-            .is_some_and(|waiting| !waiting.is_empty())
-    }
-
-    fn block_on(&mut self, link: LinkId, id: UdpId) {
-        if self.blocked.len() <= link.position() {
-            self.blocked.resize_with(link.position() + 1, Vec::new);
-        }
-        let waiting = &mut self.blocked[link.position()];
-        if !waiting.contains(&id) {
-            waiting.push(id);
         }
     }
 }

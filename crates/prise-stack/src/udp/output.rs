@@ -74,7 +74,9 @@ impl Udp {
             }
         };
         if !net.has_room(route.link) {
-            self.block_on(route.link, id);
+            if !core::mem::replace(&mut socket.mailbox.blocked, true) {
+                self.blocked.enter(route.link, id);
+            }
             return Err(DatagramError::WouldBlock);
         }
         let local = SocketAddr::new(route.source, socket.local.port);

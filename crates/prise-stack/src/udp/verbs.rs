@@ -158,23 +158,6 @@ impl Udp {
         }
     }
 
-    fn ready(&self, id: UdpId) -> Ready {
-        let Some(socket) = self.sockets.find(id.key()) else {
-            return Ready::NONE;
-        };
-        let mut ready = Ready::NONE;
-        if socket.readable().is_some() {
-            ready |= Ready::READABLE;
-        }
-        if socket.mailbox.has_error() {
-            ready |= Ready::ERROR;
-        }
-        if !self.blocked.iter().any(|waiting| waiting.contains(&id)) {
-            ready |= Ready::WRITABLE;
-        }
-        ready
-    }
-
     /// Fills in what a socket's event says, now that it is handed out; none if the socket is gone.
     pub(crate) fn take_pending(&mut self, id: UdpId) -> Option<Ready> {
         self.sockets
@@ -238,7 +221,8 @@ impl Stack {
 
     /// What is possible on a socket now: levels, where events tell of edges.
     pub fn udp_ready(&self, id: UdpId) -> Ready {
-        self.udp.ready(id)
+        let socket = self.udp.sockets.find(id.key());
+        socket.map_or(Ready::NONE, |socket| socket.mailbox.ready())
     }
 
     /// Takes the next ICMP error about a datagram of this socket.
