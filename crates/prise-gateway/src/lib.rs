@@ -13,13 +13,13 @@
 //! Three things follow, and the modules are cut along them.
 //!
 //! **The guest must see the truth.** A SYN is answered only when the host's own connect has succeeded, and refused the way
-//! the host was refused ([`tcp`], `dial`). A reset passes, a half-close passes, back-pressure passes: nothing is buffered
+//! the host was refused (`tcp`, `dial`). A reset passes, a half-close passes, back-pressure passes: nothing is buffered
 //! between the two TCPs (`flow`). An ICMP error that the host's socket reports is told to the guest's. What cannot be asked
 //! of the host (a ping, where the host forbids it) is not answered. Where the guest's packets could mean the host's inside
 //! (loopback, link-local, v4-mapped addresses) they stop; 10.0.2.2 and fd00:2::2 alone stand for the host's loopback.
 //!
 //! **Names are the host's.** Port 53 of 10.0.2.3, fd00:2::3 and of every server in the host's resolv.conf is answered by
-//! the host's own resolver ([`dns`]), so that its hosts file, VPN and mDNS count, and policies can judge names.
+//! the host's own resolver (`dns`), so that its hosts file, VPN and mDNS count, and policies can judge names.
 //!
 //! **One thread drives it.** There is no thread here but those that wait in getaddrinfo(3). The driver hands frames in,
 //! waits for one descriptor (an epoll over all sockets), calls [`Gateway::process`], and takes frames out. Every table is

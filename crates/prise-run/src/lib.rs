@@ -2,16 +2,16 @@
 //!
 //! # Theory of operation
 //!
-//! A seccomp filter ([`filter`]) sends the *control* calls of a program and all its descendants to the supervisor, one
-//! thread with one loop ([`supervisor`]). A socket is a kernel object that the program holds, an AF_UNIX stream or
+//! A seccomp filter (`filter`) sends the *control* calls of a program and all its descendants to the supervisor, one
+//! thread with one loop (`supervisor`). A socket is a kernel object that the program holds, an AF_UNIX stream or
 //! datagram socket, on which its data calls, its polls, dup(2), fork(2) and exec(2) run natively; and a socket of the
-//! guest's [`Host`](prise_socket::Host), where everything is decided. Judged calls ([`calls`]) become the host's verbs,
-//! octets are pumped between the object's other end and the host ([`stream`], [`datagram`]), and what cannot be answered
-//! yet waits ([`parked`]). No state of the program's is kept but what the kernel's objects themselves show: a close is
-//! seen on the other end, or in the [`ledger`].
+//! guest's [`Host`](prise_socket::Host), where everything is decided. Judged calls (`calls`) become the host's verbs,
+//! octets are pumped between the object's other end and the host (`stream`, `datagram`), and what cannot be answered
+//! yet waits (`parked`). No state of the program's is kept but what the kernel's objects themselves show: a close is
+//! seen on the other end, or in the `ledger`.
 //!
-//! `docs` for each trick are at its place: listeners that poll right ([`listener`]), connects in progress
-//! ([`connecting`]), resets ([`lifecycle`]), signals to a thread that waits ([`pending`]).
+//! `docs` for each trick are at its place: listeners that poll right (`listener`), connects in progress
+//! (`connecting`), resets (`lifecycle`), signals to a thread that waits (`pending`).
 #![forbid(unsafe_code)]
 
 mod answers;

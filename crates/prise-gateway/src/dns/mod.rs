@@ -1,7 +1,7 @@
 //! The guest's name server: port 53 of 10.0.2.3, fd00:2::3 and of every server that the host's resolv.conf names.
 //!
 //! Addresses and names go through the host's own resolver interface (so that its hosts file, mDNS and VPN settings
-//! count), on threads of their own ([`pool`]); every other question is forwarded as it came ([`forward`]). Only names
+//! count), on threads of their own (`pool`); every other question is forwarded as it came (`forward`). Only names
 //! that mean something inside the guest alone are answered here: `host.prise.internal` and `localhost`.
 
 mod forward;
