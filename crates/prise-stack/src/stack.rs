@@ -12,7 +12,7 @@ use crate::raw::Raw;
 use crate::tcp::Tcp;
 use crate::udp::Udp;
 use core::net::IpAddr;
-use prise_wire::{Frame, Instant, IpCidr, checksum, protocol, tcp};
+use prise_wire::{Frame, Instant, IpCidr, MacAddr, checksum, protocol, tcp};
 
 /// What a stack is given at birth.
 #[derive(Clone, Debug)]
@@ -87,6 +87,11 @@ impl Stack {
     /// The routes, IPv4 first, longest prefix first.
     pub fn routes(&self) -> impl Iterator<Item = &Route> {
         self.net.routes()
+    }
+
+    /// Names a neighbor's hardware address once and for all: it is never asked for, and nothing a peer says changes it.
+    pub fn add_neighbor(&mut self, now: Instant, link: LinkId, addr: IpAddr, mac: MacAddr) {
+        self.net.add_neighbor(now, link, addr, mac);
     }
 
     /// The neighbors known or asked for, in no order.

@@ -251,6 +251,14 @@ impl Net {
         self.routes.iter()
     }
 
+    /// Names a neighbor's hardware address once and for all.
+    pub(crate) fn add_neighbor(&mut self, now: Instant, link: LinkId, addr: IpAddr, mac: MacAddr) {
+        for mut frame in self.neighbors.set(now, link, addr, mac) {
+            self.push_ethernet_header(link, mac, &mut frame);
+            self.enqueue(link, frame);
+        }
+    }
+
     pub(crate) fn neighbors(&self) -> impl Iterator<Item = NeighborInfo> {
         self.neighbors.iter()
     }

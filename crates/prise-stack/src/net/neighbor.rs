@@ -50,6 +50,8 @@ pub enum NeighborState {
     Delay,
     /// Being asked.
     Probe,
+    /// Given by whoever runs the stack: never asked for, never forgotten (`ip neighbor add … nud permanent`).
+    Permanent,
 }
 
 /// One entry of the cache, as `ip neighbor` shows it.
@@ -151,7 +153,7 @@ impl Neighbors {
         entry.used = now;
         match entry.state {
             NeighborState::Incomplete => return None,
-            NeighborState::Reachable | NeighborState::Delay | NeighborState::Probe => {}
+            NeighborState::Reachable | NeighborState::Delay | NeighborState::Probe | NeighborState::Permanent => {}
             NeighborState::Stale => {
                 entry.state = NeighborState::Delay;
                 self.doubts_until = now + DELAY_FIRST_PROBE + RETRANSMIT * u32::from(SOLICITATIONS_MAX);
@@ -159,6 +161,19 @@ impl Neighbors {
             }
         }
         Some(entry.mac)
+    }
+
+    /// Makes an entry that nothing a peer says can change, and gives back the frames that waited for it.
+    pub(super) fn set(&mut self, now: Instant, link: LinkId, addr: IpAddr, mac: MacAddr) -> VecDeque<Frame> {
+        let key = (key(addr), link);
+        let mut entry = Neighbor::new(now, addr, NeighborState::Permanent, Instant::FAR_FUTURE);
+        entry.mac = mac;
+        let Some(before) = self.entries.insert(key, entry) else {
+            return VecDeque::new();
+        };
+        self.deadlines.disarm(before.deadline, key);
+        self.waiting_octets -= before.waiting_octets;
+        before.waiting
     }
 
     /// Keeps a frame until the neighbor's address is known, beginning to ask for it if nobody has.
@@ -215,6 +230,9 @@ impl Neighbors {
         }
         let reachable_time = self.reachable_time;
         let entry = self.entries.get_mut(&key)?;
+        if entry.state == NeighborState::Permanent {
+            return Some((entry.mac, VecDeque::new()));
+        }
         let changes = evidence.mac.is_some_and(|mac| mac != entry.mac);
         let state = match (entry.state, evidence.mac) {
             (NeighborState::Incomplete, None) => return None,
@@ -254,7 +272,7 @@ impl Neighbors {
         let reachable_time = self.reachable_time;
         let key = (key(addr), link);
         if let Some(entry) = self.entries.get_mut(&key)
-            && entry.state != NeighborState::Incomplete
+            && !matches!(entry.state, NeighborState::Incomplete | NeighborState::Permanent)
         {
             entry.become_reachable(&mut self.deadlines, key, now, reachable_time);
         }
@@ -289,6 +307,8 @@ impl Neighbors {
                     self.entries.remove(&key);
                     continue;
                 }
+                // Has no deadline.
+                NeighborState::Permanent => continue,
                 NeighborState::Incomplete | NeighborState::Probe if entry.solicitations >= SOLICITATIONS_MAX => {
                     let entry = self.entries.remove(&key)?;
                     self.waiting_octets -= entry.waiting_octets;
@@ -328,11 +348,12 @@ impl Neighbors {
             NeighborState::Stale => 0,
             NeighborState::Incomplete => 1,
             NeighborState::Delay | NeighborState::Probe => 2,
-            NeighborState::Reachable => 3,
+            NeighborState::Reachable | NeighborState::Permanent => 3,
         };
         let victim = self
             .entries
             .iter()
+            .filter(|(_, entry)| entry.state != NeighborState::Permanent)
             .min_by_key(|(key, entry)| (value(entry), entry.used, **key));
         let Some(entry) = victim.map(|(key, _)| *key).and_then(|key| {
             let entry = self.entries.remove(&key)?;

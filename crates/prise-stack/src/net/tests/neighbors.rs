@@ -383,3 +383,32 @@ fn the_cache_is_bounded_and_a_flood_does_not_evict_who_is_reachable() {
     assert_eq!(a.stack.neighbors().count(), 1024);
     assert_eq!(state(&a, "10.0.2.2"), Some(NeighborState::Reachable));
 }
+
+#[test]
+fn a_permanent_neighbor_is_never_asked_for_nor_changed_by_what_peers_say() {
+    for (from, to) in [
+        ("10.0.2.1:9001", "10.0.2.2:9000"),
+        ("[fd00:2::1]:9001", "[fd00:2::2]:9000"),
+    ] {
+        let (mut a, mut b) = (node(1), node(2));
+        let inbox = b.udp(9000);
+        send(&mut a, ms(0), from, to, b"waits");
+        a.sent(ms(0));
+        a.stack.add_neighbor(ms(0), a.eth, at(to).ip(), mac(2));
+        send(&mut a, ms(0), from, to, b"goes");
+        let frames = a.sent(ms(0));
+        assert_eq!(frames.len(), 2, "what waited is sent, and nobody is asked");
+        for frame in frames {
+            b.receive(ms(0), over_the_wire(Medium::Ethernet, frame));
+        }
+        assert_eq!(b.payloads(inbox), [&b"waits"[..], b"goes"]);
+        let addr = Ipv4Addr::new(10, 0, 2, 2);
+        a.receive(
+            ms(1),
+            arp(mac(9), MacAddr::BROADCAST, &ArpMessage::request(mac(9), addr, addr)),
+        );
+        let neighbor = a.stack.neighbors().next().unwrap();
+        assert_eq!((neighbor.mac, neighbor.state), (Some(mac(2)), NeighborState::Permanent));
+        assert_eq!(a.stack.next_deadline(), None);
+    }
+}
