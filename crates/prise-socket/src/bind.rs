@@ -2,12 +2,12 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use prise_stack::ListenFamily;
+use prise_stack::{ListenFamily, State};
 use prise_wire::Instant;
 
 use crate::option::Opt;
 use crate::ports::EPHEMERAL;
-use crate::socket::{Flag, Phase, Socket, Transport, wildcard};
+use crate::socket::{Flag, Socket, wildcard};
 use crate::{Errno, Family, Host, Kind, SocketId};
 
 impl Host {
@@ -34,14 +34,12 @@ impl Host {
         self.take(now, s, local)
     }
 
-    fn check_unbound(&self, s: SocketId) -> Result<(), Errno> {
+    /// Not bound and not connected; a connection that is over may have left the socket so.
+    fn check_unbound(&mut self, s: SocketId) -> Result<(), Errno> {
+        self.give_up_picked_port(s);
         let socket = self.socket_ref(s)?;
-        let fresh = socket.transport == Transport::None && socket.phase == Phase::Unconnected;
-        if socket.kind == Kind::Raw || fresh && socket.port == 0 {
-            Ok(())
-        } else {
-            Err(Errno::EINVAL)
-        }
+        let free = socket.kind == Kind::Raw || self.state(s) == State::Closed && socket.port == 0;
+        if free { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
     /// `inet_addr_valid_or_nonlocal`: ours, the wildcard, a group or a broadcast address.
@@ -103,27 +101,38 @@ impl Host {
     fn take(&mut self, now: Instant, s: SocketId, local: SocketAddr) -> Result<(), Errno> {
         let socket = self.socket_mut(s)?;
         socket.local = local.ip();
+        socket.flags.set(Flag::AddressLocked, !local.ip().is_unspecified());
+        let v6_only = socket.has(Flag::V6Only);
+        if let IpAddr::V6(addr) = local.ip()
+            && !addr.is_unspecified()
+            && addr.to_ipv4_mapped().is_none()
+        {
+            socket.flags.set(Flag::V6Only, true);
+        }
         let later = local.port() == 0 && socket.has(Flag::BindAddressNoPort);
         if !later && let Err(errno) = self.take_port(s, local.port()) {
-            let family = self.socket_ref(s)?.family;
-            self.socket_mut(s)?.local = wildcard(family);
+            self.unbind(s, v6_only);
             return Err(errno);
         }
-        let before = self.socket_ref(s)?.claim(self.owner);
         let socket = self.socket_mut(s)?;
-        socket.flags.set(Flag::AddressLocked, !local.ip().is_unspecified());
         socket.flags.set(Flag::PortLocked, local.port() != 0);
-        self.claim_changed(s, &before);
+        socket.shown_port = socket.port;
         if let Err(errno) = self.bound(now, s) {
             self.release_port(s);
-            let family = self.socket_ref(s)?.family;
-            let socket = self.socket_mut(s)?;
-            socket.local = wildcard(family);
-            socket.flags.set(Flag::AddressLocked, false);
-            socket.flags.set(Flag::PortLocked, false);
+            self.unbind(s, v6_only);
             return Err(errno);
         }
         Ok(())
+    }
+
+    /// A bind that failed leaves no trace (`inet_reset_saddr`).
+    fn unbind(&mut self, s: SocketId, v6_only: bool) {
+        if let Some(socket) = self.sockets.get_mut(s) {
+            socket.local = wildcard(socket.family);
+            socket.flags.set(Flag::AddressLocked, false);
+            socket.flags.set(Flag::PortLocked, false);
+            socket.flags.set(Flag::V6Only, v6_only);
+        }
     }
 
     /// Takes a port for the socket's address: this one, or for 0 any (`EADDRINUSE`).
@@ -151,6 +160,8 @@ impl Host {
     pub(crate) fn autobind(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
         if self.socket_ref(s)?.port == 0 {
             self.take_port(s, 0)?;
+            let socket = self.socket_mut(s)?;
+            socket.shown_port = socket.port;
             self.bound(now, s)?;
         }
         Ok(())

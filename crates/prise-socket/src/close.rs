@@ -47,8 +47,13 @@ impl Host {
             How::Both => Shutdown::BOTH,
         };
         socket.shutdown = socket.shutdown.union(halves);
-        if let (true, Transport::Connection(id)) = (how.write(), socket.transport) {
-            self.stack.tcp_shutdown_write(now, id);
+        if let Transport::Connection(id) = socket.transport {
+            if how.read() {
+                self.stack.tcp_shutdown_read(id);
+            }
+            if how.write() {
+                self.stack.tcp_shutdown_write(now, id);
+            }
         }
     }
 

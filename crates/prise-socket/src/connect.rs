@@ -67,6 +67,9 @@ impl Host {
             .tcp_connect(now, local, remote, device, &config, s.index())
             .map_err(|error| Errno::from_connect(error, remote.ip()))?;
         let socket = self.socket_mut(s)?;
+        socket.shown_port = port;
+        // tcp_connect_init forgets what was before.
+        socket.error = None;
         socket.local = socket.present(local).ip();
         socket.transport = Transport::Connection(id);
         if fixed != 0 {
@@ -112,7 +115,7 @@ impl Host {
     pub fn disconnect(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
         match self.socket_ref(s)?.kind {
             Kind::Stream => self.disconnect_stream(now, s),
-            Kind::Datagram | Kind::Raw => self.disconnect_datagram(now, s),
+            Kind::Datagram | Kind::Raw => self.disconnect_datagram(s),
         }
     }
 
@@ -120,7 +123,9 @@ impl Host {
     pub(crate) fn disconnect_stream(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
         let (state, default_owner) = (self.state(s), self.owner);
         let socket = self.socket_ref(s)?;
-        let kept = if socket.has(Flag::PortLocked) { socket.port } else { 0 };
+        // tcp_set_state(TCP_CLOSE) is what gives a picked port up.
+        let keeps = socket.has(Flag::PortLocked) || state == State::Closed;
+        let kept = if keeps { socket.port } else { 0 };
         match socket.transport {
             Transport::Connection(id) => {
                 self.bequeath_port(s);
@@ -138,6 +143,7 @@ impl Host {
         socket.phase = Phase::Unconnected;
         socket.shutdown = Shutdown::NONE;
         socket.flags.set(Flag::PortPicked, false);
+        socket.flags.set(Flag::PortLeft, false);
         if !socket.has(Flag::AddressLocked) {
             socket.local = wildcard(socket.family);
         }
@@ -168,19 +174,17 @@ impl Socket {
     pub(crate) fn destination(&mut self, remote: SocketAddr) -> Result<SocketAddr, Errno> {
         match (self.family, remote) {
             (Family::Inet, SocketAddr::V6(_)) | (Family::Inet6, SocketAddr::V4(_)) => Err(Errno::EAFNOSUPPORT),
-            (Family::Inet, SocketAddr::V4(v4)) => {
-                if !v4.ip().is_unspecified() {
-                    return Ok(remote);
-                }
-                // ip_route_output: no destination is the source, and no source either is this host.
-                let here = if self.local.is_unspecified() {
-                    Ipv4Addr::LOCALHOST.into()
-                } else {
-                    self.local
-                };
-                Ok(SocketAddr::new(here, v4.port()))
-            }
+            (Family::Inet, SocketAddr::V4(v4)) => Ok(SocketAddr::new(self.or_here(*v4.ip()), v4.port())),
             (Family::Inet6, SocketAddr::V6(v6)) => self.destination_v6(v6),
+        }
+    }
+
+    /// ip_route_output: no destination is the source, and no source either is this host.
+    fn or_here(&self, destination: Ipv4Addr) -> IpAddr {
+        match self.stack_local() {
+            _ if !destination.is_unspecified() => destination.into(),
+            Some(own @ IpAddr::V4(_)) => own,
+            _ => Ipv4Addr::LOCALHOST.into(),
         }
     }
 
@@ -196,11 +200,10 @@ impl Socket {
             };
         }
         if let Some(v4) = ip.to_ipv4_mapped() {
-            return if self.is_v6_only() {
-                Err(Errno::ENETUNREACH)
-            } else {
-                Ok(SocketAddr::new(v4.into(), remote.port()))
-            };
+            if self.is_v6_only() {
+                return Err(Errno::ENETUNREACH);
+            }
+            return Ok(SocketAddr::new(self.or_here(v4), remote.port()));
         }
         if bound_v4 {
             return Err(Errno::EAFNOSUPPORT);

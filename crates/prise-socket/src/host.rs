@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use prise_stack::{Event, HashKey, LinkId, LinkSet, Random, Stack, StackConfig};
+use prise_stack::{Event, HashKey, LinkId, LinkSet, Random, Ready, Stack, StackConfig, State, TupleUse};
 use prise_wire::{Frame, Instant};
 
 use crate::option::Opt;
@@ -122,6 +122,12 @@ impl Host {
         loop {
             match self.stack.event()? {
                 Event::Released { local, .. } => self.tcp_ports.forget_closed(local),
+                Event::Tcp { token, id, ready } if ready.contains(Ready::CLOSED) => {
+                    if let Some(s) = self.sockets.id_at(token).filter(|s| self.connection(*s) == Some(id)) {
+                        self.give_up_picked_port(s);
+                    }
+                    return Some(Event::Tcp { token, id, ready });
+                }
                 event => return Some(event),
             }
         }
@@ -288,10 +294,53 @@ impl Host {
 
     /// Leaves the port to what remains of the connection once its program has closed it; [`Event::Released`] ends that.
     pub(crate) fn bequeath_port(&mut self, s: SocketId) {
+        let Some(local) = self
+            .connection(s)
+            .and_then(|id| self.stack.tcp_endpoints(id))
+            .map(|it| it.0)
+        else {
+            return;
+        };
         let Some(socket) = self.sockets.get_mut(s) else { return };
         let (claim, port) = (socket.claim(self.owner), core::mem::take(&mut socket.port));
         if port != 0 {
-            self.tcp_ports.close(port, claim);
+            self.tcp_ports.release(port, claim);
+        }
+        if !socket.has(Flag::PortLeft) {
+            // Whether or not the socket still had the connection's port: the stack tells once of each that was closed.
+            let rest = Claim {
+                holder: local.ip().into(),
+                listening: false,
+                closed: true,
+                ..claim
+            };
+            self.tcp_ports.hold(local.port(), rest);
+        }
+    }
+
+    /// `tcp_done`: a connection that is over keeps a port that its program has bound, but not one that was picked for it or came with `accept`.
+    pub(crate) fn give_up_picked_port(&mut self, s: SocketId) {
+        let Some(id) = self.connection(s) else { return };
+        let over = matches!(self.stack.tcp_state(id), State::Closed | State::TimeWait);
+        let (Some(socket), Some((local, remote))) = (self.sockets.get_mut(s), self.stack.tcp_endpoints(id)) else {
+            return;
+        };
+        // A program may have bound such a socket anew: then the port has nothing to do with the connection any more.
+        let picked = !socket.has(Flag::PortLocked)
+            && !socket.has(Flag::PortLeft)
+            && socket.port == local.port()
+            && socket.stack_local() == Some(local.ip());
+        if !over || !picked {
+            return;
+        }
+        if self.stack.tcp_tuple_use(local, remote) == TupleUse::Free {
+            self.release_port(s);
+        } else {
+            // In TIME-WAIT the four-tuple is still held, and with it the port, if no longer by the socket.
+            self.bequeath_port(s);
+            if let Ok(socket) = self.socket_mut(s) {
+                socket.flags.set(Flag::PortLeft, true);
+            }
         }
     }
 

@@ -102,7 +102,11 @@ impl Host {
     /// `getsockname(2)`: in the socket's family; the wildcard with port 0 before it is bound.
     pub fn local_addr(&self, s: SocketId) -> Result<SocketAddr, Errno> {
         let socket = self.socket_ref(s)?;
-        Ok(self.scoped(socket, socket.local_addr()))
+        let mut local = socket.local_addr();
+        if socket.kind == Kind::Stream {
+            local.set_port(socket.shown_port);
+        }
+        Ok(self.scoped(socket, local))
     }
 
     /// `getpeername(2)`: `ENOTCONN` without a peer, before a connection is established and after it is over.

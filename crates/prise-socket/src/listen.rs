@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use prise_stack::{ListenConfig, ListenLocal, State};
 use prise_wire::Instant;
 
+use crate::option::Opt;
 use crate::socket::{Flag, Phase, Socket, Transport};
 use crate::{Errno, Host, Kind, SocketId};
 
@@ -102,6 +103,7 @@ impl Host {
         socket.transport = Transport::Connection(connection);
         socket.local = local.ip();
         socket.port = local.port();
+        socket.shown_port = local.port();
         let claim = self.socket_ref(new)?.claim(self.owner);
         self.tcp_ports.hold(local.port(), claim);
         Ok((new, remote))
@@ -135,6 +137,7 @@ impl Socket {
         socket.flags = self.flags;
         socket.flags.set(Flag::PortLocked, false);
         socket.options.clone_from(&self.options);
+        socket.unset_value(Opt::PeekOffset);
         socket.phase = Phase::Connected;
         socket
     }

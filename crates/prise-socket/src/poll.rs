@@ -46,9 +46,17 @@ impl Host {
         };
         // The urgent octet is cut out of the stream unless it is read in line, so it never counts towards the mark.
         let target = socket.value(Opt::ReceiveLowWater) as usize;
-        let urgent = self.stack.tcp_receive_urgent(id, true).is_ok();
+        // In line, the octet is urgent as long as it is in the stream.
+        let readable = self.stack.tcp_readable(id);
+        let urgent = if socket.has(Flag::OobInline) {
+            self.stack
+                .tcp_urgent_mark(id)
+                .is_some_and(|mark| (mark as usize) < readable)
+        } else {
+            self.stack.tcp_receive_urgent(id, true).is_ok()
+        };
         Readiness::EMPTY
-            .with(READABLE, self.stack.tcp_readable(id) >= target)
+            .with(READABLE, readable >= target)
             .with(WRITABLE, shutdown.write() || self.stack.tcp_is_writable(id))
             .with(Readiness::PRI, urgent)
     }
@@ -73,6 +81,7 @@ impl Host {
         let Some(socket) = self.sockets.get(s) else { return };
         match socket.transport {
             Transport::Connection(id) => {
+                self.give_up_picked_port(s);
                 if let Some(error) = self.stack.tcp_take_error(id) {
                     let v6 = self.stack.tcp_endpoints(id).is_some_and(|(_, remote)| remote.is_ipv6());
                     if let Some(socket) = self.sockets.get_mut(s) {

@@ -60,7 +60,13 @@ impl Holder {
             (Some(one), Some(two)) => one == two || one.is_unspecified() || two.is_unspecified(),
             _ => false,
         };
-        v4 || v6
+        v4 || v6 || self.finds_stand_in(other)
+    }
+
+    /// A wildcard of IPv4 conflicts with a socket that was connected to IPv6 and could be to IPv4: the kernel has 127.0.0.6 for its address
+    /// meanwhile (`LOOPBACK4_IPV6`), which is not the wildcard's business, but no other way round.
+    fn finds_stand_in(self, held: Self) -> bool {
+        matches!((self, held), (Self::V4(Ipv4Addr::UNSPECIFIED), Self::V6 { v6_only: false, .. }) if held.as_v4().is_none())
     }
 }
 
@@ -250,13 +256,6 @@ impl Ports {
         {
             self.buckets.remove(&port);
         }
-    }
-
-    /// A connection's program closes it: whoever holds the port from now on is nobody's.
-    pub(crate) fn close(&mut self, port: u16, claim: Claim) {
-        // The kernel's TIME-WAIT records listen to nobody and are asked for no user.
-        self.release(port, claim);
-        self.hold(port, Claim { closed: true, ..claim });
     }
 
     /// The connection behind one closed socket at that endpoint has left. Which one matters little: they differ in what they would share at most.

@@ -139,6 +139,8 @@ pub(crate) enum Flag {
     PortLocked,
     /// The port was picked by `connect`.
     PortPicked,
+    /// The connection is over and has left the port to its TIME-WAIT.
+    PortLeft,
 }
 
 /// The options that nobody but `getsockopt` ever looks at share one number with a bit each; see [`Opt::Receive6`].
@@ -157,7 +159,7 @@ impl FlagSet {
 }
 
 // One bit each: the last flag must still have one.
-const _: () = assert!((Flag::PortPicked as u8) < 64);
+const _: () = assert!((Flag::PortLeft as u8) < 64);
 
 /// The rarely needed rest of a socket, mostly of datagram sockets.
 #[derive(Debug, Default)]
@@ -201,6 +203,8 @@ pub(crate) struct Socket {
     pub(crate) local: IpAddr,
     /// The local port (`inet_num`), 0 while there is none. A raw socket has its protocol here, a ping socket its identifier.
     pub(crate) port: u16,
+    /// The port that `getsockname` shows (`inet_sport`): a stream's stays when the port itself is given up.
+    pub(crate) shown_port: u16,
     /// The pending error (`sk_err`).
     pub(crate) error: Option<Errno>,
     pub(crate) family: Family,
@@ -221,6 +225,7 @@ impl Socket {
             extra: None,
             local: wildcard(family),
             port: 0,
+            shown_port: 0,
             error: None,
             family,
             kind,
@@ -253,7 +258,9 @@ impl Socket {
     }
 
     pub(crate) fn unset_value(&mut self, opt: Opt) {
-        if let Some(values) = &mut self.options {
+        if let Some(values) = &mut self.options
+            && values.get(opt).is_some()
+        {
             Arc::make_mut(values).unset(opt);
         }
     }
@@ -300,10 +307,9 @@ impl Socket {
         }
     }
 
-    /// Whether it does not speak IPv4: asked for, or because a pure IPv6 address is bound (`sk_ipv6only`).
+    /// Whether it does not speak IPv4: asked for, or because a pure IPv6 address was bound once (`sk_ipv6only`).
     pub(crate) fn is_v6_only(&self) -> bool {
         self.has(Flag::V6Only)
-            || matches!(self.local, IpAddr::V6(addr) if !addr.is_unspecified() && addr.to_ipv4_mapped().is_none())
     }
 
     /// An endpoint of the stack as this socket's programs see it: IPv4 is v4-mapped on an IPv6 socket.

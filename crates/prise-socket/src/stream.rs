@@ -85,7 +85,17 @@ impl Host {
             return Ok(Payload::new());
         }
         if let Some(id) = self.connection(s)
-            && self.stack.tcp_readable(id) > 0
+            && !flags.contains(Flags::PEEK)
+        {
+            self.stack.tcp_pass_urgent(id);
+        }
+        // SO_PEEK_OFF: what was peeked at is not there any more for another look.
+        let seen = match self.socket_ref(s)?.value(Opt::PeekOffset) {
+            offset @ 1.. if flags.contains(Flags::PEEK) => offset as usize,
+            _ => 0,
+        };
+        if let Some(id) = self.connection(s)
+            && self.stack.tcp_readable(id) > seen
         {
             return self.take_octets(now, s, id, max, flags);
         }
@@ -153,6 +163,10 @@ impl Host {
     fn recv_urgent(&mut self, s: SocketId, state: State, flags: Flags) -> Result<Payload, Errno> {
         let ended = self.shutdown_of(s).read();
         let id = self.connection(s).ok_or(Errno::EINVAL)?;
+        let urgent = self.stack.tcp_receive_urgent(id, true);
+        if urgent != Err(UrgentError::NotUrgent) && state == State::Closed && !self.stack.tcp_fin_received(id) {
+            return Err(Errno::ENOTCONN);
+        }
         match self.stack.tcp_receive_urgent(id, flags.contains(Flags::PEEK)) {
             Ok(octet) => Ok(Payload::from(&[octet])),
             Err(UrgentError::NotUrgent) => Err(Errno::EINVAL),
@@ -177,19 +191,13 @@ impl Host {
         match (self.state(s), self.connection(s)) {
             (State::Listen, _) => Err(Errno::EINVAL),
             (State::SynSent | State::SynReceived, _) | (_, None) => Ok(0),
-            (_, Some(id)) => Ok(self
-                .stack
-                .tcp_urgent_mark(id)
-                .map_or(self.stack.tcp_readable(id), |before| {
-                    // tcp_inq: up to the mark, unless it is reached or in the stream.
-                    let inline = self.sockets.get(s).is_some_and(|socket| socket.has(Flag::OobInline));
-                    let readable = self.stack.tcp_readable(id);
-                    if before == 0 || inline {
-                        readable
-                    } else {
-                        readable.min(before as usize)
-                    }
-                })),
+            (_, Some(id)) => {
+                // tcp_inq: up to the mark, though it be reached, unless the octet is in the stream.
+                let readable = self.stack.tcp_readable(id);
+                let inline = self.sockets.get(s).is_some_and(|socket| socket.has(Flag::OobInline));
+                let mark = self.stack.tcp_urgent_mark(id).filter(|_| !inline);
+                Ok(mark.map_or(readable, |mark| readable.min(mark as usize)))
+            }
         }
     }
 
@@ -217,16 +225,14 @@ impl Host {
         }
     }
 
-    /// `SIOCATMARK`: whether the next octet to read is the urgent one. `EINVAL` for what is no stream.
+    /// `SIOCATMARK`: whether the next octet to read is the urgent one. `ENOTTY` for what is no stream.
     pub fn at_mark(&self, s: SocketId) -> Result<bool, Errno> {
         if self.socket_ref(s)?.kind != Kind::Stream {
-            return Err(Errno::EINVAL);
+            return Err(Errno::ENOTTY);
         }
-        match (self.state(s), self.connection(s)) {
-            (State::Listen, _) => Err(Errno::EINVAL),
-            (_, Some(id)) => Ok(self.stack.tcp_urgent_mark(id) == Some(0)),
-            (_, None) => Ok(false),
-        }
+        Ok(self
+            .connection(s)
+            .is_some_and(|id| self.stack.tcp_urgent_mark(id) == Some(0)))
     }
 
     /// How many octets can be read before the urgent mark; none if no urgent octet is announced.

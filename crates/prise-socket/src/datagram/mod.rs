@@ -35,9 +35,10 @@ impl Socket {
         }
     }
 
-    /// The address to speak from (`inet_saddr`): the bound one, unless that is a group's or everybody's.
-    fn source(&self, host: &Host) -> Option<IpAddr> {
-        self.stack_local().filter(|addr| match addr {
+    /// The address to speak to `destination` from (`inet_saddr`): the bound one, unless that is a group's or everybody's, or of the other family.
+    fn source(&self, host: &Host, destination: IpAddr) -> Option<IpAddr> {
+        let own = self.stack_local().filter(|own| own.is_ipv4() == destination.is_ipv4());
+        own.filter(|addr| match addr {
             IpAddr::V4(v4) => !v4.is_multicast() && !host.is_broadcast(*v4),
             IpAddr::V6(v6) => !v6.is_multicast(),
         })
@@ -219,7 +220,9 @@ impl Host {
         let remote = socket.message_destination(remote)?;
         let socket = self.socket_ref(s)?;
         let device = socket.device().or_else(|| socket.way_out(remote.ip()));
-        let source = socket.source(self).or_else(|| socket.group_source(remote.ip()));
+        let source = socket
+            .source(self, remote.ip())
+            .or_else(|| socket.group_source(remote.ip()));
         let route = self
             .stack
             .route(remote.ip(), source, device)
@@ -246,7 +249,7 @@ impl Host {
     }
 
     /// `__udp_disconnect`: the device is forgotten too, and whatever the program did not bind itself.
-    pub(crate) fn disconnect_datagram(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
+    pub(crate) fn disconnect_datagram(&mut self, s: SocketId) -> Result<(), Errno> {
         let before = self.socket_ref(s)?.claim(self.owner);
         let socket = self.socket_mut(s)?;
         if let Some(extra) = &mut socket.extra {
@@ -254,7 +257,7 @@ impl Host {
         }
         let raw = socket.kind == Kind::Raw;
         if !raw && !socket.has(Flag::PortLocked) {
-            self.close_datagram(now, s);
+            // What has arrived can still be read (`unhash`); nothing is ever sent to port 0, where the socket is until it is bound anew.
             self.release_port(s);
         }
         let socket = self.socket_mut(s)?;

@@ -86,9 +86,9 @@ impl Host {
         }
         self.drop_unwanted(s);
         let message = if flags.contains(Flags::PEEK) {
-            self.front(s)
+            self.peek_message(s)
         } else {
-            self.pop(s)
+            self.take_message(s)
         };
         let message = message.ok_or(Errno::EAGAIN)?;
         let socket = self.socket_ref(s)?;
@@ -105,6 +105,31 @@ impl Host {
             segment: None,
             flags: Flags::EMPTY,
         })
+    }
+
+    /// The first message, from where `SO_PEEK_OFF` says, which moves on.
+    fn peek_message(&mut self, s: SocketId) -> Option<Message> {
+        let mut message = self.front(s)?;
+        let socket = self.sockets.get_mut(s)?;
+        if let Some(offset) = socket.value_set(Opt::PeekOffset).filter(|offset| *offset >= 0) {
+            let len = message.payload.len() as i64;
+            if offset > 0 && offset >= len {
+                return None;
+            }
+            message.payload.trim_front(offset as usize);
+            socket.set_value(Opt::PeekOffset, len);
+        }
+        Some(message)
+    }
+
+    /// The first message, taken; `SO_PEEK_OFF` goes back by as much.
+    fn take_message(&mut self, s: SocketId) -> Option<Message> {
+        let message = self.pop(s)?;
+        let socket = self.sockets.get_mut(s)?;
+        if let Some(offset) = socket.value_set(Opt::PeekOffset).filter(|offset| *offset > 0) {
+            socket.set_value(Opt::PeekOffset, (offset - message.payload.len() as i64).max(0));
+        }
+        Some(message)
     }
 
     fn front(&self, s: SocketId) -> Option<Message> {

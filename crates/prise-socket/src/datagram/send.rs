@@ -44,7 +44,10 @@ impl Host {
         if len > usize::from(u16::MAX) {
             return Err(Errno::EMSGSIZE);
         }
-        if flags.contains(Flags::OOB) {
+        let socket = self.socket_ref(s)?;
+        let v6 = socket.family == Family::Inet6 && socket.protocol == protocol::UDP;
+        let urgent = flags.contains(Flags::OOB);
+        if urgent && !v6 {
             return Err(Errno::EOPNOTSUPP);
         }
         if self
@@ -56,17 +59,25 @@ impl Host {
             return self.append(now, s, &payload, flags);
         }
         let socket = self.socket_mut(s)?;
+        let named = destination.is_some();
         let destination = match destination {
-            Some(given) => {
-                let needs_port = socket.kind == Kind::Datagram && socket.protocol == protocol::UDP;
-                if needs_port && given.port() == 0 {
-                    return Err(Errno::EINVAL);
-                }
-                given
-            }
+            Some(given) => given,
             None => socket.remote().ok_or(Errno::EDESTADDRREQ)?,
         };
+        let needs_port = named && socket.kind == Kind::Datagram && socket.protocol == protocol::UDP;
+        if needs_port && destination.port() == 0 {
+            let v4 = destination.ip().to_canonical().is_ipv4();
+            return Err(if v4 && socket.is_v6_only() {
+                Errno::ENETUNREACH
+            } else {
+                Errno::EINVAL
+            });
+        }
         let destination = socket.message_destination(destination)?;
+        // udpv6_sendmsg does not look at it, but hands IPv4 over to udp_sendmsg.
+        if urgent && destination.is_ipv4() {
+            return Err(Errno::EOPNOTSUPP);
+        }
         let more = flags.contains(Flags::MORE) || socket.has(Flag::UdpCork);
         let way = self.way(s, destination, control)?;
         if more && self.socket_ref(s)?.protocol == protocol::UDP {
@@ -119,7 +130,7 @@ impl Host {
             .filter(|addr| addr.is_ipv4() == ip.is_ipv4());
         let source = given
             .or(sticky)
-            .or_else(|| socket.source(self))
+            .or_else(|| socket.source(self, ip))
             .or_else(|| socket.group_source(ip));
         let route = self
             .stack

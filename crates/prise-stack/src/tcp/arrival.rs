@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use prise_wire::{Instant, SackBlock, SeqNum};
 
-use super::connection::{Connection, Stamp, Urgent, UrgentOctet, timestamp_clock};
+use super::connection::{Connection, Reader, Stamp, Urgent, UrgentOctet, timestamp_clock};
 use super::deadlines::{Retransmit, Slow};
 use super::error::TcpError;
 use super::info::State;
@@ -321,9 +321,9 @@ impl Connection {
                 return ControlFlow::Break(Discard::TcpOutOfWindow);
             }
         }
-        if self.orphan && self.state != State::Established {
+        if self.reader != Reader::Program && self.state != State::Established {
             // Nobody will read it: RFC 9293 §3.6.1 lets us reset, and the peer must not believe it delivered.
-            self.end(None);
+            self.end((!self.is_orphan()).then_some(TcpError::Reset));
             return ControlFlow::Break(Discard::TcpNobodyReads);
         }
         self.acks.peer_mss = self
@@ -436,7 +436,7 @@ impl Connection {
         match self.state {
             State::FinWait1 => {
                 self.state = State::FinWait2;
-                if self.orphan {
+                if self.is_orphan() {
                     let limit = self.config.fin_wait_2;
                     self.deadlines.arm_slow(Slow::FinWait2, now + limit);
                 }

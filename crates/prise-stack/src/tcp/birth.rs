@@ -8,7 +8,8 @@ use prise_wire::{Instant, SeqNum};
 use super::Tcp;
 use super::config::TcpConfig;
 use super::connection::{
-    AckSchedule, Connection, ReceiveVariables, SendVariables, Stamp, Statistics, TimestampState, timestamp_clock,
+    AckSchedule, Connection, Reader, ReceiveVariables, SendVariables, Stamp, Statistics, TimestampState,
+    timestamp_clock,
 };
 use super::demux::Owner;
 use super::info::State;
@@ -178,7 +179,7 @@ impl Tcp {
             sack_on: true,
             fin_queued: false,
             fin_sent: false,
-            orphan: false,
+            reader: Reader::Program,
             released: false,
             passive: false,
             write_blocked: false,

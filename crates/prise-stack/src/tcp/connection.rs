@@ -207,8 +207,8 @@ pub(crate) struct Connection {
     pub(crate) fin_queued: bool,
     /// That FIN was sent.
     pub(crate) fin_sent: bool,
-    /// Nobody reads: the program has let go, or has not accepted yet.
-    pub(crate) orphan: bool,
+    /// Who reads what arrives.
+    pub(crate) reader: Reader,
     /// The program closed; the record goes when the connection has ended.
     pub(crate) released: bool,
     /// Passive or simultaneous open: our SYN carries an ACK.
@@ -238,6 +238,24 @@ pub(crate) struct Connection {
 
 // The bound that the memory target stands on: an idle connection owns no heap beyond this record.
 const _: () = assert!(size_of::<Connection>() <= 384);
+
+/// Who reads what arrives for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// The program.
+    Program,
+    /// The program has said that it reads no more (`SHUT_RD`).
+    Over,
+    /// The program has let go, or has not accepted yet.
+    Nobody,
+}
+
+impl Connection {
+    /// Whether no program has hold of it.
+    pub(crate) const fn is_orphan(&self) -> bool {
+        matches!(self.reader, Reader::Nobody)
+    }
+}
 
 /// What an RST's or FIN's owner should know when it acts on a connection from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -428,11 +446,30 @@ impl Connection {
 
     /// What a close by the program means now (RFC 9293 §3.10.4; RFC 2525 §2.17 for unread data).
     pub(crate) fn closing(&self) -> Closing {
-        if self.readable() > 0 || self.config.linger == Linger::Reset {
+        let unread = self.readable() > 0 || self.urgent_mark().is_some() && self.urgent_is_cut_out();
+        if unread || self.config.linger == Linger::Reset {
             Closing::Reset
         } else {
             Closing::Graceful
         }
+    }
+
+    /// Octets that can be read before the urgent one; `None` without one, or once it was passed.
+    pub(crate) fn urgent_mark(&self) -> Option<u32> {
+        let urgent = self.urgent.as_ref()?;
+        // The FIN has a sequence number too, but nothing to read.
+        let fin = self.rcv.fin.is_some_and(|fin| fin.precedes(self.rcv.nxt));
+        let behind = self.rcv.nxt.distance_from(urgent.at).saturating_sub(u32::from(fin));
+        (self.readable() + u32::from(self.urgent_is_cut_out())).checked_sub(behind)
+    }
+
+    /// Whether the urgent octet has arrived and lies apart from the stream.
+    pub(crate) fn urgent_is_cut_out(&self) -> bool {
+        let arrived = self
+            .urgent
+            .as_ref()
+            .is_some_and(|urgent| urgent.at.precedes(self.rcv.nxt));
+        arrived && !self.config.oob_inline
     }
 
     /// Sends our FIN after the queue: the user's CLOSE.

@@ -7,7 +7,7 @@ use prise_wire::{Instant, SeqNum};
 
 use super::birth::{Agreement, offered_window, own_mss, window_shift};
 use super::config::TcpConfig;
-use super::connection::timestamp_clock;
+use super::connection::{Reader, timestamp_clock};
 use super::demux::Owner;
 use super::half_open::{HalfOpen, Origin};
 use super::reset;
@@ -377,7 +377,7 @@ impl Tcp {
         let key = self.adopt(now, net, tuple, link, agreement, config);
         if let Some(connection) = self.connections.find_mut(key) {
             connection.device = device;
-            connection.orphan = true;
+            connection.reader = Reader::Nobody;
             connection.snd.nxt = connection.snd.iss + 1;
         }
         self.listeners.find_mut(listener_key)?.queue.push_back(key);

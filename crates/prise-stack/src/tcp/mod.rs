@@ -203,7 +203,8 @@ impl Tcp {
             net.discard(Discard::TcpMalformed);
             return;
         };
-        if header.source_port == 0 || header.destination_port == 0 || !unicast {
+        // Port 0 is a port like any other, on which nobody can listen: Linux resets too.
+        if !unicast {
             net.discard(Discard::TcpMalformed);
             return;
         }
@@ -467,7 +468,7 @@ impl Tcp {
             .deadlines
             .settle(&mut self.wheel, Timer::Connection(index).pack());
         if !connection.raised.is_empty() && !connection.announced {
-            if connection.orphan {
+            if connection.is_orphan() {
                 connection.raised = Ready::NONE;
             } else {
                 connection.announced = true;
@@ -536,7 +537,7 @@ impl Tcp {
             let (tuple, waits) = (connection.tuple, connection.left_for_time_wait);
             self.connections.remove(key.index);
             self.let_go(&tuple, waits);
-        } else if !connection.raised.is_empty() && !connection.announced && !connection.orphan {
+        } else if !connection.raised.is_empty() && !connection.announced && !connection.is_orphan() {
             connection.announced = true;
             self.announced.push_back(key);
         }

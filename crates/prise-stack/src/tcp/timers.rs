@@ -108,7 +108,7 @@ impl Connection {
     fn gave_up(&self, now: Instant) -> bool {
         let limit = match self.config.user_timeout {
             Some(limit) => limit,
-            None if self.orphan => GIVE_UP_ORPHAN,
+            None if self.is_orphan() => GIVE_UP_ORPHAN,
             None => GIVE_UP,
         };
         now.saturating_since(self.trouble_since) >= limit
@@ -160,7 +160,7 @@ impl Connection {
         }
         let dead = match self.config.user_timeout {
             Some(limit) => now.saturating_since(self.trouble_since) >= limit,
-            None => self.orphan && now.saturating_since(self.trouble_since) >= GIVE_UP_ORPHAN,
+            None => self.is_orphan() && now.saturating_since(self.trouble_since) >= GIVE_UP_ORPHAN,
         };
         if dead {
             self.end(Some(TcpError::TimedOut));

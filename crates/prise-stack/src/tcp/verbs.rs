@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use prise_wire::{Instant, Payload, SeqNum, TcpFlags, TcpHeader, protocol};
 
 use super::config::{ListenConfig, TcpConfig};
-use super::connection::{Closing, Connection, UrgentOctet};
+use super::connection::{Closing, Connection, Reader, UrgentOctet};
 use super::demux::{Claim, Owner};
 use super::error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, TcpError, UrgentError};
 use super::half_open::{Listener, Origin};
@@ -126,7 +126,7 @@ impl Stack {
         let key = listener.queue.pop_front()?;
         let connection = self.tcp.connections.find_mut(key)?;
         connection.token = token;
-        connection.orphan = false;
+        connection.reader = Reader::Program;
         Some(ConnId::from_key(key))
     }
 
@@ -344,11 +344,25 @@ impl Stack {
 
     /// Octets that can be read before the urgent mark: zero at the mark (`SIOCATMARK`), `None` without one.
     pub fn tcp_urgent_mark(&self, id: ConnId) -> Option<u32> {
-        let connection = self.connection(id)?;
-        let urgent = connection.urgent.as_ref()?;
-        let cut_out = u32::from(!connection.config.oob_inline && urgent.at.precedes(connection.rcv.nxt));
-        let behind = connection.rcv.nxt.distance_from(urgent.at);
-        (connection.readable() + cut_out).checked_sub(behind)
+        self.connection(id)?.urgent_mark()
+    }
+
+    /// The program reads on past an urgent octet that was cut out of the stream and is next: it is gone, read or not.
+    pub fn tcp_pass_urgent(&mut self, id: ConnId) {
+        if let Some(connection) = self.connection_mut(id)
+            && connection.urgent_mark() == Some(0)
+            && connection.urgent_is_cut_out()
+        {
+            connection.urgent = None;
+        }
+    }
+
+    /// The program will read no more: once it has closed its own side too, data that still arrives is answered by a RST
+    /// (RFC 1122 §4.2.2.13). Before that it is received as ever, as on Linux.
+    pub fn tcp_shutdown_read(&mut self, id: ConnId) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.reader = Reader::Over;
+        }
     }
 
     /// Half-close: a FIN follows what is queued.
@@ -366,7 +380,7 @@ impl Stack {
         let Some(connection) = self.connection_mut(id) else {
             return;
         };
-        connection.orphan = true;
+        connection.reader = Reader::Nobody;
         connection.released = true;
         let reset = connection.closing() == Closing::Reset;
         match connection.state {
@@ -392,7 +406,7 @@ impl Stack {
         let Some(connection) = self.tcp.connections.find_mut(id.key()) else {
             return;
         };
-        connection.orphan = true;
+        connection.reader = Reader::Nobody;
         connection.released = true;
         let told = matches!(
             connection.state,
