@@ -72,6 +72,7 @@
 //! Whatever the script is about, each segment of the subject must have right checksums and well-formed options, octets
 //! that the program wrote at that place, no more of them than the peer's MSS, and none beyond the peer's window; its
 //! acknowledgments, timestamps and right window edge must not go back ([`flow`]).
+#![forbid(unsafe_code)]
 
 pub mod failure;
 pub mod flow;

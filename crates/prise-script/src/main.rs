@@ -1,4 +1,5 @@
 //! `prise-script`: runs segment scripts against our stack or against Linux.
+#![forbid(unsafe_code)]
 
 use std::io::Write;
 use std::process::ExitCode;
