@@ -66,6 +66,11 @@ client, server = pair()
 server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 server.sendall(b"last words")
 server.close()
+print("reset after writing: the client reads", reads(client), "then", reads(client))
+
+client, server = pair()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+server.close()
 print("reset: the client is told", writes_until_it_fails(client))
 
 client, server = pair()

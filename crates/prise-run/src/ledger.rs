@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use prise_wire::Instant;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{DupFlags, dup3};
@@ -21,6 +22,9 @@ use crate::socket::Slot;
 /// So many closed sockets may lie about before the kernel is asked: 64, or as many as were alive the last time, so that
 /// the cost of asking, which grows with all of them, is shared by as many.
 const SUSPECTS_MIN: usize = 64;
+
+/// Asking without need takes no more than one in so many parts of the processor.
+const REST_SHARE: u32 = 10;
 
 /// The sockets whose close nothing else tells.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub(crate) struct Ledger {
     entries: usize,
     /// How many entries were alive when the kernel was last asked.
     alive: usize,
+    /// Until when asking again, where it is not necessary, would take too much of the processor.
+    rests_until: Instant,
 }
 
 impl Ledger {
@@ -45,6 +51,7 @@ impl Ledger {
             idle,
             entries: 0,
             alive: 0,
+            rests_until: Instant::from_nanos(0),
         })
     }
 
@@ -77,6 +84,16 @@ impl Ledger {
     /// Whether so many entries may have been closed that asking is worth its cost.
     pub(crate) fn is_due(&self) -> bool {
         self.entries >= self.alive * 2 + SUSPECTS_MIN
+    }
+
+    /// Whether asking where it is merely better would take more than its share of the processor.
+    pub(crate) fn is_resting(&self, now: Instant) -> bool {
+        now < self.rests_until
+    }
+
+    /// Asking, and closing what was closed, has taken from `begin` to `end`.
+    pub(crate) fn rest(&mut self, begin: Instant, end: Instant) {
+        self.rests_until = end + end.saturating_since(begin) * REST_SHARE;
     }
 
     /// The sockets that are still open.

@@ -5,13 +5,14 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use core::net::{IpAddr, SocketAddr};
 
-use prise_socket::{Errno, Received};
+use prise_socket::{Errno, Received, SocketId};
 use prise_stack::{IcmpError, QuotedFlow};
 use prise_wire::SeqNum;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
 
 use crate::calls::Target;
+use crate::clock;
 use crate::connecting::Connecting;
 use crate::datagram::Delivery;
 use crate::gate::Gate;
@@ -61,8 +62,23 @@ impl Supervisor {
                 self.end_stream(slot, None);
             }
             Flow::Failed => self.reset(slot),
-            Flow::Closed { abort } => self.close(slot, abort),
+            Flow::Closed { abort } => {
+                if abort || self.resets_on_close(id) {
+                    // What was written before the close was sent before it, as far as windows allow; a reset drops the rest.
+                    self.world.exchange(&mut self.host, self.now);
+                }
+                self.close(slot, abort);
+            }
         }
+    }
+
+    /// Whether the program asked for close to reset.
+    fn resets_on_close(&mut self, id: SocketId) -> bool {
+        let mut linger = Vec::new();
+        let asked = self
+            .host
+            .option(self.now, id, libc::SOL_SOCKET, libc::SO_LINGER, &mut linger);
+        asked.is_ok() && linger == LINGER_RESET
     }
 
     /// Gives up the end of a stream; calls that wait on it are answered from what is left. `failure`: of what it died.
@@ -282,6 +298,7 @@ impl Supervisor {
 
     /// Closes the sockets that were closed without telling.
     pub(crate) fn sweep(&mut self) {
+        let begin = clock::now();
         self.sweep_hung_up();
         // It fails only without memory; then nothing is known, and nothing closed.
         let Ok(open) = self.ledger.open_sockets() else { return };
@@ -299,6 +316,7 @@ impl Supervisor {
         for slot in closed {
             self.finish(slot);
         }
+        self.ledger.rest(begin, clock::now());
     }
 
     /// Listeners and streams whose close was told and not yet heard: the news may be behind the call that needs it.

@@ -34,7 +34,7 @@ impl Supervisor {
             }
             result => result?,
         }
-        if address.port() != 0 && self.shares_port(target.slot, address.port()) {
+        if address.port() != 0 && !self.ledger.is_resting(self.now) && self.shares_port(target.slot, address.port()) {
             // One of them may be closed, and would take what is meant for this one.
             self.sweep();
         }
