@@ -65,6 +65,7 @@ impl Socket {
 pub(crate) const CONGESTION: &[(&str, CongestionAlgorithm)] = &[
     ("cubic", CongestionAlgorithm::Cubic),
     ("reno", CongestionAlgorithm::NewReno),
+    ("bbr", CongestionAlgorithm::Bbr),
 ];
 
 impl Host {

@@ -7,7 +7,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use prise_socket::{Control, Errno, Family, Flags, How, Kind, Readiness, SocketId};
 use prise_wire::Payload;
@@ -44,12 +44,7 @@ fn show(addr: SocketAddr) -> String {
         None if addr.port() == 0 => "0".into(),
         None => "e".into(),
     };
-    // Python's inet_ntop.
-    let addr = match addr.ip() {
-        IpAddr::V6(v6) => v6.to_string(),
-        v4 => v4.to_string(),
-    };
-    format!("{addr}/{port}")
+    format!("{}/{port}", addr.ip())
 }
 
 fn octets(size: usize) -> Payload {

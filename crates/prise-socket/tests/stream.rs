@@ -473,3 +473,50 @@ fn urgent_data_comes_apart_or_in_line() {
     assert_eq!(world.hosts[1].at_mark(server), Ok(true));
     assert_eq!(world.recv(1, server, 10), Ok(b"y".to_vec()));
 }
+
+#[test]
+fn congestion_control_goes_by_name_and_is_inherited() {
+    let mut world = World::new(2);
+    let listener = world.listener(1, "10.0.0.2:80");
+    let now = world.now;
+    let host = &mut world.hosts[1];
+    for name in ["cubic", "reno", "bbr"] {
+        host.set_option(now, listener, 6, 13, name.as_bytes())
+            .expect("a known name");
+    }
+    assert_eq!(host.set_option(now, listener, 6, 13, b"vegas"), Err(Errno::ENOENT));
+    let client = world.tcp(0, Family::Inet);
+    assert_eq!(world.connect(0, client, "10.0.0.2:80"), Err(Errno::EINPROGRESS));
+    world.settle();
+    let (server, _) = world.accept(1, listener).expect("a connection");
+    let (now, mut out) = (world.now, Vec::new());
+    world.hosts[1].option(now, server, 6, 13, &mut out).expect("a name");
+    assert_eq!(out, b"bbr\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    let info = world.hosts[1].tcp_info(now, server).expect("a connection");
+    assert_eq!(info.congestion, prise_stack::CongestionAlgorithm::Bbr);
+}
+
+#[test]
+fn tcp_info_has_the_kernels_layout() {
+    let mut world = World::new(2);
+    let (client, server) = world.pair(0, 1, "10.0.0.2:80");
+    world.send(0, client, &[1; 1000]).expect("sent");
+    world.settle();
+    let (now, mut out) = (world.now, Vec::new());
+    world.hosts[0].option(now, client, 6, 11, &mut out).expect("TCP_INFO");
+    let u32_at = |at: usize| u32::from_le_bytes(out[at..at + 4].try_into().expect("four octets"));
+    let u64_at = |at: usize| u64::from_le_bytes(out[at..at + 8].try_into().expect("eight octets"));
+    assert_eq!((out.len(), out[0]), (280, 1));
+    // tcpi_snd_mss, tcpi_unacked, tcpi_pmtu, tcpi_rtt, tcpi_snd_cwnd, tcpi_bytes_acked, tcpi_segs_out, tcpi_data_segs_out.
+    assert_eq!((u32_at(16), u32_at(24), u32_at(60)), (1448, 0, 1500));
+    assert!((90..2000).contains(&u32_at(68)), "{} µs", u32_at(68));
+    assert!(u32_at(80) >= 10, "{} segments", u32_at(80));
+    assert!(
+        (1000..=1001).contains(&u64_at(120)),
+        "{} octets acknowledged, the SYN perhaps among them",
+        u64_at(120)
+    );
+    assert!(u32_at(136) >= 2, "{} segments sent", u32_at(136));
+    assert_eq!(u32_at(156), 1, "one of them with data");
+    assert!(world.hosts[1].receive_queue(server) == Ok(1000));
+}
