@@ -8,6 +8,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use prise_socket::{Control, Errno, Family, Flags, How, Kind, Readiness, SocketId};
 use prise_wire::Payload;
@@ -218,6 +219,22 @@ impl Play {
     }
 }
 
+impl Play {
+    /// Closes everything and waits: whatever was called, nothing may stay behind.
+    fn finish(&mut self, script: &str) {
+        for (_, s) in std::mem::take(&mut self.sockets) {
+            self.world.hosts[0].close(self.world.now, s);
+            self.world.flush();
+        }
+        self.world.advance(Duration::from_mins(30));
+        let host = &mut self.world.hosts[0];
+        while host.event().is_some() {}
+        assert_eq!(host.ports_held(), [0, 0], "{script}");
+        assert_eq!(host.socket_count(), 0, "{script}");
+        assert_eq!(host.stack().tcp_records(), [0; 4], "{script}");
+    }
+}
+
 /// What became of an urgent octet when its connection died differs: whether poll shows it beside the end is not compared.
 fn comparable(mask: u16) -> u16 {
     let dead = mask & Readiness::HUP.raw() != 0;
@@ -244,6 +261,7 @@ fn random_scripts_of_calls_answer_as_they_did_on_a_kernel() {
     let (mut report, mut calls, mut story, mut shown) = (String::new(), 0, Vec::new(), BTreeMap::new());
     for line in recording.lines() {
         if line.starts_with("script") {
+            play.finish(&script);
             (play, script, skip) = (Play::new(), line.into(), false);
             story.clear();
             shown.clear();
@@ -271,6 +289,7 @@ fn random_scripts_of_calls_answer_as_they_did_on_a_kernel() {
             }
         }
     }
+    play.finish(&script);
     assert!(calls > 1000, "{calls}");
     assert!(failed == 0, "{failed} scripts differ\n{report}");
 }
