@@ -148,6 +148,8 @@ pub struct GatewayConfig {
     pub medium: Medium,
     /// The gateway's own hardware address, on Ethernet.
     pub mac: MacAddr,
+    /// The guest's hardware address, if it is known beforehand: then nobody asks for it over the wire.
+    pub guest_mac: Option<MacAddr>,
     /// The largest IP packet on the wire between guest and gateway.
     pub mtu: u32,
     /// The largest unit of segmentation offload on that wire; 0 for none.
@@ -173,13 +175,17 @@ pub struct GatewayConfig {
     pub name_servers: Vec<IpAddr>,
 }
 
+/// The gateway's hardware address unless another is configured.
+pub const MAC: MacAddr = MacAddr([0x52, 0x55, 10, 0, 2, 2]);
+
 impl GatewayConfig {
     /// The defaults: nothing published, everything allowed, the host's resolver and name servers.
     pub fn new(hash_key: [u64; 2], seed: [u8; 32]) -> Self {
         Self {
             addresses: Addresses::default(),
             medium: Medium::Ethernet,
-            mac: MacAddr([0x52, 0x55, 10, 0, 2, 2]),
+            mac: MAC,
+            guest_mac: None,
             mtu: 1500,
             gso_max: 65_535,
             hash_key,

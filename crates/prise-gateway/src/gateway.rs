@@ -422,6 +422,11 @@ fn add_link(stack: &mut Stack, now: Instant, config: &GatewayConfig) -> Option<L
     ] {
         stack.add_address(now, link, IpCidr::new(address, prefix_len)?);
     }
+    if let Some(mac) = config.guest_mac {
+        let Addresses { guest_v4, guest_v6, .. } = config.addresses;
+        stack.add_neighbor(now, link, guest_v4.into(), mac);
+        stack.add_neighbor(now, link, guest_v6.into(), mac);
+    }
     for anywhere in [IpAddr::from([0; 4]), IpAddr::from([0; 16])] {
         stack.add_route(Route {
             prefix: IpCidr::new(anywhere, 0)?,

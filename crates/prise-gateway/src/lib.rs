@@ -42,7 +42,7 @@ mod tally;
 mod tcp;
 mod udp;
 
-pub use config::{Addresses, GatewayConfig, Limits, Publish, PublishAddress};
+pub use config::{Addresses, GatewayConfig, Limits, MAC, Publish, PublishAddress};
 pub use gateway::{Gateway, GatewayError};
 pub use policy::{Decision, Policy, Rule, Subject};
 pub use publish::PublishError;

@@ -36,6 +36,7 @@ impl Gate {
         let mut gateway = GatewayConfig::new(hash_key, seed);
         // Clients are refused while nobody listens, as they would be if the program ran on the host.
         gateway.open_ports = false;
+        gateway.guest_mac = Some(crate::world::MAC);
         gateway.publish = config.publish.iter().copied().map(publish).collect();
         for asked in &config.addresses {
             let addresses = &mut gateway.addresses;

@@ -92,7 +92,13 @@ fn links(
         captured(Impaired::new(far_end, config.impairment), capture, "eth0")
     };
     world
-        .add_eth0(host, device, &config.addresses, gate.is_some(), now)
+        .add_eth0(
+            host,
+            device,
+            &config.addresses,
+            gate.as_ref().map(|_| prise_gateway::MAC),
+            now,
+        )
         .ok_or_else(impossible)?;
     Ok(world)
 }

@@ -15,7 +15,7 @@ pub(crate) const ADDRESS_V4: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 0, 2, 15), 24);
 pub(crate) const ADDRESS_V6: (Ipv6Addr, u8) = (Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 0x15), 64);
 
 /// The guest's hardware address on `eth0`: locally administered (IEEE 802, the second bit).
-const MAC: MacAddr = MacAddr([0x02, 0x50, 0x52, 0x49, 0x53, 0x45]);
+pub(crate) const MAC: MacAddr = MacAddr([0x02, 0x50, 0x52, 0x49, 0x53, 0x45]);
 
 /// Frames that pass a link in one round, before others get their turn.
 const ROUND_FRAMES: usize = 256;
@@ -74,13 +74,14 @@ impl World {
         })
     }
 
-    /// Gives the host its `eth0`. `routed`: whether packets for other networks find a gateway there.
+    /// Gives the host its `eth0`. `gateway`: the hardware address of the gateway there, if there is one. Both ends know each
+    /// other beforehand, so that a bad line impairs what the guest does and not how neighbors find each other.
     pub(crate) fn add_eth0(
         &mut self,
         host: &mut Host,
         device: Box<dyn Link>,
         addresses: &[InterfaceAddress],
-        routed: bool,
+        gateway: Option<MacAddr>,
         now: Instant,
     ) -> Option<LinkId> {
         let id = host.stack_mut().add_link(&LinkConfig {
@@ -96,7 +97,9 @@ impl World {
         for own in interface_addresses(addresses) {
             let cidr = IpCidr::new(own.address(), own.prefix_len())?;
             host.stack_mut().add_address(now, id, cidr);
-            if routed {
+            if let Some(mac) = gateway {
+                host.stack_mut().add_neighbor(now, id, own.gateway(), mac);
+                host.stack_mut().add_neighbor(now, id, own.name_server(), mac);
                 let ipv4 = own.address().is_ipv4();
                 host.stack_mut().add_route(Route {
                     prefix: if ipv4 { IpCidr::ALL_V4 } else { IpCidr::ALL_V6 },
