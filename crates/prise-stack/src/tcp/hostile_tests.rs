@@ -92,13 +92,13 @@ fn torment(seed: u64) {
     let mut held: [Vec<ConnId>; 2] = [alloc::vec![client], Vec::new()];
     for _ in 0..300 {
         let now = world.now;
-        for side in 0..2 {
+        for (side, held) in held.iter_mut().enumerate() {
             if random.below(3) == 0 {
                 let ports = if side == 0 { (80, 40_000) } else { (40_000, 80) };
                 forge(&mut world, &mut random, side, ports);
             }
-            if let Some(&id) = held[side].first() {
-                act(&mut world, &mut random, side, id, &mut held[side]);
+            if let Some(&id) = held.first() {
+                act(&mut world, &mut random, side, id, held);
             }
         }
         if let Some(id) = world.stacks[1].tcp_accept(listener, 1) {

@@ -170,13 +170,14 @@ impl World {
         let copies = if self.random.below(1000) < self.duplicate { 2 } else { 1 };
         for _ in 0..copies {
             let mut at = self.now + self.delay;
-            if self.rate > 0 {
+            let serialization = (frame.total_len() as u64 * 8_000_000_000).checked_div(self.rate);
+            if let Some(nanos) = serialization {
                 let wire = &mut self.wires[side];
                 let start = wire.free_at.max(self.now);
                 if start.saturating_since(self.now) > Duration::from_millis(100) {
                     continue;
                 }
-                wire.free_at = start + Duration::from_nanos(frame.total_len() as u64 * 8_000_000_000 / self.rate);
+                wire.free_at = start + Duration::from_nanos(nanos);
                 at = wire.free_at + self.delay;
             }
             if self.random.below(1000) < self.reorder {
