@@ -47,7 +47,9 @@ print("urgent:", bool(urgent), server.recv(1, socket.MSG_OOB))
 
 client.shutdown(socket.SHUT_WR)
 poll = select.poll()
-poll.register(server, select.POLLIN | select.POLLRDHUP)
+poll.register(server, select.POLLRDHUP)
+poll.poll(5000)
+poll.modify(server, select.POLLIN | select.POLLRDHUP)
 events = poll.poll(5000)[0][1]
 print("half-closed:", bool(events & select.POLLIN), bool(events & select.POLLRDHUP), bool(events & select.POLLHUP))
 server.sendall(b"the other half lives")

@@ -32,7 +32,8 @@ fn noise(octets: usize) -> Vec<u8> {
     data
 }
 
-/// An HTTP server of the stage's files as the program of a run, published on a free port of the host.
+/// An HTTP server of the stage's files as the program of a run, for both families (a published port is open as long as
+/// the program listens, in the families that it listens in), published on a free port of the host.
 struct Published {
     run: Running,
     port: u16,
@@ -41,7 +42,7 @@ struct Published {
 fn publish(stage: &Stage, python: &Path, options: &[&str]) -> Published {
     let port = free_port();
     let publish = format!("{port}:8000");
-    let mut program = words("-m http.server 8000 --directory");
+    let mut program = words("-m http.server 8000 --bind :: --directory");
     program.insert(0, python.into());
     program.push(stage.path("").into());
     let mut run = Running::start(&mut stage.run(&[&["-p", publish.as_str()], options].concat(), &program));
@@ -97,7 +98,7 @@ fn a_published_server_serves_a_file_whole_over_ipv4_and_ipv6() {
 /// A namespace gives the host an address that is not loopback.
 const CLIENTS_ADDRESSES: &str = r#"
 ip link set lo up; ip addr add 192.0.2.77/32 dev lo; ip addr add 2001:db8::77/128 dev lo nodad
-"$PRISE" run -p 0.0.0.0:8000 -p [::]:8000 -- "$PYTHON" -m http.server 8000 >/dev/null 2>log & server=$!
+"$PRISE" run -p 0.0.0.0:8000 -p [::]:8000 -- "$PYTHON" -m http.server 8000 --bind :: >/dev/null 2>log & server=$!
 curl="curl -sS -o /dev/null --max-time 20 --retry 50 --retry-delay 1 --retry-all-errors"
 $curl http://127.0.0.1:8000/ && $curl http://192.0.2.77:8000/ && $curl 'http://[2001:db8::77]:8000/'
 kill $server; wait $server; grep -o '^.* - - ' log
