@@ -1,0 +1,64 @@
+//! How much heap the process holds: a global allocator that counts, for benches and tests of memory.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The system's allocator, counting the octets that are asked for and not yet given back.
+///
+/// ```
+/// use prise_sys::heap::CountingAllocator;
+///
+/// #[global_allocator]
+/// static HEAP: CountingAllocator = CountingAllocator::new();
+///
+/// let before = HEAP.in_use();
+/// let kept = vec![0u8; 1000];
+/// assert!(HEAP.in_use() >= before + 1000);
+/// drop(kept);
+/// ```
+#[derive(Debug, Default)]
+pub struct CountingAllocator {
+    in_use: AtomicUsize,
+}
+
+impl CountingAllocator {
+    /// An allocator that has given out nothing.
+    pub const fn new() -> Self {
+        Self {
+            in_use: AtomicUsize::new(0),
+        }
+    }
+
+    /// Octets asked for and not yet given back, without the system allocator's own overhead.
+    pub fn in_use(&self) -> usize {
+        self.in_use.load(Ordering::Relaxed)
+    }
+}
+
+// SAFETY: every call is passed on unchanged to the system's allocator, which keeps the contract; counting allocates nothing.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.in_use.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps `alloc`'s contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        self.in_use.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps `alloc_zeroed`'s contract.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        self.in_use.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps `dealloc`'s contract: the pointer came from `alloc`, so from the system's allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        self.in_use.fetch_add(new_size, Ordering::Relaxed);
+        self.in_use.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps `realloc`'s contract: the pointer came from `alloc`, so from the system's allocator.
+        unsafe { System.realloc(pointer, layout, new_size) }
+    }
+}
