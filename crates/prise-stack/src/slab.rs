@@ -9,6 +9,55 @@ pub(crate) struct Key {
     pub(crate) generation: u32,
 }
 
+/// Elements of one piece of memory. Less than this more than the elements need is kept at most, where a vector that
+/// doubles keeps up to as much again; and nothing ever moves.
+const CHUNK: usize = 64;
+
+/// A vector in pieces.
+#[derive(Debug)]
+struct Chunks<E> {
+    chunks: Vec<Vec<E>>,
+    len: usize,
+}
+
+impl<E> Chunks<E> {
+    const fn new() -> Self {
+        Self {
+            chunks: Vec::new(),
+            len: 0,
+        }
+    }
+
+    const fn len(&self) -> usize {
+        self.len
+    }
+
+    fn push(&mut self, element: E) {
+        match self.chunks.last_mut() {
+            Some(last) if last.len() < CHUNK => last.push(element),
+            // The first piece grows with need: most stacks have few records.
+            last => {
+                let mut chunk = Vec::with_capacity(if last.is_some() { CHUNK } else { 1 });
+                chunk.push(element);
+                self.chunks.push(chunk);
+            }
+        }
+        self.len += 1;
+    }
+
+    fn get(&self, index: usize) -> Option<&E> {
+        self.chunks.get(index / CHUNK)?.get(index % CHUNK)
+    }
+
+    fn get_mut(&mut self, index: usize) -> Option<&mut E> {
+        self.chunks.get_mut(index / CHUNK)?.get_mut(index % CHUNK)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &E> {
+        self.chunks.iter().flatten()
+    }
+}
+
 #[derive(Debug)]
 enum Slot<T> {
     Free { next: u32 },
@@ -18,7 +67,7 @@ enum Slot<T> {
 /// A slab: insertion, removal and lookup in O(1); memory follows the greatest number of records at once.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
-    slots: Vec<(u32, Slot<T>)>,
+    slots: Chunks<(u32, Slot<T>)>,
     free: u32,
     len: usize,
 }
@@ -28,7 +77,7 @@ const NONE: u32 = u32::MAX;
 impl<T> Slab<T> {
     pub(crate) const fn new() -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Chunks::new(),
             free: NONE,
             len: 0,
         }
@@ -46,7 +95,10 @@ impl<T> Slab<T> {
             return Key { index, generation: 0 };
         }
         let index = self.free;
-        let (generation, slot) = &mut self.slots[index as usize];
+        let (generation, slot) = self
+            .slots
+            .get_mut(index as usize)
+            .expect("the free list names slots that exist");
         if let Slot::Free { next } = *slot {
             self.free = next;
         }
