@@ -201,14 +201,14 @@ impl Host {
         }
     }
 
-    /// `TIOCOUTQ` (`SIOCOUTQ`): octets that the peer has not acknowledged. `EINVAL` on a listener.
+    /// `TIOCOUTQ` (`SIOCOUTQ`): octets that the peer has not acknowledged, the FIN among them. `EINVAL` on a listener.
     pub fn send_queue(&self, s: SocketId) -> Result<usize, Errno> {
-        self.queue_of_sender(s, |info| info.send_queue)
+        self.queue_of_sender(s, |info| info.send_queue + u32::from(info.fin_unacknowledged))
     }
 
-    /// `SIOCOUTQNSD`: octets of a stream that were never sent.
+    /// `SIOCOUTQNSD`: octets of a stream that were never sent, the FIN among them.
     pub fn unsent_queue(&self, s: SocketId) -> Result<usize, Errno> {
-        self.queue_of_sender(s, |info| info.unsent)
+        self.queue_of_sender(s, |info| info.unsent + u32::from(info.fin_unsent))
     }
 
     fn queue_of_sender(&self, s: SocketId, of: fn(&prise_stack::TcpInfo) -> u32) -> Result<usize, Errno> {
@@ -217,7 +217,7 @@ impl Host {
         }
         match (self.state(s), self.connection(s)) {
             (State::Listen, _) => Err(Errno::EINVAL),
-            (State::SynSent | State::SynReceived, _) | (_, None) => Ok(0),
+            (State::SynSent | State::SynReceived | State::Closed, _) | (_, None) => Ok(0),
             (_, Some(id)) => Ok(self
                 .stack
                 .tcp_info(Instant::ZERO, id)

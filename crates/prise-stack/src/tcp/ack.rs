@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use prise_wire::{Instant, SackBlock, SeqNum};
 
-use super::arrival::{ChallengeBudget, Check, is_between};
+use super::arrival::{Check, is_between};
 use super::connection::Connection;
 use super::deadlines::Retransmit;
 use super::info::{LossState, State};
@@ -16,7 +16,7 @@ use super::send::flight::Delivery;
 use crate::net::Discard;
 
 impl Connection {
-    pub(crate) fn check_ack(&mut self, seg: &mut Segment, budget: &mut dyn ChallengeBudget) -> Check {
+    pub(crate) fn check_ack(&mut self, seg: &mut Segment) -> Check {
         let Some(ack) = seg.ack else {
             return ControlFlow::Break(Discard::TcpNoAck);
         };
@@ -28,7 +28,7 @@ impl Connection {
             self.acknowledge_syn(seg, ack);
         }
         if self.snd.nxt.precedes(ack) {
-            return match self.challenge(seg.at, budget) {
+            return match self.challenge(seg.at) {
                 ControlFlow::Break(Discard::TcpChallenged) => ControlFlow::Break(Discard::TcpAckOfUnsent),
                 limited => limited,
             };
@@ -36,7 +36,7 @@ impl Connection {
         if ack.precedes(self.snd.una) {
             // RFC 5961 §5.2: older than anything the peer could still mean.
             if self.snd.una.distance_from(ack) > self.snd.max_wnd.max(65_535) {
-                return self.challenge(seg.at, budget);
+                return self.challenge(seg.at);
             }
             self.take_sack(seg, ack, false);
             return ControlFlow::Continue(());
@@ -93,8 +93,9 @@ impl Connection {
 
     /// The acknowledgment proper: cumulative, selective, duplicate.
     fn take_sack(&mut self, seg: &Segment, ack: SeqNum, window_changed: bool) {
-        if self.deadlines.armed(Retransmit::Persist) {
-            // The peer lives: its window stays shut, but it answers (RFC 9293 §3.8.6.1).
+        if self.deadlines.armed(Retransmit::Persist) && self.config.user_timeout.is_none() {
+            // The peer lives: its window stays shut, but it answers (RFC 9293 §3.8.6.1). A user timeout counts on: it bounds
+            // also how long octets wait for a window (tcp(7)).
             self.trouble_since = seg.at;
         }
         let advanced = self.snd.una.precedes(ack);

@@ -26,15 +26,14 @@ const SYN_AGAIN: Duration = Duration::from_millis(10);
 /// `TS.Recent` is not believed after this many milliseconds (RFC 7323 §5.5).
 const TIMESTAMP_LIFETIME: u32 = 24 * 24 * 3600 * 1000;
 
-/// How a connection asks for a challenge ACK (RFC 5961 §7): the budget is one for the whole stack.
-pub(crate) trait ChallengeBudget {
-    /// Whether one more may be sent now.
-    fn take(&mut self, now: Instant) -> bool;
-}
+/// Answers to what lies outside of the window, and challenge ACKs, are so far apart on one connection: two hosts that
+/// disagree must not talk for ever, and a count for the whole stack would tell an attacker of connections that are not
+/// his (RFC 5961 §7; CVE-2016-5696; Linux's `tcp_invalid_ratelimit`).
+pub(crate) const CHALLENGE_INTERVAL: u32 = 500;
 
 impl Connection {
     /// Processes one segment; the caller settles the consequences.
-    pub(crate) fn arrival(&mut self, seg: &mut Segment, budget: &mut dyn ChallengeBudget) -> Check {
+    pub(crate) fn arrival(&mut self, seg: &mut Segment) -> Check {
         self.statistics.segments_in = self.statistics.segments_in.wrapping_add(1);
         if seg.data_len() > 0 {
             self.statistics.data_segments_in = self.statistics.data_segments_in.wrapping_add(1);
@@ -48,9 +47,9 @@ impl Connection {
         self.last_received = Stamp::at(seg.at);
         self.touch_keepalive(seg.at);
         self.take_congestion_mark(seg);
-        self.check_reset(seg, budget)?;
-        self.check_syn(seg, budget)?;
-        self.check_ack(seg, budget)?;
+        self.check_reset(seg)?;
+        self.check_syn(seg)?;
+        self.check_ack(seg)?;
         self.check_urgent(seg);
         self.check_text(seg)?;
         self.check_fin(seg);
@@ -168,15 +167,13 @@ impl Connection {
             let old = (timestamps.value.wrapping_sub(self.timestamps.recent)).cast_signed() < 0;
             let fresh = timestamp_clock(seg.at).wrapping_sub(self.timestamps.recent_at) < TIMESTAMP_LIFETIME;
             if old && fresh {
-                self.acks.now = true;
-                self.note_duplicate(seg);
+                self.answer_unacceptable(seg);
                 return ControlFlow::Break(Discard::TcpStaleTimestamp);
             }
         }
         if !self.is_in_window(seg) {
             if !seg.flags.rst() {
-                self.acks.now = true;
-                self.note_duplicate(seg);
+                self.answer_unacceptable(seg);
             }
             return ControlFlow::Break(Discard::TcpOutOfWindow);
         }
@@ -208,8 +205,8 @@ impl Connection {
 
     /// What arrived twice is reported in the next SACK option (RFC 2883).
     fn note_duplicate(&mut self, seg: &Segment) {
-        if self.sack_on && seg.data_len() > 0 && seg.seq.precedes(self.rcv.nxt) {
-            let right = (seg.seq + seg.data_len()).earlier(self.rcv.nxt);
+        if self.sack_on && seg.len() > 0 && !seg.flags.syn() && seg.seq.precedes(self.rcv.nxt) {
+            let right = seg.end().earlier(self.rcv.nxt);
             self.acks.duplicate = Some(SackBlock { left: seg.seq, right });
         }
     }
@@ -229,12 +226,12 @@ impl Connection {
     }
 
     /// Second: RST, with RFC 5961 §3.2.
-    fn check_reset(&mut self, seg: &Segment, budget: &mut dyn ChallengeBudget) -> Check {
+    fn check_reset(&mut self, seg: &Segment) -> Check {
         if !seg.flags.rst() {
             return PASSED;
         }
         if seg.seq != self.rcv.nxt {
-            return self.challenge(seg.at, budget);
+            return self.challenge(seg.at);
         }
         let error = match self.state {
             // An active open that met a simultaneous one (RFC 9293 §3.10.7.4).
@@ -249,7 +246,7 @@ impl Connection {
     }
 
     /// Fourth: SYN, with RFC 5961 §4.2.
-    fn check_syn(&mut self, seg: &Segment, budget: &mut dyn ChallengeBudget) -> Check {
+    fn check_syn(&mut self, seg: &Segment) -> Check {
         if !seg.flags.syn() {
             return PASSED;
         }
@@ -261,16 +258,33 @@ impl Connection {
             }
             return PASSED;
         }
-        self.challenge(seg.at, budget)
+        self.challenge(seg.at)
     }
 
     /// Answers with an acknowledgment, so that a genuine peer can correct itself and a blind one learns nothing.
-    pub(crate) fn challenge(&mut self, now: Instant, budget: &mut dyn ChallengeBudget) -> Check {
-        if budget.take(now) {
+    pub(crate) fn challenge(&mut self, now: Instant) -> Check {
+        if self.may_challenge(now) {
             self.acks.now = true;
             return ControlFlow::Break(Discard::TcpChallenged);
         }
         ControlFlow::Break(Discard::TcpChallengeLimited)
+    }
+
+    fn may_challenge(&mut self, now: Instant) -> bool {
+        let clock = timestamp_clock(now);
+        let may = clock.wrapping_sub(self.challenged_at) >= CHALLENGE_INTERVAL;
+        if may {
+            self.challenged_at = clock;
+        }
+        may
+    }
+
+    /// What is not acceptable is answered with what is expected; but what carries no data only now and then.
+    fn answer_unacceptable(&mut self, seg: &Segment) {
+        if (seg.data_len() > 0 && !seg.flags.syn()) || self.may_challenge(seg.at) {
+            self.acks.now = true;
+            self.note_duplicate(seg);
+        }
     }
 
     /// Sixth: the urgent pointer. RFC 6093: it points to the octet after the urgent one, whatever the RFCs said.
@@ -410,6 +424,8 @@ impl Connection {
             self.rcv.fin = Some(seg.end() - 1);
         }
         if self.rcv.fin != Some(self.rcv.nxt) {
+            // Ahead of its octets, it is out of order like any.
+            self.acks.now |= seg.flags.fin();
             return;
         }
         self.rcv.nxt += 1;

@@ -127,7 +127,6 @@ impl Tcp {
                 wnd: 0,
                 max_wnd: 0,
                 small_end: iss,
-                up: None,
             },
             rcv: ReceiveVariables {
                 nxt: zero,
@@ -160,6 +159,7 @@ impl Tcp {
             last_received: Stamp::at(now),
             last_data: Stamp::at(now),
             trouble_since: now,
+            challenged_at: timestamp_clock(now).wrapping_sub(super::arrival::CHALLENGE_INTERVAL),
             mss,
             advertised_mss: mss,
             link,

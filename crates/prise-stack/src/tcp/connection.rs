@@ -56,8 +56,6 @@ pub(crate) struct SendVariables {
     pub(crate) max_wnd: u32,
     /// End of the last segment smaller than the segment size: Minshall's refinement of Nagle's rule.
     pub(crate) small_end: SeqNum,
-    /// `snd.up`: the octet after the urgent one.
-    pub(crate) up: Option<SeqNum>,
 }
 
 /// RFC 9293's receive sequence variables.
@@ -131,6 +129,8 @@ pub(crate) struct Sending {
     pub(crate) rate: RateSampler,
     /// Pacing: no data before this.
     pub(crate) next_send_at: Instant,
+    /// `snd.up`: the octet after the urgent one, until that is acknowledged.
+    pub(crate) up: Option<SeqNum>,
     /// `TLP.end_seq`: a probe is out.
     pub(crate) probe_end: Option<SeqNum>,
 }
@@ -177,6 +177,8 @@ pub(crate) struct Connection {
     pub(crate) last_data: Stamp,
     /// When the oldest unacknowledged octet, probe or SYN was first sent: the user timeout counts from here.
     pub(crate) trouble_since: Instant,
+    /// When an unacceptable segment was last answered, in milliseconds of [`timestamp_clock`].
+    pub(crate) challenged_at: u32,
     /// The segment size for sending, options not subtracted.
     pub(crate) mss: u16,
     /// The size that our SYN offered.
@@ -318,6 +320,11 @@ impl Connection {
         if nxt.precedes(end) { end.distance_from(nxt) } else { 0 }
     }
 
+    /// Whether octets or the FIN were never sent.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.unsent() > 0 || (self.fin_queued && !self.fin_sent)
+    }
+
     pub(crate) fn in_flight(&self) -> u32 {
         self.sending.as_ref().map_or(0, |sending| sending.flight.in_flight())
     }
@@ -341,6 +348,7 @@ impl Connection {
                 reduction_to_tell: false,
                 rate: RateSampler::default(),
                 next_send_at: Instant::ZERO,
+                up: None,
                 probe_end: None,
             })
         })
@@ -505,7 +513,7 @@ impl Connection {
             self.next_segment(now, super::send::output::UNIT_MAX),
             super::send::output::NextSegment::Nothing
         ) || (self.is_synchronized()
-            && self.unsent() > 0
+            && self.has_unsent()
             && self.flight_is_empty()
             && self.deadlines.retransmit == Instant::FAR_FUTURE)
     }
@@ -516,7 +524,7 @@ impl Connection {
         self.probe_due = false;
         self.tail_probe_due = false;
         let rto = self.rtt.rto_backed_off(self.backoff);
-        if self.syn_due || self.unsent() > 0 || !self.flight_is_empty() {
+        if self.syn_due || self.has_unsent() || !self.flight_is_empty() {
             self.syn_due = false;
             self.deadlines.arm(super::deadlines::Retransmit::Rto, now + rto);
         }

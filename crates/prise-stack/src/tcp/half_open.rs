@@ -6,6 +6,7 @@
 use prise_wire::{SeqNum, TcpFlags, TcpHeader, Timestamps};
 
 use super::birth::Agreement;
+use super::connection::timestamp_clock;
 use super::segment::Segment;
 use super::tuple::FourTuple;
 use crate::link::LinkId;
@@ -27,6 +28,7 @@ pub(crate) struct HalfOpen {
     pub(crate) tuple: FourTuple,
     pub(crate) iss: SeqNum,
     pub(crate) irs: SeqNum,
+    /// `TS.Recent`; without timestamps, when the SYN-ACK left, in milliseconds, or 0.
     ts_recent: u32,
     /// The listener's slab index, or none.
     listener: u32,
@@ -67,7 +69,10 @@ impl HalfOpen {
             tuple,
             iss,
             irs: seg.seq,
-            ts_recent: seg.options.timestamps.map_or(0, |timestamps| timestamps.value),
+            ts_recent: match seg.options.timestamps {
+                Some(timestamps) => timestamps.value,
+                None => timestamp_clock(seg.at),
+            },
             listener: match origin {
                 Origin::Listener { index } => index,
                 Origin::Intercepted => u32::MAX,
@@ -105,7 +110,19 @@ impl HalfOpen {
     }
 
     pub(crate) fn ts_recent(&self) -> u32 {
-        self.ts_recent
+        if self.timestamps() { self.ts_recent } else { 0 }
+    }
+
+    /// When the SYN-ACK left, in milliseconds, if it left once and timestamps do not tell.
+    pub(crate) fn answered_at(&self) -> Option<u32> {
+        (!self.timestamps() && self.ts_recent != 0).then_some(self.ts_recent)
+    }
+
+    /// The SYN-ACK leaves again: nobody knows which one is answered (Karn).
+    pub(crate) fn forget_time(&mut self) {
+        if !self.timestamps() {
+            self.ts_recent = 0;
+        }
     }
 
     pub(crate) fn set_ts_recent(&mut self, value: u32) {
@@ -121,7 +138,7 @@ impl HalfOpen {
             peer_scale: self.peer_scale(),
             sack: self.sack(),
             timestamps: self.timestamps(),
-            ts_recent: self.ts_recent,
+            ts_recent: self.ts_recent(),
             window: self.window,
             ecn: self.ecn(),
         }

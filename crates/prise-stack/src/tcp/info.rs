@@ -110,6 +110,10 @@ pub struct TcpInfo {
     pub unsent: u32,
     /// Octets in the send queue, sent or not.
     pub send_queue: u32,
+    /// Our FIN was asked for and waits to be sent.
+    pub fin_unsent: bool,
+    /// Our FIN was asked for and is not acknowledged.
+    pub fin_unacknowledged: bool,
     /// Octets that the program can read.
     pub receive_queue: u32,
     /// Octets that wait behind a hole.
@@ -199,6 +203,8 @@ impl Connection {
             total_retransmissions: statistics.retransmissions,
             unsent: self.unsent(),
             send_queue: self.queued(),
+            fin_unsent: self.fin_queued && !self.fin_sent,
+            fin_unacknowledged: self.fin_queued && !(self.fin_sent && self.snd.una == self.snd.nxt),
             receive_queue: self.readable(),
             out_of_order: self.receiving.as_ref().map_or(0, |receiving| receiving.out_of_order()),
             send_window: self.snd.wnd,

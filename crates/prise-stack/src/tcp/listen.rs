@@ -68,6 +68,13 @@ impl Tcp {
         self.arrival_of_syn(net, events, link, tuple, seg, None);
     }
 
+    /// Whether a listener, or the gateway, would take a connection.
+    pub(crate) fn is_wanted(&self, net: &Net, link: LinkId, tuple: &FourTuple) -> bool {
+        let flow = self.tuples.hash(tuple);
+        let found = self.listening.find(tuple.local_ip(), tuple.local_port, link, flow);
+        found.is_some() || (self.intercept.is_some() && net.link_is_transparent(link))
+    }
+
     /// Neither SYN, ACK nor RST, or a SYN that ends as it begins: a listener drops it (§3.10.7.2, fourth; for SYN with FIN
     /// as Linux and every packet filter do), a closed port answers.
     fn arrival_of_nonsense(&mut self, net: &mut Net, link: LinkId, tuple: &FourTuple, seg: &Segment) {
@@ -260,6 +267,7 @@ impl Tcp {
         if seg.flags.syn() {
             if seg.seq == record.irs && seg.ack.is_none() {
                 net.discard(Discard::TcpDuplicateSyn);
+                record.forget_time();
                 self.send_syn_ack(seg.at, net, index);
             } else {
                 net.discard(Discard::TcpOutOfWindow);
@@ -298,9 +306,6 @@ impl Tcp {
     /// What does not fit is answered by `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>` (§3.10.7.4, first; RFC 5961 §4.2): a peer
     /// that has lost its connection resets ours then.
     fn acknowledge_half_open(&mut self, now: Instant, net: &mut Net, index: u32) {
-        if !super::arrival::ChallengeBudget::take(&mut self.challenges, now) {
-            return;
-        }
         let Some(record) = self.half_open.get(index) else {
             return;
         };
@@ -340,23 +345,25 @@ impl Tcp {
         }
         let retried = record.retries > 0 && !record.is_completed();
         let agreement = record.agreement();
+        let answered_at = record.answered_at();
         let (tuple, link) = (record.tuple, record.link);
         self.forget_half_open(index);
-        let echo = seg
-            .options
-            .timestamps
-            .map(|timestamps| timestamps.echo)
-            .filter(|_| agreement.timestamps && !retried);
-        let rtt = echo.map(|echo| {
-            let clock = timestamp_clock(seg.at).wrapping_add(self.secrets.timestamp_offset(&tuple));
-            Duration::from_millis(u64::from(clock.wrapping_sub(echo)))
-        });
+        let clock = timestamp_clock(seg.at);
+        let left = match seg.options.timestamps {
+            Some(timestamps) if agreement.timestamps => {
+                Some(timestamps.echo.wrapping_sub(self.secrets.timestamp_offset(&tuple)))
+            }
+            _ => answered_at,
+        };
+        let rtt = left
+            .filter(|_| !retried)
+            .map(|left| Duration::from_millis(clock.wrapping_sub(left).max(1).into()));
         let Some(key) = self.promote(net, events, listener_key, (tuple, link), agreement, seg.at) else {
             return;
         };
         if let Some(connection) = self.connections.find_mut(key) {
             connection.syn_retransmitted = retried;
-            // 64 octets keep no time of their own: the echoed timestamp tells when the SYN-ACK left, in milliseconds.
+            // The echoed timestamp, or the record, tells when the SYN-ACK left, in milliseconds.
             connection.trouble_since = seg.at - rtt.filter(|rtt| rtt.as_secs() < 60).unwrap_or_default();
         }
         self.arrival_at_connection(net, key.index, seg);

@@ -46,7 +46,6 @@ pub use error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, 
 pub use info::{LossState, State, TcpInfo};
 pub use verbs::{Refusal, SocketSummary, TupleUse};
 
-use self::arrival::ChallengeBudget;
 use self::connection::{Connection, timestamp_clock};
 use self::demux::{ListenTable, Owner, TupleTable};
 use self::half_open::{HalfOpen, Listener};
@@ -67,10 +66,6 @@ use crate::wheel::Wheel;
 /// The smallest segment size that a peer can talk us into: less only multiplies headers (Linux's
 /// `TCP_MIN_MSS` is 88, of which 40 may be options).
 pub(crate) const MSS_MIN: u16 = 48;
-
-/// Linux's `tcp_challenge_ack_limit` is off by default and per connection 500 ms apart; one budget for all is what
-/// RFC 5961 §7 describes.
-const CHALLENGES_PER_SECOND: u32 = 1000;
 
 /// TIME-WAIT records kept at once; beyond it the connection is simply forgotten (Linux's `tcp_max_tw_buckets`).
 const TIME_WAIT_MAX: usize = 65_536;
@@ -114,25 +109,6 @@ impl Timer {
     }
 }
 
-/// RFC 5961 §7: challenge ACKs per second, for the whole stack.
-#[derive(Debug, Default)]
-struct Challenges {
-    second: u64,
-    sent: u32,
-}
-
-impl ChallengeBudget for Challenges {
-    fn take(&mut self, now: Instant) -> bool {
-        let second = now.as_nanos() / 1_000_000_000;
-        if second != self.second {
-            self.second = second;
-            self.sent = 0;
-        }
-        self.sent += 1;
-        self.sent <= CHALLENGES_PER_SECOND
-    }
-}
-
 /// All of TCP's state.
 #[derive(Debug)]
 pub(crate) struct Tcp {
@@ -151,7 +127,6 @@ pub(crate) struct Tcp {
     announced: VecDeque<Key>,
     /// Four-tuples of connections that their programs had closed and that are free now, not yet told.
     left: VecDeque<FourTuple>,
-    challenges: Challenges,
     secrets: Secrets,
     /// The owner of connections that nobody listens for, on transparent links.
     intercept: Option<u32>,
@@ -174,7 +149,6 @@ impl Tcp {
             links_ready: LinkSet::EMPTY,
             announced: VecDeque::new(),
             left: VecDeque::new(),
-            challenges: Challenges::default(),
             secrets: Secrets::new([pair(), pair(), pair()]),
             intercept: None,
             default_config: Arc::new(TcpConfig::default()),
@@ -245,7 +219,7 @@ impl Tcp {
         let at = seg.at;
         let was = connection.state;
         let una = connection.snd.una;
-        let verdict = connection.arrival(&mut seg, &mut self.challenges);
+        let verdict = connection.arrival(&mut seg);
         if connection.snd.una != una {
             net.confirm_path(at, connection.tuple.remote_ip());
         }
@@ -256,10 +230,8 @@ impl Tcp {
             match reason {
                 // §3.10.7.3 first, §3.10.7.4 fifth: an ACK of what was never sent.
                 Discard::TcpAckOfUnsent if handshake => reset::reply(at, net, &tuple, &seg),
-                Discard::TcpNobodyReads => {
-                    let (seq, ack) = (connection.snd.nxt, connection.rcv.nxt);
-                    reset::abort(at, net, &tuple, seq, ack);
-                }
+                // What it acknowledges is what the peer expects: it believes the reset at once (RFC 5961 §3.2).
+                Discard::TcpNobodyReads => reset::reply(at, net, &tuple, &seg),
                 _ => {}
             }
         }
@@ -278,6 +250,12 @@ impl Tcp {
                 if restart {
                     self.wheel.reset(record.timer, seg.at + TIME_WAIT);
                 }
+                net.discard(Discard::TcpTimeWait);
+            }
+            Verdict::Reopen { .. } if !self.is_wanted(net, link, &tuple) => {
+                // Nobody would take the new connection: the old one stays protected.
+                let header = record.acknowledgment(timestamp_clock(seg.at));
+                reset::send(seg.at, net, &tuple, &header, 0);
                 net.discard(Discard::TcpTimeWait);
             }
             Verdict::Reopen { above } => {

@@ -8,6 +8,7 @@ use super::connection::Connection;
 use super::deadlines::{Retransmit, Slow};
 use super::error::TcpError;
 use super::info::State;
+use super::loss::rtt::RTO_MAX;
 
 /// RFC 9293 §3.8.3's R2, as Linux has it: 15 retransmissions with a floor of 200 ms come to this.
 const GIVE_UP: Duration = Duration::from_millis(924_600);
@@ -147,7 +148,7 @@ impl Connection {
 
     /// RFC 9293 §3.8.6.1: ask the peer whether its window has opened. Also ends what cork or Nagle held back.
     fn on_persist(&mut self, now: Instant) {
-        if self.unsent() == 0 || !self.flight_is_empty() {
+        if !self.has_unsent() || !self.flight_is_empty() {
             return;
         }
         let room = self.snd.wnd.saturating_sub(self.snd.nxt.distance_from(self.snd.una));
@@ -158,11 +159,10 @@ impl Connection {
                 return;
             }
         }
-        let dead = match self.config.user_timeout {
-            Some(limit) => now.saturating_since(self.trouble_since) >= limit,
-            None => self.is_orphan() && now.saturating_since(self.trouble_since) >= GIVE_UP_ORPHAN,
-        };
-        if dead {
+        // An orphan whose peer answers but keeps its window shut would stay for ever: Linux lets it go when the probes
+        // have become as rare as they may.
+        let hopeless = self.is_orphan() && self.rtt.rto_backed_off(self.backoff) >= RTO_MAX;
+        if hopeless || self.gave_up(now) {
             self.end(Some(TcpError::TimedOut));
             return;
         }

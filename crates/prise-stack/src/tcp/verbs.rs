@@ -241,7 +241,8 @@ impl Stack {
         let taken = connection.sending().queue.push(data, room);
         connection.more = more;
         if urgent && taken as usize == whole && taken > 0 {
-            connection.snd.up = Some(connection.queue_end());
+            let end = connection.queue_end();
+            connection.sending().up = Some(end);
         }
         if (taken as usize) < whole {
             connection.write_blocked = true;

@@ -10,7 +10,8 @@ const RTO_INITIAL: u32 = 1_000_000;
 /// acknowledgment of at most 200 ms allows.
 const RTO_MIN: u32 = 200_000;
 /// RFC 6298 §2.5 allows a bound of 60 s or more; Linux has 120.
-const RTO_MAX: u32 = 120_000_000;
+pub(crate) const RTO_MAX: Duration = Duration::from_micros(RTO_MAX_MICROS as u64);
+const RTO_MAX_MICROS: u32 = 120_000_000;
 /// How many seconds the smallest round trip is believed (Linux: `tcp_min_rtt_wlen`).
 const MIN_RTT_WINDOW: u32 = 300;
 
@@ -36,7 +37,9 @@ impl RttEstimator {
 
     /// Takes a sample of a segment that was sent once (Karn's algorithm is the caller's).
     pub(crate) fn sample(&mut self, now: Instant, rtt: Duration) {
-        let rtt = u32::try_from(rtt.as_micros()).unwrap_or(RTO_MAX).clamp(1, RTO_MAX);
+        let rtt = u32::try_from(rtt.as_micros())
+            .unwrap_or(RTO_MAX_MICROS)
+            .clamp(1, RTO_MAX_MICROS);
         if rtt <= self.min_rtt || seconds(now).wrapping_sub(self.min_rtt_at) > MIN_RTT_WINDOW {
             self.min_rtt = rtt;
             self.min_rtt_at = seconds(now);
@@ -66,15 +69,14 @@ impl RttEstimator {
             return Duration::from_micros(u64::from(RTO_INITIAL));
         }
         let rto = self.srtt.saturating_add(self.rttvar.saturating_mul(4).max(RTO_MIN));
-        Duration::from_micros(u64::from(rto.min(RTO_MAX)))
+        Duration::from_micros(u64::from(rto.min(RTO_MAX_MICROS)))
     }
 
     /// The timeout after `backoff` consecutive expirations: RFC 6298 §5.5.
     pub(crate) fn rto_backed_off(&self, backoff: u8) -> Duration {
-        let max = Duration::from_micros(u64::from(RTO_MAX));
         self.rto()
             .checked_mul(1 << backoff.min(16))
-            .map_or(max, |rto| rto.min(max))
+            .map_or(RTO_MAX, |rto| rto.min(RTO_MAX))
     }
 
     /// Zero before the first sample.

@@ -163,25 +163,27 @@ impl Connection {
     fn next_data(&self, unit_max: u32) -> Result<NextSegment, Held> {
         let unsent = self.unsent();
         let fin = self.fin_queued && !self.fin_sent;
+        let outstanding = self.snd.nxt.distance_from(self.snd.una);
+        let window_room = self.snd.wnd.saturating_sub(outstanding);
         if unsent == 0 {
-            return if fin {
-                Ok(NextSegment::Data { len: 0, fin })
-            } else {
-                Err(Held::Empty)
+            // The FIN occupies a number of the window like any octet.
+            return match (fin, window_room) {
+                (false, _) => Err(Held::Empty),
+                (true, 0) => Err(Held::Window),
+                (true, _) => Ok(NextSegment::Data { len: 0, fin }),
             };
         }
         let size = self.segment_size();
         let in_flight = self.in_flight();
-        let outstanding = self.snd.nxt.distance_from(self.snd.una);
-        let window_room = self.snd.wnd.saturating_sub(outstanding);
         let cwnd_room = self.congestion.cwnd().saturating_sub(in_flight);
         let unit = whole_segments(unit_max, size);
         let room = window_room.min(cwnd_room).min(unit);
         if unsent <= room {
+            let ends = fin && unsent < window_room;
             if unsent >= size {
                 // Whole segments now; a small rest only if it may go too.
                 if unsent.is_multiple_of(size) || self.may_send_small(fin) {
-                    return Ok(NextSegment::Data { len: unsent, fin });
+                    return Ok(NextSegment::Data { len: unsent, fin: ends });
                 }
                 return Ok(NextSegment::Data {
                     len: unsent - unsent % size,
@@ -189,7 +191,7 @@ impl Connection {
                 });
             }
             if self.may_send_small(fin) {
-                return Ok(NextSegment::Data { len: unsent, fin });
+                return Ok(NextSegment::Data { len: unsent, fin: ends });
             }
             return Err(Held::Small);
         }
@@ -218,7 +220,7 @@ impl Connection {
         if len == 0 || !self.flight_is_empty() {
             return NextSegment::Probe;
         }
-        let fin = self.fin_queued && len == unsent;
+        let fin = self.fin_queued && len == unsent && len < room;
         NextSegment::Data { len, fin }
     }
 
@@ -504,9 +506,13 @@ impl Connection {
 
     /// RFC 6093 §6: the pointer is put where every receiver looks for it, after the urgent octet.
     fn mark_urgent(&mut self, header: &mut TcpHeader) {
-        let Some(up) = self.snd.up else { return };
-        if up.precedes_or_equals(self.snd.una) {
-            self.snd.up = None;
+        let una = self.snd.una;
+        let Some(sending) = self.sending.as_deref_mut() else {
+            return;
+        };
+        let Some(up) = sending.up else { return };
+        if up.precedes_or_equals(una) {
+            sending.up = None;
             return;
         }
         if header.seq.precedes(up) {
@@ -517,7 +523,7 @@ impl Connection {
 
     /// After a transmission opportunity: a peer whose window is shut must be asked (RFC 9293 §3.8.6.1).
     pub(crate) fn arm_persist(&mut self, now: Instant, unit_max: u32) {
-        if !self.is_synchronized() || !self.flight_is_empty() || self.unsent() == 0 {
+        if !self.is_synchronized() || !self.flight_is_empty() || !self.has_unsent() {
             return;
         }
         let idle = self.deadlines.retransmit == Instant::FAR_FUTURE;
