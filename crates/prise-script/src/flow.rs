@@ -153,8 +153,8 @@ impl Flow {
         }
     }
 
-    /// A segment of the subject: takes it in, and says which rule it breaks.
-    pub fn note_seen(&mut self, seen: &Seen, new_isn: bool) -> Result<(), String> {
+    /// A segment of the subject: takes it in, and says which rule it breaks. `strict`: it is ours.
+    pub fn note_seen(&mut self, seen: &Seen, new_isn: bool, strict: bool) -> Result<(), String> {
         if seen.flags & flag::SYN != 0 && (self.subject.isn.is_none() || new_isn) {
             self.subject.take_syn(seen.seq, &seen.options);
             self.subject_port = Some(seen.source_port);
@@ -162,7 +162,7 @@ impl Flow {
             self.promised = None;
             self.offered = None;
         }
-        self.check_numbers(seen)?;
+        self.check_numbers(seen, strict)?;
         self.check_options(seen)?;
         self.check_data(seen)?;
         if seen.flags & flag::RST == 0 {
@@ -176,7 +176,7 @@ impl Flow {
     }
 
     /// Acknowledgments and the right window edge only go forward (RFC 9293 §3.8.6).
-    fn check_numbers(&mut self, seen: &Seen) -> Result<(), String> {
+    fn check_numbers(&mut self, seen: &Seen, strict: bool) -> Result<(), String> {
         if seen.flags & flag::ACK == 0 {
             return if seen.ack == 0 || seen.flags & flag::RST != 0 {
                 Ok(())
@@ -195,9 +195,11 @@ impl Flow {
         let edge = seen.ack.wrapping_add(u32::from(seen.window) << scale);
         // RFC 7323 §2.4: less than the scale's unit is not a retreat.
         let unit = 1 << scale;
-        if self
-            .promised
-            .is_some_and(|known| precedes(edge.wrapping_add(unit - 1), known))
+        // Linux itself moves it back in TIME-WAIT and after a simultaneous open: only we are held to it.
+        if strict
+            && self
+                .promised
+                .is_some_and(|known| precedes(edge.wrapping_add(unit - 1), known))
         {
             return Err("the right edge of the window went back".into());
         }

@@ -221,9 +221,10 @@ impl Run<'_> {
         if at > to {
             return Err(wrong("it is too late".into()));
         }
+        let strict = self.subject.is_ours();
         let flow = self.flow(number);
         crate::segment::compare(segment, &seen, flow).map_err(wrong)?;
-        flow.note_seen(&seen, segment.seq == crate::script::Seq::New)
+        flow.note_seen(&seen, segment.seq == crate::script::Seq::New, strict)
             .map_err(|message| format!("seen     {told}\nwhich no segment may be: {message}"))?;
         crate::segment::compare_after(segment, &seen, flow)
             .map_err(|message| format!("seen     {told}\nwhich is wrong: {message}"))?;
