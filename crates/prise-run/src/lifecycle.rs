@@ -211,10 +211,26 @@ impl Supervisor {
             return;
         };
         let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        let (src, dst) = (canonical(src), canonical(dst));
+        if self
+            .host
+            .stack()
+            .links()
+            .iter()
+            .any(|it| it.id() == link && it.is_loopback())
+        {
+            // Once more on the same way: to another socket of the port, or to nobody, as it would have been.
+            // Without room it is lost, as a datagram may be.
+            let _ = self
+                .host
+                .stack_mut()
+                .udp_send_from(self.now, link, src, dst, received.payload);
+            return;
+        }
         let flow = QuotedFlow {
             protocol: libc::IPPROTO_UDP as u8,
-            src: canonical(src),
-            dst: canonical(dst),
+            src,
+            dst,
             seq: SeqNum(0),
             payload: received.payload,
         };

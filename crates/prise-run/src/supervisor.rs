@@ -140,10 +140,12 @@ impl Supervisor {
         };
         self.poller.wait(self.timeout(), ready).map_err(setup)?;
         self.now = clock::now();
+        // Taken at once, because until then a signal makes the call fail, whatever it is; judged after what the ends tell,
+        // because a close that came before the call must be known.
+        let call = self.next_call(ready);
         for &(source, events) in &*ready {
             match source {
                 Source::Socket(slot) => self.on_end(slot, events),
-                Source::Calls => self.on_calls(events),
                 Source::Signals => self.program.forward_signals(&mut self.guests),
                 Source::Program => {
                     self.program.reap();
@@ -151,9 +153,13 @@ impl Supervisor {
                         self.poller.forget(&self.program.pidfd);
                     }
                 }
-                Source::Link => (),
+                Source::Calls | Source::Link => (),
                 Source::Inspection => self.answer_inspection(),
             }
+        }
+        if let Some(call) = call {
+            let judged = self.judge(&call);
+            self.answer(&call, judged);
         }
         if self.parked.look_is_due(self.now) {
             self.look_at_parked();
@@ -175,18 +181,18 @@ impl Supervisor {
         Some(next.saturating_since(clock::now()))
     }
 
-    fn on_calls(&mut self, events: EventFlags) {
+    /// The call that waits, if one does; and whether calls can come at all.
+    fn next_call(&mut self, ready: &[(Source, EventFlags)]) -> Option<Call> {
+        let &(_, events) = ready.iter().find(|(source, _)| *source == Source::Calls)?;
         if events.contains(EventFlags::IN) {
             // An error is no call, and none that would come again.
-            if let Ok(Some(notification)) = self.calls.receive() {
-                let call = Call::from(notification);
-                let judged = self.judge(&call);
-                self.answer(&call, judged);
-            }
-        } else if events.contains(EventFlags::HUP) {
+            return self.calls.receive().ok().flatten().map(Call::from);
+        }
+        if events.contains(EventFlags::HUP) {
             self.guests_gone = true;
             self.poller.forget(&self.calls);
         }
+        None
     }
 
     /// Answers a call. That its thread is gone is no error of ours.

@@ -1,0 +1,114 @@
+//! Runs each program of `tests/probes` natively and under the supervisor and expects the same words and the same end.
+//!
+//! What the kernel does is the specification: the programs only print what they see. As root the supervised run is
+//! nobody's, because that is what prise promises to work for.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn probe(name: &str) {
+    let Some(python) = find("python3") else {
+        println!("skipped: {name} needs python3");
+        return;
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/probes").join(name);
+    let program = [python.as_os_str(), "-u".as_ref(), script.as_os_str()];
+    let native = output(Command::new(program[0]).args(&program[1..]));
+    let mut supervised = as_nobody(&supervisor());
+    let supervised = output(supervised.args(program));
+    let (expected, seen) = (
+        String::from_utf8_lossy(&native.stdout),
+        String::from_utf8_lossy(&supervised.stdout),
+    );
+    let differs = expected
+        .lines()
+        .zip(seen.lines())
+        .find(|(expected, seen)| expected != seen);
+    assert!(
+        differs.is_none() && expected == seen && native.status.code() == supervised.status.code(),
+        "{name}: {:?} natively, {:?} supervised; first difference {differs:?}; after {:?}; it said: {}",
+        native.status.code(),
+        supervised.status.code(),
+        seen.lines().last(),
+        String::from_utf8_lossy(&supervised.stderr),
+    );
+}
+
+#[test]
+fn streams_are_the_kernels() {
+    probe("streams.py");
+}
+
+#[test]
+fn datagrams_are_the_kernels() {
+    probe("datagrams.py");
+}
+
+#[test]
+fn signals_reach_those_who_wait() {
+    probe("signals.py");
+}
+
+#[test]
+fn descriptors_travel_and_bad_arguments_are_refused() {
+    probe("descriptors.py");
+}
+
+#[test]
+fn nothing_is_left_behind_by_connections_and_processes() {
+    let Some(python) = find("python3") else {
+        println!("skipped: leaks needs python3");
+        return;
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/probes/leaks.py");
+    let output = output(as_nobody(&supervisor()).arg(python).arg("-u").arg(script));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// The programs bound their own time by alarm(2); this only guards against a supervisor that hangs.
+fn output(command: &mut Command) -> Output {
+    let mut guarded = Command::new("timeout");
+    guarded.arg("120").arg(command.get_program()).args(command.get_args());
+    guarded.stdin(Stdio::null()).output().expect("timeout(1) starts")
+}
+
+fn as_nobody(program: &Path) -> Command {
+    if rustix::process::geteuid().is_root() && find("setpriv").is_some() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--clear-groups"]).arg(program);
+        return command;
+    }
+    Command::new(program)
+}
+
+/// The smallest supervisor: the example `run`, which Cargo builds with the tests unless it was told to build one only.
+fn supervisor() -> PathBuf {
+    let own = std::env::current_exe().expect("the test has a path");
+    let example = own
+        .ancestors()
+        .nth(2)
+        .expect("target/PROFILE/deps/TEST")
+        .join("examples/run");
+    if !example.exists() {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "-q", "-p", "prise-run", "--example", "run"])
+            .status();
+        assert!(built.is_ok_and(|status| status.success()), "the example builds");
+    }
+    example
+}
+
+/// Where everyone may look first: a version manager's shims may be one user's.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let directories = ["/usr/bin", "/bin", "/usr/local/bin"].map(PathBuf::from).into_iter();
+    directories
+        .chain(std::env::split_paths(&path))
+        .map(|directory| directory.join(program))
+        .find(|path| path.is_file())
+}
