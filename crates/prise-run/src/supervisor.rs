@@ -153,7 +153,8 @@ impl Supervisor {
                         self.poller.forget(&self.program.pidfd);
                     }
                 }
-                Source::Calls | Source::Link => (),
+                Source::Link => self.world.attend(),
+                Source::Calls => (),
                 Source::Inspection => self.answer_inspection(),
             }
         }
@@ -318,7 +319,8 @@ impl Supervisor {
                 Source::Socket(slot) => self.on_end(slot, events),
                 Source::Signals => self.program.forward_signals(&mut self.guests),
                 Source::Inspection => self.answer_inspection(),
-                Source::Calls | Source::Program | Source::Link => (),
+                Source::Link => self.world.attend(),
+                Source::Calls | Source::Program => (),
             }
         }
         self.settle();

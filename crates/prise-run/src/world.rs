@@ -26,6 +26,15 @@ struct Wire {
     device: Box<dyn Link>,
     /// Transmitted by the host, not yet taken by the device.
     stalled: Option<Frame>,
+    /// The device may have something: it was given frames, gave some, or its descriptor is readable. To ask one that has
+    /// nothing costs a system call, and each turn asks twice.
+    attention: bool,
+}
+
+impl Wire {
+    fn wants_attention(&self, now: Instant) -> bool {
+        self.attention || self.device.next_deadline().is_some_and(|deadline| deadline <= now)
+    }
 }
 
 impl core::fmt::Debug for Wire {
@@ -67,6 +76,7 @@ impl World {
             id,
             device: lo,
             stalled: None,
+            attention: true,
         };
         Some(Self {
             wires: vec![lo],
@@ -114,6 +124,7 @@ impl World {
             id,
             device,
             stalled: None,
+            attention: true,
         });
         Some(id)
     }
@@ -132,13 +143,20 @@ impl World {
                     break;
                 };
                 match wire.device.send(now, frame) {
-                    Ok(()) => passed = true,
+                    Ok(()) => {
+                        passed = true;
+                        wire.attention = true;
+                    }
                     Err(frame) => {
                         wire.stalled = Some(frame);
                         break;
                     }
                 }
             }
+            if !wire.wants_attention(now) {
+                continue;
+            }
+            wire.attention = false;
             while self.arrived.len() < ROUND_FRAMES
                 && let Some(frame) = wire.device.receive(now)
             {
@@ -146,10 +164,18 @@ impl World {
             }
             if !self.arrived.is_empty() {
                 passed = true;
+                wire.attention = true;
                 host.receive(now, wire.id, self.arrived.drain(..));
             }
         }
         passed
+    }
+
+    /// The descriptor of [`poll_fd`](Self::poll_fd) is readable.
+    pub(crate) fn attend(&mut self) {
+        for wire in &mut self.wires {
+            wire.attention |= wire.device.poll_fd().is_some();
+        }
     }
 
     /// The turn is over.
