@@ -43,7 +43,7 @@ impl Connection {
         }
         let opened = self.update_send_window(seg, ack);
         self.take_sack(seg, ack, opened);
-        if self.fin_sent && self.snd.una == self.snd.nxt {
+        if self.flags.fin_sent() && self.snd.una == self.snd.nxt {
             self.fin_acknowledged(seg.at);
             if matches!(self.state, State::Closed | State::TimeWait) {
                 // LAST-ACK and CLOSING end here.
@@ -56,7 +56,7 @@ impl Connection {
     fn acknowledge_syn(&mut self, seg: &Segment, ack: SeqNum) {
         self.snd.una = self.snd.iss + 1;
         let rtt = seg.at.saturating_since(self.trouble_since);
-        if !self.syn_retransmitted && !rtt.is_zero() {
+        if !self.flags.syn_retransmitted() && !rtt.is_zero() {
             self.rtt.sample(seg.at, rtt);
         }
         self.set_send_window(seg, u32::from(seg.window) << self.snd_scale);
@@ -119,7 +119,7 @@ impl Connection {
             self.statistics.bytes_acked += u64::from(data);
         }
         let mut dsack = false;
-        if self.sack_on {
+        if self.flags.sack_on() {
             for (position, &block) in seg.options.sack.iter().enumerate() {
                 if position == 0 && is_dsack(block, ack, seg.options.sack.get(1)) {
                     dsack = true;
@@ -143,9 +143,9 @@ impl Connection {
                 .options
                 .timestamps
                 .map(|timestamps| timestamps.echo)
-                .filter(|_| self.timestamps_on),
-            ece: seg.flags.ece() && self.ecn_on,
-            sack_on: self.sack_on,
+                .filter(|_| self.flags.timestamps_on()),
+            ece: seg.flags.ece() && self.flags.ecn_on(),
+            sack_on: self.flags.sack_on(),
             new_data: self.unsent() > 0 && nxt.distance_from(self.snd.una) < self.snd.wnd,
             around: self.surroundings(),
         };
@@ -186,7 +186,7 @@ impl Connection {
             }
             return;
         };
-        if self.sack_on && sending.flight.sacked() > 0 && sending.flight.lost() == 0 {
+        if self.flags.sack_on() && sending.flight.sacked() > 0 && sending.flight.lost() == 0 {
             let (_, wait) = sending.rack.detect(&mut sending.flight, &around, now);
             if let Some(wait) = wait {
                 self.deadlines.arm(Retransmit::Reordering, now + wait);
@@ -197,7 +197,7 @@ impl Connection {
             return;
         }
         let in_open = matches!(sending.recovery.state, LossState::Open);
-        if self.sack_on && in_open && self.backoff == 0 && sending.probe_end.is_none() && !srtt.is_zero() {
+        if self.flags.sack_on() && in_open && self.backoff == 0 && sending.probe_end.is_none() && !srtt.is_zero() {
             let mut timeout = 2 * srtt;
             if sending.flight.outstanding() <= size {
                 // A lone segment's acknowledgment may be delayed (RFC 8985 §7.2, WCDelAckT).

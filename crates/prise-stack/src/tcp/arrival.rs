@@ -60,7 +60,7 @@ impl Connection {
     fn arrival_in_syn_sent(&mut self, seg: &mut Segment) -> Check {
         let acceptable = match seg.ack {
             Some(ack) if ack != self.snd.iss + 1 => {
-                if !self.syn_retransmitted {
+                if !self.flags.syn_retransmitted() {
                     // The peer speaks for an old connection, which the reset ends: the SYN need not wait for its
                     // timeout. Linux does the same.
                     self.deadlines.arm(Retransmit::Rto, seg.at + SYN_AGAIN);
@@ -87,7 +87,7 @@ impl Connection {
         if acceptable {
             self.last_received = Stamp::at(seg.at);
             self.snd.una = self.snd.nxt;
-            if !self.syn_retransmitted {
+            if !self.flags.syn_retransmitted() {
                 let rtt = seg.at.saturating_since(self.trouble_since);
                 self.rtt.sample(seg.at, rtt);
             }
@@ -105,10 +105,10 @@ impl Connection {
         }
         // Simultaneous open: §3.5, figure 8.
         self.state = State::SynReceived;
-        self.passive = true;
+        self.flags.set_passive(true);
         self.snd.wnd = u32::from(seg.window);
         self.snd.wl1 = seg.seq;
-        self.syn_due = true;
+        self.flags.set_syn_due(true);
         PASSED
     }
 
@@ -120,18 +120,22 @@ impl Connection {
         self.rcv.window.start_at(self.rcv.nxt, promised);
         let offered = seg.options.mss.unwrap_or(if self.tuple.is_v4() { 536 } else { 1220 });
         self.mss = self.mss.min(offered.max(super::MSS_MIN));
-        self.window_scaling = self.window_scaling && seg.options.window_scale.is_some();
-        if self.window_scaling {
+        self.flags
+            .set_window_scaling(self.flags.window_scaling() && seg.options.window_scale.is_some());
+        if self.flags.window_scaling() {
             self.snd_scale = seg.options.window_scale.unwrap_or(0).min(14);
         } else {
             self.snd_scale = 0;
             self.rcv_scale = 0;
         }
-        self.sack_on = self.sack_on && seg.options.sack_permitted;
+        self.flags
+            .set_sack_on(self.flags.sack_on() && seg.options.sack_permitted);
         // A SYN-ACK agrees with ECE alone; a SYN asks with both (RFC 3168 §6.1.1).
-        let asked = self.config.ecn && !self.syn_retransmitted;
-        self.ecn_on = asked && seg.flags.ece() && (seg.flags.cwr() != seg.ack.is_some());
-        self.timestamps_on = self.timestamps_on && seg.options.timestamps.is_some();
+        let asked = self.config.ecn && !self.flags.syn_retransmitted();
+        self.flags
+            .set_ecn_on(asked && seg.flags.ece() && (seg.flags.cwr() != seg.ack.is_some()));
+        self.flags
+            .set_timestamps_on(self.flags.timestamps_on() && seg.options.timestamps.is_some());
         if let Some(timestamps) = seg.options.timestamps {
             self.timestamps.recent = timestamps.value;
             self.timestamps.recent_at = timestamp_clock(seg.at);
@@ -142,15 +146,15 @@ impl Connection {
 
     /// Both SYNs are acknowledged.
     pub(crate) fn establish(&mut self, now: Instant) {
-        self.state = if self.fin_queued {
+        self.state = if self.flags.fin_queued() {
             State::FinWait1
         } else {
             State::Established
         };
         self.backoff = 0;
-        self.syn_due = false;
+        self.flags.set_syn_due(false);
         self.deadlines.disarm();
-        let (size, lost) = (self.segment_size(), self.syn_retransmitted);
+        let (size, lost) = (self.segment_size(), self.flags.syn_retransmitted());
         let srtt = self.rtt.srtt();
         self.congestion.set_initial(size, lost, srtt);
         self.last_sent = Stamp::at(now);
@@ -160,7 +164,7 @@ impl Connection {
 
     /// First: PAWS (RFC 7323 §5.3), then whether the segment lies in the window.
     fn check_sequence(&mut self, seg: &Segment) -> Check {
-        if self.timestamps_on && !seg.flags.rst() {
+        if self.flags.timestamps_on() && !seg.flags.rst() {
             let Some(timestamps) = seg.options.timestamps else {
                 return ControlFlow::Break(Discard::TcpTimestampMissing);
             };
@@ -178,7 +182,7 @@ impl Connection {
             return ControlFlow::Break(Discard::TcpOutOfWindow);
         }
         if let Some(timestamps) = seg.options.timestamps
-            && self.timestamps_on
+            && self.flags.timestamps_on()
             && seg.seq.precedes_or_equals(self.timestamps.last_ack_sent)
             && (timestamps.value.wrapping_sub(self.timestamps.recent)).cast_signed() >= 0
         {
@@ -205,7 +209,7 @@ impl Connection {
 
     /// What arrived twice is reported in the next SACK option (RFC 2883).
     fn note_duplicate(&mut self, seg: &Segment) {
-        if self.sack_on && seg.len() > 0 && !seg.flags.syn() && seg.seq.precedes(self.rcv.nxt) {
+        if self.flags.sack_on() && seg.len() > 0 && !seg.flags.syn() && seg.seq.precedes(self.rcv.nxt) {
             let right = seg.end().earlier(self.rcv.nxt);
             self.acks.duplicate = Some(SackBlock { left: seg.seq, right });
         }
@@ -213,14 +217,14 @@ impl Connection {
 
     /// RFC 3168 §6.1.3: a mark is echoed in every acknowledgment until the sender says CWR.
     fn take_congestion_mark(&mut self, seg: &Segment) {
-        if !self.ecn_on {
+        if !self.flags.ecn_on() {
             return;
         }
         if seg.flags.cwr() {
-            self.ece_due = false;
+            self.flags.set_ece_due(false);
         }
         if seg.marked {
-            self.ece_due = true;
+            self.flags.set_ece_due(true);
             self.acks.now = true;
         }
     }
@@ -253,7 +257,7 @@ impl Connection {
         if self.state == State::SynReceived && seg.seq == self.rcv.irs {
             // The peer's SYN-ACK of a simultaneous open, or its SYN again.
             if seg.ack.is_none() {
-                self.syn_due = true;
+                self.flags.set_syn_due(true);
                 return ControlFlow::Break(Discard::TcpDuplicateSyn);
             }
             return PASSED;
@@ -368,7 +372,7 @@ impl Connection {
             }
             Arrived::Duplicate(block) => {
                 self.acks.now = true;
-                if self.sack_on {
+                if self.flags.sack_on() {
                     self.acks.duplicate = Some(block);
                 }
                 // The FIN behind old octets may be new.

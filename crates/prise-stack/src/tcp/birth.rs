@@ -12,6 +12,7 @@ use super::connection::{
     timestamp_clock,
 };
 use super::demux::Owner;
+use super::flags::Flags;
 use super::info::State;
 use super::receive::window::{BUFFER_INITIAL, ReceiveWindow};
 use super::tuple::FourTuple;
@@ -68,7 +69,7 @@ impl Tcp {
     ) -> Key {
         let mut connection = self.blank(now, net, tuple, link, agreement.iss, config);
         connection.state = State::SynReceived;
-        connection.passive = true;
+        connection.flags.set_passive(true);
         connection.rcv.irs = agreement.irs;
         connection.rcv.nxt = agreement.irs + 1;
         connection.rcv.window.start_at(agreement.irs + 1, 0);
@@ -82,14 +83,14 @@ impl Tcp {
         connection.timestamps.last_ack_sent = agreement.irs + 1;
         connection.mss = connection.mss.min(agreement.peer_mss);
         connection.acks.peer_mss = u32::from(connection.mss);
-        connection.window_scaling = agreement.peer_scale.is_some();
+        connection.flags.set_window_scaling(agreement.peer_scale.is_some());
         connection.snd_scale = agreement.peer_scale.unwrap_or(0);
         if agreement.peer_scale.is_none() {
             connection.rcv_scale = 0;
         }
-        connection.ecn_on = agreement.ecn;
-        connection.sack_on = agreement.sack;
-        connection.timestamps_on = agreement.timestamps;
+        connection.flags.set_ecn_on(agreement.ecn);
+        connection.flags.set_sack_on(agreement.sack);
+        connection.flags.set_timestamps_on(agreement.timestamps);
         connection.timestamps.recent = agreement.ts_recent;
         connection.timestamps.recent_at = timestamp_clock(now);
         connection.snd.wnd = u32::from(agreement.window);
@@ -172,27 +173,8 @@ impl Tcp {
             error: None,
             soft_error: None,
             raised: Ready::NONE,
-            window_scaling: true,
-            ecn_on: false,
-            ece_due: false,
-            timestamps_on: true,
-            sack_on: true,
-            fin_queued: false,
-            fin_sent: false,
+            flags: Flags::of_a_new_connection(),
             reader: Reader::Program,
-            released: false,
-            passive: false,
-            write_blocked: false,
-            listed: false,
-            announced: false,
-            probe_due: false,
-            syn_due: false,
-            tail_probe_due: false,
-            syn_retransmitted: false,
-            push_due: false,
-            more: false,
-            left_for_time_wait: false,
-            gone: false,
             config,
         }
     }

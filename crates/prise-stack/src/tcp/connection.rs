@@ -15,6 +15,7 @@ use super::congestion::Congestion;
 use super::congestion::rate::RateSampler;
 use super::deadlines::{Deadlines, Slow};
 use super::error::TcpError;
+use super::flags::Flags;
 use super::info::State;
 use super::loss::rack::Rack;
 use super::loss::recovery::Recovery;
@@ -198,48 +199,14 @@ pub(crate) struct Connection {
     pub(crate) soft_error: Option<TcpError>,
     /// What the program has not been told.
     pub(crate) raised: Ready,
-    pub(crate) window_scaling: bool,
-    /// ECN was negotiated (RFC 3168).
-    pub(crate) ecn_on: bool,
-    /// A congestion mark arrived and the peer has not confirmed to have heard of it.
-    pub(crate) ece_due: bool,
-    pub(crate) timestamps_on: bool,
-    pub(crate) sack_on: bool,
-    /// The program closed its sending side; a FIN follows the queue.
-    pub(crate) fin_queued: bool,
-    /// That FIN was sent.
-    pub(crate) fin_sent: bool,
     /// Who reads what arrives.
     pub(crate) reader: Reader,
-    /// The program closed; the record goes when the connection has ended.
-    pub(crate) released: bool,
-    /// Passive or simultaneous open: our SYN carries an ACK.
-    pub(crate) passive: bool,
-    /// The program wants to write and found no room.
-    pub(crate) write_blocked: bool,
-    /// In the ready list of its link, in the queue of events.
-    pub(crate) listed: bool,
-    pub(crate) announced: bool,
-    /// A keepalive or window probe is to be sent.
-    pub(crate) probe_due: bool,
-    /// The SYN is to be (re)transmitted.
-    pub(crate) syn_due: bool,
-    /// A tail loss probe is to be sent.
-    pub(crate) tail_probe_due: bool,
-    /// The handshake's SYN was retransmitted: no RTT sample, small initial window.
-    pub(crate) syn_retransmitted: bool,
-    /// Send held octets although they make a small segment: set when `TCP_CORK` or `MSG_MORE` ends or expires.
-    pub(crate) push_due: bool,
-    /// `MSG_MORE` was given with the last octets.
-    pub(crate) more: bool,
-    /// A TIME-WAIT record has taken the four-tuple over.
-    pub(crate) left_for_time_wait: bool,
-    /// Out of the tables; only the program still holds it.
-    pub(crate) gone: bool,
+    /// What is either so or not.
+    pub(crate) flags: Flags,
 }
 
 // The bound that the memory target stands on: an idle connection owns no heap beyond this record.
-const _: () = assert!(size_of::<Connection>() <= 384);
+const _: () = assert!(size_of::<Connection>() <= 360);
 
 /// Who reads what arrives for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -322,7 +289,7 @@ impl Connection {
 
     /// Whether octets or the FIN were never sent.
     pub(crate) fn has_unsent(&self) -> bool {
-        self.unsent() > 0 || (self.fin_queued && !self.fin_sent)
+        self.unsent() > 0 || (self.flags.fin_queued() && !self.flags.fin_sent())
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
@@ -366,7 +333,7 @@ impl Connection {
 
     /// The data octets that fit into one segment beside our options.
     pub(crate) fn segment_size(&self) -> u32 {
-        let options = if self.timestamps_on { 12 } else { 0 };
+        let options = if self.flags.timestamps_on() { 12 } else { 0 };
         u32::from(self.mss).saturating_sub(options).max(1)
     }
 
@@ -404,7 +371,7 @@ impl Connection {
 
     /// Octets that `tcp_send` would take now.
     pub(crate) fn send_space(&self) -> u32 {
-        if self.fin_queued || !matches!(self.state, State::Established | State::CloseWait) {
+        if self.flags.fin_queued() || !matches!(self.state, State::Established | State::CloseWait) {
             return 0;
         }
         let space = self.send_buffer().saturating_sub(self.queued());
@@ -421,8 +388,8 @@ impl Connection {
     /// Room for the program's writes, once it is worth a wake-up: a third of the buffer (Linux's
     /// `sk_stream_is_writeable`).
     pub(crate) fn raise_writable_if_room(&mut self) {
-        if self.write_blocked && self.send_space() >= self.send_buffer() / 3 {
-            self.write_blocked = false;
+        if self.flags.write_blocked() && self.send_space() >= self.send_buffer() / 3 {
+            self.flags.set_write_blocked(false);
             self.raise(Ready::WRITABLE);
         }
     }
@@ -438,9 +405,9 @@ impl Connection {
             receiving.forget_out_of_order();
         }
         self.acks.now = false;
-        self.probe_due = false;
-        self.syn_due = false;
-        self.tail_probe_due = false;
+        self.flags.set_probe_due(false);
+        self.flags.set_syn_due(false);
+        self.flags.set_tail_probe_due(false);
         self.deadlines.disarm();
         self.deadlines.delayed_ack = Instant::FAR_FUTURE;
         self.deadlines.slow = Instant::FAR_FUTURE;
@@ -484,13 +451,13 @@ impl Connection {
     pub(crate) fn queue_fin(&mut self) {
         match self.state {
             State::Established | State::SynReceived => {
-                self.fin_queued = true;
+                self.flags.set_fin_queued(true);
                 if self.state == State::Established {
                     self.state = State::FinWait1;
                 }
             }
             State::CloseWait => {
-                self.fin_queued = true;
+                self.flags.set_fin_queued(true);
                 self.state = State::LastAck;
             }
             _ => {}
@@ -521,11 +488,11 @@ impl Connection {
     /// No route: what was due is treated as sent and lost, so that the timer goes on.
     pub(crate) fn forget_output(&mut self, now: Instant) {
         self.acks.now = false;
-        self.probe_due = false;
-        self.tail_probe_due = false;
+        self.flags.set_probe_due(false);
+        self.flags.set_tail_probe_due(false);
         let rto = self.rtt.rto_backed_off(self.backoff);
-        if self.syn_due || self.has_unsent() || !self.flight_is_empty() {
-            self.syn_due = false;
+        if self.flags.syn_due() || self.has_unsent() || !self.flight_is_empty() {
+            self.flags.set_syn_due(false);
             self.deadlines.arm(super::deadlines::Retransmit::Rto, now + rto);
         }
         self.soft_error = Some(TcpError::NetworkUnreachable);

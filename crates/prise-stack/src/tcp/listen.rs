@@ -362,7 +362,7 @@ impl Tcp {
             return;
         };
         if let Some(connection) = self.connections.find_mut(key) {
-            connection.syn_retransmitted = retried;
+            connection.flags.set_syn_retransmitted(retried);
             // The echoed timestamp, or the record, tells when the SYN-ACK left, in milliseconds.
             connection.trouble_since = seg.at - rtt.filter(|rtt| rtt.as_secs() < 60).unwrap_or_default();
         }

@@ -14,6 +14,7 @@ mod cookie;
 mod deadlines;
 mod demux;
 mod error;
+mod flags;
 mod half_open;
 #[cfg(test)]
 mod hostile_tests;
@@ -296,7 +297,7 @@ impl Tcp {
             let Some(connection) = self.connections.find_mut(key) else {
                 continue;
             };
-            connection.listed = false;
+            connection.flags.set_listed(false);
             let frame = Self::next_frame(now, net, connection);
             self.settle(now, net, key.index);
             if frame.is_some() {
@@ -375,7 +376,7 @@ impl Tcp {
             let Some(connection) = self.connections.find_mut(key) else {
                 continue;
             };
-            connection.announced = false;
+            connection.flags.set_announced(false);
             let ready = core::mem::take(&mut connection.raised);
             if !ready.is_empty() {
                 return Some(Event::Tcp {
@@ -431,8 +432,8 @@ impl Tcp {
             State::Closed => return self.settle_end(key),
             _ => {}
         }
-        if !connection.listed && connection.has_output(now) {
-            connection.listed = true;
+        if !connection.flags.listed() && connection.has_output(now) {
+            connection.flags.set_listed(true);
             let link = connection.link;
             let position = link.position();
             if self.ready.len() <= position {
@@ -445,11 +446,11 @@ impl Tcp {
         connection
             .deadlines
             .settle(&mut self.wheel, Timer::Connection(index).pack());
-        if !connection.raised.is_empty() && !connection.announced {
+        if !connection.raised.is_empty() && !connection.flags.announced() {
             if connection.is_orphan() {
                 connection.raised = Ready::NONE;
             } else {
-                connection.announced = true;
+                connection.flags.set_announced(true);
                 self.announced.push_back(key);
             }
         }
@@ -463,7 +464,7 @@ impl Tcp {
         connection.sending = None;
         let tuple = connection.tuple;
         let mut record = TimeWait::new(connection);
-        connection.left_for_time_wait = true;
+        connection.flags.set_left_for_time_wait(true);
         if connection.acks.now {
             // The acknowledgment of the FIN that brought us here: nobody else will send it.
             let header = record.acknowledgment(timestamp_clock(now));
@@ -501,9 +502,9 @@ impl Tcp {
         };
         connection.deadlines.cancel(&mut self.wheel);
         connection.deadlines = deadlines::Deadlines::new();
-        if !connection.gone {
-            connection.gone = true;
-            if !connection.left_for_time_wait {
+        if !connection.flags.gone() {
+            connection.flags.set_gone(true);
+            if !connection.flags.left_for_time_wait() {
                 let tuple = connection.tuple;
                 self.tuples.remove(&tuple, Owner::Connection(key.index));
             }
@@ -511,12 +512,12 @@ impl Tcp {
         let Some(connection) = self.connections.find_mut(key) else {
             return;
         };
-        if connection.released {
-            let (tuple, waits) = (connection.tuple, connection.left_for_time_wait);
+        if connection.flags.released() {
+            let (tuple, waits) = (connection.tuple, connection.flags.left_for_time_wait());
             self.connections.remove(key.index);
             self.let_go(&tuple, waits);
-        } else if !connection.raised.is_empty() && !connection.announced && !connection.is_orphan() {
-            connection.announced = true;
+        } else if !connection.raised.is_empty() && !connection.flags.announced() && !connection.is_orphan() {
+            connection.flags.set_announced(true);
             self.announced.push_back(key);
         }
     }

@@ -53,7 +53,7 @@ impl TimeWait {
             ts_recent: connection.timestamps.recent,
             ts_offset: connection.timestamps.offset,
             window: (wnd >> connection.rcv_scale).min(0xffff) as u16,
-            timestamps: connection.timestamps_on,
+            timestamps: connection.flags.timestamps_on(),
             closed: false,
             timer: TimerId::NONE,
         }

@@ -65,8 +65,8 @@ impl Connection {
                 return;
             }
             self.backoff += 1;
-            self.syn_retransmitted = true;
-            self.syn_due = true;
+            self.flags.set_syn_retransmitted(true);
+            self.flags.set_syn_due(true);
             return;
         }
         if self.flight_is_empty() {
@@ -120,7 +120,7 @@ impl Connection {
         if self.flight_is_empty() {
             return;
         }
-        self.tail_probe_due = true;
+        self.flags.set_tail_probe_due(true);
         // Whatever is sent, the RTO guards it from here (§7.3, last step).
         let rto = self.rtt.rto_backed_off(self.backoff);
         self.deadlines.arm(Retransmit::Rto, now + rto);
@@ -154,7 +154,7 @@ impl Connection {
         let room = self.snd.wnd.saturating_sub(self.snd.nxt.distance_from(self.snd.una));
         if room > 0 {
             // Something fits, however small: the override timeout of §3.8.6.2.1.
-            self.push_due = true;
+            self.flags.set_push_due(true);
             if room >= self.unsent().min(self.segment_size()) {
                 return;
             }
@@ -166,7 +166,7 @@ impl Connection {
             self.end(Some(TcpError::TimedOut));
             return;
         }
-        self.probe_due = true;
+        self.flags.set_probe_due(true);
         self.backoff = self.backoff.saturating_add(1);
         let wait = self.rtt.rto_backed_off(self.backoff);
         self.deadlines.arm(Retransmit::Persist, now + wait);
@@ -210,7 +210,7 @@ impl Connection {
             return Consequence::Reset;
         }
         self.keepalive_probes += 1;
-        self.probe_due = true;
+        self.flags.set_probe_due(true);
         self.deadlines.arm_slow(Slow::Keepalive, now + keepalive.interval);
         Consequence::Nothing
     }

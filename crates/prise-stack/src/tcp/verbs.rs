@@ -184,7 +184,7 @@ impl Stack {
         connection.state = State::SynSent;
         connection.token = token;
         connection.device = device;
-        connection.syn_due = true;
+        connection.flags.set_syn_due(true);
         let key = self.tcp.connections.insert(connection);
         self.tcp.tuples.insert(&tuple, Owner::Connection(key.index));
         self.tcp.settle(now, &mut self.net, key.index);
@@ -224,10 +224,10 @@ impl Stack {
     ) -> Result<usize, SendError> {
         let connection = self.connection_mut(id).ok_or(SendError::Closed)?;
         match connection.state {
-            _ if connection.fin_queued => return Err(SendError::Closed),
+            _ if connection.flags.fin_queued() => return Err(SendError::Closed),
             State::Established | State::CloseWait => {}
             State::SynSent | State::SynReceived => {
-                connection.write_blocked = true;
+                connection.flags.set_write_blocked(true);
                 return Err(SendError::WouldBlock);
             }
             _ => return Err(SendError::Closed),
@@ -235,17 +235,17 @@ impl Stack {
         let room = connection.send_space();
         let whole = data.len();
         if room == 0 && whole > 0 {
-            connection.write_blocked = true;
+            connection.flags.set_write_blocked(true);
             return Err(SendError::WouldBlock);
         }
         let taken = connection.sending().queue.push(data, room);
-        connection.more = more;
+        connection.flags.set_more(more);
         if urgent && taken as usize == whole && taken > 0 {
             let end = connection.queue_end();
             connection.sending().up = Some(end);
         }
         if (taken as usize) < whole {
-            connection.write_blocked = true;
+            connection.flags.set_write_blocked(true);
         }
         self.tcp.settle(now, &mut self.net, id.key().index);
         Ok(taken as usize)
@@ -264,7 +264,9 @@ impl Stack {
             return false;
         };
         let writable = connection.send_space() >= connection.send_buffer() / 3;
-        connection.write_blocked |= !writable;
+        if !writable {
+            connection.flags.set_write_blocked(true);
+        }
         writable
     }
 
@@ -369,7 +371,7 @@ impl Stack {
     /// Half-close: a FIN follows what is queued.
     pub fn tcp_shutdown_write(&mut self, now: Instant, id: ConnId) {
         if let Some(connection) = self.connection_mut(id) {
-            connection.push_due = true;
+            connection.flags.set_push_due(true);
             connection.queue_fin();
             self.tcp.settle(now, &mut self.net, id.key().index);
         }
@@ -382,7 +384,7 @@ impl Stack {
             return;
         };
         connection.reader = Reader::Nobody;
-        connection.released = true;
+        connection.flags.set_released(true);
         let reset = connection.closing() == Closing::Reset;
         match connection.state {
             State::SynSent => connection.end(None),
@@ -395,7 +397,7 @@ impl Stack {
                     .arm_slow(super::deadlines::Slow::FinWait2, now + limit);
             }
             _ => {
-                connection.push_due = true;
+                connection.flags.set_push_due(true);
                 connection.queue_fin();
             }
         }
@@ -408,7 +410,7 @@ impl Stack {
             return;
         };
         connection.reader = Reader::Nobody;
-        connection.released = true;
+        connection.flags.set_released(true);
         let told = matches!(
             connection.state,
             State::SynReceived
@@ -507,7 +509,7 @@ impl Stack {
             .time_wait
             .iter()
             .map(move |(_, it)| line(&it.tuple, State::TimeWait));
-        let orphans = self.tcp.connections.iter().filter(|(_, it)| it.released);
+        let orphans = self.tcp.connections.iter().filter(|(_, it)| it.flags.released());
         half_open
             .chain(time_wait)
             .chain(orphans.map(move |(_, it)| line(&it.tuple, it.state)))
@@ -558,7 +560,7 @@ impl Stack {
             .adopt(now, &mut self.net, record.tuple, record.link, agreement, config);
         if let Some(connection) = self.tcp.connections.find_mut(key) {
             connection.token = token;
-            connection.syn_due = true;
+            connection.flags.set_syn_due(true);
         }
         self.tcp.settle(now, &mut self.net, key.index);
         Ok(ConnId::from_key(key))
@@ -635,7 +637,7 @@ impl Connection {
     fn reconfigure(&mut self, now: Instant, config: TcpConfig) {
         let old = core::mem::replace(&mut self.config, Arc::new(config));
         if old.cork && !self.config.cork || !old.nodelay && self.config.nodelay {
-            self.push_due = true;
+            self.flags.set_push_due(true);
         }
         if self.config.quick_ack && self.acks.owed > 0 {
             self.acks.now = true;

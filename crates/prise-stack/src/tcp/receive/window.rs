@@ -8,6 +8,21 @@ use prise_wire::{Instant, SeqNum};
 pub(crate) const BUFFER_INITIAL: u32 = 131_072;
 pub(crate) const BUFFER_MAX: u32 = 32 << 20;
 
+/// A moment in microseconds, wrapping after 71 minutes: half the size of an [`Instant`], for measuring round trips. A wrap
+/// spoils one measurement, which the next one mends.
+#[derive(Clone, Copy, Debug)]
+struct Moment(u32);
+
+impl Moment {
+    fn at(now: Instant) -> Self {
+        Self(now.as_micros() as u32)
+    }
+
+    fn age(self, now: Instant) -> Duration {
+        Duration::from_micros(u64::from((now.as_micros() as u32).wrapping_sub(self.0)))
+    }
+}
+
 /// The receive window of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReceiveWindow {
@@ -18,12 +33,12 @@ pub(crate) struct ReceiveWindow {
     /// The measurement: octets that the program read since `since`, and what it read in the round before.
     copied: u32,
     space: u32,
-    since: Instant,
+    since: Moment,
     /// The receiver's estimate of the round trip, in microseconds.
     rtt: u32,
     /// The timing of one window: when this octet arrives, a round trip has passed.
     rtt_mark: SeqNum,
-    rtt_at: Instant,
+    rtt_at: Moment,
 }
 
 impl ReceiveWindow {
@@ -33,10 +48,10 @@ impl ReceiveWindow {
             limit,
             copied: 0,
             space: limit / 4,
-            since: now,
+            since: Moment::at(now),
             rtt: 0,
             rtt_mark: next,
-            rtt_at: now,
+            rtt_at: Moment::at(now),
         }
     }
 
@@ -125,16 +140,14 @@ impl ReceiveWindow {
         if next.precedes(self.rtt_mark) {
             return;
         }
-        if self.rtt_at != Instant::ZERO {
-            let sample = now.saturating_since(self.rtt_at).as_micros().min(10_000_000) as u32;
-            self.rtt = match self.rtt {
-                0 => sample.max(1),
-                // Upper bounds all: believe the smaller quickly, the larger slowly.
-                known if sample < known => sample.max(1),
-                known => known - known / 8 + sample / 8,
-            };
-        }
-        self.rtt_at = now;
+        let sample = self.rtt_at.age(now).as_micros().min(10_000_000) as u32;
+        self.rtt = match self.rtt {
+            0 => sample.max(1),
+            // Upper bounds all: believe the smaller quickly, the larger slowly.
+            known if sample < known => sample.max(1),
+            known => known - known / 8 + sample / 8,
+        };
+        self.rtt_at = Moment::at(now);
         self.rtt_mark = self.advertised;
     }
 
@@ -147,7 +160,7 @@ impl ReceiveWindow {
             (own, other) if other.is_zero() => own,
             (own, other) => own.min(other),
         };
-        if rtt.is_zero() || now.saturating_since(self.since) < rtt {
+        if rtt.is_zero() || self.since.age(now) < rtt {
             return;
         }
         if self.copied > self.space {
@@ -161,7 +174,7 @@ impl ReceiveWindow {
             self.space = self.copied;
         }
         self.copied = 0;
-        self.since = now;
+        self.since = Moment::at(now);
     }
 }
 

@@ -61,7 +61,7 @@ fn whole_segments(unit_max: u32, size: u32) -> u32 {
 impl Connection {
     /// Decides; changes nothing. `unit_max` is the largest payload the link takes at once.
     pub(crate) fn next_segment(&self, now: Instant, unit_max: u32) -> NextSegment {
-        if self.syn_due && matches!(self.state, State::SynSent | State::SynReceived) {
+        if self.flags.syn_due() && matches!(self.state, State::SynSent | State::SynReceived) {
             return NextSegment::Syn;
         }
         // What a receiver has to say of holes does not fit beside a full segment's data: it goes first, alone.
@@ -78,7 +78,7 @@ impl Connection {
                     return data;
                 }
             }
-            if self.tail_probe_due
+            if self.flags.tail_probe_due()
                 && let Some(back) = self.sending.as_ref().and_then(|sending| sending.flight.back())
             {
                 let len = back.len.min(self.segment_size());
@@ -87,7 +87,7 @@ impl Connection {
                     len,
                 };
             }
-            if self.probe_due {
+            if self.flags.probe_due() {
                 return self.next_probe();
             }
         }
@@ -162,7 +162,7 @@ impl Connection {
     /// (§3.8.6.2.1).
     fn next_data(&self, unit_max: u32) -> Result<NextSegment, Held> {
         let unsent = self.unsent();
-        let fin = self.fin_queued && !self.fin_sent;
+        let fin = self.flags.fin_queued() && !self.flags.fin_sent();
         let outstanding = self.snd.nxt.distance_from(self.snd.una);
         let window_room = self.snd.wnd.saturating_sub(outstanding);
         if unsent == 0 {
@@ -220,16 +220,16 @@ impl Connection {
         if len == 0 || !self.flight_is_empty() {
             return NextSegment::Probe;
         }
-        let fin = self.fin_queued && len == unsent && len < room;
+        let fin = self.flags.fin_queued() && len == unsent && len < room;
         NextSegment::Data { len, fin }
     }
 
     /// Whether less than a full segment may go now.
     fn may_send_small(&self, fin: bool) -> bool {
-        if fin || self.push_due {
+        if fin || self.flags.push_due() {
             return true;
         }
-        if self.config.cork || self.more {
+        if self.config.cork || self.flags.more() {
             return false;
         }
         if self.config.nodelay {
@@ -249,7 +249,7 @@ impl Connection {
             NextSegment::Retransmit { start, len } => self.emit_retransmission(now, start, len, route),
             NextSegment::Data { len, fin } => Some(self.emit_data(now, len, fin, route)),
             NextSegment::Probe => {
-                self.probe_due = false;
+                self.flags.set_probe_due(false);
                 let seq = self.snd.una - 1;
                 Some(self.segment(now, seq, TcpFlags::NONE, Body::new(), route))
             }
@@ -264,13 +264,13 @@ impl Connection {
     /// §6.1.5).
     pub(crate) fn ecn_codepoint(&self, sent: NextSegment) -> u8 {
         match sent {
-            NextSegment::Data { len, .. } if self.ecn_on && len > 0 => ECN_ECT0,
+            NextSegment::Data { len, .. } if self.flags.ecn_on() && len > 0 => ECN_ECT0,
             _ => 0,
         }
     }
 
     fn emit_syn(&mut self, now: Instant, route: &RouteInfo) -> Frame {
-        self.syn_due = false;
+        self.flags.set_syn_due(false);
         if self.snd.nxt == self.snd.iss {
             self.snd.nxt = self.snd.iss + 1;
             self.trouble_since = now;
@@ -279,11 +279,11 @@ impl Connection {
         self.deadlines.arm(Retransmit::Rto, now + rto);
         let seq = self.snd.iss;
         let mut flags = TcpFlags::SYN;
-        if self.passive {
-            if self.ecn_on {
+        if self.flags.passive() {
+            if self.flags.ecn_on() {
                 flags |= TcpFlags::ECE;
             }
-        } else if self.config.ecn && !self.syn_retransmitted {
+        } else if self.config.ecn && !self.flags.syn_retransmitted() {
             // Not in a retransmission: something on the way may drop what it does not know (RFC 3168 §6.1.1.1).
             flags = flags | TcpFlags::ECE | TcpFlags::CWR;
         }
@@ -294,7 +294,7 @@ impl Connection {
         let (queue_start, queue_end) = (self.queue_start(), self.queue_end());
         let rto = self.rtt.rto_backed_off(self.backoff);
         let (clock, size) = (self.timestamp(now), self.segment_size());
-        let due = core::mem::take(&mut self.tail_probe_due);
+        let due = self.flags.take_tail_probe_due();
         let nxt = self.snd.nxt;
         let sending = self.sending.as_deref_mut()?;
         let tail_probe = due && sending.flight.lost() == 0;
@@ -338,8 +338,8 @@ impl Connection {
         let was_empty = self.flight_is_empty();
         let cwnd = self.congestion.cwnd();
         let (wnd, outstanding) = (self.snd.wnd, self.snd.nxt.distance_from(self.snd.una));
-        let tail_probe = core::mem::take(&mut self.tail_probe_due);
-        self.probe_due = false;
+        let tail_probe = self.flags.take_tail_probe_due();
+        self.flags.set_probe_due(false);
         let sending = self.sending();
         let body = if len > 0 {
             sending.queue.range(queue::offset(queue_start, seq), len)
@@ -359,14 +359,16 @@ impl Connection {
         }
         sending.recovery.on_sent(total);
         self.snd.nxt += total;
-        self.fin_sent |= fin;
+        if fin {
+            self.flags.set_fin_sent(true);
+        }
         if len > 0 && !len.is_multiple_of(size) {
             self.snd.small_end = seq + len;
         }
         let last = len == unsent;
         if last {
-            self.push_due = false;
-            self.more = false;
+            self.flags.set_push_due(false);
+            self.flags.set_more(false);
         }
         self.note_window_use(len < unsent);
         self.note_paced(now, total);
@@ -382,7 +384,7 @@ impl Connection {
             self.rearm_retransmit(now, true);
         }
         let mut flags = TcpFlags::NONE;
-        if self.ecn_on && len > 0 && core::mem::take(&mut self.sending().reduction_to_tell) {
+        if self.flags.ecn_on() && len > 0 && core::mem::take(&mut self.sending().reduction_to_tell) {
             flags |= TcpFlags::CWR;
         }
         if last && len > 0 {
@@ -435,15 +437,15 @@ impl Connection {
             flags,
             ..TcpHeader::default()
         };
-        if !syn || self.passive {
+        if !syn || self.flags.passive() {
             header.ack = Some(self.rcv.nxt);
             self.acknowledged();
         }
-        if self.ece_due && !syn {
+        if self.flags.ece_due() && !syn {
             header.flags |= TcpFlags::ECE;
         }
         header.window = self.window_field(syn);
-        if self.timestamps_on {
+        if self.flags.timestamps_on() {
             let echo = if header.ack.is_some() {
                 self.timestamps.recent
             } else {
@@ -456,9 +458,9 @@ impl Connection {
         }
         if syn {
             header.options.mss = Some(self.advertised_mss);
-            header.options.sack_permitted = self.sack_on;
-            header.options.window_scale = self.window_scaling.then_some(self.rcv_scale);
-        } else if self.sack_on {
+            header.options.sack_permitted = self.flags.sack_on();
+            header.options.window_scale = self.flags.window_scaling().then_some(self.rcv_scale);
+        } else if self.flags.sack_on() {
             let free = self.segment_size().saturating_sub(body.len() as u32);
             header.options.sack = self.sack_blocks(free);
         }
@@ -488,14 +490,14 @@ impl Connection {
     }
 
     fn has_blocks_to_tell(&self) -> bool {
-        self.sack_on
+        self.flags.sack_on()
             && (self.acks.duplicate.is_some() || self.receiving.as_ref().is_some_and(|receiving| receiving.has_holes()))
     }
 
     /// As many blocks as fit beside the other options, three with timestamps, else four (RFC 2018 §3), and beside
     /// the data, which leaves `free` octets.
     fn sack_blocks(&mut self, free: u32) -> SackBlocks {
-        let room = if self.timestamps_on { 3 } else { 4 }.min(free.saturating_sub(4) as usize / 8);
+        let room = if self.flags.timestamps_on() { 3 } else { 4 }.min(free.saturating_sub(4) as usize / 8);
         if room == 0 {
             return SackBlocks::new();
         }
