@@ -24,15 +24,7 @@ pub(super) const TABLE: &[Entry] = &[
     entry(9, On::TCP, Set::Number(set_defer_accept), Get::Number(defer_accept)),
     entry(10, On::TCP, Set::Number(set_window_clamp), Get::Value(Opt::WindowClamp)),
     entry(11, On::TCP, Set::ReadOnly(Errno::ENOPROTOOPT), Get::Octets(info)),
-    entry(
-        12,
-        On::TCP,
-        Set::Number(|call, value| {
-            call.socket().set_value(Opt::QuickAck, i64::from(value != 0));
-            Ok(())
-        }),
-        Get::Value(Opt::QuickAck),
-    ),
+    entry(12, On::TCP, Set::Number(set_quick_ack), Get::Value(Opt::QuickAck)),
     entry(13, On::TCP, Set::Octets(set_congestion), Get::Octets(congestion)),
     // TCP_MD5SIG, TCP_MD5SIG_EXT, TCP_AO_*: none of these signatures.
     entry(14, On::TCP, Set::Refuse(Errno::EINVAL), NO),
@@ -289,6 +281,16 @@ fn set_fast_open_connect(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
     }
     // Stored and shown; without Fast Open below, the SYN goes out alone at connect, which the program cannot tell but by the clock.
     call.socket().flags.set(Flag::FastOpenConnect, value == 1);
+    Ok(())
+}
+
+/// Not only kept: each call sends what is owed, or begins to delay.
+fn set_quick_ack(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
+    let (now, s) = (call.now, call.id);
+    call.socket().set_value(Opt::QuickAck, i64::from(value != 0));
+    if let Some(id) = call.host.connection(s) {
+        call.host.stack.tcp_set_quick_ack(now, id, value != 0);
+    }
     Ok(())
 }
 

@@ -208,7 +208,7 @@ impl Connection {
             self.deadlines.arm(Retransmit::Probe, now + timeout.min(rto));
             return;
         }
-        self.deadlines.arm(Retransmit::Rto, now + rto);
+        self.arm_timeout(Retransmit::Rto, now, rto);
     }
 }
 

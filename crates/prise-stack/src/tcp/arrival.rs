@@ -307,6 +307,7 @@ impl Connection {
         {
             return;
         }
+        self.return_urgent();
         self.urgent = Some(Box::new(Urgent {
             at,
             octet: UrgentOctet::Awaited,
@@ -352,7 +353,8 @@ impl Connection {
         let before = self.rcv.nxt;
         let body = core::mem::take(&mut seg.body);
         let len = body.len() as u32;
-        let arrived = self.receiving.get_or_insert_default().insert(before, seg.seq, body);
+        let start = seg.seq;
+        let arrived = self.receiving.get_or_insert_default().insert(before, start, body);
         seg_restore_len(seg, len);
         match arrived {
             Arrived::InOrder { octets, filled } => {
@@ -361,13 +363,24 @@ impl Connection {
                 self.rcv.window.on_data(self.rcv.nxt, seg.at);
                 self.extract_urgent();
                 self.schedule_ack(octets, filled, seg.at);
+                if start.precedes(before) {
+                    // Its first octets were here already (RFC 2883 §4.1).
+                    self.acks.now = true;
+                    self.acks.duplicate = self.sack_on.then_some(SackBlock {
+                        left: start,
+                        right: before,
+                    });
+                }
                 if self.readable() > 0 {
                     self.raise(Ready::READABLE);
                 }
                 PASSED
             }
-            Arrived::OutOfOrder => {
+            Arrived::OutOfOrder { duplicate } => {
                 self.acks.now = true;
+                if self.sack_on && duplicate.is_some() {
+                    self.acks.duplicate = duplicate;
+                }
                 PASSED
             }
             Arrived::Duplicate(block) => {
@@ -419,6 +432,23 @@ impl Connection {
         if let Some(octet) = receiving.cut_octet(offset) {
             urgent.octet = UrgentOctet::Here(octet);
             self.raise(Ready::URGENT);
+        }
+    }
+
+    /// An urgent octet that nobody has read becomes an ordinary one when another is announced, as on Linux; one whose
+    /// mark the program has reached is lost.
+    fn return_urgent(&mut self) {
+        let Some(Urgent {
+            at,
+            octet: UrgentOctet::Here(octet),
+        }) = self.urgent.as_deref().copied()
+        else {
+            return;
+        };
+        let Some(receiving) = &mut self.receiving else { return };
+        let behind = self.rcv.nxt.distance_from(at) - 1;
+        if let Some(offset) = receiving.readable().checked_sub(behind).filter(|offset| *offset > 0) {
+            receiving.put_octet(offset, octet);
         }
     }
 

@@ -493,7 +493,7 @@ impl Connection {
         let rto = self.rtt.rto_backed_off(self.backoff);
         if self.flags.syn_due() || self.has_unsent() || !self.flight_is_empty() {
             self.flags.set_syn_due(false);
-            self.deadlines.arm(super::deadlines::Retransmit::Rto, now + rto);
+            self.arm_timeout(super::deadlines::Retransmit::Rto, now, rto);
         }
         self.soft_error = Some(TcpError::NetworkUnreachable);
     }
@@ -529,6 +529,14 @@ impl Connection {
             self.soft_error = Some(cause);
         }
         true
+    }
+
+    /// Arms a timeout. With a user timeout it is over at the latest when that has passed (RFC 5482 §3; Linux clamps it
+    /// too, so that programs get their error in time).
+    pub(crate) fn arm_timeout(&mut self, kind: super::deadlines::Retransmit, now: Instant, wait: Duration) {
+        let limit = self.config.user_timeout.map(|limit| self.trouble_since + limit);
+        let at = limit.map_or(now + wait, |limit| (now + wait).min(limit.max(now)));
+        self.deadlines.arm(kind, at);
     }
 
     pub(crate) fn min_rtt(&self) -> Duration {

@@ -97,7 +97,7 @@ impl Connection {
         self.congestion.on_timeout(now, in_flight, size, fresh);
         self.backoff = self.backoff.saturating_add(1);
         let rto = self.rtt.rto_backed_off(self.backoff);
-        self.deadlines.arm(Retransmit::Rto, now + rto);
+        self.arm_timeout(Retransmit::Rto, now, rto);
     }
 
     fn user_timeout_passed(&self, now: Instant) -> bool {
@@ -120,10 +120,13 @@ impl Connection {
         if self.flight_is_empty() {
             return;
         }
-        self.flags.set_tail_probe_due(true);
+        // Nothing is sent beyond a window that has shrunk meanwhile.
+        let size = self.segment_size();
+        let possible = self.next_data(size).is_ok() || self.tail_segment().is_some();
+        self.flags.set_tail_probe_due(possible);
         // Whatever is sent, the RTO guards it from here (§7.3, last step).
         let rto = self.rtt.rto_backed_off(self.backoff);
-        self.deadlines.arm(Retransmit::Rto, now + rto);
+        self.arm_timeout(Retransmit::Rto, now, rto);
     }
 
     /// RFC 8985 §6.3: the reordering window has passed.
@@ -169,7 +172,7 @@ impl Connection {
         self.flags.set_probe_due(true);
         self.backoff = self.backoff.saturating_add(1);
         let wait = self.rtt.rto_backed_off(self.backoff);
-        self.deadlines.arm(Retransmit::Persist, now + wait);
+        self.arm_timeout(Retransmit::Persist, now, wait);
     }
 
     fn on_slow(&mut self, now: Instant) -> Consequence {

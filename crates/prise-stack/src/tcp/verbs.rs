@@ -461,6 +461,19 @@ impl Stack {
         self.tcp.settle(now, &mut self.net, id.key().index);
     }
 
+    /// `TCP_QUICKACK`: `on` sends an acknowledgment that is owed and stops delaying, otherwise acknowledgments wait for
+    /// data to ride on; in both cases until the exchange shows otherwise (tcp(7)).
+    pub fn tcp_set_quick_ack(&mut self, now: Instant, id: ConnId, on: bool) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        connection.acks.interactive = !on;
+        if on && connection.acks.owed > 0 {
+            connection.acks.now = true;
+        }
+        self.tcp.settle(now, &mut self.net, id.key().index);
+    }
+
     /// Why the connection ended, once.
     pub fn tcp_take_error(&mut self, id: ConnId) -> Option<TcpError> {
         self.connection_mut(id)?.error.take()
@@ -637,7 +650,9 @@ impl Connection {
     fn reconfigure(&mut self, now: Instant, config: TcpConfig) {
         let old = core::mem::replace(&mut self.config, Arc::new(config));
         if old.cork && !self.config.cork || !old.nodelay && self.config.nodelay {
-            self.flags.set_push_due(true);
+            // Lets go what is held now, nothing that is written later.
+            let held = self.unsent() > 0;
+            self.flags.set_push_due(held);
         }
         if self.config.quick_ack && self.acks.owed > 0 {
             self.acks.now = true;

@@ -25,8 +25,8 @@ struct Range {
 pub(crate) enum Arrived {
     /// `rcv.nxt` advanced by so many octets; `filled` if a hole was closed.
     InOrder { octets: u32, filled: bool },
-    /// Kept behind a hole.
-    OutOfOrder,
+    /// Kept behind a hole; some of it may have been here before.
+    OutOfOrder { duplicate: Option<SackBlock> },
     /// All of it was already here.
     Duplicate(SackBlock),
     /// Too many holes.
@@ -155,6 +155,10 @@ impl Reassembly {
         if first == last && self.ranges.len() >= RANGES_MAX {
             return Arrived::Refused;
         }
+        let duplicate = self.ranges[first..last].iter().find_map(|range| {
+            let (left, right) = (range.start.later(start), range.end.earlier(end));
+            left.precedes(right).then_some(SackBlock { left, right })
+        });
         let mut merged = Range {
             start,
             end: start,
@@ -187,7 +191,7 @@ impl Reassembly {
         let start = merged.start;
         self.ranges.insert(first, merged);
         self.touch(start);
-        Arrived::OutOfOrder
+        Arrived::OutOfOrder { duplicate }
     }
 
     fn touch(&mut self, start: SeqNum) {
@@ -299,6 +303,32 @@ impl Reassembly {
         None
     }
 
+    /// Puts an octet that was cut out back before the readable one at `offset`.
+    pub(crate) fn put_octet(&mut self, offset: u32, octet: u8) {
+        let mut before = 0;
+        let mut index = 0;
+        while let Some(piece) = self.ready.get(index) {
+            if offset <= before + piece.len() as u32 {
+                break;
+            }
+            before += piece.len() as u32;
+            index += 1;
+        }
+        if let Some(piece) = self.ready.get_mut(index) {
+            let rest = piece.split_off((offset - before) as usize);
+            if piece.is_empty() {
+                self.ready.remove(index);
+            } else {
+                index += 1;
+            }
+            if !rest.is_empty() {
+                self.ready.insert(index, rest);
+            }
+        }
+        self.ready.insert(index, Payload::copy_from(&[octet]));
+        self.ready_len += 1;
+    }
+
     /// Throws away what waits behind holes: memory pressure (RFC 2018 §8), or the connection has ended.
     pub(crate) fn forget_out_of_order(&mut self) {
         self.ranges = Vec::new();
@@ -334,6 +364,19 @@ mod tests {
             body.push_back(Payload::from(bytes.to_vec()));
         }
         body
+    }
+
+    #[test]
+    fn an_octet_that_was_cut_out_can_be_put_back() {
+        for offset in 0..6 {
+            let mut queue = Reassembly::default();
+            queue.insert(SeqNum(0), SeqNum(0), body(b"abc"));
+            queue.insert(SeqNum(3), SeqNum(3), body(b"def"));
+            let octet = queue.cut_octet(offset).expect("it is there");
+            assert_eq!((octet, queue.readable()), (b'a' + offset as u8, 5));
+            queue.put_octet(offset, octet);
+            assert_eq!(&queue.take(10)[..], b"abcdef");
+        }
     }
 
     #[test]
@@ -379,7 +422,10 @@ mod tests {
         let mut queue = Reassembly::default();
         let base = SeqNum(0);
         for start in [1000, 3000, 2000] {
-            assert_eq!(queue.insert(base, base + start, body(&[0; 10])), Arrived::OutOfOrder);
+            assert_eq!(
+                queue.insert(base, base + start, body(&[0; 10])),
+                Arrived::OutOfOrder { duplicate: None }
+            );
         }
         let starts: Vec<SeqNum> = queue.sack_ranges().map(|range| range.left).collect();
         assert_eq!(starts, [(base + 2000), (base + 3000), (base + 1000)]);

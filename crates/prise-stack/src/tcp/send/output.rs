@@ -7,6 +7,7 @@ use prise_wire::{Body, Checksum, Frame, Gso, GsoKind, Instant, SackBlocks, SeqNu
 use prise_wire::{checksum, protocol, tcp};
 
 use crate::net::RouteInfo;
+use crate::tcp::arrival::DELAYED_ACK;
 use crate::tcp::connection::{Connection, Stamp};
 use crate::tcp::deadlines::Retransmit;
 use crate::tcp::info::{LossState, State};
@@ -41,7 +42,7 @@ pub(crate) enum NextSegment {
 
 /// Why new data is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
+pub(crate) enum Held {
     /// Nothing waits.
     Empty,
     /// The congestion window is full.
@@ -79,13 +80,9 @@ impl Connection {
                 }
             }
             if self.flags.tail_probe_due()
-                && let Some(back) = self.sending.as_ref().and_then(|sending| sending.flight.back())
+                && let Some(tail) = self.tail_segment()
             {
-                let len = back.len.min(self.segment_size());
-                return NextSegment::Retransmit {
-                    start: back.end() - len,
-                    len,
-                };
+                return tail;
             }
             if self.flags.probe_due() {
                 return self.next_probe();
@@ -132,6 +129,15 @@ impl Connection {
         }
     }
 
+    /// The last segment again, as a tail loss probe (RFC 8985 §7.3), if the peer's window still takes it.
+    pub(crate) fn tail_segment(&self) -> Option<NextSegment> {
+        let back = self.sending.as_ref().and_then(|sending| sending.flight.back())?;
+        let len = back.len.min(self.segment_size());
+        let start = back.end() - len;
+        let fits = start == self.snd.una || back.end().precedes_or_equals(self.snd.una + self.snd.wnd);
+        fits.then_some(NextSegment::Retransmit { start, len })
+    }
+
     fn next_retransmission(&self, unit_max: u32) -> Option<NextSegment> {
         let sending = self.sending.as_ref()?;
         let lost = sending.flight.first_lost()?;
@@ -160,7 +166,7 @@ impl Connection {
 
     /// New octets: congestion window, peer's window, Nagle (RFC 9293 §3.7.4) and silly-window avoidance
     /// (§3.8.6.2.1).
-    fn next_data(&self, unit_max: u32) -> Result<NextSegment, Held> {
+    pub(crate) fn next_data(&self, unit_max: u32) -> Result<NextSegment, Held> {
         let unsent = self.unsent();
         let fin = self.flags.fin_queued() && !self.flags.fin_sent();
         let outstanding = self.snd.nxt.distance_from(self.snd.una);
@@ -276,7 +282,7 @@ impl Connection {
             self.trouble_since = now;
         }
         let rto = self.rtt.rto_backed_off(self.backoff);
-        self.deadlines.arm(Retransmit::Rto, now + rto);
+        self.arm_timeout(Retransmit::Rto, now, rto);
         let seq = self.snd.iss;
         let mut flags = TcpFlags::SYN;
         if self.flags.passive() {
@@ -318,7 +324,7 @@ impl Connection {
         self.statistics.retransmissions = self.statistics.retransmissions.wrapping_add(1);
         self.statistics.bytes_retransmitted = self.statistics.bytes_retransmitted.wrapping_add(data);
         if tail_probe || !self.deadlines.armed(Retransmit::Rto) {
-            self.deadlines.arm(Retransmit::Rto, now + rto);
+            self.arm_timeout(Retransmit::Rto, now, rto);
         }
         self.note_paced(now, len);
         let flags = if fin {
@@ -376,7 +382,7 @@ impl Connection {
             self.trouble_since = now;
         }
         // Data that leaves soon after data came in carries the acknowledgment: an exchange, not a transfer.
-        if self.acks.owed > 0 {
+        if self.statistics.bytes_received > 0 && self.last_data.age(now) < DELAYED_ACK {
             self.acks.interactive = true;
         }
         self.last_sent = Stamp::at(now);
@@ -533,7 +539,7 @@ impl Connection {
             Err(Held::Window) if idle => {
                 let wait = self.rtt.rto_backed_off(self.backoff);
                 self.trouble_since = now;
-                self.deadlines.arm(Retransmit::Persist, now + wait);
+                self.arm_timeout(Retransmit::Persist, now, wait);
             }
             // Corked or held back with nothing in flight: 200 ms at most (tcp(7), TCP_CORK).
             Err(Held::Small | Held::Cwnd) if idle => {
