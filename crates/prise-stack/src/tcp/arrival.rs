@@ -366,7 +366,7 @@ impl Connection {
                 if start.precedes(before) {
                     // Its first octets were here already (RFC 2883 §4.1).
                     self.acks.now = true;
-                    self.acks.duplicate = self.sack_on.then_some(SackBlock {
+                    self.acks.duplicate = self.flags.sack_on().then_some(SackBlock {
                         left: start,
                         right: before,
                     });
@@ -378,7 +378,7 @@ impl Connection {
             }
             Arrived::OutOfOrder { duplicate } => {
                 self.acks.now = true;
-                if self.sack_on && duplicate.is_some() {
+                if self.flags.sack_on() && duplicate.is_some() {
                     self.acks.duplicate = duplicate;
                 }
                 PASSED
