@@ -6,7 +6,7 @@ use core::time::Duration;
 use prise_wire::{Instant, SackBlock, SeqNum};
 
 use super::arrival::{Check, is_between};
-use super::connection::Connection;
+use super::connection::{Connection, Moment};
 use super::deadlines::Retransmit;
 use super::info::{LossState, State};
 use super::loss::rack::Surroundings;
@@ -55,7 +55,7 @@ impl Connection {
 
     fn acknowledge_syn(&mut self, seg: &Segment, ack: SeqNum) {
         self.snd.una = self.snd.iss + 1;
-        let rtt = seg.at.saturating_since(self.trouble_since);
+        let rtt = self.trouble_since.age(seg.at);
         if !self.flags.syn_retransmitted() && !rtt.is_zero() {
             self.rtt.sample(seg.at, rtt);
         }
@@ -96,7 +96,7 @@ impl Connection {
         if self.deadlines.armed(Retransmit::Persist) && self.config.user_timeout.is_none() {
             // The peer lives: its window stays shut, but it answers (RFC 9293 §3.8.6.1). A user timeout counts on: it bounds
             // also how long octets wait for a window (tcp(7)).
-            self.trouble_since = seg.at;
+            self.trouble_since = Moment::at(seg.at);
         }
         let advanced = self.snd.una.precedes(ack);
         let min_rtt = self.min_rtt();
@@ -154,7 +154,7 @@ impl Connection {
         }
         if advanced {
             self.backoff = 0;
-            self.trouble_since = seg.at;
+            self.trouble_since = Moment::at(seg.at);
         }
         self.rearm_retransmit(seg.at, delivery.octets > 0);
         self.raise_writable_if_room();

@@ -88,7 +88,7 @@ impl Connection {
             self.last_received = Stamp::at(seg.at);
             self.snd.una = self.snd.nxt;
             if !self.flags.syn_retransmitted() {
-                let rtt = seg.at.saturating_since(self.trouble_since);
+                let rtt = self.trouble_since.age(seg.at);
                 self.rtt.sample(seg.at, rtt);
             }
             // The window in a segment with SYN is never scaled (RFC 7323 §2.2).
@@ -211,7 +211,7 @@ impl Connection {
     fn note_duplicate(&mut self, seg: &Segment) {
         if self.flags.sack_on() && seg.len() > 0 && !seg.flags.syn() && seg.seq.precedes(self.rcv.nxt) {
             let right = seg.end().earlier(self.rcv.nxt);
-            self.acks.duplicate = Some(SackBlock { left: seg.seq, right });
+            self.acks.duplicate = Some(Box::new(SackBlock { left: seg.seq, right }));
         }
     }
 
@@ -366,10 +366,11 @@ impl Connection {
                 if start.precedes(before) {
                     // Its first octets were here already (RFC 2883 §4.1).
                     self.acks.now = true;
-                    self.acks.duplicate = self.flags.sack_on().then_some(SackBlock {
+                    let duplicate = SackBlock {
                         left: start,
                         right: before,
-                    });
+                    };
+                    self.acks.duplicate = self.flags.sack_on().then(|| Box::new(duplicate));
                 }
                 if self.readable() > 0 {
                     self.raise(Ready::READABLE);
@@ -379,14 +380,14 @@ impl Connection {
             Arrived::OutOfOrder { duplicate } => {
                 self.acks.now = true;
                 if self.flags.sack_on() && duplicate.is_some() {
-                    self.acks.duplicate = duplicate;
+                    self.acks.duplicate = duplicate.map(Box::new);
                 }
                 PASSED
             }
             Arrived::Duplicate(block) => {
                 self.acks.now = true;
                 if self.flags.sack_on() {
-                    self.acks.duplicate = Some(block);
+                    self.acks.duplicate = Some(Box::new(block));
                 }
                 // The FIN behind old octets may be new.
                 if seg.flags.fin() {

@@ -8,7 +8,7 @@ use prise_wire::{Instant, SeqNum};
 use super::Tcp;
 use super::config::TcpConfig;
 use super::connection::{
-    AckSchedule, Connection, Reader, ReceiveVariables, SendVariables, Stamp, Statistics, TimestampState,
+    AckSchedule, Connection, Moment, Reader, ReceiveVariables, SendVariables, Stamp, Statistics, TimestampState,
     timestamp_clock,
 };
 use super::demux::Owner;
@@ -159,7 +159,7 @@ impl Tcp {
             last_sent: Stamp::at(now),
             last_received: Stamp::at(now),
             last_data: Stamp::at(now),
-            trouble_since: now,
+            trouble_since: Moment::at(now),
             challenged_at: timestamp_clock(now).wrapping_sub(super::arrival::CHALLENGE_INTERVAL),
             mss,
             advertised_mss: mss,

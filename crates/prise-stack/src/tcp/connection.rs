@@ -43,6 +43,21 @@ impl Stamp {
     }
 }
 
+/// A moment in microseconds, wrapping after 71 minutes: half the size of an [`Instant`], for measuring round trips and
+/// troubles of minutes. A wrap spoils one measurement, which the next one mends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment(u32);
+
+impl Moment {
+    pub(crate) fn at(now: Instant) -> Self {
+        Self(now.as_micros() as u32)
+    }
+
+    pub(crate) fn age(self, now: Instant) -> Duration {
+        Duration::from_micros(u64::from((now.as_micros() as u32).wrapping_sub(self.0)))
+    }
+}
+
 /// RFC 9293's send sequence variables (§3.3.1), and two of Linux's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SendVariables {
@@ -83,7 +98,7 @@ pub(crate) struct TimestampState {
 }
 
 /// When to acknowledge (RFC 9293 §3.8.6.3, and Linux's quick acknowledgments at the start).
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct AckSchedule {
     /// An acknowledgment goes out at the next opportunity.
     pub(crate) now: bool,
@@ -94,7 +109,7 @@ pub(crate) struct AckSchedule {
     /// The program answers what it receives: its data will carry the acknowledgment.
     pub(crate) interactive: bool,
     /// The duplicate to report in the next SACK option (RFC 2883).
-    pub(crate) duplicate: Option<SackBlock>,
+    pub(crate) duplicate: Option<Box<SackBlock>>,
     /// The peer's segment size, as seen.
     pub(crate) peer_mss: u32,
 }
@@ -177,7 +192,7 @@ pub(crate) struct Connection {
     /// When data last arrived.
     pub(crate) last_data: Stamp,
     /// When the oldest unacknowledged octet, probe or SYN was first sent: the user timeout counts from here.
-    pub(crate) trouble_since: Instant,
+    pub(crate) trouble_since: Moment,
     /// When an unacceptable segment was last answered, in milliseconds of [`timestamp_clock`].
     pub(crate) challenged_at: u32,
     /// The segment size for sending, options not subtracted.
@@ -206,7 +221,7 @@ pub(crate) struct Connection {
 }
 
 // The bound that the memory target stands on: an idle connection owns no heap beyond this record.
-const _: () = assert!(size_of::<Connection>() <= 360);
+const _: () = assert!(size_of::<Connection>() <= 344);
 
 /// Who reads what arrives for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -411,7 +426,6 @@ impl Connection {
         self.deadlines.disarm();
         self.deadlines.delayed_ack = Instant::FAR_FUTURE;
         self.deadlines.slow = Instant::FAR_FUTURE;
-        self.deadlines.pace = Instant::FAR_FUTURE;
         let mut ready = Ready::CLOSED | Ready::READ_CLOSED;
         if self.error.is_some() {
             ready |= Ready::ERROR;
@@ -534,9 +548,9 @@ impl Connection {
     /// Arms a timeout. With a user timeout it is over at the latest when that has passed (RFC 5482 §3; Linux clamps it
     /// too, so that programs get their error in time).
     pub(crate) fn arm_timeout(&mut self, kind: super::deadlines::Retransmit, now: Instant, wait: Duration) {
-        let limit = self.config.user_timeout.map(|limit| self.trouble_since + limit);
-        let at = limit.map_or(now + wait, |limit| (now + wait).min(limit.max(now)));
-        self.deadlines.arm(kind, at);
+        let trouble = self.trouble_since.age(now);
+        let left = self.config.user_timeout.map(|limit| limit.saturating_sub(trouble));
+        self.deadlines.arm(kind, now + left.map_or(wait, |left| left.min(wait)));
     }
 
     pub(crate) fn min_rtt(&self) -> Duration {

@@ -32,8 +32,6 @@ pub(crate) struct Deadlines {
     pub(crate) retransmit: Instant,
     pub(crate) delayed_ack: Instant,
     pub(crate) slow: Instant,
-    /// When the pace lets the next octets go.
-    pub(crate) pace: Instant,
     pub(crate) retransmit_kind: Retransmit,
     pub(crate) slow_kind: Slow,
     node: TimerId,
@@ -45,7 +43,6 @@ impl Deadlines {
             retransmit: Instant::FAR_FUTURE,
             delayed_ack: Instant::FAR_FUTURE,
             slow: Instant::FAR_FUTURE,
-            pace: Instant::FAR_FUTURE,
             retransmit_kind: Retransmit::Rto,
             slow_kind: Slow::Keepalive,
             node: TimerId::NONE,
@@ -71,7 +68,7 @@ impl Deadlines {
     }
 
     fn earliest(&self) -> Instant {
-        self.retransmit.min(self.delayed_ack).min(self.slow).min(self.pace)
+        self.retransmit.min(self.delayed_ack).min(self.slow)
     }
 
     /// The wheel gave our node back.
@@ -79,11 +76,11 @@ impl Deadlines {
         self.node = TimerId::NONE;
     }
 
-    /// Brings the node in line with the fields. A deadline that moved later leaves the node where it is: it fires
+    /// Brings the node in line with the fields and with the `pace`, which the sending half keeps. A deadline that moved later leaves the node where it is: it fires
     /// early, finds nothing due, and is put back. That makes the common case (each acknowledgment pushes the
     /// retransmission timer out) a single store.
-    pub(crate) fn settle(&mut self, wheel: &mut Wheel, key: u64) {
-        let earliest = self.earliest();
+    pub(crate) fn settle(&mut self, wheel: &mut Wheel, key: u64, pace: Instant) {
+        let earliest = self.earliest().min(pace);
         if earliest == Instant::FAR_FUTURE {
             return;
         }

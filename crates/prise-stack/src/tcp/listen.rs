@@ -7,7 +7,7 @@ use prise_wire::{Instant, SeqNum};
 
 use super::birth::{Agreement, offered_window, own_mss, window_shift};
 use super::config::TcpConfig;
-use super::connection::{Reader, timestamp_clock};
+use super::connection::{Moment, Reader, timestamp_clock};
 use super::demux::Owner;
 use super::half_open::{HalfOpen, Origin};
 use super::reset;
@@ -364,7 +364,7 @@ impl Tcp {
         if let Some(connection) = self.connections.find_mut(key) {
             connection.flags.set_syn_retransmitted(retried);
             // The echoed timestamp, or the record, tells when the SYN-ACK left, in milliseconds.
-            connection.trouble_since = seg.at - rtt.filter(|rtt| rtt.as_secs() < 60).unwrap_or_default();
+            connection.trouble_since = Moment::at(seg.at - rtt.filter(|rtt| rtt.as_secs() < 60).unwrap_or_default());
         }
         self.arrival_at_connection(net, key.index, seg);
     }

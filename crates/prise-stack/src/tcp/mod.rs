@@ -442,10 +442,10 @@ impl Tcp {
             self.ready[position].push_back(key);
             self.links_ready.insert(link);
         }
-        connection.arm_pace(now);
+        let pace = connection.pace_deadline(now);
         connection
             .deadlines
-            .settle(&mut self.wheel, Timer::Connection(index).pack());
+            .settle(&mut self.wheel, Timer::Connection(index).pack(), pace);
         if !connection.raised.is_empty() && !connection.flags.announced() {
             if connection.is_orphan() {
                 connection.raised = Ready::NONE;

@@ -37,9 +37,6 @@ impl Connection {
             self.deadlines.retransmit = Instant::FAR_FUTURE;
             self.on_retransmit(now);
         }
-        if self.deadlines.pace <= now {
-            self.deadlines.pace = Instant::FAR_FUTURE;
-        }
         if self.deadlines.slow <= now {
             self.deadlines.slow = Instant::FAR_FUTURE;
             return self.on_slow(now);
@@ -103,7 +100,7 @@ impl Connection {
     fn user_timeout_passed(&self, now: Instant) -> bool {
         self.config
             .user_timeout
-            .is_some_and(|limit| now.saturating_since(self.trouble_since) >= limit)
+            .is_some_and(|limit| self.trouble_since.age(now) >= limit)
     }
 
     fn gave_up(&self, now: Instant) -> bool {
@@ -112,7 +109,7 @@ impl Connection {
             None if self.is_orphan() => GIVE_UP_ORPHAN,
             None => GIVE_UP,
         };
-        now.saturating_since(self.trouble_since) >= limit
+        self.trouble_since.age(now) >= limit
     }
 
     /// RFC 8985 §7.3: new data if there is some and the window lets it, else the last segment again.

@@ -4,24 +4,11 @@ use core::time::Duration;
 
 use prise_wire::{Instant, SeqNum};
 
+use crate::tcp::connection::Moment;
+
 /// Linux's `tcp_rmem`: where a receive buffer starts, and how far it may grow.
 pub(crate) const BUFFER_INITIAL: u32 = 131_072;
 pub(crate) const BUFFER_MAX: u32 = 32 << 20;
-
-/// A moment in microseconds, wrapping after 71 minutes: half the size of an [`Instant`], for measuring round trips. A wrap
-/// spoils one measurement, which the next one mends.
-#[derive(Clone, Copy, Debug)]
-struct Moment(u32);
-
-impl Moment {
-    fn at(now: Instant) -> Self {
-        Self(now.as_micros() as u32)
-    }
-
-    fn age(self, now: Instant) -> Duration {
-        Duration::from_micros(u64::from((now.as_micros() as u32).wrapping_sub(self.0)))
-    }
-}
 
 /// The receive window of one connection.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use prise_wire::{checksum, protocol, tcp};
 
 use crate::net::RouteInfo;
 use crate::tcp::arrival::DELAYED_ACK;
-use crate::tcp::connection::{Connection, Stamp};
+use crate::tcp::connection::{Connection, Moment, Stamp};
 use crate::tcp::deadlines::Retransmit;
 use crate::tcp::info::{LossState, State};
 use crate::tcp::loss::recovery::Frto;
@@ -119,13 +119,13 @@ impl Connection {
         }
     }
 
-    /// Something waits for the pace: its timer.
-    pub(crate) fn arm_pace(&mut self, now: Instant) {
-        if let Some(sending) = self.sending.as_ref()
-            && sending.next_send_at > now
-            && (sending.flight.lost() > 0 || self.unsent() > 0)
-        {
-            self.deadlines.pace = sending.next_send_at;
+    /// When the pace lets go what waits for it; `FAR_FUTURE` if nothing does.
+    pub(crate) fn pace_deadline(&self, now: Instant) -> Instant {
+        match self.sending.as_ref() {
+            Some(sending) if sending.next_send_at > now && (sending.flight.lost() > 0 || self.unsent() > 0) => {
+                sending.next_send_at
+            }
+            _ => Instant::FAR_FUTURE,
         }
     }
 
@@ -279,7 +279,7 @@ impl Connection {
         self.flags.set_syn_due(false);
         if self.snd.nxt == self.snd.iss {
             self.snd.nxt = self.snd.iss + 1;
-            self.trouble_since = now;
+            self.trouble_since = Moment::at(now);
         }
         let rto = self.rtt.rto_backed_off(self.backoff);
         self.arm_timeout(Retransmit::Rto, now, rto);
@@ -379,7 +379,7 @@ impl Connection {
         self.note_window_use(len < unsent);
         self.note_paced(now, total);
         if was_empty {
-            self.trouble_since = now;
+            self.trouble_since = Moment::at(now);
         }
         // Data that leaves soon after data came in carries the acknowledgment: an exchange, not a transfer.
         if self.statistics.bytes_received > 0 && self.last_data.age(now) < DELAYED_ACK {
@@ -507,7 +507,7 @@ impl Connection {
         if room == 0 {
             return SackBlocks::new();
         }
-        let duplicate = self.acks.duplicate.take();
+        let duplicate = self.acks.duplicate.take().map(|block| *block);
         let ranges = self.receiving.iter().flat_map(|receiving| receiving.sack_ranges());
         duplicate.into_iter().chain(ranges).take(room).collect()
     }
@@ -538,7 +538,7 @@ impl Connection {
         match self.next_data(unit_max) {
             Err(Held::Window) if idle => {
                 let wait = self.rtt.rto_backed_off(self.backoff);
-                self.trouble_since = now;
+                self.trouble_since = Moment::at(now);
                 self.arm_timeout(Retransmit::Persist, now, wait);
             }
             // Corked or held back with nothing in flight: 200 ms at most (tcp(7), TCP_CORK).
