@@ -74,3 +74,13 @@ try:
     socket.create_connection(where[:2])
 except ConnectionRefusedError as error:
     print("after the server's close:", error.strerror)
+
+# By the time a client's connect has returned, its connection waits at the listener: nobody needs to wait for it.
+with socket.socket(FAMILY, socket.SOCK_STREAM) as listener:
+    listener.bind((HOST, 0))
+    listener.listen(5)
+    listener.setblocking(False)
+    for _ in range(100):
+        with socket.create_connection(listener.getsockname()[:2]):
+            listener.accept()[0].close()
+print("accepted without waiting")

@@ -56,6 +56,9 @@ pub(crate) struct Supervisor {
     pub(crate) now: Instant,
     /// Connects that are to be answered, or put to wait, at the end of the turn.
     pub(crate) asked: Vec<Slot>,
+    /// Connects whose end is known, told a round later: by then the listener has the connection, as on Linux, where the
+    /// last segment of a handshake on `lo` arrives before connect(2) returns.
+    decided: Vec<Slot>,
     /// For what is read to be copied at once.
     pub(crate) scratch: Vec<u8>,
     pub(crate) program: Program,
@@ -113,6 +116,7 @@ impl Supervisor {
             attacher: Attacher::new().map_err(setup("make sockets"))?,
             now: clock::now(),
             asked: Vec::new(),
+            decided: Vec::new(),
             scratch: vec![0; SCRATCH],
             program: parts.program,
             answers: parts.answers,
@@ -217,18 +221,25 @@ impl Supervisor {
             if self.host.next_deadline().is_some_and(|due| due <= self.now) {
                 self.host.expire(self.now);
             }
+            let decided = core::mem::take(&mut self.decided);
             let mut moved = self.world.exchange(&mut self.host, self.now);
             while let Some((id, readiness)) = self.host.event() {
                 moved = true;
                 self.on_ready(id, readiness);
             }
             moved |= self.names.attend(&mut self.host, self.gate.as_ref(), self.now);
-            if !moved {
+            for &slot in &decided {
+                self.attend(slot);
+            }
+            if !moved && decided.is_empty() {
                 if self.asked.is_empty() {
                     break;
                 }
                 self.answer_asked();
             }
+        }
+        for slot in core::mem::take(&mut self.decided) {
+            self.attend(slot);
         }
         self.answer_asked();
         self.world.flush(self.now);
@@ -236,7 +247,10 @@ impl Supervisor {
 
     fn on_ready(&mut self, id: SocketId, _readiness: Readiness) {
         let Some(slot) = self.sockets.by_id(id) else { return };
-        self.attend(slot);
+        match self.sockets.get(slot).map(|socket| &socket.role) {
+            Some(Role::Connecting(_)) => self.decided.push(slot),
+            _ => self.attend(slot),
+        }
     }
 
     /// Does for a socket whatever its state allows now.
