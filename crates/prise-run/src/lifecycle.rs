@@ -30,6 +30,9 @@ impl Supervisor {
         let end = self.attacher.attach(target.copy.as_fd())?;
         self.ledger.strike(target.copy.as_fd())?;
         self.poller.watch_socket(&end, target.slot)?;
+        if let Some(socket) = self.sockets.get(target.slot) {
+            socket.buffers.apply(None, &end);
+        }
         Ok(end)
     }
 

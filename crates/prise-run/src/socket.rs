@@ -1,8 +1,10 @@
 //! The guests' Internet sockets: what stands for each in the kernel and in the host.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 
 use prise_socket::{Errno, Family, Kind, SocketId};
+use rustix::net::sockopt;
 
 use crate::connecting::Connecting;
 use crate::datagram::Datagram;
@@ -43,6 +45,27 @@ pub(crate) struct Holder {
     pub(crate) fd: i32,
 }
 
+/// `SO_SNDBUF` and `SO_RCVBUF` as the program has set them, if it has: accepted connections inherit both.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Buffers {
+    pub(crate) send: Option<usize>,
+    pub(crate) receive: Option<usize>,
+}
+
+impl Buffers {
+    /// Sets the buffers of the pair. What a program may leave unread is bounded by the sender's buffer, as AF_UNIX has
+    /// it: the supervisor's.
+    pub(crate) fn apply(self, program: Option<&OwnedFd>, end: &OwnedFd) {
+        // Refused by the kernel, a buffer stays as it is.
+        if let (Some(size), Some(program)) = (self.send, program) {
+            let _ = sockopt::set_socket_send_buffer_size(program, size);
+        }
+        if let Some(size) = self.receive {
+            let _ = sockopt::set_socket_send_buffer_size(end, size);
+        }
+    }
+}
+
 /// What a socket is in the kernel.
 #[derive(Debug)]
 pub(crate) enum Role {
@@ -71,6 +94,8 @@ pub(crate) struct GuestSocket {
     pub(crate) family: Family,
     pub(crate) kind: Kind,
     pub(crate) holder: Holder,
+    /// What the program asked its buffers to be.
+    pub(crate) buffers: Buffers,
     /// The process that made it.
     pub(crate) process: u32,
     pub(crate) role: Role,

@@ -12,7 +12,7 @@ use crate::listener::Listening;
 use crate::notify::{Answer, Call, Judged, errno, errno_of};
 use crate::parked::Wish;
 use crate::sockaddr::encode;
-use crate::socket::{Role, Slot};
+use crate::socket::{GuestSocket, Role, Slot};
 use crate::stream::Stream;
 use crate::supervisor::Supervisor;
 use crate::unix;
@@ -75,7 +75,7 @@ impl Supervisor {
     /// Makes the pair of an accepted connection and answers the call with the program's end.
     fn hand_over(&mut self, call: &Call, listener: Slot, id: SocketId, peer: SocketAddr, flags: SocketFlags) -> Judged {
         let socket = self.entry(listener)?;
-        let (family, kind) = (socket.family, socket.kind);
+        let (family, kind, buffers) = (socket.family, socket.kind, socket.buffers);
         let (theirs, ours) = unix::pair(SocketType::STREAM, flags).map_err(errno)?;
         // Before the descriptor: once that is there, the program goes on.
         if call.args[1] != 0 {
@@ -85,8 +85,9 @@ impl Supervisor {
         self.poller
             .watch_socket(&ours, slot)
             .map_err(|error| errno_of(&error))?;
+        buffers.apply(Some(&theirs), &ours);
         let accepted = self.describe(call, id, (family, kind), &theirs, Role::Stream(Stream::new(ours)))?;
-        self.sockets.insert(accepted);
+        self.sockets.insert(GuestSocket { buffers, ..accepted });
         match self
             .calls
             .install(call.id, theirs.as_fd(), flags.contains(SocketFlags::CLOEXEC))

@@ -7,7 +7,7 @@ use rustix::net::sockopt;
 
 use super::Target;
 use crate::notify::{Call, DONE, Judged};
-use crate::socket::Role;
+use crate::socket::{Buffers, Role};
 use crate::supervisor::Supervisor;
 
 /// No option is longer; what is longer is cut, as Linux does where it does not refuse it.
@@ -38,29 +38,45 @@ impl Supervisor {
             return;
         };
         let size = usize::try_from(number).unwrap_or(0);
-        // Refused by the kernel, it stays the host's alone.
-        let _ = match name {
-            libc::SO_SNDBUF | libc::SO_SNDBUFFORCE if self.may_resize(target) => {
-                sockopt::set_socket_send_buffer_size(&target.copy, size)
+        match name {
+            libc::SO_SNDBUF | libc::SO_SNDBUFFORCE => self.resize(target, |buffers| buffers.send = Some(size)),
+            libc::SO_RCVBUF | libc::SO_RCVBUFFORCE => self.resize(target, |buffers| buffers.receive = Some(size)),
+            libc::SO_OOBINLINE => {
+                // Refused by the kernel, it stays the host's alone.
+                let _ = sockopt::set_socket_oobinline(&target.copy, number != 0);
             }
-            libc::SO_RCVBUF | libc::SO_RCVBUFFORCE => sockopt::set_socket_recv_buffer_size(&target.copy, size),
-            libc::SO_OOBINLINE => sockopt::set_socket_oobinline(&target.copy, number != 0),
             libc::SO_TIMESTAMP | libc::SO_TIMESTAMPNS | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW => {
                 if let Ok(socket) = self.entry(target.slot)
                     && let Role::Datagram(datagram) = &mut socket.role
                 {
                     datagram.stamped = number != 0;
                 }
-                Ok(())
             }
-            _ => Ok(()),
-        };
+            _ => (),
+        }
     }
 
-    /// A listener's and a connecting socket's send buffer is full on purpose.
-    fn may_resize(&mut self, target: &Target) -> bool {
-        self.entry(target.slot)
-            .is_ok_and(|socket| !matches!(socket.role, Role::Listener(_) | Role::Connecting(_)))
+    /// Sets the sizes of the kernel's buffers. A listener's and a connecting socket's is full on purpose and set later.
+    fn resize(&mut self, target: &Target, change: impl FnOnce(&mut Buffers)) {
+        let Ok(socket) = self.entry(target.slot) else { return };
+        change(&mut socket.buffers);
+        match &socket.role {
+            Role::Stream(stream) => socket.buffers.apply(Some(&target.copy), &stream.end),
+            Role::Datagram(datagram) => {
+                if let Some(size) = socket.buffers.send {
+                    let _ = sockopt::set_socket_send_buffer_size(&target.copy, size);
+                }
+                if let Some(size) = socket.buffers.receive {
+                    let _ = sockopt::set_socket_send_buffer_size(&datagram.end, size);
+                }
+            }
+            Role::Fresh | Role::Ended(_) => {
+                if let Some(size) = socket.buffers.send {
+                    let _ = sockopt::set_socket_send_buffer_size(&target.copy, size);
+                }
+            }
+            Role::Listener(_) | Role::Connecting(_) => (),
+        }
     }
 
     pub(super) fn getsockopt(&mut self, call: &Call, target: &Target) -> Judged {

@@ -7,7 +7,7 @@ use rustix::net::{SocketFlags, SocketType, sockopt};
 
 use crate::datagram::Datagram;
 use crate::notify::{Answer, Call, Judged, errno, errno_of};
-use crate::socket::{GuestSocket, Holder, Role};
+use crate::socket::{Buffers, GuestSocket, Holder, Role};
 use crate::supervisor::Supervisor;
 use crate::unix;
 
@@ -101,6 +101,7 @@ impl Supervisor {
             family,
             kind,
             holder: Holder { tid: call.tid, fd: -1 },
+            buffers: Buffers::default(),
             process: self.guests.process(call.tid),
             role,
         })
