@@ -6,7 +6,7 @@ use core::time::Duration;
 use prise_wire::{Instant, SackBlock, SeqNum};
 
 use super::arrival::{Check, is_between};
-use super::connection::{Connection, Moment};
+use super::connection::{Connection, Moment, timestamp_clock};
 use super::deadlines::Retransmit;
 use super::info::{LossState, State};
 use super::loss::rack::Surroundings;
@@ -108,9 +108,19 @@ impl Connection {
             return;
         };
         if sending.flight.is_empty() {
+            let first = seg.options.sack.first();
+            if self.flags.sack_on() && first.is_some_and(|block| is_dsack(*block, ack, None)) {
+                sending.on_late_duplicate(&mut self.congestion);
+                self.release_memory();
+            }
             return;
         }
-        let mut delivery = Delivery::default();
+        let echo = seg.options.timestamps.map(|timestamps| timestamps.echo);
+        let echo = echo.filter(|_| self.flags.timestamps_on());
+        let mut delivery = Delivery {
+            echo: echo.map(|echo| echo.wrapping_sub(self.timestamps.offset)),
+            ..Delivery::default()
+        };
         if advanced {
             sending.flight.acknowledge(ack, seg.at, min_rtt, &mut delivery);
             let data = delivery.acked.min(sending.queue.len());
@@ -129,8 +139,11 @@ impl Connection {
                 }
             }
         }
-        if let Some(rtt) = delivery.rtt {
+        let measured = delivery.rtt.or_else(|| echoed_rtt(seg.at, &delivery));
+        if let Some(rtt) = measured {
             self.rtt.sample(seg.at, rtt);
+            // Karn's algorithm, its second half: the back-off stays until a round trip was measured (RFC 6298 §5).
+            self.backoff = 0;
         }
         let facts = AckFacts {
             now: seg.at,
@@ -139,11 +152,7 @@ impl Connection {
             delivery,
             duplicate: !advanced && ack == una && seg.len() == 0 && !window_changed && delivery.sacked == 0 && !dsack,
             dsack,
-            echo: seg
-                .options
-                .timestamps
-                .map(|timestamps| timestamps.echo)
-                .filter(|_| self.flags.timestamps_on()),
+            echo,
             ece: seg.flags.ece() && self.flags.ecn_on(),
             sack_on: self.flags.sack_on(),
             new_data: self.unsent() > 0 && nxt.distance_from(self.snd.una) < self.snd.wnd,
@@ -151,9 +160,11 @@ impl Connection {
         };
         if let Some(sending) = self.sending.as_deref_mut() {
             sending.respond(&facts, &mut self.congestion);
+            if advanced {
+                sending.recovery.timeouts = 0;
+            }
         }
         if advanced {
-            self.backoff = 0;
             self.trouble_since = Moment::at(seg.at);
         }
         self.rearm_retransmit(seg.at, delivery.octets > 0);
@@ -197,7 +208,7 @@ impl Connection {
             return;
         }
         let in_open = matches!(sending.recovery.state, LossState::Open);
-        if self.flags.sack_on() && in_open && self.backoff == 0 && sending.probe_end.is_none() && !srtt.is_zero() {
+        if self.flags.sack_on() && in_open && sending.probe_end.is_none() && !srtt.is_zero() {
             let mut timeout = 2 * srtt;
             if sending.flight.outstanding() <= size {
                 // A lone segment's acknowledgment may be delayed (RFC 8985 §7.2, WCDelAckT).
@@ -210,6 +221,14 @@ impl Connection {
         }
         self.arm_timeout(Retransmit::Rto, now, rto);
     }
+}
+
+/// The round trip that the echoed timestamp tells where segments were sent more than once (RFC 7323 §4).
+fn echoed_rtt(now: Instant, delivery: &Delivery) -> Option<Duration> {
+    let echo = delivery.echo.filter(|_| delivery.acked > 0)?;
+    let millis = timestamp_clock(now).wrapping_sub(echo);
+    // An echo of nothing that we sent lately is none.
+    (millis < 60_000).then(|| Duration::from_millis(u64::from(millis.max(1))))
 }
 
 /// RFC 2883 §4: the first block reports a duplicate if it lies below the cumulative acknowledgment or within the

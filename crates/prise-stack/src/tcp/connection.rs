@@ -149,6 +149,8 @@ pub(crate) struct Sending {
     pub(crate) up: Option<SeqNum>,
     /// `TLP.end_seq`: a probe is out.
     pub(crate) probe_end: Option<SeqNum>,
+    /// `TLP.is_retrans`: it repeated octets.
+    pub(crate) probe_retransmitted: bool,
 }
 
 /// The urgent octet of the peer, RFC 6093.
@@ -332,6 +334,7 @@ impl Connection {
                 next_send_at: Instant::ZERO,
                 up: None,
                 probe_end: None,
+                probe_retransmitted: false,
             })
         })
     }
@@ -562,11 +565,7 @@ impl Connection {
         if self.receiving.as_ref().is_some_and(|receiving| receiving.is_empty()) {
             self.receiving = None;
         }
-        if self
-            .sending
-            .as_ref()
-            .is_some_and(|sending| sending.queue.is_empty() && sending.flight.is_empty())
-        {
+        if self.sending.as_ref().is_some_and(|sending| sending.is_forgettable()) {
             self.sending = None;
         }
     }

@@ -100,7 +100,7 @@ pub struct TcpInfo {
     pub unacked: u32,
     /// Octets selectively acknowledged.
     pub sacked: u32,
-    /// Octets taken for lost.
+    /// Octets taken for lost, sent again or not.
     pub lost: u32,
     /// Retransmitted octets in flight.
     pub retransmitting: u32,
@@ -174,6 +174,8 @@ impl Connection {
         let flight = self.sending.as_ref().map(|sending| &sending.flight);
         let recovery = self.sending.as_ref().map(|sending| &sending.recovery);
         let statistics = &self.statistics;
+        let retransmitting = flight.map_or(0, Flight::retransmitting);
+        let in_recovery = recovery.is_some_and(super::loss::recovery::Recovery::in_recovery);
         TcpInfo {
             state: self.state,
             loss_state: recovery.map_or(LossState::Open, |recovery| recovery.state),
@@ -198,8 +200,8 @@ impl Connection {
             in_flight: self.in_flight(),
             unacked: flight.map_or(0, Flight::outstanding),
             sacked: flight.map_or(0, Flight::sacked),
-            lost: flight.map_or(0, Flight::lost),
-            retransmitting: flight.map_or(0, Flight::retransmitting),
+            lost: flight.map_or(0, Flight::lost) + if in_recovery { retransmitting } else { 0 },
+            retransmitting,
             total_retransmissions: statistics.retransmissions,
             unsent: self.unsent(),
             send_queue: self.queued(),

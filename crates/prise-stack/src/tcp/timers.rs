@@ -7,7 +7,7 @@ use prise_wire::Instant;
 use super::connection::Connection;
 use super::deadlines::{Retransmit, Slow};
 use super::error::TcpError;
-use super::info::State;
+use super::info::{LossState, State};
 use super::loss::rtt::RTO_MAX;
 
 /// RFC 9293 §3.8.3's R2, as Linux has it: 15 retransmissions with a floor of 200 ms come to this.
@@ -74,14 +74,14 @@ impl Connection {
             self.end(Some(error));
             return;
         }
-        let first = self.backoff == 0;
         let size = self.segment_size();
         let nxt = self.snd.nxt;
         let Some(sending) = self.sending.as_deref_mut() else {
             return;
         };
         let in_flight = sending.flight.in_flight();
-        let fresh = first && !sending.recovery.in_recovery();
+        let first = sending.recovery.timeouts == 0;
+        let fresh = first && sending.recovery.state != LossState::Recovery;
         if fresh {
             sending
                 .recovery
@@ -118,8 +118,7 @@ impl Connection {
             return;
         }
         // Nothing is sent beyond a window that has shrunk meanwhile.
-        let size = self.segment_size();
-        let possible = self.next_data(size).is_ok() || self.tail_segment().is_some();
+        let possible = self.tail_probe().is_some();
         self.flags.set_tail_probe_due(possible);
         // Whatever is sent, the RTO guards it from here (§7.3, last step).
         let rto = self.rtt.rto_backed_off(self.backoff);

@@ -40,9 +40,12 @@ pub(crate) struct Surroundings {
 
 impl Rack {
     /// Steps 2 and 3: an acknowledgment delivered something.
-    pub(crate) fn update(&mut self, delivery: &Delivery, now: Instant) {
+    pub(crate) fn update(&mut self, delivery: &Delivery) {
         if delivery.reordered {
             self.reordering_seen = true;
+        }
+        if let Some(rtt) = delivery.rack_rtt {
+            self.rtt = rtt;
         }
         let Some(latest) = delivery.latest else { return };
         let later = self.latest.is_none_or(|known| {
@@ -50,7 +53,6 @@ impl Rack {
         });
         if later {
             self.latest = Some(latest);
-            self.rtt = now.saturating_since(latest.sent_at);
         }
     }
 
@@ -70,6 +72,16 @@ impl Rack {
         if self.persist == 0 {
             self.multiplier = 0;
         }
+    }
+
+    /// The retransmission that seemed delivered was not: what was delivered since tells anew.
+    pub(crate) fn forget_latest(&mut self) {
+        self.latest = None;
+    }
+
+    /// Whether it has learnt nothing that the next flight would need.
+    pub(crate) fn is_blank(&self) -> bool {
+        !self.reordering_seen && self.multiplier == 0
     }
 
     /// Whether reordering was ever seen on this connection.

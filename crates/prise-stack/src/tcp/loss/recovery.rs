@@ -38,6 +38,11 @@ pub(crate) struct Recovery {
     pub(crate) duplicates: u8,
     pub(crate) frto: Frto,
     pub(crate) undo: Option<Undo>,
+    /// Timeouts since the last new acknowledgment.
+    pub(crate) timeouts: u8,
+    /// Without SACK: `recover` of the last recovery. Duplicate acknowledgments of what it covered mean nothing (RFC 6582
+    /// §3.2, step 2).
+    hold: Option<SeqNum>,
     prr_delivered: u32,
     prr_out: u32,
     /// `RecoverFS`: octets in flight when recovery began.
@@ -52,6 +57,8 @@ impl Recovery {
             duplicates: 0,
             frto: Frto::Off,
             undo: None,
+            timeouts: 0,
+            hold: None,
             prr_delivered: 0,
             prr_out: 0,
             recover_fs: 1,
@@ -91,6 +98,7 @@ impl Recovery {
     }
 
     pub(crate) fn enter_loss(&mut self, point: SeqNum, first: bool) {
+        self.timeouts = self.timeouts.saturating_add(1);
         self.state = LossState::Loss;
         self.point = point;
         self.duplicates = 0;
@@ -101,6 +109,16 @@ impl Recovery {
     pub(crate) fn enter_reduced(&mut self, point: SeqNum) {
         self.state = LossState::WindowReduced;
         self.point = point;
+    }
+
+    /// Remembers where a recovery without SACK ended.
+    pub(crate) fn hold(&mut self) {
+        self.hold = Some(self.point);
+    }
+
+    /// Whether duplicate acknowledgments of `una` tell of a loss.
+    pub(crate) fn believes_duplicates_of(&self, una: SeqNum) -> bool {
+        self.hold.is_none_or(|recover| recover.precedes(una))
     }
 
     pub(crate) fn leave(&mut self) {

@@ -39,11 +39,16 @@ pub(crate) struct AckFacts {
 impl Sending {
     pub(crate) fn respond(&mut self, facts: &AckFacts, congestion: &mut Congestion) {
         self.undo_if_spurious(facts, congestion);
+        self.settle_probe(facts, congestion);
         self.leave_if_recovered(facts, congestion);
-        self.rack.update(&facts.delivery, facts.now);
+        self.rack.update(&facts.delivery);
         let lost_before = self.flight.lost();
         let newly_lost = if facts.sack_on {
-            self.rack.detect(&mut self.flight, &facts.around, facts.now).0
+            let around = Surroundings {
+                in_recovery: self.recovery.in_recovery(),
+                ..facts.around
+            };
+            self.rack.detect(&mut self.flight, &around, facts.now).0
         } else {
             self.detect_without_sack(facts)
         };
@@ -115,16 +120,53 @@ impl Sending {
             }
             flight.forgive_lost();
             recovery.leave();
+            self.rack.forget_latest();
         }
+    }
+
+    /// RFC 8985 §7.4.2: whether a tail loss probe repaired a loss that nothing else has told of.
+    fn settle_probe(&mut self, facts: &AckFacts, congestion: &mut Congestion) {
+        let Some(end) = self.probe_end else { return };
+        if facts.una.precedes(end) {
+            return;
+        }
+        let repaired = self.probe_retransmitted && !facts.dsack && end.precedes(facts.una);
+        if !self.probe_retransmitted || facts.dsack || facts.duplicate || repaired {
+            self.probe_end = None;
+        }
+        if repaired && !self.recovery.holds_point() {
+            self.recovery.remember(congestion.cwnd(), congestion.ssthresh());
+            congestion.on_congestion(facts.now, self.flight.outstanding(), facts.around.mss);
+            congestion.set_cwnd(congestion.ssthresh());
+        }
+    }
+
+    /// A duplicate report after everything was acknowledged: the last reduction may still be taken back.
+    pub(crate) fn on_late_duplicate(&mut self, congestion: &mut Congestion) {
+        self.recovery.on_dsack();
+        self.probe_end = None;
+        if self.recovery.is_spurious(None)
+            && let Some(undo) = self.recovery.undo.take()
+        {
+            congestion.undo(undo.cwnd, undo.ssthresh);
+            self.spurious = self.spurious.saturating_add(1);
+        }
+    }
+
+    /// Whether nothing that was learnt of the path would be lost with this record.
+    pub(crate) fn is_forgettable(&self) -> bool {
+        self.queue.is_empty()
+            && self.flight.is_empty()
+            && self.rack.is_blank()
+            && self.recovery.undo.is_none()
+            && self.spurious == 0
+            && self.probe_end.is_none()
     }
 
     fn leave_if_recovered(&mut self, facts: &AckFacts, congestion: &mut Congestion) {
         let Self {
             recovery, flight, rack, ..
         } = self;
-        if self.probe_end.is_some_and(|end| end.precedes_or_equals(facts.una)) {
-            self.probe_end = None;
-        }
         if !recovery.holds_point() || facts.una.precedes(recovery.point) {
             return;
         }
@@ -139,6 +181,9 @@ impl Sending {
         }
         if recovery.state == LossState::Recovery {
             rack.on_recovered();
+        }
+        if !facts.sack_on {
+            recovery.hold();
         }
         recovery.leave();
     }
@@ -156,7 +201,8 @@ impl Sending {
             flight.count_duplicate(size);
         }
         let partial = recovery.state == LossState::Recovery && acked > 0;
-        let third = recovery.duplicates >= DUP_THRESH && !recovery.in_recovery();
+        let believed = recovery.believes_duplicates_of(facts.una);
+        let third = recovery.duplicates >= DUP_THRESH && !recovery.in_recovery() && believed;
         let lost = (partial || third) && flight.lose_front(size);
         if acked > 0 && !recovery.in_recovery() {
             recovery.duplicates = 0;
@@ -215,7 +261,9 @@ impl Sending {
                 congestion.set_cwnd(window);
             }
             LossState::WindowReduced => {}
-            state if delivery.octets > 0 => {
+            // Octets that arrived behind a hole let the window grow only where reordering is usual: RFC 5681 §3.1 speaks
+            // of new acknowledgments, RFC 3042 has duplicate ones change nothing.
+            state if delivery.acked > 0 || (delivery.octets > 0 && self.rack.reordering_seen()) => {
                 let in_loss = state == LossState::Loss;
                 let used = if congestion.in_slow_start() {
                     congestion.cwnd() < 2 * self.max_in_flight.max(1)

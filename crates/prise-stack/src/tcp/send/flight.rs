@@ -11,6 +11,7 @@ use core::time::Duration;
 use prise_wire::{Instant, SackBlock, SeqNum};
 
 use crate::tcp::congestion::rate::SendSnapshot;
+use crate::tcp::connection::timestamp_clock;
 
 /// A peer can cut a record with each block it sends; beyond this many we no longer cut (the block is ignored, which
 /// only costs a retransmission).
@@ -54,6 +55,10 @@ pub(crate) struct Delivery {
     pub(crate) sacked: u32,
     /// The latest transmission among those delivered.
     pub(crate) latest: Option<Latest>,
+    /// RFC 8985 `RACK.rtt`: the round trip of the transmission that was looked at last.
+    pub(crate) rack_rtt: Option<Duration>,
+    /// The echoed timestamp, in milliseconds of our clock: what left later than that has not arrived.
+    pub(crate) echo: Option<u32>,
     /// The round trip of a segment that was sent only once.
     pub(crate) rtt: Option<Duration>,
     /// Octets arrived that were sent only once.
@@ -82,8 +87,11 @@ impl Delivery {
         }
         let rtt = now.saturating_since(record.sent_at);
         if record.is(RETRANSMITTED) {
-            // RFC 8985 §6.2 step 2: an acknowledgment this early belongs to the first transmission.
-            if rtt < min_rtt {
+            // RFC 8985 §6.2 step 2: an acknowledgment this early, or one that echoes an older timestamp, belongs to an
+            // earlier transmission.
+            let left = timestamp_clock(record.sent_at);
+            let older = self.echo.is_some_and(|echo| echo.wrapping_sub(left).cast_signed() < 0);
+            if rtt < min_rtt || older {
                 return;
             }
         } else {
@@ -92,6 +100,7 @@ impl Delivery {
                 self.rtt = Some(rtt);
             }
         }
+        self.rack_rtt = Some(rtt);
         let later = self.latest.is_none_or(|latest| {
             record.sent_at > latest.sent_at || (record.sent_at == latest.sent_at && latest.end.precedes(record.end()))
         });

@@ -80,9 +80,9 @@ impl Connection {
                 }
             }
             if self.flags.tail_probe_due()
-                && let Some(tail) = self.tail_segment()
+                && let Some(probe) = self.tail_probe()
             {
-                return tail;
+                return probe;
             }
             if self.flags.probe_due() {
                 return self.next_probe();
@@ -129,8 +129,16 @@ impl Connection {
         }
     }
 
-    /// The last segment again, as a tail loss probe (RFC 8985 §7.3), if the peer's window still takes it.
-    pub(crate) fn tail_segment(&self) -> Option<NextSegment> {
+    /// RFC 8985 §7.3: a segment of new octets, which the congestion window need not allow, else the last one again; if
+    /// the peer's window takes it.
+    pub(crate) fn tail_probe(&self) -> Option<NextSegment> {
+        let room = self.snd.wnd.saturating_sub(self.snd.nxt.distance_from(self.snd.una));
+        let unsent = self.unsent();
+        let len = unsent.min(self.segment_size());
+        if len > 0 && len <= room {
+            let fin = self.flags.fin_queued() && len == unsent && len < room;
+            return Some(NextSegment::Data { len, fin });
+        }
         let back = self.sending.as_ref().and_then(|sending| sending.flight.back())?;
         let len = back.len.min(self.segment_size());
         let start = back.end() - len;
@@ -307,6 +315,7 @@ impl Connection {
         if tail_probe {
             sending.flight.isolate_tail(len)?;
             sending.probe_end = Some(nxt);
+            sending.probe_retransmitted = true;
         }
         let in_flight = sending.flight.in_flight() + len;
         let snapshot = sending.rate.on_send(now, false, in_flight);
@@ -327,11 +336,10 @@ impl Connection {
             self.arm_timeout(Retransmit::Rto, now, rto);
         }
         self.note_paced(now, len);
-        let flags = if fin {
-            TcpFlags::FIN | TcpFlags::PSH
-        } else {
-            TcpFlags::PSH
-        };
+        let mut flags = if data > 0 { TcpFlags::PSH } else { TcpFlags::NONE };
+        if fin {
+            flags |= TcpFlags::FIN;
+        }
         Some(self.segment(now, start, flags, body, route))
     }
 
@@ -355,6 +363,7 @@ impl Connection {
         let total = len + u32::from(fin);
         if tail_probe {
             sending.probe_end = Some(seq + total);
+            sending.probe_retransmitted = false;
         }
         let in_flight = sending.flight.in_flight() + total;
         let snapshot = sending.rate.on_send(now, was_empty, in_flight);
