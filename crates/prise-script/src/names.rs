@@ -14,6 +14,8 @@ pub const IPPROTO_IP: i32 = 0;
 pub const IPPROTO_TCP: i32 = 6;
 /// `TCP_INFO`.
 pub const TCP_INFO: SocketOption = option("TCP_INFO", IPPROTO_TCP, 11);
+/// `TCP_CONGESTION`.
+pub const TCP_CONGESTION: SocketOption = option("TCP_CONGESTION", IPPROTO_TCP, 13);
 /// `SO_REUSEADDR`.
 pub const SO_REUSEADDR: SocketOption = option("SO_REUSEADDR", SOL_SOCKET, 2);
 /// `SO_ERROR`.
@@ -42,7 +44,7 @@ const OPTIONS: &[SocketOption] = &[
     option("TCP_DEFER_ACCEPT", IPPROTO_TCP, 9),
     option("TCP_WINDOW_CLAMP", IPPROTO_TCP, 10),
     option("TCP_QUICKACK", IPPROTO_TCP, 12),
-    option("TCP_CONGESTION", IPPROTO_TCP, 13),
+    TCP_CONGESTION,
     option("TCP_USER_TIMEOUT", IPPROTO_TCP, 18),
     option("TCP_FASTOPEN", IPPROTO_TCP, 23),
     option("TCP_NOTSENT_LOWAT", IPPROTO_TCP, 25),

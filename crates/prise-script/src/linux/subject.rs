@@ -68,6 +68,10 @@ impl Linux {
                 };
                 let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
                 let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+                // The host may prefer another, and a namespace cannot change that for all. Without the right to, scripts about
+                // congestion fail and say so.
+                let option = crate::names::TCP_CONGESTION;
+                let _not_permitted = sockopt::set(fd.as_fd(), option.level, option.number, b"cubic");
                 Answer::Socket(self.added(fd))
             }
             SocketCall::Bind(s, port) => {
