@@ -54,7 +54,7 @@ impl Host {
             .stack
             .route(remote.ip(), socket.stack_local(), socket.device())
             .map_err(|error| Errno::from_route(error, remote.ip()))?;
-        let config = socket.tcp_config();
+        let config = self.tcp_config(socket);
         let (device, before, fixed) = (socket.device(), socket.claim(self.owner), socket.port);
         let port = if fixed != 0 {
             fixed

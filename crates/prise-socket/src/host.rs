@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use prise_stack::{Event, HashKey, LinkId, LinkSet, Random, Ready, Stack, StackConfig, State, TupleUse};
+use prise_stack::{Event, HashKey, LinkId, LinkSet, Random, Ready, Stack, StackConfig, State, TcpConfig, TupleUse};
 use prise_wire::{Frame, Instant};
 
 use crate::option::Opt;
@@ -34,6 +34,8 @@ pub struct Host {
     pub(crate) udp_ports: Ports,
     pub(crate) random: Random,
     pub(crate) owner: u32,
+    /// Whether connections ask for ECN.
+    ecn: bool,
     /// Sockets that have become ready by what their program did, not by what arrived.
     woken: VecDeque<SocketId>,
     /// The stack's events that were fetched ahead of time, to see which ports have become free.
@@ -55,6 +57,7 @@ impl Host {
             udp_ports: Ports::new(Rules::Udp, key),
             random: Random::new(seed),
             owner: config.owner,
+            ecn: false,
             woken: VecDeque::new(),
             fetched: VecDeque::new(),
         }
@@ -68,6 +71,20 @@ impl Host {
     /// The stack beneath, to be configured.
     pub fn stack_mut(&mut self) -> &mut Stack {
         &mut self.stack
+    }
+
+    /// Whether the connections that programs open ask for ECN (RFC 3168), as with `net.ipv4.tcp_ecn` of 1; a peer that asks is
+    /// answered in any case.
+    pub fn set_ecn(&mut self, on: bool) {
+        self.ecn = on;
+    }
+
+    /// The settings of a stream on this host.
+    pub(crate) fn tcp_config(&self, socket: &Socket) -> TcpConfig {
+        TcpConfig {
+            ecn: self.ecn,
+            ..socket.tcp_config()
+        }
     }
 
     /// Takes frames that have come by a link.

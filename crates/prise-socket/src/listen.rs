@@ -58,7 +58,7 @@ impl Host {
             },
             backlog,
             reuse_port: socket.has(Flag::ReusePort),
-            config: socket.tcp_config(),
+            config: self.tcp_config(socket),
             token: s.index(),
         };
         match self.stack.tcp_listen(listen) {

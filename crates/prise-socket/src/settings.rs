@@ -74,13 +74,13 @@ impl Host {
         let Some(socket) = self.sockets.get(s) else { return };
         match socket.transport {
             Transport::Connection(id) => {
-                let config = socket.tcp_config();
+                let config = self.tcp_config(socket);
                 if self.stack.tcp_config(id).is_some_and(|have| *have != config) {
                     self.stack.tcp_set_config(now, id, config);
                 }
             }
             Transport::Listener(id) => {
-                let config = socket.tcp_config();
+                let config = self.tcp_config(socket);
                 if self.stack.tcp_listener_config(id).is_some_and(|have| *have != config) {
                     self.stack.tcp_set_listener_config(id, config);
                 }

@@ -164,13 +164,14 @@ impl Connection {
 
     /// First: PAWS (RFC 7323 §5.3), then whether the segment lies in the window.
     fn check_sequence(&mut self, seg: &Segment) -> Check {
+        // After so long nobody can tell which timestamp is older (RFC 7323 §5.5).
+        let outdated = timestamp_clock(seg.at).wrapping_sub(self.timestamps.recent_at) >= TIMESTAMP_LIFETIME;
         if self.flags.timestamps_on() && !seg.flags.rst() {
             let Some(timestamps) = seg.options.timestamps else {
                 return ControlFlow::Break(Discard::TcpTimestampMissing);
             };
             let old = (timestamps.value.wrapping_sub(self.timestamps.recent)).cast_signed() < 0;
-            let fresh = timestamp_clock(seg.at).wrapping_sub(self.timestamps.recent_at) < TIMESTAMP_LIFETIME;
-            if old && fresh {
+            if old && !outdated {
                 self.answer_unacceptable(seg);
                 return ControlFlow::Break(Discard::TcpStaleTimestamp);
             }
@@ -184,7 +185,7 @@ impl Connection {
         if let Some(timestamps) = seg.options.timestamps
             && self.flags.timestamps_on()
             && seg.seq.precedes_or_equals(self.timestamps.last_ack_sent)
-            && (timestamps.value.wrapping_sub(self.timestamps.recent)).cast_signed() >= 0
+            && ((timestamps.value.wrapping_sub(self.timestamps.recent)).cast_signed() >= 0 || outdated)
         {
             self.timestamps.recent = timestamps.value;
             self.timestamps.recent_at = timestamp_clock(seg.at);
@@ -353,23 +354,22 @@ impl Connection {
         let before = self.rcv.nxt;
         let body = core::mem::take(&mut seg.body);
         let len = body.len() as u32;
-        let start = seg.seq;
-        let arrived = self.receiving.get_or_insert_default().insert(before, start, body);
+        let arrived = self.receiving.get_or_insert_default().insert(before, seg.seq, body);
         seg_restore_len(seg, len);
         match arrived {
-            Arrived::InOrder { octets, filled } => {
+            Arrived::InOrder {
+                octets,
+                filled,
+                duplicate,
+            } => {
                 self.rcv.nxt += octets;
                 self.statistics.bytes_received += u64::from(octets);
                 self.rcv.window.on_data(self.rcv.nxt, seg.at);
                 self.extract_urgent();
                 self.schedule_ack(octets, filled, seg.at);
-                if start.precedes(before) {
-                    // Its first octets were here already (RFC 2883 §4.1).
+                if let Some(duplicate) = duplicate {
+                    // Some of it was here already (RFC 2883 §4.1).
                     self.acks.now = true;
-                    let duplicate = SackBlock {
-                        left: start,
-                        right: before,
-                    };
                     self.acks.duplicate = self.flags.sack_on().then(|| Box::new(duplicate));
                 }
                 if self.readable() > 0 {

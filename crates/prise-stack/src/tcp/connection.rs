@@ -523,6 +523,23 @@ impl Connection {
         }
     }
 
+    /// The path has told that it takes packets of `mtu` octets at most: what was larger is lost and sent again in
+    /// smaller segments, without a reduction, since nothing was congested (RFC 1191 §6.5).
+    pub(crate) fn obey_path_mtu(&mut self, now: Instant, mtu: u32) {
+        let before = self.mss;
+        self.follow_path_mtu(mtu);
+        if self.mss == before {
+            return;
+        }
+        let (size, nxt) = (self.segment_size(), self.snd.nxt);
+        if let Some(sending) = self.sending.as_deref_mut()
+            && sending.flight.lose_larger(size)
+        {
+            sending.recovery.enter_repacking(nxt);
+            self.rearm_retransmit(now, true);
+        }
+    }
+
     /// An ICMP error that quotes `seq`; answers whether it was credible (RFC 5927 §4.1: it must be in flight).
     pub(crate) fn icmp_error(&mut self, seq: SeqNum, error: IcmpError) -> bool {
         let in_flight = self.snd.una.precedes_or_equals(seq) && seq.precedes(self.snd.nxt);
@@ -530,10 +547,6 @@ impl Connection {
             return false;
         }
         if let IcmpError::PacketTooBig { .. } = error {
-            // The path MTU cache has it; what was too large must be cut anew.
-            if let Some(sending) = self.sending.as_deref_mut() {
-                sending.flight.lose_all();
-            }
             return true;
         }
         let Some(cause) = TcpError::from_icmp(error) else {

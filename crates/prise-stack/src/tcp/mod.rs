@@ -415,6 +415,9 @@ impl Tcp {
             net.discard(Discard::TcpIcmpForged);
         } else if let IcmpError::PacketTooBig { mtu } = error {
             net.lower_path_mtu(now, quoted.remote.ip(), mtu);
+            if let Ok(route) = net.route(quoted.remote.ip(), Some(quoted.local.ip()), connection.device) {
+                connection.obey_path_mtu(now, route.mtu);
+            }
         }
         self.settle(now, net, index);
     }

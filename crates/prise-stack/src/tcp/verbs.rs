@@ -502,7 +502,14 @@ impl Stack {
 
     /// A snapshot of the connection.
     pub fn tcp_info(&self, now: Instant, id: ConnId) -> Option<TcpInfo> {
-        self.connection(id).map(|connection| connection.info(now))
+        let connection = self.connection(id)?;
+        let (local, remote) = (connection.tuple.local_ip(), connection.tuple.remote_ip());
+        let route = self.net.route(remote, Some(local), connection.device);
+        let info = connection.info(now);
+        Some(TcpInfo {
+            path_mtu: route.map_or(info.path_mtu, |route| route.mtu),
+            ..info
+        })
     }
 
     /// Half-open and TIME-WAIT connections and orphans, which no socket holds; for listings only, walks all.

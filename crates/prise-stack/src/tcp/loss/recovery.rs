@@ -106,6 +106,14 @@ impl Recovery {
         self.frto = if first { Frto::Armed } else { Frto::Off };
     }
 
+    /// Segments were too large for the path: they are sent again, and nothing is to be undone.
+    pub(crate) fn enter_repacking(&mut self, point: SeqNum) {
+        self.state = LossState::Loss;
+        self.point = point;
+        self.frto = Frto::Off;
+        self.undo = None;
+    }
+
     pub(crate) fn enter_reduced(&mut self, point: SeqNum) {
         self.state = LossState::WindowReduced;
         self.point = point;

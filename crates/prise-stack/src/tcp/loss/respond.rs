@@ -161,6 +161,7 @@ impl Sending {
             && self.recovery.undo.is_none()
             && self.spurious == 0
             && self.probe_end.is_none()
+            && !self.reduction_to_tell
     }
 
     fn leave_if_recovered(&mut self, facts: &AckFacts, congestion: &mut Congestion) {

@@ -23,8 +23,12 @@ struct Range {
 /// What became of arriving octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrived {
-    /// `rcv.nxt` advanced by so many octets; `filled` if a hole was closed.
-    InOrder { octets: u32, filled: bool },
+    /// `rcv.nxt` advanced by so many octets; `filled` if a hole was closed. Some of it may have been here before.
+    InOrder {
+        octets: u32,
+        filled: bool,
+        duplicate: Option<SackBlock>,
+    },
     /// Kept behind a hole; some of it may have been here before.
     OutOfOrder { duplicate: Option<SackBlock> },
     /// All of it was already here.
@@ -79,12 +83,15 @@ impl Reassembly {
         }
         if seq.precedes_or_equals(next) {
             body.trim_front(next.distance_from(seq) as usize);
+            let below = seq.precedes(next).then_some(SackBlock { left: seq, right: next });
+            let duplicate = below.or_else(|| overlap(&self.ranges, next, end));
             let mut reached = end;
             self.append(body);
             let filled = !self.ranges.is_empty() && self.join_front(&mut reached);
             return Arrived::InOrder {
                 octets: reached.distance_from(next),
                 filled,
+                duplicate,
             };
         }
         self.insert_range(seq, end, body)
@@ -155,10 +162,7 @@ impl Reassembly {
         if first == last && self.ranges.len() >= RANGES_MAX {
             return Arrived::Refused;
         }
-        let duplicate = self.ranges[first..last].iter().find_map(|range| {
-            let (left, right) = (range.start.later(start), range.end.earlier(end));
-            left.precedes(right).then_some(SackBlock { left, right })
-        });
+        let duplicate = overlap(&self.ranges[first..last], start, end);
         let mut merged = Range {
             start,
             end: start,
@@ -334,6 +338,14 @@ impl Reassembly {
         self.ranges = Vec::new();
         self.recent = [None; 4];
     }
+}
+
+/// The first octets of `[start, end)` that lie in one of the ranges.
+fn overlap(ranges: &[Range], start: SeqNum, end: SeqNum) -> Option<SackBlock> {
+    ranges.iter().find_map(|range| {
+        let (left, right) = (range.start.later(start), range.end.earlier(end));
+        left.precedes(right).then_some(SackBlock { left, right })
+    })
 }
 
 fn joined(first: &Payload, second: &Payload) -> Payload {

@@ -359,6 +359,19 @@ impl Flight {
         self.lost = lost;
     }
 
+    /// Takes for lost what was larger than a segment may be now. Answers whether there was any.
+    pub(crate) fn lose_larger(&mut self, size: u32) -> bool {
+        let mut any = false;
+        for record in &mut self.records {
+            if record.len > size && !record.is(SACKED | LOST) {
+                record.flags |= LOST;
+                self.lost += record.len;
+                any = true;
+            }
+        }
+        any
+    }
+
     /// What was taken for lost was not: it is in flight again.
     pub(crate) fn forgive_lost(&mut self) {
         if self.lost > 0 {
