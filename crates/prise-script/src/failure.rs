@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Trace {
     start: Duration,
     lines: Vec<(Duration, String)>,
+    /// The ISN that the subject chose for flow 1.
+    pub subject_isn: Option<u32>,
 }
 
 impl Trace {
@@ -15,6 +17,7 @@ impl Trace {
         Self {
             start,
             lines: Vec::new(),
+            subject_isn: None,
         }
     }
 

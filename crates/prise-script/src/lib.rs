@@ -23,6 +23,7 @@
 //! differs: the reason               why lines marked [ours] and [linux] differ (docs/linux.md is generated from this)
 //! linux: no, the reason             not run against Linux
 //! ours: not yet, the reason         not run against our stack
+//! only: ipv4, the reason            not run over IPv6
 //! sysctl: tcp_ecn=1                 settings below net.ipv4 of both subjects
 //! mtu: 1500                         of the link (IPv6 has 20 more, so that segments are the same)
 //! open passive <mss 1000,sackOK>

@@ -44,7 +44,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let chosen: Vec<Script> = scripts.into_iter().filter(|script| options.wants(script)).collect();
+    let wanted = |script: &Script| options.wants(script) && script.suits(options.ipv6);
+    let chosen: Vec<Script> = scripts.into_iter().filter(wanted).collect();
     match command.as_str() {
         "list" => {
             for script in &chosen {
@@ -89,6 +90,10 @@ fn read(arguments: &[String]) -> Option<Options> {
 fn ours(scripts: &[Script], options: &Options) -> ExitCode {
     let mut failed = 0;
     for script in scripts {
+        if let Some(reason) = &script.not_on_ours {
+            println!("skipped {}: {reason}", script.name());
+            continue;
+        }
         let variant = Variant {
             ipv6: options.ipv6,
             isn: library::isn(script, 0),

@@ -12,8 +12,8 @@ use crate::packet::Addresses;
 use crate::script::{Ioctl, Script};
 use crate::subject::{Answer, Handle, Slack, SocketCall, Subject};
 
-/// Virtual time starts here: a machine that has been up for a while.
-const START: Instant = Instant::from_secs(1000);
+/// Virtual time starts here unless told otherwise: a machine that has been up for a while.
+pub const START: Duration = Duration::from_secs(1000);
 /// A stack that has deadlines but never anything to send would turn in circles.
 const TURNS_MAX: usize = 1_000_000;
 
@@ -22,6 +22,7 @@ const TURNS_MAX: usize = 1_000_000;
 pub struct Ours {
     host: Host,
     link: LinkId,
+    start: Instant,
     now: Instant,
     sent: VecDeque<(Instant, Vec<u8>)>,
     sockets: Vec<SocketId>,
@@ -34,6 +35,15 @@ impl Ours {
     /// # Panics
     /// If the stack takes no link.
     pub fn new(script: &Script, ipv6: bool, seed: u8) -> Self {
+        Self::starting_at(script, ipv6, seed, START)
+    }
+
+    /// The same on a machine that has been up for so long.
+    ///
+    /// # Panics
+    /// If the stack takes no link.
+    pub fn starting_at(script: &Script, ipv6: bool, seed: u8, start: Duration) -> Self {
+        let start = Instant::ZERO + start;
         let mut host = Host::new(&HostConfig {
             stack: StackConfig {
                 hash_key: [0x6b65_7920_6f66, seed.into()],
@@ -58,11 +68,18 @@ impl Ours {
         let prefix = if ipv6 { 64 } else { 24 };
         let cidr = format!("{}/{prefix}", addresses.subject);
         let cidr = cidr.parse().expect("an address and a prefix");
-        host.stack_mut().add_address(START, link, cidr);
+        host.stack_mut().add_address(start, link, cidr);
+        for (name, value) in &script.sysctls {
+            // The others are how Linux is made to behave as we do anyway.
+            if name == "tcp_ecn" {
+                host.set_ecn(*value == 1);
+            }
+        }
         let mut ours = Self {
             host,
             link,
-            now: START,
+            start,
+            now: start,
             sent: VecDeque::new(),
             sockets: Vec::new(),
             addresses,
@@ -79,8 +96,8 @@ impl Ours {
         while self.host.event().is_some() {}
     }
 
-    fn since_birth(now: Instant) -> Duration {
-        now.saturating_since(START)
+    fn since_birth(&self, now: Instant) -> Duration {
+        now.saturating_since(self.start)
     }
 
     fn id(&self, handle: Handle) -> Result<SocketId, Errno> {
@@ -183,7 +200,7 @@ impl Subject for Ours {
     }
 
     fn now(&mut self) -> Duration {
-        Self::since_birth(self.now)
+        self.since_birth(self.now)
     }
 
     fn inject(&mut self, packet: &[u8]) {
@@ -193,10 +210,10 @@ impl Subject for Ours {
     }
 
     fn next_packet(&mut self, until: Duration) -> Option<(Duration, Vec<u8>)> {
-        let until = START + until;
+        let until = self.start + until;
         for _ in 0..TURNS_MAX {
             if let Some((at, packet)) = self.sent.pop_front() {
-                return Some((Self::since_birth(at), packet));
+                return Some((self.since_birth(at), packet));
             }
             let Some(deadline) = self.host.next_deadline().filter(|deadline| *deadline <= until) else {
                 self.now = self.now.max(until);

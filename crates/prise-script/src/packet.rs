@@ -189,6 +189,8 @@ pub struct Seen {
     pub data: Vec<u8>,
     /// The ECN field.
     pub ecn: u8,
+    /// The packet must not be fragmented (IPv6: never is).
+    pub dont_fragment: bool,
 }
 
 impl Seen {
@@ -226,6 +228,7 @@ impl Seen {
             options_len: options.len() as u32,
             data: segment[offset..].to_vec(),
             ecn,
+            dont_fragment: packet[0] >> 4 == 6 || packet[6] & 0x40 != 0,
         }))
     }
 
@@ -269,9 +272,6 @@ fn tcp_of(packet: &[u8]) -> Result<Option<TcpOf<'_>>, String> {
             }
             if !checksum::is_valid(checksum::sum(&packet[..at])) {
                 return Err("the IP checksum is wrong".into());
-            }
-            if header[6] & 0x40 == 0 {
-                return Err("TCP without DF".into());
             }
             let address = |at: usize| IpAddr::from([header[at], header[at + 1], header[at + 2], header[at + 3]]);
             Ok(Some((header[1] & 3, address(12), address(16), &packet[at..])))

@@ -70,6 +70,7 @@ pub fn run(script: &Script, subject: &mut dyn Subject, variant: Variant) -> Resu
     let last = script.steps.last().map_or(script.line, |step| step.line);
     let outcome = run.nothing_more();
     run.fail_at(script, last, "(the end of the script)", outcome)?;
+    run.trace.subject_isn = run.flows.get(&1).and_then(|flow| flow.subject.isn);
     Ok(run.trace)
 }
 

@@ -55,6 +55,8 @@ pub struct Script {
     pub not_on_linux: Option<String>,
     /// Why it is not run against our stack yet, if it is not.
     pub not_on_ours: Option<String>,
+    /// Why it is run over IPv4 only, if it is.
+    pub ipv4_only: Option<String>,
     /// Sysctls below `net.ipv4` that both subjects start with.
     pub sysctls: Vec<(String, i64)>,
     /// The link's MTU for IPv4; IPv6 gets 20 more, so that segments have the same sizes.
@@ -64,6 +66,11 @@ pub struct Script {
 }
 
 impl Script {
+    /// Whether it is meant for this family.
+    pub fn suits(&self, ipv6: bool) -> bool {
+        !ipv6 || self.ipv4_only.is_none()
+    }
+
     /// `file: title`, what filters look at.
     pub fn name(&self) -> String {
         format!("{}: {}", self.file, self.title)

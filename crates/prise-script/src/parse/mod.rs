@@ -72,6 +72,7 @@ fn one(file: &str, line: usize, title: &str, lines: &[(usize, &str)]) -> Result<
         differs: None,
         not_on_linux: None,
         not_on_ours: None,
+        ipv4_only: None,
         sysctls: Vec::new(),
         mtu: 1500,
         steps: Vec::new(),
@@ -112,6 +113,7 @@ fn header(script: &mut Script, text: &str) -> Result<bool, String> {
         "differs" => append(&mut script.differs, value),
         "linux" => append(&mut script.not_on_linux, strip(value, "no, ")?),
         "ours" => append(&mut script.not_on_ours, strip(value, "not yet, ")?),
+        "only" => append(&mut script.ipv4_only, strip(value, "ipv4, ")?),
         "sysctl" => {
             for pair in value.split_whitespace() {
                 let (name, number) = pair.split_once('=').ok_or("sysctl: NAME=NUMBER")?;
