@@ -52,6 +52,8 @@
 //! | `ts 500`, `ecr 7`, `ecr a`, `no-ts` | the timestamp to send; the echo, as a number or as the one saved as `a`; no timestamps |
 //! | `save a` | remembers the TSval of this segment |
 //! | `ect0`, `ect1`, `ce`, `not-ect` | the ECN field of the IP header |
+//! | `tos 16`, `ttl 9` | the differentiated-services field and the time to live of what leaves |
+//! | `ip-options` | what arrives has options in its IPv4 header |
 //! | `"abc"` | these octets instead of the pattern |
 //! | `bad-checksum`, `data-offset 4`, `reserved 7` | what is wrong with what arrives |
 //!
@@ -75,6 +77,7 @@
 //! acknowledgments, timestamps and right window edge must not go back ([`flow`]).
 #![forbid(unsafe_code)]
 
+pub mod docs;
 pub mod failure;
 pub mod flow;
 pub mod library;

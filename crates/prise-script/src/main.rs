@@ -14,6 +14,7 @@ const USAGE: &str = "\
 usage: prise-script ours  [-6] [-v] [FILTER…]           against our stack, in virtual time
        prise-script linux [-6] [-v] [-j JOBS] [-r RETRIES] [FILTER…]   against this kernel, in namespaces
        prise-script list  [FILTER…]
+       prise-script docs                                writes docs/linux.md and docs/rfc.md
 FILTER is a part of `file: title`; -v shows what happened.
 ";
 
@@ -32,6 +33,9 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     if command == "child" {
         return child(&rest);
+    }
+    if command == "docs" {
+        return docs();
     }
     let (Some(options), true) = (read(&rest), matches!(command.as_str(), "ours" | "linux" | "list")) else {
         eprint!("{USAGE}");
@@ -85,6 +89,21 @@ fn read(arguments: &[String]) -> Option<Options> {
         }
     }
     Some(options)
+}
+
+fn docs() -> ExitCode {
+    match prise_script::docs::write() {
+        Ok(written) => {
+            for path in written {
+                println!("wrote {path}");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn ours(scripts: &[Script], options: &Options) -> ExitCode {

@@ -56,6 +56,8 @@ const OPTIONS: &[SocketOption] = &[
     option("IP_MTU_DISCOVER", IPPROTO_IP, 10),
     option("IP_RECVERR", IPPROTO_IP, 11),
     option("IP_MTU", IPPROTO_IP, 14),
+    option("IPV6_TCLASS", 41, 67),
+    option("IPV6_UNICAST_HOPS", 41, 16),
 ];
 
 /// The option of a name.

@@ -88,6 +88,21 @@ impl Ours {
         ours
     }
 
+    /// Packets that arrive together, before anything can be sent.
+    pub fn inject_together(&mut self, packets: &[Vec<u8>]) {
+        let frames: Vec<Frame> = packets
+            .iter()
+            .map(|packet| Frame::from_contiguous(Medium::Ip, Payload::copy_from(packet)))
+            .collect();
+        self.host.receive(self.now, self.link, frames);
+        self.flush();
+    }
+
+    /// The host, for what scripts cannot say.
+    pub fn host(&mut self) -> &mut Host {
+        &mut self.host
+    }
+
     /// After every verb: what is to be sent is sent.
     fn flush(&mut self) {
         while let Some(frame) = self.host.transmit(self.now, self.link) {
@@ -204,9 +219,7 @@ impl Subject for Ours {
     }
 
     fn inject(&mut self, packet: &[u8]) {
-        let frame = Frame::from_contiguous(Medium::Ip, Payload::copy_from(packet));
-        self.host.receive(self.now, self.link, [frame]);
-        self.flush();
+        self.inject_together(&[packet.to_vec()]);
     }
 
     fn next_packet(&mut self, until: Duration) -> Option<(Duration, Vec<u8>)> {

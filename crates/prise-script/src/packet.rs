@@ -56,6 +56,8 @@ pub struct Outgoing {
     pub data: Vec<u8>,
     /// The ECN field.
     pub ecn: u8,
+    /// Put options into the IPv4 header.
+    pub ip_options: bool,
     /// Make the checksum wrong.
     pub bad_checksum: bool,
     /// Claim this data offset.
@@ -87,8 +89,24 @@ impl Outgoing {
             sum ^= 0x5555;
         }
         segment[16..18].copy_from_slice(&sum.to_be_bytes());
-        ip_packet(addresses.peer, addresses.subject, 6, self.ecn, &segment)
+        let mut packet = ip_packet(addresses.peer, addresses.subject, 6, self.ecn, &segment);
+        if self.ip_options && addresses.peer.is_ipv4() {
+            insert_ip_options(&mut packet);
+        }
+        packet
     }
+}
+
+/// Three no-operations and an unknown option that is to be ignored, RFC 791 §3.1.
+fn insert_ip_options(packet: &mut Vec<u8>) {
+    let options = [1, 1, 1, 0x1e, 4, 0, 0, 0];
+    packet.splice(20..20, options);
+    packet[0] = 0x47;
+    let len = (packet.len() as u16).to_be_bytes();
+    packet[2..4].copy_from_slice(&len);
+    packet[10..12].fill(0);
+    let sum = checksum::finish(checksum::sum(&packet[..28]));
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
 }
 
 /// Puts an IP header in front.
@@ -189,6 +207,10 @@ pub struct Seen {
     pub data: Vec<u8>,
     /// The ECN field.
     pub ecn: u8,
+    /// The differentiated-services field and ECN, as one octet.
+    pub tos: u8,
+    /// The time to live or hop limit.
+    pub ttl: u8,
     /// The packet must not be fragmented (IPv6: never is).
     pub dont_fragment: bool,
 }
@@ -228,6 +250,11 @@ impl Seen {
             options_len: options.len() as u32,
             data: segment[offset..].to_vec(),
             ecn,
+            tos: match packet[0] >> 4 {
+                4 => packet[1],
+                _ => packet[0] << 4 | packet[1] >> 4,
+            },
+            ttl: packet[if packet[0] >> 4 == 4 { 8 } else { 7 }],
             dont_fragment: packet[0] >> 4 == 6 || packet[6] & 0x40 != 0,
         }))
     }

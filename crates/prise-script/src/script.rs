@@ -178,6 +178,12 @@ pub struct Segment {
     pub no_ts: bool,
     /// The ECN field of the IP header.
     pub ecn: Option<u8>,
+    /// The differentiated-services field, expected.
+    pub tos: Option<u8>,
+    /// The time to live or hop limit, expected.
+    pub ttl: Option<u8>,
+    /// Put options into the IPv4 header.
+    pub ip_options: bool,
     /// Octets in place of the pattern.
     pub data: Option<Vec<u8>>,
     /// A wrong checksum.

@@ -107,6 +107,7 @@ fn outgoing(spec: &Segment, flow: &Flow, clock: u32) -> Result<Outgoing, String>
         options: options_of(spec, flow, clock)?,
         data,
         ecn: spec.ecn.unwrap_or(0),
+        ip_options: spec.ip_options,
         bad_checksum: spec.bad_checksum,
         data_offset: spec.data_offset,
         reserved: spec.reserved,
@@ -220,6 +221,12 @@ pub(crate) fn compare(spec: &Segment, seen: &Seen, flow: &Flow) -> Result<(), St
     }
     if spec.urgent.is_some_and(|urgent| urgent != seen.urgent) {
         return Err(format!("the urgent pointer is {}", seen.urgent));
+    }
+    if spec.tos.is_some_and(|tos| tos != seen.tos) {
+        return Err(format!("the differentiated-services field is {}", seen.tos));
+    }
+    if spec.ttl.is_some_and(|ttl| ttl != seen.ttl) {
+        return Err(format!("the time to live is {}", seen.ttl));
     }
     if spec.ecn.is_some_and(|ecn| ecn != seen.ecn) {
         return Err(format!("the ECN field is {}", seen.ecn));

@@ -276,6 +276,14 @@ impl Host {
         self.sockets.get_mut(s)?.error.take()
     }
 
+    /// `sk_err_soft`: what ICMP told of a connection that goes on nevertheless.
+    pub(crate) fn take_soft_error(&mut self, s: SocketId) -> Option<Errno> {
+        let id = self.connection(s)?;
+        let v6 = self.stack.tcp_endpoints(id).is_some_and(|(_, remote)| remote.is_ipv6());
+        let error = self.stack.tcp_take_soft_error(id)?;
+        Some(Errno::from_tcp(error, v6))
+    }
+
     pub(crate) fn socket_ref(&self, s: SocketId) -> Result<&Socket, Errno> {
         self.sockets.get(s).ok_or(Errno::EBADF)
     }

@@ -47,6 +47,7 @@ impl Socket {
             window_clamp: positive(Opt::WindowClamp).map(|octets| octets as u32),
             defer_accept: self.value(Opt::DeferAccept) > 0,
             oob_inline: self.has(Flag::OobInline),
+            report_errors: self.has(Flag::ReceiveErrors) || self.has(Flag::V6ReceiveErrors),
             hop_limit: if hop_limit < 0 {
                 default.hop_limit
             } else {

@@ -320,7 +320,10 @@ fn set_debug(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
 }
 
 fn take_error(query: &mut Query<'_>) -> Result<i32, Errno> {
-    Ok(query.host.take_error(query.id).map_or(0, Errno::raw))
+    let pending = query.host.take_error(query.id);
+    // sock_getsockopt: if there is none, the soft error that did not end the connection.
+    let error = pending.or_else(|| query.host.take_soft_error(query.id));
+    Ok(error.map_or(0, Errno::raw))
 }
 
 /// What a buffer may be set to (`net.core.rmem_max`, `wmem_max`); a negative number is a very large one.

@@ -85,6 +85,8 @@ pub struct TcpConfig {
     pub defer_accept: bool,
     /// `SO_OOBINLINE`: urgent octets stay in the stream.
     pub oob_inline: bool,
+    /// `IP_RECVERR`, `IPV6_RECVERR`: ICMP errors that do not end the connection are shown at once (ip(7)).
+    pub report_errors: bool,
     /// `IP_TTL` or `IPV6_UNICAST_HOPS`.
     pub hop_limit: u8,
     /// `IP_TOS` or `IPV6_TCLASS`.
@@ -113,6 +115,7 @@ impl Default for TcpConfig {
             window_clamp: None,
             defer_accept: false,
             oob_inline: false,
+            report_errors: false,
             hop_limit: 64,
             tos: 0,
             ecn: false,

@@ -557,6 +557,10 @@ impl Connection {
         } else {
             // RFC 9293 §3.9.2.2: soft for an established connection.
             self.soft_error = Some(cause);
+            if self.config.report_errors && self.error.is_none() {
+                self.error = self.soft_error.take();
+                self.raise(Ready::ERROR);
+            }
         }
         true
     }

@@ -586,6 +586,7 @@ fn a_timeout_that_a_sudden_delay_caused_is_undone() {
     assert!(info.cwnd >= before, "{} < {before}", info.cwnd);
 }
 
+// rfc: 4987 §3.6
 #[test]
 fn a_flood_of_syns_is_answered_by_cookies_and_a_real_client_still_connects() {
     let mut world = World::new(17);

@@ -479,6 +479,11 @@ impl Stack {
         self.connection_mut(id)?.error.take()
     }
 
+    /// The soft error that ICMP last told of and that did not end the connection, once (RFC 9293 §3.9.2.2).
+    pub fn tcp_take_soft_error(&mut self, id: ConnId) -> Option<TcpError> {
+        self.connection_mut(id)?.soft_error.take()
+    }
+
     /// Why the connection ended, without taking it.
     pub fn tcp_error(&self, id: ConnId) -> Option<TcpError> {
         self.connection(id)?.error

@@ -234,7 +234,8 @@ impl Sending {
         let flight_size = flight.outstanding().saturating_sub(flight.sacked());
         if recovery.state != LossState::WindowReduced {
             recovery.remember(congestion.cwnd(), congestion.ssthresh());
-            congestion.on_congestion(now, flight_size, size);
+            // RFC 5681 §3.2: what lies between snd.una and snd.nxt, reported octets included; RecoverFS leaves them out.
+            congestion.on_congestion(now, flight.outstanding(), size);
         }
         recovery.enter_fast(nxt, flight_size + delivered);
     }

@@ -169,6 +169,7 @@ impl ReceiveWindow {
 mod tests {
     use super::*;
 
+    // rfc: 9293 SHLD-14
     #[test]
     fn the_right_edge_never_retreats() {
         let start = SeqNum(100);
@@ -179,6 +180,7 @@ mod tests {
         assert_eq!(window.right_edge(), (start + 10_000));
     }
 
+    // rfc: 7323 §2.4
     #[test]
     fn a_coarse_scale_moves_the_edge_back_only_where_there_is_no_room() {
         let start = SeqNum(0);
