@@ -141,7 +141,13 @@ impl World {
             len,
             checksum: 0,
         };
-        self.transport(&header, payload, protocol::UDP, ipv6);
+        // The length of one is the coverage of the other.
+        let protocol = if port & 0x40 == 0 {
+            protocol::UDP
+        } else {
+            protocol::UDP_LITE
+        };
+        self.transport(&header, payload, protocol, ipv6);
     }
 
     fn transport(&mut self, header: &impl Emit, payload: &[u8], protocol: u8, ipv6: bool) {

@@ -88,6 +88,7 @@ fn protocol(info: &SocketInfo) -> &'static str {
     match (info.kind, i32::from(info.protocol)) {
         (Kind::Stream, _) => "tcp",
         (Kind::Datagram, libc::IPPROTO_UDP) => "udp",
+        (Kind::Datagram, libc::IPPROTO_UDPLITE) => "udplite",
         (Kind::Datagram, _) => "icmp",
         (Kind::Raw, _) => "raw",
     }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use core::net::{IpAddr, SocketAddr};
 
 use prise_socket::{Errno, Received, SocketId};
-use prise_stack::{IcmpError, QuotedFlow};
+use prise_stack::{IcmpError, Link, QuotedFlow};
 use prise_wire::SeqNum;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
@@ -198,8 +198,9 @@ impl Supervisor {
             return;
         };
         if let Delivery::Closed(received) = datagram.incoming(&mut self.host, id, self.now) {
+            let protocol = self.host.info(id).map_or(libc::IPPROTO_UDP as u8, |info| info.protocol);
             self.finish(slot);
-            self.refuse(received);
+            self.refuse(received, protocol);
             return;
         }
         if datagram.full != datagram.watched {
@@ -209,19 +210,14 @@ impl Supervisor {
     }
 
     /// A datagram came for a socket that was closed without telling: its sender learns what it would have.
-    fn refuse(&mut self, received: Received) {
+    fn refuse(&mut self, received: Received, protocol: u8) {
         let (Some(link), Some(src), Some(dst)) = (received.link, received.source, received.destination) else {
             return;
         };
         let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
         let (src, dst) = (canonical(src), canonical(dst));
-        if self
-            .host
-            .stack()
-            .links()
-            .iter()
-            .any(|it| it.id() == link && it.is_loopback())
-        {
+        let loopback = |it: &Link| it.id() == link && it.is_loopback();
+        if i32::from(protocol) == libc::IPPROTO_UDP && self.host.stack().links().iter().any(loopback) {
             // Once more on the same way: to another socket of the port, or to nobody, as it would have been.
             // Without room it is lost, as a datagram may be.
             let _ = self
@@ -231,7 +227,7 @@ impl Supervisor {
             return;
         }
         let flow = QuotedFlow {
-            protocol: libc::IPPROTO_UDP as u8,
+            protocol,
             src,
             dst,
             seq: SeqNum(0),

@@ -144,6 +144,9 @@ impl Host {
             (Kind::Raw, protocol) => protocol.into(),
             (Kind::Stream, _) => choose(&self.tcp_ports, wanted, range, &claim, &mut self.random)?,
             (Kind::Datagram, crate::protocol::UDP) => choose(&self.udp_ports, wanted, range, &claim, &mut self.random)?,
+            (Kind::Datagram, crate::protocol::UDP_LITE) => {
+                choose(&self.udp_lite_ports, wanted, range, &claim, &mut self.random)?
+            }
             // A ping socket's identifiers are the stack's to give.
             (Kind::Datagram, _) => wanted,
         };

@@ -32,6 +32,7 @@ pub struct Host {
     pub(crate) sockets: Table<Socket>,
     pub(crate) tcp_ports: Ports,
     pub(crate) udp_ports: Ports,
+    pub(crate) udp_lite_ports: Ports,
     pub(crate) random: Random,
     pub(crate) owner: u32,
     /// Whether connections ask for ECN.
@@ -55,6 +56,7 @@ impl Host {
             sockets: Table::new(),
             tcp_ports: Ports::new(Rules::Tcp, key),
             udp_ports: Ports::new(Rules::Udp, key),
+            udp_lite_ports: Ports::new(Rules::Udp, key),
             random: Random::new(seed),
             owner: config.owner,
             ecn: false,
@@ -203,6 +205,7 @@ impl Host {
         let protocol = match (kind, u8::try_from(protocol).map_err(|_| Errno::EPROTONOSUPPORT)?) {
             (Kind::Stream, 0 | protocol::TCP) => protocol::TCP,
             (Kind::Datagram, 0 | protocol::UDP) => protocol::UDP,
+            (Kind::Datagram, protocol::UDP_LITE) => protocol::UDP_LITE,
             (Kind::Datagram, wanted) if wanted == icmp => icmp,
             (Kind::Raw, wanted @ 1..) => wanted,
             _ => return Err(Errno::EPROTONOSUPPORT),
@@ -250,9 +253,9 @@ impl Host {
         self.sockets.len()
     }
 
-    /// How many ports of TCP and of UDP somebody holds: programs, or what remains of their connections.
+    /// How many ports of TCP and of UDP (UDP-Lite's among them) somebody holds: programs, or what remains of their connections.
     pub fn ports_held(&self) -> [usize; 2] {
-        [self.tcp_ports.len(), self.udp_ports.len()]
+        [self.tcp_ports.len(), self.udp_ports.len() + self.udp_lite_ports.len()]
     }
 
     /// `SO_RCVTIMEO`: how long the caller lets a receiving call sleep; none is for ever.
@@ -300,6 +303,7 @@ impl Host {
         match (kind, protocol) {
             (Kind::Stream, _) => Some(&mut self.tcp_ports),
             (Kind::Datagram, protocol::UDP) => Some(&mut self.udp_ports),
+            (Kind::Datagram, protocol::UDP_LITE) => Some(&mut self.udp_lite_ports),
             _ => None,
         }
     }

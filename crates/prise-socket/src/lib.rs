@@ -50,6 +50,8 @@ pub mod protocol {
     pub const UDP: u8 = 17;
     /// ICMPv6.
     pub const ICMPV6: u8 = 58;
+    /// UDP-Lite.
+    pub const UDP_LITE: u8 = 136;
     /// `IPPROTO_RAW`: any, with a header of one's own.
     pub const RAW: u8 = 255;
 }

@@ -217,6 +217,12 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
+    /// Whether it has UDP's ports or UDP-Lite's.
+    pub(crate) const fn is_udp(&self) -> bool {
+        use crate::protocol::{UDP, UDP_LITE};
+        matches!((self.kind, self.protocol), (Kind::Datagram, UDP | UDP_LITE))
+    }
+
     pub(crate) fn new(family: Family, kind: Kind, protocol: u8) -> Self {
         Self {
             flags: FlagSet::default(),

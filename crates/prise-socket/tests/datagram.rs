@@ -409,3 +409,43 @@ fn a_dual_stack_socket_speaks_both_families() {
         assert_eq!(recv_from(&mut world, 0, client), Ok((b"y".to_vec(), to.into())));
     }
 }
+
+#[test]
+fn udp_lite_has_ports_of_its_own_and_says_what_is_covered() {
+    const LITE: i32 = prise_socket::protocol::UDP_LITE as i32;
+    const SEND_COVERAGE: i32 = 10;
+    const RECEIVE_COVERAGE: i32 = 11;
+    for (family, server) in [(Family::Inet, "127.0.0.1:53"), (Family::Inet6, "[::1]:53")] {
+        let mut world = World::new(1);
+        let udp = world.udp(0, family);
+        let lite = world.hosts[0].socket(family, Kind::Datagram, LITE).expect("a socket");
+        let client = world.hosts[0].socket(family, Kind::Datagram, LITE).expect("a socket");
+        world.bind(0, udp, server).expect("bound");
+        world.bind(0, lite, server).expect("another port space");
+        let again = world.hosts[0].socket(family, Kind::Datagram, LITE).expect("a socket");
+        assert_eq!(world.bind(0, again, server), Err(Errno::EADDRINUSE));
+        assert_eq!(send_to(&mut world, 0, client, b"lite", server), Ok(4));
+        world.settle();
+        assert_eq!(recv_from(&mut world, 0, lite).expect("a datagram").0, b"lite");
+        assert_eq!(recv_from(&mut world, 0, udp), Err(Errno::EAGAIN));
+
+        let now = world.now;
+        let mut set = |s: SocketId, level: i32, name: i32, value: i32| {
+            world.hosts[0].set_option(now, s, level, name, &value.to_le_bytes())
+        };
+        assert_eq!(set(udp, 17, SEND_COVERAGE, 8), Err(Errno::ENOPROTOOPT));
+        assert_eq!(set(client, LITE, SEND_COVERAGE, 3), Ok(()));
+        assert_eq!(set(lite, 17, RECEIVE_COVERAGE, 20), Ok(()));
+        let mut shown = Vec::new();
+        world.hosts[0]
+            .option(now, client, LITE, SEND_COVERAGE, &mut shown)
+            .expect("an option");
+        assert_eq!(shown[..4], [8, 0, 0, 0], "less than the header is the header");
+        assert_eq!(send_to(&mut world, 0, client, b"too little covered", server), Ok(18));
+        world.settle();
+        assert_eq!(recv_from(&mut world, 0, lite), Err(Errno::EAGAIN));
+        assert_eq!(send_to(&mut world, 0, client, b"", server), Ok(0));
+        world.settle();
+        assert_eq!(recv_from(&mut world, 0, lite).expect("wholly covered").0, b"");
+    }
+}

@@ -45,4 +45,6 @@ pub use tcp::{
     ListenLocal, ListenerId, LossState, PendingId, ReceiveError, Refusal, SendError, SocketSummary, State, TcpConfig,
     TcpError, TcpInfo, TupleUse, UrgentError,
 };
-pub use udp::{JoinError, UdpConfig, UdpCounters, UdpDatagram, UdpId, UdpInfo, UdpIntercepted, UdpSend};
+pub use udp::{
+    Coverage, JoinError, UdpConfig, UdpCounters, UdpDatagram, UdpId, UdpInfo, UdpIntercepted, UdpProtocol, UdpSend,
+};

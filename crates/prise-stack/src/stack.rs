@@ -10,7 +10,7 @@ use crate::net::{
 use crate::random::Random;
 use crate::raw::Raw;
 use crate::tcp::Tcp;
-use crate::udp::Udp;
+use crate::udp::{Udp, UdpProtocol};
 use core::net::IpAddr;
 use prise_wire::{Frame, Instant, IpCidr, MacAddr, checksum, protocol, tcp};
 
@@ -154,7 +154,8 @@ impl Stack {
         let copied = self.raw.wants(&packet) && self.raw.arrival(now, &mut self.net, &mut self.events, &packet);
         match (packet.protocol, packet.src.is_ipv4()) {
             (protocol::TCP, _) => self.deliver_tcp(now, packet),
-            (protocol::UDP, _) => self.udp.arrival(now, &mut self.net, &mut self.events, packet),
+            (protocol::UDP, _) => self.deliver_udp(now, UdpProtocol::Udp, packet),
+            (protocol::UDP_LITE, _) => self.deliver_udp(now, UdpProtocol::Lite, packet),
             (protocol::ICMPV4, true) => {
                 let arrived = self.net.input_icmpv4(now, packet);
                 self.deliver_icmp(now, arrived);
@@ -175,6 +176,10 @@ impl Stack {
                 self.net.answer_with_error(now, &packet, IcmpError::ProtocolUnreachable);
             }
         }
+    }
+
+    fn deliver_udp(&mut self, now: Instant, protocol: UdpProtocol, packet: Delivered<'_>) {
+        self.udp.arrival(now, &mut self.net, &mut self.events, protocol, packet);
     }
 
     /// What [`Tcp::arrival`] may rely on: one receiver, a whole header in the head, a checksum that holds.
@@ -234,8 +239,13 @@ impl Stack {
         } = error;
         match protocol {
             protocol::TCP => tcp.icmp_error(now, net, events, quoted, report.error),
-            protocol::UDP => {
-                if !udp.icmp_error(now, net, events, link, quoted.local, report) && !raw_told {
+            protocol::UDP | protocol::UDP_LITE => {
+                let which = if protocol == protocol::UDP {
+                    UdpProtocol::Udp
+                } else {
+                    UdpProtocol::Lite
+                };
+                if !udp.icmp_error(now, net, events, link, (which, quoted.local), report) && !raw_told {
                     net.discard(Discard::IcmpNoOwner);
                 }
             }

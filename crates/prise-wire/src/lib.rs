@@ -29,6 +29,7 @@ mod seq;
 pub mod tcp;
 pub mod time;
 pub mod udp;
+pub mod udp_lite;
 
 pub use arp::{ArpMessage, ArpOperation, MalformedArp};
 pub use cidr::{InvalidCidr, IpCidr};

@@ -24,3 +24,5 @@ pub const ICMPV6: u8 = 58;
 pub const IPV6_NO_NEXT: u8 = 59;
 /// IPv6 destination options (RFC 8200 §4.6).
 pub const IPV6_DESTINATION: u8 = 60;
+/// UDP-Lite (RFC 3828).
+pub const UDP_LITE: u8 = 136;

@@ -69,7 +69,7 @@ pub struct UdpHeader {
     pub source_port: u16,
     /// Never zero in a datagram that can be delivered.
     pub destination_port: u16,
-    /// Octets of header and payload.
+    /// Octets of header and payload; of UDP-Lite, what the checksum covers (see [`udp_lite`](crate::udp_lite)).
     pub len: u16,
     /// As on the wire; zero means none.
     pub checksum: u16,

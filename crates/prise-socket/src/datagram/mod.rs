@@ -9,7 +9,8 @@ mod send;
 use core::net::{IpAddr, SocketAddr};
 
 use prise_stack::{
-    self as stack, IdentifierInUse, JoinError, LinkId, ListenFamily, Local, PingConfig, RawConfig, Ready, UdpConfig,
+    self as stack, Coverage, IdentifierInUse, JoinError, LinkId, ListenFamily, Local, PingConfig, RawConfig, Ready,
+    UdpConfig, UdpProtocol,
 };
 use prise_wire::{Instant, IpVersion};
 
@@ -55,6 +56,15 @@ impl Socket {
         self.value(Opt::ReceiveBuffer) as usize
     }
 
+    /// `UDPLITE_SEND_CSCOV` and `UDPLITE_RECV_CSCOV`, if they were set at all.
+    fn coverage(&self) -> Coverage {
+        let set = |opt: Opt| self.value_set(opt).map(|octets| octets as u16);
+        Coverage {
+            send: set(Opt::SendCoverage),
+            receive: set(Opt::ReceiveCoverage),
+        }
+    }
+
     fn takes_all_groups(&self) -> bool {
         match self.family {
             Family::Inet => !self.has(Flag::MulticastAllOff),
@@ -70,7 +80,7 @@ impl Host {
         let socket = self.socket_ref(s)?;
         match (socket.transport, socket.kind, socket.protocol) {
             (Transport::None, Kind::Raw, _) => self.open_raw(s),
-            (Transport::None, _, protocol::UDP) => self.open_udp(now, s),
+            (Transport::None, ..) if socket.is_udp() => self.open_udp(now, s),
             (Transport::None, ..) => self.open_ping(s),
             _ => {
                 self.move_datagram(s);
@@ -82,6 +92,11 @@ impl Host {
     fn open_udp(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
         let socket = self.socket_ref(s)?;
         let config = UdpConfig {
+            protocol: if socket.protocol == protocol::UDP_LITE {
+                UdpProtocol::Lite
+            } else {
+                UdpProtocol::Udp
+            },
             local: socket.stack_endpoint(),
             remote: None,
             reuse_port: socket.has(Flag::ReusePort),
@@ -93,9 +108,10 @@ impl Host {
             .as_ref()
             .map(|extra| extra.groups.clone())
             .unwrap_or_default();
-        let all = socket.takes_all_groups();
+        let (all, coverage) = (socket.takes_all_groups(), socket.coverage());
         let id = self.stack.udp_bind(&config);
         self.stack.udp_set_multicast_all(id, all);
+        self.stack.udp_set_coverage(id, coverage);
         self.socket_mut(s)?.transport = Transport::Udp(id);
         for (group, link) in groups {
             // Each was judged when the program joined it; a link that has vanished since takes its groups with it.
@@ -180,12 +196,14 @@ impl Host {
         let Some(socket) = self.sockets.get(s) else { return };
         let (device, limit) = (socket.device(), socket.receive_limit());
         let (all, reuse_port) = (socket.takes_all_groups(), socket.has(Flag::ReusePort));
+        let coverage = socket.coverage();
         match socket.transport {
             Transport::Udp(id) => {
                 self.stack.udp_set_device(id, device);
                 self.stack.udp_set_receive_limit(id, limit);
                 self.stack.udp_set_multicast_all(id, all);
                 self.stack.udp_set_reuse_port(id, reuse_port);
+                self.stack.udp_set_coverage(id, coverage);
             }
             Transport::Ping(id) => {
                 self.stack.icmp_set_device(id, device);
@@ -315,7 +333,7 @@ impl Host {
         join: bool,
     ) -> Result<(), Errno> {
         let socket = self.socket_ref(s)?;
-        let (transport, is_udp) = (socket.transport, socket.protocol == protocol::UDP);
+        let (transport, is_udp) = (socket.transport, socket.is_udp());
         let link = match link.or_else(|| socket.device()) {
             None if join => Some(self.stack.route(group, None, None).map_err(|_| Errno::ENODEV)?.link),
             given => given,

@@ -77,7 +77,7 @@ impl Host {
         if socket.kind == Kind::Stream {
             return self.recv(now, s, usize::MAX, flags).map(Received::stream);
         }
-        if flags.contains(Flags::OOB) && socket.protocol != protocol::UDP {
+        if flags.contains(Flags::OOB) && !socket.is_udp() {
             return Err(Errno::EOPNOTSUPP);
         }
         self.collect_error(s);

@@ -45,7 +45,7 @@ impl Host {
             return Err(Errno::EMSGSIZE);
         }
         let socket = self.socket_ref(s)?;
-        let v6 = socket.family == Family::Inet6 && socket.protocol == protocol::UDP;
+        let v6 = socket.family == Family::Inet6 && socket.is_udp();
         let urgent = flags.contains(Flags::OOB);
         if urgent && !v6 {
             return Err(Errno::EOPNOTSUPP);
@@ -64,7 +64,7 @@ impl Host {
             Some(given) => given,
             None => socket.remote().ok_or(Errno::EDESTADDRREQ)?,
         };
-        let needs_port = named && socket.kind == Kind::Datagram && socket.protocol == protocol::UDP;
+        let needs_port = named && socket.is_udp();
         if needs_port && destination.port() == 0 {
             let v4 = destination.ip().to_canonical().is_ipv4();
             return Err(if v4 && socket.is_v6_only() {
@@ -80,7 +80,7 @@ impl Host {
         }
         let more = flags.contains(Flags::MORE) || socket.has(Flag::UdpCork);
         let way = self.way(s, destination, control)?;
-        if more && self.socket_ref(s)?.protocol == protocol::UDP {
+        if more && self.socket_ref(s)?.is_udp() {
             self.check_sendable(s)?;
             let corked = Corked {
                 octets: payload.to_vec(),
@@ -261,6 +261,10 @@ impl Host {
     ) -> Result<(), Errno> {
         if payload.len() > usize::from(segment) * SEGMENTS_MAX {
             return Err(Errno::EINVAL);
+        }
+        // udp_send_skb: no segmentation of what has a coverage.
+        if self.socket_ref(s)?.protocol == protocol::UDP_LITE {
+            return Err(Errno::EIO);
         }
         while !payload.is_empty() {
             let piece = payload.split_to(segment.into());

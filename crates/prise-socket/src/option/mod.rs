@@ -35,6 +35,8 @@ pub mod level {
     pub const TCP: i32 = 6;
     /// `IPPROTO_UDP`.
     pub const UDP: i32 = 17;
+    /// `IPPROTO_UDPLITE`: the same options as UDP's.
+    pub const UDP_LITE: i32 = 136;
     /// `IPPROTO_IPV6`.
     pub const IPV6: i32 = 41;
     /// `SOL_ICMPV6`.
@@ -75,7 +77,7 @@ impl On {
     }
 
     fn of(socket: &Socket) -> Self {
-        let ping = socket.kind == Kind::Datagram && socket.protocol != crate::protocol::UDP;
+        let ping = socket.kind == Kind::Datagram && !socket.is_udp();
         match (socket.kind, ping, socket.family) {
             (Kind::Stream, _, Family::Inet) => Self::TCP4,
             (Kind::Stream, _, Family::Inet6) => Self::TCP6,
@@ -209,7 +211,7 @@ fn unknown(on: On, level: i32, set: bool) -> Errno {
     let ours = match level {
         level::SOCKET | level::IP => true,
         level::TCP => On::TCP.has(on),
-        level::UDP => On::UDP.has(on),
+        level::UDP | level::UDP_LITE => On::UDP.has(on),
         level::RAW => On::RAW.has(on),
         _ => On::V6.has(on),
     };
@@ -227,7 +229,7 @@ fn find(on: On, level: i32, name: i32) -> Option<&'static Entry> {
         level::IP => ip::TABLE,
         level::IPV6 => ipv6::TABLE,
         level::TCP => tcp::TABLE,
-        level::UDP => udp::TABLE,
+        level::UDP | level::UDP_LITE => udp::TABLE,
         level::RAW => raw::RAW,
         level::ICMPV6 => raw::ICMPV6,
         _ => &[],
@@ -251,7 +253,7 @@ impl Host {
         let ours = match level {
             level::SOCKET => true,
             level::TCP => On::TCP.has(on),
-            level::UDP => On::UDP.has(on),
+            level::UDP | level::UDP_LITE => On::UDP.has(on),
             level::RAW => raw::reads_number_first(on),
             _ => false,
         };

@@ -1,7 +1,8 @@
-//! `IPPROTO_UDP`: `udp(7)`, `udp_lib_setsockopt`, `udp_lib_getsockopt`.
+//! `IPPROTO_UDP` and `IPPROTO_UDPLITE`: `udp(7)`, `udplite(7)`, `udp_lib_setsockopt`, `udp_lib_getsockopt`.
 
-use super::{Entry, Get, On, Opt, Set, entry, flag, number};
+use super::{Call, Entry, Get, On, Opt, Set, entry, flag, number};
 use crate::Errno;
+use crate::protocol;
 use crate::socket::Flag;
 
 const ON: On = On::UDP;
@@ -20,9 +21,19 @@ pub(super) const TABLE: &[Entry] = &[
         }),
         Get::Flag(Flag::UdpCork),
     ),
-    // UDP-Lite's coverage.
-    entry(10, ON, Set::ReadOnly(Errno::ENOPROTOOPT), Get::Fixed(0)),
-    entry(11, ON, Set::ReadOnly(Errno::ENOPROTOOPT), Get::Fixed(0)),
+    // UDPLITE_SEND_CSCOV, UDPLITE_RECV_CSCOV.
+    entry(
+        10,
+        ON,
+        Set::Number(|call, value| set_coverage(call, Opt::SendCoverage, value)),
+        Get::Value(Opt::SendCoverage),
+    ),
+    entry(
+        11,
+        ON,
+        Set::Number(|call, value| set_coverage(call, Opt::ReceiveCoverage, value)),
+        Get::Value(Opt::ReceiveCoverage),
+    ),
     // UDP_ENCAP: nothing is encapsulated.
     entry(
         100,
@@ -35,3 +46,17 @@ pub(super) const TABLE: &[Entry] = &[
     number(103, ON, Opt::UdpSegment, 0, 65_535),
     flag(104, ON, Flag::UdpGro),
 ];
+
+/// At least the header, at most what 16 bits can say; 0 is everything.
+fn set_coverage(call: &mut Call<'_>, opt: Opt, value: i32) -> Result<(), Errno> {
+    const HEADER: i32 = 8;
+    if call.socket().protocol != protocol::UDP_LITE {
+        return Err(Errno::ENOPROTOOPT);
+    }
+    let octets = match value {
+        0 => 0,
+        value => value.clamp(HEADER, i32::from(u16::MAX)),
+    };
+    call.socket().set_value(opt, octets.into());
+    Ok(())
+}

@@ -137,6 +137,10 @@ opts! {
     DelayedAckMax = 200_000;
     /// `UDP_SEGMENT`.
     UdpSegment = 0;
+    /// `UDPLITE_SEND_CSCOV`.
+    SendCoverage = 0;
+    /// `UDPLITE_RECV_CSCOV`.
+    ReceiveCoverage = 0;
 }
 
 /// What was set, by option, in no order.

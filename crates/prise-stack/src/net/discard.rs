@@ -136,9 +136,13 @@ discards! {
     /// A listener discovery message that fails the checks of RFC 3810 §5.
     MldInvalid,
 
-    // UDP.
+    // UDP and UDP-Lite.
     /// A UDP header with an impossible length or a port of zero.
     UdpMalformed,
+    /// A UDP-Lite datagram whose checksum covers less than the header or more than there is, or without checksum (RFC 3828 §3.1).
+    UdpLiteCoverage,
+    /// A UDP-Lite datagram whose checksum covers less than its receiver asked for (RFC 3828 §3.3, `UDPLITE_RECV_CSCOV`).
+    UdpLiteCoverageTooSmall,
     /// The UDP checksum is wrong (RFC 768), or absent where IPv6 demands it (RFC 8200 §8.1).
     UdpChecksum,
     /// No socket for that port; answered with Port Unreachable where the rules allow.

@@ -2,42 +2,63 @@
 
 use super::intercept::UdpIntercepted;
 use super::socket::{Queued, UdpDatagram};
-use super::{Udp, UdpId};
+use super::{Udp, UdpId, UdpProtocol};
 use crate::event::{Events, Ready};
 use crate::link::LinkId;
 use crate::net::{Delivered, Discard, IcmpError, IcmpReport, Net};
 use core::net::{IpAddr, SocketAddr};
-use prise_wire::{Instant, UdpHeader, checksum, protocol, udp};
+use prise_wire::{Instant, UdpHeader, checksum, udp, udp_lite};
 
 impl Udp {
-    pub(crate) fn arrival(&mut self, now: Instant, net: &mut Net, events: &mut Events, mut packet: Delivered<'_>) {
-        let header = match check(&mut packet) {
-            Ok(header) => header,
+    pub(crate) fn arrival(
+        &mut self,
+        now: Instant,
+        net: &mut Net,
+        events: &mut Events,
+        protocol: UdpProtocol,
+        mut packet: Delivered<'_>,
+    ) {
+        let checked = match protocol {
+            UdpProtocol::Udp => check(&mut packet),
+            UdpProtocol::Lite => check_lite(&mut packet),
+        };
+        let (header, covered) = match checked {
+            Ok(checked) => checked,
             Err(reason) => {
-                self.counters.errors += 1;
+                self.space(protocol).counters.errors += 1;
                 return net.discard(reason);
             }
         };
-        let src = SocketAddr::new(packet.src, header.source_port);
-        let dst = SocketAddr::new(packet.dst, header.destination_port);
+        let about = About {
+            protocol,
+            covered,
+            src: SocketAddr::new(packet.src, header.source_port),
+            dst: SocketAddr::new(packet.dst, header.destination_port),
+        };
         if !packet.unicast {
-            return self.deliver_copies(now, net, events, packet, src, dst);
+            return self.deliver_copies(now, net, events, packet, about);
         }
-        match self.demux.lookup(&self.sockets, dst, src, packet.link) {
-            Some(id) => self.deliver(net, events, id, queued(now, packet, src, dst)),
-            None => self.without_socket(now, net, events, packet, src, dst),
+        let demux = &self.spaces[protocol as usize].demux;
+        match demux.lookup(&self.sockets, about.dst, about.src, packet.link) {
+            Some(id) => self.deliver(net, events, id, covered, queued(now, packet, about)),
+            None => self.without_socket(now, net, events, packet, about),
         }
     }
 
-    fn deliver(&mut self, net: &mut Net, events: &mut Events, id: UdpId, queued: Queued) {
+    /// `covered`: octets under the checksum, which UDP-Lite sockets may have a demand on.
+    fn deliver(&mut self, net: &mut Net, events: &mut Events, id: UdpId, covered: Covered, queued: Queued) {
         let Some(socket) = self.sockets.find_mut(id.key()) else {
             return;
         };
-        if socket.enqueue(queued) {
-            self.counters.delivered += 1;
+        let counters = &mut self.spaces[socket.protocol as usize].counters;
+        if !socket.coverage.admits(covered.octets, covered.of) {
+            counters.errors += 1;
+            net.discard(Discard::UdpLiteCoverageTooSmall);
+        } else if socket.enqueue(queued) {
+            counters.delivered += 1;
             socket.signal(events, id, Ready::READABLE);
         } else {
-            self.counters.overflowed += 1;
+            counters.overflowed += 1;
             net.discard(Discard::UdpReceiveQueueFull);
         }
     }
@@ -49,25 +70,25 @@ impl Udp {
         net: &mut Net,
         events: &mut Events,
         packet: Delivered<'_>,
-        src: SocketAddr,
-        dst: SocketAddr,
+        about: About,
     ) {
-        let link = packet.link;
-        let queued = queued(now, packet, src, dst);
+        let (space, link) = (about.protocol as usize, packet.link);
+        let About { covered, src, dst, .. } = about;
+        let queued = queued(now, packet, about);
         let mut found = false;
-        for at in 0..self.demux.on_port(dst.port()).len() {
-            let id = self.demux.on_port(dst.port())[at];
+        for at in 0..self.spaces[space].demux.on_port(dst.port()).len() {
+            let id = self.spaces[space].demux.on_port(dst.port())[at];
             if self
                 .sockets
                 .find(id.key())
                 .is_some_and(|socket| socket.takes_copy(src, dst, link))
             {
                 found = true;
-                self.deliver(net, events, id, queued.clone());
+                self.deliver(net, events, id, covered, queued.clone());
             }
         }
         if !found {
-            self.counters.no_socket += 1;
+            self.spaces[space].counters.no_socket += 1;
             net.discard(Discard::UdpNoSocket);
         }
     }
@@ -79,15 +100,18 @@ impl Udp {
         net: &mut Net,
         events: &mut Events,
         packet: Delivered<'_>,
-        src: SocketAddr,
-        dst: SocketAddr,
+        about: About,
     ) {
-        if self.interception.enabled && net.link_is_transparent(packet.link) {
-            return self.intercept(net, events, queued(now, packet, src, dst));
-        }
-        self.counters.no_socket += 1;
+        let intercepted = self.interception.enabled && net.link_is_transparent(packet.link);
+        let error = match (intercepted, about.protocol) {
+            (true, UdpProtocol::Udp) => return self.intercept(net, events, queued(now, packet, about)),
+            // Nobody carries it on: behind a transparent link there is no UDP-Lite.
+            (true, UdpProtocol::Lite) => IcmpError::ProtocolUnreachable,
+            (false, _) => IcmpError::PortUnreachable,
+        };
+        self.space(about.protocol).counters.no_socket += 1;
         net.discard(Discard::UdpNoSocket);
-        net.answer_with_error(now, &packet, IcmpError::PortUnreachable);
+        net.answer_with_error(now, &packet, error);
     }
 
     fn intercept(&mut self, net: &mut Net, events: &mut Events, queued: Queued) {
@@ -117,10 +141,12 @@ impl Udp {
                 tos,
                 payload: first,
             };
-            if self.interception.enqueue(events, one) {
-                self.counters.delivered += 1;
+            let queued = self.interception.enqueue(events, one);
+            let counters = &mut self.space(UdpProtocol::Udp).counters;
+            if queued {
+                counters.delivered += 1;
             } else {
-                self.counters.overflowed += 1;
+                counters.overflowed += 1;
                 net.discard(Discard::UdpInterceptQueueFull);
             }
             if !rest {
@@ -136,11 +162,12 @@ impl Udp {
         net: &mut Net,
         events: &mut Events,
         link: LinkId,
-        local: SocketAddr,
+        (protocol, local): (UdpProtocol, SocketAddr),
         report: IcmpReport,
     ) -> bool {
         let remote = report.destination;
-        let Some(id) = self.demux.lookup(&self.sockets, local, remote, link) else {
+        let demux = &self.spaces[protocol as usize].demux;
+        let Some(id) = demux.lookup(&self.sockets, local, remote, link) else {
             return false;
         };
         let Some(socket) = self.sockets.find_mut(id.key()) else {
@@ -170,13 +197,60 @@ impl Udp {
     }
 }
 
-/// Checks lengths, ports and checksum, and cuts the frame to the datagram's length.
-fn check(packet: &mut Delivered<'_>) -> Result<UdpHeader, Discard> {
+/// How many octets of a datagram its checksum covers, and of how many: header and payload.
+#[derive(Clone, Copy, Debug)]
+struct Covered {
+    octets: usize,
+    of: usize,
+}
+
+/// What a datagram's header says.
+#[derive(Clone, Copy, Debug)]
+struct About {
+    protocol: UdpProtocol,
+    covered: Covered,
+    src: SocketAddr,
+    dst: SocketAddr,
+}
+
+fn parse(packet: &mut Delivered<'_>) -> Result<UdpHeader, Discard> {
     let at = packet.transport_at;
     if !packet.frame.pull(at + udp::HEADER_LEN) {
         return Err(Discard::UdpMalformed);
     }
     let header = UdpHeader::parse(&packet.frame.head()[at..]).map_err(|_| Discard::UdpMalformed)?;
+    if header.destination_port == 0 {
+        return Err(Discard::UdpMalformed);
+    }
+    Ok(header)
+}
+
+/// Checks coverage and checksum (RFC 3828 §3.1, §3.2); the length is IP's. UDP-Lite always has a checksum.
+fn check_lite(packet: &mut Delivered<'_>) -> Result<(UdpHeader, Covered), Discard> {
+    let header = parse(packet)?;
+    let at = packet.transport_at;
+    let len = packet.frame.total_len() - at;
+    let covered = udp_lite::covered(header.len, len).map_err(|_| Discard::UdpLiteCoverage)?;
+    if header.checksum == 0 && !packet.checksum_ok {
+        return Err(Discard::UdpLiteCoverage);
+    }
+    if !packet.checksum_ok {
+        let pseudo = checksum::pseudo_header(packet.src, packet.dst, UdpProtocol::Lite.number(), len);
+        if !checksum::is_valid(checksum::combine(pseudo, packet.frame.sum_range(at, covered))) {
+            return Err(Discard::UdpChecksum);
+        }
+    }
+    let covered = Covered {
+        octets: covered,
+        of: len,
+    };
+    Ok((header, covered))
+}
+
+/// Checks lengths, ports and checksum, and cuts the frame to the datagram's length.
+fn check(packet: &mut Delivered<'_>) -> Result<(UdpHeader, Covered), Discard> {
+    let header = parse(packet)?;
+    let at = packet.transport_at;
     let available = packet.frame.total_len() - at;
     // The length in the header of a train is that of its first datagram or of the whole, as the link likes.
     if packet.frame.offload.gso.is_none() && header.len != 0 {
@@ -186,13 +260,11 @@ fn check(packet: &mut Delivered<'_>) -> Result<UdpHeader, Discard> {
         }
         packet.frame.truncate(at + len);
     }
-    if header.destination_port == 0 {
-        return Err(Discard::UdpMalformed);
-    }
     if !packet.checksum_ok && !is_intact(packet, header) {
         return Err(Discard::UdpChecksum);
     }
-    Ok(header)
+    let len = packet.frame.total_len() - at;
+    Ok((header, Covered { octets: len, of: len }))
 }
 
 fn is_intact(packet: &Delivered<'_>, header: UdpHeader) -> bool {
@@ -201,11 +273,11 @@ fn is_intact(packet: &Delivered<'_>, header: UdpHeader) -> bool {
         return matches!(packet.dst, IpAddr::V4(_));
     }
     let len = packet.frame.total_len() - packet.transport_at;
-    let pseudo = checksum::pseudo_header(packet.src, packet.dst, protocol::UDP, len);
+    let pseudo = checksum::pseudo_header(packet.src, packet.dst, UdpProtocol::Udp.number(), len);
     checksum::is_valid(checksum::combine(pseudo, packet.frame.sum_from(packet.transport_at)))
 }
 
-fn queued(now: Instant, packet: Delivered<'_>, src: SocketAddr, dst: SocketAddr) -> Queued {
+fn queued(now: Instant, packet: Delivered<'_>, about: About) -> Queued {
     let Delivered {
         link,
         tos,
@@ -219,8 +291,8 @@ fn queued(now: Instant, packet: Delivered<'_>, src: SocketAddr, dst: SocketAddr)
     Queued {
         datagram: UdpDatagram {
             payload,
-            src,
-            dst,
+            src: about.src,
+            dst: about.dst,
             link,
             hop_limit,
             tos,

@@ -1,4 +1,4 @@
-//! UDP (RFC 768): sockets, demultiplexing, interception.
+//! UDP (RFC 768) and UDP-Lite (RFC 3828): sockets, demultiplexing, interception.
 //!
 //! A datagram belongs to the socket connected to its sender if there is one, else to the one bound to its destination
 //! address, else to a wildcard; copies of group and broadcast datagrams go to every socket that may have them. Each step
@@ -8,14 +8,18 @@ mod arrival;
 mod demux;
 mod intercept;
 mod output;
+mod protocol;
 mod socket;
 mod verbs;
 
+#[cfg(test)]
+mod lite_tests;
 #[cfg(test)]
 mod tests;
 
 pub use intercept::UdpIntercepted;
 pub use output::UdpSend;
+pub use protocol::{Coverage, UdpProtocol};
 pub use socket::UdpDatagram;
 pub use verbs::{JoinError, UdpConfig, UdpInfo};
 
@@ -24,10 +28,11 @@ use crate::mailbox::Blocked;
 use crate::slab::{Slab, identifier};
 use demux::Demux;
 use intercept::Interception;
+use protocol::Space;
 use socket::Socket;
 
 identifier! {
-    /// A UDP socket of one stack. Never means another one, even after it is gone.
+    /// A UDP or UDP-Lite socket of one stack. Never means another one, even after it is gone.
     UdpId
 }
 
@@ -50,21 +55,27 @@ pub struct UdpCounters {
 #[derive(Debug)]
 pub(crate) struct Udp {
     sockets: Slab<Socket>,
-    demux: Demux,
+    /// By [`UdpProtocol`].
+    spaces: [Space; 2],
     interception: Interception,
     /// Sockets that wait for room on a link.
     blocked: Blocked<UdpId>,
-    counters: UdpCounters,
 }
 
 impl Udp {
     pub(crate) fn new(hash: HashKey) -> Self {
         Self {
             sockets: Slab::new(),
-            demux: Demux::new(hash),
+            spaces: UdpProtocol::ALL.map(|_| Space {
+                demux: Demux::new(hash),
+                counters: UdpCounters::default(),
+            }),
             interception: Interception::default(),
             blocked: Blocked::default(),
-            counters: UdpCounters::default(),
         }
+    }
+
+    const fn space(&mut self, protocol: UdpProtocol) -> &mut Space {
+        &mut self.spaces[protocol as usize]
     }
 }

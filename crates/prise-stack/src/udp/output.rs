@@ -1,12 +1,12 @@
 //! A datagram is sent.
 
 use super::socket::CachedRoute;
-use super::{Udp, UdpId};
+use super::{Coverage, Udp, UdpId, UdpProtocol};
 use crate::link::LinkId;
 use crate::net::{IpOut, Net, RouteInfo};
 use crate::send::{DatagramError, Fragmentation};
 use core::net::{IpAddr, SocketAddr};
-use prise_wire::{Body, Checksum, Emit, Frame, Head, Instant, UdpHeader, checksum, ipv4, ipv6, protocol, udp};
+use prise_wire::{Body, Checksum, Emit, Frame, Head, Instant, UdpHeader, checksum, ipv4, ipv6, udp};
 
 /// One datagram to send.
 #[derive(Clone, Debug)]
@@ -79,9 +79,13 @@ impl Udp {
             }
             return Err(DatagramError::WouldBlock);
         }
-        let local = SocketAddr::new(route.source, socket.local.port);
-        send_datagram(now, net, &route, local, send)?;
-        self.counters.sent += 1;
+        let from = Sender {
+            protocol: socket.protocol,
+            coverage: socket.coverage,
+            local: SocketAddr::new(route.source, socket.local.port),
+        };
+        send_datagram(now, net, &route, from, send)?;
+        self.space(from.protocol).counters.sent += 1;
         Ok(())
     }
 
@@ -97,17 +101,30 @@ impl Udp {
         if !net.has_room(route.link) {
             return Err(DatagramError::WouldBlock);
         }
-        send_datagram(now, net, &route, src, send)?;
-        self.counters.sent += 1;
+        let from = Sender {
+            protocol: UdpProtocol::Udp,
+            coverage: Coverage::default(),
+            local: src,
+        };
+        send_datagram(now, net, &route, from, send)?;
+        self.space(from.protocol).counters.sent += 1;
         Ok(())
     }
+}
+
+/// What a socket contributes to a datagram.
+#[derive(Clone, Copy)]
+struct Sender {
+    protocol: UdpProtocol,
+    coverage: Coverage,
+    local: SocketAddr,
 }
 
 fn send_datagram(
     now: Instant,
     net: &mut Net,
     route: &RouteInfo,
-    local: SocketAddr,
+    from: Sender,
     send: UdpSend,
 ) -> Result<(), DatagramError> {
     if send.dst.port() == 0 {
@@ -127,11 +144,11 @@ fn send_datagram(
     let link_mtu = net.link(route.link).map_or(0, crate::Link::mtu);
     let dont_fragment = send.fragmentation.dont_fragment(ip_len, route, link_mtu)?;
     let whole = ip_len <= route.mtu as usize || dont_fragment;
-    let frame = build(local, send.dst, send.payload, route.checksum_offload && whole);
+    let frame = build(from, send.dst, send.payload, route.checksum_offload && whole);
     let out = IpOut {
-        src: local.ip(),
+        src: from.local.ip(),
         dst: send.dst.ip(),
-        protocol: protocol::UDP,
+        protocol: from.protocol.number(),
         hop_limit: send.hop_limit,
         tos: send.tos,
         dont_fragment,
@@ -144,16 +161,21 @@ fn send_datagram(
 }
 
 /// The datagram with its header; the checksum left to the link if it can.
-fn build(src: SocketAddr, dst: SocketAddr, payload: Body, offload: bool) -> Frame {
+fn build(from: Sender, dst: SocketAddr, payload: Body, offload: bool) -> Frame {
     let len = udp::HEADER_LEN + payload.len();
+    let (field, covered) = match from.protocol {
+        UdpProtocol::Udp => (len as u16, len),
+        UdpProtocol::Lite => from.coverage.of(len),
+    };
     let mut header = UdpHeader {
-        source_port: src.port(),
+        source_port: from.local.port(),
         destination_port: dst.port(),
-        len: len as u16,
+        len: field,
         checksum: 0,
     };
-    let pseudo = checksum::pseudo_header(src.ip(), dst.ip(), protocol::UDP, len);
-    if offload {
+    let pseudo = checksum::pseudo_header(from.local.ip(), dst.ip(), from.protocol.number(), len);
+    // No link knows of coverage.
+    if offload && from.protocol == UdpProtocol::Udp {
         header.checksum = pseudo;
         let mut frame = Frame::with_header(&header, payload);
         frame.offload.checksum = Checksum::Partial {
@@ -164,8 +186,9 @@ fn build(src: SocketAddr, dst: SocketAddr, payload: Body, offload: bool) -> Fram
     }
     let mut head = Head::new();
     header.emit(head.grow_front(udp::HEADER_LEN));
-    let sum = checksum::combine(checksum::sum(&head), checksum::sum_pieces(payload.slices()));
+    let mut frame = Frame::new(head, payload);
+    let sum = frame.sum_range(0, covered);
     header.checksum = checksum::finish_nonzero(checksum::combine(pseudo, sum));
-    header.emit(&mut head);
-    Frame::new(head, payload)
+    header.emit(frame.head_mut());
+    frame
 }

@@ -1,6 +1,6 @@
 //! One UDP socket: its endpoints and its bounded queues.
 
-use super::UdpId;
+use super::{Coverage, UdpId, UdpProtocol};
 use crate::endpoint::Local;
 use crate::event::{Event, Events, Ready};
 use crate::link::LinkId;
@@ -40,6 +40,9 @@ pub(super) struct Queued {
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) token: u32,
+    pub(super) protocol: UdpProtocol,
+    /// What a UDP-Lite socket asks of checksums.
+    pub(super) coverage: Coverage,
     pub(super) local: Local,
     pub(super) remote: Option<SocketAddr>,
     pub(super) reuse_port: bool,
@@ -65,6 +68,8 @@ impl Socket {
     pub(super) fn new(config: &super::UdpConfig) -> Self {
         Self {
             token: config.token,
+            protocol: config.protocol,
+            coverage: Coverage::default(),
             local: config.local,
             remote: config.remote,
             reuse_port: config.reuse_port,

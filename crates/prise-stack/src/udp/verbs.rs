@@ -1,7 +1,7 @@
 //! What a socket layer asks of UDP.
 
 use super::socket::Socket;
-use super::{Udp, UdpCounters, UdpDatagram, UdpId, UdpIntercepted, UdpSend};
+use super::{Coverage, Udp, UdpCounters, UdpDatagram, UdpId, UdpIntercepted, UdpProtocol, UdpSend};
 use crate::endpoint::Local;
 use crate::event::Ready;
 use crate::link::LinkId;
@@ -21,6 +21,8 @@ const MEMBERSHIPS_MAX: usize = 20;
 /// datagrams, as on Linux.
 #[derive(Clone, Copy, Debug)]
 pub struct UdpConfig {
+    /// UDP or UDP-Lite.
+    pub protocol: UdpProtocol,
     /// What it is bound to.
     pub local: Local,
     /// The only peer, if any.
@@ -34,9 +36,10 @@ pub struct UdpConfig {
 }
 
 impl UdpConfig {
-    /// A socket that shares nothing and queues as much as Linux does by default.
+    /// A UDP socket that shares nothing and queues as much as Linux does by default.
     pub const fn new(local: Local, token: u32) -> Self {
         Self {
+            protocol: UdpProtocol::Udp,
             local,
             remote: None,
             reuse_port: false,
@@ -70,6 +73,8 @@ pub struct UdpInfo {
     pub id: UdpId,
     /// The caller's number.
     pub token: u32,
+    /// UDP or UDP-Lite.
+    pub protocol: UdpProtocol,
     /// What it is bound to, narrowed by a connect.
     pub local: Local,
     /// Its peer, if connected.
@@ -83,16 +88,19 @@ pub struct UdpInfo {
 impl Udp {
     fn bind(&mut self, config: &UdpConfig) -> UdpId {
         let id = UdpId::from_key(self.sockets.insert(Socket::new(config)));
-        self.demux.insert(id, &config.local, config.remote);
+        self.space(config.protocol)
+            .demux
+            .insert(id, &config.local, config.remote);
         id
     }
 
     fn rebind(&mut self, id: UdpId, local: Local, remote: Option<SocketAddr>) {
         if let Some(socket) = self.sockets.find_mut(id.key()) {
-            self.demux.remove(id, &socket.local, socket.remote);
+            let demux = &mut self.spaces[socket.protocol as usize].demux;
+            demux.remove(id, &socket.local, socket.remote);
             socket.local = local;
             socket.remote = remote;
-            self.demux.insert(id, &local, remote);
+            demux.insert(id, &local, remote);
         }
     }
 
@@ -100,7 +108,9 @@ impl Udp {
         let Some(socket) = self.sockets.take(id.key()) else {
             return;
         };
-        self.demux.remove(id, &socket.local, socket.remote);
+        self.space(socket.protocol)
+            .demux
+            .remove(id, &socket.local, socket.remote);
         for (group, link) in socket.memberships {
             net.leave_group(now, link, group);
         }
@@ -151,6 +161,7 @@ impl Udp {
         UdpInfo {
             id,
             token: socket.token,
+            protocol: socket.protocol,
             local: socket.local,
             remote: socket.remote,
             queued_octets: socket.mailbox.queue.charged(),
@@ -181,7 +192,7 @@ fn link_for_group(net: &Net, socket: &Socket, group: IpAddr, link: Option<LinkId
 }
 
 impl Stack {
-    /// Makes a UDP socket bound to an endpoint.
+    /// Makes a UDP or UDP-Lite socket bound to an endpoint.
     pub fn udp_bind(&mut self, config: &UdpConfig) -> UdpId {
         self.udp.bind(config)
     }
@@ -258,6 +269,15 @@ impl Stack {
         }
     }
 
+    /// What a UDP-Lite socket asks of checksums (`UDPLITE_SEND_CSCOV`, `UDPLITE_RECV_CSCOV`); UDP sockets ask for everything.
+    pub fn udp_set_coverage(&mut self, id: UdpId, coverage: Coverage) {
+        if let Some(socket) = self.udp.sockets.find_mut(id.key())
+            && socket.protocol == UdpProtocol::Lite
+        {
+            socket.coverage = coverage;
+        }
+    }
+
     /// Joins a group on a link, or on the one that a route to it names.
     pub fn udp_join(&mut self, now: Instant, id: UdpId, group: IpAddr, link: Option<LinkId>) -> Result<(), JoinError> {
         self.udp.join(now, &mut self.net, id, group, link)
@@ -273,7 +293,7 @@ impl Stack {
         self.udp.sockets.find(id.key()).map(|socket| Udp::info(id, socket))
     }
 
-    /// Every UDP socket.
+    /// Every UDP and UDP-Lite socket.
     pub fn udp_sockets(&self) -> impl Iterator<Item = UdpInfo> {
         self.udp
             .sockets
@@ -281,9 +301,14 @@ impl Stack {
             .map(|(key, socket)| Udp::info(UdpId::from_key(key), socket))
     }
 
-    /// Datagrams counted.
+    /// Datagrams of UDP counted.
     pub fn udp_counters(&self) -> &UdpCounters {
-        &self.udp.counters
+        self.udp_protocol_counters(UdpProtocol::Udp)
+    }
+
+    /// Datagrams of UDP or of UDP-Lite counted.
+    pub fn udp_protocol_counters(&self, protocol: UdpProtocol) -> &UdpCounters {
+        &self.udp.spaces[protocol as usize].counters
     }
 
     /// Whether datagrams on transparent links that no socket takes wait for the gateway, those for our own addresses among

@@ -105,7 +105,7 @@ pub(super) fn head_len(medium: Medium, octets: &[u8]) -> usize {
     let transport_len = match layout.protocol {
         _ if layout.is_later_fragment => 0,
         protocol::TCP => (usize::from(u8_at(transport, 12) >> 4) * 4).max(tcp::HEADER_LEN),
-        protocol::UDP => udp::HEADER_LEN,
+        protocol::UDP | protocol::UDP_LITE => udp::HEADER_LEN,
         _ => 0,
     };
     (layout.transport_at + transport_len).min(octets.len())

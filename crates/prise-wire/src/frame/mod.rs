@@ -258,11 +258,18 @@ impl Frame {
 
     /// The one's-complement sum of everything from octet `at` on.
     pub fn sum_from(&self, at: usize) -> u16 {
-        let mut skip = at;
+        self.sum_range(at, usize::MAX)
+    }
+
+    /// The one's-complement sum of `len` octets from octet `at` on, or of as many as there are.
+    pub fn sum_range(&self, at: usize, len: usize) -> u16 {
+        let (mut skip, mut left) = (at, len);
         checksum::sum_pieces(self.slices().map(|slice| {
             let rest = slice.get(skip..).unwrap_or(&[]);
             skip = skip.saturating_sub(slice.len());
-            rest
+            let taken = &rest[..rest.len().min(left)];
+            left -= taken.len();
+            taken
         }))
     }
 }

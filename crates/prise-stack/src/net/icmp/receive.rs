@@ -191,7 +191,7 @@ fn read_quotation(frame: &Frame, at: usize) -> Option<Quotation> {
     let transport = octets.get(transport_at..)?;
     let ((own_port, peer_port), header_len) = match protocol {
         protocol::TCP => (icmpv4::quoted_ports(transport)?, tcp::HEADER_LEN),
-        protocol::UDP => (icmpv4::quoted_ports(transport)?, udp::HEADER_LEN),
+        protocol::UDP | protocol::UDP_LITE => (icmpv4::quoted_ports(transport)?, udp::HEADER_LEN),
         protocol::ICMPV4 | protocol::ICMPV6 => ((echo_identifier(transport).unwrap_or(0), 0), 0),
         _ => ((0, 0), 0),
     };
