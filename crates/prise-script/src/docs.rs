@@ -1,6 +1,6 @@
 //! The pages that are generated from the scripts: `docs/linux.md` and `docs/rfc.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub struct Page {
 /// Both pages.
 ///
 /// # Errors
-/// A mark that names no statement, a MUST of RFC 9293 that no test names, or a file that cannot be read.
+/// A mark that names no statement, a MUST that no test names, a test that does not exist, or a file that cannot be read.
 pub fn pages() -> Result<Vec<Page>, String> {
     let scripts = library::load()?;
     let rfcs = statements()?;
@@ -36,6 +36,7 @@ pub fn pages() -> Result<Vec<Page>, String> {
     for (mark, tests) in rust_marks()? {
         marks.entry(mark).or_default().extend(tests);
     }
+    add_named(&rfcs, &scripts, &mut marks)?;
     let wrong = complaints(&rfcs, &marks);
     if !wrong.is_empty() {
         return Err(wrong.join("\n"));
@@ -63,15 +64,23 @@ struct Rfc {
 #[derive(Debug)]
 struct Statement {
     label: String,
+    /// The RFC's word for how binding it is, empty where it has none.
+    level: String,
     text: String,
-    /// Why no test shows it.
+    /// Tests that the list itself names: the beginning of `file: title` of a script, or a test function.
+    tests: Vec<String>,
+    /// Why no test shows it, or how we deviate.
     reason: Option<String>,
 }
+
+/// How binding a statement is, RFC 2119.
+const LEVELS: [&str; 6] = ["MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "-"];
 
 /// What each test names: `9293 MUST-4` to the tests' names.
 type Marks = BTreeMap<String, Vec<String>>;
 
-/// Reads `rfc/*.txt`: a title, then `LABEL | statement [| reason]` a line.
+/// Reads `rfc/*.txt`: a title, then a line for each statement,
+/// `LABEL | [LEVEL |] statement [| by: test + test] [| why: reason]`. RFC 9293's labels say the level.
 fn statements() -> Result<Vec<Rfc>, String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("rfc");
     let mut rfcs = Vec::new();
@@ -96,12 +105,96 @@ fn statements() -> Result<Vec<Rfc>, String> {
 }
 
 fn statement(line: &str) -> Option<Statement> {
-    let mut parts = line.split(" | ");
-    Some(Statement {
-        label: parts.next()?.trim().into(),
-        text: parts.next()?.trim().into(),
-        reason: parts.next().map(|reason| reason.trim().into()),
-    })
+    let mut parts = line.split(" | ").map(str::trim).peekable();
+    let label = parts.next()?;
+    let level = parts
+        .next_if(|part| LEVELS.contains(part))
+        .unwrap_or_else(|| level_of(label));
+    let mut statement = Statement {
+        label: label.into(),
+        level: level.replace('-', ""),
+        text: parts.next()?.into(),
+        tests: Vec::new(),
+        reason: None,
+    };
+    for part in parts {
+        if let Some(tests) = part.strip_prefix("by: ") {
+            statement.tests = tests.split(" + ").map(Into::into).collect();
+        } else {
+            statement.reason = Some(part.strip_prefix("why: ").unwrap_or(part).into());
+        }
+    }
+    Some(statement)
+}
+
+/// `MUST-4` binds as its name says.
+fn level_of(label: &str) -> &'static str {
+    match label.split('-').next() {
+        Some("MUST") => "MUST",
+        Some("SHLD" | "REC") => "SHOULD",
+        Some("MAY") => "MAY",
+        _ => "-",
+    }
+}
+
+/// Adds the tests that the lists name to the marks.
+///
+/// # Errors
+/// Those that do not exist.
+fn add_named(rfcs: &[Rfc], scripts: &[Script], marks: &mut Marks) -> Result<(), String> {
+    let titles: Vec<String> = scripts
+        .iter()
+        .filter(|script| script.not_on_ours.is_none())
+        .map(|script| format!("{}: {}", script.file, script.title))
+        .collect();
+    let functions = test_functions()?;
+    let mut wrong = Vec::new();
+    for rfc in rfcs {
+        for statement in &rfc.statements {
+            let mark = format!("{} {}", rfc.number, statement.label);
+            for test in &statement.tests {
+                let title = titles.iter().find(|title| title.starts_with(test.as_str())).cloned();
+                let function = functions.contains(test).then(|| format!("`{test}`"));
+                match title.or(function) {
+                    Some(name) => {
+                        let known = marks.entry(mark.clone()).or_default();
+                        if !known.contains(&name) {
+                            known.push(name);
+                        }
+                    }
+                    None => wrong.push(format!(
+                        "rfc/{}.txt {} names {test}, which is no test",
+                        rfc.number, statement.label
+                    )),
+                }
+            }
+        }
+    }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.join("\n"))
+    }
+}
+
+/// The names of all test functions of the crates.
+fn test_functions() -> Result<BTreeSet<String>, String> {
+    let mut functions = BTreeSet::new();
+    for path in files(&repository().join("crates"), "rs")? {
+        let text = read(&path)?;
+        let mut is_test = false;
+        for line in text.lines().map(str::trim) {
+            if line == "#[test]" {
+                is_test = true;
+            } else if let Some(rest) = line.strip_prefix("fn ") {
+                if is_test {
+                    functions.insert(rest.split('(').next().unwrap_or_default().into());
+                }
+                is_test = false;
+            }
+        }
+    }
+    Ok(functions)
 }
 
 fn script_marks(scripts: &[Script]) -> Marks {
@@ -168,12 +261,12 @@ fn complaints(rfcs: &[Rfc], marks: &Marks) -> Vec<String> {
         .iter()
         .filter(|(mark, _)| !known.contains(mark))
         .map(|(mark, tests)| format!("{mark} is no statement in crates/prise-script/rfc, but {tests:?} names it"));
-    let untested = rfcs.iter().filter(|rfc| rfc.number == "9293").flat_map(|rfc| {
+    let untested = rfcs.iter().flat_map(|rfc| {
         rfc.statements
             .iter()
-            .filter(|it| it.label.starts_with("MUST-") && it.reason.is_none())
-            .filter(|it| !marks.contains_key(&format!("9293 {}", it.label)))
-            .map(|it| format!("no test names 9293 {}: {}", it.label, it.text))
+            .filter(|it| it.level.starts_with("MUST") && it.reason.is_none())
+            .filter(|it| !marks.contains_key(&format!("{} {}", rfc.number, it.label)))
+            .map(|it| format!("no test names {} {}: {}", rfc.number, it.label, it.text))
     });
     unknown.chain(untested).collect()
 }
@@ -182,9 +275,10 @@ const RFC_HEAD: &str = "\
 # What the RFCs ask for, and the tests that show it
 
 Generated by `cargo run -p prise-script -- docs` from the statements in `crates/prise-script/rfc` (in our words) and from the
-marks of tests: `rfc:` in segment scripts (`crates/prise-script/scripts`), `// rfc:` before test functions. A test keeps this page
-up to date, and fails when a MUST of RFC 9293 has neither a test nor a reason. Section numbers stand where an RFC has no labels.
-A dash means that no test names the statement yet.
+marks of tests: `rfc:` in segment scripts (`crates/prise-script/scripts`, shown as `file: title`), `// rfc:` before test functions,
+and `by:` in the lists. A test keeps this page up to date, and fails when a MUST has neither a test nor a reason, or a test that is
+named does not exist. Section numbers stand where an RFC has no labels; words in italics say why no test can show a statement, or
+how we deviate. A dash means that no test names the statement yet.
 ";
 
 fn rfc_page(rfcs: &[Rfc], marks: &Marks) -> String {
@@ -194,7 +288,7 @@ fn rfc_page(rfcs: &[Rfc], marks: &Marks) -> String {
         let count = rfc.statements.iter().filter(tested).count();
         let _infallible = write!(
             page,
-            "\n## RFC {}: {}\n\n{count} of {} statements are named by tests.\n\n| | statement | shown by |\n|---|---|---|\n",
+            "\n## RFC {}: {}\n\n{count} of {} statements are named by tests.\n\n| | | statement | shown by |\n|---|---|---|---|\n",
             rfc.number,
             rfc.title,
             rfc.statements.len()
@@ -202,7 +296,7 @@ fn rfc_page(rfcs: &[Rfc], marks: &Marks) -> String {
         for it in &rfc.statements {
             let tests = marks.get(&format!("{} {}", rfc.number, it.label));
             let shown = shown_by(tests.map(Vec::as_slice).unwrap_or_default(), it.reason.as_deref());
-            let _infallible = writeln!(page, "| {} | {} | {shown} |", it.label, it.text);
+            let _infallible = writeln!(page, "| {} | {} | {} | {shown} |", it.label, it.level, it.text);
         }
     }
     page

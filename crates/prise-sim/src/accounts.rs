@@ -85,6 +85,7 @@ fn cause(reason: Discard) -> Cause {
         | Discard::LinkProtocolUnknown
         | Discard::AddressConflict
         | Discard::FragmentOverlap
+        | Discard::FragmentEcnMixed
         | Discard::IcmpTypeUnknown
         | Discard::IgmpMalformed
         | Discard::MldInvalid

@@ -172,3 +172,17 @@ fn equal_claims_are_counted_and_the_last_one_frees_the_port() {
 fn a_bucket_is_small() {
     assert!(size_of::<Bucket>() <= 48, "{}", size_of::<Bucket>());
 }
+
+#[test]
+fn candidates_begin_anywhere_and_prefer_one_parity() {
+    let mut random = random();
+    let range = (32_768, 60_999);
+    let firsts: HashSet<u16> = (0..64)
+        .filter_map(|_| candidates(range, &mut random, Parity::Even).next())
+        .collect();
+    assert!(firsts.len() > 50, "an outsider cannot guess the next: {firsts:?}");
+    assert!(firsts.iter().all(|port| port % 2 == 0));
+    let all: Vec<u16> = candidates(range, &mut random, Parity::Odd).collect();
+    let half = all.len() / 2;
+    assert!(all[..half].iter().all(|port| port % 2 == 1) && all[half..].iter().all(|port| port % 2 == 0));
+}

@@ -101,6 +101,8 @@ discards! {
     FragmentOfDropped,
     /// A copy of a fragment that is here already.
     FragmentDuplicate,
+    /// Some fragments of the datagram were ECN-capable and others not (RFC 3168 §5.3).
+    FragmentEcnMixed,
     /// More fragments for one datagram than we keep.
     FragmentsTooMany,
     /// An incomplete datagram gave way to newer ones: the memory for reassembly is bounded.

@@ -28,9 +28,6 @@ const FRAGMENTS_MAX: usize = 256;
 /// What each fragment, and each datagram, is charged beside its octets.
 const OVERHEAD: usize = 256;
 
-/// The ECN field of a packet that met congestion (RFC 3168 §5).
-const CONGESTION_EXPERIENCED: u8 = 3;
-
 /// Which datagram a fragment belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct FragmentKey {
@@ -116,7 +113,7 @@ struct Datagram {
     /// Octets of data here.
     octets: usize,
     charged: usize,
-    ecn: u8,
+    marks: Marks,
     trusted: bool,
     /// Given up: fragments still to come are discarded as well (RFC 5722 §4).
     overlapped: bool,
@@ -177,7 +174,7 @@ impl Reassembly {
         if !datagram.is_complete() {
             return Ok(None);
         }
-        Ok(self.remove(key).and_then(Datagram::into_whole))
+        self.remove(key).map_or(Ok(None), Datagram::into_whole)
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
@@ -239,6 +236,31 @@ impl Reassembly {
     }
 }
 
+/// The ECN fields of a datagram's fragments, one bit for each of the four.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks(u8);
+
+impl Marks {
+    const fn add(&mut self, ecn: u8) {
+        self.0 |= 1 << (ecn & 3);
+    }
+
+    /// RFC 3168 §5.3, as Linux decides where it leaves a choice: congestion that any fragment experienced the
+    /// datagram has experienced, but fragments of which only some are ECN-capable come from no honest sender.
+    const fn of_whole(self) -> Result<u8, Discard> {
+        let not_capable = self.0 & 1 != 0;
+        if not_capable && self.0 != 1 {
+            return Err(Discard::FragmentEcnMixed);
+        }
+        // The highest field seen: congestion experienced, else ECT(0), else ECT(1), else none.
+        Ok(if self.0 == 0 {
+            0
+        } else {
+            7 - self.0.leading_zeros() as u8
+        })
+    }
+}
+
 impl Datagram {
     const fn new(deadline: Instant, first: &Fragment) -> Self {
         Self {
@@ -250,7 +272,7 @@ impl Datagram {
             end: None,
             octets: 0,
             charged: OVERHEAD,
-            ecn: 0,
+            marks: Marks(0),
             trusted: true,
             overlapped: false,
         }
@@ -305,10 +327,7 @@ impl Datagram {
         if offset == 0 {
             self.headers = Some(headers);
         }
-        // Congestion experienced by any fragment is experienced by the datagram (RFC 3168 §5.3).
-        if self.ecn != CONGESTION_EXPERIENCED {
-            self.ecn = ecn;
-        }
+        self.marks.add(ecn);
         self.trusted &= trusted;
         self.octets += data.len();
         self.pieces.insert(at, Piece { offset, data });
@@ -320,17 +339,20 @@ impl Datagram {
         self.end == Some(self.octets) && self.headers.is_some()
     }
 
-    fn into_whole(self) -> Option<Reassembled> {
+    /// The datagram, if its first fragment came.
+    fn into_whole(self) -> Result<Option<Reassembled>, Discard> {
+        let ecn = self.marks.of_whole()?;
+        let Some(headers) = self.headers else { return Ok(None) };
         let mut octets = Vec::with_capacity(self.octets);
         for piece in &self.pieces {
             piece.data.slices().for_each(|slice| octets.extend_from_slice(slice));
         }
-        Some(Reassembled {
-            headers: self.headers?,
+        Ok(Some(Reassembled {
+            headers,
             data: octets.into(),
-            ecn: self.ecn,
+            ecn,
             trusted: self.trusted,
-        })
+        }))
     }
 
     /// Drops what is here, remembers that it was dropped, and says what need no longer be charged.

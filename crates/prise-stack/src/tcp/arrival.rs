@@ -154,7 +154,8 @@ impl Connection {
         self.backoff = 0;
         self.flags.set_syn_due(false);
         self.deadlines.disarm();
-        let (size, lost) = (self.segment_size(), self.flags.syn_retransmitted());
+        // RFC 6928 §2: one repetition may only mean a long round trip.
+        let (size, lost) = (self.segment_size(), self.statistics.retransmissions > 1);
         let srtt = self.rtt.srtt();
         self.congestion.set_initial(size, lost, srtt);
         self.last_sent = Stamp::at(now);

@@ -77,3 +77,57 @@ pub(crate) fn taste(secrets: &Secrets, tuple: &FourTuple, seg: &Segment) -> Opti
         ecn: options.is_some_and(|options| options & 1 << 5 != 0),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LinkId;
+    use crate::tcp::half_open::Origin;
+    use core::net::SocketAddr;
+    use core::time::Duration;
+    use prise_wire::{Body, TcpFlags, TcpHeader};
+
+    fn tuple(port: u16) -> FourTuple {
+        FourTuple::new(
+            SocketAddr::from(([10, 0, 0, 1], 80)),
+            SocketAddr::from(([10, 0, 0, 2], port)),
+        )
+    }
+
+    fn segment(at: Instant, seq: SeqNum, ack: Option<SeqNum>, mss: Option<u16>) -> Segment {
+        let mut header = TcpHeader {
+            seq,
+            ack,
+            flags: if ack.is_some() { TcpFlags::ACK } else { TcpFlags::SYN },
+            ..TcpHeader::default()
+        };
+        header.options.mss = mss;
+        Segment::new(&header, Body::new(), at, 0)
+    }
+
+    #[test]
+    fn a_cookie_counts_for_its_tuple_and_its_minutes_only() {
+        let secrets = Secrets::new([[1, 2], [3, 4], [5, 6]]);
+        let born = Instant::ZERO + Duration::from_secs(1000);
+        let syn = segment(born, SeqNum(7000), None, Some(1460));
+        let link = LinkId::new(0).expect("there is one");
+        let record = HalfOpen::new(tuple(5000), SeqNum(0), &syn, Origin::Intercepted, link);
+        let iss = bake(&secrets, born, &record);
+        let answer = |at, ack: SeqNum| segment(at, SeqNum(7001), Some(ack + 1), None);
+        let agreed = taste(&secrets, &tuple(5000), &answer(born, iss)).expect("it is ours");
+        assert_eq!((agreed.iss, agreed.irs, agreed.peer_mss), (iss, SeqNum(7000), 1460));
+        let minute = Duration::from_secs(60);
+        assert!(taste(&secrets, &tuple(5000), &answer(born + minute, iss)).is_some());
+        assert!(
+            taste(&secrets, &tuple(5000), &answer(born + minute * 3, iss)).is_none(),
+            "too old"
+        );
+        assert!(taste(&secrets, &tuple(5001), &answer(born, iss)).is_none(), "another's");
+        let guesses = (1..5000).filter(|n| taste(&secrets, &tuple(5000), &answer(born, iss + *n)).is_some());
+        assert_eq!(
+            guesses.count(),
+            0,
+            "a guess has one chance in sixteen million for each size and minute"
+        );
+    }
+}

@@ -40,3 +40,37 @@ impl Secrets {
         self.timestamp.words(&[l0, l1, r0, r1]) as u32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::SocketAddr;
+
+    fn tuple(peer: u8, port: u16) -> FourTuple {
+        FourTuple::new(
+            SocketAddr::from(([10, 0, 0, 1], port)),
+            SocketAddr::from(([10, 0, 0, peer], 80)),
+        )
+    }
+
+    #[test]
+    fn timestamps_of_two_connections_are_unrelated() {
+        let secrets = Secrets::new([[1, 2], [3, 4], [5, 6]]);
+        let offset = |peer| secrets.timestamp_offset(&tuple(peer, 40_000));
+        let distances: alloc::vec::Vec<u32> = (1..20)
+            .map(|peer| offset(peer + 1).wrapping_sub(offset(peer)))
+            .collect();
+        assert!(distances.iter().all(|distance| *distance > 1 << 16), "{distances:?}");
+        assert_eq!(
+            offset(1),
+            secrets.timestamp_offset(&tuple(1, 40_001)),
+            "one clock for a pair of hosts"
+        );
+        let other = Secrets::new([[1, 2], [3, 5], [5, 6]]);
+        assert_ne!(
+            offset(1),
+            other.timestamp_offset(&tuple(1, 40_000)),
+            "and another key another clock"
+        );
+    }
+}

@@ -344,6 +344,7 @@ impl Tcp {
             return;
         }
         let retried = record.retries > 0 && !record.is_completed();
+        let retransmissions = u32::from(record.retries);
         let agreement = record.agreement();
         let answered_at = record.answered_at();
         let (tuple, link) = (record.tuple, record.link);
@@ -363,6 +364,7 @@ impl Tcp {
         };
         if let Some(connection) = self.connections.find_mut(key) {
             connection.flags.set_syn_retransmitted(retried);
+            connection.statistics.retransmissions = retransmissions;
             // The echoed timestamp, or the record, tells when the SYN-ACK left, in milliseconds.
             connection.trouble_since = Moment::at(seg.at - rtt.filter(|rtt| rtt.as_secs() < 60).unwrap_or_default());
         }

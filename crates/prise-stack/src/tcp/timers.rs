@@ -62,6 +62,7 @@ impl Connection {
                 return;
             }
             self.backoff += 1;
+            self.statistics.retransmissions += 1;
             self.flags.set_syn_retransmitted(true);
             self.flags.set_syn_due(true);
             return;

@@ -113,6 +113,52 @@ fn moved(fragment: &Frame, units: i16) -> Frame {
     Frame::from_contiguous(Medium::Ip, octets.into())
 }
 
+/// The fragment with another ECN field.
+fn marked(fragment: &Frame, ecn: u8) -> Frame {
+    let mut octets = fragment.to_vec();
+    if octets[0] >> 4 == 4 {
+        let mut header = Ipv4Header::parse(&octets).unwrap();
+        header.tos = header.tos & !3 | ecn;
+        prise_wire::Emit::emit(&header, &mut octets);
+    } else {
+        octets[1] = octets[1] & !0x30 | ecn << 4;
+    }
+    Frame::from_contiguous(Medium::Ip, octets.into())
+}
+
+/// Sends one datagram whose fragments have these ECN fields in turn; the field that the program sees.
+fn reassembled_with((from, to): (&str, &str), fields: &[u8]) -> (Node, Option<u8>) {
+    let mut b = bare_ip(2, 1500);
+    let inbox = b.udp(9000);
+    for (number, fragment) in fragments(from, to, 5000).iter().enumerate() {
+        b.receive(ms(0), marked(fragment, fields[number % fields.len()]));
+    }
+    let got = b.stack.udp_receive(inbox).map(|datagram| datagram.tos & 3);
+    (b, got)
+}
+
+#[test]
+fn a_mark_on_one_fragment_marks_the_whole() {
+    for pair in PAIRS {
+        assert_eq!(reassembled_with(pair, &[2, 3, 2]).1, Some(3));
+        assert_eq!(reassembled_with(pair, &[3, 1]).1, Some(3));
+        assert_eq!(reassembled_with(pair, &[2]).1, Some(2), "the same everywhere stays");
+        assert_eq!(reassembled_with(pair, &[0]).1, Some(0));
+    }
+}
+
+#[test]
+fn a_mark_beside_a_fragment_that_is_not_capable_drops_the_whole() {
+    for pair in PAIRS {
+        for fields in [[0, 3], [3, 0], [2, 0]] {
+            let (b, got) = reassembled_with(pair, &fields);
+            assert_eq!(got, None);
+            assert_eq!(b.discarded(Discard::FragmentEcnMixed), 1);
+            assert_eq!(b.stack.next_deadline(), None, "nothing is left to time out");
+        }
+    }
+}
+
 #[test]
 fn overlapping_fragments_lose_their_datagram_and_nothing_is_said() {
     for ((from, to), later) in PAIRS

@@ -163,4 +163,97 @@ mod tests {
         assert!((60..=100).contains(&regained), "{regained} round trips");
         assert!(cwnd > 1500 * mss);
     }
+
+    const MSS: u32 = 1000;
+
+    /// A round trip's worth of acknowledgments, two segments each.
+    fn round(cubic: &mut Cubic, cwnd: &mut u32, now: Instant, rtt: Duration) {
+        let mut acked = 0;
+        let window = *cwnd;
+        while acked < window {
+            let sample = AckSample {
+                now,
+                acked: 2 * MSS,
+                srtt: rtt,
+                cwnd_limited: true,
+                mss: MSS,
+                rtt: None,
+                una: SeqNum(0),
+                nxt: SeqNum(0),
+            };
+            cubic.avoid(cwnd, 2 * MSS, &sample);
+            acked += 2 * MSS;
+        }
+    }
+
+    #[test]
+    fn a_loss_leaves_seven_tenths() {
+        let mut cubic = Cubic::default();
+        assert_eq!(cubic.threshold(Instant::ZERO, 100 * MSS, MSS), 70 * MSS);
+        assert_eq!(
+            cubic.threshold(Instant::ZERO, 2 * MSS, MSS),
+            2 * MSS,
+            "two segments at least"
+        );
+    }
+
+    #[test]
+    fn a_smaller_maximum_than_before_is_remembered_smaller_still() {
+        let mut cubic = Cubic::default();
+        cubic.threshold(Instant::ZERO, 100 * MSS, MSS);
+        assert_eq!(cubic.w_max, 100 * MSS);
+        cubic.threshold(Instant::ZERO, 80 * MSS, MSS);
+        assert_eq!(cubic.w_max, 68 * MSS, "(1 + 0.7) / 2 of the window");
+        cubic.threshold(Instant::ZERO, 90 * MSS, MSS);
+        assert_eq!(cubic.w_max, 90 * MSS, "a larger one as it is");
+    }
+
+    #[test]
+    fn the_target_is_between_the_window_and_half_as_much_again() {
+        // Long after the maximum the cubic is steep: one round trip still adds half of the window at most.
+        let mut cubic = Cubic::default();
+        let mut cwnd = cubic.threshold(Instant::ZERO, 20 * MSS, MSS);
+        let rtt = Duration::from_millis(100);
+        round(&mut cubic, &mut cwnd, Instant::ZERO, rtt);
+        let before = cwnd;
+        round(&mut cubic, &mut cwnd, Instant::ZERO + Duration::from_secs(60), rtt);
+        assert!(cwnd > before, "it grows");
+        assert!(cwnd <= before * 8 / 5, "{before} to {cwnd}");
+    }
+
+    #[test]
+    fn where_reno_is_faster_cubic_keeps_up() {
+        // A millisecond's round trip: the cubic hardly moves in a hundred of them, Reno adds half a segment each.
+        let mut cubic = Cubic::default();
+        let mut cwnd = cubic.threshold(Instant::ZERO, 40 * MSS, MSS);
+        let rtt = Duration::from_millis(1);
+        let mut now = Instant::ZERO;
+        let start = cwnd;
+        for _ in 0..20 {
+            round(&mut cubic, &mut cwnd, now, rtt);
+            now += rtt;
+        }
+        let reno = 20 * MSS * 9 / 17;
+        assert!(cwnd - start >= reno * 8 / 10, "{start} to {cwnd}");
+        assert!(cwnd - start <= 20 * MSS, "a segment a round trip at most");
+    }
+
+    #[test]
+    fn an_idle_time_does_not_count() {
+        let rtt = Duration::from_millis(100);
+        let run = |pause: Duration| {
+            let mut cubic = Cubic::default();
+            let mut cwnd = cubic.threshold(Instant::ZERO, 1000 * MSS, MSS);
+            round(&mut cubic, &mut cwnd, Instant::ZERO, rtt);
+            if !pause.is_zero() {
+                cubic.restart();
+            }
+            round(&mut cubic, &mut cwnd, Instant::ZERO + rtt + pause, rtt);
+            cwnd
+        };
+        assert!(
+            run(Duration::from_secs(60)) <= run(Duration::ZERO) + MSS,
+            "as if no time had passed"
+        );
+    }
 }

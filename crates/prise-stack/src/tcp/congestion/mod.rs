@@ -74,7 +74,7 @@ impl Congestion {
 
     /// The handshake told the real segment size: start over from it (before data has flowed).
     pub(crate) fn set_initial(&mut self, mss: u32, handshake_lost: bool, srtt: Duration) {
-        // RFC 5681 §3.1: a lost SYN means one segment.
+        // RFC 5681 §3.1: lost SYNs mean one segment.
         self.cwnd = if handshake_lost { mss } else { initial_window(mss) };
         if let Law::Bbr(bbr) = &mut self.law {
             bbr.start(self.cwnd, srtt);
@@ -226,6 +226,58 @@ impl Law {
             CongestionAlgorithm::NewReno => Self::NewReno { counted: 0 },
             CongestionAlgorithm::Cubic => Self::Cubic(None),
             CongestionAlgorithm::Bbr => Self::Bbr(Box::new(Bbr::new())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MSS: u32 = 1000;
+
+    /// A round trip's acknowledgments, one for each segment of the window.
+    fn round(congestion: &mut Congestion, number: u32, rtt: Duration) {
+        let window = congestion.cwnd();
+        for _ in 0..window / MSS {
+            congestion.on_ack(&AckSample {
+                now: Instant::ZERO + rtt * number,
+                acked: MSS,
+                srtt: rtt,
+                cwnd_limited: true,
+                mss: MSS,
+                rtt: Some(rtt),
+                una: SeqNum(number * 1_000_000),
+                nxt: SeqNum((number + 1) * 1_000_000),
+            });
+        }
+    }
+
+    #[test]
+    fn hystart_guards_the_first_slow_start_only() {
+        let ms = Duration::from_millis;
+        let mut congestion = Congestion::new(CongestionAlgorithm::Cubic, MSS);
+        round(&mut congestion, 0, ms(40));
+        assert_eq!(congestion.cwnd(), 20 * MSS, "slow start doubles");
+        round(&mut congestion, 1, ms(40));
+        // The queue grows: the round trip does too, and slow start is slowed, then left.
+        for number in 2..9 {
+            round(&mut congestion, number, ms(80));
+        }
+        let left = congestion.cwnd();
+        assert_eq!(
+            congestion.ssthresh(),
+            left.min(congestion.ssthresh()),
+            "slow start was left"
+        );
+        assert!(!congestion.in_slow_start());
+        // After a timeout there is a threshold to stop at: slow start doubles whatever the round trip does.
+        congestion.on_timeout(Instant::ZERO + ms(5000), left, MSS, true);
+        let mut before = congestion.cwnd();
+        for number in 100..103 {
+            round(&mut congestion, number, ms(80 * u64::from(number - 99)));
+            assert_eq!(congestion.cwnd(), 2 * before);
+            before = congestion.cwnd();
         }
     }
 }

@@ -104,3 +104,33 @@ impl Rack {
         flight.detect_lost(latest, patience, now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reordering_that_was_taken_for_loss_widens_the_window() {
+        let flight = Flight::default();
+        let around = Surroundings {
+            in_recovery: false,
+            min_rtt: Duration::from_millis(40),
+            srtt: Duration::from_millis(50),
+            mss: 1000,
+        };
+        let mut rack = Rack::default();
+        let window = |rack: &Rack| rack.reordering_window(&flight, &around).as_millis();
+        assert_eq!(window(&rack), 10, "a quarter of the least round trip");
+        rack.on_dsack(SeqNum(0), SeqNum(10_000));
+        rack.on_dsack(SeqNum(5000), SeqNum(12_000));
+        assert_eq!(window(&rack), 20, "once a round trip");
+        for round in 1..20 {
+            rack.on_dsack(SeqNum(round * 10_000), SeqNum(round * 10_000 + 10_000));
+        }
+        assert_eq!(window(&rack), 50, "SRTT at most");
+        for _ in 0..PERSIST_RECOVERIES {
+            rack.on_recovered();
+        }
+        assert_eq!(window(&rack), 10, "and sixteen recoveries without forget it");
+    }
+}

@@ -184,3 +184,45 @@ impl Recovery {
         in_flight.saturating_add(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MSS: u32 = 1000;
+
+    /// A recovery with twenty segments out and ssthresh ten: one segment is delivered at a time, and what the window
+    /// allows is sent. Answers what was sent after each.
+    fn sent_per_ack(acks: usize, mut in_flight: u32, safe: bool) -> alloc::vec::Vec<u32> {
+        let mut recovery = Recovery::new(SeqNum(0));
+        recovery.enter_fast(SeqNum(20_000), 20 * MSS);
+        (0..acks)
+            .map(|_| {
+                in_flight -= MSS;
+                let window = recovery.prr_window(MSS, safe, in_flight, 10 * MSS, MSS);
+                let sent = (window - in_flight) / MSS * MSS;
+                recovery.on_sent(sent);
+                in_flight += sent;
+                sent
+            })
+            .collect()
+    }
+
+    #[test]
+    fn prr_sends_in_proportion_to_what_arrives() {
+        // More than ssthresh is out: every second delivery lets one go, and the first at once.
+        let sent = sent_per_ack(10, 20 * MSS, true);
+        assert_eq!(sent[0], MSS, "the fast retransmit is never held back");
+        assert_eq!(sent.iter().sum::<u32>(), 5 * MSS, "{sent:?}");
+        assert!(
+            sent.windows(2).all(|pair| pair[0] + pair[1] <= 2 * MSS),
+            "no bursts: {sent:?}"
+        );
+        // Less is out: slow start brings it back to ssthresh while acknowledgments advance …
+        let sent = sent_per_ack(4, 6 * MSS, true);
+        assert!(sent.iter().all(|sent| *sent == 2 * MSS), "{sent:?}");
+        // … and what was delivered is replaced while they do not.
+        let sent = sent_per_ack(4, 6 * MSS, false);
+        assert!(sent.iter().all(|sent| *sent == MSS), "{sent:?}");
+    }
+}
