@@ -7,7 +7,9 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use prise_run::config::{ImpairmentConfig, InterfaceAddress, LinkChoice, Probability, Publish, RunConfig};
+use prise_run::config::{
+    Decision, ImpairmentConfig, InterfaceAddress, LinkChoice, Policy, Probability, Publish, Rule, RunConfig,
+};
 
 use crate::log::Level;
 use crate::values;
@@ -58,6 +60,8 @@ pub(crate) struct Run {
     #[arg(long, hide = true, value_name = "NAME", value_parser = values::hostname)]
     hostname: Option<String>,
     #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
     impairment: ImpairmentArgs,
     /// Say what prise does, from this level on, on standard error
     #[arg(long, value_name = "LEVEL", value_enum, help_heading = "Debugging")]
@@ -67,6 +71,38 @@ pub(crate) struct Run {
     pub(crate) log_file: Option<PathBuf>,
     #[command(flatten)]
     later: Later,
+}
+
+/// What the program may reach, and the record of it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Policy: the most specific rule decides, in any order")]
+struct PolicyArgs {
+    /// Let the program reach this name, *.name, address or network (at these ports); the first closes everything else
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = values::host)]
+    allow: Vec<values::Host>,
+    /// Keep the program from it; what is denied by address no allowed name opens
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = values::host)]
+    deny: Vec<values::Host>,
+    /// Add a line of JSON to this file for each connection, lookup, open port and denial
+    #[arg(long, value_name = "FILE", value_parser = values::audit_file)]
+    audit: Option<PathBuf>,
+}
+
+impl PolicyArgs {
+    fn policy(allow: Vec<values::Host>, deny: Vec<values::Host>) -> Policy {
+        let rules = |decision, hosts: Vec<values::Host>| {
+            hosts.into_iter().map(move |(subject, ports)| Rule {
+                decision,
+                subject,
+                ports,
+            })
+        };
+        Policy::new(
+            rules(Decision::Allow, allow)
+                .chain(rules(Decision::Deny, deny))
+                .collect(),
+        )
+    }
 }
 
 /// What happens to the packets on eth0, in each direction.
@@ -105,12 +141,6 @@ struct ImpairmentArgs {
 /// Options whose names are fixed and whose mechanism does not exist yet: known, so that they are refused by name.
 #[derive(Debug, Args)]
 struct Later {
-    #[arg(long, hide = true, value_name = "HOST[:PORT]")]
-    allow: Vec<String>,
-    #[arg(long, hide = true, value_name = "HOST[:PORT]")]
-    deny: Vec<String>,
-    #[arg(long, hide = true, value_name = "FILE")]
-    audit: Option<PathBuf>,
     #[arg(long, hide = true, value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = "")]
     ui: Option<String>,
     #[arg(long, hide = true, value_name = "NAME")]
@@ -120,20 +150,8 @@ struct Later {
 impl Later {
     /// The first of them that was given.
     fn given(&self) -> Option<&'static str> {
-        let Self {
-            allow,
-            deny,
-            audit,
-            ui,
-            net,
-        } = self;
-        let given = [
-            ("--allow", !allow.is_empty()),
-            ("--deny", !deny.is_empty()),
-            ("--audit", audit.is_some()),
-            ("--ui", ui.is_some()),
-            ("--net", net.is_some()),
-        ];
+        let Self { ui, net } = self;
+        let given = [("--ui", ui.is_some()), ("--net", net.is_some())];
         given.into_iter().find_map(|(option, given)| given.then_some(option))
     }
 }
@@ -183,6 +201,8 @@ impl Run {
             args: command.collect(),
             publish: self.publish,
             link: self.link,
+            policy: PolicyArgs::policy(self.policy.allow, self.policy.deny),
+            audit: self.policy.audit,
             impairment: self.impairment.impairment(),
             capture: self.capture,
             addresses: self.address,
@@ -228,6 +248,8 @@ mod tests {
     use clap::CommandFactory;
     use clap::error::ErrorKind;
 
+    use prise_run::config::{Ports, Subject};
+
     use super::*;
 
     fn run(arguments: &[&str]) -> Result<Run, clap::Error> {
@@ -257,7 +279,8 @@ mod tests {
     fn every_option_reaches_the_run() {
         let arguments = "-p 8080 --publish [::1]:53:5353/udp --link tun:tun0 --delay 50ms --jitter 5ms --loss 1% \
             --duplicate 0.1% --reorder 2% --corrupt 0.01% --rate 100mbit --queue 100 --seed 7 --capture out.pcapng \
-            --address 192.168.7.15/24 --address fd00:7::15 --hostname guest -- prog -p 1";
+            --address 192.168.7.15/24 --address fd00:7::15 --hostname guest --allow *.example.com:443 \
+            --deny 10.0.0.0/8 --audit net.jsonl -- prog -p 1";
         let arguments: Vec<&str> = arguments.split_ascii_whitespace().collect();
         let share = |share| Probability::new(share).unwrap();
         let expected = RunConfig {
@@ -284,6 +307,22 @@ mod tests {
                 values::interface_address("fd00:7::15/64").unwrap(),
             ],
             hostname: Some("guest".into()),
+            policy: Policy::new(vec![
+                Rule {
+                    decision: Decision::Allow,
+                    subject: Subject::Beneath("example.com".into()),
+                    ports: Ports::ranges(vec![(443, 443)]),
+                },
+                Rule {
+                    decision: Decision::Deny,
+                    subject: Subject::Network {
+                        address: "10.0.0.0".parse().unwrap(),
+                        prefix_len: 8,
+                    },
+                    ports: Ports::all(),
+                },
+            ]),
+            audit: Some("net.jsonl".into()),
             ..RunConfig::new("prog")
         };
         assert_eq!(config(&arguments), Ok(expected));
@@ -315,10 +354,7 @@ mod tests {
     #[test]
     fn what_does_not_exist_yet_is_refused_by_name() {
         for (arguments, option) in [
-            (&["--allow", "example.com:443", "--", "true"][..], "--allow"),
-            (&["--deny", "example.com", "--", "true"], "--deny"),
-            (&["--audit", "net.jsonl", "--", "true"], "--audit"),
-            (&["--ui", "--", "true"], "--ui"),
+            (&["--ui", "--", "true"][..], "--ui"),
             (&["--ui", "127.0.0.1:8000", "--", "true"], "--ui"),
             (&["--net", "lab", "--", "true"], "--net"),
         ] {

@@ -83,6 +83,12 @@ fn usage_errors_say_what_to_write_and_exit_with_2() {
         "run --address 127.0.0.1 -- true",
         "run --address 10.0.0.5 --address 10.0.0.6 -- true",
         "run --hostname -x- -- true",
+        "run --allow -- true",
+        "run --allow 2001:db8::1:https -- true",
+        "run --allow example.com:https -- true",
+        "run --deny 10.0.0.0/33 -- true",
+        "run --deny api.*.com -- true",
+        "run --audit - -- true",
         "run --log loud -- true",
         "run --log-file x -- true",
         "ss --jsn",
@@ -95,9 +101,6 @@ fn usage_errors_say_what_to_write_and_exit_with_2() {
 #[test]
 fn what_does_not_exist_yet_is_refused_by_name() {
     let lines = [
-        "run --allow example.com:443 -- true",
-        "run --deny example.com -- true",
-        "run --audit net.jsonl -- true",
         "run --ui -- true",
         "run --net lab -- true",
         "top",

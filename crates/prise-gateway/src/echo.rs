@@ -115,10 +115,8 @@ impl Echoes {
         let Destination::Host(to) = ground.destination(dialled) else {
             return Err((None, Discard::EchoDenied));
         };
-        match ground.decide(dialled) {
-            Decision::Allow => {}
-            Decision::Refuse => return Err((Some(IcmpError::Prohibited), Discard::EchoDenied)),
-            Decision::Drop => return Err((None, Discard::EchoDenied)),
+        if ground.decide(now, dialled) == Decision::Deny {
+            return Err((Some(IcmpError::Prohibited), Discard::EchoDenied));
         }
         if request.hop_limit <= 1 {
             return Err((Some(IcmpError::HopLimitExceeded), Discard::UdpHopLimit));

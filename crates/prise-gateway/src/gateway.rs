@@ -14,7 +14,8 @@ use crate::config::{Addresses, GatewayConfig, Publish};
 use crate::dns::{self, Client, Reply, Service, Streams};
 use crate::echo::Echoes;
 use crate::ground::{Destination, Ground};
-use crate::policy::Learned;
+use crate::learned::Learned;
+use crate::policy::Decision;
 use crate::poll::{EVENTS_MAX, Occurrence, Poll, Source};
 use crate::publish::{self, PublishError};
 use crate::record::{Record, Records, Transport};
@@ -110,8 +111,8 @@ impl Gateway {
             poll,
             addresses: config.addresses,
             name_servers: config.name_servers,
+            learned: Learned::new(config.records || config.policy.has_names()),
             policy: config.policy,
-            learned: Learned::default(),
             records: Records::new(config.records),
             tally: Tally::new(),
         };
@@ -360,6 +361,17 @@ impl Gateway {
         self.listeners.set_open(port, ipv6, listens, &self.ground);
     }
 
+    /// What the policy says of an attempt of the guest's to reach `dialled`, so that a driver can refuse it before any
+    /// packet. The gateway itself asks the same again.
+    pub fn judge(&self, now: Instant, dialled: SocketAddr) -> Decision {
+        self.ground.judge(now, dialled)
+    }
+
+    /// The name that led to `address`: of several, the one asked for last.
+    pub fn name_of(&self, now: Instant, address: IpAddr) -> Option<&str> {
+        self.ground.learned.names(now, address).last()
+    }
+
     /// Counts since birth.
     pub fn tally(&self) -> &Tally {
         &self.ground.tally
@@ -380,6 +392,13 @@ impl Gateway {
     /// How many of the guest's UDP endpoints have a host socket, published ports included.
     pub fn udp_mappings(&self) -> usize {
         self.mappings.len()
+    }
+
+    /// The run is over: what is still open is noted as closed, with what it carried so far.
+    pub fn close_records(&mut self, now: Instant) {
+        self.ground.records.open_wide();
+        self.connections.close_records(now, &mut self.ground);
+        self.mappings.close_records(now, &mut self.ground);
     }
 
     /// The next fact for an audit.

@@ -6,7 +6,8 @@ use prise_wire::Instant;
 
 use crate::config::Addresses;
 use crate::dns::Surroundings;
-use crate::policy::{Decision, Learned, Policy};
+use crate::learned::Learned;
+use crate::policy::{Asked, Decision, Policy};
 use crate::poll::Poll;
 use crate::record::{Fact, FlowNumber, Records, Refused, Transport};
 use crate::tally::{Discard, Tally};
@@ -75,9 +76,24 @@ impl Ground {
         SocketAddr::new(ip, peer.port())
     }
 
-    /// What the policy says of an attempt to reach `remote`, and why not.
-    pub(crate) fn decide(&self, remote: SocketAddr) -> Decision {
-        self.policy.for_endpoint(remote, &self.learned)
+    /// What the policy says of an attempt to reach `remote`, an endpoint of the host's network.
+    pub(crate) fn decide(&self, now: Instant, remote: SocketAddr) -> Decision {
+        let asked = Asked {
+            endpoint: remote,
+            is_host: self.addresses.is_gateway(remote.ip()),
+        };
+        self.policy.for_endpoint(now, asked, &self.learned)
+    }
+
+    /// What the policy says of an attempt of the guest's, wherever it goes. What the gateway answers itself is allowed:
+    /// names are judged one by one; and so is what goes nowhere, whose own error is the truer one.
+    pub(crate) fn judge(&self, now: Instant, dialled: SocketAddr) -> Decision {
+        match self.destination(dialled) {
+            Destination::Host(_) => self.decide(now, dialled),
+            Destination::NameServer | Destination::Closed | Destination::Martian | Destination::Group => {
+                Decision::Allow
+            }
+        }
     }
 
     /// Notes that a flow was not let through.

@@ -33,6 +33,7 @@ mod echo;
 mod gateway;
 mod ground;
 mod host;
+mod learned;
 mod policy;
 mod poll;
 mod publish;
@@ -44,7 +45,7 @@ mod udp;
 
 pub use config::{Addresses, GatewayConfig, Limits, MAC, Publish, PublishAddress};
 pub use gateway::{Gateway, GatewayError};
-pub use policy::{Decision, Policy, Rule, Subject};
+pub use policy::{Decision, Policy, Ports, Rule, Subject};
 pub use publish::PublishError;
-pub use record::{Direction, End, Fact, FlowNumber, Record, Refused, Transport};
+pub use record::{Direction, End, Fact, FlowNumber, LookupAnswer, Record, Refused, Transport};
 pub use tally::{Discard, Tally};

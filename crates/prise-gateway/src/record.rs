@@ -47,6 +47,8 @@ pub enum End {
     Idle,
     /// It made room for another (UDP).
     Evicted,
+    /// The run ended before it did.
+    Cut,
 }
 
 /// One fact, with the moment at which it became one.
@@ -98,13 +100,29 @@ pub enum Fact {
     },
     /// A name was asked for.
     Lookup {
+        /// Who asked, where it is known: a datagram has a source.
+        guest: Option<SocketAddr>,
         /// The name, as people write it.
         name: String,
         /// The record type, RFC 1035 §3.2.2.
         kind: u16,
-        /// What was answered; nothing if the answer was passed through unread.
-        code: Option<ResponseCode>,
-        /// The addresses that were answered.
+        /// What became of it.
+        answer: LookupAnswer,
+    },
+}
+
+/// What became of a lookup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LookupAnswer {
+    /// The policy forbids it; the guest was told that there is no such name.
+    Denied,
+    /// A name server's response was passed through unread.
+    Forwarded,
+    /// It was answered.
+    Told {
+        /// How.
+        code: ResponseCode,
+        /// The addresses, if there were any.
         addresses: Vec<IpAddr>,
     },
 }
@@ -122,6 +140,7 @@ pub enum Refused {
 #[derive(Debug)]
 pub(crate) struct Records {
     wanted: bool,
+    max: usize,
     queue: VecDeque<Record>,
     next_flow: u64,
 }
@@ -130,9 +149,15 @@ impl Records {
     pub(crate) const fn new(wanted: bool) -> Self {
         Self {
             wanted,
+            max: RECORDS_MAX,
             queue: VecDeque::new(),
             next_flow: 0,
         }
+    }
+
+    /// Whether anybody takes them.
+    pub(crate) fn are_wanted(&self) -> bool {
+        self.wanted
     }
 
     pub(crate) fn next_flow(&mut self) -> FlowNumber {
@@ -145,11 +170,16 @@ impl Records {
         if !self.wanted {
             return;
         }
-        if self.queue.len() == RECORDS_MAX {
+        if self.queue.len() >= self.max {
             tally.discard(Discard::RecordLost);
             return;
         }
         self.queue.push_back(Record { at, fact: fact() });
+    }
+
+    /// These are the last ones, one for each flow at most: none may be lost.
+    pub(crate) fn open_wide(&mut self) {
+        self.max = usize::MAX;
     }
 
     pub(crate) fn pop(&mut self) -> Option<Record> {

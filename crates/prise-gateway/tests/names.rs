@@ -4,7 +4,7 @@ mod world;
 
 use std::net::SocketAddr;
 
-use prise_gateway::{Fact, Transport};
+use prise_gateway::{Fact, LookupAnswer, Transport};
 use prise_stack::{Local, Ready, UdpConfig, UdpSend};
 use prise_wire::Payload;
 
@@ -145,9 +145,18 @@ fn lookups_are_on_record() {
     let mut world = World::new(config());
     ask_udp(&mut world, "10.0.2.15:5000", "10.0.2.3:53", query(1, "BOTH.test", 1));
     let record = world.gateway.record().unwrap();
-    let Fact::Lookup { name, addresses, .. } = record.fact else {
+    let Fact::Lookup {
+        guest, name, answer, ..
+    } = record.fact
+    else {
         panic!("not a lookup");
     };
-    assert_eq!(name, "both.test");
+    let LookupAnswer::Told { addresses, .. } = answer else {
+        panic!("not answered");
+    };
+    assert_eq!(
+        (guest, name.as_str()),
+        (Some("10.0.2.15:5000".parse().unwrap()), "both.test")
+    );
     assert_eq!(addresses, ["192.0.2.1".parse::<std::net::IpAddr>().unwrap()]);
 }

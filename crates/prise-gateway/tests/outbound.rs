@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
-use prise_gateway::{Decision, Direction, Discard, End, Fact};
+use prise_gateway::{Decision, Direction, Discard, End, Fact, Policy, Ports, Rule, Subject};
 use prise_stack::{Linger, TcpConfig, TcpError};
 use prise_wire::Payload;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -226,14 +226,18 @@ fn an_unreachable_network_is_told_as_the_host_tells_it() {
 }
 
 #[test]
-fn a_policy_refuses_and_drops() {
+fn a_policy_refuses_whom_it_does_not_allow() {
     let (server, at) = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = host(listener.local_addr().unwrap());
         (listener, at)
     };
     let mut config = config();
-    config.policy.otherwise = Decision::Refuse;
+    config.policy = Policy::new(vec![Rule {
+        decision: Decision::Allow,
+        subject: Subject::Name("elsewhere.example".into()),
+        ports: Ports::all(),
+    }]);
     let mut world = World::new(config);
     let (token, conn) = world.connect(at);
     assert_eq!(world.connected(token, conn), Err(TcpError::Prohibited));

@@ -8,6 +8,7 @@ use core::num::NonZeroU16;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+pub use prise_gateway::{Decision, Policy, Ports, Rule, Subject};
 pub use prise_link::{ImpairmentConfig, Probability};
 
 /// One run: the program, the world it is given and what is kept of it.
@@ -23,6 +24,10 @@ pub struct RunConfig {
     pub link: LinkChoice,
     /// What happens to packets on `eth0`, in each direction: a delay is one way's. `lo` is never impaired.
     pub impairment: ImpairmentConfig,
+    /// What the program may reach.
+    pub policy: Policy,
+    /// A file that receives a line for each connection, lookup and denial.
+    pub audit: Option<PathBuf>,
     /// A pcapng file that receives every packet.
     pub capture: Option<PathBuf>,
     /// Addresses of `eth0`. An entry replaces the default of its family (10.0.2.15/24, fd00:2::15/64).
@@ -40,6 +45,8 @@ impl RunConfig {
             publish: Vec::new(),
             link: LinkChoice::Host,
             impairment: ImpairmentConfig::default(),
+            policy: Policy::default(),
+            audit: None,
             capture: None,
             addresses: Vec::new(),
             hostname: None,

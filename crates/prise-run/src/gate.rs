@@ -1,13 +1,13 @@
 //! The gateway as the device of `eth0`, shared: frames reach it as a link, maybe through an impairment and a capture,
 //! and the supervisor asks it for what is not a frame.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use prise_gateway::{Gateway, GatewayConfig, GatewayError, PublishAddress};
+use prise_gateway::{Decision, Discard, Gateway, GatewayConfig, GatewayError, PublishAddress, Record};
 use prise_link::Link;
 use prise_wire::{Frame, Instant, Medium, Payload};
 
@@ -37,6 +37,8 @@ impl Gate {
         // Clients are refused while nobody listens, as they would be if the program ran on the host.
         gateway.open_ports = false;
         gateway.guest_mac = Some(crate::world::MAC);
+        gateway.policy = config.policy.clone();
+        gateway.records = config.audit.is_some();
         gateway.publish = config.publish.iter().copied().map(publish).collect();
         for asked in &config.addresses {
             let addresses = &mut gateway.addresses;
@@ -84,6 +86,31 @@ impl Gate {
     /// Tells whether the guest listens on a published port.
     pub(crate) fn guest_listens(&self, port: u16, ipv6: bool, listens: bool) {
         self.gateway.borrow_mut().guest_listens(port, ipv6, listens);
+    }
+
+    /// What the policy says of an attempt to reach `dialled`.
+    pub(crate) fn judge(&self, now: Instant, dialled: SocketAddr) -> Decision {
+        self.gateway.borrow().judge(now, dialled)
+    }
+
+    /// The name that led to `address`.
+    pub(crate) fn name_of(&self, now: Instant, address: IpAddr) -> Option<String> {
+        self.gateway.borrow().name_of(now, address).map(str::to_owned)
+    }
+
+    /// The next fact for the audit.
+    pub(crate) fn record(&self) -> Option<Record> {
+        self.gateway.borrow_mut().record()
+    }
+
+    /// Notes the end of all flows, for the audit.
+    pub(crate) fn close_records(&self, now: Instant) {
+        self.gateway.borrow_mut().close_records(now);
+    }
+
+    /// Facts that were lost because too many came at once.
+    pub(crate) fn records_lost(&self) -> u64 {
+        self.gateway.borrow().tally().discarded(Discard::RecordLost)
     }
 
     /// The host's name servers at loopback addresses, which in the guest are the guest's own.

@@ -16,6 +16,7 @@
 
 mod answers;
 mod attach;
+mod audit;
 mod calls;
 mod clock;
 pub mod config;
@@ -35,6 +36,7 @@ mod notify;
 mod outcome;
 mod parked;
 mod pending;
+mod permit;
 mod poller;
 mod program;
 pub mod report;

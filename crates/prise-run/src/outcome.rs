@@ -63,6 +63,13 @@ pub enum RunError {
         /// What open(2) answered.
         error: io::Error,
     },
+    /// The audit file could not be opened.
+    Audit {
+        /// As it was asked for.
+        file: PathBuf,
+        /// What open(2) answered.
+        error: io::Error,
+    },
     /// Something that was asked for does not exist in this version; never ignored, because the program would then run
     /// in another world than the one that was asked for.
     Unavailable {
@@ -84,7 +91,11 @@ impl RunError {
         match self {
             Self::ProgramNotFound(_) => 127,
             Self::ProgramNotExecutable { .. } => 126,
-            Self::Publish { .. } | Self::Capture { .. } | Self::Unavailable { .. } | Self::Setup { .. } => 125,
+            Self::Publish { .. }
+            | Self::Capture { .. }
+            | Self::Audit { .. }
+            | Self::Unavailable { .. }
+            | Self::Setup { .. } => 125,
         }
     }
 }
@@ -114,6 +125,13 @@ impl core::fmt::Display for RunError {
                     file.display()
                 )
             }
+            Self::Audit { file, error } => {
+                write!(
+                    f,
+                    "{}: cannot be written ({error}); name another file for --audit",
+                    file.display()
+                )
+            }
             Self::Unavailable { option } => {
                 write!(f, "{option} is not available in this version of prise; run without it")
             }
@@ -129,6 +147,7 @@ impl core::error::Error for RunError {
             Self::ProgramNotExecutable { error, .. }
             | Self::Publish { error, .. }
             | Self::Capture { error, .. }
+            | Self::Audit { error, .. }
             | Self::Setup { error, .. } => Some(error),
         }
     }

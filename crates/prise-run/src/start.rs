@@ -8,6 +8,7 @@ use prise_socket::{Host, HostConfig};
 use prise_stack::StackConfig;
 
 use crate::answers::Answers;
+use crate::audit::Audit;
 use crate::clock;
 use crate::config::{LinkChoice, RunConfig};
 use crate::gate::Gate;
@@ -32,6 +33,7 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         owner,
     });
     let capture = config.capture.as_deref().map(open_capture).transpose()?;
+    let audit = config.audit.as_deref().map(Audit::open).transpose()?;
     let gate = match &config.link {
         LinkChoice::None => None,
         LinkChoice::Host => {
@@ -53,6 +55,8 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         calls,
         program,
         answers,
+        policy: config.policy.clone(),
+        audit,
         command: command(config),
     };
     let exit = Supervisor::new(parts)?.run();

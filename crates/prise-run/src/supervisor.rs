@@ -13,7 +13,9 @@ use rustix::event::epoll::EventFlags;
 
 use crate::answers::Answers;
 use crate::attach::Attacher;
+use crate::audit::Audit;
 use crate::clock;
+use crate::config::Policy;
 use crate::gate::Gate;
 use crate::guest::Guests;
 use crate::ledger::Ledger;
@@ -63,6 +65,9 @@ pub(crate) struct Supervisor {
     pub(crate) scratch: Vec<u8>,
     pub(crate) program: Program,
     pub(crate) answers: Answers,
+    /// What the guests may reach.
+    pub(crate) policy: Policy,
+    pub(crate) audit: Option<Audit>,
     /// The program and its arguments, to be shown.
     pub(crate) command: Vec<String>,
     /// No filtered task is left.
@@ -80,6 +85,8 @@ pub(crate) struct Parts {
     pub(crate) calls: Listener,
     pub(crate) program: Program,
     pub(crate) answers: Answers,
+    pub(crate) policy: Policy,
+    pub(crate) audit: Option<Audit>,
     /// The program and its arguments, to be shown.
     pub(crate) command: Vec<String>,
 }
@@ -120,6 +127,8 @@ impl Supervisor {
             scratch: vec![0; SCRATCH],
             program: parts.program,
             answers: parts.answers,
+            policy: parts.policy,
+            audit: parts.audit,
             command: parts.command,
             guests_gone: false,
             complained: false,
@@ -134,6 +143,7 @@ impl Supervisor {
         }
         self.release_all();
         self.flush(&mut ready)?;
+        self.finish_audit();
         Ok(self.program.exit.unwrap_or(Exit::Code(0)))
     }
 
@@ -223,6 +233,8 @@ impl Supervisor {
             }
             let decided = core::mem::take(&mut self.decided);
             let mut moved = self.world.exchange(&mut self.host, self.now);
+            // Before anybody is told: a program that knows of a connection cannot have it taken off the record.
+            self.write_audit();
             while let Some((id, readiness)) = self.host.event() {
                 moved = true;
                 self.on_ready(id, readiness);
@@ -243,6 +255,7 @@ impl Supervisor {
         }
         self.answer_asked();
         self.world.flush(self.now);
+        self.write_audit();
     }
 
     fn on_ready(&mut self, id: SocketId, _readiness: Readiness) {

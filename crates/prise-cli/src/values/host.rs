@@ -14,6 +14,8 @@ pub(crate) enum HostError {
     Hostname,
     /// Standard output belongs to the program.
     CaptureToOutput,
+    /// The same.
+    AuditToOutput,
 }
 
 impl fmt::Display for HostError {
@@ -25,6 +27,7 @@ impl fmt::Display for HostError {
             }
             Self::Hostname => "not a host name; write letters, digits, hyphens and dots, 64 at most, such as guest1",
             Self::CaptureToOutput => "standard output is the program's; name a file, such as out.pcapng",
+            Self::AuditToOutput => "standard output is the program's; name a file, such as net.jsonl",
         })
     }
 }
@@ -58,6 +61,11 @@ pub(crate) fn hostname(text: &str) -> Result<String, HostError> {
     (text.len() <= 64 && text.split('.').all(label))
         .then(|| text.to_owned())
         .ok_or(HostError::Hostname)
+}
+
+/// A file to write lines to.
+pub(crate) fn audit_file(text: &str) -> Result<PathBuf, HostError> {
+    capture_file(text).map_err(|_| HostError::AuditToOutput)
 }
 
 /// A file to write to.

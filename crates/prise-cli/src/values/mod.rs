@@ -7,11 +7,13 @@ mod number;
 mod probability;
 mod publish;
 mod rate;
+mod rule;
 
 pub(crate) use address::interface_address;
 pub(crate) use duration::duration;
-pub(crate) use host::{capture_file, hostname, link};
+pub(crate) use host::{audit_file, capture_file, hostname, link};
 pub(crate) use number::{packets, seed};
 pub(crate) use probability::probability;
 pub(crate) use publish::publish;
 pub(crate) use rate::rate;
+pub(crate) use rule::{Host, host};

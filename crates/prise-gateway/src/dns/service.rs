@@ -1,6 +1,7 @@
 //! From a query to its response: who answers what, and who still waits.
 
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use super::forward::{Carrier, Forwards, Outgoing};
 use super::message::{self, Answer, AnswerData, CLASS_IN, Query, QueryError, RecordType, ResponseCode};
 use super::name::{Name, looks_numeric};
 use super::pool::{Ask, Finding, Pool, Resolve, ResolveError};
-use crate::policy::{Decision, Learned, Policy};
+use crate::learned::Learned;
+use crate::policy::{Decision, HOST_NAME, Policy};
 use crate::poll::{EventFlags, Poll, Source};
-use crate::record::{Fact, Records, Transport};
+use crate::record::{Fact, LookupAnswer, Records, Transport};
 use crate::slots::Key;
 use crate::tally::{Discard, Tally};
 
@@ -23,8 +25,6 @@ const WAITING_MAX: usize = 512;
 const TTL: u32 = 30;
 /// The zone of names that prise itself gives (RFC 9476 reserves `internal` for such use in practice).
 const ZONE: &str = "prise.internal";
-/// The name of the host, within the guest.
-const HOST_NAME: &str = "host.prise.internal";
 
 /// Whom a response goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,14 @@ pub(crate) enum Client {
 }
 
 impl Client {
+    /// The guest's endpoint that asks, where it is known.
+    fn guest(self) -> Option<SocketAddr> {
+        match self {
+            Self::Udp { guest, .. } => Some(guest),
+            Self::Tcp(_) | Self::Direct { .. } => None,
+        }
+    }
+
     fn carrier(self) -> Carrier {
         match self {
             Self::Udp { .. } => Carrier::Udp,
@@ -147,15 +155,12 @@ impl Service {
         if let Some(code) = query.fault() {
             return self.respond(client, &query, code, &[]);
         }
-        let lookup = Lookup::of(&query);
-        let plan = match around.policy.for_name(&lookup.name) {
-            Decision::Allow => plan(&query, &self.gateway),
-            Decision::Drop => return around.tally.discard(Discard::DnsDenied),
-            Decision::Refuse => {
-                around.tally.discard(Discard::DnsDenied);
-                Plan::Answer(ResponseCode::Refused, Vec::new())
-            }
-        };
+        let plan = plan(&query, &self.gateway);
+        // What is answered here without asking anybody tells nobody anything.
+        let asks = !matches!(plan, Plan::Answer(..));
+        if asks && around.policy.for_name(&Lookup::of(&query).name) == Decision::Deny {
+            return self.deny(now, client, &query, around);
+        }
         match plan {
             Plan::Answer(code, data) => self.conclude(now, client, &query, code, &data, around),
             Plan::Ask(ask) => self.look_up(now, ask, Waiting { client, query }, around),
@@ -171,6 +176,20 @@ impl Service {
                 self.take_forwarded(now, around);
             }
         }
+    }
+
+    /// Refuses a lookup. REFUSED would be the honest code, but resolvers take it for a broken server: glibc says "try again",
+    /// musl waits for its time-out. That there is no such name ends the matter at once.
+    fn deny(&mut self, now: Instant, client: Client, query: &Query, around: &mut Surroundings<'_>) {
+        around.tally.discard(Discard::DnsDenied);
+        let lookup = Lookup::of(query);
+        around.records.push(around.tally, now, || Fact::Lookup {
+            guest: client.guest(),
+            name: lookup.name,
+            kind: lookup.kind.0,
+            answer: LookupAnswer::Denied,
+        });
+        self.respond(client, query, ResponseCode::NxDomain, &[]);
     }
 
     /// Joins those who wait for the same finding, or is the first of them.
@@ -220,13 +239,13 @@ impl Service {
                 continue;
             };
             let lookup = Lookup::of(&forwarded.query);
+            let client = forwarded.client;
             around.records.push(around.tally, now, || Fact::Lookup {
+                guest: client.guest(),
                 name: lookup.name,
                 kind: lookup.kind.0,
-                code: None,
-                addresses: Vec::new(),
+                answer: LookupAnswer::Forwarded,
             });
-            let client = forwarded.client;
             self.replies.push_back(Reply { client, message });
         }
     }
@@ -243,12 +262,14 @@ impl Service {
     ) {
         let lookup = Lookup::of(query);
         let addresses: Vec<IpAddr> = data.iter().filter_map(AnswerData::address).collect();
-        around.policy.learn(around.learned, &lookup.name, &addresses);
+        around
+            .learned
+            .learn(now, &lookup.name, &addresses, Duration::from_secs(TTL.into()));
         around.records.push(around.tally, now, || Fact::Lookup {
+            guest: client.guest(),
             name: lookup.name,
             kind: lookup.kind.0,
-            code: Some(code),
-            addresses,
+            answer: LookupAnswer::Told { code, addresses },
         });
         self.respond(client, query, code, data);
     }

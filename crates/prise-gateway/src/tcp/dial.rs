@@ -34,12 +34,12 @@ pub(crate) struct Request {
 impl Connections {
     /// The guest wants a connection: asks the policy, then the host.
     pub(crate) fn on_request(&mut self, now: Instant, request: Request, ground: &mut Ground) {
-        if let Err((refusal, reason)) = self.try_dial(request, ground) {
+        if let Err((refusal, reason)) = self.try_dial(now, request, ground) {
             refuse(now, request, refusal, reason, ground);
         }
     }
 
-    fn try_dial(&mut self, request: Request, ground: &mut Ground) -> Result<(), (Refusal, Refused)> {
+    fn try_dial(&mut self, now: Instant, request: Request, ground: &mut Ground) -> Result<(), (Refusal, Refused)> {
         let gateway = |refusal, reason| (refusal, Refused::Gateway(reason));
         let to = match ground.destination(request.dialled) {
             Destination::Host(to) => to,
@@ -51,10 +51,8 @@ impl Connections {
                 return Err(gateway(unreachable, Discard::ConnectMartian));
             }
         };
-        match ground.decide(request.dialled) {
-            Decision::Allow => {}
-            Decision::Refuse => return Err(gateway(Refusal::Icmp(IcmpError::Prohibited), Discard::ConnectDenied)),
-            Decision::Drop => return Err(gateway(Refusal::Drop, Discard::ConnectDenied)),
+        if ground.decide(now, request.dialled) == Decision::Deny {
+            return Err(gateway(Refusal::Icmp(IcmpError::Prohibited), Discard::ConnectDenied));
         }
         if !self.has_room() {
             return Err(gateway(Refusal::Drop, Discard::ConnectionLimit));

@@ -111,6 +111,21 @@ impl Connections {
         self.slots.iter().map(|(_, connection)| held(connection)).sum()
     }
 
+    /// Notes the end of every flow, with what it has carried.
+    pub(crate) fn close_records(&self, now: Instant, ground: &mut Ground) {
+        for (_, connection) in self.slots.iter() {
+            if let Stage::Flow(flow) = &connection.stage {
+                let (flow, sent, received) = (flow.number, flow.sent, flow.received);
+                ground.note(now, || Fact::Closed {
+                    flow,
+                    sent,
+                    received,
+                    end: End::Cut,
+                });
+            }
+        }
+    }
+
     /// Whether another connection may be made.
     fn has_room(&self) -> bool {
         self.slots.len() < self.limits.connections
@@ -244,7 +259,7 @@ impl Connections {
                 ground.stack.tcp_close(now, flow.conn);
                 host::reset(socket);
             }
-            End::Finished | End::Idle | End::Evicted => ground.stack.tcp_close(now, flow.conn),
+            End::Finished | End::Idle | End::Evicted | End::Cut => ground.stack.tcp_close(now, flow.conn),
         }
         let (number, sent, received) = (flow.number, flow.sent, flow.received);
         ground.note(now, || Fact::Closed {

@@ -7,6 +7,7 @@
 
 mod lifetime;
 mod peers;
+mod remotes;
 
 use core::net::SocketAddr;
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use rustix::net::{self, RecvFlags, sockopt};
 
 use self::lifetime::{Lifetime, Lifetimes};
 use self::peers::Peers;
+use self::remotes::Remotes;
 use crate::chunk::{CHUNK_LEN, Chunks};
 use crate::config::Limits;
 use crate::ground::{Destination, Ground};
@@ -27,7 +29,7 @@ use crate::host::{self, Kind};
 use crate::policy::Decision;
 use crate::poll::{EventFlags, Source};
 use crate::publish::{Bound, PublishError};
-use crate::record::{Direction, End, Fact, FlowNumber, Refused, Transport};
+use crate::record::{Direction, End, Refused, Transport};
 use crate::slots::{Key, Slots};
 use crate::tally::Discard;
 
@@ -52,9 +54,7 @@ struct Mapping {
     /// What the socket was last told to send with; none is the host's own choice.
     hop_limit: Option<u8>,
     tos: u8,
-    flow: FlowNumber,
-    sent: u64,
-    received: u64,
+    remotes: Option<Box<Remotes>>,
 }
 
 /// All mappings.
@@ -91,10 +91,9 @@ impl Mappings {
     /// Publishes a bound socket.
     pub(crate) fn publish(&mut self, bound: Bound, ground: &mut Ground) -> Result<(), PublishError> {
         let guest = SocketAddr::new(ground.addresses.guest(bound.address.ip()), bound.guest_port.get());
-        let flow = ground.next_flow();
         let mapping = Mapping {
             published: Some(bound.address),
-            ..Mapping::new(bound.socket, guest, None, flow)
+            ..Mapping::new(bound.socket, guest, None, ground)
         };
         // Out of memory or watches: as good as out of descriptors.
         let error = PublishError::new(bound.address, Transport::Udp, Errno::NOMEM);
@@ -152,10 +151,8 @@ impl Mappings {
             Destination::Martian => return Err((None, Discard::UdpMartian)),
             Destination::Group => return Err((None, Discard::UdpGroup)),
         };
-        match ground.decide(dialled) {
-            Decision::Allow => {}
-            Decision::Refuse => return Err((Some(IcmpError::Prohibited), Discard::UdpDenied)),
-            Decision::Drop => return Err((None, Discard::UdpDenied)),
+        if ground.decide(now, dialled) == Decision::Deny && !self.is_client(guest, dialled) {
+            return Err((Some(IcmpError::Prohibited), Discard::UdpDenied));
         }
         if datagram.hop_limit <= 1 && to == dialled {
             return Err((Some(IcmpError::HopLimitExceeded), Discard::UdpHopLimit));
@@ -163,7 +160,7 @@ impl Mappings {
         let (key, to) = match self.peers.find(guest, dialled) {
             Some((key, real)) => (key, real),
             None => (
-                self.mapping_for(now, guest, dialled, ground)
+                self.mapping_for(now, guest, ground)
                     .ok_or((None, Discard::UdpNoSocket))?,
                 to,
             ),
@@ -182,7 +179,9 @@ impl Mappings {
         });
         match result {
             Ok(octets) => {
-                mapping.sent += octets as u64;
+                if let Some(remotes) = &mut mapping.remotes {
+                    remotes.sent(now, dialled, octets as u64, ground);
+                }
                 ground.tally.datagrams_out += 1;
                 ground.tally.octets_out += octets as u64;
                 Ok(())
@@ -191,8 +190,18 @@ impl Mappings {
         }
     }
 
+    /// Whether `remote` is a client of the published port that leads to the guest's endpoint: it may be answered.
+    fn is_client(&self, guest: SocketAddr, remote: SocketAddr) -> bool {
+        let way = self.peers.find(guest, remote).map(|(key, _)| key);
+        let key = way.or_else(|| self.by_guest.get(&guest).copied());
+        let mapping = key.and_then(|key| self.slots.get(key));
+        mapping
+            .and_then(|mapping| mapping.remotes.as_ref())
+            .is_some_and(|remotes| remotes.is_client(remote))
+    }
+
     /// The host's socket for the guest's endpoint, made if there is none.
-    fn mapping_for(&mut self, now: Instant, guest: SocketAddr, remote: SocketAddr, ground: &mut Ground) -> Option<Key> {
+    fn mapping_for(&mut self, now: Instant, guest: SocketAddr, ground: &mut Ground) -> Option<Key> {
         if let Some(&key) = self.by_guest.get(&guest) {
             return Some(key);
         }
@@ -207,18 +216,10 @@ impl Mappings {
         };
         // Without it, errors are merely not told.
         let _ = inet::queue_errors(socket.as_fd(), family(guest));
-        let flow = ground.next_flow();
         let lifetime = Lifetime::new(now);
-        let key = self.insert(Mapping::new(socket, guest, Some(lifetime), flow), ground)?;
+        let key = self.insert(Mapping::new(socket, guest, Some(lifetime), ground), ground)?;
         self.lifetimes.insert(key, lifetime);
         self.by_guest.insert(guest, key);
-        ground.note(now, || Fact::Opened {
-            flow,
-            transport: Transport::Udp,
-            direction: Direction::Outbound,
-            guest,
-            remote,
-        });
         Some(key)
     }
 
@@ -240,12 +241,9 @@ impl Mappings {
             self.lifetimes.remove(key, lifetime);
         }
         self.by_guest.remove(&mapping.guest);
-        ground.note(now, || Fact::Closed {
-            flow: mapping.flow,
-            sent: mapping.sent,
-            received: mapping.received,
-            end,
-        });
+        if let Some(mut remotes) = mapping.remotes {
+            remotes.close(now, end, ground);
+        }
     }
 
     /// Ends what has been idle for too long, and lets datagrams for the guest in again.
@@ -257,6 +255,15 @@ impl Mappings {
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.lifetimes.next_deadline()
+    }
+
+    /// Notes every partner's end.
+    pub(crate) fn close_records(&mut self, now: Instant, ground: &mut Ground) {
+        for mapping in self.slots.values_mut() {
+            if let Some(remotes) = &mut mapping.remotes {
+                remotes.close(now, End::Cut, ground);
+            }
+        }
     }
 
     /// The link to the guest may have room again.
@@ -280,6 +287,15 @@ impl Mappings {
             taken += 1;
             let payload = self.chunks.take(length);
             let shown = ground.shown(from);
+            let direction = match mapping.published {
+                Some(_) => Direction::Published,
+                None => Direction::Outbound,
+            };
+            // Nobody sends to the guest whom it must not send to, but the clients of what was published for them.
+            if direction == Direction::Outbound && ground.decide(now, shown) == Decision::Deny {
+                ground.discard(Discard::UdpDenied);
+                continue;
+            }
             if let Some(bound) = mapping.published {
                 self.peers.learn(mapping.guest, shown, key, from, bound);
             }
@@ -288,7 +304,9 @@ impl Mappings {
                 .udp_send_from(now, ground.link, shown, mapping.guest, payload)
             {
                 Ok(()) => {
-                    mapping.received += length as u64;
+                    if let Some(remotes) = &mut mapping.remotes {
+                        remotes.received(now, shown, length as u64, direction, ground);
+                    }
                     ground.tally.datagrams_in += 1;
                     ground.tally.octets_in += length as u64;
                 }
@@ -312,7 +330,7 @@ fn family(address: SocketAddr) -> Family {
 }
 
 impl Mapping {
-    fn new(socket: OwnedFd, guest: SocketAddr, lifetime: Option<Lifetime>, flow: FlowNumber) -> Self {
+    fn new(socket: OwnedFd, guest: SocketAddr, lifetime: Option<Lifetime>, ground: &Ground) -> Self {
         Self {
             socket,
             guest,
@@ -320,9 +338,7 @@ impl Mapping {
             published: None,
             hop_limit: None,
             tos: 0,
-            flow,
-            sent: 0,
-            received: 0,
+            remotes: Remotes::new(guest, ground),
         }
     }
 

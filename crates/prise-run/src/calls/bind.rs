@@ -34,6 +34,7 @@ impl Supervisor {
             }
             result => result?,
         }
+        self.audit_bind(call, target.slot);
         if address.port() != 0 && !self.ledger.is_resting(self.now) && self.shares_port(target.slot, address.port()) {
             // One of them may be closed, and would take what is meant for this one.
             self.sweep();
@@ -74,6 +75,7 @@ impl Supervisor {
             unix::fill(&target.copy).map_err(errno)?;
             self.entry(target.slot)?.role = Role::Listener(Listening::new(end));
             let local = self.host.local_addr(id);
+            self.audit_listen(call, target.slot);
             self.tell_gate(local);
             self.attend_listener(target.slot);
         }

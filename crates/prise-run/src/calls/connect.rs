@@ -10,6 +10,7 @@
 use core::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
+use prise_gateway::Transport;
 use prise_socket::{Errno, Kind, Readiness};
 use rustix::net::{SocketFlags, sockopt};
 
@@ -43,15 +44,19 @@ impl Supervisor {
                 return self.follow_peer(&target, Datagram::lose_peer);
             }
         };
+        let transport = if is_stream { Transport::Tcp } else { Transport::Udp };
+        self.permit(call, transport, address)?;
         if !is_stream {
             self.flush_datagrams(target.slot);
             self.host.connect(self.now, id, address)?;
+            self.note_owner(call, target.slot, None);
             return self.follow_peer(&target, |datagram, copy, _| datagram.gain_peer(copy));
         }
         let blocking = blocks(&target.copy, 0);
         match self.host.connect(self.now, id, address) {
             Ok(()) => self.connected(call, target),
             Err(Errno::EINPROGRESS) => {
+                self.note_owner(call, target.slot, Some(address));
                 let target = self.unused(call, target)?;
                 self.asked.push(target.slot);
                 let slot = target.slot;

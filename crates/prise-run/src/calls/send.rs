@@ -5,6 +5,7 @@
 
 use core::net::SocketAddr;
 
+use prise_gateway::Transport;
 use prise_socket::{Control, Errno, Kind};
 use prise_sys::memory::Area;
 use prise_sys::signal::send_to_thread;
@@ -189,9 +190,15 @@ impl Supervisor {
             destination,
             control,
         } = message;
+        if let Some(destination) = destination {
+            self.permit(call, Transport::Udp, *destination)?;
+        }
         let sent = self
             .host
             .send_to(self.now, id, octets.clone(), host_flags(flags), *destination, control);
+        if sent.is_ok() {
+            self.note_owner(call, target.slot, None);
+        }
         if sent == Err(Errno::EPIPE) {
             raise_sigpipe(self.guests.process(call.tid), call, flags);
         }

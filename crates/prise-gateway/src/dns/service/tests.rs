@@ -189,12 +189,32 @@ fn lookups_beyond_the_bound_fail_at_once_and_are_counted() {
 }
 
 #[test]
-fn a_forbidden_name_is_refused_and_nobody_is_asked() {
+fn a_forbidden_name_does_not_exist_and_nobody_is_asked() {
     let mut world = World::new();
-    world.policy.otherwise = Decision::Refuse;
-    assert_eq!(world.resolve("both.test", RecordType::A), (5, vec![]));
+    let everyone = crate::Rule {
+        decision: Decision::Deny,
+        subject: crate::Subject::Any,
+        ports: crate::Ports::all(),
+    };
+    world.policy = Policy::new(vec![everyone]);
+    for kind in [RecordType::A, TXT, RecordType::PTR] {
+        assert_eq!(world.resolve("both.test", kind), (3, vec![]));
+    }
     assert!(world.service.waiting.is_empty());
-    assert_eq!(world.tally.discarded(Discard::DnsDenied), 1);
+    assert_eq!(world.tally.discarded(Discard::DnsDenied), 3);
+    let record = world.records.pop().unwrap();
+    assert!(matches!(
+        record.fact,
+        Fact::Lookup {
+            answer: LookupAnswer::Denied,
+            ..
+        }
+    ));
+    assert_eq!(
+        world.resolve(HOST_NAME, RecordType::A).0,
+        0,
+        "what is answered here tells nobody anything"
+    );
 }
 
 /// A name server that answers every query with `tail` behind the echoed question; `break_id` answers wrongly first.
@@ -294,10 +314,13 @@ fn lookups_are_recorded() {
     assert_eq!(
         record.fact,
         Fact::Lookup {
+            guest: None,
             name: "four.test".into(),
             kind: 1,
-            code: Some(ResponseCode::NoError),
-            addresses: vec!["192.0.2.1".parse().unwrap()],
+            answer: LookupAnswer::Told {
+                code: ResponseCode::NoError,
+                addresses: vec!["192.0.2.1".parse().unwrap()],
+            },
         }
     );
 }
