@@ -6,8 +6,7 @@
 
 use crate::wire::Target;
 use prise_stack::{
-    Event, Family, LinkConfig, LinkId, ListenConfig, ListenFamily, ListenLocal, Local, RawConfig, Stack, StackConfig,
-    TcpConfig, UdpConfig,
+    Event, Family, LinkConfig, LinkId, ListenConfig, Local, RawConfig, Stack, StackConfig, TcpConfig, UdpConfig,
 };
 use prise_wire::time::Duration;
 use prise_wire::{
@@ -67,9 +66,9 @@ impl World {
             token: 0,
         });
         let listen = ListenConfig {
-            local: ListenLocal {
+            local: Local {
                 addr: None,
-                family: ListenFamily::Dual,
+                family: Family::Dual,
                 port: 80,
                 device: None,
             },

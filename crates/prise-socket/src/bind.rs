@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use prise_stack::{ListenFamily, State};
+use prise_stack::{self as stack, State};
 use prise_wire::Instant;
 
 use crate::option::Opt;
@@ -222,12 +222,12 @@ fn is_link_local_group(addr: core::net::Ipv6Addr) -> bool {
 
 impl Socket {
     /// The families that it takes packets of.
-    pub(crate) fn listen_family(&self) -> ListenFamily {
+    pub(crate) fn stack_family(&self) -> stack::Family {
         match self.local {
-            IpAddr::V4(_) => ListenFamily::V4,
-            IpAddr::V6(addr) if addr.to_ipv4_mapped().is_some() => ListenFamily::V4,
-            IpAddr::V6(_) if self.is_v6_only() => ListenFamily::V6Only,
-            IpAddr::V6(_) => ListenFamily::Dual,
+            IpAddr::V4(_) => stack::Family::V4,
+            IpAddr::V6(addr) if addr.to_ipv4_mapped().is_some() => stack::Family::V4,
+            IpAddr::V6(_) if self.is_v6_only() => stack::Family::V6Only,
+            IpAddr::V6(_) => stack::Family::Dual,
         }
     }
 }

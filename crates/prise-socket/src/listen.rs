@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use prise_stack::{ListenConfig, ListenLocal, State};
+use prise_stack::{ListenConfig, Local, State};
 use prise_wire::Instant;
 
 use crate::option::Opt;
@@ -50,9 +50,9 @@ impl Host {
         }
         let socket = self.socket_ref(s)?;
         let listen = ListenConfig {
-            local: ListenLocal {
+            local: Local {
                 addr: socket.stack_local(),
-                family: socket.listen_family(),
+                family: socket.stack_family(),
                 port,
                 device: socket.device(),
             },

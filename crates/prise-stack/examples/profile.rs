@@ -2,7 +2,7 @@
 use std::net::SocketAddr;
 use std::time::Instant as Clock;
 
-use prise_stack::{LinkConfig, ListenConfig, ListenFamily, ListenLocal, Stack, StackConfig, TcpConfig};
+use prise_stack::{Family, LinkConfig, ListenConfig, Local, Stack, StackConfig, TcpConfig};
 use prise_wire::{Instant, Medium, Payload};
 
 struct Lo {
@@ -52,9 +52,9 @@ fn main() {
         link,
         start: Clock::now(),
     };
-    let local = ListenLocal {
+    let local = Local {
         addr: None,
-        family: ListenFamily::V4,
+        family: Family::V4,
         port: 80,
         device: None,
     };

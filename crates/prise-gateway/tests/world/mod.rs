@@ -10,8 +10,8 @@ use std::time::{Duration, Instant as Clock};
 use prise_gateway::dns::{Resolve, ResolveError};
 use prise_gateway::{Gateway, GatewayConfig, Publish, PublishAddress, Transport};
 use prise_stack::{
-    ConnId, Event, IpCidr, LinkConfig, LinkId, ListenConfig, ListenFamily, ListenLocal, Ready, Route, Stack,
-    StackConfig, State, TcpConfig, TcpError,
+    ConnId, Event, Family, IpCidr, LinkConfig, LinkId, ListenConfig, Local, Ready, Route, Stack, StackConfig, State,
+    TcpConfig, TcpError,
 };
 use prise_wire::{Instant, MacAddr, Medium, Payload};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -209,9 +209,9 @@ impl World {
 
     pub(crate) fn listen(&mut self, port: u16, addr: Option<IpAddr>) -> (u32, prise_stack::ListenerId) {
         let token = self.token();
-        let local = ListenLocal {
+        let local = Local {
             addr,
-            family: ListenFamily::Dual,
+            family: Family::Dual,
             port,
             device: None,
         };

@@ -9,8 +9,7 @@ mod send;
 use core::net::{IpAddr, SocketAddr};
 
 use prise_stack::{
-    self as stack, Coverage, IdentifierInUse, JoinError, LinkId, ListenFamily, Local, PingConfig, RawConfig, Ready,
-    UdpConfig, UdpProtocol,
+    Coverage, IdentifierInUse, JoinError, LinkId, Local, PingConfig, RawConfig, Ready, UdpConfig, UdpProtocol,
 };
 use prise_wire::{Instant, IpVersion};
 
@@ -26,11 +25,7 @@ impl Socket {
     fn stack_endpoint(&self) -> Local {
         Local {
             addr: self.stack_local(),
-            family: match self.listen_family() {
-                ListenFamily::V4 => stack::Family::V4,
-                ListenFamily::V6Only => stack::Family::V6Only,
-                ListenFamily::Dual => stack::Family::Dual,
-            },
+            family: self.stack_family(),
             port: self.port,
             device: self.device(),
         }

@@ -3,10 +3,9 @@
 //! A [`TcpConfig`] is given when a connection or listener is made and can be changed while it lives
 //! (`Stack::tcp_set_config`); a connection accepted from a listener starts with the listener's.
 
-use core::net::IpAddr;
 use core::time::Duration;
 
-use crate::link::LinkId;
+use crate::endpoint::Local;
 
 /// The congestion controls a connection can run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -124,35 +123,11 @@ impl Default for TcpConfig {
     }
 }
 
-/// Which addresses a listener answers for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ListenFamily {
-    /// IPv4 only.
-    V4,
-    /// IPv6 only (`IPV6_V6ONLY`).
-    V6Only,
-    /// IPv6 and, through v4-mapped addresses, IPv4.
-    Dual,
-}
-
-/// The local side of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListenLocal {
-    /// The address, or `None` for every address of the family.
-    pub addr: Option<IpAddr>,
-    /// The families served; ignored when `addr` is given.
-    pub family: ListenFamily,
-    /// The port.
-    pub port: u16,
-    /// `SO_BINDTODEVICE`: only segments that arrive on this link.
-    pub device: Option<LinkId>,
-}
-
 /// Everything that makes a listener.
 #[derive(Clone, Debug)]
 pub struct ListenConfig {
     /// Where it listens.
-    pub local: ListenLocal,
+    pub local: Local,
     /// Connections that may wait for `accept` (Linux lets one more in).
     pub backlog: u32,
     /// `SO_REUSEPORT`: several listeners of one address share the connections by flow hash.

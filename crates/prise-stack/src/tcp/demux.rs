@@ -9,8 +9,8 @@ use core::net::IpAddr;
 
 use hashbrown::{HashMap, HashTable};
 
-use super::config::{ListenFamily, ListenLocal};
 use super::tuple::FourTuple;
+use crate::endpoint::{Family, Local};
 use crate::hash::HashKey;
 use crate::link::LinkId;
 
@@ -116,7 +116,7 @@ fn spread(fingerprint: u32) -> u64 {
 /// One listener's claim on a port.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim {
-    pub(crate) local: ListenLocal,
+    pub(crate) local: Local,
     pub(crate) reuse_port: bool,
     pub(crate) listener: u32,
 }
@@ -135,8 +135,8 @@ impl Claim {
             Some(own) if own == addr => score += 8,
             Some(_) => return None,
             None => match (self.local.family, addr) {
-                (ListenFamily::V4, IpAddr::V4(_)) | (ListenFamily::V6Only, IpAddr::V6(_)) => score += 1,
-                (ListenFamily::Dual, _) => {}
+                (Family::V4, IpAddr::V4(_)) | (Family::V6Only, IpAddr::V6(_)) => score += 1,
+                (Family::Dual, _) => {}
                 _ => return None,
             },
         }
@@ -144,7 +144,7 @@ impl Claim {
     }
 
     /// Whether both could not listen at once without sharing.
-    fn conflicts(&self, other: &ListenLocal) -> bool {
+    fn conflicts(&self, other: &Local) -> bool {
         let devices = match (self.local.device, other.device) {
             (Some(one), Some(two)) => one == two,
             _ => true,

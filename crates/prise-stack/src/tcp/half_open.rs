@@ -204,7 +204,7 @@ impl HalfOpen {
 /// A listener.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pub(crate) local: super::config::ListenLocal,
+    pub(crate) local: crate::endpoint::Local,
     pub(crate) config: alloc::sync::Arc<super::config::TcpConfig>,
     pub(crate) token: u32,
     pub(crate) backlog: u32,

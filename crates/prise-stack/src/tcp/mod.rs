@@ -42,7 +42,7 @@ use core::time::Duration;
 
 use prise_wire::{Frame, Instant, TcpHeader};
 
-pub use config::{CongestionAlgorithm, Keepalive, Linger, ListenConfig, ListenFamily, ListenLocal, TcpConfig};
+pub use config::{CongestionAlgorithm, Keepalive, Linger, ListenConfig, TcpConfig};
 pub use error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, TcpError, UrgentError};
 pub use info::{LossState, State, TcpInfo};
 pub use verbs::{Refusal, SocketSummary, TupleUse};

@@ -201,9 +201,9 @@ impl World {
     }
 
     pub(crate) fn listen(&mut self, port: u16) -> ListenerId {
-        let local = ListenLocal {
+        let local = crate::Local {
             addr: None,
-            family: ListenFamily::Dual,
+            family: crate::Family::Dual,
             port,
             device: None,
         };
