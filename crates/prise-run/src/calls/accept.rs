@@ -58,16 +58,18 @@ impl Supervisor {
             Some(connection) => connection,
             None => self.host.accept(self.now, listener)?,
         };
+        // Before the answer: who has it may poll at once, and must not find the token of what it has just accepted.
+        let waiting = self.connections_waiting(slot);
+        if let Some(listening) = self.listening(slot) {
+            listening.withdraw(waiting, copy);
+            listening.announce(waiting);
+        }
         let judged = self.hand_over(call, slot, id, peer, flags);
         if judged.is_err()
             && let Some(listening) = self.listening(slot)
         {
             listening.returned.push_front((id, peer));
-        }
-        let waiting = self.connections_waiting(slot);
-        if let Some(listening) = self.listening(slot) {
-            listening.withdraw(waiting, copy);
-            listening.announce(waiting);
+            listening.announce(waiting + 1);
         }
         judged
     }

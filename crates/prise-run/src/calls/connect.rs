@@ -91,6 +91,10 @@ impl Supervisor {
 
     /// The connection stands.
     fn connected(&mut self, call: &Call, target: Target) -> Judged {
+        // Asked again after the program has polled: Linux says so once more, and the object is the one it polls.
+        if matches!(self.entry(target.slot)?.role, Role::Stream(_)) {
+            return DONE;
+        }
         let target = self.unused(call, target)?;
         if matches!(self.entry(target.slot)?.role, Role::Fresh) {
             let end = self.attach(&target).map_err(|error| errno_of(&error))?;
