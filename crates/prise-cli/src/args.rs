@@ -1,6 +1,6 @@
 //! The command line: names are fixed by the product, text becomes typed values here and is never looked at again.
 
-use core::num::NonZeroU64;
+use core::num::{NonZeroU32, NonZeroU64};
 use core::time::Duration;
 use std::ffi::OsString;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use prise_run::config::{
-    Decision, ImpairmentConfig, InterfaceAddress, LinkChoice, Policy, Probability, Publish, Rule, RunConfig,
+    BurstLoss, Decision, ImpairmentConfig, InterfaceAddress, LinkChoice, Policy, Probability, Publish, Rule, RunConfig,
 };
 
 use crate::log::Level;
@@ -118,6 +118,12 @@ struct ImpairmentArgs {
     /// Lose packets: 1%
     #[arg(long, value_name = "PERCENT", value_parser = values::probability)]
     loss: Option<Probability>,
+    /// Lose packets in bursts, beside --loss: 1%
+    #[arg(long, value_name = "PERCENT", value_parser = values::probability)]
+    burst_loss: Option<Probability>,
+    /// Packets that a burst takes on average: 10
+    #[arg(long, value_name = "PACKETS", requires = "burst_loss", value_parser = values::burst_length)]
+    burst_length: Option<NonZeroU32>,
     /// Deliver packets twice: 0.1%
     #[arg(long, value_name = "PERCENT", value_parser = values::probability)]
     duplicate: Option<Probability>,
@@ -217,6 +223,8 @@ impl ImpairmentArgs {
             delay,
             jitter,
             loss,
+            burst_loss,
+            burst_length,
             duplicate,
             reorder,
             corrupt,
@@ -224,16 +232,23 @@ impl ImpairmentArgs {
             queue,
             seed,
         } = self;
+        let mut burst = BurstLoss {
+            share: burst_loss.unwrap_or_default(),
+            ..BurstLoss::default()
+        };
+        burst.length = burst_length.unwrap_or(burst.length);
         ImpairmentConfig {
             delay: delay.unwrap_or_default(),
             jitter: jitter.unwrap_or_default(),
             loss: loss.unwrap_or_default(),
+            burst,
             duplicate: duplicate.unwrap_or_default(),
             reorder: reorder.unwrap_or_default(),
             corrupt: corrupt.unwrap_or_default(),
             rate,
             queue,
             seed: seed.unwrap_or_else(draw),
+            ..ImpairmentConfig::default()
         }
     }
 }
@@ -278,7 +293,7 @@ mod tests {
     #[test]
     fn every_option_reaches_the_run() {
         let arguments = "-p 8080 --publish [::1]:53:5353/udp --link tun:tun0 --delay 50ms --jitter 5ms --loss 1% \
-            --duplicate 0.1% --reorder 2% --corrupt 0.01% --rate 100mbit --queue 100 --seed 7 --capture out.pcapng \
+            --burst-loss 0.3% --burst-length 8 --duplicate 0.1% --reorder 2% --corrupt 0.01% --rate 100mbit --queue 100 --seed 7 --capture out.pcapng \
             --address 192.168.7.15/24 --address fd00:7::15 --hostname guest --allow *.example.com:443 \
             --deny 10.0.0.0/8 --audit net.jsonl -- prog -p 1";
         let arguments: Vec<&str> = arguments.split_ascii_whitespace().collect();
@@ -294,12 +309,17 @@ mod tests {
                 delay: Duration::from_millis(50),
                 jitter: Duration::from_millis(5),
                 loss: share(0.01),
+                burst: BurstLoss {
+                    share: share(0.003),
+                    length: NonZeroU32::new(8).unwrap(),
+                },
                 duplicate: share(0.001),
                 reorder: share(0.02),
                 corrupt: share(0.0001),
                 rate: NonZeroU64::new(100_000_000),
                 queue: NonZeroU64::new(100),
                 seed: 7,
+                ..ImpairmentConfig::default()
             },
             capture: Some("out.pcapng".into()),
             addresses: vec![

@@ -18,7 +18,7 @@ mod virtio;
 pub use capture::{Capture, CaptureInterface, Captured, Direction, WallClock};
 pub use device::DeviceCounters;
 pub use impaired::Impaired;
-pub use impairment::{Impairment, ImpairmentConfig, Probability};
+pub use impairment::{BurstLoss, Early, Impairment, ImpairmentConfig, Probability};
 pub use link::Link;
 pub use loopback::Loopback;
 pub use memory::{MemoryLink, memory_pair};

@@ -3,10 +3,10 @@
 mod frames;
 
 use frames::{datagram, number, train};
-use prise_link::{Impaired, Impairment, ImpairmentConfig, Link, Loopback, Probability, memory_pair};
+use prise_link::{BurstLoss, Early, Impaired, Impairment, ImpairmentConfig, Link, Loopback, Probability, memory_pair};
 use prise_wire::time::{Duration, Instant};
 use prise_wire::{Checksum, Frame, Ipv4Packet, Medium, checksum};
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -361,4 +361,93 @@ fn a_full_memory_link_gives_the_frame_back() {
     let refused = refused.expect("it ends at some frame");
     assert!(far.receive(Instant::ZERO).is_some());
     assert!(near.send(Instant::ZERO, refused).is_ok());
+}
+
+/// The lengths of the runs of numbers that are missing.
+fn gaps(arrived: &[(Instant, Frame)], count: u32) -> Vec<u32> {
+    let mut present = vec![false; count as usize];
+    for (_, frame) in arrived {
+        present[number(frame) as usize] = true;
+    }
+    let runs = present.chunk_by(|a, b| a == b).filter(|run| !run[0]);
+    runs.map(|run| run.len() as u32).collect()
+}
+
+#[test]
+fn bursts_have_their_share_and_their_length() {
+    const COUNT: u32 = 200_000;
+    let (arrived, line) = run(
+        ImpairmentConfig {
+            burst: BurstLoss {
+                share: share(0.02),
+                length: NonZeroU32::new(8).expect("eight"),
+            },
+            seed: 3,
+            ..ImpairmentConfig::default()
+        },
+        COUNT,
+    );
+    let gaps = gaps(&arrived, COUNT);
+    let lost: u32 = gaps.iter().sum();
+    assert_eq!(u64::from(lost), line.counters().lost);
+    let share = f64::from(lost) / f64::from(COUNT);
+    assert!((0.017..0.023).contains(&share), "{share}");
+    let length = f64::from(lost) / gaps.len() as f64;
+    assert!((7.2..8.8).contains(&length), "{length}");
+}
+
+#[test]
+fn a_burst_is_over_after_a_silence() {
+    let mut line = line(ImpairmentConfig {
+        burst: BurstLoss {
+            share: share(0.01),
+            length: NonZeroU32::new(10).expect("ten"),
+        },
+        seed: 3,
+        ..ImpairmentConfig::default()
+    });
+    // One packet in ten seconds: each finds the line as if it had never been used.
+    for step in 0..10_000 {
+        line.send(Instant::ZERO + ms(10_000) * step, datagram(0, 100));
+    }
+    let lost = line.counters().lost;
+    assert!((60..140).contains(&lost), "{lost} of 10,000");
+}
+
+#[test]
+fn a_queue_that_fills_marks_what_may_be_marked_and_drops_the_rest() {
+    let config = ImpairmentConfig {
+        rate: NonZeroU64::new(1_000_000),
+        queue: NonZeroU64::new(100),
+        early: Early::Mark,
+        seed: 3,
+        ..ImpairmentConfig::default()
+    };
+    let through = |tos: u8| {
+        let mut line = line(config);
+        let mut marked = 0;
+        for number in 0..2000 {
+            let mut frame = datagram(number, 100);
+            let header = frame.head_mut();
+            header[1] = tos;
+            header[10..12].fill(0);
+            let sum = !checksum::sum(&header[..20]);
+            header[10..12].copy_from_slice(&sum.to_be_bytes());
+            // Nine tenths of what the rate carries arrives at once, then there is time for it.
+            let now = Instant::ZERO + ms(u64::from(number / 90) * 100);
+            line.send(now, frame);
+            while let Some(frame) = line.receive(now) {
+                let octets = frame.to_vec();
+                let packet = Ipv4Packet::parse(&octets).expect("the header's checksum was mended");
+                marked += u64::from(packet.header().tos & 3 == 3);
+            }
+        }
+        let counters = line.counters();
+        assert_eq!(marked, counters.marked.min(marked));
+        (counters.marked, counters.queue_full)
+    };
+    let (marked, dropped) = through(2);
+    assert!(marked > 20 && dropped == 0, "{marked} marked, {dropped} dropped");
+    let (marked, dropped) = through(0);
+    assert!(marked == 0 && dropped > 20, "{marked} marked, {dropped} dropped");
 }

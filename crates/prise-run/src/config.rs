@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub use prise_gateway::{Decision, Policy, Ports, Rule, Subject};
-pub use prise_link::{ImpairmentConfig, Probability};
+pub use prise_link::{BurstLoss, ImpairmentConfig, Probability};
 
 /// One run: the program, the world it is given and what is kept of it.
 #[derive(Debug, Clone, PartialEq)]

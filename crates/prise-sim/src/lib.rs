@@ -19,8 +19,10 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+pub mod bulk;
 pub mod datagram;
 mod frames;
+pub mod goodput;
 pub mod pattern;
 pub mod program;
 pub mod random;

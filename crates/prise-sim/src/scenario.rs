@@ -191,7 +191,7 @@ fn impairments(random: &mut Random) -> ImpairmentConfig {
         corrupt: share(random.pick(&[0.0, 0.0, 0.0, 0.01, 0.05])),
         rate: rate.and_then(NonZeroU64::new),
         queue: NonZeroU64::new(random.pick(&[5, 20, 100, 1000])),
-        seed: 0,
+        ..ImpairmentConfig::default()
     }
 }
 

@@ -60,6 +60,8 @@ pub struct World {
     watch: Watch,
     frames: u64,
     steps_without_time: u32,
+    /// Nothing is watched on the wires, and checksums are not computed: for measuring.
+    trusting: bool,
 }
 
 #[derive(Debug)]
@@ -107,7 +109,14 @@ impl World {
             watch: Watch::default(),
             frames: 0,
             steps_without_time: 0,
+            trusting: false,
         }
+    }
+
+    /// From now on nothing is watched on the wires and no checksum is computed or checked: a world for measuring, in which
+    /// most of the time would be spent on that.
+    pub const fn trust_wires(&mut self) {
+        self.trusting = true;
     }
 
     /// What time it is.
@@ -380,6 +389,13 @@ impl World {
 
     fn send(&mut self, index: usize, wire: usize, end: usize, frame: Frame) {
         let wire = &mut self.wires[wire];
+        if self.trusting {
+            for frame in frame.segments_partial(wire.medium) {
+                self.frames += 1;
+                wire.lanes[end].send(self.now, frame);
+            }
+            return;
+        }
         for frame in frames::cut(wire.medium, frame) {
             self.frames += 1;
             self.watch.sent(self.now, wire.medium, &frame);

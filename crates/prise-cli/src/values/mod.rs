@@ -12,7 +12,7 @@ mod rule;
 pub(crate) use address::interface_address;
 pub(crate) use duration::duration;
 pub(crate) use host::{audit_file, capture_file, hostname, link};
-pub(crate) use number::{packets, seed};
+pub(crate) use number::{burst_length, packets, seed};
 pub(crate) use probability::probability;
 pub(crate) use publish::publish;
 pub(crate) use rate::rate;

@@ -1,7 +1,7 @@
 //! Numbers: bare ones, and ones followed by their unit: `1.5ms`, `0.1%`, `100mbit`.
 
 use core::fmt;
-use core::num::NonZeroU64;
+use core::num::{NonZeroU32, NonZeroU64};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NumberError {
@@ -22,6 +22,11 @@ impl core::error::Error for NumberError {}
 
 /// A queue's length. A queue of none would carry nothing.
 pub(crate) fn packets(text: &str) -> Result<NonZeroU64, NumberError> {
+    text.parse().map_err(|_| NumberError::Packets)
+}
+
+/// How many packets a burst of losses takes on average.
+pub(crate) fn burst_length(text: &str) -> Result<NonZeroU32, NumberError> {
     text.parse().map_err(|_| NumberError::Packets)
 }
 

@@ -2,7 +2,7 @@
 
 use super::random::Random;
 use prise_wire::time::Duration;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 /// One direction of a line, as netem(8) names its faults. The default passes everything untouched and at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -13,6 +13,8 @@ pub struct ImpairmentConfig {
     pub jitter: Duration,
     /// A packet vanishes.
     pub loss: Probability,
+    /// Packets vanish in bursts.
+    pub burst: BurstLoss,
     /// A packet arrives twice.
     pub duplicate: Probability,
     /// A packet travels without delay, ahead of others; where there is no delay, it is held back for 1 ms instead.
@@ -23,8 +25,44 @@ pub struct ImpairmentConfig {
     pub rate: Option<NonZeroU64>,
     /// Packets that may wait for the rate; one more is dropped. `None`: as many as leave within 200 ms.
     pub queue: Option<NonZeroU64>,
+    /// What the queue for the rate does before it is full.
+    pub early: Early,
     /// What all chance comes from.
     pub seed: u64,
+}
+
+/// Losses that come together (Gilbert 1960), beside the even ones of [`ImpairmentConfig::loss`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BurstLoss {
+    /// How many of all packets are lost so.
+    pub share: Probability,
+    /// How many packets a burst takes on average, counted as they come, not in time.
+    pub length: NonZeroU32,
+}
+
+/// The length of a burst, if nobody says otherwise.
+const BURST_LENGTH: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
+
+impl Default for BurstLoss {
+    /// Never; ten packets if only a share is given.
+    fn default() -> Self {
+        Self {
+            share: Probability::NEVER,
+            length: BURST_LENGTH,
+        }
+    }
+}
+
+/// What a queue does before it is full (RFC 7567 §2.1): the further it is filled, the likelier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Early {
+    /// Nothing; what does not fit is dropped.
+    #[default]
+    Never,
+    /// It drops packets.
+    Drop,
+    /// It marks packets that allow it (RFC 3168), and drops others.
+    Mark,
 }
 
 /// The time that packets wait in a full queue, if nobody says otherwise: a router's, not a modem's.
@@ -42,6 +80,7 @@ impl ImpairmentConfig {
         let ideal = Self {
             seed: self.seed,
             queue: self.queue,
+            early: self.early,
             ..Self::default()
         };
         *self == ideal
@@ -53,15 +92,17 @@ impl ImpairmentConfig {
             delay: _,
             jitter: _,
             loss,
+            burst,
             duplicate,
             reorder,
             corrupt,
             rate,
             queue: _,
+            early: _,
             seed: _,
         } = self;
         rate.is_some()
-            || [loss, duplicate, reorder, corrupt]
+            || [loss, &burst.share, duplicate, reorder, corrupt]
                 .into_iter()
                 .any(|fault| *fault != Probability::NEVER)
     }

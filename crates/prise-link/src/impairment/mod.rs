@@ -12,10 +12,14 @@
 //! Each fault draws from its own stream of the seed, once for every packet, so that switching one on leaves the others'
 //! decisions as they were. No clock, no I/O, no global: the simulator runs this under virtual time.
 
+mod burst;
 mod config;
+mod early;
 mod random;
 
-pub use config::{ImpairmentConfig, Probability};
+use burst::Burst;
+pub use config::{BurstLoss, Early, ImpairmentConfig, Probability};
+use early::Fate;
 use prise_wire::time::{Duration, Instant};
 use prise_wire::{Body, Checksum, Frame, Medium};
 use random::Random;
@@ -33,6 +37,7 @@ pub struct Impairment {
     config: ImpairmentConfig,
     medium: Medium,
     chance: Chance,
+    burst: Burst,
     /// Under way, in the order of arrival; frames that overtake are in a line of their own.
     in_order: VecDeque<UnderWay>,
     out_of_order: VecDeque<UnderWay>,
@@ -52,6 +57,8 @@ struct UnderWay {
 #[derive(Debug)]
 struct Chance {
     loss: Random,
+    burst: Random,
+    early: Random,
     duplicate: Random,
     reorder: Random,
     corrupt: Random,
@@ -68,6 +75,8 @@ impl Chance {
             corrupt: Random::new(seed, 4),
             corrupt_bit: Random::new(seed, 5),
             jitter: Random::new(seed, 6),
+            burst: Random::new(seed, 7),
+            early: Random::new(seed, 8),
         }
     }
 }
@@ -79,7 +88,7 @@ pub struct ImpairmentCounters {
     pub sent: u64,
     /// Arrived, copies included.
     pub received: u64,
-    /// Dropped by [`ImpairmentConfig::loss`].
+    /// Dropped by [`ImpairmentConfig::loss`] or [`ImpairmentConfig::burst`].
     pub lost: u64,
     /// Copies made by [`ImpairmentConfig::duplicate`].
     pub duplicated: u64,
@@ -87,8 +96,10 @@ pub struct ImpairmentCounters {
     pub reordered: u64,
     /// Damaged by [`ImpairmentConfig::corrupt`].
     pub corrupted: u64,
-    /// Dropped because too many waited for the rate.
+    /// Dropped because too many waited for the rate, or so many that [`Early`] struck.
     pub queue_full: u64,
+    /// Marked as having met congestion, by [`Early::Mark`].
+    pub marked: u64,
     /// Dropped because too much was under way.
     pub line_full: u64,
 }
@@ -100,6 +111,7 @@ impl Impairment {
             chance: Chance::new(config.seed),
             config,
             medium,
+            burst: Burst::default(),
             in_order: VecDeque::new(),
             out_of_order: VecDeque::new(),
             octets_under_way: 0,
@@ -141,7 +153,8 @@ impl Impairment {
 
     fn send_packet(&mut self, now: Instant, packet: Frame) {
         self.counters.sent += 1;
-        let lost = self.config.loss.happens(&mut self.chance.loss);
+        let lost = self.config.loss.happens(&mut self.chance.loss)
+            | self.burst.strikes(self.config.burst, now, &mut self.chance.burst);
         let duplicated = self.config.duplicate.happens(&mut self.chance.duplicate);
         if lost {
             self.counters.lost += 1;
@@ -158,7 +171,7 @@ impl Impairment {
         let corrupted = self.config.corrupt.happens(&mut self.chance.corrupt);
         let reordered = self.config.reorder.happens(&mut self.chance.reorder);
         let way = self.way();
-        let Some(departure) = self.departure(now, &packet) else {
+        let Some(departure) = self.departure(now, &mut packet) else {
             self.counters.queue_full += 1;
             return;
         };
@@ -195,19 +208,38 @@ impl Impairment {
     }
 
     /// When the packet will have left at the line's rate; `None` if too many wait already.
-    fn departure(&mut self, now: Instant, packet: &Frame) -> Option<Instant> {
+    fn departure(&mut self, now: Instant, packet: &mut Frame) -> Option<Instant> {
         let Some(rate) = self.config.rate else { return Some(now) };
         while self.departures.front().is_some_and(|left| *left <= now) {
             self.departures.pop_front();
         }
         // The first of them is not waiting but being sent.
-        if self.departures.len() > self.config.queue_packets() {
+        let room = self.config.queue_packets();
+        if self.departures.len() > room {
             return None;
+        }
+        if self.config.early != Early::Never {
+            self.strike_early(room, packet)?;
         }
         let begins = self.departures.back().map_or(now, |last| (*last).max(now));
         let departure = begins + serialization(self.packet_len(packet), rate.get());
         self.departures.push_back(departure);
         Some(departure)
+    }
+
+    /// What the queue does to a packet before it is full; `None` if it drops it.
+    fn strike_early(&mut self, room: usize, packet: &mut Frame) -> Option<()> {
+        let capable = early::is_capable(packet, self.medium);
+        let waiting = self.departures.len();
+        match early::decide(self.config.early, waiting, room, capable, &mut self.chance.early) {
+            Fate::Waits => {}
+            Fate::Marked => {
+                self.counters.marked += 1;
+                early::mark(packet, self.medium);
+            }
+            Fate::Dropped => return None,
+        }
+        Some(())
     }
 
     /// Octets of the IP packet: the rate does not count link headers.

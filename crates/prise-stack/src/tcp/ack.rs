@@ -117,8 +117,9 @@ impl Connection {
         }
         let echo = seg.options.timestamps.map(|timestamps| timestamps.echo);
         let echo = echo.filter(|_| self.flags.timestamps_on());
+        let echo = echo.map(|echo| echo.wrapping_sub(self.timestamps.offset));
         let mut delivery = Delivery {
-            echo: echo.map(|echo| echo.wrapping_sub(self.timestamps.offset)),
+            echo,
             ..Delivery::default()
         };
         if advanced {

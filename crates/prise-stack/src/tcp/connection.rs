@@ -375,15 +375,16 @@ impl Connection {
     /// Octets the send queue may hold: `SO_SNDBUF`, or twice what the path takes, as Linux tunes it.
     pub(crate) fn send_buffer(&self) -> u32 {
         const MIN: u32 = 128 << 10;
-        const MAX: u32 = 16 << 20;
+        // As much as a receive buffer may grow to: a smaller one would be what limits a long path.
+        const MAX: u32 = super::receive::window::BUFFER_MAX;
         self.config.send_buffer.unwrap_or_else(|| {
             // What the peer has selectively acknowledged waits for a hole to be filled and must not hold new data back.
             let waiting = self.sending.as_ref().map_or(0, |sending| sending.flight.sacked());
             self.congestion
                 .cwnd()
                 .saturating_mul(2)
-                .saturating_add(waiting)
                 .clamp(MIN, MAX)
+                .saturating_add(waiting)
         })
     }
 

@@ -84,9 +84,8 @@ impl Connection {
         let first = sending.recovery.timeouts == 0;
         let fresh = first && sending.recovery.state != LossState::Recovery;
         if fresh {
-            sending
-                .recovery
-                .remember(self.congestion.cwnd(), self.congestion.ssthresh());
+            let (cwnd, ssthresh) = (self.congestion.cwnd(), self.congestion.ssthresh());
+            sending.recovery.remember(cwnd, ssthresh, &sending.flight, size);
         }
         sending.flight.lose_all();
         sending.recovery.enter_loss(nxt, first);

@@ -1,9 +1,11 @@
 //! Where a sender stands after losses: fast recovery with proportional rate reduction (RFC 6675, RFC 9937), recovery
 //! after a timeout (RFC 5681 §3.1), and what would take a wrong reduction back (RFC 3522, RFC 5682, RFC 3708).
 
-use prise_wire::SeqNum;
+use prise_wire::{Instant, SeqNum};
 
+use crate::tcp::connection::timestamp_clock;
 use crate::tcp::info::LossState;
+use crate::tcp::send::flight::Flight;
 
 /// F-RTO, RFC 5682: whether the timeout was spurious.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +23,7 @@ pub(crate) enum Frto {
 pub(crate) struct Undo {
     pub(crate) cwnd: u32,
     pub(crate) ssthresh: u32,
-    /// Our clock at the first retransmission: an echo from before it acknowledges the original (RFC 3522).
+    /// The clock at the first retransmission: an echo from before it acknowledges the original (RFC 3522).
     first_retransmission: Option<u32>,
     /// Retransmissions that no D-SACK has proved needless (RFC 3708).
     unproved: u32,
@@ -78,13 +80,15 @@ impl Recovery {
         )
     }
 
-    /// Before a reduction: what to return to if it proves wrong.
-    pub(crate) fn remember(&mut self, cwnd: u32, ssthresh: u32) {
+    /// Before a reduction: what to return to if it proves wrong. Retransmissions of an earlier recovery that are still out
+    /// will be acknowledged as this one's are: they count, or an answer to them would look like an original's.
+    pub(crate) fn remember(&mut self, cwnd: u32, ssthresh: u32, flight: &Flight, size: u32) {
+        let (octets, first) = flight.retransmissions_out();
         self.undo = Some(Undo {
             cwnd,
             ssthresh,
-            first_retransmission: None,
-            unproved: 0,
+            first_retransmission: first.map(timestamp_clock),
+            unproved: octets.div_ceil(size.max(1)),
             proved: 0,
         });
     }
@@ -141,9 +145,9 @@ impl Recovery {
         }
     }
 
-    pub(crate) fn on_retransmitted(&mut self, clock: u32, segments: u32) {
+    pub(crate) fn on_retransmitted(&mut self, now: Instant, segments: u32) {
         if let Some(undo) = &mut self.undo {
-            undo.first_retransmission.get_or_insert(clock);
+            undo.first_retransmission.get_or_insert(timestamp_clock(now));
             undo.unproved = undo.unproved.saturating_add(segments);
         }
     }
@@ -187,7 +191,10 @@ impl Recovery {
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
     use super::*;
+    use crate::tcp::congestion::rate::RateSampler;
 
     const MSS: u32 = 1000;
 
@@ -224,5 +231,34 @@ mod tests {
         // … and what was delivered is replaced while they do not.
         let sent = sent_per_ack(4, 6 * MSS, false);
         assert!(sent.iter().all(|sent| *sent == MSS), "{sent:?}");
+    }
+
+    #[test]
+    fn retransmissions_of_an_earlier_recovery_do_not_prove_the_next_one_spurious() {
+        let at = |millis| Instant::ZERO + Duration::from_millis(millis);
+        let mut flight = Flight::default();
+        for number in 0..4 {
+            flight.push(
+                SeqNum(number * MSS),
+                MSS,
+                at(0),
+                RateSampler::default().on_send(at(0), true, 0),
+            );
+        }
+        flight.lose_front(MSS);
+        flight.retransmitted(SeqNum(0), MSS, at(50), RateSampler::default().on_send(at(50), false, 0));
+        let mut recovery = Recovery::new(SeqNum(0));
+        recovery.remember(20 * MSS, u32::MAX, &flight, MSS);
+        recovery.enter_fast(SeqNum(4 * MSS), 4 * MSS);
+        recovery.on_retransmitted(at(100), 1);
+        assert!(
+            !recovery.is_spurious(Some(50)),
+            "the earlier retransmission is answered"
+        );
+        assert!(recovery.is_spurious(Some(49)), "the original is answered");
+        recovery.on_dsack();
+        assert!(!recovery.is_spurious(None), "one of two was needless");
+        recovery.on_dsack();
+        assert!(recovery.is_spurious(None), "both were");
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct AckFacts {
     pub(crate) duplicate: bool,
     /// The first SACK block reported a duplicate (RFC 2883).
     pub(crate) dsack: bool,
-    /// The timestamp that the peer echoes.
+    /// The timestamp that the peer echoes, in milliseconds of our clock.
     pub(crate) echo: Option<u32>,
     /// ECN-Echo, on a connection that negotiated ECN.
     pub(crate) ece: bool,
@@ -135,7 +135,8 @@ impl Sending {
             self.probe_end = None;
         }
         if repaired && !self.recovery.holds_point() {
-            self.recovery.remember(congestion.cwnd(), congestion.ssthresh());
+            let (cwnd, ssthresh) = (congestion.cwnd(), congestion.ssthresh());
+            self.recovery.remember(cwnd, ssthresh, &self.flight, facts.around.mss);
             congestion.on_congestion(facts.now, self.flight.outstanding(), facts.around.mss);
             congestion.set_cwnd(congestion.ssthresh());
         }
@@ -233,7 +234,7 @@ impl Sending {
         }
         let flight_size = flight.outstanding().saturating_sub(flight.sacked());
         if recovery.state != LossState::WindowReduced {
-            recovery.remember(congestion.cwnd(), congestion.ssthresh());
+            recovery.remember(congestion.cwnd(), congestion.ssthresh(), flight, size);
             // RFC 5681 §3.2: what lies between snd.una and snd.nxt, reported octets included; RecoverFS leaves them out.
             congestion.on_congestion(now, flight.outstanding(), size);
         }

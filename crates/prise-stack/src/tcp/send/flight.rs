@@ -42,6 +42,17 @@ impl Sent {
     fn is(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
+
+    /// Takes in the record behind it; both are selectively acknowledged. When they left matters only if the peer reneges:
+    /// then the later time and the doubt are the safe ones.
+    fn absorb(&mut self, next: &Self) {
+        self.len += next.len;
+        self.flags |= next.flags & RETRANSMITTED;
+        if self.sent_at < next.sent_at {
+            self.sent_at = next.sent_at;
+            self.snapshot = next.snapshot;
+        }
+    }
 }
 
 /// What one acknowledgment tells about delivered octets.
@@ -158,6 +169,15 @@ impl Flight {
             .sum()
     }
 
+    /// Octets sent again whose fate is unknown, and when the first of them left.
+    pub(crate) fn retransmissions_out(&self) -> (u32, Option<Instant>) {
+        let out = self.records.iter().filter(|r| r.is(RETRANSMITTED) && !r.is(SACKED));
+        out.fold((0, None), |(octets, first), record| {
+            let first = first.map_or(record.sent_at, |known: Instant| known.min(record.sent_at));
+            (octets + record.len, Some(first))
+        })
+    }
+
     pub(crate) fn back(&self) -> Option<&Sent> {
         self.records.back()
     }
@@ -224,6 +244,12 @@ impl Flight {
             if !record.is(SACKED) {
                 let cut_front = record.start.precedes(range.left);
                 let cut_back = range.right.precedes(record.end());
+                if cut_back && !cut_front && self.is_sacked_before(index) {
+                    // What usually comes: the block has grown by a part of the next unit.
+                    let len = range.right.distance_from(record.start);
+                    self.move_edge(index, len, fack_before, now, min_rtt, delivery);
+                    break;
+                }
                 if (cut_front || cut_back) && self.records.len() >= RECORDS_MAX {
                     index += 1;
                     continue;
@@ -235,7 +261,10 @@ impl Flight {
                 if cut_back {
                     self.split(index, range.right);
                 }
-                self.mark_sacked(index, fack_before, now, min_rtt, delivery);
+                let mut part = self.records[index];
+                self.deliver_selectively(&mut part, fack_before, now, min_rtt, delivery);
+                self.records[index] = part;
+                index = self.merge_sacked(index);
             }
             index += 1;
         }
@@ -244,15 +273,53 @@ impl Flight {
         }
     }
 
-    fn mark_sacked(
+    fn is_sacked_before(&self, index: usize) -> bool {
+        index > 0 && self.records[index - 1].is(SACKED)
+    }
+
+    /// The first `len` octets of a record join the selectively acknowledged record before it.
+    fn move_edge(
         &mut self,
         index: usize,
+        len: u32,
         fack: Option<SeqNum>,
         now: Instant,
         min_rtt: Duration,
         delivery: &mut Delivery,
     ) {
         let record = &mut self.records[index];
+        let mut part = Sent { len, ..*record };
+        record.start += len;
+        record.len -= len;
+        self.deliver_selectively(&mut part, fack, now, min_rtt, delivery);
+        self.records[index - 1].absorb(&part);
+    }
+
+    /// Joins a selectively acknowledged record with its neighbors that are, so that the list grows with the holes and not
+    /// with what has arrived behind them. Answers where it is now.
+    fn merge_sacked(&mut self, mut index: usize) -> usize {
+        if self.is_sacked_before(index)
+            && let Some(record) = self.records.remove(index)
+        {
+            index -= 1;
+            self.records[index].absorb(&record);
+        }
+        if self.records.get(index + 1).is_some_and(|next| next.is(SACKED))
+            && let Some(next) = self.records.remove(index + 1)
+        {
+            self.records[index].absorb(&next);
+        }
+        index
+    }
+
+    fn deliver_selectively(
+        &mut self,
+        record: &mut Sent,
+        fack: Option<SeqNum>,
+        now: Instant,
+        min_rtt: Duration,
+        delivery: &mut Delivery,
+    ) {
         self.sacked += record.len;
         delivery.sacked += record.len;
         if record.is(LOST) {
@@ -478,6 +545,21 @@ mod tests {
         assert_eq!(
             (delivery.sacked, flight.sacked(), flight.in_flight()),
             (1000, 1000, 10_000)
+        );
+    }
+
+    #[test]
+    fn what_arrived_behind_a_hole_is_one_record_however_it_was_told() {
+        let mut flight = flight(6);
+        let mut delivery = Delivery::default();
+        for (from, to) in [(1000, 1500), (1500, 2000), (3000, 4500), (1000, 2500), (2500, 3000)] {
+            flight.sack(range(from, to), at(10), NO_RTT, &mut delivery);
+        }
+        let lens: alloc::vec::Vec<u32> = flight.records.iter().map(|record| record.len).collect();
+        assert_eq!(lens, [1000, 3500, 500, 1000]);
+        assert_eq!(
+            (delivery.sacked, flight.sacked(), flight.in_flight()),
+            (3500, 3500, 2500)
         );
     }
 

@@ -99,11 +99,13 @@ impl Connection {
         self.sending.as_ref().is_some_and(|sending| sending.next_send_at > now)
     }
 
-    /// What may leave at once under a pace: a millisecond's worth, so that bursts stay short and units large.
+    /// What may leave at once under a pace: a millisecond's worth, so that bursts stay short and units large; but on a
+    /// short path a small part of the window, or the burst alone would overflow a queue that is right for the path.
     fn pacing_quantum(&self) -> u32 {
         match self.congestion.pacing_rate() {
             Some(rate) => u32::try_from(rate / 1000)
                 .unwrap_or(UNIT_MAX)
+                .min(self.congestion.cwnd() / 16)
                 .clamp(2 * self.segment_size(), UNIT_MAX),
             None => UNIT_MAX,
         }
@@ -307,7 +309,7 @@ impl Connection {
     fn emit_retransmission(&mut self, now: Instant, start: SeqNum, len: u32, route: &RouteInfo) -> Option<Frame> {
         let (queue_start, queue_end) = (self.queue_start(), self.queue_end());
         let rto = self.rtt.rto_backed_off(self.backoff);
-        let (clock, size) = (self.timestamp(now), self.segment_size());
+        let size = self.segment_size();
         let due = self.flags.take_tail_probe_due();
         let nxt = self.snd.nxt;
         let sending = self.sending.as_deref_mut()?;
@@ -321,7 +323,7 @@ impl Connection {
         let snapshot = sending.rate.on_send(now, false, in_flight);
         sending.flight.retransmitted(start, len, now, snapshot);
         sending.recovery.on_sent(len);
-        sending.recovery.on_retransmitted(clock, len.div_ceil(size));
+        sending.recovery.on_retransmitted(now, len.div_ceil(size));
         let end = start + len;
         let fin = queue_end.precedes(end);
         let data = len - u32::from(fin);
