@@ -1,13 +1,14 @@
 //! One binary for all targets; `PRISE_FUZZ_TARGET` names the one to run (see `fuzz/run`).
 #![no_main]
 
+mod arrival;
 mod stack;
 mod wire;
 
 use std::sync::OnceLock;
 
 /// Every target.
-const TARGETS: &[&[wire::Target]] = &[wire::TARGETS, stack::TARGETS];
+const TARGETS: &[&[wire::Target]] = &[wire::TARGETS, stack::TARGETS, arrival::TARGETS];
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();

@@ -5,6 +5,8 @@ mod wire {
     pub(crate) type Target = (&'static str, fn(&[u8]));
 }
 
+#[path = "../../../fuzz/src/arrival/mod.rs"]
+mod arrival;
 #[path = "../../../fuzz/src/stack.rs"]
 mod stack;
 
@@ -13,7 +15,7 @@ use std::path::Path;
 #[test]
 fn every_kept_script_comes_to_rest() {
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
-    for (name, target) in stack::TARGETS {
+    for (name, target) in stack::TARGETS.iter().chain(arrival::TARGETS) {
         let corpus = corpora.join(name);
         let files = std::fs::read_dir(&corpus).unwrap_or_else(|error| panic!("{}: {error}", corpus.display()));
         let mut inputs = 0;

@@ -500,6 +500,7 @@ impl Connection {
         ) || (self.is_synchronized()
             && self.has_unsent()
             && self.flight_is_empty()
+            && !self.is_paced_out(now)
             && self.deadlines.retransmit == Instant::FAR_FUTURE)
     }
 

@@ -171,3 +171,50 @@ fn no_sequence_of_segments_breaks_a_connection_record() {
         torment(seed);
     }
 }
+
+/// A segment from host 0's address to host 1.
+fn forged(header: &TcpHeader) -> Frame {
+    let mut frame = Frame::with_header(header, Body::new());
+    frame.offload.checksum = Checksum::Verified;
+    let len = frame.total_len();
+    let (src, dst) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+    frame.push_header(&Ipv4Header::new(src, dst, protocol::TCP, len));
+    frame
+}
+
+#[test]
+fn an_acknowledgment_without_the_agreed_timestamp_makes_no_connection_of_a_half_open_one() {
+    let mut world = World::new(9);
+    let listener = world.listen(80);
+    let mut header = TcpHeader {
+        source_port: 4000,
+        destination_port: 80,
+        seq: SeqNum(100),
+        flags: TcpFlags::SYN,
+        window: 1000,
+        ..TcpHeader::default()
+    };
+    header.options.timestamps = Some(Timestamps { value: 1, echo: 0 });
+    world.deliver(1, forged(&header));
+    world.run_for(Duration::from_millis(1));
+    let answer = world
+        .log
+        .iter()
+        .rev()
+        .find(|(side, ..)| *side == 1)
+        .expect("a SYN-ACK")
+        .1;
+    for seq in [101, 101 + 0xfffe] {
+        let header = TcpHeader {
+            seq: SeqNum(seq),
+            ack: Some(answer.seq + 1),
+            flags: TcpFlags::NONE,
+            options: prise_wire::TcpOptions::default(),
+            ..header
+        };
+        world.deliver(1, forged(&header));
+    }
+    assert_eq!(world.stacks[1].tcp_accept(listener, 1), None);
+    world.run_for(Duration::from_secs(600));
+    assert_eq!(world.stacks[1].tcp_records(), [0, 1, 0, 0], "it has timed out");
+}

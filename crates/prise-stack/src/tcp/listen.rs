@@ -284,6 +284,11 @@ impl Tcp {
             reset::reply(seg.at, net, &tuple, &seg);
             return;
         }
+        // What the connection itself would not take must not make one: it would wait in SYN-RECEIVED without a timer.
+        if record.timestamps() && seg.options.timestamps.is_none() {
+            net.discard(Discard::TcpTimestampMissing);
+            return;
+        }
         if let Some(timestamps) = seg.options.timestamps
             && record.timestamps()
         {
@@ -294,8 +299,12 @@ impl Tcp {
             }
             record.set_ts_recent(timestamps.value);
         }
-        let in_window = seg.seq.is_within(record.irs + 1, 0xffff);
-        if !in_window {
+        let next = record.irs + 1;
+        let window = self
+            .half_open
+            .get(index)
+            .map_or(0, |record| u32::from(offered_window(&self.listener_config(record))));
+        if seg.seq != next && !seg.seq.is_within(next, window) {
             net.discard(Discard::TcpOutOfWindow);
             self.acknowledge_half_open(seg.at, net, index);
             return;

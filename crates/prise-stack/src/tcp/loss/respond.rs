@@ -261,7 +261,8 @@ impl Sending {
                 let safe = delivery.acked > 0 && newly_lost == 0;
                 let ssthresh = congestion.ssthresh();
                 let window = recovery.prr_window(delivery.octets, safe, flight.in_flight(), ssthresh, size);
-                congestion.set_cwnd(window);
+                // All may have left the network without an octet being reported (no SACK): one segment always may go.
+                congestion.set_cwnd(window.max(size));
             }
             LossState::WindowReduced => {}
             // Octets that arrived behind a hole let the window grow only where reordering is usual: RFC 5681 §3.1 speaks

@@ -95,7 +95,7 @@ impl Connection {
     }
 
     /// The pace does not let the next octets go yet.
-    fn is_paced_out(&self, now: Instant) -> bool {
+    pub(crate) fn is_paced_out(&self, now: Instant) -> bool {
         self.sending.as_ref().is_some_and(|sending| sending.next_send_at > now)
     }
 
@@ -124,7 +124,7 @@ impl Connection {
     /// When the pace lets go what waits for it; `FAR_FUTURE` if nothing does.
     pub(crate) fn pace_deadline(&self, now: Instant) -> Instant {
         match self.sending.as_ref() {
-            Some(sending) if sending.next_send_at > now && (sending.flight.lost() > 0 || self.unsent() > 0) => {
+            Some(sending) if sending.next_send_at > now && (sending.flight.lost() > 0 || self.has_unsent()) => {
                 sending.next_send_at
             }
             _ => Instant::FAR_FUTURE,
