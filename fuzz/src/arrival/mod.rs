@@ -11,8 +11,8 @@ mod states;
 use crate::wire::Target;
 use peer::{Habits, Peer, outward};
 use prise_stack::{
-    CongestionAlgorithm, ConnId, Event, LinkConfig, LinkId, ListenConfig, ListenFamily, ListenLocal, ListenerId,
-    PendingId, Refusal, Stack, StackConfig, State, TcpConfig,
+    CongestionAlgorithm, ConnId, Event, Family, LinkConfig, LinkId, ListenConfig, ListenerId, Local, PendingId,
+    Refusal, Stack, StackConfig, State, TcpConfig,
 };
 use prise_wire::time::Duration;
 use prise_wire::{
@@ -139,12 +139,7 @@ impl World {
 
     fn listen(&mut self, backlog: u32) {
         let listen = ListenConfig {
-            local: ListenLocal {
-                addr: None,
-                family: ListenFamily::Dual,
-                port: states::LISTENING,
-                device: None,
-            },
+            local: Local::wildcard(Family::Dual, states::LISTENING),
             backlog,
             reuse_port: false,
             config: self.config.clone(),
