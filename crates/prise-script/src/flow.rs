@@ -252,7 +252,8 @@ impl Flow {
         }
         // RFC 9293 §3.7.1: 536 and 1220 where the peer said nothing. Below 88 Linux does not go.
         let mss = u32::from(self.peer.mss.unwrap_or(1220)).max(88);
-        if len + seen.options_len > mss {
+        // A SYN goes out before the peer has said anything.
+        if seen.flags & flag::SYN == 0 && len + seen.options_len > mss {
             return Err(format!(
                 "{len} octets and {} of options, but the MSS is {mss}",
                 seen.options_len

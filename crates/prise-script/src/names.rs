@@ -49,6 +49,7 @@ const OPTIONS: &[SocketOption] = &[
     option("TCP_FASTOPEN", IPPROTO_TCP, 23),
     option("TCP_NOTSENT_LOWAT", IPPROTO_TCP, 25),
     option("TCP_FASTOPEN_CONNECT", IPPROTO_TCP, 30),
+    option("TCP_FASTOPEN_KEY", IPPROTO_TCP, 33),
     option("TCP_FASTOPEN_NO_COOKIE", IPPROTO_TCP, 34),
     option("TCP_INQ", IPPROTO_TCP, 36),
     option("IP_TOS", IPPROTO_IP, 1),
@@ -167,22 +168,30 @@ const FIELDS: &[(&str, usize, usize)] = &[
     ("rcv_wnd", 232, 4),
 ];
 
+/// Name, octet, lowest bit and number of bits of those that share an octet.
+const BIT_FIELDS: &[(&str, usize, u32, u32)] = &[("app_limited", 7, 0, 1), ("fastopen_client_fail", 7, 1, 2)];
+
 /// The bits of `tcpi_options`.
-const OPTION_BITS: [(&str, u64); 6] = [
+const OPTION_BITS: [(&str, u64); 8] = [
     ("ts", 1),
     ("sack", 2),
     ("wscale", 4),
     ("ecn", 8),
     ("ecn_seen", 16),
     ("syn_data", 32),
+    ("usec_ts", 64),
+    ("tfo_child", 128),
 ];
 
 /// One check of a field: `field`, and the text after its `=`.
 pub fn info_check(field: &str, text: &str) -> Result<InfoCheck, String> {
-    let &(field, offset, size) = FIELDS
-        .iter()
-        .find(|(name, ..)| *name == field)
-        .ok_or_else(|| format!("no field {field} in tcp_info"))?;
+    let whole = FIELDS.iter().find(|(name, ..)| *name == field);
+    let part = BIT_FIELDS.iter().find(|(name, ..)| *name == field);
+    let (field, offset, size, bits) = match (whole, part) {
+        (Some(&(field, offset, size)), _) => (field, offset, size, (0, 8 * size as u32)),
+        (None, Some(&(field, offset, shift, bits))) => (field, offset, 1, (shift, bits)),
+        (None, None) => return Err(format!("no field {field} in tcp_info")),
+    };
     let (min, max) = match text.split_once("..") {
         Some((min, max)) => (info_value(field, min)?, info_value(field, max)?),
         None => (info_value(field, text)?, info_value(field, text)?),
@@ -191,6 +200,7 @@ pub fn info_check(field: &str, text: &str) -> Result<InfoCheck, String> {
         field,
         offset,
         size,
+        bits,
         min,
         max,
     })

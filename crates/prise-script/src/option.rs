@@ -27,6 +27,8 @@ pub enum Opt {
     },
     /// Fast Open (RFC 7413); `None` in an expected segment: any cookie.
     FastOpen(Option<Vec<u8>>),
+    /// Fast Open with a cookie by its name: an expected one is remembered, a sent one is put in.
+    FastOpenNamed(String),
     /// Any other kind, with its octets after the length; written as `raw KIND:HEX`.
     Other(u8, Vec<u8>),
     /// Octets as they are, however wrong; written as `hex HEX`.
@@ -45,6 +47,7 @@ impl Opt {
                 },
             ) => (value.is_none() || value == seen_value) && (echo.is_none() || echo == seen_echo),
             (Self::FastOpen(None), Self::FastOpen(Some(_))) => true,
+            (Self::FastOpenNamed(_), Self::FastOpen(Some(cookie))) => !cookie.is_empty(),
             _ => self == seen,
         }
     }
@@ -76,6 +79,8 @@ impl Opt {
                 out.extend([34, 2 + cookie.len() as u8]);
                 out.extend(cookie);
             }
+            // Its octets were put in before.
+            Self::FastOpenNamed(_) => {}
             Self::Other(kind, octets) => {
                 out.extend([*kind, 2 + octets.len() as u8]);
                 out.extend(octets);
@@ -178,6 +183,7 @@ impl fmt::Display for Opt {
             }
             Self::FastOpen(None) => f.write_str("FO"),
             Self::FastOpen(Some(cookie)) => write!(f, "FO {}", hex(cookie)),
+            Self::FastOpenNamed(name) => write!(f, "FO ${name}"),
             Self::Other(kind, octets) => write!(f, "raw {kind}:{}", hex(octets)),
             Self::Octets(octets) => write!(f, "hex {}", hex(octets)),
         }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use prise_socket::{Errno, Family, Flags, Host, HostConfig, How, Kind, Readiness, SocketId};
-use prise_stack::{LinkConfig, LinkId, StackConfig};
+use prise_stack::{FastOpenSettings, LinkConfig, LinkId, StackConfig};
 use prise_wire::{Frame, Instant, Medium, Payload};
 
 use crate::packet::Addresses;
@@ -69,12 +69,7 @@ impl Ours {
         let cidr = format!("{}/{prefix}", addresses.subject);
         let cidr = cidr.parse().expect("an address and a prefix");
         host.stack_mut().add_address(start, link, cidr);
-        for (name, value) in &script.sysctls {
-            // The others are how Linux is made to behave as we do anyway.
-            if name == "tcp_ecn" {
-                host.set_ecn(*value == 1);
-            }
-        }
+        apply_sysctls(&mut host, script);
         let mut ours = Self {
             host,
             link,
@@ -159,6 +154,14 @@ impl Ours {
                 let taken = self.host.send(now, self.id(s)?, &mut payload, Flags::from_raw(flags))?;
                 Answer::Number(taken as i64)
             }
+            SocketCall::SendTo(s, octets, flags, port) => {
+                let mut payload = Payload::from(octets.to_vec());
+                let (flags, to) = (Flags::from_raw(flags), SocketAddr::new(peer, port));
+                let taken = self
+                    .host
+                    .send_opening(now, self.id(s)?, &mut payload, flags, Some(to))?;
+                Answer::Number(taken as i64)
+            }
             SocketCall::Receive(s, max, flags) => {
                 let payload = self.host.recv(now, self.id(s)?, max, Flags::from_raw(flags))?;
                 Answer::Octets(payload.as_slice().to_vec())
@@ -203,6 +206,27 @@ impl Ours {
             Ioctl::AtMark => self.host.at_mark(s)?.into(),
         })
     }
+}
+
+/// Settings that we have too. The others are how Linux is made to behave as we do anyway.
+fn apply_sysctls(host: &mut Host, script: &Script) {
+    let mut fast_open = FastOpenSettings::default();
+    for (name, value) in &script.sysctls {
+        match name.as_str() {
+            "tcp_ecn" => host.set_ecn(*value == 1),
+            "tcp_fastopen" => {
+                fast_open = FastOpenSettings {
+                    black_hole_timeout: fast_open.black_hole_timeout,
+                    ..FastOpenSettings::from_bits(*value as u32)
+                };
+            }
+            "tcp_fastopen_blackhole_timeout_sec" => {
+                fast_open.black_hole_timeout = Duration::from_secs(*value as u64);
+            }
+            _ => {}
+        }
+    }
+    host.set_fast_open(fast_open);
 }
 
 impl Subject for Ours {

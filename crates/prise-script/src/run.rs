@@ -32,6 +32,8 @@ pub(crate) struct Run<'a> {
     pub(crate) flows: BTreeMap<usize, Flow>,
     pub(crate) sockets: Sockets,
     pub(crate) trace: Trace,
+    /// Fast Open cookies by the names that lines gave them.
+    pub(crate) cookies: BTreeMap<String, Vec<u8>>,
     variant: Variant,
     /// When the last event was.
     last: Duration,
@@ -51,6 +53,7 @@ pub fn run(script: &Script, subject: &mut dyn Subject, variant: Variant) -> Resu
         flows: BTreeMap::new(),
         sockets: Sockets::default(),
         trace: Trace::new(start),
+        cookies: BTreeMap::new(),
         variant,
         last: start,
         pending: VecDeque::new(),
@@ -229,6 +232,7 @@ impl Run<'_> {
             .map_err(|message| format!("seen     {told}\nwhich no segment may be: {message}"))?;
         crate::segment::compare_after(segment, &seen, flow)
             .map_err(|message| format!("seen     {told}\nwhich is wrong: {message}"))?;
+        self.remember_cookies(segment, &seen);
         self.last = at;
         Ok(())
     }

@@ -272,6 +272,8 @@ pub enum Verb {
     Disconnect,
     /// `send(2)`: so many octets of the pattern, or these.
     Write(Data, u32),
+    /// `sendto(2)` to the peer's port of this flow.
+    SendTo(usize, Data, u32),
     /// `recv(2)` with room for so many, and flags.
     Read(usize, u32),
     /// `shutdown(2)`.
@@ -319,6 +321,8 @@ pub struct InfoCheck {
     pub offset: usize,
     /// How many octets it has.
     pub size: usize,
+    /// Its lowest bit, and how many: a bit field has less than its octets.
+    pub bits: (u32, u32),
     /// The least it may be.
     pub min: u64,
     /// The most it may be.

@@ -15,6 +15,7 @@ impl Run<'_> {
         let now = self.subject.now();
         let clock = PEER_CLOCK.wrapping_add(now.as_millis() as u32);
         let addresses = self.addresses;
+        let spec = &self.with_cookies(spec)?;
         let flow = self.flow(spec.flow);
         let outgoing = outgoing(spec, flow, clock)?;
         let len = outgoing.data.len() as u32;
@@ -46,6 +47,34 @@ impl Run<'_> {
         self.trace.add(now, &text);
         self.subject.inject(&outgoing.to_packet(addresses));
         Ok(())
+    }
+
+    /// The segment with the octets of its cookies in place of their names.
+    fn with_cookies(&self, spec: &Segment) -> Result<Segment, String> {
+        let mut spec = spec.clone();
+        for option in spec.options.iter_mut().flatten() {
+            if let Opt::FastOpenNamed(name) = option {
+                let cookie = self.cookies.get(name);
+                let cookie = cookie.ok_or_else(|| format!("no cookie was saved as {name}"))?;
+                *option = Opt::FastOpen(Some(cookie.clone()));
+            }
+        }
+        Ok(spec)
+    }
+
+    /// Remembers cookies that an expected segment has names for.
+    pub(crate) fn remember_cookies(&mut self, spec: &Segment, seen: &Seen) {
+        let named = spec.options.iter().flatten().find_map(|option| match option {
+            Opt::FastOpenNamed(name) => Some(name.clone()),
+            _ => None,
+        });
+        let cookie = seen.options.iter().find_map(|option| match option {
+            Opt::FastOpen(Some(cookie)) => Some(cookie.clone()),
+            _ => None,
+        });
+        if let (Some(name), Some(cookie)) = (named, cookie) {
+            self.cookies.insert(name, cookie);
+        }
     }
 
     /// An ICMP error arrives.

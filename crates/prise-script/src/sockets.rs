@@ -189,7 +189,7 @@ impl Run<'_> {
     }
 
     fn make_on_socket(&mut self, call: &Call) -> Result<Called, String> {
-        if matches!(call.verb, Verb::Set(..) | Verb::Bind(_)) {
+        if matches!(call.verb, Verb::Set(..) | Verb::Bind(_) | Verb::SendTo(..)) {
             self.name_or_new(&call.socket)?;
         }
         let socket = self.socket(&call.socket)?;
@@ -200,7 +200,14 @@ impl Run<'_> {
                 SocketCall::Bind(handle, *port)
             }
             Verb::Disconnect => SocketCall::Disconnect(handle),
-            Verb::Write(data, flags) => return Ok(self.write(socket, data, *flags)),
+            Verb::Write(data, flags) => return Ok(self.write(socket, None, data, *flags)),
+            Verb::SendTo(flow, data, flags) => {
+                self.flow(*flow);
+                let socket = self.socket_mut(&call.socket)?;
+                socket.flow = Some(*flow);
+                let socket = *socket;
+                return Ok(self.write(socket, Some(*flow), data, *flags));
+            }
             Verb::Read(max, flags) => return self.read(&call.socket, *max, *flags),
             Verb::Shutdown(how) => SocketCall::Shutdown(handle, *how),
             Verb::Close => {
@@ -210,7 +217,7 @@ impl Run<'_> {
             }
             Verb::Set(option, value) => SocketCall::SetOption(handle, *option, value),
             Verb::Get(option) => SocketCall::Option(handle, *option, 64),
-            Verb::Info(_) => SocketCall::Option(handle, names::TCP_INFO, 256),
+            Verb::Info(_) => SocketCall::Option(handle, names::TCP_INFO, 512),
             Verb::Poll => SocketCall::Poll(handle),
             Verb::Ioctl(ioctl) => SocketCall::Ioctl(handle, *ioctl),
             Verb::Socket | Verb::Listen(_) | Verb::Accept | Verb::Connect(_) => {
@@ -220,7 +227,7 @@ impl Run<'_> {
         Ok(self.subject.call(&made))
     }
 
-    fn write(&mut self, socket: Socket, data: &Data, flags: u32) -> Called {
+    fn write(&mut self, socket: Socket, to: Option<usize>, data: &Data, flags: u32) -> Called {
         let written = socket
             .flow
             .and_then(|flow| self.flows.get(&flow))
@@ -229,7 +236,11 @@ impl Run<'_> {
             Data::Literal(octets) => octets.clone(),
             Data::Pattern(len) => (0..*len).map(|at| pattern(true, (written + at) as u64)).collect(),
         };
-        let call = SocketCall::Send(socket.handle, &octets, flags | names::MSG_NOSIGNAL);
+        let flags = flags | names::MSG_NOSIGNAL;
+        let call = match to {
+            Some(flow) => SocketCall::SendTo(socket.handle, &octets, flags, PEER_PORT + flow as u16),
+            None => SocketCall::Send(socket.handle, &octets, flags),
+        };
         let answer = self.subject.call(&call)?;
         if let (Answer::Number(taken), Some(flow)) = (&answer, socket.flow) {
             self.flow(flow).written.extend(&octets[..*taken as usize]);
@@ -317,8 +328,7 @@ fn trimmed<'a>(verb: &Verb, octets: &'a [u8]) -> &'a [u8] {
 
 fn check_info(checks: &[InfoCheck], octets: &[u8]) -> Result<(), String> {
     for check in checks {
-        let value =
-            field(octets, check.offset, check.size).ok_or_else(|| format!("tcp_info ends before {}", check.field))?;
+        let value = field(octets, check).ok_or_else(|| format!("tcp_info ends before {}", check.field))?;
         if !(check.min..=check.max).contains(&value) {
             return Err(format!("{} is {}", check.field, names::info_words(check.field, value)));
         }
@@ -326,13 +336,16 @@ fn check_info(checks: &[InfoCheck], octets: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-fn field(octets: &[u8], offset: usize, size: usize) -> Option<u64> {
-    let octets = octets.get(offset..offset + size)?;
-    Some(octets.iter().rev().fold(0, |all, octet| all << 8 | u64::from(*octet)))
+fn field(octets: &[u8], check: &InfoCheck) -> Option<u64> {
+    let octets = octets.get(check.offset..check.offset + check.size)?;
+    let value: u64 = octets.iter().rev().fold(0, |all, octet| all << 8 | u64::from(*octet));
+    let (shift, bits) = check.bits;
+    Some(value >> shift & (u64::MAX >> (64 - bits)))
 }
 
 fn verb_words(verb: &Verb) -> String {
     match verb {
+        Verb::SendTo(flow, ..) => format!("sendto {flow}"),
         Verb::Write(Data::Pattern(len), _) => format!("write {len}"),
         Verb::Write(Data::Literal(octets), _) => format!("write {:?}", String::from_utf8_lossy(octets)),
         Verb::Read(max, _) => format!("read {max}"),
@@ -356,7 +369,7 @@ fn told(call: &Call, answer: &Called) -> String {
                 Answer::Octets(octets) => checks
                     .iter()
                     .filter_map(|check| {
-                        let value = field(octets, check.offset, check.size)?;
+                        let value = field(octets, check)?;
                         Some(format!("{}={}", check.field, names::info_words(check.field, value)))
                     })
                     .collect::<Vec<_>>()

@@ -25,6 +25,8 @@ pub enum SocketCall<'a> {
     Disconnect(Handle),
     /// `send(2)`.
     Send(Handle, &'a [u8], u32),
+    /// `sendto(2)` to the peer's address and this port.
+    SendTo(Handle, &'a [u8], u32, u16),
     /// `recv(2)`.
     Receive(Handle, usize, u32),
     /// `shutdown(2)`.

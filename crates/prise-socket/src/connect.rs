@@ -20,18 +20,24 @@ impl Host {
         match self.socket_ref(s)?.phase {
             Phase::Connected => Err(Errno::EISCONN),
             Phase::Disconnecting => Err(Errno::EINVAL),
+            Phase::Connecting if self.is_deferred(s) => Err(Errno::EISCONN),
             Phase::Connecting => self.connect_again(now, s),
             Phase::Unconnected if self.state(s) != State::Closed => Err(Errno::EISCONN),
             Phase::Unconnected => {
-                self.open(now, s, remote)?;
+                let deferred = if self.defers_connect(s) {
+                    self.defer_connect(now, s, remote)?
+                } else {
+                    self.open(now, s, remote, false)?;
+                    false
+                };
                 self.socket_mut(s)?.phase = Phase::Connecting;
-                Err(Errno::EINPROGRESS)
+                if deferred { Ok(()) } else { Err(Errno::EINPROGRESS) }
             }
         }
     }
 
     /// Another `connect` on a socket that is connecting: how far it is.
-    fn connect_again(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
+    pub(crate) fn connect_again(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
         match self.state(s) {
             State::SynSent | State::SynReceived => Err(Errno::EALREADY),
             State::Closed => {
@@ -46,8 +52,8 @@ impl Host {
         }
     }
 
-    /// Sends the SYN.
-    fn open(&mut self, now: Instant, s: SocketId, remote: SocketAddr) -> Result<(), Errno> {
+    /// Sends the SYN, or holds it back for data to go along.
+    pub(crate) fn open(&mut self, now: Instant, s: SocketId, remote: SocketAddr, hold: bool) -> Result<(), Errno> {
         let remote = self.stream_destination(s, remote)?;
         let socket = self.socket_ref(s)?;
         let route = self
@@ -62,10 +68,13 @@ impl Host {
             self.pick_for(s, route.source, remote)?
         };
         let local = SocketAddr::new(route.source, port);
-        let id = self
-            .stack
-            .tcp_connect(now, local, remote, device, &config, s.index())
-            .map_err(|error| Errno::from_connect(error, remote.ip()))?;
+        let id = if hold {
+            self.stack
+                .tcp_connect_deferred(now, local, remote, device, &config, s.index())
+        } else {
+            self.stack.tcp_connect(now, local, remote, device, &config, s.index())
+        }
+        .map_err(|error| Errno::from_connect(error, remote.ip()))?;
         let socket = self.socket_mut(s)?;
         socket.shown_port = port;
         // tcp_connect_init forgets what was before.

@@ -14,6 +14,7 @@ mod close;
 mod connect;
 mod datagram;
 mod errno;
+mod fast_open;
 mod flags;
 mod host;
 mod id;

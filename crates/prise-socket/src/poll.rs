@@ -29,7 +29,9 @@ impl Host {
         let mut ready = Readiness::EMPTY
             .with(Readiness::HUP, shutdown == Shutdown::BOTH || state == State::Closed)
             .with(READABLE | Readiness::RDHUP, shutdown.read());
-        if !matches!(state, State::SynSent | State::SynReceived) {
+        if self.is_deferred(s) {
+            ready |= WRITABLE;
+        } else if !matches!(state, State::SynSent | State::SynReceived) || self.is_early(s) {
             ready |= self.stream_data_readiness(s, shutdown);
         }
         let Some(socket) = self.sockets.get(s) else {

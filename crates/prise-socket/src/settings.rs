@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use prise_stack::{CongestionAlgorithm, Keepalive, Linger, TcpConfig};
+use prise_stack::{CongestionAlgorithm, FastOpenKeys, Keepalive, Linger, TcpConfig};
 use prise_wire::Instant;
 
 use crate::option::Opt;
@@ -58,6 +58,12 @@ impl Socket {
             congestion: CONGESTION
                 .get(self.value(Opt::Congestion) as usize)
                 .map_or(default.congestion, |it| it.1),
+            fast_open_queue: self.value(Opt::FastOpenQueue) as u32,
+            fast_open_without_cookie: self.has(Flag::FastOpenNoCookie),
+            fast_open_keys: self
+                .extra
+                .as_ref()
+                .and_then(|extra| FastOpenKeys::new(&extra.fast_open_key)),
         }
     }
 }

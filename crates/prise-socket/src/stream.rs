@@ -19,16 +19,17 @@ impl Host {
             payload.trim_front(payload.len());
             return Ok(sent);
         }
-        if flags.contains(Flags::FASTOPEN) {
-            // tcp_sendmsg_fastopen without the client bit of net.ipv4.tcp_fastopen.
-            return Err(Errno::EOPNOTSUPP);
+        if flags.contains(Flags::FASTOPEN) || self.is_deferred(s) {
+            return self.send_opening(now, s, payload, flags, None);
         }
         self.collect_error(s);
         let (state, shutdown) = (self.state(s), self.shutdown_of(s));
+        let early = self.is_early(s);
         let socket = self.socket_mut(s)?;
         // sk_stream_wait_connect, then the loop's own look at error and shutdown.
         match state {
             State::Established | State::CloseWait => {}
+            State::SynReceived if early => {}
             State::SynSent | State::SynReceived => return socket.error.take().map_or(Err(Errno::EAGAIN), Err),
             _ => return Err(socket.error.take().unwrap_or(Errno::EPIPE)),
         }

@@ -41,9 +41,9 @@ pub use raw::{EchoIntercepted, IdentifierInUse, PingConfig, PingId, PingSend, Ra
 pub use send::{DatagramError, Fragmentation};
 pub use stack::{Stack, StackConfig};
 pub use tcp::{
-    AdmitError, CongestionAlgorithm, ConnId, ConnectError, Keepalive, Linger, ListenConfig, ListenError, ListenerId,
-    LossState, PendingId, ReceiveError, Refusal, SendError, SocketSummary, State, TcpConfig, TcpError, TcpInfo,
-    TupleUse, UrgentError,
+    AdmitError, CongestionAlgorithm, ConnId, ConnectError, FastOpenFailure, FastOpenKeys, FastOpenSettings, Keepalive,
+    Linger, ListenConfig, ListenError, ListenerId, LossState, PendingId, ReceiveError, Refusal, SendError,
+    SocketSummary, State, TcpConfig, TcpError, TcpInfo, TupleUse, UrgentError,
 };
 pub use udp::{
     Coverage, JoinError, UdpConfig, UdpCounters, UdpDatagram, UdpId, UdpInfo, UdpIntercepted, UdpProtocol, UdpSend,

@@ -45,6 +45,9 @@ pub use ipv6::{Ipv6Header, Ipv6Packet, MalformedIpv6};
 pub use mac::MacAddr;
 pub use payload::Payload;
 pub use seq::SeqNum;
-pub use tcp::{MalformedTcp, SackBlock, SackBlocks, TcpFlags, TcpHeader, TcpOptions, TcpSegment, Timestamps};
+pub use tcp::{
+    AccEcn, AccEcnOrder, FastOpenCookie, MalformedTcp, SackBlock, SackBlocks, TcpFlags, TcpHeader, TcpOptions,
+    TcpSegment, Timestamps,
+};
 pub use time::Instant;
 pub use udp::{MalformedUdp, UdpDatagram, UdpHeader};

@@ -49,6 +49,7 @@ fn cookie() -> impl Strategy<Value = FastOpenCookie> {
         any::<[u8; 16]>(),
     )
         .prop_filter_map("a valid length", |(len, octets)| FastOpenCookie::new(&octets[..len]))
+        .prop_flat_map(|cookie| any::<bool>().prop_map(move |old| cookie.in_experimental_shape(old)))
 }
 
 fn acc_ecn() -> impl Strategy<Value = AccEcn> {

@@ -53,7 +53,12 @@ fn set_up(script: &Script, ipv6: bool, addresses: Addresses) -> io::Result<Linux
 }
 
 /// What the host may have changed, or what would let one connection teach the next.
-const DEFAULTS: [(&str, &str); 3] = [("tcp_no_metrics_save", "1"), ("tcp_ecn", "2"), ("tcp_fastopen", "1")];
+const DEFAULTS: [(&str, &str); 4] = [
+    ("tcp_no_metrics_save", "1"),
+    ("tcp_ecn", "2"),
+    ("tcp_fastopen", "1"),
+    ("tcp_fastopen_blackhole_timeout_sec", "0"),
+];
 
 fn sysctl(name: &str, value: &str) -> io::Result<()> {
     fs::write(format!("/proc/sys/net/ipv4/{name}"), value)

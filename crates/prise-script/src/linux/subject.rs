@@ -101,6 +101,11 @@ impl Linux {
                 let flags = SendFlags::from_bits_retain(flags);
                 Answer::Number(rustix::net::send(self.fd(s)?, octets, flags)? as i64)
             }
+            SocketCall::SendTo(s, octets, flags, port) => {
+                let flags = SendFlags::from_bits_retain(flags);
+                let to = SocketAddr::new(self.addresses.peer, port);
+                Answer::Number(rustix::net::sendto(self.fd(s)?, octets, flags, &to)? as i64)
+            }
             SocketCall::Receive(s, max, flags) => {
                 let mut octets = vec![0; max];
                 let flags = RecvFlags::from_bits_retain(flags);

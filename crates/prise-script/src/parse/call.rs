@@ -44,15 +44,13 @@ fn verb(words: &mut Words) -> Result<Verb, String> {
         "connect" => Verb::Connect(number_or(words, 1)?),
         "disconnect" => Verb::Disconnect,
         "write" => {
-            let what = words.need("what to write")?;
-            let data = match literal(what) {
-                Some(octets) => Data::Literal(octets),
-                None => Data::Pattern(
-                    what.parse()
-                        .map_err(|_| format!("{what} is neither number nor string"))?,
-                ),
-            };
+            let data = data(words)?;
             Verb::Write(data, message_flags(words)?)
+        }
+        "sendto" => {
+            let flow = words.number("a flow")?;
+            let data = data(words)?;
+            Verb::SendTo(flow, data, message_flags(words)?)
         }
         "read" => Verb::Read(words.number("a number of octets")?, message_flags(words)?),
         "shutdown" => Verb::Shutdown(match words.need("rd, wr or both")? {
@@ -81,6 +79,17 @@ fn verb(words: &mut Words) -> Result<Verb, String> {
         "outqnsd" => Verb::Ioctl(Ioctl::Unsent),
         "atmark" => Verb::Ioctl(Ioctl::AtMark),
         other => return Err(format!("no call {other}")),
+    })
+}
+
+fn data(words: &mut Words) -> Result<Data, String> {
+    let what = words.need("what to write")?;
+    Ok(match literal(what) {
+        Some(octets) => Data::Literal(octets),
+        None => Data::Pattern(
+            what.parse()
+                .map_err(|_| format!("{what} is neither number nor string"))?,
+        ),
     })
 }
 

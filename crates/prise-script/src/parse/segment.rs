@@ -173,7 +173,13 @@ fn one_option(text: &str) -> Result<Opt, String> {
             }
             Opt::Timestamps { value, echo }
         }
-        "FO" => Opt::FastOpen(words.next().map(hex).transpose()?),
+        "FO" => match words.next() {
+            Some(word) => match word.strip_prefix('$') {
+                Some(name) => Opt::FastOpenNamed(name.into()),
+                None => Opt::FastOpen(Some(hex(word)?)),
+            },
+            None => Opt::FastOpen(None),
+        },
         "FO-request" => Opt::FastOpen(Some(Vec::new())),
         "raw" => {
             let (kind, octets) = words

@@ -276,10 +276,15 @@ fn set_fast_open(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
 }
 
 fn set_fast_open_connect(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
-    if !matches!(value, 0 | 1) || call.state() != State::Closed {
+    if !matches!(value, 0 | 1) {
         return Err(Errno::EINVAL);
     }
-    // Stored and shown; without Fast Open below, the SYN goes out alone at connect, which the program cannot tell but by the clock.
+    if !call.host.is_fast_open_client() {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if call.state() != State::Closed {
+        return Err(Errno::EINVAL);
+    }
     call.socket().flags.set(Flag::FastOpenConnect, value == 1);
     Ok(())
 }

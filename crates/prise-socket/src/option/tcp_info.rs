@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use prise_stack::{LossState, State, TcpInfo};
+use prise_stack::{FastOpenFailure, LossState, State, TcpInfo};
 
 use crate::info;
 
@@ -80,10 +80,21 @@ fn encode_bits(out: &mut Layout, of: &TcpInfo) {
     out.u8(of.backoff);
     let bit = |on: bool, bit: u8| u8::from(on) << bit;
     let scaled = of.send_scale.is_some();
-    out.u8(bit(of.timestamps, 0) | bit(of.sack, 1) | bit(scaled, 2) | bit(of.ecn, 3));
+    out.u8(bit(of.timestamps, 0)
+        | bit(of.sack, 1)
+        | bit(scaled, 2)
+        | bit(of.ecn, 3)
+        | bit(of.syn_data, 5)
+        | bit(of.fast_open_child, 7));
     out.u8(of.send_scale.unwrap_or(0) | of.receive_scale.unwrap_or(0) << 4);
     // tcpi_delivery_rate_app_limited, tcpi_fastopen_client_fail.
-    out.u8(u8::from(of.app_limited));
+    let failure = match of.fast_open_failure {
+        FastOpenFailure::None => 0,
+        FastOpenFailure::NoCookie => 1,
+        FastOpenFailure::DataNotAcknowledged => 2,
+        FastOpenFailure::SynRetransmitted => 3,
+    };
+    out.u8(u8::from(of.app_limited) | failure << 1);
     out.micros(of.rto);
     out.micros(of.ato);
     out.u32(of.send_mss);

@@ -217,6 +217,10 @@ discards! {
     TcpAcceptQueueFull,
     /// Too many intercepted connections wait for the gateway.
     TcpSynQueueFull,
+    /// A SYN whose Fast Open cookie is not ours: its data are, the SYN is not (RFC 7413 §4.2).
+    TcpFastOpenCookie,
+    /// The data of a SYN for a listener with too many connections whose handshake has not ended (RFC 7413 §5.1).
+    TcpFastOpenQueueFull,
     /// A SYN that was answered by a cookie and forgotten (RFC 4987 §3.6).
     TcpSynCookie,
     /// The handshake's ACK without data, while the listener waits for data.

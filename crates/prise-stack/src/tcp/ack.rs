@@ -92,7 +92,7 @@ impl Connection {
     }
 
     /// The acknowledgment proper: cumulative, selective, duplicate.
-    fn take_sack(&mut self, seg: &Segment, ack: SeqNum, window_changed: bool) {
+    pub(crate) fn take_sack(&mut self, seg: &Segment, ack: SeqNum, window_changed: bool) {
         if self.deadlines.armed(Retransmit::Persist) && self.config.user_timeout.is_none() {
             // The peer lives: its window stays shut, but it answers (RFC 9293 §3.8.6.1). A user timeout counts on: it bounds
             // also how long octets wait for a window (tcp(7)).

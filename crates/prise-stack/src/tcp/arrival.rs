@@ -1,15 +1,15 @@
 //! A segment arrives at a connection: the checks of RFC 9293 §3.10.7.4, in their order.
 
-use alloc::boxed::Box;
 use core::ops::ControlFlow;
 use core::time::Duration;
 
 use prise_wire::{Instant, SackBlock, SeqNum};
 
-use super::connection::{Connection, Reader, Stamp, Urgent, UrgentOctet, timestamp_clock};
+use super::connection::{Connection, Reader, Stamp, timestamp_clock};
 use super::deadlines::{Retransmit, Slow};
 use super::error::TcpError;
 use super::info::State;
+use super::rare::{Urgent, UrgentOctet};
 use super::receive::reassembly::Arrived;
 use super::segment::Segment;
 use crate::event::Ready;
@@ -43,6 +43,11 @@ impl Connection {
             State::Closed | State::Listen | State::TimeWait => return ControlFlow::Break(Discard::TcpClosed),
             _ => {}
         }
+        if self.is_syn_again(seg) {
+            let due = self.may_challenge(seg.at);
+            self.flags.set_syn_due(due);
+            return ControlFlow::Break(Discard::TcpDuplicateSyn);
+        }
         self.check_sequence(seg)?;
         self.last_received = Stamp::at(seg.at);
         self.touch_keepalive(seg.at);
@@ -59,8 +64,8 @@ impl Connection {
     /// SYN-SENT: §3.10.7.3.
     fn arrival_in_syn_sent(&mut self, seg: &mut Segment) -> Check {
         let acceptable = match seg.ack {
-            Some(ack) if ack != self.snd.iss + 1 => {
-                if !self.flags.syn_retransmitted() {
+            Some(ack) if !self.acknowledges_syn(ack) => {
+                if !self.flags.syn_retransmitted() && !self.flags.syn_deferred() {
                     // The peer speaks for an old connection, which the reset ends: the SYN need not wait for its
                     // timeout. Linux does the same.
                     self.deadlines.arm(Retransmit::Rto, seg.at + SYN_AGAIN);
@@ -86,7 +91,7 @@ impl Connection {
         self.adopt_syn(seg);
         if acceptable {
             self.last_received = Stamp::at(seg.at);
-            self.snd.una = self.snd.nxt;
+            self.snd.una = self.snd.iss + 1;
             if !self.flags.syn_retransmitted() {
                 let rtt = self.trouble_since.age(seg.at);
                 self.rtt.sample(seg.at, rtt);
@@ -95,6 +100,9 @@ impl Connection {
             self.set_send_window(seg, u32::from(seg.window));
             self.establish(seg.at);
             self.acks.now = true;
+            if let Some(ack) = seg.ack {
+                self.conclude_fast_open(seg, ack);
+            }
             self.check_urgent(seg);
             // RFC 9293 lets data and FIN come with the SYN.
             seg.seq += 1;
@@ -213,7 +221,7 @@ impl Connection {
     fn note_duplicate(&mut self, seg: &Segment) {
         if self.flags.sack_on() && seg.len() > 0 && !seg.flags.syn() && seg.seq.precedes(self.rcv.nxt) {
             let right = seg.end().earlier(self.rcv.nxt);
-            self.acks.duplicate = Some(Box::new(SackBlock { left: seg.seq, right }));
+            self.report_duplicate(SackBlock { left: seg.seq, right });
         }
     }
 
@@ -239,7 +247,9 @@ impl Connection {
         if seg.seq != self.rcv.nxt {
             return self.challenge(seg.at);
         }
+        self.note_shot();
         let error = match self.state {
+            State::SynReceived if self.flags.early() => Some(TcpError::Reset),
             // An active open that met a simultaneous one (RFC 9293 §3.10.7.4).
             State::SynReceived => Some(TcpError::Refused),
             // What the program has queued is lost, so it must hear of it; after LAST-ACK or CLOSING nothing is.
@@ -299,21 +309,17 @@ impl Connection {
             return;
         }
         let at = seg.seq + u32::from(seg.urgent) - 1;
-        if at.precedes(self.rcv.nxt) && self.urgent.as_ref().is_none_or(|urgent| urgent.at != at) {
+        if at.precedes(self.rcv.nxt) && self.urgent().is_none_or(|urgent| urgent.at != at) {
             return;
         }
-        if self
-            .urgent
-            .as_ref()
-            .is_some_and(|urgent| at.precedes_or_equals(urgent.at))
-        {
+        if self.urgent().is_some_and(|urgent| at.precedes_or_equals(urgent.at)) {
             return;
         }
         self.return_urgent();
-        self.urgent = Some(Box::new(Urgent {
+        self.rare().urgent = Some(Urgent {
             at,
             octet: UrgentOctet::Awaited,
-        }));
+        });
         self.raise(Ready::URGENT);
     }
 
@@ -371,7 +377,7 @@ impl Connection {
                 if let Some(duplicate) = duplicate {
                     // Some of it was here already (RFC 2883 §4.1).
                     self.acks.now = true;
-                    self.acks.duplicate = self.flags.sack_on().then(|| Box::new(duplicate));
+                    self.report_duplicate(duplicate);
                 }
                 if self.readable() > 0 {
                     self.raise(Ready::READABLE);
@@ -380,16 +386,14 @@ impl Connection {
             }
             Arrived::OutOfOrder { duplicate } => {
                 self.acks.now = true;
-                if self.flags.sack_on() && duplicate.is_some() {
-                    self.acks.duplicate = duplicate.map(Box::new);
+                if let Some(duplicate) = duplicate {
+                    self.report_duplicate(duplicate);
                 }
                 PASSED
             }
             Arrived::Duplicate(block) => {
                 self.acks.now = true;
-                if self.flags.sack_on() {
-                    self.acks.duplicate = Some(Box::new(block));
-                }
+                self.report_duplicate(block);
                 // The FIN behind old octets may be new.
                 if seg.flags.fin() {
                     PASSED
@@ -418,16 +422,19 @@ impl Connection {
 
     /// Takes the urgent octet out of the stream once it has arrived, unless `SO_OOBINLINE` leaves it.
     fn extract_urgent(&mut self) {
-        let Some(urgent) = &mut self.urgent else { return };
-        if urgent.octet != UrgentOctet::Awaited || !urgent.at.precedes(self.rcv.nxt) {
+        let (next, inline) = (self.rcv.nxt, self.config.oob_inline);
+        let Some(urgent) = self.rare.as_mut().and_then(|rare| rare.urgent.as_mut()) else {
+            return;
+        };
+        if urgent.octet != UrgentOctet::Awaited || !urgent.at.precedes(next) {
             return;
         }
-        if self.config.oob_inline {
+        if inline {
             urgent.octet = UrgentOctet::Read;
             return;
         }
         let Some(receiving) = &mut self.receiving else { return };
-        let behind = self.rcv.nxt.distance_from(urgent.at);
+        let behind = next.distance_from(urgent.at);
         let Some(offset) = receiving.readable().checked_sub(behind) else {
             return;
         };
@@ -443,7 +450,7 @@ impl Connection {
         let Some(Urgent {
             at,
             octet: UrgentOctet::Here(octet),
-        }) = self.urgent.as_deref().copied()
+        }) = self.urgent().copied()
         else {
             return;
         };
@@ -477,6 +484,7 @@ impl Connection {
     }
 
     pub(crate) fn enter_time_wait(&mut self) {
+        self.judge_path();
         self.state = State::TimeWait;
         self.deadlines.disarm();
         self.deadlines.slow = Instant::FAR_FUTURE;

@@ -5,6 +5,7 @@
 
 use core::time::Duration;
 
+use super::fast_open::FastOpenKeys;
 use crate::endpoint::Local;
 
 /// The congestion controls a connection can run.
@@ -94,6 +95,12 @@ pub struct TcpConfig {
     pub ecn: bool,
     /// `TCP_CONGESTION`.
     pub congestion: CongestionAlgorithm,
+    /// `TCP_FASTOPEN`: connections that a SYN with data may open before their handshake has ended, 0 for none (RFC 7413).
+    pub fast_open_queue: u32,
+    /// `TCP_FASTOPEN_NO_COOKIE`: data in a SYN is taken, or sent, without a cookie.
+    pub fast_open_without_cookie: bool,
+    /// `TCP_FASTOPEN_KEY`: what a listener's cookies are made with, if not the host's keys.
+    pub fast_open_keys: Option<FastOpenKeys>,
 }
 
 impl Default for TcpConfig {
@@ -119,6 +126,9 @@ impl Default for TcpConfig {
             tos: 0,
             ecn: false,
             congestion: CongestionAlgorithm::default(),
+            fast_open_queue: 0,
+            fast_open_without_cookie: false,
+            fast_open_keys: None,
         }
     }
 }

@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use prise_wire::{Instant, SackBlock, SeqNum};
+use prise_wire::{Instant, SeqNum};
 
 use super::config::{Linger, TcpConfig};
 use super::congestion::Congestion;
@@ -20,6 +20,7 @@ use super::info::State;
 use super::loss::rack::Rack;
 use super::loss::recovery::Recovery;
 use super::loss::rtt::RttEstimator;
+use super::rare::Rare;
 use super::receive::reassembly::Reassembly;
 use super::receive::window::ReceiveWindow;
 use super::send::flight::Flight;
@@ -108,8 +109,6 @@ pub(crate) struct AckSchedule {
     pub(crate) quick: u8,
     /// The program answers what it receives: its data will carry the acknowledgment.
     pub(crate) interactive: bool,
-    /// The duplicate to report in the next SACK option (RFC 2883).
-    pub(crate) duplicate: Option<Box<SackBlock>>,
     /// The peer's segment size, as seen.
     pub(crate) peer_mss: u32,
 }
@@ -153,24 +152,6 @@ pub(crate) struct Sending {
     pub(crate) probe_retransmitted: bool,
 }
 
-/// The urgent octet of the peer, RFC 6093.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UrgentOctet {
-    /// Announced, not arrived.
-    Awaited,
-    /// Arrived, to be read with `MSG_OOB`.
-    Here(u8),
-    /// Read, or left in the stream.
-    Read,
-}
-
-/// Where the peer's urgent octet is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Urgent {
-    pub(crate) at: SeqNum,
-    pub(crate) octet: UrgentOctet,
-}
-
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -186,7 +167,7 @@ pub(crate) struct Connection {
     pub(crate) deadlines: Deadlines,
     pub(crate) sending: Option<Box<Sending>>,
     pub(crate) receiving: Option<Box<Reassembly>>,
-    pub(crate) urgent: Option<Box<Urgent>>,
+    pub(crate) rare: Option<Box<Rare>>,
     pub(crate) statistics: Statistics,
     /// When data was last sent, and when anything last arrived.
     pub(crate) last_sent: Stamp,
@@ -390,7 +371,12 @@ impl Connection {
 
     /// Octets that `tcp_send` would take now.
     pub(crate) fn send_space(&self) -> u32 {
-        if self.flags.fin_queued() || !matches!(self.state, State::Established | State::CloseWait) {
+        let open = match self.state {
+            State::Established | State::CloseWait => true,
+            State::SynReceived => self.flags.early(),
+            _ => false,
+        };
+        if self.flags.fin_queued() || !open {
             return 0;
         }
         let space = self.send_buffer().saturating_sub(self.queued());
@@ -415,6 +401,7 @@ impl Connection {
 
     /// Ends the connection at once; nothing more is sent.
     pub(crate) fn end(&mut self, error: Option<TcpError>) {
+        self.judge_path();
         self.state = State::Closed;
         if self.error.is_none() {
             self.error = error;
@@ -449,7 +436,7 @@ impl Connection {
 
     /// Octets that can be read before the urgent one; `None` without one, or once it was passed.
     pub(crate) fn urgent_mark(&self) -> Option<u32> {
-        let urgent = self.urgent.as_ref()?;
+        let urgent = self.urgent()?;
         // The FIN has a sequence number too, but nothing to read.
         let fin = self.rcv.fin.is_some_and(|fin| fin.precedes(self.rcv.nxt));
         let behind = self.rcv.nxt.distance_from(urgent.at).saturating_sub(u32::from(fin));
@@ -458,10 +445,7 @@ impl Connection {
 
     /// Whether the urgent octet has arrived and lies apart from the stream.
     pub(crate) fn urgent_is_cut_out(&self) -> bool {
-        let arrived = self
-            .urgent
-            .as_ref()
-            .is_some_and(|urgent| urgent.at.precedes(self.rcv.nxt));
+        let arrived = self.urgent().is_some_and(|urgent| urgent.at.precedes(self.rcv.nxt));
         arrived && !self.config.oob_inline
     }
 

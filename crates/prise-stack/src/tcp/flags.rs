@@ -63,6 +63,10 @@ flags! {
     left_for_time_wait set_left_for_time_wait 18;
     /// Out of the tables; only the program still holds it.
     gone set_gone 19;
+    /// The SYN waits for data to take along (RFC 7413).
+    syn_deferred set_syn_deferred 20;
+    /// Opened by a SYN with a Fast Open cookie: data may flow before the handshake ends.
+    early set_early 21;
 }
 
 impl Flags {

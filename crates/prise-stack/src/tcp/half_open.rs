@@ -214,6 +214,8 @@ pub(crate) struct Listener {
     pub(crate) half_open: u32,
     /// Cookies were handed out so lately that they may still come back.
     pub(crate) cookies_until: prise_wire::Instant,
+    /// Connections opened by a SYN with data whose handshake has not ended (RFC 7413 §5.1).
+    pub(crate) fast_open: Option<alloc::boxed::Box<super::fast_open::PendingQueue>>,
 }
 
 impl Listener {

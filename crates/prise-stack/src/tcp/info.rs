@@ -6,6 +6,7 @@ use prise_wire::Instant;
 
 use super::config::CongestionAlgorithm;
 use super::connection::Connection;
+use super::fast_open::FastOpenFailure;
 use super::send::flight::Flight;
 
 /// The states of RFC 9293 §3.3.2.
@@ -66,6 +67,12 @@ pub struct TcpInfo {
     pub sack: bool,
     /// ECN was negotiated.
     pub ecn: bool,
+    /// Data went in the SYN and was taken, ours or the peer's (RFC 7413).
+    pub syn_data: bool,
+    /// A SYN with a Fast Open cookie opened it.
+    pub fast_open_child: bool,
+    /// Why data did not go in our SYN.
+    pub fast_open_failure: FastOpenFailure,
     /// The peer's window shift, if scaling is on.
     pub send_scale: Option<u8>,
     /// Our window shift, if scaling is on.
@@ -172,6 +179,7 @@ impl Connection {
     /// A snapshot; walks nothing but the connection's own flight.
     pub(crate) fn info(&self, now: Instant) -> TcpInfo {
         let flight = self.sending.as_ref().map(|sending| &sending.flight);
+        let rare = self.rare.as_deref();
         let recovery = self.sending.as_ref().map(|sending| &sending.recovery);
         let statistics = &self.statistics;
         let retransmitting = flight.map_or(0, Flight::retransmitting);
@@ -183,6 +191,9 @@ impl Connection {
             timestamps: self.flags.timestamps_on(),
             sack: self.flags.sack_on(),
             ecn: self.flags.ecn_on(),
+            syn_data: rare.is_some_and(|rare| rare.fast_open.data_taken),
+            fast_open_child: self.flags.early(),
+            fast_open_failure: rare.map_or(FastOpenFailure::None, |rare| rare.fast_open.failure),
             send_scale: self.flags.window_scaling().then_some(self.snd_scale),
             receive_scale: self.flags.window_scaling().then_some(self.rcv_scale),
             rto: self.rtt.rto_backed_off(self.backoff),

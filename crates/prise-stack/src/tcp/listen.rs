@@ -3,12 +3,13 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use prise_wire::{Instant, SeqNum};
+use prise_wire::{FastOpenCookie, Instant, SeqNum};
 
 use super::birth::{Agreement, offered_window, own_mss, window_shift};
 use super::config::TcpConfig;
 use super::connection::{Moment, Reader, timestamp_clock};
 use super::demux::Owner;
+use super::fast_open::Opening;
 use super::half_open::{HalfOpen, Origin};
 use super::reset;
 use super::segment::Segment;
@@ -37,6 +38,17 @@ enum Admission {
     ByCookie,
     /// It is dropped.
     Refused,
+}
+
+/// Which SYN-ACK it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SynAck {
+    /// The first, with a Fast Open cookie if the client asked for one.
+    Fresh(Option<FastOpenCookie>),
+    /// Another.
+    Again,
+    /// One that is a SYN cookie itself.
+    Cookie,
 }
 
 impl Tcp {
@@ -120,6 +132,18 @@ impl Tcp {
             self.answer_with_cookie(net, record, seg.at);
             return;
         }
+        let mut cookie = None;
+        if let Origin::Listener { index } = origin {
+            match self.judge_fast_open(net, index, &record, seg) {
+                Opening::AtOnce(cookie) => {
+                    if let Some((listener, _)) = self.listeners.entry_mut(index) {
+                        self.open_at_once(net, events, listener, &record, seg, cookie);
+                    }
+                    return;
+                }
+                Opening::Handshake(fresh) => cookie = fresh,
+            }
+        }
         let key = self.half_open.insert(record);
         self.tuples.insert(&tuple, Owner::HalfOpen(key.index));
         match origin {
@@ -127,7 +151,9 @@ impl Tcp {
                 if let Some(listener) = self.listeners.get_mut(index) {
                     listener.half_open += 1;
                 }
-                self.send_syn_ack(seg.at, net, key.index);
+                if let Some(record) = self.half_open.get(key.index) {
+                    self.transmit_syn_ack(seg.at, net, record, SynAck::Fresh(cookie));
+                }
                 self.arm_half_open(seg.at, key.index);
             }
             Origin::Intercepted => {
@@ -177,11 +203,12 @@ impl Tcp {
 
     fn send_syn_ack(&mut self, now: Instant, net: &mut Net, index: u32) {
         if let Some(record) = self.half_open.get(index) {
-            self.transmit_syn_ack(now, net, record, false);
+            self.transmit_syn_ack(now, net, record, SynAck::Again);
         }
     }
 
-    fn transmit_syn_ack(&self, now: Instant, net: &mut Net, record: &HalfOpen, cookie: bool) {
+    fn transmit_syn_ack(&self, now: Instant, net: &mut Net, record: &HalfOpen, kind: SynAck) {
+        let cookie = kind == SynAck::Cookie;
         let config = self.listener_config(record);
         let mss = own_mss(net, &record.tuple, &config);
         let mut timestamp = timestamp_clock(now).wrapping_add(self.secrets.timestamp_offset(&record.tuple));
@@ -193,6 +220,9 @@ impl Tcp {
             // Nothing but the segment size can be remembered then.
             header.options.window_scale = None;
             header.options.sack_permitted = false;
+        }
+        if let SynAck::Fresh(cookie) = kind {
+            header.options.fast_open = cookie;
         }
         reset::send(now, net, &record.tuple, &header, config.tos);
     }
@@ -448,6 +478,6 @@ impl Tcp {
             listener.cookies_until = now + COOKIE_LIFETIME;
         }
         net.discard(Discard::TcpSynCookie);
-        self.transmit_syn_ack(now, net, &record, true);
+        self.transmit_syn_ack(now, net, &record, SynAck::Cookie);
     }
 }

@@ -14,6 +14,7 @@ mod cookie;
 mod deadlines;
 mod demux;
 mod error;
+mod fast_open;
 mod flags;
 mod half_open;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod info;
 mod isn;
 mod listen;
 mod loss;
+mod rare;
 mod receive;
 mod reset;
 mod segment;
@@ -44,11 +46,13 @@ use prise_wire::{Frame, Instant, TcpHeader};
 
 pub use config::{CongestionAlgorithm, Keepalive, Linger, ListenConfig, TcpConfig};
 pub use error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, TcpError, UrgentError};
+pub use fast_open::{FastOpenFailure, FastOpenKeys, FastOpenSettings};
 pub use info::{LossState, State, TcpInfo};
 pub use verbs::{Refusal, SocketSummary, TupleUse};
 
 use self::connection::{Connection, timestamp_clock};
 use self::demux::{ListenTable, Owner, TupleTable};
+use self::fast_open::FastOpens;
 use self::half_open::{HalfOpen, Listener};
 use self::isn::Secrets;
 use self::segment::Segment;
@@ -132,11 +136,14 @@ pub(crate) struct Tcp {
     /// The owner of connections that nobody listens for, on transparent links.
     intercept: Option<u32>,
     default_config: Arc<TcpConfig>,
+    fast_opens: FastOpens,
 }
 
 impl Tcp {
     pub(crate) fn new(hash: HashKey, random: &mut Random) -> Self {
         let mut pair = || [random.next_u64(), random.next_u64()];
+        let secrets = Secrets::new([pair(), pair(), pair()]);
+        let fast_opens = FastOpens::new(&secrets);
         Self {
             connections: Slab::new(),
             listeners: Slab::new(),
@@ -150,9 +157,10 @@ impl Tcp {
             links_ready: LinkSet::EMPTY,
             announced: VecDeque::new(),
             left: VecDeque::new(),
-            secrets: Secrets::new([pair(), pair(), pair()]),
+            secrets,
             intercept: None,
             default_config: Arc::new(TcpConfig::default()),
+            fast_opens,
         }
     }
 
@@ -424,6 +432,13 @@ impl Tcp {
 
     /// The consequences of whatever a connection has just gone through, in one place.
     fn settle(&mut self, now: Instant, net: &mut Net, index: u32) {
+        let fast_open = self
+            .connections
+            .get(index)
+            .and_then(|connection| connection.rare.as_deref());
+        if fast_open.is_some_and(|rare| rare.fast_open.is_unsettled()) {
+            self.settle_fast_open(now, net, index);
+        }
         let Some((key, connection)) = self.connections.entry_mut(index) else {
             return;
         };

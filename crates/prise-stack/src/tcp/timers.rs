@@ -56,7 +56,9 @@ impl Connection {
     /// RFC 6298 §5.4–5.7.
     fn on_timeout(&mut self, now: Instant) {
         if matches!(self.state, State::SynSent | State::SynReceived) {
-            if self.backoff >= self.config.syn_retries || self.user_timeout_passed(now) {
+            let expired = self.backoff >= self.config.syn_retries || self.user_timeout_passed(now);
+            self.suspect_black_hole(expired);
+            if expired {
                 let error = self.soft_error.unwrap_or(TcpError::TimedOut);
                 self.end(Some(error));
                 return;
@@ -70,7 +72,9 @@ impl Connection {
         if self.flight_is_empty() {
             return;
         }
-        if self.gave_up(now) {
+        let expired = self.gave_up(now);
+        self.suspect_black_hole(expired);
+        if expired {
             let error = self.soft_error.unwrap_or(TcpError::TimedOut);
             self.end(Some(error));
             return;

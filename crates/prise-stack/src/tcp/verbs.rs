@@ -6,11 +6,13 @@ use core::net::SocketAddr;
 use prise_wire::{Instant, Payload, SeqNum, TcpFlags, TcpHeader, protocol};
 
 use super::config::{ListenConfig, TcpConfig};
-use super::connection::{Closing, Connection, Reader, UrgentOctet};
+use super::connection::{Closing, Connection, Reader};
 use super::demux::{Claim, Owner};
 use super::error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, TcpError, UrgentError};
+use super::fast_open::{FastOpenKeys, FastOpenSettings};
 use super::half_open::{Listener, Origin};
 use super::info::{State, TcpInfo};
+use super::rare::UrgentOctet;
 use super::tuple::FourTuple;
 use super::{ConnId, ListenerId, PendingId, reset};
 use crate::link::LinkId;
@@ -79,6 +81,7 @@ impl Stack {
             queue: alloc::collections::VecDeque::new(),
             half_open: 0,
             cookies_until: Instant::ZERO,
+            fast_open: None,
         };
         let key = self.tcp.listeners.insert(listener);
         let claim = Claim {
@@ -160,6 +163,24 @@ impl Stack {
         config: &TcpConfig,
         token: u32,
     ) -> Result<ConnId, ConnectError> {
+        let id = self.tcp_prepare(now, local, remote, device, config, token)?;
+        if let Some(connection) = self.connection_mut(id) {
+            connection.flags.set_syn_due(true);
+        }
+        self.tcp.settle(now, &mut self.net, id.key().index);
+        Ok(id)
+    }
+
+    /// A connection in SYN-SENT whose SYN has not been sent.
+    pub(super) fn tcp_prepare(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        device: Option<LinkId>,
+        config: &TcpConfig,
+        token: u32,
+    ) -> Result<ConnId, ConnectError> {
         let tuple = FourTuple::new(local, remote);
         let route = self
             .net
@@ -184,10 +205,8 @@ impl Stack {
         connection.state = State::SynSent;
         connection.token = token;
         connection.device = device;
-        connection.flags.set_syn_due(true);
         let key = self.tcp.connections.insert(connection);
         self.tcp.tuples.insert(&tuple, Owner::Connection(key.index));
-        self.tcp.settle(now, &mut self.net, key.index);
         Ok(ConnId::from_key(key))
     }
 
@@ -226,6 +245,7 @@ impl Stack {
         match connection.state {
             _ if connection.flags.fin_queued() => return Err(SendError::Closed),
             State::Established | State::CloseWait => {}
+            State::SynReceived if connection.flags.early() => {}
             State::SynSent | State::SynReceived => {
                 connection.flags.set_write_blocked(true);
                 return Err(SendError::WouldBlock);
@@ -313,6 +333,7 @@ impl Stack {
         }
         match connection.state {
             _ if connection.at_end() => Ok(Payload::default()),
+            State::SynReceived if connection.flags.early() => Err(ReceiveError::WouldBlock),
             State::SynSent | State::SynReceived | State::Closed => Err(ReceiveError::NotConnected),
             _ => Err(ReceiveError::WouldBlock),
         }
@@ -332,7 +353,7 @@ impl Stack {
         if connection.config.oob_inline {
             return Err(UrgentError::NotUrgent);
         }
-        let urgent = connection.urgent.as_deref_mut().ok_or(UrgentError::NotUrgent)?;
+        let urgent = connection.urgent_mut().ok_or(UrgentError::NotUrgent)?;
         match urgent.octet {
             UrgentOctet::Awaited => Err(UrgentError::WouldBlock),
             UrgentOctet::Read => Err(UrgentError::NotUrgent),
@@ -356,7 +377,7 @@ impl Stack {
             && connection.urgent_mark() == Some(0)
             && connection.urgent_is_cut_out()
         {
-            connection.urgent = None;
+            connection.rare().urgent = None;
         }
     }
 
@@ -503,6 +524,35 @@ impl Stack {
     /// Whether the peer's FIN has arrived in order, read or not.
     pub fn tcp_fin_received(&self, id: ConnId) -> bool {
         self.connection(id).is_none_or(Connection::fin_received)
+    }
+
+    /// Whether data may flow: from the handshake's end on, and before it where the SYN brought a Fast Open cookie.
+    pub fn tcp_is_open(&self, id: ConnId) -> bool {
+        self.connection(id).is_some_and(|connection| match connection.state {
+            State::SynSent => false,
+            State::SynReceived => connection.flags.early(),
+            _ => true,
+        })
+    }
+
+    /// What the host does about Fast Open.
+    pub fn tcp_fast_open_settings(&self) -> FastOpenSettings {
+        self.tcp.fast_opens.settings
+    }
+
+    /// Changes that.
+    pub fn tcp_set_fast_open_settings(&mut self, settings: FastOpenSettings) {
+        self.tcp.fast_opens.settings = settings;
+    }
+
+    /// The keys of cookies, for listeners that have none of their own.
+    pub fn tcp_fast_open_keys(&self) -> FastOpenKeys {
+        self.tcp.fast_opens.keys
+    }
+
+    /// Changes these (`net.ipv4.tcp_fastopen_key`).
+    pub fn tcp_set_fast_open_keys(&mut self, keys: FastOpenKeys) {
+        self.tcp.fast_opens.keys = keys;
     }
 
     /// A snapshot of the connection.

@@ -30,7 +30,12 @@ pub mod option_kind {
     pub const ACC_ECN_0: u8 = 172;
     /// Accurate ECN, order 1 (RFC 9768).
     pub const ACC_ECN_1: u8 = 174;
+    /// Experiments, told apart by the 16 bits that follow (RFC 6994).
+    pub const EXPERIMENT: u8 = 254;
 }
+
+/// The experiment that became RFC 7413: what Fast Open was before it had a kind of its own.
+const FAST_OPEN_EXPERIMENT: [u8; 2] = [0xf9, 0x89];
 
 /// The options of one segment; those not known to prise are skipped (RFC 9293 MUST-6).
 ///
@@ -86,6 +91,7 @@ impl UserTimeout {
 pub struct FastOpenCookie {
     octets: [u8; FastOpenCookie::MAX],
     len: u8,
+    experimental: bool,
 }
 
 impl FastOpenCookie {
@@ -97,6 +103,7 @@ impl FastOpenCookie {
     pub const REQUEST: Self = Self {
         octets: [0; Self::MAX],
         len: 0,
+        experimental: false,
     };
 
     /// A cookie of these octets: 4 to 16 and an even number of them, or none.
@@ -114,6 +121,22 @@ impl FastOpenCookie {
     /// Whether this asks for a cookie rather than being one.
     pub const fn is_request(&self) -> bool {
         self.len == 0
+    }
+
+    /// Whether it comes, or is to go, in the shape that Fast Open had before RFC 7413: kind 254 with 0xF989.
+    pub const fn is_experimental(&self) -> bool {
+        self.experimental
+    }
+
+    /// The same in that shape, or in the one of RFC 7413.
+    #[must_use]
+    pub const fn in_experimental_shape(self, experimental: bool) -> Self {
+        Self { experimental, ..self }
+    }
+
+    /// Octets of the option around the cookie.
+    const fn overhead(&self) -> usize {
+        if self.experimental { 4 } else { 2 }
     }
 }
 
@@ -254,6 +277,12 @@ impl TcpOptions {
                 });
             }
             (option_kind::FAST_OPEN, _) => self.fast_open = FastOpenCookie::new(data).or(self.fast_open),
+            (option_kind::EXPERIMENT, _) => {
+                if let Some(data) = data.strip_prefix(&FAST_OPEN_EXPERIMENT) {
+                    let cookie = FastOpenCookie::new(data).map(|cookie| cookie.in_experimental_shape(true));
+                    self.fast_open = cookie.or(self.fast_open);
+                }
+            }
             (option_kind::USER_TIMEOUT, 2) => {
                 let field = u16_at(data, 0);
                 self.user_timeout = Some(UserTimeout {
@@ -313,9 +342,15 @@ impl TcpOptions {
             out.put(&(timeout.value & 0x7fff | (timeout.minutes as u16) << 15).to_be_bytes());
         }
         if let Some(cookie) = fast_open
-            && out.room() >= 2 + cookie.len()
+            && out.room() >= cookie.overhead() + cookie.len()
         {
-            out.put(&[kind::FAST_OPEN, 2 + cookie.len() as u8]);
+            let len = (cookie.overhead() + cookie.len()) as u8;
+            if cookie.experimental {
+                out.put(&[kind::EXPERIMENT, len]);
+                out.put(&FAST_OPEN_EXPERIMENT);
+            } else {
+                out.put(&[kind::FAST_OPEN, len]);
+            }
             out.put(cookie);
         }
         if let Some(acc_ecn) = acc_ecn

@@ -88,6 +88,11 @@ impl Connection {
                 return self.next_probe();
             }
         }
+        if self.is_early()
+            && let Ok(data) = self.next_data(unit_max)
+        {
+            return data;
+        }
         if self.acks.now && !matches!(self.state, State::SynSent | State::Closed) {
             return NextSegment::Ack;
         }
@@ -179,7 +184,7 @@ impl Connection {
     pub(crate) fn next_data(&self, unit_max: u32) -> Result<NextSegment, Held> {
         let unsent = self.unsent();
         let fin = self.flags.fin_queued() && !self.flags.fin_sent();
-        let outstanding = self.snd.nxt.distance_from(self.snd.una);
+        let outstanding = self.outstanding();
         let window_room = self.snd.wnd.saturating_sub(outstanding);
         if unsent == 0 {
             // The FIN occupies a number of the window like any octet.
@@ -287,9 +292,11 @@ impl Connection {
 
     fn emit_syn(&mut self, now: Instant, route: &RouteInfo) -> Frame {
         self.flags.set_syn_due(false);
+        let mut body = Body::new();
         if self.snd.nxt == self.snd.iss {
             self.snd.nxt = self.snd.iss + 1;
             self.trouble_since = Moment::at(now);
+            body = self.syn_data(now);
         }
         let rto = self.rtt.rto_backed_off(self.backoff);
         self.arm_timeout(Retransmit::Rto, now, rto);
@@ -303,7 +310,7 @@ impl Connection {
             // Not in a retransmission: something on the way may drop what it does not know (RFC 3168 §6.1.1.1).
             flags = flags | TcpFlags::ECE | TcpFlags::CWR;
         }
-        self.segment(now, seq, flags, Body::new(), route)
+        self.segment(now, seq, flags, body, route)
     }
 
     fn emit_retransmission(&mut self, now: Instant, start: SeqNum, len: u32, route: &RouteInfo) -> Option<Frame> {
@@ -389,7 +396,9 @@ impl Connection {
         }
         self.note_window_use(len < unsent);
         self.note_paced(now, total);
-        if was_empty {
+        // Before the handshake's end the timer, and the time, are the SYN-ACK's.
+        let synchronized = self.is_synchronized();
+        if was_empty && synchronized {
             self.trouble_since = Moment::at(now);
         }
         // Data that leaves soon after data came in carries the acknowledgment: an exchange, not a transfer.
@@ -397,7 +406,7 @@ impl Connection {
             self.acks.interactive = true;
         }
         self.last_sent = Stamp::at(now);
-        if was_empty || !self.deadlines.armed(Retransmit::Rto) {
+        if synchronized && (was_empty || !self.deadlines.armed(Retransmit::Rto)) {
             self.rearm_retransmit(now, true);
         }
         let mut flags = TcpFlags::NONE;
@@ -477,6 +486,7 @@ impl Connection {
             header.options.mss = Some(self.advertised_mss);
             header.options.sack_permitted = self.flags.sack_on();
             header.options.window_scale = self.flags.window_scaling().then_some(self.rcv_scale);
+            header.options.fast_open = self.rare.as_mut().and_then(|rare| rare.fast_open.option.take());
         } else if self.flags.sack_on() {
             let free = self.segment_size().saturating_sub(body.len() as u32);
             header.options.sack = self.sack_blocks(free);
@@ -508,7 +518,8 @@ impl Connection {
 
     fn has_blocks_to_tell(&self) -> bool {
         self.flags.sack_on()
-            && (self.acks.duplicate.is_some() || self.receiving.as_ref().is_some_and(|receiving| receiving.has_holes()))
+            && (self.has_duplicate_to_report()
+                || self.receiving.as_ref().is_some_and(|receiving| receiving.has_holes()))
     }
 
     /// As many blocks as fit beside the other options, three with timestamps, else four (RFC 2018 §3), and beside
@@ -518,7 +529,7 @@ impl Connection {
         if room == 0 {
             return SackBlocks::new();
         }
-        let duplicate = self.acks.duplicate.take().map(|block| *block);
+        let duplicate = self.rare.as_mut().and_then(|rare| rare.duplicate.take());
         let ranges = self.receiving.iter().flat_map(|receiving| receiving.sack_ranges());
         duplicate.into_iter().chain(ranges).take(room).collect()
     }

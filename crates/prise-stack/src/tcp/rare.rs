@@ -1,0 +1,63 @@
+//! What few connections ever have: an urgent octet, a duplicate to report, Fast Open, counters of trouble. It hangs off
+//! the record in one box, so that an idle connection that never had any of it pays eight octets for all.
+
+use alloc::boxed::Box;
+
+use prise_wire::{SackBlock, SeqNum};
+
+use super::connection::Connection;
+use super::fast_open::FastOpen;
+
+/// The urgent octet of the peer, RFC 6093.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UrgentOctet {
+    /// Announced, not arrived.
+    Awaited,
+    /// Arrived, to be read with `MSG_OOB`.
+    Here(u8),
+    /// Read, or left in the stream.
+    Read,
+}
+
+/// Where the peer's urgent octet is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Urgent {
+    pub(crate) at: SeqNum,
+    pub(crate) octet: UrgentOctet,
+}
+
+/// The rarely needed part of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Rare {
+    pub(crate) urgent: Option<Urgent>,
+    /// The duplicate to report in the next SACK option (RFC 2883).
+    pub(crate) duplicate: Option<SackBlock>,
+    pub(crate) fast_open: FastOpen,
+}
+
+impl Connection {
+    /// The rare part, made if need be.
+    pub(crate) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_with(|| Box::new(Rare::default()))
+    }
+
+    /// The peer's urgent octet, if one is announced and not passed.
+    pub(crate) fn urgent(&self) -> Option<&Urgent> {
+        self.rare.as_ref()?.urgent.as_ref()
+    }
+
+    pub(crate) fn urgent_mut(&mut self) -> Option<&mut Urgent> {
+        self.rare.as_mut()?.urgent.as_mut()
+    }
+
+    /// Reports a duplicate in the next acknowledgment, if the peer understands that.
+    pub(crate) fn report_duplicate(&mut self, block: SackBlock) {
+        if self.flags.sack_on() {
+            self.rare().duplicate = Some(block);
+        }
+    }
+
+    pub(crate) fn has_duplicate_to_report(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.duplicate.is_some())
+    }
+}
