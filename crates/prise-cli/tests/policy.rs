@@ -3,7 +3,7 @@
 mod world;
 
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -83,16 +83,46 @@ fn expect(options: &str, attempts: &[(&str, &str)]) {
     assert_eq!(lines, expected, "{options:?} {asked:?}\n{}", ended.stderr);
 }
 
-/// A name of this machine that leads to an address of its own which is not loopback, if it has one.
-fn own_name() -> Option<(String, IpAddr)> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()?
-        .trim()
-        .to_owned();
-    let mut addresses = (name.as_str(), 0).to_socket_addrs().ok()?.map(|address| address.ip());
-    let address = addresses.find(|ip| ip.is_ipv4() && !ip.is_loopback())?;
-    UdpSocket::bind((address, 0)).ok()?;
-    Some((name, address))
+/// An address of this machine that is not loopback, if it has one. Nothing is sent.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback()).then_some(address)
+}
+
+/// The same as [`expect`], with names of the host's own: in a mount namespace whose /etc/hosts says so.
+fn expect_with_names(hosts: &str, options: &str, attempts: &[(&str, &str)]) {
+    let what = format!("names with {options:?}");
+    let (Some(python), Some(unshare)) = (need(&what, "python3"), need(&what, "unshare")) else {
+        return;
+    };
+    let stage = Stage::new();
+    let (script, hosts) = (stage.write("probe.py", PROBE), stage.write("hosts", hosts));
+    let in_place = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
+    let mut command = stage.native(unshare, ["-Urm", "sh", "-c", in_place]);
+    command
+        .arg(hosts)
+        .arg(stage.path("prise"))
+        .arg("run")
+        .args(options.split_ascii_whitespace());
+    command
+        .arg("--")
+        .arg(python)
+        .arg(script)
+        .args(attempts.iter().map(|(attempt, _)| attempt));
+    let ended = finish(&mut command, LIMIT);
+    if !ended.status.success() && ended.stderr.starts_with("unshare:") {
+        return skip(&what, ended.stderr.trim());
+    }
+    let ended = ended.expect_success();
+    let expected: Vec<&str> = attempts.iter().map(|&(_, expected)| expected).collect();
+    assert_eq!(
+        ended.stdout.lines().collect::<Vec<_>>(),
+        expected,
+        "{options} {attempts:?}\n{}",
+        ended.stderr
+    );
 }
 
 const NO_NAME: &str = "Name or service not known";
@@ -175,25 +205,31 @@ for address in ('127.0.0.1', '10.0.2.15', '0.0.0.0'):
 }
 
 #[test]
-fn an_address_is_open_to_those_whom_an_allowed_name_led_there() {
-    let Some((name, address)) = own_name() else {
-        return skip(
-            "names that lead to addresses",
-            "this machine's name leads to loopback only",
-        );
+fn names_of_the_hosts_own_table_are_judged_as_names() {
+    let Some(address) = own_address() else {
+        return skip("names that lead to addresses", "this machine has loopback only");
     };
     let port = serve(&address.to_string());
-    let (by_name, by_address) = (format!("tcp {name} {port}"), format!("tcp {address} {port}"));
-    expect("", &[(&by_address, "pong")]);
+    let hosts =
+        format!("{address} api.example.test\n198.51.100.1 other.example.test\n169.254.169.254 evil.example.test\n");
+    let (api, by_address) = (format!("tcp api.example.test {port}"), format!("tcp {address} {port}"));
+    let expect = |options: &str, attempts: &[(&str, &str)]| expect_with_names(&hosts, options, attempts);
+    expect("", &[(&api, "pong"), (&by_address, "pong")]);
     expect(
-        &format!("--allow {name}:{port}"),
-        &[(&by_address, "EACCES"), (&by_name, "pong"), (&by_address, "pong")],
+        &format!("--allow api.example.test:{port}"),
+        &[
+            (&api, "pong"),
+            (&by_address, "pong"),
+            ("tcp other.example.test 80", "EACCES"),
+        ],
     );
+    expect("--allow *.example.test:1", &[(&api, "EACCES")]);
     expect(
-        &format!("--allow {name}:{port} --deny {address}"),
-        &[(&by_name, "EACCES")],
+        "--allow *.example.test",
+        &[(&api, "pong"), ("tcp evil.example.test 80", "EACCES")],
     );
-    expect(&format!("--deny {name}"), &[(&by_name, NO_NAME), (&by_address, "pong")]);
+    expect(&format!("--allow *.example.test --deny {address}"), &[(&api, "EACCES")]);
+    expect("--deny api.example.test", &[(&api, "EACCES"), (&by_address, "EACCES")]);
 }
 
 fn lines(file: &Path) -> Vec<Value> {

@@ -105,13 +105,17 @@ impl Gateway {
         let [first, second] = config.hash_key;
         let seed = first.rotate_left(32) ^ second;
         let service = Service::new(config.resolver, &config.name_servers, own, seed, &poll)?;
+        let mut learned = Learned::new(config.records || config.policy.has_names());
+        for (name, address) in dns::host_table() {
+            learned.learn_for_good(&name, address);
+        }
         let ground = Ground {
             stack,
             link,
             poll,
             addresses: config.addresses,
             name_servers: config.name_servers,
-            learned: Learned::new(config.records || config.policy.has_names()),
+            learned,
             policy: config.policy,
             records: Records::new(config.records),
             tally: Tally::new(),

@@ -55,12 +55,19 @@ impl Learned {
                 self.make_room(now);
             }
             let names = self.names.entry(address).or_default();
+            let before = names.iter().find(|(known, _)| known == name).map(|&(_, end)| end);
             names.retain(|(known, end)| known != name && *end > now);
             if names.len() == NAMES_MAX {
                 names.remove(0);
             }
-            names.push((name.to_owned(), until));
+            names.push((name.to_owned(), before.map_or(until, |before| before.max(until))));
         }
+    }
+
+    /// Remembers what a table of names says, for good.
+    pub(crate) fn learn_for_good(&mut self, name: &str, address: IpAddr) {
+        const FOR_GOOD: Duration = Duration::from_secs(u32::MAX as u64);
+        self.learn(Instant::from_nanos(u64::MAX / 2), name, &[address], FOR_GOOD);
     }
 
     /// Forgets what has ended, or else the address that would end first.
@@ -115,6 +122,16 @@ mod tests {
         assert!(known(&learned, now, address(0)).is_empty());
         assert_eq!(known(&learned, now, address(1)).len(), 1);
         assert_eq!(learned.names.len(), ADDRESSES_MAX);
+    }
+
+    #[test]
+    fn what_is_known_for_good_stays_known() {
+        let mut learned = Learned::new(true);
+        let address = IpAddr::from([192, 0, 2, 7]);
+        learned.learn_for_good("db.example", address);
+        learned.learn(Instant::ZERO, "db.example", &[address], TTL);
+        let late = Instant::ZERO + Duration::from_secs(1 << 31);
+        assert_eq!(known(&learned, late, address), ["db.example"]);
     }
 
     #[test]

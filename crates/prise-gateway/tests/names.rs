@@ -4,7 +4,7 @@ mod world;
 
 use std::net::SocketAddr;
 
-use prise_gateway::{Fact, LookupAnswer, Transport};
+use prise_gateway::{Decision, Fact, LookupAnswer, Policy, Ports, Rule, Subject, Transport};
 use prise_stack::{Local, Ready, UdpConfig, UdpSend};
 use prise_wire::Payload;
 
@@ -159,4 +159,22 @@ fn lookups_are_on_record() {
         (Some("10.0.2.15:5000".parse().unwrap()), "both.test")
     );
     assert_eq!(addresses, ["192.0.2.1".parse::<std::net::IpAddr>().unwrap()]);
+}
+
+#[test]
+fn an_address_is_open_to_those_whom_an_allowed_name_led_there() {
+    let mut config = config();
+    config.policy = Policy::new(vec![Rule {
+        decision: Decision::Allow,
+        subject: Subject::Name("both.test".into()),
+        ports: Ports::ranges(vec![(443, 443)]),
+    }]);
+    let mut world = World::new(config);
+    let (at, elsewhere) = ("192.0.2.1:443".parse().unwrap(), "192.0.2.1:80".parse().unwrap());
+    let now = world.now();
+    assert_eq!(world.gateway.judge(now, at), Decision::Deny);
+    ask_udp(&mut world, "10.0.2.15:5000", "10.0.2.3:53", query(1, "both.test", 1));
+    assert_eq!(world.gateway.judge(now, at), Decision::Allow);
+    assert_eq!(world.gateway.judge(now, elsewhere), Decision::Deny);
+    assert_eq!(world.gateway.name_of(now, at.ip()), Some("both.test"));
 }

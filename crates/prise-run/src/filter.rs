@@ -4,7 +4,10 @@
 //! calls that are about something else. A call that is sent on by mistake costs a round trip; one that is allowed by
 //! mistake would show the program an AF_UNIX socket, so every rule says why its calls are harmless.
 
+use prise_sys::launch::Confinement;
 use prise_sys::seccomp::{ARCH_X86_64, Assembler, Field, Program, Verdict};
+
+use crate::filter_policy;
 
 /// Calls of the x32 ABI have this bit in their numbers (asm/unistd.h, `__X32_SYSCALL_BIT`).
 const X32_SYSCALL_BIT: u32 = 0x4000_0000;
@@ -38,10 +41,13 @@ const SO_SNDTIMEO_NEW: i32 = 67;
 /// `SIOCATMARK` and time stamps, which an AF_UNIX stream answers as TCP does.
 const SOCKET_IOCTLS: core::ops::Range<u32> = 0x8910..0x8a00;
 
-/// The filter.
-pub(crate) fn program() -> Program {
+/// The filter; `confinement` adds what a policy needs.
+pub(crate) fn program(confinement: Option<&Confinement>) -> Program {
     let mut p = Assembler::new();
     refuse_foreign_calls(&mut p);
+    if let Some(confinement) = confinement {
+        filter_policy::write(&mut p, confinement.domain.is_some());
+    }
     for number in ALWAYS {
         on_call(&mut p, number, |p| p.verdict(Verdict::Notify));
     }
@@ -117,7 +123,7 @@ fn refuse_foreign_calls(p: &mut Assembler) {
 }
 
 /// Writes the rule of one call; the call's number is loaded before and after.
-fn on_call(p: &mut Assembler, number: i64, rule: impl FnOnce(&mut Assembler)) {
+pub(crate) fn on_call(p: &mut Assembler, number: i64, rule: impl FnOnce(&mut Assembler)) {
     let other = p.label();
     p.unless_equal(number as u32, other);
     rule(p);
@@ -130,7 +136,9 @@ mod tests {
 
     #[test]
     fn the_filter_assembles_and_stays_small() {
-        let program = program();
+        let program = program(None);
         assert!(program.len() < 120, "{} instructions", program.len());
+        let confined = super::program(Some(&Confinement { domain: None }));
+        assert!(confined.len() < 200, "{} instructions", confined.len());
     }
 }

@@ -15,7 +15,7 @@ pub(crate) const MANY_LEN_OFFSET: u64 = 56;
 /// `UIO_MAXIOV`: more pieces are refused, and more messages are not looked at.
 pub(crate) const VECTOR_MAX: u64 = 1024;
 /// `struct cmsghdr`.
-const CONTROL_HEADER_LEN: usize = 16;
+pub(crate) const CONTROL_HEADER_LEN: usize = 16;
 /// Control data to be sent may be as long as `net.core.optmem_max`.
 const CONTROL_MAX: u64 = 128 << 10;
 

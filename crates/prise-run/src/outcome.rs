@@ -63,6 +63,11 @@ pub enum RunError {
         /// What open(2) answered.
         error: io::Error,
     },
+    /// A standard stream is a socket that a policy could not judge.
+    StandardSocket {
+        /// Its number.
+        fd: i32,
+    },
     /// The audit file could not be opened.
     Audit {
         /// As it was asked for.
@@ -94,6 +99,7 @@ impl RunError {
             Self::Publish { .. }
             | Self::Capture { .. }
             | Self::Audit { .. }
+            | Self::StandardSocket { .. }
             | Self::Unavailable { .. }
             | Self::Setup { .. } => 125,
         }
@@ -125,6 +131,14 @@ impl core::fmt::Display for RunError {
                     file.display()
                 )
             }
+            Self::StandardSocket { fd } => {
+                let stream = ["input", "output", "error"].get(*fd as usize).unwrap_or(&"stream");
+                write!(
+                    f,
+                    "standard {stream} is a socket of the network, which --allow and --deny cannot judge; put a pipe in its \
+                     place, such as: prise run ... | cat"
+                )
+            }
             Self::Audit { file, error } => {
                 write!(
                     f,
@@ -143,7 +157,7 @@ impl core::fmt::Display for RunError {
 impl core::error::Error for RunError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::ProgramNotFound(_) | Self::Unavailable { .. } => None,
+            Self::ProgramNotFound(_) | Self::StandardSocket { .. } | Self::Unavailable { .. } => None,
             Self::ProgramNotExecutable { error, .. }
             | Self::Publish { error, .. }
             | Self::Capture { error, .. }

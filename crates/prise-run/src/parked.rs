@@ -33,6 +33,8 @@ pub(crate) enum Wish {
     Receive(ReceiveRequest),
     /// sendto(2) and its like: room.
     Send(SendRequest),
+    /// A call on a socket that is not ours, tried again from time to time.
+    Foreign,
 }
 
 /// A call that waits.

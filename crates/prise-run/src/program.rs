@@ -13,6 +13,7 @@ use rustix::process::{
 };
 
 use crate::config::RunConfig;
+use crate::confinement;
 use crate::filter;
 use crate::guest::Guests;
 use crate::outcome::{Exit, RunError};
@@ -88,12 +89,14 @@ impl Program {
             let nul = |_| setup("pass an argument")(io::ErrorKind::InvalidInput.into());
             args.push(text(arg).map_err(nul)?);
         }
+        let confinement = confinement::prepare(config)?;
         let launched = launch(&Launch {
             program: &program,
             args: &args,
-            filter: &filter::program(),
+            filter: &filter::program(confinement.as_ref()),
             mask: signals.blocked.before(),
             descriptors,
+            confinement: confinement.as_ref(),
         })
         .map_err(|error| launch_error(config, error))?;
         let pid = Pid::from_raw(launched.pid as i32)

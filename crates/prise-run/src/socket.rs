@@ -19,6 +19,12 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// No socket's.
+    pub(crate) const NONE: Self = Self {
+        index: u32::MAX,
+        generation: 0,
+    };
+
     /// Generations wrap here, so that a slot fits 63 bits.
     const GENERATION_MASK: u32 = 0x7fff_ffff;
 

@@ -19,6 +19,7 @@ use crate::config::Policy;
 use crate::gate::Gate;
 use crate::guest::Guests;
 use crate::ledger::Ledger;
+use crate::local_sockets::LocalSockets;
 use crate::names::Names;
 use crate::notify::{Answer, Call, ERESTARTSYS, Judged};
 use crate::outcome::{Exit, RunError};
@@ -68,6 +69,10 @@ pub(crate) struct Supervisor {
     /// What the guests may reach.
     pub(crate) policy: Policy,
     pub(crate) audit: Option<Audit>,
+    /// The guests' own AF_UNIX names, under a policy.
+    pub(crate) local_sockets: Option<LocalSockets>,
+    /// The call that is being tried again: it waits already.
+    pub(crate) retrying: Option<u64>,
     /// The program and its arguments, to be shown.
     pub(crate) command: Vec<String>,
     /// No filtered task is left.
@@ -127,8 +132,14 @@ impl Supervisor {
             scratch: vec![0; SCRATCH],
             program: parts.program,
             answers: parts.answers,
-            policy: parts.policy,
+            local_sockets: if parts.policy.is_empty() {
+                None
+            } else {
+                Some(LocalSockets::new().map_err(setup("ask for AF_UNIX sockets (sock_diag)"))?)
+            },
+            retrying: None,
             audit: parts.audit,
+            policy: parts.policy,
             command: parts.command,
             guests_gone: false,
             complained: false,

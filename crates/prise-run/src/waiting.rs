@@ -62,6 +62,9 @@ impl Supervisor {
             let (counts, restartable) = match pending::look(call.tid) {
                 Pending::Nothing => {
                     parked.suspicions = 0;
+                    if matches!(parked.wish, Wish::Foreign) {
+                        self.retry_foreign(id);
+                    }
                     continue;
                 }
                 Pending::Certain => (true, true),
@@ -114,7 +117,7 @@ fn transferred(wish: &Wish) -> Option<i64> {
             SendForm::Many { sent, .. } => sent,
             SendForm::One(_) => 0,
         },
-        Wish::Accept | Wish::Connect => 0,
+        Wish::Accept | Wish::Connect | Wish::Foreign => 0,
     };
     (count > 0).then_some(count as i64)
 }

@@ -10,6 +10,7 @@ use std::ffi::CString;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use crate::landlock::Ruleset;
 use crate::seccomp::{self, Listener, Program};
 use crate::signal::SignalSet;
 
@@ -26,7 +27,30 @@ pub struct Launch<'a> {
     pub mask: &'a SignalSet,
     /// `RLIMIT_NOFILE`, soft and hard, that it starts with; `None` inherits the caller's.
     pub descriptors: Option<(u64, u64)>,
+    /// What it is confined by, where it is.
+    pub confinement: Option<&'a Confinement>,
 }
+
+/// What keeps a program away from processes that are not its own, this one among them.
+#[derive(Debug)]
+pub struct Confinement {
+    /// The domain that it enters, where the kernel knows such.
+    pub domain: Option<Ruleset>,
+}
+
+/// Capabilities (linux/capability.h) that could undo a confinement: what is root keeps the others. In a user namespace of
+/// its own a program still has all of them, over what belongs to that namespace.
+const CAPABILITIES_DROPPED: [libc::c_ulong; 9] = [
+    12, // CAP_NET_ADMIN
+    13, // CAP_NET_RAW
+    16, // CAP_SYS_MODULE
+    17, // CAP_SYS_RAWIO
+    19, // CAP_SYS_PTRACE
+    21, // CAP_SYS_ADMIN
+    27, // CAP_MKNOD
+    38, // CAP_PERFMON
+    39, // CAP_BPF
+];
 
 /// A program that runs under its filter.
 #[derive(Debug)]
@@ -53,6 +77,7 @@ const LISTENER: i32 = 1;
 const PRIVILEGES_FAILED: i32 = 2;
 const FILTER_FAILED: i32 = 3;
 const EXEC_FAILED: i32 = 4;
+const DOMAIN_FAILED: i32 = 5;
 
 /// Starts the program and returns once it has been executed, or could not be.
 pub fn launch(launch: &Launch<'_>) -> Result<Launched, LaunchError> {
@@ -74,7 +99,7 @@ pub fn launch(launch: &Launch<'_>) -> Result<Launched, LaunchError> {
     }
     drop((report, go_ahead));
 
-    let outcome = hand_over(pid, &mut reports, &mut release);
+    let outcome = hand_over(pid, launch.confinement.is_some(), &mut reports, &mut release);
     if outcome.is_err() {
         // The child sees its pipe end and leaves by itself; it is ours to reap.
         drop(release);
@@ -84,12 +109,18 @@ pub fn launch(launch: &Launch<'_>) -> Result<Launched, LaunchError> {
     outcome
 }
 
-fn hand_over(pid: i32, reports: &mut io::PipeReader, release: &mut io::PipeWriter) -> Result<Launched, LaunchError> {
+fn hand_over(
+    pid: i32,
+    is_confined: bool,
+    reports: &mut io::PipeReader,
+    release: &mut io::PipeWriter,
+) -> Result<Launched, LaunchError> {
     let lost = || LaunchError::Step("prepare the program", io::ErrorKind::BrokenPipe.into());
     let (word, value) = next_report(reports).ok_or_else(lost)?;
     let error = || io::Error::from_raw_os_error(value);
     match word {
         LISTENER => (),
+        DOMAIN_FAILED => return Err(LaunchError::Step("enter the Landlock domain", error())),
         PRIVILEGES_FAILED => return Err(LaunchError::Step("give up new privileges", error())),
         _ => return Err(LaunchError::Step("install the seccomp filter", error())),
     }
@@ -102,6 +133,12 @@ fn hand_over(pid: i32, reports: &mut io::PipeReader, release: &mut io::PipeWrite
     }
     // SAFETY: the descriptor is new and owned by nobody else. The kernel has set its close-on-exec flag.
     let listener = Listener::new(unsafe { OwnedFd::from_raw_fd(listener as i32) });
+    if is_confined {
+        // From here on this process is nobody's to trace but root's; before the program's first instruction.
+        // SAFETY: no memory is involved.
+        crate::check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) })
+            .map_err(|error| LaunchError::Step("close prise to tracers", error))?;
+    }
     release.write_all(&[1]).map_err(|_| lost())?;
     // The pipe closes with exec; a word on it is exec's failure.
     match next_report(reports) {
@@ -152,7 +189,7 @@ fn child(launch: &Launch<'_>, argv: &[*const libc::c_char], report: i32, go_ahea
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         }
     }
-    match install(launch.filter) {
+    match confine(launch.confinement).and_then(|()| install(launch.filter)) {
         Ok(listener) => {
             say(report, LISTENER, listener);
             let mut octet = 0u8;
@@ -171,6 +208,26 @@ fn child(launch: &Launch<'_>, argv: &[*const libc::c_char], report: i32, go_ahea
     }
     // SAFETY: ends the process without running anything of the parent's.
     unsafe { libc::_exit(127) }
+}
+
+/// Gives up what could undo the confinement, and enters the domain.
+fn confine(confinement: Option<&Confinement>) -> Result<(), (i32, i32)> {
+    let Some(confinement) = confinement else {
+        return Ok(());
+    };
+    // SAFETY: no memory is involved.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+        return Err((PRIVILEGES_FAILED, crate::errno()));
+    }
+    for capability in CAPABILITIES_DROPPED {
+        // Who may not drop it does not have it; an older kernel does not know it.
+        // SAFETY: no memory is involved.
+        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+    }
+    match &confinement.domain {
+        Some(domain) => domain.enter().map_err(|errno| (DOMAIN_FAILED, errno)),
+        None => Ok(()),
+    }
 }
 
 /// Who has `CAP_SYS_ADMIN` installs without giving up new privileges, so that set-user-ID programs keep working.

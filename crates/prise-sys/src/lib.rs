@@ -6,7 +6,9 @@ use std::io;
 
 pub mod heap;
 pub mod inet;
+pub mod inherited;
 pub mod interface;
+pub mod landlock;
 pub mod launch;
 pub mod memory;
 pub mod packet;
@@ -16,6 +18,7 @@ pub mod signal;
 pub mod sockopt;
 pub mod tun;
 pub mod unix;
+pub mod unix_diag;
 
 /// The calling thread's errno.
 fn errno() -> i32 {

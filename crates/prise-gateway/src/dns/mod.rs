@@ -5,6 +5,7 @@
 //! that mean something inside the guest alone are answered here: `host.prise.internal` and `localhost`.
 
 mod forward;
+mod hosts;
 mod message;
 mod name;
 mod pool;
@@ -12,6 +13,7 @@ mod resolv_conf;
 mod service;
 mod streams;
 
+pub(crate) use hosts::host_table;
 pub use message::{Question, RecordType, ResponseCode};
 pub use name::{Name, NameError};
 pub use pool::{HostResolver, Resolve, ResolveError};

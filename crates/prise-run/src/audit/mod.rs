@@ -265,6 +265,28 @@ impl Supervisor {
         audit.write(&line);
     }
 
+    /// The policy has denied an AF_UNIX name, which begins with a zero where it is abstract.
+    pub(crate) fn audit_denied_local(&mut self, call: &Call, name: &[u8]) {
+        let pid = self.guests.process(call.tid);
+        let Some(audit) = &mut self.audit else { return };
+        let text = String::from_utf8_lossy(name).replacen('\0', "@", usize::from(name.first() == Some(&0)));
+        let ends = Ends {
+            protocol: "unix",
+            direction: Some(Way::Out),
+            owner: Some(owner_of(pid)),
+            local: None,
+            name: Some(text.trim_end_matches('\0').to_owned()),
+            address: None,
+            port: None,
+        };
+        let line = Line {
+            verdict: Some(Verdict::Denied),
+            error: Some("EACCES".to_owned()),
+            ..Line::new(audit.calendar.text(self.now), Event::Refused, Some(ends))
+        };
+        audit.write(&line);
+    }
+
     /// A stream has begun to listen.
     pub(crate) fn audit_listen(&mut self, call: &Call, slot: Slot) {
         self.audit_port(call, slot, Transport::Tcp);

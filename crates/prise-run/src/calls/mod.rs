@@ -3,6 +3,7 @@
 mod accept;
 mod bind;
 mod connect;
+mod foreign;
 mod ioctl;
 mod name;
 mod options;
@@ -38,8 +39,13 @@ impl Supervisor {
         }
         let target = match self.target(call) {
             Ok(target) => target,
+            Err(Ok(Answer::Native)) if self.is_confined() => return self.judge_foreign(call),
             Err(judged) => return judged,
         };
+        // A stream of ours has its peer; but a call that the kernel makes could find another socket in its place.
+        if self.is_confined() && self.sends_natively(call, target.slot) {
+            return self.judge_foreign(call);
+        }
         match call.number {
             libc::SYS_bind => self.bind(call, &target),
             libc::SYS_listen => self.listen(call, target),
@@ -81,6 +87,17 @@ impl Supervisor {
             };
         }
         Ok(Target { slot, copy })
+    }
+
+    /// Whether what guests can reach is restricted.
+    pub(crate) fn is_confined(&self) -> bool {
+        !self.policy.is_empty()
+    }
+
+    /// Whether a call would be the kernel's: sendmsg(2) and sendmmsg(2) on a stream.
+    fn sends_natively(&self, call: &Call, slot: Slot) -> bool {
+        matches!(call.number, libc::SYS_sendmsg | libc::SYS_sendmmsg)
+            && self.sockets.get(slot).is_some_and(|socket| socket.kind == Kind::Stream)
     }
 
     /// The target of a call that has waited; none where its descriptor is another file's now.

@@ -296,7 +296,7 @@ impl Supervisor {
 }
 
 /// Writing where nobody reads raises a signal, unless the call asks for none.
-fn raise_sigpipe(process: u32, call: &Call, flags: i32) {
+pub(super) fn raise_sigpipe(process: u32, call: &Call, flags: i32) {
     if flags & libc::MSG_NOSIGNAL == 0 {
         // It may be gone.
         let _ = send_to_thread(process, call.tid, libc::SIGPIPE);
@@ -313,7 +313,7 @@ fn gather(call: &Call, areas: &[Area]) -> Result<Payload, Errno> {
 }
 
 /// The first octets of a stream's.
-fn gather_front(call: &Call, areas: &[Area]) -> Result<Payload, Errno> {
+pub(super) fn gather_front(call: &Call, areas: &[Area]) -> Result<Payload, Errno> {
     let mut left = STREAM_MAX;
     let front: Vec<Area> = areas
         .iter()
