@@ -117,6 +117,8 @@ guests! {
     udp_over_ipv6: "udp.py" "6";
     udp_connected_over_ipv4: "udp_connected.py" "4";
     udp_connected_over_ipv6: "udp_connected.py" "6";
+    fast_open_over_ipv4: "fast_open.py" "4";
+    fast_open_over_ipv6: "fast_open.py" "6";
     udp_lite_over_ipv4: "udp_lite.py" "4";
     udp_lite_over_ipv6: "udp_lite.py" "6";
     http_server_over_ipv4: "http_server.py" "4";

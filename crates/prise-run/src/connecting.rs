@@ -3,6 +3,8 @@
 use core::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
+use prise_wire::Payload;
+
 use crate::notify::Call;
 use crate::parked::ParkId;
 use crate::unix::Filled;
@@ -19,6 +21,8 @@ pub(crate) enum Connecting {
         parked: ParkId,
         /// Where to.
         remote: SocketAddr,
+        /// What it sends besides.
+        opening: Option<Opening>,
     },
     /// Nobody waits: the program polls. Its descriptor has its other end, and is filled, so that it shows nothing.
     InProgress {
@@ -37,4 +41,16 @@ pub(crate) struct Asked {
     /// The program's descriptor. Held until the end of the turn only: it would hide a close.
     pub(crate) copy: OwnedFd,
     pub(crate) blocking: bool,
+    /// It is no connect(2) but a message that opens the connection.
+    pub(crate) opening: Option<Opening>,
+}
+
+/// A message that opens its connection (`MSG_FASTOPEN`).
+#[derive(Debug)]
+pub(crate) struct Opening {
+    /// Octets that went with the SYN.
+    pub(crate) sent: usize,
+    /// What is to follow.
+    pub(crate) rest: Payload,
+    pub(crate) flags: i32,
 }

@@ -189,7 +189,7 @@ impl Stream {
                 match host.send(now, id, &mut self.unsent, Flags::NOSIGNAL) {
                     Ok(_) if self.unsent.is_empty() => (),
                     // What a program has written and not yet sent is lost with a reset.
-                    Ok(_) | Err(Errno::EAGAIN) => return self.aborted,
+                    Ok(_) | Err(Errno::EAGAIN | Errno::EINPROGRESS) => return self.aborted,
                     // The connection is gone: what was written is lost, as on TCP, and the error is told on the way in.
                     Err(error) => {
                         self.unsent = Payload::new();

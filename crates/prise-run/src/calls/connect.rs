@@ -15,7 +15,7 @@ use prise_socket::{Errno, Kind, Readiness};
 use rustix::net::{SocketFlags, sockopt};
 
 use super::{Target, blocks, read_address};
-use crate::connecting::{Asked, Connecting};
+use crate::connecting::{Asked, Connecting, Opening};
 use crate::datagram::Datagram;
 use crate::notify::{Answer, Call, DONE, Judged, errno, errno_of};
 use crate::parked::Wish;
@@ -65,6 +65,7 @@ impl Supervisor {
                     remote: address,
                     copy: target.copy,
                     blocking,
+                    opening: None,
                 };
                 self.entry(slot)?.role = Role::Connecting(Connecting::Asked(asked));
                 Ok(Answer::Settled)
@@ -134,19 +135,24 @@ impl Supervisor {
                 remote,
                 copy,
                 blocking,
+                opening,
             } = asked;
             let role = if blocking {
                 let timeout = sockopt::socket_timeout(&copy, sockopt::Timeout::Send).ok().flatten();
                 let parked = self.park(&call, slot, Wish::Connect, timeout);
-                Ok(Connecting::Waiting { parked, remote })
+                Ok(Connecting::Waiting {
+                    parked,
+                    remote,
+                    opening,
+                })
             } else {
                 let role = self.leave_in_progress(&Target { slot, copy });
                 let shown = if role.is_ok() {
-                    Errno::EINPROGRESS
+                    Opening::in_progress(opening.as_ref())
                 } else {
-                    Errno::ENOBUFS
+                    Err(Errno::ENOBUFS)
                 };
-                self.answer(&call, Err(shown));
+                self.answer(&call, shown);
                 role
             };
             if let (Ok(role), Some(socket)) = (role, self.sockets.get_mut(slot)) {
@@ -197,15 +203,24 @@ impl Supervisor {
                 remote,
                 copy,
                 blocking: true,
+                opening,
             }) => {
                 let judged = self.collect(&call, slot, remote, Some(Target { slot, copy }));
+                let judged = self.opened(&call, slot, judged, opening.as_ref());
                 self.answer(&call, judged);
             }
-            Connecting::Asked(Asked { call, copy, .. }) => self.finish_asked(&call, Target { slot, copy }, failed),
-            Connecting::Waiting { parked, remote } => {
+            Connecting::Asked(Asked {
+                call, copy, opening, ..
+            }) => self.finish_asked(&call, Target { slot, copy }, failed, opening.as_ref()),
+            Connecting::Waiting {
+                parked,
+                remote,
+                opening,
+            } => {
                 if let Some(parked) = self.parked.remove(parked) {
                     let target = self.target_again(&parked.call, slot);
                     let judged = self.collect(&parked.call, slot, remote, target);
+                    let judged = self.opened(&parked.call, slot, judged, opening.as_ref());
                     self.answer(&parked.call, judged);
                 }
             }
@@ -229,18 +244,18 @@ impl Supervisor {
     }
 
     /// A call that would not wait: Linux says so even where the end is known, and the program's poll waits for an edge.
-    fn finish_asked(&mut self, call: &Call, target: Target, failed: bool) {
+    fn finish_asked(&mut self, call: &Call, target: Target, failed: bool, opening: Option<&Opening>) {
         let slot = target.slot;
         let judged = match self.leave_in_progress(&target) {
             Ok(Connecting::InProgress { end, filled }) => {
                 self.finish_in_progress_with(&target, end, filled, failed);
                 drop(target.copy);
                 self.attend(slot);
-                Errno::EINPROGRESS
+                Opening::in_progress(opening)
             }
-            _ => Errno::ENOBUFS,
+            _ => Err(Errno::ENOBUFS),
         };
-        self.answer(call, Err(judged));
+        self.answer(call, judged);
     }
 
     /// The descriptor of a stream that may be connected anew must not have another end: where it had one, a new object

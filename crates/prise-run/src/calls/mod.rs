@@ -6,6 +6,7 @@ mod connect;
 mod foreign;
 mod ioctl;
 mod name;
+mod opening;
 mod options;
 mod receive;
 mod send;
@@ -56,8 +57,8 @@ impl Supervisor {
             libc::SYS_shutdown => self.shutdown(call, &target),
             libc::SYS_setsockopt => self.setsockopt(call, &target),
             libc::SYS_getsockopt => self.getsockopt(call, &target),
-            libc::SYS_sendto => self.sendto(call, &target),
-            libc::SYS_sendmsg => self.sendmsg(call, &target),
+            libc::SYS_sendto => self.sendto(call, target),
+            libc::SYS_sendmsg => self.sendmsg(call, target),
             libc::SYS_sendmmsg => self.sendmmsg(call, &target),
             libc::SYS_recvfrom => self.recvfrom(call, &target),
             libc::SYS_recvmsg => self.recvmsg(call, &target),

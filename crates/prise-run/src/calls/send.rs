@@ -30,14 +30,18 @@ const DATAGRAM_MAX: usize = 65_535;
 const STREAM_MAX: usize = 256 << 10;
 
 impl Supervisor {
-    pub(super) fn sendto(&mut self, call: &Call, target: &Target) -> Judged {
+    pub(super) fn sendto(&mut self, call: &Call, target: Target) -> Judged {
         let flags = call.int(3);
         let area = Area {
             address: call.args[1],
             len: call.args[2] as usize,
         };
         if self.entry(target.slot)?.kind == Kind::Stream {
-            return self.send_stream(call, target, &[area], flags);
+            if flags & libc::MSG_FASTOPEN != 0 {
+                let address = read_address(call, call.args[4], call.int(5))?;
+                return self.send_opening(call, target, &[area], flags, &address);
+            }
+            return self.send_stream(call, &target, &[area], flags);
         }
         let address = read_address(call, call.args[4], call.int(5))?;
         let destination = self.destination(target.slot, &address)?;
@@ -49,7 +53,7 @@ impl Supervisor {
         };
         self.send(
             call,
-            target,
+            &target,
             SendRequest {
                 form: SendForm::One(message),
                 flags,
@@ -57,7 +61,7 @@ impl Supervisor {
         )
     }
 
-    pub(super) fn sendmsg(&mut self, call: &Call, target: &Target) -> Judged {
+    pub(super) fn sendmsg(&mut self, call: &Call, target: Target) -> Judged {
         let flags = call.int(2);
         if self.entry(target.slot)?.kind == Kind::Stream {
             let header = Header::read(call.memory(), call.args[1])?;
@@ -66,12 +70,17 @@ impl Supervisor {
                 return Ok(Answer::Native);
             }
             let areas = header.areas(call.memory())?;
-            return self.send_stream(call, target, &areas, flags);
+            if flags & libc::MSG_FASTOPEN != 0 {
+                let len = header.name_len.min(crate::sockaddr::ADDRESS_MAX as i32);
+                let address = read_address(call, header.name, len)?;
+                return self.send_opening(call, target, &areas, flags, &address);
+            }
+            return self.send_stream(call, &target, &areas, flags);
         }
         let message = self.read_message(call, target.slot, call.args[1])?;
         self.send(
             call,
-            target,
+            &target,
             SendRequest {
                 form: SendForm::One(message),
                 flags,
@@ -207,9 +216,6 @@ impl Supervisor {
 
     /// A stream with an address that says nothing.
     fn send_stream(&mut self, call: &Call, target: &Target, areas: &[Area], flags: i32) -> Judged {
-        if flags & libc::MSG_FASTOPEN != 0 {
-            return Err(Errno::EOPNOTSUPP);
-        }
         if !matches!(self.entry(target.slot)?.role, Role::Stream(_) | Role::Ended(_)) {
             raise_sigpipe(self.guests.process(call.tid), call, flags);
             return Err(Errno::EPIPE);
@@ -235,7 +241,7 @@ impl Supervisor {
         Ok(Answer::Settled)
     }
 
-    fn try_send_stream(&mut self, call: &Call, target: &Target, octets: &[u8], flags: i32) -> Judged {
+    pub(super) fn try_send_stream(&mut self, call: &Call, target: &Target, octets: &[u8], flags: i32) -> Judged {
         let urgent = SendFlags::from_bits_retain((flags & libc::MSG_OOB) as u32);
         let sent = send(&target.copy, octets, crate::unix::QUIET | urgent);
         match sent {
