@@ -1,0 +1,175 @@
+"""Scripts of socket calls, drawn at random with a bias towards those that get somewhere."""
+
+SLOTS = 8
+INET, INET6 = 2, 10
+STREAM, DGRAM = 1, 2
+NONBLOCK = 0o4000
+FLAGS_SEND = (0, 0, 0, 0, 0x4000, 0x40, 0x8000, 1, 4, 0x800, 0x20000000, 0x2000)
+FLAGS_RECV = (0, 0, 0, 0, 0x40, 2, 0x20, 0x100, 1, 0x22, 0x2000, 0x142, 0x40000000)
+# level, name: options whose values are a matter of the socket and not of the machine
+OPTIONS = [
+    (1, name) for name in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 18, 19, 20, 21, 29, 30, 31, 35, 36, 37, 38, 39, 40, 42, 44, 46, 50, 63, 999)
+] + [(6, name) for name in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 16, 17, 18, 19, 20, 21, 23, 24, 25, 30, 36, 37, 99)] + [
+    (0, name) for name in (1, 2, 3, 4, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 19, 20, 23, 24, 32, 33, 34, 49, 50, 51, 99)
+] + [(41, name) for name in (1, 16, 17, 18, 19, 22, 23, 24, 25, 26, 49, 50, 51, 52, 60, 62, 66, 67, 70, 72, 74, 78, 99)] + [(17, 1), (17, 103), (17, 104), (77, 1)]
+VALUES = (0, 1, 1, 1, 2, 5, 10, 64, 255, 256, 1000, 4096, 65536, -1, -2, 0x7FFFFFFF, -0x80000000)
+LENGTHS = (4, 4, 4, 4, 4, 4, 1, 2, 3, 0, 8, 8, 16, 20, 64, -1, 0x7FFFFFFF)
+
+
+class Draw:
+    """One script. What it remembers of the sockets only guides it: the calls decide."""
+
+    def __init__(self, random):
+        self.random = random
+        self.lines = []
+        self.kinds = {}  # slot: (family, type)
+        self.listening = set()
+        self.bound = set()
+
+    def say(self, *words):
+        self.lines.append(" ".join(map(str, words)))
+
+    def some(self, *choices):
+        return self.random.choice(choices)
+
+    def rarely(self, value, usual=0, odds=12):
+        return value if self.random.randrange(odds) == 0 else usual
+
+    def slot(self):
+        if self.kinds and self.random.randrange(30):
+            return self.random.choice(sorted(self.kinds))
+        return self.rarely(self.some(-1, 500, 1000000), self.random.randrange(SLOTS))
+
+    def pointer(self):
+        return self.rarely(self.some(1, 2, 3, 4), odds=25)
+
+    def address(self, slot, aim=True):
+        """family, address, port, length."""
+        family = self.kinds.get(slot, (INET, STREAM))[0]
+        targets = [other for other in (self.listening if aim and self.random.randrange(3) else self.bound) if self.kinds.get(other, (0,))[0]]
+        port = 100 + self.random.choice(sorted(targets)) if targets and self.random.randrange(10) else self.some(0, 9, 9)
+        if targets and port >= 100 and self.kinds[port - 100][0] == INET and family == INET6:
+            which = self.rarely(1, 2)
+        else:
+            which = self.some(1, 1, 1, 1, 0, 2, 3, 4)
+        family = self.rarely(self.some(0, 1, INET, INET6, 99), family, 15)
+        return family, which, port, self.rarely(self.some(1, 2, 4, 8, 15, 24, 27, 28, 40, 128, 129, -1, 2**31 - 1), odds=20)
+
+    def socket(self):
+        slot = self.random.randrange(SLOTS)
+        family, kind = self.some(INET, INET, INET6), self.some(STREAM, STREAM, STREAM, DGRAM)
+        flags = self.some(0, NONBLOCK)
+        if self.random.randrange(25) == 0:
+            self.say("socket", slot, self.some(family, 0, 1, 16, 99, -1), self.some(kind, 0, 3, 5, 15, 16, 0x800 | kind, 1 << 20), self.some(0, 6, 17, 1, 58, 255, 132, 262, -1, 256))
+            return
+        self.say("socket", slot, family, kind | flags, self.rarely(self.some(6, 17, 1, 136)))
+        self.forget(slot)
+        self.kinds[slot] = (family, kind)
+
+    def forget(self, slot):
+        self.kinds.pop(slot, None)
+        self.listening.discard(slot)
+        self.bound.discard(slot)
+
+    def server(self):
+        """A listener and clients of its own: without them random calls seldom meet."""
+        slot, client, served = self.random.sample(range(SLOTS), 3)
+        for one in (slot, client, served):
+            self.forget(one)
+        family = self.some(INET, INET, INET6)
+        self.say("socket", slot, family, STREAM | self.some(0, NONBLOCK), 0)
+        self.say("bind", slot, family, self.some(0, 1), 0, 0)
+        self.say("listen", slot, self.some(0, 1, 5))
+        self.kinds[slot] = (family, STREAM)
+        self.listening.add(slot)
+        self.bound.add(slot)
+        if self.random.randrange(5):
+            self.say("socket", client, family, STREAM | self.some(0, NONBLOCK), 0)
+            self.kinds[client] = (family, STREAM)
+            if self.random.randrange(3) == 0:
+                self.say("epoll_ctl", client, 1, self.events())
+            self.say("connect", client, family, 1, 100 + slot, 0)
+            self.bound.add(client)
+            if self.random.randrange(5):
+                self.say("accept", slot, served, self.some(0, NONBLOCK, 0), 0, 0)
+                self.kinds[served] = (family, STREAM)
+
+    def datagrams(self):
+        one, other = self.random.sample(range(SLOTS), 2)
+        family = self.some(INET, INET, INET6)
+        for slot in (one, other):
+            self.forget(slot)
+            self.say("socket", slot, family, DGRAM | self.some(0, NONBLOCK), 0)
+            self.say("bind", slot, family, self.some(0, 1), 0, 0)
+            self.kinds[slot] = (family, DGRAM)
+            self.bound.add(slot)
+        if self.random.randrange(2):
+            self.say("connect", one, family, 1, 100 + other, 0)
+
+    def events(self):
+        return self.some(1, 4, 5, 0x2005, 0x2007) | self.some(0, 0, 1 << 31, 1 << 30)
+
+    def size(self):
+        return self.some(0, 1, 1, 5, 100, 100, 1000, 3000)
+
+    def step(self):
+        slot = self.slot()
+        random = self.random
+        makers = {
+            "bind": lambda: (slot, *self.address(slot, False), self.pointer()),
+            "listen": lambda: (slot, self.some(0, 1, 5, -1)),
+            "connect": lambda: (slot, *self.address(slot), self.pointer()),
+            "accept": lambda: (slot, random.randrange(SLOTS), self.rarely(self.some(NONBLOCK, 0x80000, 16)), self.rarely(self.some(1, 2, 8, 500, -1)), self.rarely(self.some(9, 2, 3))),
+            "getsockname": lambda: (slot, self.rarely(self.some(1, 2, 8, 500, -1)), self.pointer(), self.pointer()),
+            "getpeername": lambda: (slot, self.rarely(self.some(1, 2, 8, 500, -1)), self.pointer(), self.pointer()),
+            "send": lambda: (slot, self.size(), self.some(*FLAGS_SEND), self.pointer()),
+            "write": lambda: (slot, self.size(), self.pointer()),
+            "sendto": lambda: (slot, self.size(), self.some(*FLAGS_SEND), *self.address(slot), self.pointer()),
+            "sendmsg": lambda: (slot, self.size(), self.some(*FLAGS_SEND), *self.rarely((0, 0, 0, 0), self.address(slot), 2), self.rarely(random.randrange(10), odds=3)),
+            "recv": lambda: (slot, self.size(), self.some(*FLAGS_RECV), self.pointer()),
+            "read": lambda: (slot, self.size(), 0, self.pointer()),
+            "recvfrom": lambda: (slot, self.size(), self.some(*FLAGS_RECV), self.rarely(self.some(1, 2, 8, 500, -1)), self.pointer()),
+            "recvmsg": lambda: (slot, self.size(), self.some(*FLAGS_RECV), random.randrange(4), self.rarely(self.some(1, 15, 20)), self.rarely(random.randrange(7))),
+            "shutdown": lambda: (slot, self.some(0, 1, 1, 2, 3, -1)),
+            "close": lambda: (slot,),
+            "dup": lambda: (slot, random.randrange(SLOTS)),
+            "dup2": lambda: (slot, random.randrange(SLOTS)),
+            "setsockopt": lambda: (slot, *self.option(), self.some(*VALUES), self.some(*LENGTHS), self.pointer(), self.some(0, 0, 1)),
+            "getsockopt": lambda: (slot, *self.option(), self.some(*LENGTHS), self.pointer(), self.pointer()),
+            "ioctl": lambda: (slot, random.randrange(9), self.some(0, 1), self.pointer()),
+            "nonblock": lambda: (slot, self.some(0, 1)),
+            "getfl": lambda: (slot,),
+            "poll": lambda: (),
+            "epoll_ctl": lambda: (slot, self.some(1, 1, 2, 3), self.events()),
+            "epoll_wait": lambda: (),
+            "fork": lambda: (slot, random.randrange(4)),
+            "pass": lambda: (slot, random.randrange(SLOTS), self.some(0, 1)),
+        }
+        weights = {"send": 6, "write": 3, "recv": 6, "read": 3, "connect": 5, "accept": 5, "poll": 6, "epoll_wait": 6, "shutdown": 3, "epoll_ctl": 3, "close": 2, "setsockopt": 6, "getsockopt": 5}
+        name = random.choices(list(makers), [weights.get(name, 2) for name in makers])[0]
+        words = makers[name]()
+        self.say(name, *words)
+        self.follow(name, words)
+
+    def option(self):
+        return self.random.choice(OPTIONS)
+
+    def follow(self, name, words):
+        """What the call did, if it did it."""
+        if name == "close":
+            self.forget(words[0])
+        elif name == "bind":
+            self.bound.add(words[0])
+        elif name == "listen" and words[0] in self.kinds:
+            self.listening.add(words[0])
+        elif name in ("accept", "dup", "pass") and words[0] in self.kinds:
+            self.forget(words[1])
+            self.kinds[words[1]] = self.kinds.get(words[0], (INET, STREAM))
+
+
+def script(random):
+    draw = Draw(random)
+    for _ in range(random.randrange(10, 40)):
+        random.choices((draw.socket, draw.server, draw.datagrams, draw.step), (2, 2, 1, 20))[0]()
+    draw.say("poll")
+    return draw.lines
