@@ -60,6 +60,10 @@ fn build_c(stage: &Stage, source: &Path, what: &str) -> Option<PathBuf> {
 
 /// Runs the guest natively and under prise; both must agree.
 fn compare(guest: &str, family: &str) {
+    compare_with(&[], guest, family);
+}
+
+fn compare_with(options: &[&str], guest: &str, family: &str) {
     let what = format!("{guest} {family}");
     let stage = Stage::new();
     let Some(mut program) = prepare(&stage, guest, &what) else {
@@ -67,7 +71,7 @@ fn compare(guest: &str, family: &str) {
     };
     program.push(family.into());
     let native = finish(&mut stage.native(&program[0], &program[1..]), LIMIT);
-    let prised = finish(&mut stage.run(&[], &program), LIMIT);
+    let prised = finish(&mut stage.run(options, &program), LIMIT);
     if native.status.code() == Some(NOT_ALLOWED) {
         skip(&format!("the native half of {what}"), native.stdout.trim());
         prised.expect_success();
@@ -133,6 +137,8 @@ guests! {
     asyncio_echo_over_ipv6: "asyncio_echo.py" "6";
     websocket_over_ipv4: "websocket.py" "4";
     websocket_over_ipv6: "websocket.py" "6";
+    two_processes_over_ipv4: "two_processes.py" "4";
+    two_processes_over_ipv6: "two_processes.py" "6";
     prefork_over_ipv4: "prefork.py" "4";
     prefork_over_ipv6: "prefork.py" "6";
     options_over_ipv4: "options.py" "4";
@@ -154,4 +160,9 @@ guests! {
     go_over_ipv6: "udp_client.go" "6";
     posix_calls_over_ipv4: "posix.c" "4";
     posix_calls_over_ipv6: "posix.c" "6";
+}
+
+#[test]
+fn two_processes_see_the_same_where_every_octet_goes_by_tcp() {
+    compare_with(&["--no-join"], "two_processes.py", "4");
 }

@@ -34,6 +34,8 @@ pub struct RunConfig {
     pub addresses: Vec<InterfaceAddress>,
     /// The guest's host name; `None` keeps the host's.
     pub hostname: Option<String>,
+    /// Whether connections between two processes of the run may go directly, where nobody needs their packets.
+    pub join: bool,
 }
 
 impl RunConfig {
@@ -50,6 +52,7 @@ impl RunConfig {
             capture: None,
             addresses: Vec::new(),
             hostname: None,
+            join: true,
         }
     }
 }

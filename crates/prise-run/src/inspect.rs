@@ -9,7 +9,7 @@ use prise_stack::TcpInfo;
 
 use crate::clock;
 use crate::report::{Report, SocketEntry, TcpEntry};
-use crate::socket::Sockets;
+use crate::socket::{Role, Sockets};
 use crate::supervisor::Supervisor;
 
 impl Supervisor {
@@ -36,7 +36,9 @@ fn entries(host: &Host, sockets: &Sockets) -> Vec<SocketEntry> {
         let holder = sockets.by_id(id).and_then(|slot| sockets.get(slot));
         let process = holder.map(|socket| socket.process);
         let program = process.and_then(|process| programs.entry(process).or_insert_with(|| name(process)).clone());
-        let connection = info.kind == Kind::Stream && info.state != State::Listen;
+        // Of a joined connection the host knows names and states; its figures would be those of silence.
+        let joined = holder.is_some_and(|socket| matches!(socket.role, Role::Joined(_)));
+        let connection = info.kind == Kind::Stream && info.state != State::Listen && !joined;
         Some(SocketEntry {
             protocol: protocol(&info).to_owned(),
             state: state(info.state).to_owned(),

@@ -70,6 +70,18 @@ impl Ledger {
         Ok(())
     }
 
+    /// Lets `act` see the open file behind `socket` under the reserved number, as which epoll(7) then knows it.
+    pub(crate) fn through_door<T>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        act: impl FnOnce(&OwnedFd) -> io::Result<T>,
+    ) -> io::Result<T> {
+        dup3(socket, &mut self.door, DupFlags::CLOEXEC)?;
+        let done = act(&self.door);
+        dup3(&self.idle, &mut self.door, DupFlags::CLOEXEC)?;
+        done
+    }
+
     /// Strikes an open file out; nothing happens when it is not in.
     pub(crate) fn strike(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
         dup3(socket, &mut self.door, DupFlags::CLOEXEC)?;

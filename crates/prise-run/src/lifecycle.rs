@@ -16,6 +16,7 @@ use crate::clock;
 use crate::connecting::Connecting;
 use crate::datagram::Delivery;
 use crate::gate::Gate;
+use crate::parked::ParkId;
 use crate::socket::{GuestSocket, Role, Slot};
 use crate::stream::Flow;
 use crate::supervisor::Supervisor;
@@ -26,9 +27,12 @@ const LINGER_RESET: [u8; 8] = [1, 0, 0, 0, 0, 0, 0, 0];
 
 impl Supervisor {
     /// Gives a stream its other end, which from now on tells of its close.
-    pub(crate) fn attach(&mut self, target: &Target) -> io::Result<OwnedFd> {
+    /// `stays`: the ledger goes on telling, because the end may be given away.
+    pub(crate) fn attach(&mut self, target: &Target, stays: bool) -> io::Result<OwnedFd> {
         let end = self.attacher.attach(target.copy.as_fd())?;
-        self.ledger.strike(target.copy.as_fd())?;
+        if !stays {
+            self.ledger.strike(target.copy.as_fd())?;
+        }
         self.poller.watch_socket(&end, target.slot)?;
         if let Some(socket) = self.sockets.get(target.slot) {
             socket.buffers.apply(None, &end);
@@ -76,7 +80,7 @@ impl Supervisor {
     }
 
     /// Whether the program asked for close to reset.
-    fn resets_on_close(&mut self, id: SocketId) -> bool {
+    pub(crate) fn resets_on_close(&mut self, id: SocketId) -> bool {
         let mut linger = Vec::new();
         let asked = self
             .host
@@ -92,20 +96,20 @@ impl Supervisor {
         let Role::Stream(stream) = core::mem::replace(&mut socket.role, Role::Ended(failure)) else {
             return;
         };
+        self.joins.forget(stream.candidate(), slot);
         let waiting: Vec<_> = stream.receiving.iter().chain(&stream.sending).copied().collect();
         drop(stream);
         for id in waiting {
-            if let Some(parked) = self.parked.remove(id) {
-                // The kernel's object knows the answer now: an end, an error, EPIPE.
-                self.restart_as_new(&parked.call);
-            }
+            self.judge_parked_anew(id);
         }
     }
 
-    /// Judges a call that waited as if it were made now.
-    fn restart_as_new(&mut self, call: &crate::notify::Call) {
-        let judged = self.judge(call);
-        self.answer(call, judged);
+    /// Judges a call that waited as if it were made now: the kernel's object knows the answer, an end, an error, `EPIPE`.
+    pub(crate) fn judge_parked_anew(&mut self, id: ParkId) {
+        if let Some(parked) = self.parked.remove(id) {
+            let judged = self.judge(&parked.call);
+            self.answer(&parked.call, judged);
+        }
     }
 
     /// Shows the program that its connection has failed: an AF_UNIX stream does so where an end is closed with octets of
@@ -251,8 +255,16 @@ impl Supervisor {
                 .host
                 .set_option(self.now, socket.id, libc::SOL_SOCKET, libc::SO_LINGER, &LINGER_RESET);
         }
-        if matches!(socket.role, Role::Listener(_)) {
-            self.tell_gate(local);
+        match &socket.role {
+            Role::Listener(_) => {
+                if let Ok(local) = local {
+                    self.joins.listens_no_more(local.port(), slot);
+                }
+                self.tell_gate(local);
+            }
+            Role::Stream(stream) => self.joins.forget(stream.candidate(), slot),
+            Role::Joined(joined) => self.leave_peer(joined),
+            _ => (),
         }
         if let Role::Listener(listening) = &socket.role {
             for &(connection, _) in &listening.returned {
@@ -318,7 +330,7 @@ impl Supervisor {
         // It fails only without memory; then nothing is known, and nothing closed.
         let Ok(open) = self.ledger.open_sockets() else { return };
         let silent = |socket: &GuestSocket| match &socket.role {
-            Role::Fresh | Role::Ended(_) | Role::Datagram(_) => true,
+            Role::Fresh | Role::Ended(_) | Role::Joined(_) | Role::Datagram(_) => true,
             Role::Connecting(connecting) => matches!(connecting, Connecting::Waiting { .. }),
             Role::Listener(_) | Role::Stream(_) => false,
         };
@@ -328,10 +340,27 @@ impl Supervisor {
             .filter(|(slot, socket)| silent(socket) && !open.contains(slot))
             .map(|(slot, _)| slot)
             .collect();
-        for slot in closed {
+        self.finish_unheard(closed);
+        self.ledger.rest(begin, clock::now());
+    }
+
+    /// Closes sockets of which nobody knows in which order the program did. Of a joined connection the end that connected
+    /// goes first: TIME-WAIT then keeps a port that nobody wants to bind.
+    fn finish_unheard(&mut self, slots: Vec<Slot>) {
+        let connected = |role: &Role| matches!(role, Role::Joined(joined) if joined.connector);
+        let (first, then): (Vec<Slot>, Vec<Slot>) = slots
+            .into_iter()
+            .partition(|&slot| self.sockets.get(slot).is_some_and(|socket| connected(&socket.role)));
+        let joined = !first.is_empty();
+        for slot in first {
             self.finish(slot);
         }
-        self.ledger.rest(begin, clock::now());
+        if joined {
+            self.world.exchange(&mut self.host, self.now);
+        }
+        for slot in then {
+            self.finish(slot);
+        }
     }
 
     /// Listeners and streams whose close was told and not yet heard: the news may be behind the call that needs it.

@@ -99,6 +99,15 @@ impl Poller {
         )?)
     }
 
+    /// Watches a descriptor for one event, whether or not it was watched before.
+    pub(crate) fn watch_once(&self, fd: impl AsFd, slot: Slot, interest: EventFlags) -> io::Result<()> {
+        let data = EventData::new_u64(Source::Socket(slot).encode());
+        match epoll::add(&self.epoll, &fd, data, interest) {
+            Err(rustix::io::Errno::EXIST) => Ok(epoll::modify(&self.epoll, &fd, data, interest)?),
+            added => Ok(added?),
+        }
+    }
+
     /// Asks, or no longer asks, to be told about room to write.
     pub(crate) fn want_room(&self, fd: impl AsFd, slot: Slot, wants_room: bool) -> io::Result<()> {
         let data = EventData::new_u64(Source::Socket(slot).encode());

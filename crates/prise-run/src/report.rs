@@ -47,7 +47,7 @@ pub struct SocketEntry {
     pub pid: Option<u32>,
     /// That process's name (`/proc/PID/comm`).
     pub program: Option<String>,
-    /// What only connections have.
+    /// What only connections have: `None` of those whose octets go without TCP, from one program of the run to another.
     pub tcp: Option<TcpEntry>,
 }
 

@@ -8,6 +8,7 @@ use rustix::net::sockopt;
 
 use crate::connecting::Connecting;
 use crate::datagram::Datagram;
+use crate::joined::Joined;
 use crate::listener::Listening;
 use crate::stream::Stream;
 
@@ -83,6 +84,8 @@ pub(crate) enum Role {
     Connecting(Connecting),
     /// A stream whose octets are pumped.
     Stream(Stream),
+    /// A stream whose other end is the peer's descriptor itself.
+    Joined(Box<Joined>),
     /// A stream whose other end is closed, because both directions have ended or it was reset. The program still holds it.
     /// Of a reset the kernel's object says `ECONNRESET`; this is what was meant, as long as the object still says it.
     Ended(Option<Errno>),

@@ -58,6 +58,8 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         policy: config.policy.clone(),
         audit,
         command: command(config),
+        // Who captures wants to see packets, and a record tells how many octets passed.
+        joins: config.join && capture.is_none() && config.audit.is_none(),
     };
     let exit = Supervisor::new(parts)?.run();
     if let (Some(capture), Some(file)) = (&capture, &config.capture) {

@@ -18,6 +18,7 @@ use crate::clock;
 use crate::config::Policy;
 use crate::gate::Gate;
 use crate::guest::Guests;
+use crate::joined::Joins;
 use crate::ledger::Ledger;
 use crate::local_sockets::LocalSockets;
 use crate::names::Names;
@@ -54,6 +55,8 @@ pub(crate) struct Supervisor {
     pub(crate) calls: Listener,
     pub(crate) poller: Poller,
     pub(crate) ledger: Ledger,
+    /// Which connections within the run go without the supervisor.
+    pub(crate) joins: Joins,
     pub(crate) attacher: Attacher,
     /// The time of this turn.
     pub(crate) now: Instant,
@@ -62,6 +65,8 @@ pub(crate) struct Supervisor {
     /// Connects whose end is known, told a round later: by then the listener has the connection, as on Linux, where the
     /// last segment of a handshake on `lo` arrives before connect(2) returns.
     decided: Vec<Slot>,
+    /// Listeners that have connections: attended after those, which then know whether they may be joined.
+    arrived: Vec<Slot>,
     /// For what is read to be copied at once.
     pub(crate) scratch: Vec<u8>,
     pub(crate) program: Program,
@@ -94,6 +99,8 @@ pub(crate) struct Parts {
     pub(crate) audit: Option<Audit>,
     /// The program and its arguments, to be shown.
     pub(crate) command: Vec<String>,
+    /// Whether connections within the run may go without packets.
+    pub(crate) joins: bool,
 }
 
 impl Supervisor {
@@ -124,11 +131,13 @@ impl Supervisor {
             guests: Guests::default(),
             calls: parts.calls,
             poller,
+            joins: Joins::new(parts.joins),
             ledger: Ledger::new().map_err(setup("watch sockets"))?,
             attacher: Attacher::new().map_err(setup("make sockets"))?,
             now: clock::now(),
             asked: Vec::new(),
             decided: Vec::new(),
+            arrived: Vec::new(),
             scratch: vec![0; SCRATCH],
             program: parts.program,
             answers: parts.answers,
@@ -254,6 +263,9 @@ impl Supervisor {
             for &slot in &decided {
                 self.attend(slot);
             }
+            for slot in core::mem::take(&mut self.arrived) {
+                self.attend(slot);
+            }
             if !moved && decided.is_empty() {
                 if self.asked.is_empty() {
                     break;
@@ -273,6 +285,7 @@ impl Supervisor {
         let Some(slot) = self.sockets.by_id(id) else { return };
         match self.sockets.get(slot).map(|socket| &socket.role) {
             Some(Role::Connecting(_)) => self.decided.push(slot),
+            Some(Role::Listener(_)) => self.arrived.push(slot),
             _ => self.attend(slot),
         }
     }
@@ -285,6 +298,7 @@ impl Supervisor {
             Role::Listener(_) => self.attend_listener(slot),
             Role::Connecting(_) => self.attend_connecting(slot),
             Role::Stream(_) => self.attend_stream(slot),
+            Role::Joined(_) => self.attend_joined(slot),
             Role::Datagram(_) => self.attend_datagram(slot),
         }
     }
@@ -301,6 +315,7 @@ impl Supervisor {
                     self.close(slot, false);
                 }
             }
+            Role::Joined(_) => self.attend_joined(slot),
             Role::Stream(stream) => {
                 stream.note(events);
                 if events.contains(EventFlags::PRI) {

@@ -70,11 +70,14 @@ impl Supervisor {
         }
         if !listens {
             let target = &self.unused(call, target)?;
-            let end = self.attach(target).map_err(|error| errno_of(&error))?;
+            let end = self.attach(target, false).map_err(|error| errno_of(&error))?;
             // A listener is never writable.
             unix::fill(&target.copy).map_err(errno)?;
             self.entry(target.slot)?.role = Role::Listener(Listening::new(end));
             let local = self.host.local_addr(id);
+            if let Ok(local) = local {
+                self.joins.listens(local.port(), target.slot);
+            }
             self.audit_listen(call, target.slot);
             self.tell_gate(local);
             self.attend_listener(target.slot);

@@ -54,7 +54,7 @@ impl Supervisor {
         }
         let blocking = blocks(&target.copy, 0);
         match self.host.connect(self.now, id, address) {
-            Ok(()) => self.connected(call, target),
+            Ok(()) => self.connected(target),
             Err(Errno::EINPROGRESS) => {
                 self.note_owner(call, target.slot, Some(address));
                 let target = self.unused(call, target)?;
@@ -90,20 +90,23 @@ impl Supervisor {
         DONE
     }
 
-    /// The connection stands.
-    fn connected(&mut self, call: &Call, target: Target) -> Judged {
-        // Asked again after the program has polled: Linux says so once more, and the object is the one it polls.
-        if matches!(self.entry(target.slot)?.role, Role::Stream(_)) {
-            return DONE;
-        }
-        let target = self.unused(call, target)?;
+    /// The connection stands. A program that did not wait may ask once more and be told so: it has its other end already.
+    fn connected(&mut self, target: Target) -> Judged {
         if matches!(self.entry(target.slot)?.role, Role::Fresh) {
-            let end = self.attach(&target).map_err(|error| errno_of(&error))?;
+            let stays = self.may_stay(target.slot);
+            let end = self.attach(&target, stays).map_err(|error| errno_of(&error))?;
             self.entry(target.slot)?.role = Role::Stream(Stream::new(end));
+            self.hold(target.slot);
         }
         drop(target.copy);
-        self.attend_stream(target.slot);
+        self.attend(target.slot);
         DONE
+    }
+
+    /// Whether the ledger still has to tell of the close of a socket that is being connected.
+    fn may_stay(&self, slot: Slot) -> bool {
+        let remote = self.sockets.get(slot).map(|socket| self.host.peer_addr(socket.id));
+        remote.is_some_and(|remote| remote.is_ok_and(|remote| self.may_be_joined(remote)))
     }
 
     fn rejoin(&mut self, call: &Call, target: &Target) -> Judged {
@@ -163,7 +166,8 @@ impl Supervisor {
 
     /// Gives the program's descriptor its other end and fills it, so that it polls as a connecting socket does.
     fn leave_in_progress(&mut self, target: &Target) -> Result<Connecting, Errno> {
-        let end = self.attach(target).map_err(|error| errno_of(&error))?;
+        let stays = self.may_stay(target.slot);
+        let end = self.attach(target, stays).map_err(|error| errno_of(&error))?;
         let filled = unix::fill(&target.copy).map_err(errno)?;
         Ok(Connecting::InProgress { end, filled })
     }
@@ -205,7 +209,7 @@ impl Supervisor {
                 blocking: true,
                 opening,
             }) => {
-                let judged = self.collect(&call, slot, remote, Some(Target { slot, copy }));
+                let judged = self.collect(slot, remote, Some(Target { slot, copy }));
                 let judged = self.opened(&call, slot, judged, opening.as_ref());
                 self.answer(&call, judged);
             }
@@ -219,7 +223,7 @@ impl Supervisor {
             } => {
                 if let Some(parked) = self.parked.remove(parked) {
                     let target = self.target_again(&parked.call, slot);
-                    let judged = self.collect(&parked.call, slot, remote, target);
+                    let judged = self.collect(slot, remote, target);
                     let judged = self.opened(&parked.call, slot, judged, opening.as_ref());
                     self.answer(&parked.call, judged);
                 }
@@ -232,11 +236,11 @@ impl Supervisor {
     }
 
     /// The result of a blocking connect, as the host gives it to one who asks again.
-    fn collect(&mut self, call: &Call, slot: Slot, remote: SocketAddr, target: Option<Target>) -> Judged {
+    fn collect(&mut self, slot: Slot, remote: SocketAddr, target: Option<Target>) -> Judged {
         let id = self.entry(slot)?.id;
         self.host.connect(self.now, id, remote)?;
         if let Some(target) = target {
-            return self.connected(call, target);
+            return self.connected(target);
         }
         // Closed by another thread meanwhile; nothing else will tell.
         self.finish(slot);
@@ -263,7 +267,7 @@ impl Supervisor {
     pub(super) fn unused(&mut self, call: &Call, target: Target) -> Result<Target, Errno> {
         if !matches!(
             self.entry(target.slot)?.role,
-            Role::Ended(_) | Role::Stream(_) | Role::Listener(_)
+            Role::Ended(_) | Role::Stream(_) | Role::Joined(_) | Role::Listener(_)
         ) {
             return Ok(target);
         }
@@ -313,6 +317,9 @@ impl Supervisor {
         };
         if let Some(socket) = self.sockets.get_mut(target.slot) {
             socket.role = role;
+        }
+        if !failed {
+            self.hold(target.slot);
         }
     }
 

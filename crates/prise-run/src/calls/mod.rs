@@ -47,6 +47,7 @@ impl Supervisor {
         if self.is_confined() && self.sends_natively(call, target.slot) {
             return self.judge_foreign(call);
         }
+        self.look_at_peer(&target);
         match call.number {
             libc::SYS_bind => self.bind(call, &target),
             libc::SYS_listen => self.listen(call, target),
@@ -141,7 +142,7 @@ fn read_address(call: &Call, address: u64, len: i32) -> Result<Vec<u8>, Errno> {
 
 /// Writes an address where getsockname(2), getpeername(2) and accept(2) want it: as much as there is room for, and its
 /// whole length.
-fn write_address(call: &Call, address: u64, len_address: u64, shown: &[u8]) -> Result<(), Errno> {
+pub(crate) fn write_address(call: &Call, address: u64, len_address: u64, shown: &[u8]) -> Result<(), Errno> {
     let room = call.memory().read_i32(len_address)?;
     let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
     let front = &shown[..shown.len().min(room)];

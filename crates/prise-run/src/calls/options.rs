@@ -27,6 +27,9 @@ impl Supervisor {
         self.host.set_option(self.now, id, level, name, &value)?;
         if level == libc::SOL_SOCKET {
             self.mirror(target, name, &value);
+            if name == libc::SO_LINGER {
+                self.follow_linger(target);
+            }
         }
         self.attend(target.slot);
         DONE
@@ -70,7 +73,7 @@ impl Supervisor {
                     let _ = sockopt::set_socket_send_buffer_size(&datagram.end, size);
                 }
             }
-            Role::Fresh | Role::Ended(_) => {
+            Role::Fresh | Role::Ended(_) | Role::Joined(_) => {
                 if let Some(size) = socket.buffers.send {
                     let _ = sockopt::set_socket_send_buffer_size(&target.copy, size);
                 }
@@ -112,6 +115,7 @@ impl Supervisor {
             let shown = sockopt::socket_error(&target.copy);
             return match &mut self.entry(target.slot).ok()?.role {
                 Role::Ended(failure) if matches!(shown, Ok(Err(_))) => failure.take(),
+                Role::Joined(_) if matches!(shown, Ok(Err(_))) => Some(Errno::ECONNRESET),
                 _ => None,
             };
         }

@@ -92,6 +92,10 @@ impl Supervisor {
         match &mut self.entry(target.slot)?.role {
             Role::Datagram(datagram) => datagram.receiving.push_back(id),
             Role::Stream(stream) => stream.receiving.push_back(id),
+            Role::Joined(joined) => {
+                joined.receiving.push_back(id);
+                self.watch_joined(target);
+            }
             _ => (),
         }
         Ok(Answer::Settled)
@@ -163,10 +167,10 @@ impl Supervisor {
         flags: i32,
     ) -> Result<usize, Errno> {
         let socket = self.entry(target.slot)?;
-        if !matches!(socket.role, Role::Stream(_) | Role::Ended(_)) {
+        if !matches!(socket.role, Role::Stream(_) | Role::Joined(_) | Role::Ended(_)) {
             return Err(Errno::ENOTCONN);
         }
-        self.attend(target.slot);
+        self.pump_first(target.slot);
         let room = to.room().min(STREAM_MAX).min(self.scratch.len());
         let kernel_flags = RecvFlags::from_bits_retain((flags & KERNEL_FLAGS) as u32) | RecvFlags::DONTWAIT;
         let received = match recv(&target.copy, &mut self.scratch[..room], kernel_flags) {
@@ -180,8 +184,15 @@ impl Supervisor {
             flags: flags & libc::MSG_OOB,
         };
         to.write(memory, &self.scratch[..received], &about)?;
-        self.attend(target.slot);
+        self.pump_first(target.slot);
         Ok(received)
+    }
+
+    /// A pumped stream's queue follows what the host has; a joined one's is its own.
+    fn pump_first(&mut self, slot: crate::socket::Slot) {
+        if matches!(self.sockets.get(slot).map(|socket| &socket.role), Some(Role::Stream(_))) {
+            self.attend_stream(slot);
+        }
     }
 
     /// What the kernel's object means by `ECONNRESET`.
@@ -265,6 +276,7 @@ impl Supervisor {
             let front = match self.sockets.get(slot).map(|socket| &socket.role) {
                 Some(Role::Datagram(datagram)) => datagram.receiving.front().copied(),
                 Some(Role::Stream(stream)) => stream.receiving.front().copied(),
+                Some(Role::Joined(joined)) => joined.receiving.front().copied(),
                 _ => None,
             };
             let Some(id) = front else { return };
@@ -278,6 +290,7 @@ impl Supervisor {
             match self.sockets.get_mut(slot).map(|socket| &mut socket.role) {
                 Some(Role::Datagram(datagram)) => drop(datagram.receiving.pop_front()),
                 Some(Role::Stream(stream)) => drop(stream.receiving.pop_front()),
+                Some(Role::Joined(joined)) => drop(joined.receiving.pop_front()),
                 _ => return,
             }
         }

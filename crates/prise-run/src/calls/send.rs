@@ -66,7 +66,9 @@ impl Supervisor {
         if self.entry(target.slot)?.kind == Kind::Stream {
             let header = Header::read(call.memory(), call.args[1])?;
             // As with recvmsg(2), only chooses between two harmless ways.
-            if header.name == 0 || header.name_len == 0 {
+            // On a joined stream the kernel would pass descriptors on, which TCP ignores.
+            let plain = header.control == 0 || !matches!(self.entry(target.slot)?.role, Role::Joined(_));
+            if (header.name == 0 || header.name_len == 0) && plain {
                 return Ok(Answer::Native);
             }
             let areas = header.areas(call.memory())?;
@@ -216,7 +218,10 @@ impl Supervisor {
 
     /// A stream with an address that says nothing.
     fn send_stream(&mut self, call: &Call, target: &Target, areas: &[Area], flags: i32) -> Judged {
-        if !matches!(self.entry(target.slot)?.role, Role::Stream(_) | Role::Ended(_)) {
+        if !matches!(
+            self.entry(target.slot)?.role,
+            Role::Stream(_) | Role::Joined(_) | Role::Ended(_)
+        ) {
             raise_sigpipe(self.guests.process(call.tid), call, flags);
             return Err(Errno::EPIPE);
         }
@@ -235,8 +240,13 @@ impl Supervisor {
             flags,
         };
         let id = self.park(call, target.slot, Wish::Send(request), limit);
-        if let Role::Stream(stream) = &mut self.entry(target.slot)?.role {
-            stream.sending.push_back(id);
+        match &mut self.entry(target.slot)?.role {
+            Role::Stream(stream) => stream.sending.push_back(id),
+            Role::Joined(joined) => {
+                joined.sending.push_back(id);
+                self.watch_joined(target);
+            }
+            _ => (),
         }
         Ok(Answer::Settled)
     }
@@ -246,7 +256,9 @@ impl Supervisor {
         let sent = send(&target.copy, octets, crate::unix::QUIET | urgent);
         match sent {
             Ok(sent) => {
-                self.attend(target.slot);
+                if !matches!(self.entry(target.slot)?.role, Role::Joined(_)) {
+                    self.attend(target.slot);
+                }
                 Ok(Answer::Value(sent as i64))
             }
             Err(rustix::io::Errno::PIPE) => {
@@ -263,6 +275,7 @@ impl Supervisor {
             let front = match self.sockets.get(slot).map(|socket| &socket.role) {
                 Some(Role::Datagram(datagram)) => datagram.sending.front().copied(),
                 Some(Role::Stream(stream)) => stream.sending.front().copied(),
+                Some(Role::Joined(joined)) => joined.sending.front().copied(),
                 _ => None,
             };
             let Some(id) = front else { return };
@@ -272,6 +285,7 @@ impl Supervisor {
             match self.sockets.get_mut(slot).map(|socket| &mut socket.role) {
                 Some(Role::Datagram(datagram)) => drop(datagram.sending.pop_front()),
                 Some(Role::Stream(stream)) => drop(stream.sending.pop_front()),
+                Some(Role::Joined(joined)) => drop(joined.sending.pop_front()),
                 _ => return,
             }
         }

@@ -44,6 +44,7 @@ impl Supervisor {
                 self.wake_acceptors(target.slot);
                 DONE
             }
+            Role::Joined(_) => self.shutdown_joined(target, how),
             Role::Fresh | Role::Connecting(_) | Role::Ended(_) => {
                 self.host.shutdown(self.now, id, how)?;
                 self.attend(target.slot);

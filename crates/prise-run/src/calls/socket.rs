@@ -87,7 +87,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn describe(
+    pub(crate) fn describe(
         &mut self,
         call: &Call,
         id: SocketId,
