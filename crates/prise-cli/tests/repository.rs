@@ -147,6 +147,10 @@ fn arrows_between_crates_point_downward_only() {
             &["prise-socket", "prise-stack", "prise-wire", "prise-link", "prise-sys"],
         ),
         (
+            "prise-drill",
+            &["prise-socket", "prise-stack", "prise-wire", "prise-sys"],
+        ),
+        (
             "prise-run",
             &[
                 "prise",
@@ -203,15 +207,37 @@ fn the_core_is_no_std() {
     }
 }
 
+/// The exception beside prise-sys: a crate that exports a C interface, and the folder that holds it.
+const C_INTERFACE: (&str, &str) = ("prise-drill", "src/abi");
+
 #[test]
-fn unsafe_code_is_forbidden_everywhere_but_in_prise_sys() {
+fn unsafe_code_is_forbidden_everywhere_but_in_prise_sys_and_the_c_interface() {
+    let (exception, folder) = C_INTERFACE;
     for package in manifests(false).keys().filter(|name| *name != "prise-sys") {
-        assert!(
-            crate_root(package)
-                .lines()
-                .any(|line| line == "#![forbid(unsafe_code)]"),
-            "{package} allows unsafe code"
-        );
+        let text = crate_root(package);
+        let wanted = if package == exception {
+            "#![deny(unsafe_code)]"
+        } else {
+            "#![forbid(unsafe_code)]"
+        };
+        assert!(text.lines().any(|line| line == wanted), "{package} allows unsafe code");
+    }
+    let inside = root().join("crates").join(exception).join(folder);
+    let mut folders = vec![root().join("crates").join(exception)];
+    while let Some(path) = folders.pop() {
+        for entry in fs::read_dir(&path).expect("a folder of the crate").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") && !path.starts_with(&inside) {
+                let text = fs::read_to_string(&path).expect("a source file");
+                assert!(
+                    !text.contains("allow(unsafe_code"),
+                    "{} lifts the rule outside of {folder}",
+                    path.display()
+                );
+            }
+        }
     }
 }
 

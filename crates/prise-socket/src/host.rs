@@ -1,9 +1,12 @@
 //! [`Host`]: one machine, that is a stack and the sockets that programs have open on it.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use core::time::Duration;
 
-use prise_stack::{Event, HashKey, LinkId, LinkSet, Random, Ready, Stack, StackConfig, State, TcpConfig, TupleUse};
+use prise_stack::{
+    Event, HashKey, LinkId, LinkSet, Random, Ready, Stack, StackConfig, State, TcpConfig, Tuning, TupleUse,
+};
 use prise_wire::{Frame, Instant};
 
 use crate::option::Opt;
@@ -37,6 +40,10 @@ pub struct Host {
     pub(crate) owner: u32,
     /// Whether connections ask for ECN.
     ecn: bool,
+    /// What the administrator decides for all connections.
+    tuning: Option<Arc<Tuning>>,
+    /// `tcp_syn_retries`, where a socket does not say otherwise.
+    syn_retries: Option<u8>,
     /// Sockets that have become ready by what their program did, not by what arrived.
     woken: VecDeque<SocketId>,
     /// The stack's events that were fetched ahead of time, to see which ports have become free.
@@ -60,6 +67,8 @@ impl Host {
             random: Random::new(seed),
             owner: config.owner,
             ecn: false,
+            tuning: None,
+            syn_retries: None,
             woken: VecDeque::new(),
             fetched: VecDeque::new(),
         }
@@ -81,11 +90,25 @@ impl Host {
         self.ecn = on;
     }
 
+    /// What the administrator decides for all connections that are made from now on (`net.ipv4.tcp_*`).
+    pub fn set_tuning(&mut self, tuning: Tuning) {
+        self.tuning = Some(Arc::new(tuning));
+    }
+
+    /// How often a SYN is sent again where `TCP_SYNCNT` does not say (`net.ipv4.tcp_syn_retries`).
+    pub fn set_syn_retries(&mut self, retries: u8) {
+        self.syn_retries = Some(retries);
+    }
+
     /// The settings of a stream on this host.
     pub(crate) fn tcp_config(&self, socket: &Socket) -> TcpConfig {
+        let config = socket.tcp_config();
+        let picked = socket.value_set(Opt::SynCount).is_some();
         TcpConfig {
             ecn: self.ecn,
-            ..socket.tcp_config()
+            tuning: self.tuning.clone(),
+            syn_retries: self.syn_retries.filter(|_| !picked).unwrap_or(config.syn_retries),
+            ..config
         }
     }
 

@@ -55,6 +55,7 @@ impl Socket {
             },
             tos: tos as u8,
             ecn: default.ecn,
+            tuning: None,
             congestion: CONGESTION
                 .get(self.value(Opt::Congestion) as usize)
                 .map_or(default.congestion, |it| it.1),

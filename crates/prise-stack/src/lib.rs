@@ -43,7 +43,7 @@ pub use stack::{Stack, StackConfig};
 pub use tcp::{
     AdmitError, CongestionAlgorithm, ConnId, ConnectError, FastOpenFailure, FastOpenKeys, FastOpenSettings, Keepalive,
     Linger, ListenConfig, ListenError, ListenerId, LossState, PendingId, ReceiveError, Refusal, SendError,
-    SocketSummary, State, TcpConfig, TcpError, TcpInfo, TupleUse, UrgentError,
+    SocketSummary, State, TcpConfig, TcpError, TcpInfo, Tuning, TupleUse, UrgentError,
 };
 pub use udp::{
     Coverage, JoinError, UdpConfig, UdpCounters, UdpDatagram, UdpId, UdpInfo, UdpIntercepted, UdpProtocol, UdpSend,

@@ -1,4 +1,4 @@
-//! The Linux system interface: the only crate of prise that holds unsafe code.
+//! The Linux system interface: the crate that holds prise's unsafe code (all but one C interface, in `prise-drill`).
 //!
 //! Only what neither `std` nor `rustix` reaches safely: each module says which calls it stands for.
 
@@ -16,6 +16,7 @@ pub mod resolve;
 pub mod seccomp;
 pub mod signal;
 pub mod sockopt;
+pub mod trap;
 pub mod tun;
 pub mod unix;
 pub mod unix_diag;

@@ -28,6 +28,8 @@ pub enum Verdict {
     Fail(u16),
     /// The listener decides.
     Notify,
+    /// It does not run; its thread gets `SIGSYS` instead ([`crate::trap`]).
+    Trap,
 }
 
 impl Verdict {
@@ -36,6 +38,7 @@ impl Verdict {
             Self::Allow => libc::SECCOMP_RET_ALLOW,
             Self::Fail(errno) => libc::SECCOMP_RET_ERRNO | u32::from(errno),
             Self::Notify => libc::SECCOMP_RET_USER_NOTIF,
+            Self::Trap => libc::SECCOMP_RET_TRAP,
         }
     }
 }
@@ -212,6 +215,30 @@ pub(crate) fn install(program: &Program) -> Result<i32, i32> {
         )
     };
     if fd < 0 { Err(crate::errno()) } else { Ok(fd as i32) }
+}
+
+/// Installs a filter without a listener on every thread of the process.
+///
+/// `EACCES` if the process may neither filter itself nor has given up gaining privileges.
+pub(crate) fn install_everywhere(program: &Program) -> io::Result<()> {
+    let header = libc::sock_fprog {
+        len: program.0.len() as u16,
+        filter: program.0.as_ptr().cast_mut(),
+    };
+    // SAFETY: `header` describes the live instructions of `program`, which the kernel copies and does not change.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::SECCOMP_FILTER_FLAG_TSYNC,
+            &raw const header,
+        )
+    };
+    match result {
+        0 => Ok(()),
+        ..0 => Err(io::Error::last_os_error()),
+        thread => Err(io::Error::other(format!("thread {thread} has a filter of its own"))),
+    }
 }
 
 /// A call that waits for an answer.

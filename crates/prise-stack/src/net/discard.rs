@@ -191,8 +191,6 @@ discards! {
     TcpOutOfWindow,
     /// Its timestamp is older than one already seen (PAWS, RFC 7323 §5.3).
     TcpStaleTimestamp,
-    /// Without the timestamp that both sides agreed on (RFC 7323 §3.2).
-    TcpTimestampMissing,
     /// A blind guess or a lost peer, answered by a challenge ACK (RFC 5961).
     TcpChallenged,
     /// The same, beyond the rate limit of challenge ACKs (RFC 5961 §7).

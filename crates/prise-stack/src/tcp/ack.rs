@@ -42,6 +42,10 @@ impl Connection {
             return ControlFlow::Continue(());
         }
         let opened = self.update_send_window(seg, ack);
+        if opened && self.unsent() > 0 {
+            // A long wait for the window is a wait, too (tcp_ack_update_window).
+            self.restart_after_idle(seg.at);
+        }
         self.take_sack(seg, ack, opened);
         if self.flags.fin_sent() && self.snd.una == self.snd.nxt {
             self.fin_acknowledged(seg.at);

@@ -175,10 +175,12 @@ impl Connection {
     fn check_sequence(&mut self, seg: &Segment) -> Check {
         // After so long nobody can tell which timestamp is older (RFC 7323 §5.5).
         let outdated = timestamp_clock(seg.at).wrapping_sub(self.timestamps.recent_at) >= TIMESTAMP_LIFETIME;
-        if self.flags.timestamps_on() && !seg.flags.rst() {
-            let Some(timestamps) = seg.options.timestamps else {
-                return ControlFlow::Break(Discard::TcpTimestampMissing);
-            };
+        // RFC 7323 §3.2 would have a segment without the option dropped; Linux takes it, for there are boxes that strip options, and
+        // then only the window protects the connection, as it does without timestamps.
+        if let Some(timestamps) = seg.options.timestamps
+            && self.flags.timestamps_on()
+            && !seg.flags.rst()
+        {
             let old = (timestamps.value.wrapping_sub(self.timestamps.recent)).cast_signed() < 0;
             if old && !outdated {
                 self.answer_unacceptable(seg);

@@ -14,7 +14,7 @@ use super::connection::{
 use super::demux::Owner;
 use super::flags::Flags;
 use super::info::State;
-use super::receive::window::{BUFFER_INITIAL, ReceiveWindow};
+use super::receive::window::ReceiveWindow;
 use super::tuple::FourTuple;
 use crate::event::Ready;
 use crate::link::LinkId;
@@ -37,7 +37,7 @@ pub(crate) struct Agreement {
 
 /// Our window shift: enough for the largest buffer this connection may get (RFC 7323 §2.2).
 pub(crate) fn window_shift(config: &TcpConfig) -> u8 {
-    let largest = config.receive_buffer.unwrap_or(super::receive::window::BUFFER_MAX);
+    let largest = config.receive_buffer.unwrap_or(config.tuning().receive_max);
     let mut shift = 0;
     while shift < 14 && largest >> shift > 0xffff {
         shift += 1;
@@ -53,7 +53,7 @@ pub(crate) fn offered_window(config: &TcpConfig) -> u16 {
 }
 
 fn receive_limit(config: &TcpConfig) -> u32 {
-    config.receive_buffer.unwrap_or(BUFFER_INITIAL)
+    config.receive_buffer.unwrap_or(config.tuning().receive_initial)
 }
 
 impl Tcp {
@@ -172,7 +172,7 @@ impl Tcp {
             error: None,
             soft_error: None,
             raised: Ready::NONE,
-            flags: Flags::of_a_new_connection(),
+            flags: Flags::of_a_new_connection(config.tuning()),
             reader: Reader::Program,
             config,
         }

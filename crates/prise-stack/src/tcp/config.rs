@@ -3,9 +3,11 @@
 //! A [`TcpConfig`] is given when a connection or listener is made and can be changed while it lives
 //! (`Stack::tcp_set_config`); a connection accepted from a listener starts with the listener's.
 
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::fast_open::FastOpenKeys;
+use super::tuning::Tuning;
 use crate::endpoint::Local;
 
 /// The congestion controls a connection can run.
@@ -101,6 +103,16 @@ pub struct TcpConfig {
     pub fast_open_without_cookie: bool,
     /// `TCP_FASTOPEN_KEY`: what a listener's cookies are made with, if not the host's keys.
     pub fast_open_keys: Option<FastOpenKeys>,
+    /// The host's settings; `None` for [`Tuning::DEFAULT`].
+    pub tuning: Option<Arc<Tuning>>,
+}
+
+impl TcpConfig {
+    /// The host's settings.
+    pub fn tuning(&self) -> &Tuning {
+        const DEFAULT: &Tuning = &Tuning::DEFAULT;
+        self.tuning.as_deref().unwrap_or(DEFAULT)
+    }
 }
 
 impl Default for TcpConfig {
@@ -129,6 +141,7 @@ impl Default for TcpConfig {
             fast_open_queue: 0,
             fast_open_without_cookie: false,
             fast_open_keys: None,
+            tuning: None,
         }
     }
 }

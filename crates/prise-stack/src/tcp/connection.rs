@@ -350,21 +350,19 @@ impl Connection {
 
     /// `SO_RCVBUF` or auto-tuning's bound.
     pub(crate) fn receive_buffer_max(&self) -> u32 {
-        self.config.receive_buffer.unwrap_or(super::receive::window::BUFFER_MAX)
+        self.config.receive_buffer.unwrap_or(self.config.tuning().receive_max)
     }
 
     /// Octets the send queue may hold: `SO_SNDBUF`, or twice what the path takes, as Linux tunes it.
     pub(crate) fn send_buffer(&self) -> u32 {
         const MIN: u32 = 128 << 10;
-        // As much as a receive buffer may grow to: a smaller one would be what limits a long path.
-        const MAX: u32 = super::receive::window::BUFFER_MAX;
         self.config.send_buffer.unwrap_or_else(|| {
             // What the peer has selectively acknowledged waits for a hole to be filled and must not hold new data back.
             let waiting = self.sending.as_ref().map_or(0, |sending| sending.flight.sacked());
             self.congestion
                 .cwnd()
                 .saturating_mul(2)
-                .clamp(MIN, MAX)
+                .clamp(MIN, self.config.tuning().send_max.max(MIN))
                 .saturating_add(waiting)
         })
     }
@@ -478,8 +476,13 @@ impl Connection {
 
     /// Whether the link should ask for a segment. May err on the side of yes.
     pub(crate) fn has_output(&self, now: Instant) -> bool {
+        let unit_max = if self.flags.link_splits() {
+            super::send::output::UNIT_MAX
+        } else {
+            self.segment_size()
+        };
         !matches!(
-            self.next_segment(now, super::send::output::UNIT_MAX),
+            self.next_segment(now, unit_max),
             super::send::output::NextSegment::Nothing
         ) || (self.is_synchronized()
             && self.has_unsent()

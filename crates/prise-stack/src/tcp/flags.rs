@@ -1,6 +1,8 @@
 //! What is either so or not with a connection, in 32 bits: as fields of their own these would cost an idle connection a
 //! tenth of its record.
 
+use super::tuning::Tuning;
+
 macro_rules! flags {
     ($($(#[doc = $doc:expr])+ $name:ident $set:ident $bit:expr;)*) => {
         /// The flags of one connection.
@@ -61,6 +63,8 @@ flags! {
     more set_more 17;
     /// A TIME-WAIT record has taken the four-tuple over.
     left_for_time_wait set_left_for_time_wait 18;
+    /// The link that was sent by last splits units of several segments.
+    link_splits set_link_splits 31;
     /// Out of the tables; only the program still holds it.
     gone set_gone 19;
     /// The SYN waits for data to take along (RFC 7413).
@@ -70,12 +74,12 @@ flags! {
 }
 
 impl Flags {
-    /// A new connection offers every option of RFC 7323 and RFC 2018.
-    pub(crate) fn of_a_new_connection() -> Self {
+    /// A new connection offers every option of RFC 7323 and RFC 2018 that the host allows.
+    pub(crate) fn of_a_new_connection(tuning: &Tuning) -> Self {
         let mut flags = Self(0);
-        flags.set_window_scaling(true);
-        flags.set_timestamps_on(true);
-        flags.set_sack_on(true);
+        flags.set_window_scaling(tuning.window_scaling);
+        flags.set_timestamps_on(tuning.timestamps);
+        flags.set_sack_on(tuning.sack);
         flags
     }
 

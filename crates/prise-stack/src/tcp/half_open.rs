@@ -8,6 +8,7 @@ use prise_wire::{SeqNum, TcpFlags, TcpHeader, Timestamps};
 use super::birth::Agreement;
 use super::connection::timestamp_clock;
 use super::segment::Segment;
+use super::tuning::Tuning;
 use super::tuple::FourTuple;
 use crate::link::LinkId;
 use crate::slab::Key;
@@ -90,6 +91,21 @@ impl HalfOpen {
         match self.listener {
             u32::MAX => Origin::Intercepted,
             index => Origin::Listener { index },
+        }
+    }
+
+    /// Takes out what the host does not allow.
+    pub(crate) fn restrict(&mut self, tuning: &Tuning) {
+        let mut refuse = |allowed: bool, bit: u8| {
+            if !allowed {
+                self.options &= !bit;
+            }
+        };
+        refuse(tuning.sack, SACK);
+        refuse(tuning.timestamps, TIMESTAMPS);
+        refuse(tuning.answer_ecn, ECN);
+        if !tuning.window_scaling {
+            self.options |= NO_SCALE;
         }
     }
 

@@ -14,7 +14,7 @@ use super::half_open::{HalfOpen, Origin};
 use super::reset;
 use super::segment::Segment;
 use super::tuple::FourTuple;
-use super::{PendingId, SYN_ACK_RETRIES, SYN_ACK_TIMEOUT, Tcp, Timer};
+use super::{PendingId, SYN_ACK_TIMEOUT, Tcp, Timer};
 use crate::event::{Event, Events};
 use crate::link::LinkId;
 use crate::net::{Discard, Net};
@@ -127,7 +127,8 @@ impl Tcp {
         }
         let isn = self.secrets.isn(seg.at, &tuple);
         let iss = above.map_or(isn, |above| above.later(isn));
-        let record = HalfOpen::new(tuple, iss, seg, origin, link);
+        let mut record = HalfOpen::new(tuple, iss, seg, origin, link);
+        record.restrict(self.listener_config(&record).tuning());
         if admission == Admission::ByCookie {
             self.answer_with_cookie(net, record, seg.at);
             return;
@@ -245,11 +246,13 @@ impl Tcp {
             return;
         };
         record.timer = TimerId::NONE;
-        let lives = match record.origin() {
-            Origin::Listener { index } => self.listeners.get(index).is_some(),
-            Origin::Intercepted => false,
+        let listener = match record.origin() {
+            Origin::Listener { index } => self.listeners.get(index),
+            Origin::Intercepted => None,
         };
-        if record.retries >= SYN_ACK_RETRIES || !lives {
+        let lives = listener.is_some();
+        let retries = listener.map_or(0, |listener| listener.config.tuning().syn_ack_retries);
+        if record.retries >= retries || !lives {
             net.discard(Discard::TcpHandshakeTimedOut);
             self.forget_half_open(index);
             return;
@@ -312,11 +315,6 @@ impl Tcp {
         if ack != record.iss + 1 {
             net.discard(Discard::TcpAckOfUnsent);
             reset::reply(seg.at, net, &tuple, &seg);
-            return;
-        }
-        // What the connection itself would not take must not make one: it would wait in SYN-RECEIVED without a timer.
-        if record.timestamps() && seg.options.timestamps.is_none() {
-            net.discard(Discard::TcpTimestampMissing);
             return;
         }
         if let Some(timestamps) = seg.options.timestamps

@@ -32,6 +32,7 @@ mod send;
 mod tests;
 mod time_wait;
 mod timers;
+mod tuning;
 mod tuple;
 mod verbs;
 
@@ -48,6 +49,7 @@ pub use config::{CongestionAlgorithm, Keepalive, Linger, ListenConfig, TcpConfig
 pub use error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, TcpError, UrgentError};
 pub use fast_open::{FastOpenFailure, FastOpenKeys, FastOpenSettings};
 pub use info::{LossState, State, TcpInfo};
+pub use tuning::Tuning;
 pub use verbs::{Refusal, SocketSummary, TupleUse};
 
 use self::connection::{Connection, timestamp_clock};
@@ -325,6 +327,7 @@ impl Tcp {
         connection.link = route.link;
         connection.follow_path_mtu(route.mtu);
         let unit_max = connection.unit_max(&route);
+        connection.flags.set_link_splits(route.gso_max != 0);
         let next = connection.next_segment(now, unit_max);
         if next == NextSegment::Nothing {
             connection.arm_persist(now, unit_max);
@@ -543,5 +546,3 @@ impl Tcp {
 
 /// How long a quiet SYN-ACK waits before it is sent again, doubled each time: RFC 6298 §2.1.
 const SYN_ACK_TIMEOUT: Duration = Duration::from_secs(1);
-/// Linux's `tcp_synack_retries`.
-const SYN_ACK_RETRIES: u8 = 5;

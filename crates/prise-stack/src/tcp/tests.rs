@@ -296,7 +296,8 @@ fn large_units_cross_a_link_that_splits_them() {
     let mut world = World::with_links(2, 1500, 65_535);
     let (client, server) = world.connect();
     world.transfer([client, server], 3_000_000);
-    assert!(world.log.iter().any(|(_, _, len)| *len > 40_000));
+    // A far peer gets a millisecond's worth at a time.
+    assert!(world.log.iter().any(|(_, _, len)| *len > 10_000));
     world.close_both([client, server]);
     world.assert_empty();
 }

@@ -258,6 +258,7 @@ impl Stack {
             connection.flags.set_write_blocked(true);
             return Err(SendError::WouldBlock);
         }
+        connection.restart_after_idle(now);
         let taken = connection.sending().queue.push(data, room);
         connection.flags.set_more(more);
         if urgent && taken as usize == whole && taken > 0 {

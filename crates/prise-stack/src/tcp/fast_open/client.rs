@@ -185,6 +185,7 @@ impl Connection {
         let body = sending.queue.range(0, len);
         let snapshot = sending.rate.on_send(now, true, len);
         sending.flight.push(start, len, now, snapshot);
+        sending.flight.mark_pushed();
         self.last_sent = Stamp::at(now);
         body
     }

@@ -22,6 +22,8 @@ const SACKED: u8 = 1;
 const LOST: u8 = 2;
 /// Sent more than once.
 const RETRANSMITTED: u8 = 4;
+/// Its last octet was pushed (RFC 9293 §3.9.1.2): so is its repetition, and of its parts the last.
+const PUSHED: u8 = 8;
 
 /// One transmission.
 #[allow(clippy::struct_field_names, reason = "`sent_at` says when, beside what")]
@@ -47,7 +49,7 @@ impl Sent {
     /// then the later time and the doubt are the safe ones.
     fn absorb(&mut self, next: &Self) {
         self.len += next.len;
-        self.flags |= next.flags & RETRANSMITTED;
+        self.flags = self.flags & !PUSHED | next.flags & (RETRANSMITTED | PUSHED);
         if self.sent_at < next.sent_at {
             self.sent_at = next.sent_at;
             self.snapshot = next.snapshot;
@@ -178,8 +180,20 @@ impl Flight {
         })
     }
 
+    /// The record that is acknowledged next.
+    pub(crate) fn front(&self) -> Option<&Sent> {
+        self.records.front()
+    }
+
     pub(crate) fn back(&self) -> Option<&Sent> {
         self.records.back()
+    }
+
+    /// The transmission that was recorded last ended with a push.
+    pub(crate) fn mark_pushed(&mut self) {
+        if let Some(back) = self.records.back_mut() {
+            back.flags |= PUSHED;
+        }
     }
 
     /// Records a first transmission.
@@ -342,6 +356,7 @@ impl Flight {
             ..*record
         };
         record.len = first;
+        record.flags &= !PUSHED;
         self.records.insert(index + 1, second);
     }
 
@@ -457,12 +472,14 @@ impl Flight {
         self.records.iter().find(|record| record.is(LOST))
     }
 
-    /// `[start, start + len)`, the front of the first lost record, was sent again.
-    pub(crate) fn retransmitted(&mut self, start: SeqNum, len: u32, now: Instant, snapshot: SendSnapshot) {
+    /// `[start, start + len)`, the front of the first lost record, was sent again; answers whether it ends with a push.
+    pub(crate) fn retransmitted(&mut self, start: SeqNum, len: u32, now: Instant, snapshot: SendSnapshot) -> bool {
         let index = self
             .records
             .partition_point(|record| record.end().precedes_or_equals(start));
-        let Some(record) = self.records.get(index) else { return };
+        let Some(record) = self.records.get(index) else {
+            return false;
+        };
         debug_assert!(
             record.start == start && record.len >= len,
             "a record's front is retransmitted"
@@ -477,6 +494,7 @@ impl Flight {
         record.flags = (record.flags & !LOST) | RETRANSMITTED;
         record.sent_at = now;
         record.snapshot = snapshot;
+        record.is(PUSHED)
     }
 
     /// Cuts the last `len` octets off the last record, so that a probe can repeat just them; answers their start.

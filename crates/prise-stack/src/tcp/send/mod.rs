@@ -3,3 +3,4 @@
 pub(crate) mod flight;
 pub(crate) mod output;
 pub(crate) mod queue;
+mod unit;

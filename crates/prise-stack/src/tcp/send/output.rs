@@ -71,11 +71,13 @@ impl Connection {
         }
         if self.is_synchronized() {
             if !self.is_paced_out(now) {
-                let unit_max = unit_max.min(self.pacing_quantum());
+                let unit_max = unit_max.min(self.unit_worth());
                 if let Some(retransmit) = self.next_retransmission(unit_max) {
                     return retransmit;
                 }
-                if let Ok(data) = self.next_data(unit_max) {
+                if let Ok(data) = self.next_data(unit_max)
+                    && !self.waits_for_more(now, data, unit_max)
+                {
                     return data;
                 }
             }
@@ -102,18 +104,6 @@ impl Connection {
     /// The pace does not let the next octets go yet.
     pub(crate) fn is_paced_out(&self, now: Instant) -> bool {
         self.sending.as_ref().is_some_and(|sending| sending.next_send_at > now)
-    }
-
-    /// What may leave at once under a pace: a millisecond's worth, so that bursts stay short and units large; but on a
-    /// short path a small part of the window, or the burst alone would overflow a queue that is right for the path.
-    fn pacing_quantum(&self) -> u32 {
-        match self.congestion.pacing_rate() {
-            Some(rate) => u32::try_from(rate / 1000)
-                .unwrap_or(UNIT_MAX)
-                .min(self.congestion.cwnd() / 16)
-                .clamp(2 * self.segment_size(), UNIT_MAX),
-            None => UNIT_MAX,
-        }
     }
 
     /// `octets` have left: the next ones wait until the pace allows.
@@ -197,7 +187,7 @@ impl Connection {
         let size = self.segment_size();
         let in_flight = self.in_flight();
         let cwnd_room = self.congestion.cwnd().saturating_sub(in_flight);
-        let unit = whole_segments(unit_max, size);
+        let unit = whole_segments(unit_max, size).min(self.half_window());
         let room = window_room.min(cwnd_room).min(unit);
         if unsent <= room {
             let ends = fin && unsent < window_room;
@@ -328,7 +318,7 @@ impl Connection {
         }
         let in_flight = sending.flight.in_flight() + len;
         let snapshot = sending.rate.on_send(now, false, in_flight);
-        sending.flight.retransmitted(start, len, now, snapshot);
+        let pushed = sending.flight.retransmitted(start, len, now, snapshot);
         sending.recovery.on_sent(len);
         sending.recovery.on_retransmitted(now, len.div_ceil(size));
         let end = start + len;
@@ -345,7 +335,11 @@ impl Connection {
             self.arm_timeout(Retransmit::Rto, now, rto);
         }
         self.note_paced(now, len);
-        let mut flags = if data > 0 { TcpFlags::PSH } else { TcpFlags::NONE };
+        let mut flags = if data > size || pushed && data > 0 {
+            TcpFlags::PSH
+        } else {
+            TcpFlags::NONE
+        };
         if fin {
             flags |= TcpFlags::FIN;
         }
@@ -353,7 +347,6 @@ impl Connection {
     }
 
     fn emit_data(&mut self, now: Instant, len: u32, fin: bool, route: &RouteInfo) -> Frame {
-        self.restart_after_idle(now);
         let seq = self.snd.nxt;
         let unsent = self.unsent();
         let queue_start = self.queue_start();
@@ -413,8 +406,10 @@ impl Connection {
         if self.flags.ecn_on() && len > 0 && core::mem::take(&mut self.sending().reduction_to_tell) {
             flags |= TcpFlags::CWR;
         }
-        if last && len > 0 {
+        // A unit of several segments is pushed, as on Linux: the receiver's coalescing need not wait for more.
+        if len > 0 && (last || len > size) {
             flags |= TcpFlags::PSH;
+            self.sending().flight.mark_pushed();
         }
         if fin {
             flags |= TcpFlags::FIN;
@@ -424,11 +419,11 @@ impl Connection {
     }
 
     /// RFC 2861, RFC 9293 §3.8.2: a window that was not used for a while is not believed.
-    fn restart_after_idle(&mut self, now: Instant) {
+    pub(crate) fn restart_after_idle(&mut self, now: Instant) {
         if self.flight_is_empty() {
             let idle = self.last_sent.age(now);
             let rto = self.rtt.rto();
-            if idle > rto {
+            if idle > rto && self.config.tuning().slow_start_after_idle {
                 let size = self.segment_size();
                 self.congestion.after_idle(idle, rto, size);
             }

@@ -1,0 +1,324 @@
+//! Sending and receiving: all forms come down to one message with vectors, a name and control data.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use prise_socket::sockaddr::{Given, decode, encode};
+use prise_socket::{Control, Errno, ErrorReport, Flags, Received};
+use prise_wire::{Instant, Payload};
+
+use super::advance::{Look, Stage};
+use super::descriptors::{Patience, TCP, Target};
+use super::world::World;
+
+/// `TCP_INQ`, whose control message has the same number (`TCP_CM_INQ`).
+const TCP_INQ: i32 = 36;
+const SOL_SOCKET: i32 = 1;
+const SO_RCVLOWAT: i32 = 18;
+/// `SO_TIMESTAMPNS`, whose control message has the same number.
+const SO_TIMESTAMPNS: i32 = 35;
+const SOL_IP: i32 = 0;
+const IP_RECVERR: i32 = 11;
+const SOL_IPV6: i32 = 41;
+const IPV6_RECVERR: i32 = 25;
+
+/// What a call sends.
+#[derive(Clone, Debug, Default)]
+pub struct Outgoing {
+    /// The octets.
+    pub octets: Vec<u8>,
+    /// `MSG_*`.
+    pub flags: u32,
+    /// `sockaddr` to send to, if one was given.
+    pub to: Option<Vec<u8>>,
+}
+
+/// What a call receives.
+#[derive(Clone, Debug, Default)]
+pub struct Incoming {
+    /// The octets.
+    pub octets: Vec<u8>,
+    /// How many the call says it received: with `MSG_TRUNC` more than were delivered.
+    pub count: usize,
+    /// The sender's `sockaddr`; empty for streams.
+    pub name: Vec<u8>,
+    /// Control messages, each `cmsghdr` and data, aligned.
+    pub control: Vec<u8>,
+    /// `msg_flags`.
+    pub flags: u32,
+}
+
+impl Incoming {
+    fn say(&mut self, level: i32, kind: i32, data: &[u8]) {
+        let len = 16 + data.len();
+        self.control.extend_from_slice(&(len as u64).to_ne_bytes());
+        self.control.extend_from_slice(&level.to_ne_bytes());
+        self.control.extend_from_slice(&kind.to_ne_bytes());
+        self.control.extend_from_slice(data);
+        self.control.resize(self.control.len().next_multiple_of(8), 0);
+    }
+}
+
+/// The part of a stream that was taken so far.
+#[derive(Default)]
+struct Taken {
+    octets: Vec<u8>,
+    count: usize,
+}
+
+impl Stage {
+    /// `send(2)` and all its forms.
+    pub fn send(&self, fd: i32, outgoing: Outgoing) -> Result<usize, Errno> {
+        let target = self.enter().target(fd)?;
+        let flags = Flags::from_raw(outgoing.flags);
+        let to = match outgoing.to.as_deref().map(decode).transpose()? {
+            Some(Given::Internet(to)) => Some(to),
+            Some(Given::Unspecified(v4)) => v4.map(SocketAddr::from),
+            None => None,
+        };
+        let patience = self.patience(target, true, flags);
+        if !target.stream || flags.contains(Flags::FASTOPEN) {
+            return self.send_message(target, outgoing.octets, flags, to, patience);
+        }
+        let total = outgoing.octets.len();
+        let mut rest = Payload::from(outgoing.octets);
+        let sent = self.wait_for(patience.timeout(), |world| {
+            send_more(world, target, &mut rest, flags, total, patience)
+        });
+        match (sent, total - rest.len()) {
+            (Some(result), _) => result,
+            (None, 0) => Err(Errno::EAGAIN),
+            (None, some) => Ok(some),
+        }
+    }
+
+    /// One datagram, or the data of a Fast Open.
+    fn send_message(
+        &self,
+        target: Target,
+        octets: Vec<u8>,
+        flags: Flags,
+        to: Option<SocketAddr>,
+        patience: Patience,
+    ) -> Result<usize, Errno> {
+        let total = octets.len();
+        let payload = Payload::from(octets);
+        let mut first = true;
+        let sent = self.wait_for(patience.timeout(), |world| {
+            if let Some(to) = to {
+                world.own_some(to);
+            }
+            if target.stream && !first {
+                // The SYN has gone; what is left of the call is the wait for the connection.
+                return finish_fast_open(world, target, &payload, flags);
+            }
+            first = false;
+            let control = Control::default();
+            match world
+                .host
+                .send_to(world.now, target.id, payload.clone(), flags, to, &control)
+            {
+                Err(Errno::EAGAIN | Errno::EINPROGRESS) if patience.waits() => Look::Wait { progress: true },
+                result => Look::Done(result),
+            }
+        });
+        sent.unwrap_or(if total == 0 { Ok(0) } else { Err(Errno::EAGAIN) })
+    }
+
+    /// `recv(2)` and all its forms, of at most `room` octets.
+    pub fn receive(&self, fd: i32, room: usize, flags: u32) -> Result<Incoming, Errno> {
+        let target = self.enter().target(fd)?;
+        let flags = Flags::from_raw(flags);
+        if flags.contains(Flags::ERRQUEUE) {
+            return self.at_once(|world| {
+                let report = world.host.recv_error(target.id)?;
+                Ok(error_message(&report, room))
+            });
+        }
+        let patience = self.patience(target, false, flags);
+        if !target.stream {
+            let received = self.wait_for(patience.timeout(), |world| {
+                match world.host.recv_from(world.now, target.id, flags) {
+                    Err(Errno::EAGAIN) if patience.waits() => Look::Wait { progress: false },
+                    result => Look::Done(result),
+                }
+            });
+            let received = received.unwrap_or(Err(Errno::EAGAIN))?;
+            return Ok(datagram(&received, room, flags));
+        }
+        let mut taken = Taken::default();
+        let result = self.wait_for(patience.timeout(), |world| {
+            receive_more(world, target, &mut taken, room, flags, patience)
+        });
+        match result {
+            Some(Err(errno)) if taken.count == 0 => return Err(errno),
+            None if taken.count == 0 => return Err(Errno::EAGAIN),
+            _ => {}
+        }
+        let mut incoming = Incoming {
+            octets: taken.octets,
+            count: taken.count,
+            ..Incoming::default()
+        };
+        if let Some(queued) = self.enter().in_queue(target) {
+            incoming.say(TCP, TCP_INQ, &queued.to_ne_bytes());
+        }
+        Ok(incoming)
+    }
+}
+
+/// The next part of a stream's octets.
+fn send_more(
+    world: &mut World,
+    target: Target,
+    rest: &mut Payload,
+    flags: Flags,
+    total: usize,
+    patience: Patience,
+) -> Look<Result<usize, Errno>> {
+    let mut progress = false;
+    loop {
+        let sent = total - rest.len();
+        match world.host.send(world.now, target.id, rest, flags) {
+            Ok(_) if rest.is_empty() => return Look::Done(Ok(total)),
+            Ok(_) => {
+                // What was taken may leave now, which may make room at once.
+                progress = true;
+                if total - rest.len() == sent {
+                    return Look::Wait { progress };
+                }
+            }
+            Err(Errno::EAGAIN) if patience.waits() => return Look::Wait { progress },
+            Err(_) if sent > 0 => return Look::Done(Ok(sent)),
+            Err(errno) => return Look::Done(Err(errno)),
+        }
+    }
+}
+
+/// After a blocking Fast Open: the connection is there, and the rest of the data goes as usual.
+fn finish_fast_open(world: &mut World, target: Target, payload: &Payload, flags: Flags) -> Look<Result<usize, Errno>> {
+    let plain = flags.with(Flags::FASTOPEN, false);
+    match world.host.send(world.now, target.id, &mut payload.clone(), plain) {
+        Err(Errno::EAGAIN) => Look::Wait { progress: false },
+        result => Look::Done(result),
+    }
+}
+
+/// The next part of what a stream has received: enough is what `SO_RCVLOWAT` or `MSG_WAITALL` says.
+fn receive_more(
+    world: &mut World,
+    target: Target,
+    taken: &mut Taken,
+    room: usize,
+    flags: Flags,
+    patience: Patience,
+) -> Look<Result<(), Errno>> {
+    let enough = if flags.contains(Flags::WAITALL) {
+        room
+    } else {
+        world.low_water(target).min(room).max(1)
+    };
+    let before = taken.count;
+    loop {
+        match world.host.recv(world.now, target.id, room - taken.count, flags) {
+            Ok(payload) if payload.is_empty() => return Look::Done(Ok(())),
+            Ok(payload) => {
+                taken.count += payload.len();
+                if !flags.contains(Flags::TRUNC) {
+                    taken.octets.extend_from_slice(payload.as_slice());
+                }
+                if taken.count >= room || flags.contains(Flags::PEEK) || flags.contains(Flags::OOB) {
+                    return Look::Done(Ok(()));
+                }
+            }
+            Err(Errno::EAGAIN) if taken.count >= enough || taken.count > 0 && !patience.waits() => {
+                return Look::Done(Ok(()));
+            }
+            Err(Errno::EAGAIN) if patience.waits() => {
+                return Look::Wait {
+                    progress: taken.count > before,
+                };
+            }
+            Err(errno) => return Look::Done(Err(errno)),
+        }
+    }
+}
+
+impl World {
+    fn number(&mut self, target: Target, level: i32, name: i32) -> Option<i32> {
+        let mut value = Vec::new();
+        self.host.option(self.now, target.id, level, name, &mut value).ok()?;
+        Some(i32::from_ne_bytes(*value.first_chunk()?))
+    }
+
+    fn low_water(&mut self, target: Target) -> usize {
+        self.number(target, SOL_SOCKET, SO_RCVLOWAT).unwrap_or(1).max(1) as usize
+    }
+
+    /// What `TCP_INQ` tells after a receive: the octets left, or one that stands for the end.
+    fn in_queue(&mut self, target: Target) -> Option<i32> {
+        if self.number(target, TCP, TCP_INQ)? == 0 {
+            return None;
+        }
+        let left = self.host.receive_queue(target.id).unwrap_or(0) as i32;
+        let ended = self.host.readiness(target.id).contains(prise_socket::Readiness::RDHUP);
+        Some(if left == 0 && ended { 1 } else { left })
+    }
+}
+
+/// A datagram in a buffer that may be too small.
+fn datagram(received: &Received, room: usize, flags: Flags) -> Incoming {
+    let whole = received.payload.len();
+    let kept = whole.min(room);
+    let mut incoming = Incoming {
+        octets: received.payload.as_slice()[..kept].to_vec(),
+        count: if flags.contains(Flags::TRUNC) { whole } else { kept },
+        name: received.source.map(encode).unwrap_or_default(),
+        flags: received.flags.raw(),
+        ..Incoming::default()
+    };
+    if kept < whole {
+        incoming.flags |= Flags::TRUNC.raw();
+    }
+    incoming
+}
+
+/// An entry of the error queue: `sock_extended_err` and who is to blame, as control data.
+fn error_message(report: &ErrorReport, room: usize) -> Incoming {
+    let kept = report.payload.len().min(room);
+    let mut incoming = Incoming {
+        octets: report.payload.as_slice()[..kept].to_vec(),
+        count: kept,
+        name: encode(report.destination),
+        flags: Flags::ERRQUEUE.raw(),
+        ..Incoming::default()
+    };
+    if kept < report.payload.len() {
+        incoming.flags |= Flags::TRUNC.raw();
+    }
+    if let Some(at) = report.timestamp {
+        incoming.say(SOL_SOCKET, SO_TIMESTAMPNS, &timespec(at));
+    }
+    let mut data = Vec::with_capacity(16 + 28);
+    data.extend_from_slice(&(report.errno.raw() as u32).to_ne_bytes());
+    data.extend_from_slice(&[report.origin as u8, report.kind, report.code, 0]);
+    data.extend_from_slice(&report.info.to_ne_bytes());
+    data.extend_from_slice(&0_u32.to_ne_bytes());
+    if let Some(offender) = report.offender {
+        data.extend_from_slice(&encode(SocketAddr::new(offender, 0)));
+    }
+    match report.destination {
+        SocketAddr::V4(_) => incoming.say(SOL_IP, IP_RECVERR, &data),
+        SocketAddr::V6(_) => incoming.say(SOL_IPV6, IPV6_RECVERR, &data),
+    }
+    incoming
+}
+
+/// `struct timespec` on the stage's clock.
+fn timespec(at: Instant) -> [u8; 16] {
+    let since: Duration = at.saturating_since(Instant::ZERO);
+    let mut octets = [0; 16];
+    octets[..8].copy_from_slice(&since.as_secs().to_ne_bytes());
+    octets[8..].copy_from_slice(&u64::from(since.subsec_nanos()).to_ne_bytes());
+    octets
+}

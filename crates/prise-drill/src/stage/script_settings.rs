@@ -1,0 +1,82 @@
+//! What a script asks of the kernel by its commands.
+//!
+//! Scripts run `sysctl`, write below `/proc/sys`, or source the `defaults.sh` that both packetdrill's and Linux's own scripts start with.
+//! There is no kernel behind this stack that such commands could reach, so the values are read from the script's text.
+
+use std::collections::BTreeMap;
+
+/// What the `defaults.sh` of both collections sets, as far as it differs from Linux's own defaults.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("tcp_rmem", "4096 540000 15728640"),
+    ("tcp_wmem", "4096 262144 4194304"),
+    ("tcp_syn_retries", "5"),
+    ("tcp_synack_retries", "5"),
+    ("tcp_slow_start_after_idle", "0"),
+    ("tcp_ecn", "0"),
+    ("tcp_fastopen", "0x70403"),
+    ("tcp_fastopen_key", "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4"),
+];
+
+/// The options (`--name=value`) of a script's first lines.
+pub(super) fn options(text: &str) -> Vec<String> {
+    text.lines()
+        .map(str::trim)
+        .take_while(|line| line.is_empty() || line.starts_with("//") || line.starts_with('#') || line.starts_with("--"))
+        .filter(|line| line.starts_with("--"))
+        .flat_map(str::split_whitespace)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Settings of `net.ipv4` by their last name, in the order of the script.
+pub(super) fn sysctls(text: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    if text.contains("defaults.sh") {
+        let defaults = DEFAULTS
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        found.extend(defaults);
+    }
+    for marker in ["net.ipv4.", "/proc/sys/net/ipv4/"] {
+        for (at, _) in text.match_indices(marker) {
+            if let Some((name, value)) = assignment(&text[at + marker.len()..]) {
+                found.insert(name.to_owned(), value);
+            }
+        }
+    }
+    found
+}
+
+/// `name=value` or `name="several values"`.
+fn assignment(rest: &str) -> Option<(&str, String)> {
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
+    let (name, rest) = rest.split_at(end);
+    let rest = rest.strip_prefix('=')?;
+    let value = match rest.strip_prefix(['"', '\'']) {
+        Some(quoted) => quoted.split(['"', '\'']).next()?,
+        None => rest.split([' ', '\t', '\n', '`', ';', '\\']).next()?,
+    };
+    Some((name, value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_found_in_both_forms_and_win_over_the_common_ones() {
+        let text = "--tolerance_usecs=10000\n--mtu=1400\n`./defaults.sh\nsysctl -q net.ipv4.tcp_ecn=1 net.ipv4.tcp_rmem=\"1 2 3\"`\n\
+                    `./set.py /proc/sys/net/ipv4/tcp_min_tso_segs=10`\n0 socket(...) = 3\n";
+        let found = sysctls(text);
+        assert_eq!(found["tcp_ecn"], "1");
+        assert_eq!(found["tcp_rmem"], "1 2 3");
+        assert_eq!(found["tcp_min_tso_segs"], "10");
+        assert_eq!(found["tcp_syn_retries"], "5");
+        assert_eq!(options(text), ["--tolerance_usecs=10000", "--mtu=1400"]);
+    }
+
+    #[test]
+    fn a_script_without_commands_sets_nothing() {
+        assert!(sysctls("0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3").is_empty());
+    }
+}

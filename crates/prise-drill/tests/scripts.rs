@@ -1,0 +1,58 @@
+//! Every script of `tests/scripts` through the shared object, loaded as packetdrill loads it, over IPv4 and IPv6.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use prise_drill::pkt::{Plan, run};
+
+fn scripts() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+    let mut scripts: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("the folder of scripts")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    scripts.sort();
+    scripts
+}
+
+/// The shared object, which cargo builds beside this test's binary.
+fn library() -> PathBuf {
+    let mut folder = std::env::current_exe().expect("a path");
+    folder.pop();
+    let beside = [folder.clone(), folder.join("..")].map(|folder| folder.join("libprise_drill.so"));
+    let found = beside.into_iter().find(|path| path.exists());
+    found.expect("cargo builds the cdylib before the tests of its crate")
+}
+
+fn all_pass(ipv6: bool) {
+    let scripts = scripts();
+    assert!(!scripts.is_empty(), "there are no scripts");
+    let mut failures = Vec::new();
+    for path in scripts {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // An ICMP message or an address is of one family.
+        if ipv6 && name.contains("ipv4") || !ipv6 && name.contains("ipv6") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("a script");
+        let plan = Plan {
+            ipv6,
+            library: Some(library()),
+            ..Plan::default()
+        };
+        if let Err(failure) = run(&text, &plan) {
+            failures.push(format!("{name}:{failure}"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn scripts_pass_over_ipv4() {
+    all_pass(false);
+}
+
+#[test]
+fn scripts_pass_over_ipv6() {
+    all_pass(true);
+}

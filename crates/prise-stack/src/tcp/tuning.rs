@@ -1,0 +1,55 @@
+//! What the administrator of a host decides for all its connections: Linux's `net.ipv4.tcp_*` (tcp(7)), as far as it changes what goes
+//! over the wire. Each connection has it through its [`TcpConfig`](super::config::TcpConfig).
+
+use super::receive::window::{BUFFER_INITIAL, BUFFER_MAX};
+
+/// Settings of a host's TCP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Where a receive buffer starts, in octets of payload (half of `tcp_rmem`'s second number, the rest of which is bookkeeping).
+    pub receive_initial: u32,
+    /// How far a receive buffer may grow: `tcp_rmem`'s third number, which also decides the window shift.
+    pub receive_max: u32,
+    /// How far a send buffer may grow: `tcp_wmem`'s third number.
+    pub send_max: u32,
+    /// `tcp_slow_start_after_idle`.
+    pub slow_start_after_idle: bool,
+    /// `tcp_timestamps`: offer and take RFC 7323's timestamps.
+    pub timestamps: bool,
+    /// `tcp_sack`.
+    pub sack: bool,
+    /// `tcp_window_scaling`.
+    pub window_scaling: bool,
+    /// Agree to ECN where a peer asks for it: not with `tcp_ecn` of 0.
+    pub answer_ecn: bool,
+    /// `tcp_synack_retries`.
+    pub syn_ack_retries: u8,
+    /// `tcp_min_tso_segs`: units are not made smaller than this by the pace.
+    pub min_unit_segments: u32,
+    /// `tcp_tso_win_divisor`: a unit of this part of the window is large enough to leave at once; 0 for no such rule.
+    pub unit_window_divisor: u32,
+}
+
+impl Tuning {
+    /// What holds where nobody has decided anything.
+    pub const DEFAULT: Self = Self {
+        receive_initial: BUFFER_INITIAL,
+        receive_max: BUFFER_MAX,
+        // As much as a receive buffer may grow to: a smaller one would be what limits a long path.
+        send_max: BUFFER_MAX,
+        slow_start_after_idle: true,
+        timestamps: true,
+        sack: true,
+        window_scaling: true,
+        answer_ecn: true,
+        syn_ack_retries: 5,
+        min_unit_segments: 2,
+        unit_window_divisor: 3,
+    };
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
