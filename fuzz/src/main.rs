@@ -3,12 +3,13 @@
 
 mod arrival;
 mod stack;
+mod view;
 mod wire;
 
 use std::sync::OnceLock;
 
 /// Every target.
-const TARGETS: &[&[wire::Target]] = &[wire::TARGETS, stack::TARGETS, arrival::TARGETS];
+const TARGETS: &[&[wire::Target]] = &[wire::TARGETS, stack::TARGETS, arrival::TARGETS, view::TARGETS];
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();

@@ -129,6 +129,7 @@ fn arrows_between_crates_point_downward_only() {
         ("prise-sys", &[]),
         ("prise-stack", &["prise-wire"]),
         ("prise-socket", &["prise-stack", "prise-wire"]),
+        ("prise-view", &["prise-socket", "prise-stack", "prise-wire"]),
         ("prise-link", &["prise-wire", "prise-sys"]),
         (
             "prise-gateway",
@@ -155,6 +156,7 @@ fn arrows_between_crates_point_downward_only() {
             &[
                 "prise",
                 "prise-gateway",
+                "prise-view",
                 "prise-socket",
                 "prise-stack",
                 "prise-wire",
@@ -188,7 +190,7 @@ fn crate_root(package: &str) -> String {
 
 #[test]
 fn the_core_is_no_std() {
-    for package in ["prise-wire", "prise-stack", "prise-socket"] {
+    for package in ["prise-wire", "prise-stack", "prise-socket", "prise-view"] {
         let text = crate_root(package);
         let without_std = ["#![no_std]", "#![cfg_attr(not(test), no_std)]"];
         assert!(

@@ -28,8 +28,15 @@ const ALWAYS: [i64; 12] = [
     libc::SYS_recvmmsg,
 ];
 
-/// The families that are ours; AF_PACKET is refused, all others are the kernel's.
+/// The families that are ours; AF_PACKET is refused, all others are the kernel's but for a part of AF_NETLINK.
 const FAMILIES: [i32; 3] = [libc::AF_INET, libc::AF_INET6, libc::AF_PACKET];
+
+/// Netlink families that have nothing to do with the network (linux/netlink.h): messages between programs, SELinux, audit,
+/// process events, device events, cryptography.
+const NATIVE_NETLINK: [i32; 6] = [2, 7, 9, 11, 15, 21];
+
+/// Octets of a request for a list in the C library musl, `send(2)` of which it expects the answer to be there at once.
+const SHORT_REQUEST: u32 = 20;
 
 /// Timeouts of calls that run natively are kept by the kernel's object; the supervisor reads them from there.
 pub(crate) const NATIVE_OPTIONS: [i32; 4] = [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO, SO_RCVTIMEO_NEW, SO_SNDTIMEO_NEW];
@@ -37,9 +44,9 @@ pub(crate) const NATIVE_OPTIONS: [i32; 4] = [libc::SO_RCVTIMEO, libc::SO_SNDTIME
 const SO_RCVTIMEO_NEW: i32 = 66;
 const SO_SNDTIMEO_NEW: i32 = 67;
 
-/// `ioctl` requests of sockets (linux/sockios.h) that are judged: `SIOCGIFCONF` and what follows. Before them lie owners,
+/// `ioctl` requests of sockets (linux/sockios.h) that are judged: `SIOCADDRT` and what follows. Before them lie owners,
 /// `SIOCATMARK` and time stamps, which an AF_UNIX stream answers as TCP does.
-const SOCKET_IOCTLS: core::ops::Range<u32> = 0x8910..0x8a00;
+const SOCKET_IOCTLS: core::ops::Range<u32> = 0x890b..0x8a00;
 
 /// The filter; `confinement` adds what a policy needs.
 pub(crate) fn program(confinement: Option<&Confinement>) -> Program {
@@ -57,9 +64,16 @@ pub(crate) fn program(confinement: Option<&Confinement>) -> Program {
         for family in FAMILIES {
             p.if_equal(family as u32, ours);
         }
-        p.verdict(Verdict::Allow);
+        let native = p.label();
+        p.unless_equal(libc::AF_NETLINK as u32, native);
+        p.load(Field::ArgLow(2));
+        for protocol in NATIVE_NETLINK {
+            p.if_equal(protocol as u32, native);
+        }
         p.place(ours);
         p.verdict(Verdict::Notify);
+        p.place(native);
+        p.verdict(Verdict::Allow);
     });
     // Without an address they are send(2) and recv(2), which run natively.
     for number in [libc::SYS_sendto, libc::SYS_recvfrom] {
@@ -70,6 +84,13 @@ pub(crate) fn program(confinement: Option<&Confinement>) -> Program {
                 p.if_equal(0, zero);
                 p.verdict(Verdict::Notify);
                 p.place(zero);
+            }
+            if number == libc::SYS_sendto {
+                let other = p.label();
+                p.load(Field::ArgLow(2));
+                p.unless_equal(SHORT_REQUEST, other);
+                p.verdict(Verdict::Notify);
+                p.place(other);
             }
             p.verdict(Verdict::Allow);
         });

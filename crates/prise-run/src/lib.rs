@@ -36,6 +36,7 @@ mod listener;
 mod local_sockets;
 mod message;
 mod names;
+mod netlink;
 mod notify;
 mod outcome;
 mod parked;

@@ -36,6 +36,18 @@ impl Slot {
         }
     }
 
+    /// Indices from here on are netlink sockets'.
+    const NETLINK: u32 = 1 << 31;
+
+    /// The slot of the `n`th netlink socket of a run.
+    pub(crate) fn netlink(n: u64) -> Self {
+        Self::new(n as u32 | Self::NETLINK, (n >> 31) as u32)
+    }
+
+    pub(crate) fn is_netlink(self) -> bool {
+        self.index & Self::NETLINK != 0
+    }
+
     pub(crate) fn to_bits(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }
@@ -100,6 +112,8 @@ pub(crate) struct GuestSocket {
     pub(crate) id: SocketId,
     /// The kernel's `SO_COOKIE` of the object that the program holds: never given out twice.
     pub(crate) cookie: u64,
+    /// The number of that object as `/proc/PID/fd` shows it: what `ss -p` finds programs by.
+    pub(crate) inode: u32,
     pub(crate) family: Family,
     pub(crate) kind: Kind,
     pub(crate) holder: Holder,
@@ -162,8 +176,9 @@ impl Sockets {
     }
 
     /// Another object stands for the socket from now on.
-    pub(crate) fn renew(&mut self, slot: Slot, cookie: u64) {
+    pub(crate) fn renew(&mut self, slot: Slot, cookie: u64, inode: u32) {
         let Some(socket) = self.get_mut(slot) else { return };
+        socket.inode = inode;
         let before = core::mem::replace(&mut socket.cookie, cookie);
         socket.role = Role::Fresh;
         self.by_cookie.remove(&before);

@@ -22,6 +22,7 @@ use crate::joined::Joins;
 use crate::ledger::Ledger;
 use crate::local_sockets::LocalSockets;
 use crate::names::Names;
+use crate::netlink::NetlinkSockets;
 use crate::notify::{Answer, Call, ERESTARTSYS, Judged};
 use crate::outcome::{Exit, RunError};
 use crate::parked::Parking;
@@ -50,6 +51,7 @@ pub(crate) struct Supervisor {
     /// Name servers within the guest.
     pub(crate) names: Names,
     pub(crate) sockets: Sockets,
+    pub(crate) netlink: NetlinkSockets,
     pub(crate) parked: Parking,
     pub(crate) guests: Guests,
     pub(crate) calls: Listener,
@@ -127,6 +129,7 @@ impl Supervisor {
             world: parts.world,
             gate: parts.gate,
             sockets: Sockets::default(),
+            netlink: NetlinkSockets::default(),
             parked: Parking::default(),
             guests: Guests::default(),
             calls: parts.calls,
@@ -305,6 +308,13 @@ impl Supervisor {
 
     /// Something happened at the supervisor's end of a socket.
     fn on_end(&mut self, slot: Slot, events: EventFlags) {
+        if slot.is_netlink() {
+            self.attend_netlink(slot);
+            if events.contains(EventFlags::HUP) {
+                self.close_netlink(slot);
+            }
+            return;
+        }
         let Some(socket) = self.sockets.get_mut(slot) else {
             return;
         };

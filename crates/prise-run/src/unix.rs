@@ -35,6 +35,11 @@ pub(crate) fn stream(program: SocketFlags) -> Result<OwnedFd, Errno> {
     )
 }
 
+/// The number of the open file, as `/proc/PID/fd` shows it; 0 where it cannot be had.
+pub(crate) fn inode(fd: impl AsFd) -> u32 {
+    rustix::fs::fstat(fd).map_or(0, |stat| stat.st_ino as u32)
+}
+
 /// Whether calls on the open file behind this copy block.
 pub(crate) fn blocks(copy: impl AsFd) -> bool {
     fcntl_getfl(copy).is_ok_and(|flags| !flags.contains(OFlags::NONBLOCK))

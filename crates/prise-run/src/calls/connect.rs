@@ -279,7 +279,7 @@ impl Supervisor {
         self.calls
             .replace(call.id, theirs.as_fd(), call.fd(), close_on_exec)
             .map_err(|error| errno_of(&error))?;
-        self.sockets.renew(target.slot, cookie);
+        self.sockets.renew(target.slot, cookie, unix::inode(&theirs));
         let target = Target {
             slot: target.slot,
             copy: theirs,

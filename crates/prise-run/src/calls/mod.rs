@@ -6,6 +6,7 @@ mod connect;
 mod foreign;
 mod ioctl;
 mod name;
+mod netlink;
 mod opening;
 mod options;
 mod receive;
@@ -23,6 +24,7 @@ use crate::notify::{Answer, Call, Judged};
 use crate::sockaddr::ADDRESS_MAX;
 use crate::socket::{GuestSocket, Holder, Slot};
 use crate::supervisor::Supervisor;
+use prise_view::ioctl::On;
 
 /// The socket that a call is about.
 #[derive(Debug)]
@@ -43,6 +45,9 @@ impl Supervisor {
             Err(Ok(Answer::Native)) if self.is_confined() => return self.judge_foreign(call),
             Err(judged) => return judged,
         };
+        if target.slot.is_netlink() {
+            return self.judge_netlink(call, &target);
+        }
         // A stream of ours has its peer; but a call that the kernel makes could find another socket in its place.
         if self.is_confined() && self.sends_natively(call, target.slot) {
             return self.judge_foreign(call);
@@ -81,7 +86,10 @@ impl Supervisor {
             Err(LookupError::Forbidden) => return Err(Ok(Answer::Native)),
         };
         let cookie = sockopt::socket_cookie(&copy).map_err(|_| Ok(Answer::Native))?;
-        let slot = self.sockets.by_cookie(cookie).ok_or(Ok(Answer::Native))?;
+        let slot = self.sockets.by_cookie(cookie);
+        let Some(slot) = slot.or_else(|| self.netlink.by_cookie(cookie)) else {
+            return Err(self.foreign(call));
+        };
         if let Some(socket) = self.sockets.get_mut(slot) {
             socket.holder = Holder {
                 tid: call.tid,
@@ -100,6 +108,23 @@ impl Supervisor {
     fn sends_natively(&self, call: &Call, slot: Slot) -> bool {
         matches!(call.number, libc::SYS_sendmsg | libc::SYS_sendmmsg)
             && self.sockets.get(slot).is_some_and(|socket| socket.kind == Kind::Stream)
+    }
+
+    /// A call on a socket of the program's that is not ours: interfaces are ours nevertheless, whichever socket is asked.
+    fn foreign(&mut self, call: &Call) -> Judged {
+        if call.number == libc::SYS_ioctl {
+            self.foreign_ioctl(call)
+        } else {
+            Ok(Answer::Native)
+        }
+    }
+
+    /// The kernel answers what is about the descriptor itself; what is about links and queues of AF_UNIX sockets begins later.
+    fn foreign_ioctl(&self, call: &Call) -> Judged {
+        if call.args[1] as u32 == libc::TIOCOUTQ as u32 {
+            return Ok(Answer::Native);
+        }
+        self.interface_request(call, On::Other)
     }
 
     /// The target of a call that has waited; none where its descriptor is another file's now.

@@ -5,6 +5,7 @@
 //! said by the supervisor.
 
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use prise_socket::{Errno, Family, Flags, Kind};
 use rustix::net::{RecvFlags, recv, sockopt};
@@ -17,7 +18,7 @@ use crate::message::{
     About, ControlBuffer, Destination, Header, MANY_LEN_OFFSET, MANY_STRIDE, ReceiveForm, ReceiveRequest, VECTOR_MAX,
 };
 use crate::notify::{Answer, Call, Judged, errno};
-use crate::parked::Wish;
+use crate::parked::{ParkId, Wish};
 use crate::sockaddr::encode;
 use crate::socket::Role;
 use crate::supervisor::Supervisor;
@@ -78,7 +79,7 @@ impl Supervisor {
     }
 
     /// Receives now, or waits.
-    fn receive(&mut self, call: &Call, target: &Target, mut request: ReceiveRequest) -> Judged {
+    pub(super) fn receive(&mut self, call: &Call, target: &Target, mut request: ReceiveRequest) -> Judged {
         let blocking = blocks(&target.copy, request.flags) && request.flags & libc::MSG_ERRQUEUE == 0;
         match self.try_receive(call, target, &mut request) {
             Err(Errno::EAGAIN) if blocking => (),
@@ -89,6 +90,10 @@ impl Supervisor {
             _ => timeout(target, sockopt::Timeout::Recv),
         };
         let id = self.park(call, target.slot, Wish::Receive(request), limit);
+        if let Some(socket) = self.netlink.get_mut(target.slot) {
+            socket.receiving.push_back(id);
+            return Ok(Answer::Settled);
+        }
         match &mut self.entry(target.slot)?.role {
             Role::Datagram(datagram) => datagram.receiving.push_back(id),
             Role::Stream(stream) => stream.receiving.push_back(id),
@@ -146,6 +151,9 @@ impl Supervisor {
     }
 
     fn receive_one(&mut self, memory: Memory, target: &Target, to: &Destination, flags: i32) -> Result<usize, Errno> {
+        if target.slot.is_netlink() {
+            return self.receive_netlink(memory, target, to, flags);
+        }
         let socket = self.entry(target.slot)?;
         if flags & libc::MSG_ERRQUEUE != 0 {
             return self.receive_error(memory, target, to);
@@ -270,15 +278,11 @@ impl Supervisor {
         Ok(copied)
     }
 
-    /// Serves the calls that wait to receive on a datagram socket or a stream.
+    /// Serves the calls that wait to receive on a datagram or netlink socket or a stream.
     pub(crate) fn serve_receivers(&mut self, slot: crate::socket::Slot) {
         loop {
-            let front = match self.sockets.get(slot).map(|socket| &socket.role) {
-                Some(Role::Datagram(datagram)) => datagram.receiving.front().copied(),
-                Some(Role::Stream(stream)) => stream.receiving.front().copied(),
-                Some(Role::Joined(joined)) => joined.receiving.front().copied(),
-                _ => None,
-            };
+            let Some(queue) = self.receivers(slot) else { return };
+            let front = queue.front().copied();
             let Some(id) = front else { return };
             let served = match self.parked.get(id).map(|parked| parked.call) {
                 None => true,
@@ -287,16 +291,27 @@ impl Supervisor {
             if !served {
                 return;
             }
-            match self.sockets.get_mut(slot).map(|socket| &mut socket.role) {
-                Some(Role::Datagram(datagram)) => drop(datagram.receiving.pop_front()),
-                Some(Role::Stream(stream)) => drop(stream.receiving.pop_front()),
-                Some(Role::Joined(joined)) => drop(joined.receiving.pop_front()),
-                _ => return,
+            match self.receivers(slot) {
+                Some(queue) => drop(queue.pop_front()),
+                None => return,
             }
         }
     }
 
-    fn serve_receiver(&mut self, id: crate::parked::ParkId, call: &Call, slot: crate::socket::Slot) -> bool {
+    /// The calls that wait to receive on a socket.
+    fn receivers(&mut self, slot: crate::socket::Slot) -> Option<&mut VecDeque<ParkId>> {
+        if slot.is_netlink() {
+            return self.netlink.get_mut(slot).map(|socket| &mut socket.receiving);
+        }
+        match &mut self.sockets.get_mut(slot)?.role {
+            Role::Datagram(datagram) => Some(&mut datagram.receiving),
+            Role::Stream(stream) => Some(&mut stream.receiving),
+            Role::Joined(joined) => Some(&mut joined.receiving),
+            _ => None,
+        }
+    }
+
+    fn serve_receiver(&mut self, id: ParkId, call: &Call, slot: crate::socket::Slot) -> bool {
         let Some(mut parked) = self.parked.remove(id) else {
             return true;
         };

@@ -34,6 +34,9 @@ impl Supervisor {
             // Frames are the links' own; there is no device to bind to.
             return Err(Errno::EPERM);
         }
+        if domain == libc::AF_NETLINK {
+            return self.netlink_socket(call, flags);
+        }
         let family = Family::from_raw(domain)?;
         let kind = Kind::from_raw(kind & TYPE_MASK)?;
         if !self.guests.is_open(call.tid) {
@@ -98,6 +101,7 @@ impl Supervisor {
         Ok(GuestSocket {
             id,
             cookie: sockopt::socket_cookie(theirs).map_err(errno)?,
+            inode: unix::inode(theirs),
             family,
             kind,
             holder: Holder { tid: call.tid, fd: -1 },

@@ -1,0 +1,291 @@
+//! What programs see of the network that they are in: links, addresses, routes and sockets are the run's, not the host's,
+//! whichever way they ask.
+
+mod world;
+
+use std::ffi::OsString;
+use std::process::Command;
+use std::time::Duration;
+
+use world::{Ended, Stage, finish, need, skip};
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+fn shell(script: &str) -> Vec<OsString> {
+    ["sh", "-c", script].map(OsString::from).into()
+}
+
+fn run(stage: &Stage, script: &str) -> String {
+    let Ended { stdout, .. } = finish(&mut stage.run(&[], &shell(script)), LIMIT).expect_success();
+    stdout
+}
+
+/// Words of each line, so that columns may be as wide as they like.
+fn squeezed(text: &str) -> Vec<String> {
+    let words = |line: &str| line.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    text.lines().map(words).collect()
+}
+
+#[test]
+fn ip_shows_the_runs_links_addresses_routes_and_neighbors() {
+    if need("ip", "ip").is_none() {
+        return;
+    }
+    let stage = Stage::new();
+    let shown = run(
+        &stage,
+        "ip -br link; ip -br addr; ip route; ip -6 route; ip neigh; ip rule; ip route get 192.0.2.1; ip addr show dev lo | head -1",
+    );
+    let expected = "lo UNKNOWN 00:00:00:00:00:00 <LOOPBACK,UP,LOWER_UP>
+eth0 UP 02:50:52:49:53:45 <BROADCAST,MULTICAST,UP,LOWER_UP>
+lo UNKNOWN 127.0.0.1/8 ::1/128
+eth0 UP 10.0.2.15/24 fd00:2::15/64 fe80::50:52ff:fe49:5345/64
+default via 10.0.2.2 dev eth0
+10.0.2.0/24 dev eth0 proto kernel scope link src 10.0.2.15
+fd00:2::/64 dev eth0 proto kernel metric 256 pref medium
+fe80::/64 dev eth0 proto kernel metric 256 pref medium
+default via fd00:2::2 dev eth0 metric 1024 pref medium
+10.0.2.2 dev eth0 lladdr 52:55:0a:00:02:02 PERMANENT
+10.0.2.3 dev eth0 lladdr 52:55:0a:00:02:02 PERMANENT
+fd00:2::2 dev eth0 lladdr 52:55:0a:00:02:02 PERMANENT
+fd00:2::3 dev eth0 lladdr 52:55:0a:00:02:02 PERMANENT
+0: from all lookup local
+32766: from all lookup main
+32767: from all lookup default
+192.0.2.1 via 10.0.2.2 dev eth0 src 10.0.2.15 uid 0
+cache
+1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN group default qlen 1000";
+    assert_eq!(squeezed(&shown), expected.lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn ip_changes_nothing() {
+    if need("ip", "ip").is_none() {
+        return;
+    }
+    let stage = Stage::new();
+    for change in [
+        "link set eth0 down",
+        "addr add 192.0.2.9/24 dev lo",
+        "route del default",
+        "neigh del 10.0.2.2 dev eth0",
+    ] {
+        let ended = finish(&mut stage.run(&[], &shell(&format!("exec ip {change}"))), LIMIT);
+        let refused = ended.stderr.contains("Operation not permitted");
+        assert!(!ended.status.success() && refused, "{change}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn without_a_gateway_there_is_no_default_route() {
+    if need("ip", "ip").is_none() {
+        return;
+    }
+    let stage = Stage::new();
+    let program = shell("ip route; ip route get 192.0.2.1; true");
+    let ended = finish(&mut stage.run(&["--link", "none"], &program), LIMIT).expect_success();
+    assert!(!ended.stdout.contains("default"), "{}", ended.stdout);
+    assert!(ended.stderr.contains("Network is unreachable"), "{}", ended.stderr);
+}
+
+const SOCKETS: &str = "
+import socket, subprocess, sys
+listener = socket.create_server(('127.0.0.1', 8080), backlog=5)
+client = socket.create_connection(('127.0.0.1', 8080))
+accepted, _ = listener.accept()
+accepted.sendall(b'x' * 100)
+udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+udp.bind(('::1', 5353))
+unbound = socket.socket()
+for words in sys.argv[1:]:
+    shown = subprocess.run(['ss', '-Hn'] + words.split(' ', 1)[:1] + words.split(' ', 1)[1:], capture_output=True, text=True)
+    print(words, '->', len(shown.stdout.splitlines()), end=shown.stderr + chr(10))
+shown = subprocess.run(['ss', '-Htlnp'], capture_output=True, text=True).stdout
+print('python3' in shown, f'fd={listener.fileno()}' in shown)
+shown = subprocess.run(['ss', '-Hti', 'sport = :8080', 'and', 'dport', f'= :{client.getsockname()[1]}'], capture_output=True, text=True).stdout
+print('cubic' in shown and 'bytes_sent:100' in shown and 'wscale' in shown)
+";
+
+#[test]
+fn ss_shows_the_runs_sockets_and_who_holds_them() {
+    let (Some(python), Some(_)) = (need("ss", "python3"), need("ss", "ss")) else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("sockets.py", SOCKETS);
+    let mut program: Vec<OsString> = vec![python.into(), script.into()];
+    let questions = [
+        "-tan",
+        "-tln",
+        "-uan",
+        "-t sport = :8080",
+        "-t dst 127.0.0.1",
+        "-t dst 10.0.0.0/8",
+        "-ta sport >= :8000 and sport <= :8080",
+        "-6ua",
+        "-wa",
+    ];
+    program.extend(questions.map(OsString::from));
+    let ended = finish(&mut stage.run(&[], &program), LIMIT).expect_success();
+    let expected = "-tan -> 3
+-tln -> 1
+-uan -> 1
+-t sport = :8080 -> 1
+-t dst 127.0.0.1 -> 2
+-t dst 10.0.0.0/8 -> 0
+-ta sport >= :8000 and sport <= :8080 -> 2
+-6ua -> 1
+-wa -> 0
+True True
+True
+";
+    assert_eq!(ended.stdout, expected, "{}", ended.stderr);
+}
+
+const LIBRARIES: &str = "
+import fcntl, socket, struct
+print(socket.if_nameindex(), socket.if_nametoindex('eth0'), socket.if_indextoname(1))
+print(sorted({info[4][0] for info in socket.getaddrinfo('localhost', 80, flags=socket.AI_ADDRCONFIG)} <= {'127.0.0.1', '::1'} and ['local']))
+request = struct.pack('16s24x', b'eth0')
+ask = lambda it, number: fcntl.ioctl(it, number, request)[16:].rstrip(b'\\0').hex()
+for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.AF_NETLINK):
+    with socket.socket(family, socket.SOCK_DGRAM) as it:
+        shown = []
+        for number in (0x8933, 0x8913, 0x8921, 0x8927, 0x8915, 0x891b, 0x8919, 0x8946, 0x8914):
+            try:
+                shown.append(ask(it, number))
+            except OSError as error:
+                shown.append(error.errno)
+        print(family.name, *shown)
+with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as it:
+    print(it.getsockname(), it.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN), it.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE))
+    it.bind((0, 1))
+    import os
+    print(it.getsockname() == (os.getpid(), 1))
+    other = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+    try:
+        other.bind((os.getpid(), 0))
+    except OSError as error:
+        print(error.strerror)
+    it.setblocking(False)
+    try:
+        it.recv(10)
+    except BlockingIOError as error:
+        print(error.strerror)
+    it.sendto(struct.pack('=IHHIIBxxx', 20, 18, 0x301, 7, 0, 0), (0, 0))
+    whole = it.recv(1, socket.MSG_PEEK | socket.MSG_TRUNC)
+    octets, _, flags, source = it.recvmsg(100)
+    print(len(octets), flags & socket.MSG_TRUNC != 0, source)
+    import select
+    poll = select.epoll()
+    poll.register(it, select.EPOLLIN)
+    it.send(struct.pack('=IHHIIBxxx', 20, 22, 0x301, 8, 0, 0))
+    print(poll.poll(5) != [], struct.unpack_from('=IHHI', it.recv(9999))[3])
+    for number in (9, 6, 12, 16):
+        try:
+            socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, number).close()
+            print(number, 'native')
+        except OSError as error:
+            print(number, error.strerror)
+";
+
+#[test]
+fn libraries_find_the_runs_interfaces_by_netlink_and_by_ioctl() {
+    let Some(python) = need("interfaces", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("libraries.py", LIBRARIES);
+    let ended = finish(&mut stage.run(&[], &[python.into(), script.into()]), LIMIT).expect_success();
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "[(1, 'lo'), (2, 'eth0')] 2 lo",
+            "['local']",
+            "AF_INET 02 4310 dc05 0100025052495345 020000000a00020f 02000000ffffff 020000000a0002ff 14 1",
+            "AF_INET6 02 4310 dc05 0100025052495345 25 25 25 14 1",
+            "AF_UNIX 02 4310 dc05 0100025052495345 25 25 25 14 1",
+            "AF_NETLINK 02 4310 dc05 0100025052495345 25 25 25 14 1",
+            "(0, 0) 16 3",
+            "True",
+            "Address already in use",
+            "Resource temporarily unavailable",
+            "100 True (0, 0)",
+            "True 8",
+            "9 native",
+            "6 Protocol not supported",
+            "12 Protocol not supported",
+            "16 Protocol not supported",
+        ],
+        "{}",
+        ended.stderr
+    );
+}
+
+const C_LIBRARY: &str = r#"
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <arpa/inet.h>
+#include <stdio.h>
+int main(void) {
+    struct ifaddrs *all, *it;
+    if (getifaddrs(&all)) { perror("getifaddrs"); return 1; }
+    for (it = all; it; it = it->ifa_next) {
+        char text[64] = "-";
+        int family = it->ifa_addr ? it->ifa_addr->sa_family : -1;
+        if (family == AF_INET) inet_ntop(family, &((struct sockaddr_in *)it->ifa_addr)->sin_addr, text, 64);
+        if (family == AF_INET6) inet_ntop(family, &((struct sockaddr_in6 *)it->ifa_addr)->sin6_addr, text, 64);
+        printf("%s %d %s\n", it->ifa_name, family, text);
+    }
+    printf("%u %u\n", if_nametoindex("lo"), if_nametoindex("eth0"));
+    return 0;
+}
+"#;
+
+/// Compiles the program with each C library that is there: musl reads the answer without waiting for it.
+#[test]
+fn c_libraries_list_the_runs_addresses() {
+    let stage = Stage::new();
+    let source = stage.write("interfaces.c", C_LIBRARY);
+    for compiler in ["cc", "musl-gcc"] {
+        let Some(found) = need("getifaddrs", compiler) else {
+            continue;
+        };
+        let program = stage.path(format!("interfaces-{compiler}"));
+        let mut build = Command::new(found);
+        build.arg("-static").arg("-o").arg(&program).arg(&source);
+        if !finish(&mut build, LIMIT).status.success() {
+            skip("getifaddrs", &format!("{compiler} makes no static program"));
+            continue;
+        }
+        let ended = finish(&mut stage.run(&[], &[program.into()]), LIMIT).expect_success();
+        let mut lines: Vec<&str> = ended.stdout.lines().collect();
+        lines.sort_unstable();
+        let expected = [
+            "1 2",
+            "eth0 10 fd00:2::15",
+            "eth0 10 fe80::50:52ff:fe49:5345",
+            "eth0 17 -",
+            "eth0 2 10.0.2.15",
+            "lo 10 ::1",
+            "lo 17 -",
+            "lo 2 127.0.0.1",
+        ];
+        assert_eq!(lines, expected, "{compiler}");
+    }
+}
+
+#[test]
+fn node_lists_the_runs_addresses() {
+    let Some(node) = need("os.networkInterfaces", "node") else {
+        return;
+    };
+    let stage = Stage::new();
+    let code = "const all = require('os').networkInterfaces();
+        for (const name in all) console.log(name, ...all[name].map(it => it.cidr));";
+    let program: Vec<OsString> = vec![node.into(), "-e".into(), code.into()];
+    let ended = finish(&mut stage.run(&[], &program), LIMIT).expect_success();
+    let expected = "lo 127.0.0.1/8 ::1/128\neth0 10.0.2.15/24 fd00:2::15/64 fe80::50:52ff:fe49:5345/64\n";
+    assert_eq!(ended.stdout, expected);
+}

@@ -1,0 +1,254 @@
+//! Netlink sockets of the guests: what stands for each in the kernel, and how datagrams pass.
+//!
+//! The program's descriptor is one end of an AF_UNIX pair that keeps messages apart and tells of its close; `prise-view` has
+//! the answers. An answer waits in the program's own queue before the call that asked returns, as on Linux, wherever that
+//! call is judged.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+
+use prise_socket::SocketId;
+use prise_view::netlink::{Protocol, Socket};
+use prise_view::{Held, View, Who};
+use rustix::io::ioctl_fionread;
+use rustix::net::{RecvFlags, recv, sockopt};
+
+use crate::guest::Guests;
+use crate::parked::ParkId;
+use crate::socket::{GuestSocket, Role, Slot};
+use crate::supervisor::Supervisor;
+use crate::unix::QUIET;
+
+/// Requests that are taken from one socket before others get their turn.
+const ROUND: usize = 256;
+
+/// One netlink socket.
+#[derive(Debug)]
+pub(crate) struct NetlinkSocket {
+    /// The kernel's `SO_COOKIE` of the object that the program holds.
+    pub(crate) cookie: u64,
+    /// The supervisor's end.
+    end: OwnedFd,
+    pub(crate) state: Socket,
+    /// Whether the program's queue is full; then the poller tells when it is not.
+    full: bool,
+    /// Calls that wait for a datagram.
+    pub(crate) receiving: VecDeque<ParkId>,
+    /// The process that made it, by whose number it is known if it does not name itself.
+    process: u32,
+}
+
+/// All netlink sockets. Their slots are of a space of their own, whose indices no Internet socket has.
+#[derive(Debug, Default)]
+pub(crate) struct NetlinkSockets {
+    sockets: HashMap<Slot, NetlinkSocket>,
+    by_cookie: HashMap<u64, Slot>,
+    made: u64,
+}
+
+impl NetlinkSockets {
+    /// The slot that the next [`insert`](Self::insert) will give out.
+    pub(crate) fn next_slot(&self) -> Slot {
+        Slot::netlink(self.made)
+    }
+
+    pub(crate) fn insert(&mut self, cookie: u64, end: OwnedFd, state: Socket, process: u32) -> Slot {
+        let slot = self.next_slot();
+        self.made += 1;
+        self.by_cookie.insert(cookie, slot);
+        self.sockets.insert(
+            slot,
+            NetlinkSocket {
+                cookie,
+                end,
+                state,
+                full: false,
+                receiving: VecDeque::new(),
+                process,
+            },
+        );
+        slot
+    }
+
+    pub(crate) fn by_cookie(&self, cookie: u64) -> Option<Slot> {
+        self.by_cookie.get(&cookie).copied()
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut NetlinkSocket> {
+        self.sockets.get_mut(&slot)
+    }
+
+    /// Whether it speaks of sockets.
+    fn is_about_sockets(&self, slot: Slot) -> bool {
+        let socket = self.sockets.get(&slot);
+        socket.is_some_and(|socket| socket.state.protocol() == Protocol::SocketDiag)
+    }
+
+    pub(crate) fn remove(&mut self, slot: Slot) -> Option<NetlinkSocket> {
+        let socket = self.sockets.remove(&slot)?;
+        self.by_cookie.remove(&socket.cookie);
+        Some(socket)
+    }
+
+    /// Whether a socket of that subsystem has the port.
+    pub(crate) fn has_port(&self, like: &Socket, port: u32) -> bool {
+        let mut all = self.sockets.values().map(|socket| &socket.state);
+        all.any(|other| other.protocol() == like.protocol() && other.port() == port)
+    }
+
+    /// A port for a socket that has none (`netlink_autobind`): its process's number, else one that no process has.
+    fn port_for(&self, slot: Slot) -> Option<u32> {
+        let socket = self.sockets.get(&slot)?;
+        let own = (socket.process != 0 && !self.has_port(&socket.state, socket.process)).then_some(socket.process);
+        // Beginning at −4097, as the kernel does.
+        own.or_else(|| {
+            let others = (0..=self.sockets.len() as u32).map(|n| 0xffff_efff - n);
+            others.into_iter().find(|&port| !self.has_port(&socket.state, port))
+        })
+    }
+
+    /// Names a socket that needs a name.
+    pub(crate) fn autobind(&mut self, slot: Slot) {
+        if self.sockets.get(&slot).is_none_or(|socket| socket.state.port() != 0) {
+            return;
+        }
+        let port = self.port_for(slot);
+        if let (Some(socket), Some(port)) = (self.sockets.get_mut(&slot), port) {
+            let groups = socket.state.groups();
+            // Without a name it takes any.
+            let _ = socket.state.bind(port, groups);
+        }
+    }
+}
+
+impl Supervisor {
+    /// Runs `look` with a view of the host.
+    pub(crate) fn with_view<T>(&mut self, look: impl FnOnce(&mut NetlinkSockets, &mut View<'_>) -> T) -> T {
+        let Self {
+            host,
+            sockets,
+            guests,
+            netlink,
+            now,
+            ..
+        } = self;
+        let mut held = |id: SocketId| {
+            let socket = sockets.by_id(id).and_then(|slot| sockets.get(slot));
+            socket.map_or_else(Held::default, |socket| held(socket, guests))
+        };
+        let mut view = View {
+            host,
+            now: *now,
+            held: &mut held,
+        };
+        look(netlink, &mut view)
+    }
+
+    /// Takes one datagram of the program's: `asker` is the thread that sent it, where that is known.
+    pub(crate) fn submit_netlink(&mut self, slot: Slot, asker: Option<u32>, datagram: &[u8]) {
+        self.netlink.autobind(slot);
+        if self.netlink.is_about_sockets(slot) {
+            // Some may be closed that did not tell.
+            self.sweep();
+        }
+        let process = self.netlink.get_mut(slot).map_or(0, |socket| socket.process);
+        let asker = asker.unwrap_or(process);
+        let who = Who {
+            is_admin: &|| is_network_admin(asker),
+        };
+        self.with_view(|netlink, view| {
+            if let Some(socket) = netlink.get_mut(slot) {
+                socket.state.submit(view, who, datagram);
+            }
+        });
+        self.fill_netlink(slot);
+    }
+
+    /// Takes what the program has written natively, and gives it what it can read.
+    pub(crate) fn attend_netlink(&mut self, slot: Slot) {
+        let mut octets = core::mem::take(&mut self.scratch);
+        for _ in 0..ROUND {
+            let Some(socket) = self.netlink.get_mut(slot) else {
+                break;
+            };
+            let taken = match recv(&socket.end, &mut octets[..], RecvFlags::DONTWAIT) {
+                Ok((0, _)) | Err(_) => break,
+                Ok((taken, _)) => taken,
+            };
+            self.submit_netlink(slot, None, &octets[..taken]);
+        }
+        self.scratch = octets;
+        self.fill_netlink(slot);
+        self.serve_receivers(slot);
+    }
+
+    /// Puts what waits to be read into the program's queue, as far as there is room.
+    pub(crate) fn fill_netlink(&mut self, slot: Slot) {
+        let filled = self.with_view(|netlink, view| {
+            let socket = netlink.get_mut(slot)?;
+            let mut full = false;
+            while let Some(datagram) = socket.state.next_datagram(view) {
+                if rustix::net::send(&socket.end, &datagram, QUIET).is_err() {
+                    // No room, or nobody who reads: the close is told then.
+                    socket.state.put_back(datagram);
+                    full = true;
+                    break;
+                }
+            }
+            Some((core::mem::replace(&mut socket.full, full), full))
+        });
+        if let Some((before, full)) = filled
+            && before != full
+            && let Some(socket) = self.netlink.get_mut(slot)
+        {
+            // Without it the next judged call goes on.
+            let _ = self.poller.want_room(&socket.end, slot, full);
+        }
+    }
+
+    /// The program's last descriptor is closed.
+    pub(crate) fn close_netlink(&mut self, slot: Slot) {
+        let Some(socket) = self.netlink.remove(slot) else {
+            return;
+        };
+        self.poller.forget(&socket.end);
+        for id in socket.receiving {
+            if let Some(parked) = self.parked.remove(id) {
+                self.answer(&parked.call, Err(prise_socket::Errno::EBADF));
+            }
+        }
+    }
+}
+
+/// What lies in the kernel's object of a socket. Its unread octets are told by the program's end only: by the descriptor where
+/// it was last seen, or not at all.
+fn held(socket: &GuestSocket, guests: &mut Guests) -> Held {
+    let mut held = Held {
+        inode: socket.inode,
+        ..Held::default()
+    };
+    let octets = |fd: &OwnedFd| ioctl_fionread(fd).map_or(0, |octets| u32::try_from(octets).unwrap_or(u32::MAX));
+    match &socket.role {
+        Role::Stream(stream) => held.unsent = octets(&stream.end),
+        Role::Joined(_) => (),
+        _ => return held,
+    }
+    let is_it = |copy: &OwnedFd| sockopt::socket_cookie(copy).is_ok_and(|found| found == socket.cookie);
+    if let Some(copy) = guests
+        .descriptor(socket.holder.tid, socket.holder.fd)
+        .ok()
+        .filter(is_it)
+    {
+        held.unread = octets(&copy);
+    }
+    held
+}
+
+/// `CAP_NET_ADMIN` in the effective set of /proc/TID/status (proc(5)), that is in the task's own user namespace.
+fn is_network_admin(tid: u32) -> bool {
+    const NET_ADMIN: u64 = 1 << 12;
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let set = line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    set.is_some_and(|set| set & NET_ADMIN != 0)
+}

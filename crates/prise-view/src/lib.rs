@@ -1,0 +1,19 @@
+//! What a host shows of its network, in the words of Linux: `netlink(7)` (links, addresses, routes, neighbors, rules and
+//! sockets), the interface requests of `netdevice(7)` and the files of `proc_net(5)`.
+//!
+//! Everything here is a function of a [`View`] of a [`Host`](prise_socket::Host): no I/O, no clock, no descriptors. Octets from
+//! programs are read by the parsers of [`netlink`], which have a fuzz target.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod interface;
+pub mod ioctl;
+pub mod netlink;
+mod octets;
+mod sockets;
+mod view;
+
+pub use sockets::Row;
+pub use view::{Held, View, Who};

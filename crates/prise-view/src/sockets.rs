@@ -1,0 +1,95 @@
+//! A socket as listings show it: `sock_diag(7)` and the files of `/proc/net` have the same columns.
+
+use crate::View;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use prise_socket::{Family, Kind, SocketId, State};
+
+/// One line.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its name in the host; none for what no program holds: half-open connections, orphans, TIME-WAIT.
+    pub id: Option<SocketId>,
+    /// Its family.
+    pub family: Family,
+    /// Its type.
+    pub kind: Kind,
+    /// Its protocol.
+    pub protocol: u8,
+    /// Its state.
+    pub state: State,
+    /// Its own end.
+    pub local: SocketAddr,
+    /// The other end; the unspecified address if there is none.
+    pub remote: SocketAddr,
+    /// Octets received and not read; of a listener, connections that wait.
+    pub receive_queue: u32,
+    /// Octets written and not acknowledged; of a listener, the backlog.
+    pub send_queue: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// The open file that programs hold for it; 0 if none does.
+    pub inode: u32,
+    /// An IPv6 socket that does not speak IPv4.
+    pub v6_only: bool,
+}
+
+/// The protocol number of TCP.
+pub(crate) const TCP: u8 = 6;
+
+/// The line of one socket.
+pub(crate) fn row(view: &mut View<'_>, id: SocketId) -> Option<Row> {
+    let info = view.host.info(id)?;
+    // What has no port is in none of the kernel's tables.
+    if info.kind != Kind::Raw && (info.local.port() == 0 || info.kind == Kind::Stream && info.state == State::Closed) {
+        return None;
+    }
+    let held = (view.held)(id);
+    let (unread, unsent) = match info.state {
+        State::Listen => (0, 0),
+        _ => (held.unread, held.unsent),
+    };
+    let octets = |queue: usize, more: u32| u32::try_from(queue).unwrap_or(u32::MAX).saturating_add(more);
+    let nobody = match info.family {
+        Family::Inet => SocketAddr::from(([0; 4], 0)),
+        Family::Inet6 => SocketAddr::from(([0_u16; 8], 0)),
+    };
+    Some(Row {
+        id: Some(id),
+        family: info.family,
+        kind: info.kind,
+        protocol: info.protocol,
+        state: info.state,
+        local: info.local,
+        remote: info.remote.unwrap_or(nobody),
+        receive_queue: octets(info.receive_queue, unread),
+        send_queue: octets(info.send_queue, unsent),
+        uid: info.uid,
+        inode: held.inode,
+        v6_only: info.v6_only,
+    })
+}
+
+/// The lines of connections that no program holds.
+pub(crate) fn unowned(view: &View<'_>) -> Vec<Row> {
+    let summaries = view.host.stack().tcp_unowned();
+    let line = |it: prise_stack::SocketSummary| Row {
+        id: None,
+        family: if it.local.is_ipv4() {
+            Family::Inet
+        } else {
+            Family::Inet6
+        },
+        kind: Kind::Stream,
+        protocol: TCP,
+        state: it.state.into(),
+        local: it.local,
+        remote: it.remote,
+        receive_queue: 0,
+        send_queue: 0,
+        uid: 0,
+        inode: 0,
+        v6_only: false,
+    };
+    summaries.map(line).collect()
+}
