@@ -38,10 +38,7 @@ struct World {
 
 impl World {
     fn new(transparent: bool) -> Self {
-        let mut stack = Stack::new(&StackConfig {
-            hash_key: [1, 2],
-            seed: [3; 32],
-        });
+        let mut stack = Stack::new(&StackConfig::new([1, 2], [3; 32]));
         let config = LinkConfig {
             name: "eth0",
             medium: Medium::Ethernet,

@@ -68,7 +68,7 @@ impl Chunks {
             return Payload::copy_from(&self.current[..len]);
         }
         let chunk = core::mem::take(&mut self.current).freeze();
-        let payload = chunk.slice(..len).into();
+        let payload = Payload::part_of(chunk.slice(..len), CHUNK_LEN);
         if self.given.len() == CHUNKS_KEPT {
             self.given.pop_front();
         }

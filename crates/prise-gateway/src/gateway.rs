@@ -92,10 +92,7 @@ pub struct Gateway {
 impl Gateway {
     /// Makes a gateway and publishes its ports.
     pub fn new(now: Instant, config: GatewayConfig) -> Result<Self, GatewayError> {
-        let mut stack = Stack::new(&StackConfig {
-            hash_key: config.hash_key,
-            seed: config.seed,
-        });
+        let mut stack = Stack::new(&StackConfig::new(config.hash_key, config.seed));
         let link = add_link(&mut stack, now, &config).ok_or(GatewayError::Configuration)?;
         stack.tcp_intercept(0);
         stack.udp_intercept(true);

@@ -177,10 +177,7 @@ mod tests {
     use prise_wire::Instant;
 
     fn ground() -> Ground {
-        let mut stack = Stack::new(&StackConfig {
-            hash_key: [1, 2],
-            seed: [3; 32],
-        });
+        let mut stack = Stack::new(&StackConfig::new([1, 2], [3; 32]));
         let link = prise_stack::LinkConfig {
             name: "host",
             medium: prise_wire::Medium::Ip,

@@ -16,10 +16,7 @@ use prise_wire::{Instant, MacAddr};
 use world::{PATIENCE, config, host};
 
 fn guest_on(link: &impl Link) -> (Stack, LinkId) {
-    let mut guest = Stack::new(&StackConfig {
-        hash_key: [5, 6],
-        seed: [7; 32],
-    });
+    let mut guest = Stack::new(&StackConfig::new([5, 6], [7; 32]));
     let eth0 = guest
         .add_link(&LinkConfig {
             name: "eth0",

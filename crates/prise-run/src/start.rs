@@ -37,7 +37,7 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
     let gate = match &config.link {
         LinkChoice::None => None,
         LinkChoice::Host => {
-            let StackConfig { hash_key, seed } = secrets()?;
+            let StackConfig { hash_key, seed, .. } = secrets()?;
             Some(Gate::open(config, hash_key, seed, now)?)
         }
         LinkChoice::Tun(_) => return Err(RunError::Unavailable { option: "--link tun" }),
@@ -139,8 +139,8 @@ fn secrets() -> Result<StackConfig, RunError> {
         error: error.into(),
     })?;
     let word = |at: usize| u64::from_ne_bytes(core::array::from_fn(|i| octets[at + i]));
-    Ok(StackConfig {
-        hash_key: [word(0), word(8)],
-        seed: core::array::from_fn(|i| octets[16 + i]),
-    })
+    Ok(StackConfig::new(
+        [word(0), word(8)],
+        core::array::from_fn(|i| octets[16 + i]),
+    ))
 }

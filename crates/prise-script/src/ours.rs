@@ -45,10 +45,7 @@ impl Ours {
     pub fn starting_at(script: &Script, ipv6: bool, seed: u8, start: Duration) -> Self {
         let start = Instant::ZERO + start;
         let mut host = Host::new(&HostConfig {
-            stack: StackConfig {
-                hash_key: [0x6b65_7920_6f66, seed.into()],
-                seed: [seed; 32],
-            },
+            stack: StackConfig::new([0x6b65_7920_6f66, seed.into()], [seed; 32]),
             owner: 0,
         });
         let link = host

@@ -164,10 +164,7 @@ impl World {
     /// Adds a host with a loopback link.
     pub fn add_host(&mut self, name: &str) -> NodeId {
         let mut host = Host::new(&HostConfig {
-            stack: StackConfig {
-                hash_key: [self.random.next(), self.random.next()],
-                seed: self.random.octets32(),
-            },
+            stack: StackConfig::new([self.random.next(), self.random.next()], self.random.octets32()),
             owner: 0,
         });
         let lo = host.stack_mut().add_link(&LinkConfig {

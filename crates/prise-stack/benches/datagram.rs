@@ -33,10 +33,7 @@ struct Host {
 }
 
 fn host(number: u8, medium: Medium, loopback: bool) -> Host {
-    let mut stack = Stack::new(&StackConfig {
-        hash_key: [1, 2],
-        seed: [number; 32],
-    });
+    let mut stack = Stack::new(&StackConfig::new([1, 2], [number; 32]));
     let config = LinkConfig {
         name: "link",
         medium,

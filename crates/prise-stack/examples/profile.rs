@@ -30,10 +30,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let what = arguments.next().unwrap_or_else(|| "bulk".into());
     let count: usize = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(200_000);
-    let mut stack = Stack::new(&StackConfig {
-        hash_key: [1, 2],
-        seed: [3; 32],
-    });
+    let mut stack = Stack::new(&StackConfig::new([1, 2], [3; 32]));
     let link = stack
         .add_link(&LinkConfig {
             name: "lo",

@@ -74,10 +74,7 @@ pub(crate) fn node_with(number: u8, eth: Eth) -> Node {
 
 /// A host whose `eth0` has no address yet.
 pub(crate) fn bare(number: u8, eth: Eth) -> Node {
-    let mut stack = Stack::new(&StackConfig {
-        hash_key: [1, number.into()],
-        seed: [number; 32],
-    });
+    let mut stack = Stack::new(&StackConfig::new([1, number.into()], [number; 32]));
     let config = LinkConfig {
         name: "lo",
         medium: Medium::Ip,

@@ -17,6 +17,7 @@ mod fixture;
 mod hash;
 mod link;
 mod mailbox;
+mod memory;
 mod net;
 mod random;
 mod raw;
@@ -31,6 +32,7 @@ pub use endpoint::{Family, Local};
 pub use event::{Event, Ready};
 pub use hash::{HashKey, SipHasher};
 pub use link::{LINK_NAME_MAX, LINKS_MAX, Link, LinkConfig, LinkCounters, LinkId, LinkSet};
+pub use memory::{MemoryBudget, MemoryUse};
 pub use net::{
     Discard, DiscardCounts, IcmpCounters, IcmpError, IcmpReport, IpCounters, LinkAddress, NeighborInfo, NeighborState,
     QuotedFlow, Route, RouteError, RouteInfo,

@@ -2,6 +2,7 @@
 
 use crate::event::{Event, Events, Ready};
 use crate::link::LinkId;
+use crate::memory::{Charge, Memory};
 use crate::net::IcmpReport;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -13,10 +14,20 @@ pub(crate) const MESSAGE_OVERHEAD: usize = 256;
 /// Errors kept for a socket; later ones push out earlier ones.
 const ERRORS_MAX: usize = 16;
 
+/// Why a message was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The socket has its fill.
+    Queue,
+    /// The stack has: see [`Memory`].
+    Memory,
+}
+
 /// Messages in order of arrival, bounded by the octets charged for them.
 #[derive(Debug)]
 pub(crate) struct BoundedQueue<T> {
     items: VecDeque<(T, usize)>,
+    charge: Charge,
     charged: usize,
     pub(crate) limit: usize,
     /// Messages that found the queue full.
@@ -24,31 +35,38 @@ pub(crate) struct BoundedQueue<T> {
 }
 
 impl<T> BoundedQueue<T> {
-    pub(crate) const fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, memory: &Memory) -> Self {
         Self {
             items: VecDeque::new(),
+            charge: Charge::of(memory),
             charged: 0,
             limit,
             overflowed: 0,
         }
     }
 
-    /// Queues a message of so many octets; false, and counted, if the queue is full. An empty queue takes any one message,
-    /// as on Linux.
-    pub(crate) fn push(&mut self, item: T, octets: usize) -> bool {
+    /// Queues a message that holds so many octets of memory; counted if there is no room. An empty queue takes any one
+    /// message, as on Linux.
+    pub(crate) fn push(&mut self, item: T, octets: usize) -> Result<(), Full> {
         let charge = octets + MESSAGE_OVERHEAD;
         if self.charged > 0 && self.charged + charge > self.limit {
             self.overflowed += 1;
-            return false;
+            return Err(Full::Queue);
+        }
+        if !self.charge.may_grow(u32::try_from(charge).unwrap_or(u32::MAX)) {
+            self.overflowed += 1;
+            return Err(Full::Memory);
         }
         self.charged += charge;
+        self.charge.set(self.charged);
         self.items.push_back((item, charge));
-        true
+        Ok(())
     }
 
     pub(crate) fn pop(&mut self) -> Option<T> {
         let (item, charge) = self.items.pop_front()?;
         self.charged -= charge;
+        self.charge.set(self.charged);
         Some(item)
     }
 
@@ -78,9 +96,9 @@ pub(crate) struct Mailbox<T> {
 }
 
 impl<T> Mailbox<T> {
-    pub(crate) const fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, memory: &Memory) -> Self {
         Self {
-            queue: BoundedQueue::new(limit),
+            queue: BoundedQueue::new(limit, memory),
             errors: VecDeque::new(),
             pending: Ready::NONE,
             blocked: false,
@@ -163,13 +181,15 @@ mod tests {
 
     #[test]
     fn the_queue_is_bounded_by_what_its_messages_cost() {
-        let mut queue = BoundedQueue::new(1000);
-        assert!(queue.push('a', 600));
-        assert!(!queue.push('b', 0), "856 + 256 is more than 1000");
+        let memory = Memory::new(crate::MemoryBudget::default());
+        let mut queue = BoundedQueue::new(1000, &memory);
+        assert_eq!(queue.push('a', 600), Ok(()));
+        assert_eq!(memory.usage().used, 856);
+        assert_eq!(queue.push('b', 0), Err(Full::Queue), "856 + 256 is more than 1000");
         assert_eq!(queue.overflowed, 1);
         assert_eq!(queue.pop(), Some('a'));
-        assert_eq!(queue.charged(), 0);
-        assert!(queue.push('c', 5000), "an empty queue takes any message");
+        assert_eq!((queue.charged(), memory.usage().used), (0, 0));
+        assert_eq!(queue.push('c', 5000), Ok(()), "an empty queue takes any message");
         assert_eq!(queue.pop(), Some('c'));
         assert_eq!(queue.pop(), None);
     }

@@ -3,6 +3,7 @@
 use crate::event::{Event, Events};
 use crate::hash::HashKey;
 use crate::link::{Link, LinkConfig, LinkId, LinkSet};
+use crate::memory::{Memory, MemoryBudget, MemoryUse};
 use crate::net::{
     Delivered, Discard, DiscardCounts, IcmpArrival, IcmpCounters, IcmpError, IpCounters, LinkAddress, NeighborInfo,
     Net, QuotedError, Route, RouteError, RouteInfo,
@@ -21,6 +22,19 @@ pub struct StackConfig {
     pub hash_key: [u64; 2],
     /// Seed of everything random.
     pub seed: [u8; 32],
+    /// What queues may hold.
+    pub memory: MemoryBudget,
+}
+
+impl StackConfig {
+    /// With everything else as it is by default.
+    pub fn new(hash_key: [u64; 2], seed: [u8; 32]) -> Self {
+        Self {
+            hash_key,
+            seed,
+            memory: MemoryBudget::default(),
+        }
+    }
 }
 
 /// The network of one host.
@@ -31,6 +45,7 @@ pub struct Stack {
     pub(crate) udp: Udp,
     pub(crate) raw: Raw,
     pub(crate) events: Events,
+    pub(crate) memory: Memory,
 }
 
 impl Stack {
@@ -38,13 +53,15 @@ impl Stack {
     pub fn new(config: &StackConfig) -> Self {
         let hash = HashKey::new(config.hash_key);
         let mut random = Random::new(config.seed);
-        let tcp = Tcp::new(hash, &mut random);
+        let memory = Memory::new(config.memory);
+        let tcp = Tcp::new(hash, &mut random, memory.clone());
         Self {
             net: Net::new(hash, random),
             tcp,
-            udp: Udp::new(hash),
-            raw: Raw::new(hash),
+            udp: Udp::new(hash, &memory),
+            raw: Raw::new(hash, &memory),
             events: Events::default(),
+            memory,
         }
     }
 
@@ -117,6 +134,11 @@ impl Stack {
     /// What was discarded so far, by reason.
     pub fn discards(&self) -> &DiscardCounts {
         self.net.discards()
+    }
+
+    /// How much memory waiting octets hold.
+    pub fn memory(&self) -> MemoryUse {
+        self.memory.usage()
     }
 
     /// IP packets counted.
@@ -230,6 +252,7 @@ impl Stack {
             udp,
             raw,
             events,
+            ..
         } = self;
         let raw_told = raw.icmp_error(now, net, events, &error);
         let QuotedError {

@@ -246,10 +246,10 @@ fn secrets(seed: Option<u64>) -> io::Result<StackConfig> {
         }
     }
     let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| drawn[at + i]));
-    Ok(StackConfig {
-        hash_key: [word(0), word(8)],
-        seed: std::array::from_fn(|i| drawn[16 + i]),
-    })
+    Ok(StackConfig::new(
+        [word(0), word(8)],
+        std::array::from_fn(|i| drawn[16 + i]),
+    ))
 }
 
 fn invalid(what: String) -> io::Error {

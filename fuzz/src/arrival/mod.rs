@@ -11,8 +11,8 @@ mod states;
 use crate::wire::Target;
 use peer::{Habits, Peer, outward};
 use prise_stack::{
-    CongestionAlgorithm, ConnId, Event, Family, LinkConfig, LinkId, ListenConfig, ListenerId, Local, PendingId,
-    Refusal, Stack, StackConfig, State, TcpConfig,
+    CongestionAlgorithm, ConnId, Event, Family, LinkConfig, LinkId, ListenConfig, ListenerId, Local, MemoryBudget,
+    PendingId, Refusal, Stack, StackConfig, State, TcpConfig,
 };
 use prise_wire::time::Duration;
 use prise_wire::{
@@ -61,10 +61,11 @@ struct Choice {
     mtu: u32,
     gso_max: u32,
     transparent: bool,
+    memory: MemoryBudget,
 }
 
 impl Choice {
-    fn new(input: &mut Input<'_>, transparent: bool) -> Self {
+    fn new(input: &mut Input<'_>, state: u8) -> Self {
         let (first, second, third) = (input.octet(), input.octet(), input.octet());
         let bit = |octet: u8, at: u8| octet & 1 << at != 0;
         Self {
@@ -98,16 +99,33 @@ impl Choice {
             },
             mtu: if bit(third, 6) { 1500 } else { 9000 },
             gso_max: if bit(third, 7) { 65_536 } else { 0 },
-            transparent,
+            transparent: states::is_intercepted(state),
+            memory: MemoryBudget {
+                syn_backlog: if states::is_by_cookie(state) { 0 } else { 4096 },
+                ..if second & 0x30 == 0x10 {
+                    SHORT
+                } else {
+                    MemoryBudget::default()
+                }
+            },
         }
     }
 }
 
+/// A budget that a connection can use up.
+const SHORT: MemoryBudget = MemoryBudget {
+    low: 5000,
+    pressure: 10_000,
+    high: 20_000,
+    orphans: 1,
+    syn_backlog: 4096,
+};
+
 impl World {
     fn new(choice: &Choice) -> Self {
         let mut stack = Stack::new(&StackConfig {
-            hash_key: [1, 2],
-            seed: [3; 32],
+            memory: choice.memory,
+            ..StackConfig::new([1, 2], [3; 32])
         });
         let config = LinkConfig {
             name: "tun0",
@@ -228,6 +246,11 @@ impl World {
         assert!(info.sacked <= info.unacked, "{info:?}");
         assert!(info.cwnd > 0 && info.ssthresh > 0 && info.send_mss > 0, "{info:?}");
         assert!(info.unsent <= info.send_queue, "{info:?}");
+        let held = self.stack.memory().used;
+        assert!(
+            held >= u64::from(info.send_queue - u32::from(info.fin_unsent && info.send_queue > 0)),
+            "{held} octets held: {info:?}"
+        );
         if let (Some(stack), false) = (self.peer.stack, self.peer.reborn) {
             let sent = stack.nxt.distance_from(stack.iss + 1);
             assert!(
@@ -251,6 +274,8 @@ impl World {
         }
         self.drain();
         self.pass(Duration::from_secs(86_400));
+        let memory = self.stack.memory();
+        assert_eq!((memory.used, memory.pressure), (0, false), "memory is left");
         assert_eq!(self.stack.next_deadline(), None, "something still waits after a day");
         let left: Vec<_> = self.stack.tcp_unowned().collect();
         assert_eq!(self.stack.tcp_records(), [0; 4], "records are left: {left:?}");
@@ -435,7 +460,7 @@ fn quote(world: &mut World, input: &mut Input<'_>) {
 fn arrival(input: &[u8]) {
     let mut input = Input(input);
     let state = input.octet();
-    let choice = Choice::new(&mut input, states::is_intercepted(state));
+    let choice = Choice::new(&mut input, state);
     let mut world = World::new(&choice);
     states::build(&mut world, state);
     world.check();

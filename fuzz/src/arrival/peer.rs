@@ -137,7 +137,7 @@ impl Peer {
 
     /// The packet, with `len` octets of the stream where the header says; remembers what it promises.
     pub(super) fn packet(&mut self, header: &TcpHeader, len: u32) -> Frame {
-        let from = header.seq.distance_from(self.habits.isn + 1);
+        let from = (header.seq + u32::from(header.flags.syn())).distance_from(self.habits.isn + 1);
         let body: Vec<u8> = (0..len).map(|at| inward(from.wrapping_add(at))).collect();
         let end = header.seq + len + u32::from(header.flags.syn()) + u32::from(header.flags.fin());
         // A SYN from elsewhere may begin another connection, whose octets nobody here knows.

@@ -77,7 +77,13 @@ const WAYS: &[Way] = &[
         established(world);
         world.write(3000, false, true);
     }),
+    (State::Established, established),
 ];
+
+/// Whether the listener keeps nothing of a connection request.
+pub(super) fn is_by_cookie(state: u8) -> bool {
+    usize::from(state) % WAYS.len() == WAYS.len() - 1
+}
 
 /// Whether nobody listens and the gateway is asked.
 pub(super) fn is_intercepted(state: u8) -> bool {

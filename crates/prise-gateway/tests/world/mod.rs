@@ -72,10 +72,7 @@ impl World {
         let addresses = config.addresses;
         let (mtu, gso_max) = (config.mtu, config.gso_max);
         let gateway = Gateway::new(Instant::ZERO, config).unwrap();
-        let mut guest = Stack::new(&StackConfig {
-            hash_key: [5, 6],
-            seed: [7; 32],
-        });
+        let mut guest = Stack::new(&StackConfig::new([5, 6], [7; 32]));
         let eth0 = guest
             .add_link(&LinkConfig {
                 name: "eth0",

@@ -54,10 +54,7 @@ impl World {
         let (mut lo, mut eth0) = (None, None);
         let hosts = (1..=count)
             .map(|number| {
-                let stack = StackConfig {
-                    hash_key: [number as u64, 2],
-                    seed: [number as u8; 32],
-                };
+                let stack = StackConfig::new([number as u64, 2], [number as u8; 32]);
                 let mut host = Host::new(&HostConfig { stack, owner: 1000 });
                 let stack = host.stack_mut();
                 let loopback = loopback();
@@ -95,10 +92,7 @@ impl World {
     /// One host with nothing but its loopback.
     pub(crate) fn alone() -> Self {
         let mut world = Self::new(1);
-        let stack = StackConfig {
-            hash_key: [1, 2],
-            seed: [1; 32],
-        };
+        let stack = StackConfig::new([1, 2], [1; 32]);
         let mut host = Host::new(&HostConfig { stack, owner: 1000 });
         host.stack_mut().add_link(&loopback());
         host.stack_mut().add_address(world.now, world.lo, cidr("127.0.0.1/8"));

@@ -153,12 +153,16 @@ discards! {
     UdpReceiveQueueFull,
     /// The queue of intercepted datagrams was full.
     UdpInterceptQueueFull,
+    /// The stack's memory was nearly used up, and the socket had more than its share.
+    UdpMemory,
 
     // Raw and ping sockets.
     /// A raw or ping socket's receive queue was full.
     RawReceiveQueueFull,
     /// The queue of intercepted echo requests was full.
     EchoInterceptQueueFull,
+    /// The stack's memory was nearly used up, and the socket had more than its share.
+    RawMemory,
 
     // Sending.
     /// No route to the destination.
@@ -229,6 +233,14 @@ discards! {
     TcpNoRoute,
     /// An ICMP error that quotes nothing in flight (RFC 5927).
     TcpIcmpForged,
+    /// Data beyond the connection's share of the stack's memory, which is nearly used up.
+    TcpMemory,
+    /// Octets that waited behind a hole, dropped to make room (RFC 2018 §8).
+    TcpOutOfOrderPruned,
+    /// A connection request while the stack's memory is used up.
+    TcpMemorySyn,
+    /// An orphan that was reset because there were too many, or no memory was left.
+    TcpOrphanReset,
 }
 
 /// One counter for each [`Discard`].

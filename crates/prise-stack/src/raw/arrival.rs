@@ -2,6 +2,7 @@
 
 use super::{Common, EchoIntercepted, Ping, PingId, Raw, RawId, RawMessage};
 use crate::event::{Event, Events, Ready};
+use crate::mailbox::Full;
 use crate::net::{Delivered, Discard, Net, QuotedError};
 use core::net::IpAddr;
 use prise_wire::{Echo, Instant, icmpv4, protocol};
@@ -80,9 +81,10 @@ impl Raw {
             transport_at,
             ..
         } = packet;
-        let payload = frame.take_payload(transport_at + icmpv4::HEADER_LEN);
-        let octets = payload.len();
-        if self.intercepted.push(
+        let mut payload = frame.take_payload(transport_at + icmpv4::HEADER_LEN);
+        payload.compact();
+        let octets = payload.pinned();
+        let queued = self.intercepted.push(
             EchoIntercepted {
                 link,
                 src,
@@ -93,10 +95,11 @@ impl Raw {
                 payload,
             },
             octets,
-        ) {
-            self.signal_interception(events);
-        } else {
-            net.discard(Discard::EchoInterceptQueueFull);
+        );
+        match queued {
+            Ok(()) => self.signal_interception(events),
+            Err(Full::Queue) => net.discard(Discard::EchoInterceptQueueFull),
+            Err(Full::Memory) => net.discard(Discard::RawMemory),
         }
     }
 
@@ -179,16 +182,19 @@ fn deliver(
     common: &mut Common,
     net: &mut Net,
     events: &mut Events,
-    message: RawMessage,
+    mut message: RawMessage,
     event: impl FnOnce(u32, Ready) -> Event,
 ) {
-    let octets = message.payload.len();
-    if common.mailbox.queue.push(message, octets) {
-        let token = common.token;
-        common
-            .mailbox
-            .signal(events, Ready::READABLE, |ready| event(token, ready));
-    } else {
-        net.discard(Discard::RawReceiveQueueFull);
+    message.payload.compact();
+    let octets = message.payload.pinned();
+    match common.mailbox.queue.push(message, octets) {
+        Ok(()) => {
+            let token = common.token;
+            common
+                .mailbox
+                .signal(events, Ready::READABLE, |ready| event(token, ready));
+        }
+        Err(Full::Queue) => net.discard(Discard::RawReceiveQueueFull),
+        Err(Full::Memory) => net.discard(Discard::RawMemory),
     }
 }

@@ -17,6 +17,7 @@ use crate::event::{Event, Events, Ready};
 use crate::hash::HashKey;
 use crate::link::LinkId;
 use crate::mailbox::{Blocked, BoundedQueue, Mailbox};
+use crate::memory::Memory;
 use crate::slab::{Slab, identifier};
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -105,19 +106,21 @@ pub(crate) struct Raw {
     intercepts: bool,
     /// An event about intercepted requests is among the events.
     signalled: bool,
+    memory: Memory,
 }
 
 impl Raw {
-    pub(crate) fn new(hash: HashKey) -> Self {
+    pub(crate) fn new(hash: HashKey, memory: &Memory) -> Self {
         Self {
             pings: Slab::new(),
             by_identifier: HashMap::with_hasher(hash),
             raws: Slab::new(),
             by_protocol: HashMap::with_hasher(hash),
             blocked: Blocked::default(),
-            intercepted: BoundedQueue::new(INTERCEPTED_OCTETS),
+            intercepted: BoundedQueue::new(INTERCEPTED_OCTETS, memory),
             intercepts: false,
             signalled: false,
+            memory: memory.clone(),
         }
     }
 

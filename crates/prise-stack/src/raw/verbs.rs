@@ -82,7 +82,7 @@ impl Raw {
             local: config.local,
             remote: None,
             device: config.device,
-            mailbox: Mailbox::new(config.receive_limit),
+            mailbox: Mailbox::new(config.receive_limit, &self.memory),
         };
         let id = PingId::from_key(self.pings.insert(Ping { identifier, common }));
         self.by_identifier.insert((is_ipv4, identifier), id);
@@ -96,7 +96,7 @@ impl Raw {
             local: None,
             remote: None,
             device: None,
-            mailbox: Mailbox::new(config.receive_limit),
+            mailbox: Mailbox::new(config.receive_limit, &self.memory),
         };
         let id = RawId::from_key(self.raws.insert(RawSocket {
             protocol: config.protocol,

@@ -350,6 +350,10 @@ impl Connection {
                 return ControlFlow::Break(Discard::TcpOutOfWindow);
             }
         }
+        if self.is_beyond_share(seg.data_len()) {
+            self.acks.now = true;
+            return ControlFlow::Break(Discard::TcpMemory);
+        }
         if self.reader != Reader::Program && self.state != State::Established {
             // Nobody will read it: RFC 9293 §3.6.1 lets us reset, and the peer must not believe it delivered.
             self.end((!self.is_orphan()).then_some(TcpError::Reset));
@@ -408,6 +412,14 @@ impl Connection {
                 ControlFlow::Break(Discard::TcpTooManyHoles)
             }
         }
+    }
+
+    /// Whether the stack's memory is too short for so many octets more. The peer sends them again.
+    fn is_beyond_share(&self, octets: u32) -> bool {
+        self.receiving.as_ref().is_some_and(|receiving| {
+            let held = receiving.held();
+            held > 0 && held.saturating_add(octets) > receiving.charge.share()
+        })
     }
 
     /// RFC 9293 §3.8.6.3: at least every second full segment at once, the rest within the delay.

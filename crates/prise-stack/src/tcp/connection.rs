@@ -28,6 +28,7 @@ use super::send::queue::SendQueue;
 use super::tuple::FourTuple;
 use crate::event::Ready;
 use crate::link::LinkId;
+use crate::memory::{Charge, Memory};
 use crate::net::IcmpError;
 
 /// A moment in milliseconds, wrapping after 49 days: half the size of an [`Instant`], for what is compared with seconds.
@@ -150,6 +151,8 @@ pub(crate) struct Sending {
     pub(crate) probe_end: Option<SeqNum>,
     /// `TLP.is_retrans`: it repeated octets.
     pub(crate) probe_retransmitted: bool,
+    /// What queue and flight hold of the stack's memory.
+    pub(crate) charge: Charge,
 }
 
 /// A connection.
@@ -316,6 +319,7 @@ impl Connection {
                 up: None,
                 probe_end: None,
                 probe_retransmitted: false,
+                charge: Charge::default(),
             })
         })
     }
@@ -337,10 +341,15 @@ impl Connection {
     }
 
     pub(crate) fn window_clamp(&self) -> u32 {
+        // When memory is short, who holds much is offered little.
+        let left = self.receiving.as_ref().map_or(u32::MAX, |receiving| {
+            receiving.charge.share().saturating_sub(receiving.held())
+        });
         self.config
             .window_clamp
             .unwrap_or(u32::MAX)
             .min(0xffff << self.rcv_scale)
+            .min(left)
     }
 
     /// Our timestamp clock: milliseconds, as Linux (RFC 7323 §5.4 asks for 1 ms to 1 s).
@@ -367,6 +376,24 @@ impl Connection {
         })
     }
 
+    /// Tells the stack's account what the queues hold now.
+    pub(crate) fn account(&mut self, memory: &Memory) {
+        if let Some(sending) = self.sending.as_deref_mut() {
+            let held = sending.queue.held() + sending.flight.held();
+            sending.charge.hold(memory, u32::try_from(held).unwrap_or(u32::MAX));
+        }
+        if let Some(receiving) = self.receiving.as_deref_mut() {
+            let held = receiving.held();
+            receiving.charge.hold(memory, held);
+        }
+    }
+
+    /// Octets the send queue may hold now: less than [`send_buffer`](Self::send_buffer) when the stack's memory is short.
+    pub(crate) fn send_limit(&self) -> u32 {
+        let share = self.sending.as_ref().map_or(u32::MAX, |sending| sending.charge.share());
+        self.send_buffer().min(share)
+    }
+
     /// Octets that `tcp_send` would take now.
     pub(crate) fn send_space(&self) -> u32 {
         let open = match self.state {
@@ -377,7 +404,7 @@ impl Connection {
         if self.flags.fin_queued() || !open {
             return 0;
         }
-        let space = self.send_buffer().saturating_sub(self.queued());
+        let space = self.send_limit().saturating_sub(self.queued());
         match self.config.unsent_low_water {
             Some(low) if self.unsent() >= low => 0,
             _ => space,
@@ -391,7 +418,7 @@ impl Connection {
     /// Room for the program's writes, once it is worth a wake-up: a third of the buffer (Linux's
     /// `sk_stream_is_writeable`).
     pub(crate) fn raise_writable_if_room(&mut self) {
-        if self.flags.write_blocked() && self.send_space() >= self.send_buffer() / 3 {
+        if self.flags.write_blocked() && self.send_space() >= self.send_limit() / 3 {
             self.flags.set_write_blocked(false);
             self.raise(Ready::WRITABLE);
         }

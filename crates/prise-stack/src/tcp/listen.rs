@@ -21,10 +21,11 @@ use crate::net::{Discard, Net};
 use crate::slab::Key;
 use crate::wheel::TimerId;
 
-/// Half-open connections of one listener: Linux's `tcp_max_syn_backlog` on a machine with memory.
-const HALF_OPEN_MAX: u32 = 4096;
 /// Intercepted connections that wait for the gateway.
 const PENDING_MAX: usize = 4096;
+
+/// What a half-open connection costs: its record, two table entries, its timer.
+const HALF_OPEN_COST: usize = 128;
 
 /// A cookie lives two of its ticks (RFC 4987 §3.6); the listener believes cookies for so long after the last one.
 const COOKIE_LIFETIME: Duration = Duration::from_secs(128);
@@ -146,6 +147,7 @@ impl Tcp {
             }
         }
         let key = self.half_open.insert(record);
+        self.half_open_charge.set(self.half_open.len() * HALF_OPEN_COST);
         self.tuples.insert(&tuple, Owner::HalfOpen(key.index));
         match origin {
             Origin::Listener { index } => {
@@ -171,6 +173,10 @@ impl Tcp {
     }
 
     fn admission(&self, net: &mut Net, origin: Origin) -> Admission {
+        if self.memory.is_exhausted() {
+            net.discard(Discard::TcpMemorySyn);
+            return Admission::Refused;
+        }
         match origin {
             Origin::Listener { index } => {
                 let Some(listener) = self.listeners.get(index) else {
@@ -180,7 +186,7 @@ impl Tcp {
                     net.discard(Discard::TcpAcceptQueueFull);
                     return Admission::Refused;
                 }
-                if listener.half_open >= HALF_OPEN_MAX {
+                if listener.half_open >= self.memory.syn_backlog() {
                     Admission::ByCookie
                 } else {
                     Admission::Kept
@@ -265,6 +271,7 @@ impl Tcp {
     /// Takes a half-open connection out of all tables.
     pub(crate) fn forget_half_open(&mut self, index: u32) -> Option<HalfOpen> {
         let record = self.half_open.remove(index)?;
+        self.half_open_charge.set(self.half_open.len() * HALF_OPEN_COST);
         self.tuples.remove(&record.tuple, Owner::HalfOpen(index));
         if !record.timer.is_none() {
             self.wheel.cancel(record.timer);

@@ -23,6 +23,9 @@ mod info;
 mod isn;
 mod listen;
 mod loss;
+#[cfg(test)]
+mod memory_tests;
+mod orphans;
 mod rare;
 mod receive;
 mod reset;
@@ -57,6 +60,7 @@ use self::demux::{ListenTable, Owner, TupleTable};
 use self::fast_open::FastOpens;
 use self::half_open::{HalfOpen, Listener};
 use self::isn::Secrets;
+use self::orphans::Orphans;
 use self::segment::Segment;
 use self::send::output::NextSegment;
 use self::time_wait::{TIME_WAIT, TimeWait, Verdict};
@@ -65,6 +69,7 @@ use self::tuple::FourTuple;
 use crate::event::{Event, Events, Ready};
 use crate::hash::HashKey;
 use crate::link::{LinkId, LinkSet};
+use crate::memory::{Charge, Memory};
 use crate::net::{Delivered, Discard, IcmpError, IpOut, Net, Quoted};
 use crate::random::Random;
 use crate::slab::{Key, Slab, identifier};
@@ -139,10 +144,14 @@ pub(crate) struct Tcp {
     intercept: Option<u32>,
     default_config: Arc<TcpConfig>,
     fast_opens: FastOpens,
+    orphans: Orphans,
+    memory: Memory,
+    /// What half-open connections cost.
+    half_open_charge: Charge,
 }
 
 impl Tcp {
-    pub(crate) fn new(hash: HashKey, random: &mut Random) -> Self {
+    pub(crate) fn new(hash: HashKey, random: &mut Random, memory: Memory) -> Self {
         let mut pair = || [random.next_u64(), random.next_u64()];
         let secrets = Secrets::new([pair(), pair(), pair()]);
         let fast_opens = FastOpens::new(&secrets);
@@ -163,6 +172,9 @@ impl Tcp {
             intercept: None,
             default_config: Arc::new(TcpConfig::default()),
             fast_opens,
+            orphans: Orphans::default(),
+            half_open_charge: Charge::of(&memory),
+            memory,
         }
     }
 
@@ -224,6 +236,9 @@ impl Tcp {
     }
 
     fn arrival_at_connection(&mut self, net: &mut Net, index: u32, mut seg: Segment) {
+        if self.memory.is_under_pressure() {
+            self.relieve(seg.at, net, index, &seg);
+        }
         let Some(connection) = self.connections.get_mut(index) else {
             return;
         };
@@ -247,6 +262,24 @@ impl Tcp {
             }
         }
         self.settle(at, net, index);
+    }
+
+    /// Under pressure what waits behind a hole goes, the farthest first, until the connection holds no more than its share,
+    /// what now comes in order included; and with nothing left, the oldest orphan.
+    fn relieve(&mut self, now: Instant, net: &mut Net, index: u32, seg: &Segment) {
+        let share = self.memory.share();
+        if let Some(connection) = self.connections.get_mut(index)
+            && let Some(receiving) = connection.receiving.as_deref_mut()
+        {
+            let in_order = seg.seq.precedes_or_equals(connection.rcv.nxt) && connection.rcv.nxt.precedes(seg.end());
+            let coming = if in_order { seg.data_len() } else { 0 };
+            if receiving.prune(share.saturating_sub(coming)) {
+                net.discard(Discard::TcpOutOfOrderPruned);
+            }
+        }
+        if self.memory.is_exhausted() {
+            self.reset_oldest_orphan(now, net);
+        }
     }
 
     fn arrival_in_time_wait(&mut self, net: &mut Net, events: &mut Events, link: LinkId, index: u32, seg: &Segment) {
@@ -445,6 +478,7 @@ impl Tcp {
         let Some((key, connection)) = self.connections.entry_mut(index) else {
             return;
         };
+        connection.account(&self.memory);
         match connection.state {
             State::TimeWait => {
                 self.leave_for_time_wait(now, net, index);
@@ -535,6 +569,9 @@ impl Tcp {
         };
         if connection.flags.released() {
             let (tuple, waits) = (connection.tuple, connection.flags.left_for_time_wait());
+            if connection.flags.counted_as_orphan() {
+                self.bury_orphan();
+            }
             self.connections.remove(key.index);
             self.let_go(&tuple, waits);
         } else if !connection.raised.is_empty() && !connection.flags.announced() && !connection.is_orphan() {

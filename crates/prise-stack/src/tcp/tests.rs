@@ -34,14 +34,11 @@ pub(crate) struct World {
     random: Random,
     pub(crate) log: Vec<(usize, TcpHeader, usize)>,
     pub(crate) events: [Vec<Event>; 2],
-    filter: Option<fn(usize, &TcpHeader, usize) -> bool>,
+    pub(crate) filter: Option<fn(usize, &TcpHeader, usize) -> bool>,
 }
 
 fn stack(seed: u8, addr: &str, mtu: u32, gso_max: u32) -> (Stack, LinkId) {
-    let mut stack = Stack::new(&StackConfig {
-        hash_key: [1, seed.into()],
-        seed: [seed; 32],
-    });
+    let mut stack = Stack::new(&StackConfig::new([1, seed.into()], [seed; 32]));
     let link = stack
         .add_link(&LinkConfig {
             name: "t0",

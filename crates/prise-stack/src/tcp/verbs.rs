@@ -241,6 +241,7 @@ impl Stack {
         more: bool,
         urgent: bool,
     ) -> Result<usize, SendError> {
+        let share = self.memory.share();
         let connection = self.connection_mut(id).ok_or(SendError::Closed)?;
         match connection.state {
             _ if connection.flags.fin_queued() => return Err(SendError::Closed),
@@ -252,7 +253,7 @@ impl Stack {
             }
             _ => return Err(SendError::Closed),
         }
-        let room = connection.send_space();
+        let room = connection.send_space().min(share);
         let whole = data.len();
         if room == 0 && whole > 0 {
             connection.flags.set_write_blocked(true);
@@ -274,8 +275,9 @@ impl Stack {
 
     /// Octets that `tcp_send` would take now.
     pub fn tcp_send_space(&self, id: ConnId) -> usize {
-        self.connection(id)
-            .map_or(0, |connection| connection.send_space() as usize)
+        self.connection(id).map_or(0, |connection| {
+            connection.send_space().min(self.memory.share()) as usize
+        })
     }
 
     /// Whether a program that polls should find the connection writable (Linux's `sk_stream_is_writeable`); asking
@@ -284,7 +286,7 @@ impl Stack {
         let Some(connection) = self.connection_mut(id) else {
             return false;
         };
-        let writable = connection.send_space() >= connection.send_buffer() / 3;
+        let writable = connection.send_space() >= connection.send_limit() / 3;
         if !writable {
             connection.flags.set_write_blocked(true);
         }
@@ -424,6 +426,7 @@ impl Stack {
             }
         }
         self.tcp.settle(now, &mut self.net, id.key().index);
+        self.tcp.orphan(now, &mut self.net, id.key());
     }
 
     /// Ends the connection by a RST (RFC 9293 §3.10.5). The identifier means nothing afterwards.
@@ -691,7 +694,8 @@ impl Stack {
 impl Connection {
     fn after_read(&mut self, now: Instant, count: u32) {
         let (srtt, max) = (self.rtt.srtt(), self.receive_buffer_max());
-        if self.config.receive_buffer.is_none() {
+        let short = self.receiving.as_ref().is_some_and(|it| it.charge.is_under_pressure());
+        if self.config.receive_buffer.is_none() && !short {
             self.rcv.window.on_read(count, srtt, now, max);
         }
         let queued = self.receive_queued();

@@ -5,6 +5,7 @@ use super::socket::{Queued, UdpDatagram};
 use super::{Udp, UdpId, UdpProtocol};
 use crate::event::{Events, Ready};
 use crate::link::LinkId;
+use crate::mailbox::Full;
 use crate::net::{Delivered, Discard, IcmpError, IcmpReport, Net};
 use core::net::{IpAddr, SocketAddr};
 use prise_wire::{Instant, UdpHeader, checksum, udp, udp_lite};
@@ -54,12 +55,17 @@ impl Udp {
         if !socket.coverage.admits(covered.octets, covered.of) {
             counters.errors += 1;
             net.discard(Discard::UdpLiteCoverageTooSmall);
-        } else if socket.enqueue(queued) {
+            return;
+        }
+        if let Err(full) = socket.enqueue(queued) {
+            counters.overflowed += 1;
+            net.discard(match full {
+                Full::Queue => Discard::UdpReceiveQueueFull,
+                Full::Memory => Discard::UdpMemory,
+            });
+        } else {
             counters.delivered += 1;
             socket.signal(events, id, Ready::READABLE);
-        } else {
-            counters.overflowed += 1;
-            net.discard(Discard::UdpReceiveQueueFull);
         }
     }
 
@@ -143,11 +149,15 @@ impl Udp {
             };
             let queued = self.interception.enqueue(events, one);
             let counters = &mut self.space(UdpProtocol::Udp).counters;
-            if queued {
-                counters.delivered += 1;
-            } else {
-                counters.overflowed += 1;
-                net.discard(Discard::UdpInterceptQueueFull);
+            match queued {
+                Ok(()) => counters.delivered += 1,
+                Err(full) => {
+                    counters.overflowed += 1;
+                    net.discard(match full {
+                        Full::Queue => Discard::UdpInterceptQueueFull,
+                        Full::Memory => Discard::UdpMemory,
+                    });
+                }
             }
             if !rest {
                 return;

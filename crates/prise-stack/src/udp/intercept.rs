@@ -2,7 +2,8 @@
 
 use crate::event::{Event, Events};
 use crate::link::LinkId;
-use crate::mailbox::BoundedQueue;
+use crate::mailbox::{BoundedQueue, Full};
+use crate::memory::Memory;
 use core::net::SocketAddr;
 use prise_wire::Body;
 
@@ -34,22 +35,21 @@ pub(super) struct Interception {
     signalled: bool,
 }
 
-impl Default for Interception {
-    fn default() -> Self {
+impl Interception {
+    pub(super) fn new(memory: &Memory) -> Self {
         Self {
             enabled: false,
-            queue: BoundedQueue::new(INTERCEPTED_OCTETS),
+            queue: BoundedQueue::new(INTERCEPTED_OCTETS, memory),
             signalled: false,
         }
     }
-}
 
-impl Interception {
-    /// Queues a datagram; false if the queue is full.
-    pub(super) fn enqueue(&mut self, events: &mut Events, datagram: UdpIntercepted) -> bool {
-        let octets = datagram.payload.len();
+    /// Queues a datagram, if there is room.
+    pub(super) fn enqueue(&mut self, events: &mut Events, mut datagram: UdpIntercepted) -> Result<(), Full> {
+        datagram.payload.compact();
+        let octets = datagram.payload.pinned();
         let queued = self.queue.push(datagram, octets);
-        if queued && !self.signalled {
+        if queued.is_ok() && !self.signalled {
             self.signalled = true;
             events.push(Event::UdpIntercepted);
         }

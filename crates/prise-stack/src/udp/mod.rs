@@ -25,6 +25,7 @@ pub use verbs::{JoinError, UdpConfig, UdpInfo};
 
 use crate::hash::HashKey;
 use crate::mailbox::Blocked;
+use crate::memory::Memory;
 use crate::slab::{Slab, identifier};
 use demux::Demux;
 use intercept::Interception;
@@ -60,18 +61,20 @@ pub(crate) struct Udp {
     interception: Interception,
     /// Sockets that wait for room on a link.
     blocked: Blocked<UdpId>,
+    memory: Memory,
 }
 
 impl Udp {
-    pub(crate) fn new(hash: HashKey) -> Self {
+    pub(crate) fn new(hash: HashKey, memory: &Memory) -> Self {
         Self {
             sockets: Slab::new(),
             spaces: UdpProtocol::ALL.map(|_| Space {
                 demux: Demux::new(hash),
                 counters: UdpCounters::default(),
             }),
-            interception: Interception::default(),
+            interception: Interception::new(memory),
             blocked: Blocked::default(),
+            memory: memory.clone(),
         }
     }
 

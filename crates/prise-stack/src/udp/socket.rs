@@ -4,7 +4,8 @@ use super::{Coverage, UdpId, UdpProtocol};
 use crate::endpoint::Local;
 use crate::event::{Event, Events, Ready};
 use crate::link::LinkId;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Full, Mailbox};
+use crate::memory::Memory;
 use crate::net::RouteInfo;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -65,7 +66,7 @@ pub(super) struct CachedRoute {
 }
 
 impl Socket {
-    pub(super) fn new(config: &super::UdpConfig) -> Self {
+    pub(super) fn new(config: &super::UdpConfig, memory: &Memory) -> Self {
         Self {
             token: config.token,
             protocol: config.protocol,
@@ -76,7 +77,7 @@ impl Socket {
             multicast_all: true,
             memberships: Vec::new(),
             cached_route: None,
-            mailbox: Mailbox::new(config.receive_limit),
+            mailbox: Mailbox::new(config.receive_limit, memory),
         }
     }
 
@@ -91,9 +92,10 @@ impl Socket {
         self.takes(src, dst, link) && (!dst.ip().is_multicast() || member())
     }
 
-    /// Queues a datagram; false if the queue is full.
-    pub(super) fn enqueue(&mut self, queued: Queued) -> bool {
-        let octets = queued.datagram.payload.len();
+    /// Queues a datagram, if there is room.
+    pub(super) fn enqueue(&mut self, mut queued: Queued) -> Result<(), Full> {
+        queued.datagram.payload.compact();
+        let octets = queued.datagram.payload.pinned();
         self.mailbox.queue.push(queued, octets)
     }
 

@@ -87,7 +87,7 @@ pub struct UdpInfo {
 
 impl Udp {
     fn bind(&mut self, config: &UdpConfig) -> UdpId {
-        let id = UdpId::from_key(self.sockets.insert(Socket::new(config)));
+        let id = UdpId::from_key(self.sockets.insert(Socket::new(config, &self.memory)));
         self.space(config.protocol)
             .demux
             .insert(id, &config.local, config.remote);

@@ -202,6 +202,18 @@ impl Body {
         at
     }
 
+    /// How many octets of memory the pieces keep alive.
+    pub fn pinned(&self) -> usize {
+        self.pieces().map(Payload::pinned).sum()
+    }
+
+    /// Copies the pieces that would pin much more memory than they are (see [`Payload::compact`]).
+    pub fn compact(&mut self) {
+        if self.pieces().any(|piece| piece.pinned() > 2 * piece.len()) {
+            *self = core::mem::take(self).into_iter().map(Payload::compact).collect();
+        }
+    }
+
     /// All octets in memory of their own.
     pub fn to_vec(&self) -> Vec<u8> {
         let mut octets = Vec::with_capacity(self.len);

@@ -38,7 +38,7 @@ pub struct Frame {
 }
 
 // Frames move by value through every layer; this is the price of each move.
-const _: () = assert!(size_of::<Frame>() <= 288);
+const _: () = assert!(size_of::<Frame>() <= 296);
 
 impl Frame {
     /// A frame of these parts, complete on the wire and yet to be verified.

@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 
 use prise_wire::{Body, Payload, SackBlock, SeqNum};
 
+use crate::memory::Charge;
+
 /// A hostile peer can open a hole with every octet; beyond this many ranges we refuse new ones, as RFC 2018 §8
 /// allows a receiver to forget what it has selectively acknowledged.
 const RANGES_MAX: usize = 4096;
@@ -18,6 +20,8 @@ struct Range {
     start: SeqNum,
     end: SeqNum,
     pieces: Vec<Payload>,
+    /// Octets of memory that it holds.
+    held: u32,
 }
 
 /// What became of arriving octets.
@@ -42,6 +46,11 @@ pub(crate) enum Arrived {
 pub(crate) struct Reassembly {
     ready: VecDeque<Payload>,
     ready_len: u32,
+    /// Octets of memory that the ready pieces and the ranges hold.
+    ready_held: u32,
+    ranges_held: u32,
+    /// What of that the stack's account knows.
+    pub(crate) charge: Charge,
     /// Sorted, disjoint, not adjacent.
     ranges: Vec<Range>,
     /// Starts of the ranges touched last, newest first: the order of the blocks in a SACK option.
@@ -60,6 +69,25 @@ impl Reassembly {
             .iter()
             .map(|range| range.end.distance_from(range.start))
             .sum()
+    }
+
+    /// Octets of memory held.
+    pub(crate) fn held(&self) -> u32 {
+        self.ready_held.saturating_add(self.ranges_held)
+    }
+
+    /// Drops what waits behind holes, the farthest first, until no more than `share` is held. Answers whether any was.
+    pub(crate) fn prune(&mut self, share: u32) -> bool {
+        let before = self.ranges.len();
+        while self.held() > share
+            && let Some(range) = self.ranges.pop()
+        {
+            self.ranges_held -= range.held;
+        }
+        if self.ranges.is_empty() {
+            self.forget_out_of_order();
+        }
+        self.ranges.len() < before
     }
 
     pub(crate) fn has_holes(&self) -> bool {
@@ -102,11 +130,23 @@ impl Reassembly {
             self.ready_len += piece.len() as u32;
             match self.ready.back_mut() {
                 Some(last) if piece.len() < COPY_MAX / 4 && last.len() + piece.len() <= COPY_MAX => {
+                    self.ready_held -= cost(last);
                     *last = joined(last, &piece);
+                    self.ready_held += cost(last);
                 }
-                _ => self.ready.push_back(piece),
+                _ => {
+                    let piece = piece.compact();
+                    self.ready_held += cost(&piece);
+                    self.ready.push_back(piece);
+                }
             }
         }
+    }
+
+    fn pop_ready(&mut self) -> Option<Payload> {
+        let piece = self.ready.pop_front()?;
+        self.ready_held -= cost(&piece);
+        Some(piece)
     }
 
     /// Moves ranges that `reached` now touches to the ready queue.
@@ -117,6 +157,7 @@ impl Reassembly {
             if reached.precedes(range.start) {
                 break;
             }
+            self.ranges_held -= range.held;
             taken = index + 1;
             if !reached.precedes(range.end) {
                 continue;
@@ -163,20 +204,37 @@ impl Reassembly {
             return Arrived::Refused;
         }
         let duplicate = overlap(&self.ranges[first..last], start, end);
+        if last == first + 1
+            && let Some(range) = self.ranges.get_mut(first)
+            && range.start.precedes_or_equals(start)
+        {
+            // The usual case by far, and the one that must not move what is there.
+            let mut fresh = body;
+            fresh.trim_front(range.end.distance_from(start) as usize);
+            range.end = end;
+            let (grown, found) = (push_pieces(&mut range.pieces, fresh), range.start);
+            range.held += grown;
+            self.ranges_held += grown;
+            self.touch(found);
+            return Arrived::OutOfOrder { duplicate };
+        }
         let mut merged = Range {
             start,
             end: start,
             pieces: Vec::new(),
+            held: RANGE_COST,
         };
         let mut fresh = body;
         let mut fresh_at = start;
         for old in self.ranges.drain(first..last) {
+            self.ranges_held -= old.held;
+            merged.held += old.held - RANGE_COST;
             if old.start.precedes(merged.start) {
                 merged.start = old.start;
             } else if fresh_at.precedes(old.start) {
                 // The new octets before this old range.
                 let count = old.start.distance_from(fresh_at) as usize;
-                push_pieces(&mut merged.pieces, fresh.split_to(count));
+                merged.held += push_pieces(&mut merged.pieces, fresh.split_to(count));
                 fresh_at = old.start;
             }
             // The old octets win over the new ones that overlap them.
@@ -189,9 +247,10 @@ impl Reassembly {
             }
         }
         if fresh_at.precedes(end) {
-            push_pieces(&mut merged.pieces, fresh);
+            merged.held += push_pieces(&mut merged.pieces, fresh);
             merged.end = end;
         }
+        self.ranges_held += merged.held;
         let start = merged.start;
         self.ranges.insert(first, merged);
         self.touch(start);
@@ -236,8 +295,10 @@ impl Reassembly {
             return Payload::default();
         };
         if front.len() >= max {
+            let pinned = cost(front);
             let taken = front.split_to(max);
             if front.is_empty() {
+                self.ready_held -= pinned;
                 self.ready.pop_front();
             }
             self.ready_len -= taken.len() as u32;
@@ -251,7 +312,7 @@ impl Reassembly {
         };
         if want == front.len() {
             self.ready_len -= want as u32;
-            return self.ready.pop_front().unwrap_or_default();
+            return self.pop_ready().unwrap_or_default();
         }
         let mut copy = Vec::with_capacity(want);
         for slice in &self.ready {
@@ -277,7 +338,7 @@ impl Reassembly {
                 break;
             }
             left -= front.len();
-            self.ready.pop_front();
+            self.pop_ready();
         }
         count
     }
@@ -291,13 +352,14 @@ impl Reassembly {
                 let at = (offset - before) as usize;
                 let piece = self.ready[index].clone();
                 let octet = piece[at];
-                let rest = piece.slice(at + 1..);
-                self.ready[index] = piece.slice(..at);
-                if !rest.is_empty() {
-                    self.ready.insert(index + 1, rest);
-                }
-                if self.ready[index].is_empty() {
-                    self.ready.remove(index);
+                let (first, rest) = (piece.slice(..at), piece.slice(at + 1..));
+                self.ready_held -= cost(&piece);
+                self.ready.remove(index);
+                for part in [rest, first] {
+                    if !part.is_empty() {
+                        self.ready_held += cost(&part);
+                        self.ready.insert(index, part);
+                    }
                 }
                 self.ready_len -= 1;
                 return Some(octet);
@@ -318,26 +380,33 @@ impl Reassembly {
             before += piece.len() as u32;
             index += 1;
         }
-        if let Some(piece) = self.ready.get_mut(index) {
-            let rest = piece.split_off((offset - before) as usize);
-            if piece.is_empty() {
-                self.ready.remove(index);
-            } else {
-                index += 1;
-            }
-            if !rest.is_empty() {
-                self.ready.insert(index, rest);
-            }
+        let mut parts = [Payload::new(), Payload::copy_from(&[octet]), Payload::new()];
+        if let Some(mut piece) = self.ready.remove(index) {
+            self.ready_held -= cost(&piece);
+            parts[2] = piece.split_off((offset - before) as usize);
+            parts[0] = piece;
         }
-        self.ready.insert(index, Payload::copy_from(&[octet]));
+        for part in parts.into_iter().rev().filter(|part| !part.is_empty()) {
+            self.ready_held += cost(&part);
+            self.ready.insert(index, part);
+        }
         self.ready_len += 1;
     }
 
     /// Throws away what waits behind holes: memory pressure (RFC 2018 §8), or the connection has ended.
     pub(crate) fn forget_out_of_order(&mut self) {
         self.ranges = Vec::new();
+        self.ranges_held = 0;
         self.recent = [None; 4];
     }
+}
+
+/// What a range costs beside its pieces.
+const RANGE_COST: u32 = 64;
+
+/// What a piece costs: the memory that it keeps alive, its place in the queue, what the allocator adds.
+fn cost(piece: &Payload) -> u32 {
+    u32::try_from(piece.pinned()).unwrap_or(u32::MAX >> 4) + 64
 }
 
 /// The first octets of `[start, end)` that lie in one of the ranges.
@@ -355,20 +424,30 @@ fn joined(first: &Payload, second: &Payload) -> Payload {
     Payload::from(copy)
 }
 
-fn push_pieces(pieces: &mut Vec<Payload>, body: Body) {
+/// Appends what of the body is not joined to the last piece; answers by how much more memory is held.
+fn push_pieces(pieces: &mut Vec<Payload>, body: Body) -> u32 {
+    let mut grown = 0;
     for piece in body {
         match pieces.last_mut() {
             Some(last) if piece.len() < COPY_MAX / 4 && last.len() + piece.len() <= COPY_MAX => {
+                let before = cost(last);
                 *last = joined(last, &piece);
+                grown += cost(last).saturating_sub(before);
             }
-            _ => pieces.push(piece),
+            _ => {
+                let piece = piece.compact();
+                grown += cost(&piece);
+                pieces.push(piece);
+            }
         }
     }
+    grown
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     fn body(bytes: &[u8]) -> Body {
         let mut body = Body::new();
@@ -376,6 +455,43 @@ mod tests {
             body.push_back(Payload::from(bytes.to_vec()));
         }
         body
+    }
+
+    impl Reassembly {
+        /// The account that is kept beside the queue must be what a count gives.
+        fn check_account(&self) {
+            assert_eq!(self.ready_held, self.ready.iter().map(cost).sum::<u32>());
+            assert_eq!(
+                self.ranges_held,
+                self.ranges.iter().map(|range| range.held).sum::<u32>()
+            );
+            for range in &self.ranges {
+                let pieces: u32 = range.pieces.iter().map(cost).sum();
+                assert!(range.held >= pieces + RANGE_COST, "{} {pieces}", range.held);
+            }
+        }
+    }
+
+    #[test]
+    fn tiny_segments_do_not_pin_the_buffers_they_came_in() {
+        let base = SeqNum(0);
+        let mut queue = Reassembly::default();
+        let mut next = base;
+        for at in 0..4000 {
+            let buffer = Payload::from(vec![at as u8; 65_536]);
+            let seq = if at < 2000 { next } else { next + 2 * (at - 1999) };
+            let piece = Body::from(buffer.slice(7..8));
+            if let Arrived::InOrder { octets, .. } = queue.insert(next, seq, piece) {
+                next += octets;
+            }
+        }
+        queue.check_account();
+        assert!(queue.held() < 4000 * 200, "{} octets for 4,000", queue.held());
+        assert!(queue.prune(10_000));
+        assert!(queue.held() <= 10_000 && queue.readable() == 2000);
+        queue.consume(2000);
+        queue.prune(0);
+        assert_eq!(queue.held(), 0);
     }
 
     #[test]
@@ -387,6 +503,7 @@ mod tests {
             let octet = queue.cut_octet(offset).expect("it is there");
             assert_eq!((octet, queue.readable()), (b'a' + offset as u8, 5));
             queue.put_octet(offset, octet);
+            queue.check_account();
             assert_eq!(&queue.take(10)[..], b"abcdef");
         }
     }
@@ -412,6 +529,7 @@ mod tests {
             if let Arrived::InOrder { octets, .. } = arrived {
                 next += octets;
             }
+            queue.check_account();
             for block in queue.sack_ranges() {
                 assert!(next.precedes(block.left) && block.left.precedes(block.right));
             }

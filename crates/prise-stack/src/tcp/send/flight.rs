@@ -145,6 +145,11 @@ impl Flight {
         self.records.is_empty()
     }
 
+    /// Octets of memory that the records take.
+    pub(crate) fn held(&self) -> usize {
+        self.records.len() * size_of::<Sent>()
+    }
+
     pub(crate) fn outstanding(&self) -> u32 {
         self.outstanding
     }

@@ -18,6 +18,8 @@ pub(crate) struct SendQueue {
     /// Small writes, gathered; always the end of the queue.
     tail: BytesMut,
     len: u32,
+    /// Octets of memory that the chunks keep alive.
+    pinned: usize,
     /// Where the last range was cut: (chunk, octets of the queue before that chunk), so that sending in order
     /// does not walk the queue.
     cursor: (usize, u32),
@@ -27,6 +29,11 @@ impl SendQueue {
     /// Octets in the queue.
     pub(crate) fn len(&self) -> u32 {
         self.len
+    }
+
+    /// Octets of memory that the queue keeps alive.
+    pub(crate) fn held(&self) -> usize {
+        self.pinned + self.tail.capacity() + self.chunks.len() * size_of::<Payload>()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -43,7 +50,7 @@ impl SendQueue {
         self.len += take as u32;
         if take >= COPY_MAX {
             self.seal();
-            self.chunks.push_back(piece);
+            self.keep(piece.compact());
         } else {
             if self.tail.capacity() - self.tail.len() < take {
                 self.seal();
@@ -62,8 +69,14 @@ impl SendQueue {
     /// Turns the gathered octets into a chunk; the rest of their memory goes on serving small writes.
     fn seal(&mut self) {
         if !self.tail.is_empty() {
-            self.chunks.push_back(Payload::from(self.tail.split().freeze()));
+            let gathered = Payload::from(self.tail.split().freeze());
+            self.keep(gathered);
         }
+    }
+
+    fn keep(&mut self, chunk: Payload) {
+        self.pinned += chunk.pinned();
+        self.chunks.push_back(chunk);
     }
 
     /// The octets `[from, from + len)` of the queue, by reference.
@@ -110,6 +123,7 @@ impl SendQueue {
                 break;
             }
             left -= front.len();
+            self.pinned -= front.pinned();
             self.chunks.pop_front();
             dropped += 1;
         }
