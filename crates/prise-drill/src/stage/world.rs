@@ -50,10 +50,7 @@ impl World {
     pub(super) fn new(settings: Settings) -> Self {
         let now = Instant::ZERO + START;
         let mut host = Host::new(&HostConfig {
-            stack: StackConfig {
-                hash_key: [0x7061_636b, 0x6472_696c],
-                seed: [0x64; 32],
-            },
+            stack: StackConfig::new([0x7061_636b, 0x6472_696c], [0x64; 32]),
             owner: 0,
         });
         let link = host
