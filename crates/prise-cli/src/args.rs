@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Run(Box<Run>),
     /// List the sockets of every running prise of this user
     Ss(Ss),
+    /// Say what this machine lets prise do, and what to do where it does not
+    Doctor,
     /// Everything else: a tool that does not exist yet, or a word that never will.
     #[command(external_subcommand)]
     Other(Vec<OsString>),

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod doctor;
 mod log;
 mod ss;
 mod values;
@@ -40,6 +41,9 @@ fn main() -> ExitCode {
         Ok(Cli {
             command: Command::Ss(ss),
         }) => self::ss(&ss),
+        Ok(Cli {
+            command: Command::Doctor,
+        }) => doctor(),
         Ok(Cli {
             command: Command::Other(words),
         }) => unknown(&words),
@@ -111,6 +115,17 @@ fn ss(ss: &Ss) -> ExitCode {
     }
 }
 
+fn doctor() -> ExitCode {
+    match doctor::report(&mut io::stdout().lock()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(format_args!("standard output cannot be written: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn print_reports(reports: &[prise_run::report::Report], json: bool) -> io::Result<()> {
     let mut output = io::BufWriter::new(io::stdout().lock());
     if json {
@@ -126,7 +141,7 @@ fn unknown(words: &[OsString]) -> ExitCode {
     let word = words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
     if LATER.contains(&&*word) {
         say(format_args!(
-            "`prise {word}` is not available in this version; there are `prise run` and `prise ss`"
+            "`prise {word}` is not available in this version; there are `prise run`, `prise ss` and `prise doctor`"
         ));
     } else {
         say(format_args!(

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use rustix::process::{Resource, Rlimit};
 
 use crate::config::Publish;
+use crate::probe::{Feature, remedy, yama_remedy};
 
 /// The program's end, which becomes prise's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,30 @@ pub enum RunError {
         /// What open(2) answered.
         error: io::Error,
     },
+    /// The kernel, or the container, lacks or refuses what prise needs.
+    Missing {
+        /// What.
+        feature: Feature,
+        /// What the kernel answered.
+        error: io::Error,
+    },
+    /// Yama lets prise look into no program.
+    Yama {
+        /// `kernel.yama.ptrace_scope`.
+        scope: u32,
+    },
+    /// This is a run within a run, and options were given that only an outermost run can have.
+    Nested {
+        /// The outer run's supervisor.
+        supervisor: u32,
+    },
+    /// Another supervisor than prise has the calls of this process.
+    Supervised,
+    /// An option that is not judged, or not recorded, on the link that was chosen.
+    NeedsHostLink {
+        /// The option, as the command line spells it.
+        option: &'static str,
+    },
     /// A standard stream is a socket that a policy could not judge.
     StandardSocket {
         /// Its number.
@@ -100,6 +125,11 @@ impl RunError {
             | Self::Capture { .. }
             | Self::Audit { .. }
             | Self::StandardSocket { .. }
+            | Self::Missing { .. }
+            | Self::Yama { .. }
+            | Self::Nested { .. }
+            | Self::Supervised
+            | Self::NeedsHostLink { .. }
             | Self::Unavailable { .. }
             | Self::Setup { .. } => 125,
         }
@@ -131,6 +161,20 @@ impl core::fmt::Display for RunError {
                     file.display()
                 )
             }
+            Self::Missing { feature, error } => write!(f, "{} ({error})", remedy(*feature, error)),
+            Self::Yama { scope } => f.write_str(yama_remedy(*scope)),
+            Self::Nested { supervisor } => write!(
+                f,
+                "this is a run within the run of process {supervisor}, and has its sockets; give the options to that one, \
+                 or leave them out"
+            ),
+            Self::Supervised => f.write_str(
+                "another supervisor already has the system calls of this process (seccomp user notification), and the \
+                 kernel allows one; start prise outside of it",
+            ),
+            Self::NeedsHostLink { option } => {
+                write!(f, "{option} needs --link host: on another link packets leave unjudged")
+            }
             Self::StandardSocket { fd } => {
                 let stream = ["input", "output", "error"].get(*fd as usize).unwrap_or(&"stream");
                 write!(
@@ -157,11 +201,18 @@ impl core::fmt::Display for RunError {
 impl core::error::Error for RunError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::ProgramNotFound(_) | Self::StandardSocket { .. } | Self::Unavailable { .. } => None,
+            Self::ProgramNotFound(_)
+            | Self::StandardSocket { .. }
+            | Self::Yama { .. }
+            | Self::Nested { .. }
+            | Self::Supervised
+            | Self::NeedsHostLink { .. }
+            | Self::Unavailable { .. } => None,
             Self::ProgramNotExecutable { error, .. }
             | Self::Publish { error, .. }
             | Self::Capture { error, .. }
             | Self::Audit { error, .. }
+            | Self::Missing { error, .. }
             | Self::Setup { error, .. } => Some(error),
         }
     }

@@ -178,17 +178,23 @@ fn raise_descriptor_limit() -> Option<(u64, u64)> {
 }
 
 fn launch_error(config: &RunConfig, error: LaunchError) -> RunError {
-    let not_found = || RunError::ProgramNotFound(config.program.clone());
     match error {
+        LaunchError::Step(_, error) if error.kind() == io::ErrorKind::ResourceBusy => RunError::Supervised,
         LaunchError::Step(step, error) => RunError::Setup { step, error },
-        LaunchError::Exec(error) => match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => not_found(),
-            // execvp(3) says so too of a directory in PATH that it may not enter.
-            io::ErrorKind::PermissionDenied if !is_found(&config.program) => not_found(),
-            _ => RunError::ProgramNotExecutable {
-                program: config.program.clone(),
-                error,
-            },
+        LaunchError::Exec(error) => exec_error(config, error),
+    }
+}
+
+/// Why execvp(3) did not find or execute the program.
+pub(crate) fn exec_error(config: &RunConfig, error: io::Error) -> RunError {
+    let not_found = || RunError::ProgramNotFound(config.program.clone());
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => not_found(),
+        // execvp(3) says so too of a directory in PATH that it may not enter.
+        io::ErrorKind::PermissionDenied if !is_found(&config.program) => not_found(),
+        _ => RunError::ProgramNotExecutable {
+            program: config.program.clone(),
+            error,
         },
     }
 }

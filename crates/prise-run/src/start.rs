@@ -12,7 +12,9 @@ use crate::audit::Audit;
 use crate::clock;
 use crate::config::{LinkChoice, RunConfig};
 use crate::gate::Gate;
+use crate::nested;
 use crate::outcome::{Exit, RunError};
+use crate::probe;
 use crate::program::{Program, Signals};
 use crate::supervisor::{Parts, Supervisor};
 use crate::world::{CapturedLoopback, Nowhere, World};
@@ -22,6 +24,8 @@ use crate::world::{CapturedLoopback, Nowhere, World};
 /// Belongs into a process of its own: it becomes the reaper of the program's descendants, reaps every child of the
 /// process, and takes the signals that are meant for the program.
 pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
+    nested::join_outer(config)?;
+    probe::require()?;
     if config.hostname.is_some() {
         return Err(RunError::Unavailable { option: "--hostname" });
     }

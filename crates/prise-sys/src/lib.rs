@@ -12,6 +12,7 @@ pub mod landlock;
 pub mod launch;
 pub mod memory;
 pub mod packet;
+pub mod probe;
 pub mod resolve;
 pub mod seccomp;
 pub mod signal;

@@ -1,0 +1,135 @@
+//! What the kernel, and the container around this process, let prise do: each thing tried once, on this process alone.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+/// Something that prise asks of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Feature {
+    /// Calls handed to a supervisor: seccomp_unotify(2), Linux 5.0, with `WAIT_KILLABLE_RECV`, Linux 5.19.
+    Notification,
+    /// pidfd_open(2), Linux 5.3.
+    PidfdOpen,
+    /// pidfd_getfd(2), Linux 5.6.
+    PidfdGetfd,
+    /// process_vm_readv(2), Linux 3.2.
+    ProcessVm,
+    /// /proc/PID/mem (proc(5)), which does the same.
+    MemoryFile,
+    /// `MSG_OOB` on AF_UNIX streams, Linux 5.15 with `CONFIG_AF_UNIX_OOB`.
+    LocalUrgent,
+    /// A pidfd of a thread, Linux 6.9.
+    PidfdThread,
+    /// Landlock, from its second version on.
+    Landlock,
+    /// A user namespace of one's own.
+    UserNamespace,
+}
+
+/// Tries it. The error is the kernel's.
+pub fn probe(feature: Feature) -> io::Result<()> {
+    match feature {
+        Feature::Notification => notification(),
+        Feature::PidfdOpen => pidfd_open(0).map(drop),
+        Feature::PidfdGetfd => pidfd_getfd(),
+        Feature::ProcessVm => crate::memory::probe_vm(),
+        Feature::MemoryFile => crate::memory::probe_file(),
+        Feature::LocalUrgent => local_urgent(),
+        Feature::PidfdThread => pidfd_open(libc::O_EXCL).map(drop),
+        Feature::Landlock => match crate::landlock::version() {
+            0 | 1 => Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),
+            _ => Ok(()),
+        },
+        Feature::UserNamespace => user_namespace(),
+    }
+}
+
+/// Without a program the kernel looks at the flags first: an unknown one is `EINVAL`, a missing program `EFAULT`.
+fn notification() -> io::Result<()> {
+    let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    // SAFETY: the kernel reads nothing from a null pointer; nothing is installed.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            core::ptr::null::<u8>(),
+        )
+    };
+    match io::Error::last_os_error() {
+        error if result < 0 && error.raw_os_error() == Some(libc::EFAULT) => Ok(()),
+        error => Err(error),
+    }
+}
+
+fn pidfd_open(flags: i32) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is involved.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, std::process::id(), flags) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+fn pidfd_getfd() -> io::Result<()> {
+    let pidfd = pidfd_open(0)?;
+    // SAFETY: no memory is involved.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), pidfd.as_raw_fd(), 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and owned by nobody else.
+    drop(unsafe { OwnedFd::from_raw_fd(fd as i32) });
+    Ok(())
+}
+
+fn local_urgent() -> io::Result<()> {
+    let (here, _there) = UnixStream::pair()?;
+    // SAFETY: one octet of a live array is read.
+    let sent = unsafe { libc::send(here.as_fd().as_raw_fd(), [0u8].as_ptr().cast(), 1, libc::MSG_OOB) };
+    if sent < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// In a child, which ends at once.
+fn user_namespace() -> io::Result<()> {
+    // SAFETY: the child makes two system calls and takes no lock.
+    let child = crate::check(unsafe { libc::fork() })?;
+    if child == 0 {
+        // SAFETY: no memory is involved; the process ends without running anything of the parent's.
+        unsafe {
+            let made = libc::unshare(libc::CLONE_NEWUSER);
+            libc::_exit(if made == 0 { 0 } else { crate::errno() });
+        }
+    }
+    let mut status = 0;
+    // SAFETY: the kernel writes into a live integer; the child is ours.
+    crate::check(unsafe { libc::waitpid(child, &raw mut status, 0) })?;
+    match libc::WEXITSTATUS(status) {
+        0 if libc::WIFEXITED(status) => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_kernel_has_what_the_tests_of_prise_need() {
+        for feature in [
+            Feature::Notification,
+            Feature::PidfdOpen,
+            Feature::PidfdGetfd,
+            Feature::ProcessVm,
+            Feature::MemoryFile,
+        ] {
+            probe(feature).unwrap_or_else(|error| panic!("{feature:?}: {error}"));
+        }
+    }
+}
