@@ -4,7 +4,7 @@ SLOTS = 8
 INET, INET6 = 2, 10
 STREAM, DGRAM = 1, 2
 NONBLOCK = 0o4000
-FLAGS_SEND = (0, 0, 0, 0, 0x4000, 0x40, 0x8000, 1, 4, 0x800, 0x20000000, 0x2000)
+FLAGS_SEND = (0, 0, 0, 0, 0x4000, 0x40, 0x8000, 1, 4, 0x800, 0x2000)
 FLAGS_RECV = (0, 0, 0, 0, 0x40, 2, 0x20, 0x100, 1, 0x22, 0x2000, 0x142, 0x40000000)
 # level, name: options whose values are a matter of the socket and not of the machine
 OPTIONS = [
@@ -47,7 +47,7 @@ class Draw:
         """family, address, port, length."""
         family = self.kinds.get(slot, (INET, STREAM))[0]
         targets = [other for other in (self.listening if aim and self.random.randrange(3) else self.bound) if self.kinds.get(other, (0,))[0]]
-        port = 100 + self.random.choice(sorted(targets)) if targets and self.random.randrange(10) else self.some(0, 9, 9)
+        port = 100 + self.random.choice(sorted(targets)) if targets and self.random.randrange(10) else self.some(9, 9, 9) if aim else self.some(0, 0, 9)
         if targets and port >= 100 and self.kinds[port - 100][0] == INET and family == INET6:
             which = self.rarely(1, 2)
         else:
@@ -60,9 +60,9 @@ class Draw:
         family, kind = self.some(INET, INET, INET6), self.some(STREAM, STREAM, STREAM, DGRAM)
         flags = self.some(0, NONBLOCK)
         if self.random.randrange(25) == 0:
-            self.say("socket", slot, self.some(family, 0, 1, 16, 99, -1), self.some(kind, 0, 3, 5, 15, 16, 0x800 | kind, 1 << 20), self.some(0, 6, 17, 1, 58, 255, 132, 262, -1, 256))
+            self.say("socket", slot, self.some(family, 0, 1, 16, 99, -1), self.some(kind, 0, 3, 5, 15, 16, 0x800 | kind, 1 << 20), self.some(0, 6, 17, 255, 132, 263, -1, 256))
             return
-        self.say("socket", slot, family, kind | flags, self.rarely(self.some(6, 17, 1, 136)))
+        self.say("socket", slot, family, kind | flags, self.rarely(self.some(6, 17, 136)))
         self.forget(slot)
         self.kinds[slot] = (family, kind)
 

@@ -76,6 +76,8 @@ pub(crate) struct Datagram {
     pub(crate) watched: bool,
     /// Time stamps were asked for: no two datagrams agree.
     pub(crate) stamped: bool,
+    /// shutdown(SHUT_RD): who would wait for a datagram is told of an end.
+    pub(crate) deaf: bool,
 }
 
 /// How a datagram socket stands after it was pumped.
@@ -93,6 +95,7 @@ impl Datagram {
         Self {
             has_peer: connect_unspec(program).is_err(),
             end_named: false,
+            deaf: false,
             end,
             origin: None,
             held: None,

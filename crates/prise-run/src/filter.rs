@@ -44,9 +44,9 @@ pub(crate) const NATIVE_OPTIONS: [i32; 4] = [libc::SO_RCVTIMEO, libc::SO_SNDTIME
 const SO_RCVTIMEO_NEW: i32 = 66;
 const SO_SNDTIMEO_NEW: i32 = 67;
 
-/// `ioctl` requests of sockets (linux/sockios.h) that are judged: `SIOCADDRT` and what follows. Before them lie owners,
-/// `SIOCATMARK` and time stamps, which an AF_UNIX stream answers as TCP does.
-const SOCKET_IOCTLS: core::ops::Range<u32> = 0x890b..0x8a00;
+/// `ioctl` requests of sockets (linux/sockios.h) that are judged: from `SIOCATMARK` on. Before it lie owners, which
+/// are the descriptor's.
+const SOCKET_IOCTLS: core::ops::Range<u32> = 0x8905..0x8a00;
 
 /// The filter; `confinement` adds what a policy needs.
 pub(crate) fn program(confinement: Option<&Confinement>) -> Program {

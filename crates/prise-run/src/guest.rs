@@ -190,6 +190,23 @@ impl Memory {
         }
     }
 
+    /// `len` octets, or as many as there are before memory that is not there; `EFAULT` where that is not one `int`. The
+    /// kernel copies no more of an option than the option has, whatever its length says.
+    pub(crate) fn read_front(self, address: u64, len: usize) -> Result<Vec<u8>, Errno> {
+        const PAGE: u64 = 4096;
+        let mut buffer = vec![0; len];
+        if self.read(address, &mut buffer).is_ok() {
+            return Ok(buffer);
+        }
+        let front = (PAGE - address % PAGE) as usize;
+        if front >= len || front < size_of::<i32>() {
+            return Err(Errno::EFAULT);
+        }
+        buffer.truncate(front);
+        self.read(address, &mut buffer)?;
+        Ok(buffer)
+    }
+
     /// An integer as getsockopt(2) and accept(2) take their lengths.
     pub(crate) fn read_i32(self, address: u64) -> Result<i32, Errno> {
         let mut octets = [0; 4];

@@ -115,8 +115,20 @@ impl Supervisor {
     /// Shows the program that its connection has failed: an AF_UNIX stream does so where an end is closed with octets of
     /// the program's unread.
     fn reset(&mut self, slot: Slot) {
-        let Some(socket) = self.sockets.get(slot) else { return };
-        let Role::Stream(stream) = &socket.role else { return };
+        let Some(socket) = self.sockets.get_mut(slot) else {
+            return;
+        };
+        let Role::Stream(stream) = &mut socket.role else { return };
+        if stream.fin_was_delivered() {
+            // After the peer's end a reset is no news to who reads: the end, and EPIPE to who writes (`tcp_reset`).
+            stream.settle();
+            let failure = self.host.take_error(socket.id).or(Some(Errno::EPIPE));
+            if let Some(copy) = self.copy_of(slot) {
+                self.enter_ledger(&Target { slot, copy });
+            }
+            self.end_stream(slot, failure);
+            return;
+        }
         let failure = stream.failure().or_else(|| self.host.take_error(socket.id));
         let (in_ledger, resets) = (stream.outgoing_ended(), stream.resets_when_closed());
         if !in_ledger {
@@ -332,7 +344,8 @@ impl Supervisor {
         let silent = |socket: &GuestSocket| match &socket.role {
             Role::Fresh | Role::Ended(_) | Role::Joined(_) | Role::Datagram(_) => true,
             Role::Connecting(connecting) => matches!(connecting, Connecting::Waiting { .. }),
-            Role::Listener(_) | Role::Stream(_) => false,
+            Role::Listener(listening) => listening.ended,
+            Role::Stream(_) => false,
         };
         let closed: Vec<Slot> = self
             .sockets
@@ -374,7 +387,7 @@ impl Supervisor {
             .sockets
             .iter()
             .filter(|(_, socket)| match &socket.role {
-                Role::Listener(listening) => hung_up(&listening.end),
+                Role::Listener(listening) => !listening.ended && hung_up(&listening.end),
                 Role::Connecting(Connecting::InProgress { end, .. }) => hung_up(end),
                 _ => false,
             })

@@ -161,7 +161,7 @@ pub(crate) struct Destination {
 #[derive(Debug, Clone, Copy)]
 enum Form {
     /// recvfrom(2).
-    From { name: u64, name_len: u64, name_room: usize },
+    From { name: u64, name_len: u64 },
     /// recvmsg(2).
     Message(Header),
 }
@@ -178,23 +178,19 @@ pub(crate) struct About<'a> {
 
 impl Destination {
     /// The arguments of recvfrom(2).
-    pub(crate) fn of_recvfrom(memory: Memory, args: &[u64; 6]) -> Result<Self, Errno> {
-        let (name, name_len) = (args[4], args[5]);
-        let room = if name == 0 { 0 } else { memory.read_i32(name_len)? };
-        let name_room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
+    pub(crate) fn of_recvfrom(args: &[u64; 6]) -> Self {
         // The kernel cuts what is longer (`MAX_RW_COUNT`).
         let area = Area {
             address: args[1],
             len: (args[2] as usize).min(0x7fff_f000),
         };
-        Ok(Self {
+        Self {
             areas: vec![area],
             form: Form::From {
-                name,
-                name_len,
-                name_room,
+                name: args[4],
+                name_len: args[5],
             },
-        })
+        }
     }
 
     /// A header of recvmsg(2).
@@ -233,11 +229,9 @@ impl Destination {
         memory.scatter(octets, &self.areas)?;
         match self.form {
             Form::From { name: 0, .. } => Ok(()),
-            Form::From {
-                name,
-                name_len,
-                name_room,
-            } => {
+            // Looked at now, as Linux does: before, there may be nothing to receive.
+            Form::From { name, name_len } => {
+                let name_room = usize::try_from(memory.read_i32(name_len)?).map_err(|_| Errno::EINVAL)?;
                 let shown = &about.name[..about.name.len().min(name_room)];
                 memory.write_pieces([(name, shown), (name_len, &(about.name.len() as u32).to_ne_bytes())])
             }

@@ -11,7 +11,7 @@ pub(crate) const V4_LEN: usize = 16;
 /// `struct sockaddr_in6`.
 pub(crate) const V6_LEN: usize = 28;
 /// `struct sockaddr_in6` without its scope, which the kernel takes too (`SIN6_LEN_RFC2133`).
-const V6_LEN_MIN: usize = 24;
+pub(crate) const V6_LEN_MIN: usize = 24;
 
 /// What a program says an address is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -416,6 +416,11 @@ impl Stream {
         }
     }
 
+    /// Whether the program was told that the peer sends no more.
+    pub(crate) fn fin_was_delivered(&self) -> bool {
+        self.fin_delivered
+    }
+
     /// Whether closing the end now shows the program a reset: octets of its own are unread.
     pub(crate) fn resets_when_closed(&self) -> bool {
         self.outgoing_ended() || rustix::io::ioctl_fionread(&self.end).is_ok_and(|unread| unread > 0)

@@ -320,6 +320,7 @@ impl Supervisor {
         };
         match &mut socket.role {
             Role::Fresh | Role::Ended(_) => (),
+            Role::Listener(listening) if listening.ended => (),
             Role::Listener(_) | Role::Connecting(_) => {
                 if events.contains(EventFlags::HUP) {
                     self.close(slot, false);

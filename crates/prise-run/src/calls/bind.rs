@@ -4,10 +4,12 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use prise_socket::{Errno, Family, Kind};
 
+use rustix::net::{Shutdown, shutdown};
+
 use super::{Target, read_address, require_stream};
 use crate::listener::Listening;
 use crate::notify::{Call, DONE, Judged, errno, errno_of};
-use crate::sockaddr::{Named, V4_LEN, parse};
+use crate::sockaddr::{Named, V4_LEN, V6_LEN_MIN, parse};
 use crate::socket::{GuestSocket, Role, Slot};
 use crate::supervisor::Supervisor;
 use crate::unix;
@@ -20,6 +22,7 @@ impl Supervisor {
         let address = match (parse(&octets, family)?, family) {
             (Named::Endpoint(address), _) => address,
             (Named::Unspecified(..), Family::Inet) if octets.len() < V4_LEN => return Err(Errno::EINVAL),
+            (Named::Unspecified(..), Family::Inet6) if octets.len() < V6_LEN_MIN => return Err(Errno::EINVAL),
             // Old programs leave the family out; Linux takes that for the IPv4 wildcard.
             (Named::Unspecified(Ipv4Addr::UNSPECIFIED, port), Family::Inet) => {
                 SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
@@ -73,6 +76,8 @@ impl Supervisor {
             let end = self.attach(target, false).map_err(|error| errno_of(&error))?;
             // A listener is never writable.
             unix::fill(&target.copy).map_err(errno)?;
+            // And who writes to it all the same must not wait for room: EPIPE, as on Linux.
+            shutdown(&target.copy, Shutdown::Write).map_err(errno)?;
             self.entry(target.slot)?.role = Role::Listener(Listening::new(end));
             let local = self.host.local_addr(id);
             if let Ok(local) = local {

@@ -32,7 +32,7 @@ impl Supervisor {
         let (id, family, kind) = (socket.id, socket.family, socket.kind);
         let is_stream = kind == Kind::Stream;
         let named = if is_stream {
-            parse(&octets, family)?
+            parse(&octets, family).map_err(|error| self.sooner_than_address(target.slot, &octets, error))?
         } else {
             parse_datagram(&octets, family)?
         };
@@ -72,7 +72,29 @@ impl Supervisor {
             }
             // A blocking call joins the connect that is under way, as one does that a signal has restarted.
             Err(Errno::EALREADY) if blocking => self.rejoin(call, &target),
+            // What it died of was taken to be shown by the descriptor.
+            Err(Errno::ECONNABORTED) => Err(self.failure_left(&target).unwrap_or(Errno::ECONNABORTED)),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Of what an ended stream died, if nobody was told yet: the kernel's object tells no more of it afterwards.
+    fn failure_left(&mut self, target: &Target) -> Option<Errno> {
+        match &mut self.entry(target.slot).ok()?.role {
+            Role::Ended(failure) => failure
+                .take()
+                .filter(|_| matches!(sockopt::socket_error(&target.copy), Ok(Err(_)))),
+            _ => None,
+        }
+    }
+
+    /// That a stream is connected already, or listens, is told before what is wrong with an address (`__inet_stream_connect`).
+    fn sooner_than_address(&mut self, slot: Slot, octets: &[u8], error: Errno) -> Errno {
+        match self.sockets.get(slot).map(|socket| &socket.role) {
+            _ if octets.len() < 2 => error,
+            Some(Role::Stream(_) | Role::Listener(_)) => Errno::EISCONN,
+            Some(Role::Connecting(_)) => Errno::EALREADY,
+            _ => error,
         }
     }
 

@@ -4,17 +4,26 @@ use prise_socket::{Errno, Family};
 use prise_view::ioctl::{self, Kind, On};
 
 use super::Target;
-use crate::notify::{Call, DONE, Judged};
+use crate::notify::{Answer, Call, DONE, Judged};
 use crate::supervisor::Supervisor;
 
+const SIOCATMARK: u32 = 0x8905;
+const SIOCGSTAMP: u32 = 0x8906;
+const SIOCGSTAMPNS: u32 = 0x8907;
 const SIOCOUTQNSD: u32 = 0x894b;
 
 impl Supervisor {
     pub(super) fn ioctl(&mut self, call: &Call, target: &Target) -> Judged {
         let request = call.args[1] as u32;
         let socket = self.entry(target.slot)?;
-        let (id, family) = (socket.id, socket.family);
+        let (id, family, is_stream) = (socket.id, socket.family, socket.kind == prise_socket::Kind::Stream);
         let queue = match request {
+            // An AF_UNIX stream knows its mark as TCP does.
+            SIOCATMARK if is_stream => return Ok(Answer::Native),
+            SIOCATMARK => return Err(Errno::ENOTTY),
+            // Stamps are told with the datagrams (`SO_TIMESTAMP`), not here.
+            SIOCGSTAMP | SIOCGSTAMPNS => return Err(Errno::ENOENT),
+            SIOCOUTQNSD if !is_stream => return Err(Errno::ENOTTY),
             SIOCOUTQNSD => Some(self.host.unsent_queue(id)?),
             _ if request == libc::TIOCOUTQ as u32 => Some(self.outgoing_queue(target)?),
             _ => None,

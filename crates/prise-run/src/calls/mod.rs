@@ -137,6 +137,17 @@ impl Supervisor {
         self.sockets.get_mut(slot).ok_or(Errno::EBADF)
     }
 
+    /// Whether a socket is UDP's, rather than a stream, ping's or a raw one.
+    fn is_udp(&self, slot: Slot) -> bool {
+        self.sockets.get(slot).is_some_and(|socket| {
+            socket.kind == Kind::Datagram
+                && self
+                    .host
+                    .info(socket.id)
+                    .is_some_and(|info| i32::from(info.protocol) == libc::IPPROTO_UDP)
+        })
+    }
+
     /// A copy of a program's descriptor for the socket, from the last place where it was seen, else from wherever the
     /// guests have it. None where nobody has it open.
     pub(crate) fn copy_of(&mut self, slot: Slot) -> Option<OwnedFd> {

@@ -21,9 +21,20 @@ impl Supervisor {
     pub(super) fn setsockopt(&mut self, call: &Call, target: &Target) -> Judged {
         let (level, name) = (call.int(1), call.int(2));
         let len = usize::try_from(call.int(4)).map_err(|_| Errno::EINVAL)?;
-        let mut value = vec![0; len.min(VALUE_MAX)];
-        call.memory().read(call.args[3], &mut value)?;
         let id = self.entry(target.slot)?.id;
+        if level == libc::SOL_SOCKET && len < size_of::<i32>() && name != libc::SO_BINDTODEVICE {
+            return Err(Errno::EINVAL);
+        }
+        let value = match call.memory().read_front(call.args[3], len.min(VALUE_MAX)) {
+            // An option that is none is told of first, except by `sock_setsockopt`, which reads before it looks.
+            Err(Errno::EFAULT) if level != libc::SOL_SOCKET => {
+                match self.host.set_option(self.now, id, level, name, &[]) {
+                    Err(error @ (Errno::ENOPROTOOPT | Errno::EPERM | Errno::EOPNOTSUPP)) => return Err(error),
+                    _ => return Err(Errno::EFAULT),
+                }
+            }
+            value => value?,
+        };
         self.host.set_option(self.now, id, level, name, &value)?;
         if level == libc::SOL_SOCKET {
             self.mirror(target, name, &value);
@@ -84,11 +95,26 @@ impl Supervisor {
 
     pub(super) fn getsockopt(&mut self, call: &Call, target: &Target) -> Judged {
         let (level, name) = (call.int(1), call.int(2));
-        let room = call.memory().read_i32(call.args[4])?;
-        let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
         let socket = self.entry(target.slot)?;
         let (id, kind) = (socket.id, socket.kind);
         let mut value = Vec::new();
+        let room = call
+            .memory()
+            .read_i32(call.args[4])
+            .and_then(|room| match usize::try_from(room) {
+                Ok(room) => Ok(room),
+                // `do_ipv6_getsockopt` takes it for a large number.
+                Err(_) if level == libc::SOL_IPV6 => Ok(size_of::<i32>()),
+                Err(_) => Err(Errno::EINVAL),
+            });
+        // A level that is not the socket's is told of first.
+        if room.is_err()
+            && let Err(Errno::EOPNOTSUPP) = self.host.option(self.now, id, level, name, &mut value)
+        {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let room = room?;
+        value.clear();
         self.host
             .option_within(self.now, id, level, name, room.min(VALUE_MAX), &mut value)?;
         if (level, name) == (libc::SOL_SOCKET, libc::SO_ERROR) {

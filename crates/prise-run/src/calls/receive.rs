@@ -20,7 +20,7 @@ use crate::message::{
 use crate::notify::{Answer, Call, Judged, errno};
 use crate::parked::{ParkId, Wish};
 use crate::sockaddr::encode;
-use crate::socket::Role;
+use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
 
 /// What of a call's flags is passed on to the kernel's object.
@@ -31,7 +31,7 @@ const STREAM_MAX: usize = 256 << 10;
 
 impl Supervisor {
     pub(super) fn recvfrom(&mut self, call: &Call, target: &Target) -> Judged {
-        let destination = Destination::of_recvfrom(call.memory(), &call.args)?;
+        let destination = Destination::of_recvfrom(&call.args);
         let request = ReceiveRequest {
             form: ReceiveForm::One(destination),
             flags: call.int(3),
@@ -82,6 +82,7 @@ impl Supervisor {
     pub(super) fn receive(&mut self, call: &Call, target: &Target, mut request: ReceiveRequest) -> Judged {
         let blocking = blocks(&target.copy, request.flags) && request.flags & libc::MSG_ERRQUEUE == 0;
         match self.try_receive(call, target, &mut request) {
+            Err(Errno::EAGAIN) if blocking && self.is_deaf(target.slot) => return Ok(Answer::Value(0)),
             Err(Errno::EAGAIN) if blocking => (),
             judged => return judged,
         }
@@ -104,6 +105,12 @@ impl Supervisor {
             _ => (),
         }
         Ok(Answer::Settled)
+    }
+
+    /// Whether who would wait for a datagram is told of an end (shutdown(2)).
+    fn is_deaf(&self, slot: Slot) -> bool {
+        let role = self.sockets.get(slot).map(|socket| &socket.role);
+        matches!(role, Some(Role::Datagram(datagram)) if datagram.deaf)
     }
 
     /// Receives what is there; `EAGAIN` when nothing is.
@@ -161,7 +168,8 @@ impl Supervisor {
         if socket.kind == Kind::Stream {
             return self.receive_stream(memory, target, to, flags);
         }
-        if flags & libc::MSG_OOB != 0 {
+        // UDP does not look at it (`udp_recvmsg`), the others do.
+        if flags & libc::MSG_OOB != 0 && !self.is_udp(target.slot) {
             return Err(Errno::EOPNOTSUPP);
         }
         self.receive_datagram(memory, target, to, flags)
@@ -176,7 +184,9 @@ impl Supervisor {
     ) -> Result<usize, Errno> {
         let socket = self.entry(target.slot)?;
         if !matches!(socket.role, Role::Stream(_) | Role::Joined(_) | Role::Ended(_)) {
-            return Err(Errno::ENOTCONN);
+            // There is no urgent data, which is looked at first; a listener has none at all.
+            let urgent = flags & libc::MSG_OOB != 0 && !matches!(socket.role, Role::Listener(_));
+            return Err(if urgent { Errno::EINVAL } else { Errno::ENOTCONN });
         }
         self.pump_first(target.slot);
         let room = to.room().min(STREAM_MAX).min(self.scratch.len());
@@ -279,7 +289,7 @@ impl Supervisor {
     }
 
     /// Serves the calls that wait to receive on a datagram or netlink socket or a stream.
-    pub(crate) fn serve_receivers(&mut self, slot: crate::socket::Slot) {
+    pub(crate) fn serve_receivers(&mut self, slot: Slot) {
         loop {
             let Some(queue) = self.receivers(slot) else { return };
             let front = queue.front().copied();
@@ -299,7 +309,7 @@ impl Supervisor {
     }
 
     /// The calls that wait to receive on a socket.
-    fn receivers(&mut self, slot: crate::socket::Slot) -> Option<&mut VecDeque<ParkId>> {
+    fn receivers(&mut self, slot: Slot) -> Option<&mut VecDeque<ParkId>> {
         if slot.is_netlink() {
             return self.netlink.get_mut(slot).map(|socket| &mut socket.receiving);
         }
@@ -311,7 +321,7 @@ impl Supervisor {
         }
     }
 
-    fn serve_receiver(&mut self, id: ParkId, call: &Call, slot: crate::socket::Slot) -> bool {
+    fn serve_receiver(&mut self, id: ParkId, call: &Call, slot: Slot) -> bool {
         let Some(mut parked) = self.parked.remove(id) else {
             return true;
         };
@@ -322,6 +332,10 @@ impl Supervisor {
             Some(target) => self.try_receive(call, &target, request),
             None => Err(Errno::EBADF),
         };
+        if judged == Err(Errno::EAGAIN) && self.is_deaf(slot) {
+            self.answer(call, Ok(Answer::Value(0)));
+            return true;
+        }
         if judged == Err(Errno::EAGAIN) {
             self.parked.restore(id, parked, self.now);
             return false;

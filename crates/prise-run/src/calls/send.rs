@@ -45,11 +45,13 @@ impl Supervisor {
                 let address = read_address(call, call.args[4], call.int(5))?;
                 return self.send_opening(call, target, &[area], flags, &address);
             }
+            // Read although TCP does not look at it.
+            read_address(call, call.args[4], call.int(5))?;
             return self.send_stream(call, &target, &[area], flags);
         }
         let address = read_address(call, call.args[4], call.int(5))?;
         let destination = self.destination(target.slot, &address)?;
-        let octets = gather(call, &[area])?;
+        let octets = gather(call, &[area]).map_err(|error| self.sooner(target.slot, destination, error))?;
         let message = Outgoing {
             octets,
             destination,
@@ -127,12 +129,26 @@ impl Supervisor {
             self.destination(slot, &octets)?
         };
         let family = self.entry(slot)?.family;
-        let control = control::to_send(&header.control(memory)?, family)?;
+        let octets = header.control(memory)?;
+        let control = control::to_send(&octets, family).map_err(|error| self.sooner(slot, destination, error))?;
+        let octets = gather(call, &areas).map_err(|error| self.sooner(slot, destination, error))?;
         Ok(Outgoing {
-            octets: gather(call, &areas)?,
+            octets,
             destination,
             control,
         })
+    }
+
+    /// What is wrong with a datagram's destination is told before what is wrong with its control data and octets.
+    fn sooner(&mut self, slot: Slot, destination: Option<SocketAddr>, error: Errno) -> Errno {
+        let Ok(socket) = self.entry(slot) else { return error };
+        let id = socket.id;
+        match destination {
+            _ if error == Errno::EMSGSIZE => error,
+            None if self.host.peer_addr(id).is_err() => Errno::EDESTADDRREQ,
+            Some(address) if address.port() == 0 && self.is_udp(slot) => Errno::EINVAL,
+            _ => error,
+        }
     }
 
     /// Where a datagram goes; `AF_UNSPEC` is no destination, that is the connected one.
@@ -214,9 +230,7 @@ impl Supervisor {
         if sent.is_ok() {
             self.note_owner(call, target.slot, None);
         }
-        if sent == Err(Errno::EPIPE) {
-            raise_sigpipe(self.guests.process(call.tid), call, flags);
-        }
+        // EPIPE of a datagram socket raises no signal.
         sent
     }
 

@@ -1,10 +1,10 @@
 //! shutdown(2).
 
-use prise_socket::{Errno, How, Kind};
+use prise_socket::{Errno, How, Kind, SocketId};
 use rustix::net::{Shutdown, shutdown, sockopt};
 
 use super::Target;
-use crate::notify::{Call, DONE, Judged, errno};
+use crate::notify::{Answer, Call, DONE, Judged, errno};
 use crate::socket::Role;
 use crate::supervisor::Supervisor;
 use crate::unix;
@@ -16,8 +16,7 @@ impl Supervisor {
         let id = socket.id;
         if socket.kind != Kind::Stream {
             self.flush_datagrams(target.slot);
-            self.host.shutdown(self.now, id, how)?;
-            return shutdown_natively(target, how);
+            return self.shutdown_datagram(target, id, how);
         }
         match &mut socket.role {
             Role::Stream(stream) => {
@@ -37,10 +36,14 @@ impl Supervisor {
                 self.attend_stream(target.slot);
                 DONE
             }
+            // A listener has nothing to send.
+            Role::Listener(_) if !how.read() => DONE,
             Role::Listener(listening) => {
-                listening.ended = how.read();
+                listening.ended = true;
+                // Both directions are shut then: the end hangs up, and no longer tells of the close.
                 let _ = shutdown(&listening.end, Shutdown::Write);
                 self.host.shutdown(self.now, id, how)?;
+                self.enter_ledger(target);
                 self.wake_acceptors(target.slot);
                 DONE
             }
@@ -55,7 +58,24 @@ impl Supervisor {
     }
 }
 
-/// A connected datagram socket: the kernel's object behaves as UDP's does.
+impl Supervisor {
+    /// The kernel's object behaves as UDP's does. Without a peer the call fails and shuts the socket all the same, as on
+    /// Linux: programs wake those who wait by it.
+    fn shutdown_datagram(&mut self, target: &Target, id: SocketId, how: How) -> Judged {
+        let judged = self.host.shutdown(self.now, id, how);
+        if matches!(judged, Ok(()) | Err(Errno::ENOTCONN)) {
+            shutdown_natively(target, how)?;
+            if let Role::Datagram(datagram) = &mut self.entry(target.slot)?.role
+                && how.read()
+            {
+                datagram.deaf = true;
+                self.serve_receivers(target.slot);
+            }
+        }
+        judged.map(|()| Answer::Value(0))
+    }
+}
+
 fn shutdown_natively(target: &Target, how: How) -> Judged {
     let half = match how {
         How::Read => Shutdown::Read,

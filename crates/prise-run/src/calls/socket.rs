@@ -11,6 +11,9 @@ use crate::socket::{Buffers, GuestSocket, Holder, Role};
 use crate::supervisor::Supervisor;
 use crate::unix;
 
+/// `IPPROTO_MAX` (linux/in.h): `IPPROTO_MPTCP` and above are beyond 8 bits.
+const PROTOCOL_MAX: i32 = 263;
+
 /// The part of the type argument that is a type (`SOCK_TYPE_MASK`, linux/net.h); the rest is flags.
 const TYPE_MASK: i32 = 0xf;
 
@@ -38,7 +41,11 @@ impl Supervisor {
             return self.netlink_socket(call, flags);
         }
         let family = Family::from_raw(domain)?;
-        let kind = Kind::from_raw(kind & TYPE_MASK)?;
+        let kind = match Kind::from_raw(kind & TYPE_MASK) {
+            // Of a type that there is, the protocol's number is looked at before its existence.
+            Err(Errno::ESOCKTNOSUPPORT) if !(0..PROTOCOL_MAX).contains(&protocol) => return Err(Errno::EINVAL),
+            kind => kind?,
+        };
         if !self.guests.is_open(call.tid) {
             self.complain(call.tid);
             return Err(Errno::EACCES);

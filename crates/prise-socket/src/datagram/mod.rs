@@ -220,6 +220,17 @@ impl Host {
     }
 }
 
+/// An address that means another host on each link, with no link named (RFC 4007, section 6).
+fn is_link_local_without_scope(remote: SocketAddr) -> bool {
+    match remote {
+        SocketAddr::V6(v6) if v6.scope_id() == 0 => {
+            let first = v6.ip().segments()[0];
+            first & 0xffc0 == 0xfe80 || first & 0xff0f == 0xff02 || first & 0xff0f == 0xff01
+        }
+        _ => false,
+    }
+}
+
 /// Peers.
 impl Host {
     /// `__ip4_datagram_connect`, `__ip6_datagram_connect`.
@@ -233,6 +244,10 @@ impl Host {
         let remote = socket.message_destination(remote)?;
         let socket = self.socket_ref(s)?;
         let device = socket.device().or_else(|| socket.way_out(remote.ip()));
+        if device.is_none() && is_link_local_without_scope(remote) {
+            // `__ip6_datagram_connect`: such an address says nothing without an interface.
+            return Err(Errno::EINVAL);
+        }
         let source = socket
             .source(self, remote.ip())
             .or_else(|| socket.group_source(remote.ip()));
