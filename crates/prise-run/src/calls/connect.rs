@@ -92,7 +92,7 @@ impl Supervisor {
     fn sooner_than_address(&mut self, slot: Slot, octets: &[u8], error: Errno) -> Errno {
         match self.sockets.get(slot).map(|socket| &socket.role) {
             _ if octets.len() < 2 => error,
-            Some(Role::Stream(_) | Role::Listener(_)) => Errno::EISCONN,
+            Some(Role::Stream(_) | Role::Joined(_) | Role::Listener(_)) => Errno::EISCONN,
             Some(Role::Connecting(_)) => Errno::EALREADY,
             _ => error,
         }

@@ -199,7 +199,7 @@ impl Supervisor {
         let memory = call.memory();
         let (form, flags) = match call.number {
             libc::SYS_recvfrom => {
-                let destination = Destination::of_recvfrom(memory, &call.args)?;
+                let destination = Destination::of_recvfrom(&call.args);
                 (ReceiveForm::One(destination), call.int(3))
             }
             libc::SYS_recvmsg => {

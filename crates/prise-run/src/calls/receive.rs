@@ -207,7 +207,7 @@ impl Supervisor {
     }
 
     /// A pumped stream's queue follows what the host has; a joined one's is its own.
-    fn pump_first(&mut self, slot: crate::socket::Slot) {
+    fn pump_first(&mut self, slot: Slot) {
         if matches!(self.sockets.get(slot).map(|socket| &socket.role), Some(Role::Stream(_))) {
             self.attend_stream(slot);
         }
