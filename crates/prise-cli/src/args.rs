@@ -49,7 +49,7 @@ pub(crate) struct Run {
     /// Lead a port of the host to the program; without ADDR only this machine reaches it. Repeatable
     #[arg(short, long, value_name = "[ADDR:]PORT[:GUEST_PORT][/udp]", value_parser = values::publish)]
     publish: Vec<Publish>,
-    /// Where packets leave: host (through its own sockets) or none
+    /// Where packets leave: host (through its own sockets), none, or tun:NAME (a device of the host)
     #[arg(long, value_name = "LINK", default_value = "host", value_parser = values::link)]
     link: LinkChoice,
     /// Write every packet to a pcapng file
@@ -61,8 +61,8 @@ pub(crate) struct Run {
     /// The guest's own address on eth0; once for IPv4, once for IPv6
     #[arg(long, value_name = "ADDR[/PREFIX]", value_parser = values::interface_address)]
     address: Vec<InterfaceAddress>,
-    /// The guest's host name. Hidden until there is a mechanism; the supervisor refuses it by name.
-    #[arg(long, hide = true, value_name = "NAME", value_parser = values::hostname)]
+    /// The guest's own host name, which leads to its own addresses
+    #[arg(long, value_name = "NAME", value_parser = values::hostname)]
     hostname: Option<String>,
     #[command(flatten)]
     policy: PolicyArgs,

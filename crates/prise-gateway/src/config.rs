@@ -165,6 +165,8 @@ pub struct GatewayConfig {
     pub open_ports: bool,
     /// What may be under way.
     pub limits: Limits,
+    /// The guest's own name, which is answered with its own addresses.
+    pub hostname: Option<String>,
     /// What the guest may reach.
     pub policy: Policy,
     /// Whether to keep [`Record`](crate::Record)s.
@@ -193,6 +195,7 @@ impl GatewayConfig {
             publish: Vec::new(),
             open_ports: true,
             limits: Limits::default(),
+            hostname: None,
             policy: Policy::default(),
             records: false,
             resolver: Arc::new(HostResolver),

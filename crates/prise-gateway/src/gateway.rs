@@ -101,7 +101,11 @@ impl Gateway {
         let own: Vec<IpAddr> = vec![config.addresses.gateway_v4.into(), config.addresses.gateway_v6.into()];
         let [first, second] = config.hash_key;
         let seed = first.rotate_left(32) ^ second;
-        let service = Service::new(config.resolver, &config.name_servers, own, seed, &poll)?;
+        let mut service = Service::new(config.resolver, &config.name_servers, own, seed, &poll)?;
+        if let Some(name) = config.hostname {
+            let Addresses { guest_v4, guest_v6, .. } = config.addresses;
+            service.set_guest_name(&name, vec![guest_v4.into(), guest_v6.into()]);
+        }
         let mut learned = Learned::new(config.records || config.policy.has_names());
         for (name, address) in dns::host_table() {
             learned.learn_for_good(&name, address);

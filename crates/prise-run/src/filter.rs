@@ -48,8 +48,8 @@ const SO_SNDTIMEO_NEW: i32 = 67;
 /// are the descriptor's.
 const SOCKET_IOCTLS: core::ops::Range<u32> = 0x8905..0x8a00;
 
-/// The filter; `confinement` adds what a policy needs.
-pub(crate) fn program(confinement: Option<&Confinement>) -> Program {
+/// The filter; `confinement` adds what a policy needs, `is_named` what a host name of the guest's own does.
+pub(crate) fn program(confinement: Option<&Confinement>, is_named: bool) -> Program {
     let mut p = Assembler::new();
     refuse_foreign_calls(&mut p);
     if let Some(confinement) = confinement {
@@ -121,6 +121,19 @@ pub(crate) fn program(confinement: Option<&Confinement>) -> Program {
         p.place(judged);
         p.verdict(Verdict::Notify);
     });
+    on_call(&mut p, libc::SYS_prctl, |p| {
+        let judged = p.label();
+        p.load(Field::ArgLow(0));
+        for option in [libc::PR_SET_DUMPABLE, libc::PR_GET_DUMPABLE] {
+            p.if_equal(option as u32, judged);
+        }
+        p.verdict(Verdict::Allow);
+        p.place(judged);
+        p.verdict(Verdict::Notify);
+    });
+    if is_named {
+        on_call(&mut p, libc::SYS_uname, |p| p.verdict(Verdict::Notify));
+    }
     // A ring would do all of the above behind the filter's back. Programs fall back when there is none.
     on_call(&mut p, libc::SYS_io_uring_setup, |p| {
         p.verdict(Verdict::Fail(libc::ENOSYS as u16));
@@ -157,9 +170,9 @@ mod tests {
 
     #[test]
     fn the_filter_assembles_and_stays_small() {
-        let program = program(None);
+        let program = program(None, true);
         assert!(program.len() < 120, "{} instructions", program.len());
-        let confined = super::program(Some(&Confinement { domain: None }));
+        let confined = super::program(Some(&Confinement { domain: None }), true);
         assert!(confined.len() < 200, "{} instructions", confined.len());
     }
 }

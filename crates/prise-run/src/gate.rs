@@ -37,6 +37,7 @@ impl Gate {
         // Clients are refused while nobody listens, as they would be if the program ran on the host.
         gateway.open_ports = false;
         gateway.guest_mac = Some(crate::world::MAC);
+        gateway.hostname.clone_from(&config.hostname);
         gateway.policy = config.policy.clone();
         gateway.records = config.audit.is_some();
         gateway.publish = config.publish.iter().copied().map(publish).collect();

@@ -83,6 +83,13 @@ pub enum RunError {
     },
     /// Another supervisor than prise has the calls of this process.
     Supervised,
+    /// The device of `--link tun:NAME` could not be opened.
+    Device {
+        /// Its name.
+        name: String,
+        /// What the kernel answered.
+        error: io::Error,
+    },
     /// An option that is not judged, or not recorded, on the link that was chosen.
     NeedsHostLink {
         /// The option, as the command line spells it.
@@ -130,6 +137,7 @@ impl RunError {
             | Self::Nested { .. }
             | Self::Supervised
             | Self::NeedsHostLink { .. }
+            | Self::Device { .. }
             | Self::Unavailable { .. }
             | Self::Setup { .. } => 125,
         }
@@ -173,8 +181,16 @@ impl core::fmt::Display for RunError {
                  kernel allows one; start prise outside of it",
             ),
             Self::NeedsHostLink { option } => {
-                write!(f, "{option} needs --link host: on another link packets leave unjudged")
+                write!(
+                    f,
+                    "{option} needs --link host: on a device of its own a run has no gateway to do it"
+                )
             }
+            Self::Device { name, error } => write!(
+                f,
+                "{name}: cannot be opened ({error}); have an administrator make it for you: ip tuntap add dev {name} mode \
+                 tun user $USER; ip address add 10.0.2.2/24 dev {name}; ip link set {name} up"
+            ),
             Self::StandardSocket { fd } => {
                 let stream = ["input", "output", "error"].get(*fd as usize).unwrap_or(&"stream");
                 write!(
@@ -212,6 +228,7 @@ impl core::error::Error for RunError {
             | Self::Publish { error, .. }
             | Self::Capture { error, .. }
             | Self::Audit { error, .. }
+            | Self::Device { error, .. }
             | Self::Missing { error, .. }
             | Self::Setup { error, .. } => Some(error),
         }

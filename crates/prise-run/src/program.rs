@@ -93,7 +93,7 @@ impl Program {
         let launched = launch(&Launch {
             program: &program,
             args: &args,
-            filter: &filter::program(confinement.as_ref()),
+            filter: &filter::program(confinement.as_ref(), config.hostname.is_some()),
             mask: signals.blocked.before(),
             descriptors,
             confinement: confinement.as_ref(),

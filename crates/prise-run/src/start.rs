@@ -3,9 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use prise_link::{Capture, Captured, Impaired, Link, Loopback, WallClock};
+use prise_link::{Capture, Captured, Impaired, Link, Loopback, TunLink, WallClock};
 use prise_socket::{Host, HostConfig};
-use prise_stack::StackConfig;
+use prise_stack::{IpCidr, Route, StackConfig};
 
 use crate::answers::Answers;
 use crate::audit::Audit;
@@ -26,9 +26,6 @@ use crate::world::{CapturedLoopback, Nowhere, World};
 pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
     nested::join_outer(config)?;
     probe::require()?;
-    if config.hostname.is_some() {
-        return Err(RunError::Unavailable { option: "--hostname" });
-    }
     let signals = Signals::take()?;
     let now = clock::now();
     let owner = rustix::process::geteuid().as_raw();
@@ -44,7 +41,10 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
             let StackConfig { hash_key, seed, .. } = secrets()?;
             Some(Gate::open(config, hash_key, seed, now)?)
         }
-        LinkChoice::Tun(_) => return Err(RunError::Unavailable { option: "--link tun" }),
+        LinkChoice::Tun(_) => {
+            refuse_on_device(config)?;
+            None
+        }
     };
     let world = links(config, &mut host, gate.as_ref(), capture.as_ref())?;
     let answers = Answers::open().map_err(|error| RunError::Setup {
@@ -61,6 +61,7 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         answers,
         policy: config.policy.clone(),
         audit,
+        hostname: config.hostname.clone(),
         command: command(config),
         // Who captures wants to see packets, and a record tells how many octets passed.
         joins: config.join && capture.is_none() && config.audit.is_none(),
@@ -93,7 +94,10 @@ fn links(
     let mut world = World::new(host, lo, now).ok_or_else(impossible)?;
     let far_end: Box<dyn Link> = match gate {
         Some(gate) => Box::new(gate.clone()),
-        None => Box::new(Nowhere),
+        None => match &config.link {
+            LinkChoice::Tun(name) => Box::new(open_device(name)?),
+            LinkChoice::None | LinkChoice::Host => Box::new(Nowhere),
+        },
     };
     let device = if config.impairment.is_none() {
         captured(far_end, capture, "eth0")
@@ -101,7 +105,7 @@ fn links(
         // What is captured is what the guest's interface sees: sent before the line, received after it.
         captured(Impaired::new(far_end, config.impairment), capture, "eth0")
     };
-    world
+    let eth0 = world
         .add_eth0(
             host,
             device,
@@ -110,7 +114,39 @@ fn links(
             now,
         )
         .ok_or_else(impossible)?;
+    if matches!(config.link, LinkChoice::Tun(_)) {
+        // Everybody is at the other end of the device: its kernel routes.
+        for prefix in [IpCidr::ALL_V4, IpCidr::ALL_V6] {
+            host.stack_mut().add_route(Route {
+                prefix,
+                gateway: None,
+                link: eth0,
+                source: None,
+                metric: 0,
+            });
+        }
+    }
     Ok(world)
+}
+
+/// Packets leave by a device without the gateway, which judges, records and publishes.
+fn refuse_on_device(config: &RunConfig) -> Result<(), RunError> {
+    let asked = [
+        ("--allow", !config.policy.is_empty()),
+        ("--audit", config.audit.is_some()),
+        ("--publish", !config.publish.is_empty()),
+    ];
+    match asked.into_iter().find(|&(_, asked)| asked) {
+        Some((option, _)) => Err(RunError::NeedsHostLink { option }),
+        None => Ok(()),
+    }
+}
+
+fn open_device(name: &str) -> Result<TunLink, RunError> {
+    TunLink::open(name).map_err(|error| RunError::Device {
+        name: name.to_owned(),
+        error,
+    })
 }
 
 fn captured(device: impl Link + 'static, capture: Option<&Capture>, name: &str) -> Box<dyn Link> {

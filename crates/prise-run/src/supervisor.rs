@@ -14,6 +14,7 @@ use rustix::event::epoll::EventFlags;
 use crate::answers::Answers;
 use crate::attach::Attacher;
 use crate::audit::Audit;
+use crate::calls::process::Closed;
 use crate::clock;
 use crate::config::Policy;
 use crate::gate::Gate;
@@ -78,6 +79,10 @@ pub(crate) struct Supervisor {
     pub(crate) audit: Option<Audit>,
     /// The guests' own AF_UNIX names, under a policy.
     pub(crate) local_sockets: Option<LocalSockets>,
+    /// The processes that asked to be closed to others.
+    pub(crate) closed: Closed,
+    /// The guest's own name.
+    pub(crate) hostname: Option<String>,
     /// The call that is being tried again: it waits already.
     pub(crate) retrying: Option<u64>,
     /// The program and its arguments, to be shown.
@@ -99,6 +104,7 @@ pub(crate) struct Parts {
     pub(crate) answers: Answers,
     pub(crate) policy: Policy,
     pub(crate) audit: Option<Audit>,
+    pub(crate) hostname: Option<String>,
     /// The program and its arguments, to be shown.
     pub(crate) command: Vec<String>,
     /// Whether connections within the run may go without packets.
@@ -149,6 +155,8 @@ impl Supervisor {
             } else {
                 Some(LocalSockets::new().map_err(setup("ask for AF_UNIX sockets (sock_diag)"))?)
             },
+            closed: Closed::default(),
+            hostname: parts.hostname,
             retrying: None,
             audit: parts.audit,
             policy: parts.policy,

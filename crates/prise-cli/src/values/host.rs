@@ -21,7 +21,7 @@ pub(crate) enum HostError {
 impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Link => "unknown link; write host or none",
+            Self::Link => "unknown link; write host, none or tun:NAME",
             Self::DeviceName => {
                 "no device can have that name; write 1 to 15 characters without slash, colon or space, such as tun:tun0"
             }

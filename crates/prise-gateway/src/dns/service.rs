@@ -112,6 +112,8 @@ pub(crate) struct Service {
     replies: VecDeque<Reply>,
     /// What `host.prise.internal` resolves to.
     gateway: Vec<IpAddr>,
+    /// The guest's own name, and what it resolves to.
+    guest: Option<(String, Vec<IpAddr>)>,
 }
 
 impl Service {
@@ -136,7 +138,13 @@ impl Service {
             waiting_count: 0,
             replies: VecDeque::new(),
             gateway,
+            guest: None,
         })
+    }
+
+    /// Gives the guest a name of its own.
+    pub(crate) fn set_guest_name(&mut self, name: &str, addresses: Vec<IpAddr>) {
+        self.guest = Some((name.to_ascii_lowercase(), addresses));
     }
 
     /// A message from a client. The response comes by [`reply`](Self::reply), at once or later, or never if the message
@@ -155,7 +163,7 @@ impl Service {
         if let Some(code) = query.fault() {
             return self.respond(client, &query, code, &[]);
         }
-        let plan = plan(&query, &self.gateway);
+        let plan = self.plan(&query);
         // What is answered here without asking anybody tells nobody anything.
         let asks = !matches!(plan, Plan::Answer(..));
         if asks && around.policy.for_name(&Lookup::of(&query).name) == Decision::Deny {
@@ -175,6 +183,16 @@ impl Service {
                 self.forwards.start(now, outgoing, around.poll, around.tally);
                 self.take_forwarded(now, around);
             }
+        }
+    }
+
+    fn plan(&self, query: &Query) -> Plan {
+        let question = &query.question;
+        match (&self.guest, question.name.host_name()) {
+            (Some((own, addresses)), Some(asked)) if *own == asked && question.class == CLASS_IN => {
+                Plan::Answer(ResponseCode::NoError, of_kind(addresses, question.kind))
+            }
+            _ => plan(query, &self.gateway),
         }
     }
 

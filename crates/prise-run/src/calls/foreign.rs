@@ -149,7 +149,7 @@ impl Supervisor {
         let memory = call.memory();
         let header = Header::read(memory, address)?;
         let cookie = sockopt::socket_cookie(copy).map_err(crate::notify::errno)?;
-        // TCP pays no attention to an address.
+        // TCP pays no attention to an address, nor to what could be passed on with the octets.
         let is_ours = self.sockets.by_cookie(cookie).is_some();
         let name = if is_ours || header.name == 0 || header.name_len == 0 {
             Vec::new()
@@ -160,7 +160,7 @@ impl Supervisor {
                 header.name_len.min(crate::sockaddr::ADDRESS_MAX as i32),
             )?
         };
-        let mut control = header.control(memory)?;
+        let mut control = if is_ours { Vec::new() } else { header.control(memory)? };
         let descriptors = self.adopt(call, &mut control)?;
         Ok(Outgoing {
             name,

@@ -9,6 +9,7 @@ mod name;
 mod netlink;
 mod opening;
 mod options;
+pub(crate) mod process;
 mod receive;
 mod send;
 mod shutdown;
@@ -37,8 +38,11 @@ pub(crate) struct Target {
 impl Supervisor {
     /// Decides a call.
     pub(crate) fn judge(&mut self, call: &Call) -> Judged {
-        if call.number == libc::SYS_socket {
-            return self.socket(call);
+        match call.number {
+            libc::SYS_socket => return self.socket(call),
+            libc::SYS_prctl => return self.prctl(call),
+            libc::SYS_uname => return self.uname(call),
+            _ => (),
         }
         let target = match self.target(call) {
             Ok(target) => target,
@@ -48,12 +52,8 @@ impl Supervisor {
         if target.slot.is_netlink() {
             return self.judge_netlink(call, &target);
         }
-        // A stream of ours has its peer; but a call that the kernel makes could find another socket in its place.
-        if self.is_confined() && self.sends_natively(call, target.slot) {
-            return self.judge_foreign(call);
-        }
         self.look_at_peer(&target);
-        match call.number {
+        let judged = match call.number {
             libc::SYS_bind => self.bind(call, &target),
             libc::SYS_listen => self.listen(call, target),
             libc::SYS_accept | libc::SYS_accept4 => self.accept(call, &target),
@@ -72,7 +72,12 @@ impl Supervisor {
             libc::SYS_ioctl => self.ioctl(call, &target),
             // The filter sends nothing else.
             _ => Ok(Answer::Native),
+        };
+        // A stream of ours has its peer; but a call that the kernel makes could find another socket in its place.
+        if judged == Ok(Answer::Native) && self.is_confined() {
+            return self.judge_foreign(call);
         }
+        judged
     }
 
     /// Finds the socket behind a call's first argument. What is not one of ours is the kernel's affair.
@@ -102,12 +107,6 @@ impl Supervisor {
     /// Whether what guests can reach is restricted.
     pub(crate) fn is_confined(&self) -> bool {
         !self.policy.is_empty()
-    }
-
-    /// Whether a call would be the kernel's: sendmsg(2) and sendmmsg(2) on a stream.
-    fn sends_natively(&self, call: &Call, slot: Slot) -> bool {
-        matches!(call.number, libc::SYS_sendmsg | libc::SYS_sendmmsg)
-            && self.sockets.get(slot).is_some_and(|socket| socket.kind == Kind::Stream)
     }
 
     /// A call on a socket of the program's that is not ours: interfaces are ours nevertheless, whichever socket is asked.

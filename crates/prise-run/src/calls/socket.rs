@@ -125,8 +125,8 @@ impl Supervisor {
         }
         let name = std::fs::read_to_string(format!("/proc/{tid}/comm")).unwrap_or_default();
         eprintln!(
-            "prise: {} (process {tid}) does not let itself be looked at and gets no sockets; run prise as root, or in a \
-             user namespace: unshare -Ur prise run ...",
+            "prise: {} (process {tid}) does not let itself be looked at and gets no sockets: its file may be executed and not \
+             read, or it has changed its user; make the file readable, or run prise as root",
             name.trim_end()
         );
     }
