@@ -11,7 +11,7 @@ fn probe(name: &str) {
         println!("skipped: {name} needs python3");
         return;
     };
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/probes").join(name);
+    let script = script(name);
     let program = [python.as_os_str(), "-u".as_ref(), script.as_os_str()];
     let native = output(Command::new(program[0]).args(&program[1..]));
     let mut supervised = as_nobody(&supervisor());
@@ -55,6 +55,59 @@ fn descriptors_travel_and_bad_arguments_are_refused() {
 }
 
 #[test]
+fn descriptors_that_run_out_lose_nothing() {
+    probe("exhaustion.py");
+}
+
+#[test]
+fn exec_and_death_end_the_calls_that_wait() {
+    probe("exec.py");
+}
+
+#[test]
+fn a_supervisor_short_of_descriptors_says_so_and_recovers() {
+    let (Some(python), Some(prlimit)) = (find("python3"), find("prlimit")) else {
+        println!("skipped: needs python3 and prlimit");
+        return;
+    };
+    let supervised = as_nobody(&supervisor());
+    let mut limited = Command::new(prlimit);
+    limited.arg("--nofile=200:200").arg(supervised.get_program());
+    limited.args(supervised.get_args()).arg(python).arg(script("scarce.py"));
+    let output = output(&mut limited);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "recovered\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn a_supervisor_that_dies_leaves_errors_and_nobody_waiting() {
+    let Some(python) = find("python3") else {
+        println!("skipped: needs python3");
+        return;
+    };
+    let told = std::env::temp_dir().join(format!("prise-orphan-{}", std::process::id()));
+    std::fs::write(&told, "").expect("room for a word");
+    // Nobody writes to it.
+    std::fs::set_permissions(&told, std::os::unix::fs::PermissionsExt::from_mode(0o666)).expect("a file of one's own");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut supervised = as_nobody(&supervisor());
+    supervised.arg(python).arg(script("orphan.py")).arg("kill").arg(&told);
+    // The orphan holds the pipe: its end is the pipe's.
+    let status = supervised.stdin(Stdio::null()).stdout(writer).status();
+    drop(supervised);
+    assert!(!status.expect("it starts").success(), "killed");
+    std::io::read_to_string(reader).expect("the orphan ends");
+    let said = std::fs::read_to_string(&told).expect("what it said");
+    // It may not go on behind our back.
+    let _ = std::fs::remove_file(&told);
+    assert_eq!(said, "[] ENOSYS True\n");
+}
+
+#[test]
 fn nothing_is_left_behind_by_connections_and_processes() {
     let Some(python) = find("python3") else {
         println!("skipped: leaks needs python3");
@@ -68,6 +121,10 @@ fn nothing_is_left_behind_by_connections_and_processes() {
         "{said}{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/probes").join(name)
 }
 
 /// The programs bound their own time by alarm(2); this only guards against a supervisor that hangs.
