@@ -264,7 +264,7 @@ impl Connection {
     }
 
     /// Fourth: SYN, with RFC 5961 §4.2.
-    fn check_syn(&mut self, seg: &Segment) -> Check {
+    fn check_syn(&mut self, seg: &mut Segment) -> Check {
         if !seg.flags.syn() {
             return PASSED;
         }
@@ -274,6 +274,9 @@ impl Connection {
                 self.flags.set_syn_due(true);
                 return ControlFlow::Break(Discard::TcpDuplicateSyn);
             }
+            // It was counted when it came first; text may follow it.
+            seg.seq += 1;
+            seg.flags = seg.flags.without(prise_wire::TcpFlags::SYN);
             return PASSED;
         }
         self.challenge(seg.at)
