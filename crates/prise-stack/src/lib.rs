@@ -44,7 +44,7 @@ pub use send::{DatagramError, Fragmentation};
 pub use stack::{Stack, StackConfig};
 pub use tcp::{
     AdmitError, CongestionAlgorithm, ConnId, ConnectError, FastOpenFailure, FastOpenKeys, FastOpenSettings, Keepalive,
-    Linger, ListenConfig, ListenError, ListenerId, LossState, PendingId, ReceiveError, Refusal, SendError,
+    Linger, ListenConfig, ListenError, ListenerId, LossState, MtuProbing, PendingId, ReceiveError, Refusal, SendError,
     SocketSummary, State, TcpConfig, TcpError, TcpInfo, Tuning, TupleUse, UrgentError,
 };
 pub use udp::{

@@ -115,6 +115,11 @@ impl World {
             sack: is_on("tcp_sack"),
             window_scaling: is_on("tcp_window_scaling"),
             answer_ecn: number("tcp_ecn", 2) != 0,
+            mtu_probing: match number("tcp_mtu_probing", 0) {
+                0 => prise_stack::MtuProbing::Off,
+                1 => prise_stack::MtuProbing::BlackHoles,
+                _ => prise_stack::MtuProbing::Always,
+            },
             syn_ack_retries: number("tcp_synack_retries", 5) as u8,
             min_unit_segments: number("tcp_min_tso_segs", 2) as u32,
             unit_window_divisor: number("tcp_tso_win_divisor", 3) as u32,

@@ -233,6 +233,8 @@ discards! {
     TcpNoRoute,
     /// An ICMP error that quotes nothing in flight (RFC 5927).
     TcpIcmpForged,
+    /// An ICMP error that says that segments are too large while such arrive: remembered, not believed (RFC 5927 §7.2).
+    TcpIcmpDoubted,
     /// Data beyond the connection's share of the stack's memory, which is nearly used up.
     TcpMemory,
     /// Octets that waited behind a hole, dropped to make room (RFC 2018 §8).

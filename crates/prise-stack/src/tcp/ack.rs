@@ -169,6 +169,8 @@ impl Connection {
                 sending.recovery.timeouts = 0;
             }
         }
+        self.note_delivered_size(delivery.largest);
+        self.settle_mtu_probe(seg.at);
         if advanced {
             self.trouble_since = Moment::at(seg.at);
         }

@@ -166,6 +166,7 @@ impl Connection {
         let (size, lost) = (self.segment_size(), self.statistics.retransmissions > 1);
         let srtt = self.rtt.srtt();
         self.congestion.set_initial(size, lost, srtt);
+        self.begin_search();
         self.last_sent = Stamp::at(now);
         self.touch_keepalive(now);
         self.raise(Ready::CONNECTED | Ready::WRITABLE);

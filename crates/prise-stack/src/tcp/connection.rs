@@ -151,6 +151,8 @@ pub(crate) struct Sending {
     pub(crate) probe_end: Option<SeqNum>,
     /// `TLP.is_retrans`: it repeated octets.
     pub(crate) probe_retransmitted: bool,
+    /// A probe of the path's MTU is out.
+    pub(crate) mtu_probe: Option<super::plpmtud::Probe>,
     /// What queue and flight hold of the stack's memory.
     pub(crate) charge: Charge,
 }
@@ -319,6 +321,7 @@ impl Connection {
                 up: None,
                 probe_end: None,
                 probe_retransmitted: false,
+                mtu_probe: None,
                 charge: Charge::default(),
             })
         })
@@ -534,8 +537,11 @@ impl Connection {
     /// The path takes packets of `mtu` octets at most: the segment size follows (RFC 1191, RFC 8201).
     pub(crate) fn follow_path_mtu(&mut self, mtu: u32) {
         let fits = super::birth::mss_for_mtu(mtu, self.tuple.is_v4());
+        if let Some(search) = self.search_mut() {
+            search.cap(fits);
+        }
         if fits < self.mss {
-            self.mss = fits;
+            self.set_segment_size(fits);
         }
     }
 

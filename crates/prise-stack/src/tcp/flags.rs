@@ -71,6 +71,8 @@ flags! {
     syn_deferred set_syn_deferred 20;
     /// Opened by a SYN with a Fast Open cookie: data may flow before the handshake ends.
     early set_early 21;
+    /// A segment of the size in use was acknowledged.
+    full_size_acked set_full_size_acked 25;
     /// Among the orphans of the stack.
     counted_as_orphan set_counted_as_orphan 24;
 }

@@ -26,6 +26,9 @@ mod loss;
 #[cfg(test)]
 mod memory_tests;
 mod orphans;
+mod plpmtud;
+#[cfg(test)]
+mod plpmtud_tests;
 mod rare;
 mod receive;
 mod reset;
@@ -52,6 +55,7 @@ pub use config::{CongestionAlgorithm, Keepalive, Linger, ListenConfig, TcpConfig
 pub use error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, TcpError, UrgentError};
 pub use fast_open::{FastOpenFailure, FastOpenKeys, FastOpenSettings};
 pub use info::{LossState, State, TcpInfo};
+pub use plpmtud::MtuProbing;
 pub use tuning::Tuning;
 pub use verbs::{Refusal, SocketSummary, TupleUse};
 
@@ -407,6 +411,9 @@ impl Tcp {
         if connection.on_deadline(now) == Consequence::Reset {
             reset::abort(now, net, &tuple, seq, ack);
         }
+        if let Some(mtu) = connection.take_doubted_mtu() {
+            Self::lower_path_mtu(now, net, connection, mtu);
+        }
         self.settle(now, net, index);
     }
 
@@ -458,12 +465,21 @@ impl Tcp {
             // RFC 5927 §4: it does not quote anything in flight, so it is forged or stale.
             net.discard(Discard::TcpIcmpForged);
         } else if let IcmpError::PacketTooBig { mtu } = error {
-            net.lower_path_mtu(now, quoted.remote.ip(), mtu);
-            if let Ok(route) = net.route(quoted.remote.ip(), Some(quoted.local.ip()), connection.device) {
-                connection.obey_path_mtu(now, route.mtu);
+            if connection.doubt_path_mtu(mtu, quoted.seq) {
+                net.discard(Discard::TcpIcmpDoubted);
+            } else {
+                Self::lower_path_mtu(now, net, connection, mtu);
             }
         }
         self.settle(now, net, index);
+    }
+
+    fn lower_path_mtu(now: Instant, net: &mut Net, connection: &mut Connection, mtu: u32) {
+        let (local, remote) = (connection.tuple.local_ip(), connection.tuple.remote_ip());
+        net.lower_path_mtu(now, remote, mtu);
+        if let Ok(route) = net.route(remote, Some(local), connection.device) {
+            connection.obey_path_mtu(now, route.mtu);
+        }
     }
 
     /// The consequences of whatever a connection has just gone through, in one place.

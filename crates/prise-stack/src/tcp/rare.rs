@@ -7,6 +7,7 @@ use prise_wire::{SackBlock, SeqNum};
 
 use super::connection::Connection;
 use super::fast_open::FastOpen;
+use super::plpmtud::Search;
 
 /// The urgent octet of the peer, RFC 6093.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub(crate) struct Rare {
     /// The duplicate to report in the next SACK option (RFC 2883).
     pub(crate) duplicate: Option<SackBlock>,
     pub(crate) fast_open: FastOpen,
+    /// The search for the size that the path takes (RFC 4821).
+    pub(crate) search: Option<Box<Search>>,
+    /// What a router said of the path and nobody believes yet (RFC 5927 §7.2).
+    pub(crate) doubted_mtu: Option<(u32, SeqNum)>,
 }
 
 impl Connection {

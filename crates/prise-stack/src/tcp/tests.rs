@@ -26,7 +26,7 @@ pub(crate) struct World {
     /// Bits per second of the wire, 0 for no limit; its queue holds 100 ms.
     rate: u64,
     /// Of a thousand frames, so many are lost.
-    loss: u32,
+    pub(crate) loss: u32,
     duplicate: u32,
     reorder: u32,
     /// Of a thousand ECN-capable frames, so many get a congestion mark.

@@ -96,6 +96,7 @@ impl Connection {
         sending.probe_end = None;
         sending.cwnd_limited = true;
         self.congestion.on_timeout(now, in_flight, size, fresh);
+        self.suspect_path_mtu();
         self.backoff = self.backoff.saturating_add(1);
         let rto = self.rtt.rto_backed_off(self.backoff);
         self.arm_timeout(Retransmit::Rto, now, rto);

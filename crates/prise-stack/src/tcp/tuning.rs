@@ -1,6 +1,7 @@
 //! What the administrator of a host decides for all its connections: Linux's `net.ipv4.tcp_*` (tcp(7)), as far as it changes what goes
 //! over the wire. Each connection has it through its [`TcpConfig`](super::config::TcpConfig).
 
+use super::plpmtud::MtuProbing;
 use super::receive::window::{BUFFER_INITIAL, BUFFER_MAX};
 
 /// Settings of a host's TCP.
@@ -22,6 +23,8 @@ pub struct Tuning {
     pub window_scaling: bool,
     /// Agree to ECN where a peer asks for it: not with `tcp_ecn` of 0.
     pub answer_ecn: bool,
+    /// `tcp_mtu_probing`.
+    pub mtu_probing: MtuProbing,
     /// `tcp_synack_retries`.
     pub syn_ack_retries: u8,
     /// `tcp_min_tso_segs`: units are not made smaller than this by the pace.
@@ -42,6 +45,7 @@ impl Tuning {
         sack: true,
         window_scaling: true,
         answer_ecn: true,
+        mtu_probing: MtuProbing::BlackHoles,
         syn_ack_retries: 5,
         min_unit_segments: 2,
         unit_window_divisor: 3,

@@ -221,6 +221,7 @@ impl Sending {
         size: u32,
         congestion: &mut Congestion,
     ) {
+        self.excuse_mtu_probe(nxt);
         let Self { recovery, flight, .. } = self;
         if flight.lost() == 0 || recovery.in_recovery() {
             if !recovery.holds_point() {

@@ -66,6 +66,8 @@ pub(crate) struct Delivery {
     pub(crate) acked: u32,
     /// Octets newly selectively acknowledged.
     pub(crate) sacked: u32,
+    /// The largest transmission among those cumulatively acknowledged.
+    pub(crate) largest: u32,
     /// The latest transmission among those delivered.
     pub(crate) latest: Option<Latest>,
     /// RFC 8985 `RACK.rtt`: the round trip of the transmission that was looked at last.
@@ -232,6 +234,7 @@ impl Flight {
             }
             self.outstanding -= covered;
             delivery.acked += covered;
+            delivery.largest = delivery.largest.max(covered);
             if part.is(SACKED) {
                 self.sacked -= covered;
                 continue;
@@ -467,6 +470,14 @@ impl Flight {
             }
             self.lost = 0;
         }
+    }
+
+    /// Whether the octet at `start` is taken for lost and was not sent again.
+    pub(crate) fn is_lost(&self, start: SeqNum) -> bool {
+        let index = self
+            .records
+            .partition_point(|record| record.end().precedes_or_equals(start));
+        self.records.get(index).is_some_and(|record| record.is(LOST))
     }
 
     /// The first record that waits to be sent again.

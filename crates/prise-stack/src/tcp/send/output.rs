@@ -34,6 +34,10 @@ pub(crate) enum NextSegment {
         len: u32,
         fin: bool,
     },
+    /// New octets in a segment larger than usual, to learn whether the path takes it (RFC 4821).
+    MtuProbe {
+        len: u32,
+    },
     /// An octet-less segment just below the window: keepalive or window probe (RFC 9293 §3.8.4, as Linux).
     Probe,
     /// A bare acknowledgment.
@@ -74,6 +78,9 @@ impl Connection {
                 let unit_max = unit_max.min(self.unit_worth());
                 if let Some(retransmit) = self.next_retransmission(unit_max) {
                     return retransmit;
+                }
+                if let Some(len) = self.next_mtu_probe(now) {
+                    return NextSegment::MtuProbe { len };
                 }
                 if let Ok(data) = self.next_data(unit_max)
                     && !self.waits_for_more(now, data, unit_max)
@@ -259,6 +266,13 @@ impl Connection {
             NextSegment::Syn => Some(self.emit_syn(now, route)),
             NextSegment::Retransmit { start, len } => self.emit_retransmission(now, start, len, route),
             NextSegment::Data { len, fin } => Some(self.emit_data(now, len, fin, route)),
+            NextSegment::MtuProbe { len } => {
+                let (start, usual) = (self.snd.nxt, self.mss);
+                self.mss = self.note_mtu_probe(start, len);
+                let frame = self.emit_data(now, len, false, route);
+                self.mss = usual;
+                Some(frame)
+            }
             NextSegment::Probe => {
                 self.flags.set_probe_due(false);
                 let seq = self.snd.una - 1;
