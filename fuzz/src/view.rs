@@ -14,10 +14,7 @@ pub(crate) const TARGETS: &[Target] = &[("netlink", netlink), ("ioctl", interfac
 pub(crate) fn host() -> Host {
     let now = Instant::ZERO;
     let mut host = Host::new(&HostConfig {
-        stack: StackConfig {
-            hash_key: [1, 2],
-            seed: [3; 32],
-        },
+        stack: StackConfig::new([1, 2], [3; 32]),
         owner: 1000,
     });
     for (name, mac) in [("lo", None), ("eth0", Some(MacAddr([2, 0, 0, 0, 0, 2])))] {
