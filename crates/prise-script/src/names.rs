@@ -166,6 +166,19 @@ const FIELDS: &[(&str, usize, usize)] = &[
     ("rcv_ooopack", 224, 4),
     ("snd_wnd", 228, 4),
     ("rcv_wnd", 232, 4),
+    ("rehash", 236, 4),
+    ("total_rto", 240, 2),
+    ("total_rto_recoveries", 242, 2),
+    ("total_rto_time", 244, 4),
+    ("received_ce", 248, 4),
+    ("delivered_e1_bytes", 252, 4),
+    ("delivered_e0_bytes", 256, 4),
+    ("delivered_ce_bytes", 260, 4),
+    ("received_e1_bytes", 264, 4),
+    ("received_e0_bytes", 268, 4),
+    ("received_ce_bytes", 272, 4),
+    ("accecn_fail_mode", 276, 2),
+    ("accecn_opt_seen", 278, 2),
 ];
 
 /// Name, octet, lowest bit and number of bits of those that share an octet.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use prise_socket::{Errno, Family, Flags, Host, HostConfig, How, Kind, Readiness, SocketId};
-use prise_stack::{FastOpenSettings, LinkConfig, LinkId, StackConfig};
+use prise_stack::{AccEcnOption, EcnPolicy, FastOpenSettings, LinkConfig, LinkId, StackConfig};
 use prise_wire::{Frame, Instant, Medium, Payload};
 
 use crate::packet::Addresses;
@@ -208,9 +208,23 @@ impl Ours {
 /// Settings that we have too. The others are how Linux is made to behave as we do anyway.
 fn apply_sysctls(host: &mut Host, script: &Script) {
     let mut fast_open = FastOpenSettings::default();
+    let mut ecn = EcnPolicy::default();
     for (name, value) in &script.sysctls {
         match name.as_str() {
-            "tcp_ecn" => host.set_ecn(*value == 1),
+            "tcp_ecn" => {
+                let policy = EcnPolicy::from_number(*value as u32).unwrap_or_default();
+                ecn = EcnPolicy {
+                    option: ecn.option,
+                    ..policy
+                };
+            }
+            "tcp_ecn_option" => {
+                ecn.option = match value {
+                    0 => AccEcnOption::Never,
+                    1 => AccEcnOption::Sparse,
+                    _ => AccEcnOption::Always,
+                };
+            }
             "tcp_fastopen" => {
                 fast_open = FastOpenSettings {
                     black_hole_timeout: fast_open.black_hole_timeout,
@@ -224,6 +238,7 @@ fn apply_sysctls(host: &mut Host, script: &Script) {
         }
     }
     host.set_fast_open(fast_open);
+    host.set_ecn(ecn);
 }
 
 impl Subject for Ours {

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use prise_stack::{
-    Event, HashKey, LinkId, LinkSet, Random, Ready, Stack, StackConfig, State, TcpConfig, Tuning, TupleUse,
+    EcnPolicy, Event, HashKey, LinkId, LinkSet, Random, Ready, Stack, StackConfig, State, TcpConfig, Tuning, TupleUse,
 };
 use prise_wire::{Frame, Instant};
 
@@ -38,8 +38,8 @@ pub struct Host {
     pub(crate) udp_lite_ports: Ports,
     pub(crate) random: Random,
     pub(crate) owner: u32,
-    /// Whether connections ask for ECN.
-    ecn: bool,
+    /// What connections ask and answer for ECN.
+    ecn: EcnPolicy,
     /// What the administrator decides for all connections.
     tuning: Option<Arc<Tuning>>,
     /// `tcp_syn_retries`, where a socket does not say otherwise.
@@ -66,7 +66,7 @@ impl Host {
             udp_lite_ports: Ports::new(Rules::Udp, key),
             random: Random::new(seed),
             owner: config.owner,
-            ecn: false,
+            ecn: EcnPolicy::default(),
             tuning: None,
             syn_retries: None,
             woken: VecDeque::new(),
@@ -84,10 +84,9 @@ impl Host {
         &mut self.stack
     }
 
-    /// Whether the connections that programs open ask for ECN (RFC 3168), as with `net.ipv4.tcp_ecn` of 1; a peer that asks is
-    /// answered in any case.
-    pub fn set_ecn(&mut self, on: bool) {
-        self.ecn = on;
+    /// What the connections of programs ask and answer for ECN (RFC 3168, RFC 9768), as `net.ipv4.tcp_ecn` says.
+    pub fn set_ecn(&mut self, policy: EcnPolicy) {
+        self.ecn = policy;
     }
 
     /// What the administrator decides for all connections that are made from now on (`net.ipv4.tcp_*`).

@@ -11,8 +11,8 @@ mod states;
 use crate::wire::Target;
 use peer::{Habits, Peer, outward};
 use prise_stack::{
-    CongestionAlgorithm, ConnId, Event, Family, LinkConfig, LinkId, ListenConfig, ListenerId, Local, MemoryBudget,
-    PendingId, Refusal, Stack, StackConfig, State, TcpConfig,
+    CongestionAlgorithm, ConnId, EcnPolicy, Event, Family, LinkConfig, LinkId, ListenConfig, ListenerId, Local,
+    MemoryBudget, PendingId, Refusal, Stack, StackConfig, State, TcpConfig,
 };
 use prise_wire::time::Duration;
 use prise_wire::{
@@ -83,7 +83,7 @@ impl Choice {
                 nodelay: bit(second, 0),
                 oob_inline: bit(second, 1),
                 quick_ack: bit(second, 2),
-                ecn: bit(second, 3),
+                ecn: EcnPolicy::from_number(if bit(second, 3) { 3 } else { 2 }).unwrap_or_default(),
                 receive_buffer: [None, None, Some(2304), Some(100_000)][usize::from(second >> 4 & 3)],
                 send_buffer: bit(second, 6).then_some(4608),
                 congestion: [

@@ -6,7 +6,7 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use prise_socket::{Errno, Host, HostConfig, SocketId};
-use prise_stack::{FastOpenSettings, IpCidr, LinkConfig, LinkId, Route, StackConfig, Tuning};
+use prise_stack::{EcnPolicy, FastOpenSettings, IpCidr, LinkConfig, LinkId, Route, StackConfig, Tuning};
 use prise_wire::{Frame, Instant, Medium, Payload};
 
 use super::descriptors::Descriptor;
@@ -114,7 +114,6 @@ impl World {
             timestamps: is_on("tcp_timestamps"),
             sack: is_on("tcp_sack"),
             window_scaling: is_on("tcp_window_scaling"),
-            answer_ecn: number("tcp_ecn", 2) != 0,
             mtu_probing: match number("tcp_mtu_probing", 0) {
                 0 => prise_stack::MtuProbing::Off,
                 1 => prise_stack::MtuProbing::BlackHoles,
@@ -129,7 +128,8 @@ impl World {
         if let Some(keys) = self.settings.fast_open_keys() {
             self.host.stack_mut().tcp_set_fast_open_keys(keys);
         }
-        self.host.set_ecn(number("tcp_ecn", 2) == 1);
+        self.host
+            .set_ecn(EcnPolicy::from_number(number("tcp_ecn", 2) as u32).unwrap_or_default());
         self.host.set_syn_retries(number("tcp_syn_retries", 6) as u8);
     }
 

@@ -18,6 +18,10 @@ impl Layout {
         self.0.push(value);
     }
 
+    fn u16(&mut self, value: u16) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
     fn u32(&mut self, value: u32) {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
@@ -84,6 +88,7 @@ fn encode_bits(out: &mut Layout, of: &TcpInfo) {
         | bit(of.sack, 1)
         | bit(scaled, 2)
         | bit(of.ecn, 3)
+        | bit(of.ecn_seen, 4)
         | bit(of.syn_data, 5)
         | bit(of.fast_open_child, 7));
     out.u8(of.send_scale.unwrap_or(0) | of.receive_scale.unwrap_or(0) << 4);
@@ -154,8 +159,7 @@ fn encode_totals(out: &mut Layout, of: &TcpInfo) {
     out.u64(0);
     out.u64(0);
     out.u32((of.delivered / mss) as u32);
-    // tcpi_delivered_ce.
-    out.u32(0);
+    out.u32(of.delivered_ce);
     out.u64(of.bytes_sent);
     out.u64(of.bytes_retransmitted);
     out.u32(of.dsack_dups);
@@ -165,6 +169,21 @@ fn encode_totals(out: &mut Layout, of: &TcpInfo) {
     out.u32(of.receive_window);
     // tcpi_rehash, and the RTO totals (two 16-bit numbers and one of 32) that end what is filled.
     out.u32(0);
+    out.u32(0);
+    out.u32(0);
+    encode_ecn(out, of);
+}
+
+/// `tcpi_received_ce` to `tcpi_accecn_opt_seen`.
+fn encode_ecn(out: &mut Layout, of: &TcpInfo) {
+    out.u32(of.received_ce);
+    for octets in [of.delivered_octets, of.received_octets] {
+        out.u32(octets.ect1);
+        out.u32(octets.ect0);
+        out.u32(octets.ce);
+    }
+    out.u16(of.acc_ecn_failures.into());
+    out.u16(of.acc_ecn_option_seen.into());
 }
 
 #[cfg(test)]

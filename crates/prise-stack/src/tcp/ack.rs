@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use prise_wire::{Instant, SackBlock, SeqNum};
 
+use super::acc_ecn::Feedback;
 use super::arrival::{Check, is_between};
 use super::connection::{Connection, Moment, timestamp_clock};
 use super::deadlines::Retransmit;
@@ -20,7 +21,11 @@ impl Connection {
         let Some(ack) = seg.ack else {
             return ControlFlow::Break(Discard::TcpNoAck);
         };
-        if self.state == State::SynReceived {
+        let handshake = self.state == State::SynReceived;
+        if let Some(state) = self.acc_ecn_mut() {
+            state.in_handshake = handshake;
+        }
+        if handshake {
             if !is_between(self.snd.una, ack, self.snd.nxt) {
                 // The caller answers with a RST (§3.10.7.4).
                 return ControlFlow::Break(Discard::TcpAckOfUnsent);
@@ -65,6 +70,11 @@ impl Connection {
         }
         self.set_send_window(seg, u32::from(seg.window) << self.snd_scale);
         self.snd.wl2 = ack;
+        let bare = seg.len() == 0 && seg.options.sack.is_empty();
+        if let Some(state) = self.acc_ecn_mut() {
+            state.take_third_ack(seg.flags, bare);
+            state.take_first_option(seg.options.acc_ecn);
+        }
         self.establish(seg.at);
     }
 
@@ -150,6 +160,7 @@ impl Connection {
             // Karn's algorithm, its second half: the back-off stays until a round trip was measured (RFC 6298 §5).
             self.backoff = 0;
         }
+        let marked = self.take_marks(seg, &delivery);
         let facts = AckFacts {
             now: seg.at,
             una: self.snd.una,
@@ -158,7 +169,8 @@ impl Connection {
             duplicate: !advanced && ack == una && seg.len() == 0 && !window_changed && delivery.sacked == 0 && !dsack,
             dsack,
             echo,
-            ece: seg.flags.ece() && self.flags.ecn_on(),
+            ece: (seg.flags.ece() && self.flags.ecn_on()) || marked > 0,
+            classic: self.flags.ecn_on(),
             sack_on: self.flags.sack_on(),
             new_data: self.unsent() > 0 && nxt.distance_from(self.snd.una) < self.snd.wnd,
             around: self.surroundings(),
@@ -177,6 +189,23 @@ impl Connection {
         self.rearm_retransmit(seg.at, delivery.octets > 0);
         self.raise_writable_if_room();
         self.release_memory();
+    }
+
+    /// How many packets Accurate ECN tells to have been marked.
+    fn take_marks(&mut self, seg: &Segment, delivery: &Delivery) -> u32 {
+        let mss = self.segment_size();
+        let packets = delivery.octets.div_ceil(mss);
+        let Some(state) = self.acc_ecn_mut() else { return 0 };
+        // Without progress it may be older than the one before.
+        if state.in_handshake || packets == 0 {
+            return 0;
+        }
+        state.take_feedback(&Feedback {
+            flags: seg.flags,
+            option: seg.options.acc_ecn,
+            packets,
+            mss,
+        })
     }
 
     pub(crate) fn surroundings(&self) -> Surroundings {

@@ -11,7 +11,7 @@ use super::error::TcpError;
 use super::info::State;
 use super::rare::{Urgent, UrgentOctet};
 use super::receive::reassembly::Arrived;
-use super::segment::Segment;
+use super::segment::{ECN_CE, Segment};
 use crate::event::Ready;
 use crate::net::Discard;
 
@@ -138,10 +138,7 @@ impl Connection {
         }
         self.flags
             .set_sack_on(self.flags.sack_on() && seg.options.sack_permitted);
-        // A SYN-ACK agrees with ECE alone; a SYN asks with both (RFC 3168 §6.1.1).
-        let asked = self.config.ecn && !self.flags.syn_retransmitted();
-        self.flags
-            .set_ecn_on(asked && seg.flags.ece() && (seg.flags.cwr() != seg.ack.is_some()));
+        self.adopt_ecn(seg);
         self.flags
             .set_timestamps_on(self.flags.timestamps_on() && seg.options.timestamps.is_some());
         if let Some(timestamps) = seg.options.timestamps {
@@ -230,13 +227,19 @@ impl Connection {
 
     /// RFC 3168 §6.1.3: a mark is echoed in every acknowledgment until the sender says CWR.
     fn take_congestion_mark(&mut self, seg: &Segment) {
-        if !self.flags.ecn_on() {
+        if !self.flags.ecn_on() && !self.flags.acc_ecn() {
             return;
+        }
+        if seg.ecn != 0 {
+            self.flags.set_ecn_seen(true);
+        }
+        if self.flags.acc_ecn() {
+            return self.count_ecn(seg);
         }
         if seg.flags.cwr() {
             self.flags.set_ece_due(false);
         }
-        if seg.marked {
+        if seg.ecn == ECN_CE {
             self.flags.set_ece_due(true);
             self.acks.now = true;
         }
@@ -304,6 +307,11 @@ impl Connection {
     /// What is not acceptable is answered with what is expected; but what carries no data only now and then.
     fn answer_unacceptable(&mut self, seg: &Segment) {
         if (seg.data_len() > 0 && !seg.flags.syn()) || self.may_challenge(seg.at) {
+            if seg.flags.syn()
+                && let Some(state) = self.acc_ecn_mut()
+            {
+                state.reflect_next();
+            }
             self.acks.now = true;
             self.note_duplicate(seg);
         }

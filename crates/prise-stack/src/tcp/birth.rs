@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use prise_wire::{Instant, SeqNum};
 
 use super::Tcp;
+use super::acc_ecn::EcnAgreement;
 use super::config::TcpConfig;
 use super::connection::{
     AckSchedule, Connection, Moment, Reader, ReceiveVariables, SendVariables, Stamp, Statistics, TimestampState,
@@ -32,7 +33,7 @@ pub(crate) struct Agreement {
     pub(crate) timestamps: bool,
     pub(crate) ts_recent: u32,
     pub(crate) window: u16,
-    pub(crate) ecn: bool,
+    pub(crate) ecn: EcnAgreement,
 }
 
 /// Our window shift: enough for the largest buffer this connection may get (RFC 7323 §2.2).
@@ -88,7 +89,7 @@ impl Tcp {
         if agreement.peer_scale.is_none() {
             connection.rcv_scale = 0;
         }
-        connection.flags.set_ecn_on(agreement.ecn);
+        connection.agree_on_ecn(agreement.ecn);
         connection.flags.set_sack_on(agreement.sack);
         connection.flags.set_timestamps_on(agreement.timestamps);
         connection.timestamps.recent = agreement.ts_recent;

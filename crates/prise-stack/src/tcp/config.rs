@@ -6,6 +6,7 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
+use super::acc_ecn::EcnPolicy;
 use super::fast_open::FastOpenKeys;
 use super::tuning::Tuning;
 use crate::endpoint::Local;
@@ -93,8 +94,8 @@ pub struct TcpConfig {
     pub hop_limit: u8,
     /// `IP_TOS` or `IPV6_TCLASS`.
     pub tos: u8,
-    /// Ask for ECN in our SYN (RFC 3168); a peer that asks is always answered, as with Linux's `tcp_ecn` of 2.
-    pub ecn: bool,
+    /// Whether ECN is asked for and answered, and which (RFC 3168, RFC 9768).
+    pub ecn: EcnPolicy,
     /// `TCP_CONGESTION`.
     pub congestion: CongestionAlgorithm,
     /// `TCP_FASTOPEN`: connections that a SYN with data may open before their handshake has ended, 0 for none (RFC 7413).
@@ -136,7 +137,7 @@ impl Default for TcpConfig {
             report_errors: false,
             hop_limit: 64,
             tos: 0,
-            ecn: false,
+            ecn: EcnPolicy::default(),
             congestion: CongestionAlgorithm::default(),
             fast_open_queue: 0,
             fast_open_without_cookie: false,

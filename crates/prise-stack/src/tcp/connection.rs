@@ -339,7 +339,10 @@ impl Connection {
 
     /// The data octets that fit into one segment beside our options.
     pub(crate) fn segment_size(&self) -> u32 {
-        let options = if self.flags.timestamps_on() { 12 } else { 0 };
+        let mut options = if self.flags.timestamps_on() { 12 } else { 0 };
+        if self.flags.acc_ecn() {
+            options += self.acc_ecn_room();
+        }
         u32::from(self.mss).saturating_sub(options).max(1)
     }
 

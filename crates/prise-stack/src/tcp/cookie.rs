@@ -3,6 +3,7 @@
 
 use prise_wire::{Instant, SeqNum};
 
+use super::acc_ecn::{Ecn, EcnAgreement};
 use super::birth::Agreement;
 use super::half_open::HalfOpen;
 use super::isn::Secrets;
@@ -43,7 +44,7 @@ pub(crate) fn bake(secrets: &Secrets, now: Instant, record: &HalfOpen) -> SeqNum
 pub(crate) fn mark_timestamp(value: u32, record: &HalfOpen) -> u32 {
     let options = u32::from(record.peer_scale().unwrap_or(NO_SCALE))
         | u32::from(record.sack()) << 4
-        | u32::from(record.ecn()) << 5;
+        | u32::from(record.ecn().kind == Ecn::Classic) << 5;
     let marked = value & !((1 << OPTION_BITS) - 1) | options;
     if value.wrapping_sub(marked).cast_signed() < 0 {
         marked.wrapping_sub(1 << OPTION_BITS)
@@ -74,7 +75,7 @@ pub(crate) fn taste(secrets: &Secrets, tuple: &FourTuple, seg: &Segment) -> Opti
         timestamps: options.is_some(),
         ts_recent: seg.options.timestamps.map_or(0, |timestamps| timestamps.value),
         window: seg.window,
-        ecn: options.is_some_and(|options| options & 1 << 5 != 0),
+        ecn: EcnAgreement::unpack(options.is_some_and(|options| options & 1 << 5 != 0).into()),
     })
 }
 
@@ -111,7 +112,7 @@ mod tests {
         let born = Instant::ZERO + Duration::from_secs(1000);
         let syn = segment(born, SeqNum(7000), None, Some(1460));
         let link = LinkId::new(0).expect("there is one");
-        let record = HalfOpen::new(tuple(5000), SeqNum(0), &syn, Origin::Intercepted, link);
+        let record = HalfOpen::new(tuple(5000), SeqNum(0), &syn, Origin::Intercepted, link, Ecn::Classic);
         let iss = bake(&secrets, born, &record);
         let answer = |at, ack: SeqNum| segment(at, SeqNum(7001), Some(ack + 1), None);
         let agreed = taste(&secrets, &tuple(5000), &answer(born, iss)).expect("it is ours");

@@ -71,6 +71,10 @@ flags! {
     syn_deferred set_syn_deferred 20;
     /// Opened by a SYN with a Fast Open cookie: data may flow before the handshake ends.
     early set_early 21;
+    /// Accurate ECN was negotiated (RFC 9768).
+    acc_ecn set_acc_ecn 22;
+    /// An ECN-capable packet has arrived.
+    ecn_seen set_ecn_seen 23;
     /// A segment of the size in use was acknowledged.
     full_size_acked set_full_size_acked 25;
     /// Among the orphans of the stack.

@@ -5,6 +5,7 @@
 
 use prise_wire::{SeqNum, TcpFlags, TcpHeader, Timestamps};
 
+use super::acc_ecn::{Ecn, EcnAgreement, SynRequest, answer_flags};
 use super::birth::Agreement;
 use super::connection::timestamp_clock;
 use super::segment::Segment;
@@ -38,10 +39,12 @@ pub(crate) struct HalfOpen {
     pub(crate) mss: u16,
     pub(crate) window: u16,
     /// Low four bits: the peer's window shift, 15 for none. Then SACK, timestamps, whether the last ACK came while
-    /// the accept queue was full, and ECN.
+    /// the accept queue was full.
     options: u8,
     /// SYN-ACKs sent again.
     pub(crate) retries: u8,
+    /// What of ECN is granted, packed.
+    ecn: u8,
     pub(crate) link: LinkId,
 }
 
@@ -51,10 +54,9 @@ const NO_SCALE: u8 = 15;
 const SACK: u8 = 1 << 4;
 const TIMESTAMPS: u8 = 1 << 5;
 const COMPLETED: u8 = 1 << 6;
-const ECN: u8 = 1 << 7;
 
 impl HalfOpen {
-    pub(crate) fn new(tuple: FourTuple, iss: SeqNum, seg: &Segment, origin: Origin, link: LinkId) -> Self {
+    pub(crate) fn new(tuple: FourTuple, iss: SeqNum, seg: &Segment, origin: Origin, link: LinkId, ecn: Ecn) -> Self {
         let default = if tuple.is_v4() { 536 } else { 1220 };
         let mut options = seg.options.window_scale.map_or(NO_SCALE, |scale| scale.min(14));
         if seg.options.sack_permitted {
@@ -63,9 +65,10 @@ impl HalfOpen {
         if seg.options.timestamps.is_some() {
             options |= TIMESTAMPS;
         }
-        if seg.flags.ece() && seg.flags.cwr() {
-            options |= ECN;
-        }
+        let ecn = EcnAgreement {
+            kind: SynRequest::granted(seg.flags, ecn),
+            syn_field: seg.ecn,
+        };
         Self {
             tuple,
             iss,
@@ -83,6 +86,7 @@ impl HalfOpen {
             window: seg.window,
             options,
             retries: 0,
+            ecn: ecn.pack(),
             link,
         }
     }
@@ -103,7 +107,6 @@ impl HalfOpen {
         };
         refuse(tuning.sack, SACK);
         refuse(tuning.timestamps, TIMESTAMPS);
-        refuse(tuning.answer_ecn, ECN);
         if !tuning.window_scaling {
             self.options |= NO_SCALE;
         }
@@ -121,8 +124,15 @@ impl HalfOpen {
         self.options & TIMESTAMPS != 0
     }
 
-    pub(crate) fn ecn(&self) -> bool {
-        self.options & ECN != 0
+    pub(crate) fn ecn(&self) -> EcnAgreement {
+        EcnAgreement::unpack(self.ecn)
+    }
+
+    /// A cookie has no room for what Accurate ECN has to remember.
+    pub(crate) fn forgo_accurate_ecn(&mut self) {
+        if self.ecn().kind == Ecn::Accurate {
+            self.ecn = EcnAgreement::default().pack();
+        }
     }
 
     pub(crate) fn ts_recent(&self) -> u32 {
@@ -189,6 +199,16 @@ impl HalfOpen {
         header
     }
 
+    /// How the SYN-ACK answers for ECN. The second repetition shows no sign of Accurate ECN, lest that be what keeps it from
+    /// arriving (RFC 9768 §3.2.3.2.2).
+    fn ecn_flags(&self) -> TcpFlags {
+        let EcnAgreement { kind, syn_field } = self.ecn();
+        if kind == Ecn::Accurate && self.retries > 1 {
+            return TcpFlags::NONE;
+        }
+        answer_flags(kind, syn_field)
+    }
+
     /// The SYN-ACK.
     pub(crate) fn syn_ack(&self, mss: u16, window: u16, scale: u8, timestamp: u32) -> TcpHeader {
         let mut header = TcpHeader {
@@ -196,11 +216,7 @@ impl HalfOpen {
             destination_port: self.tuple.remote_port,
             seq: self.iss,
             ack: Some(self.irs + 1),
-            flags: if self.ecn() {
-                TcpFlags::SYN | TcpFlags::ECE
-            } else {
-                TcpFlags::SYN
-            },
+            flags: TcpFlags::SYN | self.ecn_flags(),
             window,
             ..TcpHeader::default()
         };

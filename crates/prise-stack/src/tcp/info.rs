@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use prise_wire::Instant;
 
+use super::acc_ecn::EcnOctets;
 use super::config::CongestionAlgorithm;
 use super::connection::Connection;
 use super::fast_open::FastOpenFailure;
@@ -65,8 +66,22 @@ pub struct TcpInfo {
     pub timestamps: bool,
     /// Both sides permit selective acknowledgment.
     pub sack: bool,
-    /// ECN was negotiated.
+    /// ECN was negotiated, RFC 3168's or the accurate one.
     pub ecn: bool,
+    /// An ECN-capable packet has arrived.
+    pub ecn_seen: bool,
+    /// Marked packets that arrived (RFC 9768 `r.cep`, from zero).
+    pub received_ce: u32,
+    /// Our packets that the peer tells to have been marked (`s.cep`, from zero).
+    pub delivered_ce: u32,
+    /// Our octets by the ECN field they arrived with, as the peer tells.
+    pub delivered_octets: EcnOctets,
+    /// The peer's octets by the ECN field they arrived with.
+    pub received_octets: EcnOctets,
+    /// What is wrong with Accurate ECN on the way: `tcpi_accecn_fail_mode`.
+    pub acc_ecn_failures: u8,
+    /// Whether the peer's options were seen: `tcpi_accecn_opt_seen`.
+    pub acc_ecn_option_seen: u8,
     /// Data went in the SYN and was taken, ours or the peer's (RFC 7413).
     pub syn_data: bool,
     /// A SYN with a Fast Open cookie opened it.
@@ -180,6 +195,7 @@ impl Connection {
     pub(crate) fn info(&self, now: Instant) -> TcpInfo {
         let flight = self.sending.as_ref().map(|sending| &sending.flight);
         let rare = self.rare.as_deref();
+        let acc_ecn = self.acc_ecn();
         let recovery = self.sending.as_ref().map(|sending| &sending.recovery);
         let statistics = &self.statistics;
         let retransmitting = flight.map_or(0, Flight::retransmitting);
@@ -190,7 +206,14 @@ impl Connection {
             backoff: self.backoff,
             timestamps: self.flags.timestamps_on(),
             sack: self.flags.sack_on(),
-            ecn: self.flags.ecn_on(),
+            ecn: self.flags.ecn_on() || acc_ecn.is_some(),
+            ecn_seen: self.flags.ecn_seen(),
+            received_ce: acc_ecn.map_or(0, |state| state.received_ce),
+            delivered_ce: acc_ecn.map_or(0, |state| state.delivered_ce),
+            delivered_octets: acc_ecn.map_or(EcnOctets::default(), |state| state.delivered),
+            received_octets: acc_ecn.map_or(EcnOctets::default(), |state| state.received),
+            acc_ecn_failures: acc_ecn.map_or(0, |state| state.failures),
+            acc_ecn_option_seen: acc_ecn.map_or(0, |state| state.option_seen),
             syn_data: rare.is_some_and(|rare| rare.fast_open.data_taken),
             fast_open_child: self.flags.early(),
             fast_open_failure: rare.map_or(FastOpenFailure::None, |rare| rare.fast_open.failure),
@@ -202,7 +225,7 @@ impl Connection {
             min_rtt: self.min_rtt(),
             receive_rtt: self.rcv.window.rtt(),
             ato: super::arrival::DELAYED_ACK,
-            send_mss: self.segment_size(),
+            send_mss: self.segment_size() + self.acc_ecn_room(),
             receive_mss: self.acks.peer_mss,
             advertised_mss: u32::from(self.advertised_mss) - if self.flags.timestamps_on() { 12 } else { 0 },
             path_mtu: u32::from(self.mss) + if self.tuple.is_v4() { 40 } else { 60 },

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use prise_wire::{FastOpenCookie, Instant, SeqNum};
 
+use super::acc_ecn::{AccEcnOption, AccEcnState, Ecn, EcnAgreement};
 use super::birth::{Agreement, offered_window, own_mss, window_shift};
 use super::config::TcpConfig;
 use super::connection::{Moment, Reader, timestamp_clock};
@@ -128,7 +129,12 @@ impl Tcp {
         }
         let isn = self.secrets.isn(seg.at, &tuple);
         let iss = above.map_or(isn, |above| above.later(isn));
-        let mut record = HalfOpen::new(tuple, iss, seg, origin, link);
+        let most = match origin {
+            Origin::Listener { index } => self.listeners.get(index).map(|listener| listener.config.ecn.answer),
+            Origin::Intercepted => None,
+        };
+        let most = most.unwrap_or(self.default_config.ecn.answer);
+        let mut record = HalfOpen::new(tuple, iss, seg, origin, link, most);
         record.restrict(self.listener_config(&record).tuning());
         if admission == Admission::ByCookie {
             self.answer_with_cookie(net, record, seg.at);
@@ -230,6 +236,10 @@ impl Tcp {
         }
         if let SynAck::Fresh(cookie) = kind {
             header.options.fast_open = cookie;
+            let EcnAgreement { kind, syn_field } = record.ecn();
+            if kind == Ecn::Accurate && config.ecn.option != AccEcnOption::Never {
+                header.options.acc_ecn = Some(AccEcnState::new(syn_field).counters());
+            }
         }
         reset::send(now, net, &record.tuple, &header, config.tos);
     }
@@ -476,6 +486,7 @@ impl Tcp {
 
     /// Answers a SYN without keeping anything of it.
     fn answer_with_cookie(&mut self, net: &mut Net, mut record: HalfOpen, now: Instant) {
+        record.forgo_accurate_ecn();
         record.iss = super::cookie::bake(&self.secrets, now, &record);
         if let Origin::Listener { index } = record.origin()
             && let Some(listener) = self.listeners.get_mut(index)

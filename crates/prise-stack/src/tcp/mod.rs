@@ -4,6 +4,7 @@
 //! [`time_wait::TimeWait`]. A segment finds its record through [`demux`]; the record's own files process it; then
 //! [`Tcp::settle`] is the one place that carries the consequences out: ready list, timer, events, end.
 
+mod acc_ecn;
 mod ack;
 mod arrival;
 mod birth;
@@ -51,6 +52,7 @@ use core::time::Duration;
 
 use prise_wire::{Frame, Instant, TcpHeader};
 
+pub use acc_ecn::{AccEcnOption, Ecn, EcnOctets, EcnPolicy};
 pub use config::{CongestionAlgorithm, Keepalive, Linger, ListenConfig, TcpConfig};
 pub use error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, TcpError, UrgentError};
 pub use fast_open::{FastOpenFailure, FastOpenKeys, FastOpenSettings};

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 
 use prise_wire::{SackBlock, SeqNum};
 
+use super::acc_ecn::AccEcnState;
 use super::connection::Connection;
 use super::fast_open::FastOpen;
 use super::plpmtud::Search;
@@ -34,6 +35,7 @@ pub(crate) struct Rare {
     /// The duplicate to report in the next SACK option (RFC 2883).
     pub(crate) duplicate: Option<SackBlock>,
     pub(crate) fast_open: FastOpen,
+    pub(crate) acc_ecn: Option<Box<AccEcnState>>,
     /// The search for the size that the path takes (RFC 4821).
     pub(crate) search: Option<Box<Search>>,
     /// What a router said of the path and nobody believes yet (RFC 5927 §7.2).

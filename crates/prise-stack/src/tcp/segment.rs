@@ -4,7 +4,7 @@ use prise_wire::{Body, Instant, SackBlock, SeqNum, TcpFlags, TcpHeader, TcpOptio
 
 /// The ECN field in the type of service or traffic class (RFC 3168 §5).
 const ECN_MASK: u8 = 3;
-const ECN_CE: u8 = 3;
+pub(crate) const ECN_CE: u8 = 3;
 /// ECT(0): what an ECN-capable sender sets.
 pub(crate) const ECN_ECT0: u8 = 2;
 
@@ -20,8 +20,8 @@ pub(crate) struct Segment {
     pub(crate) options: TcpOptions,
     pub(crate) body: Body,
     pub(crate) at: Instant,
-    /// The IP header carries a congestion mark (RFC 3168 §5).
-    pub(crate) marked: bool,
+    /// The ECN field of the IP header (RFC 3168 §5).
+    pub(crate) ecn: u8,
 }
 
 impl Segment {
@@ -35,7 +35,7 @@ impl Segment {
             options: header.options,
             body,
             at,
-            marked: tos & ECN_MASK == ECN_CE,
+            ecn: tos & ECN_MASK,
         }
     }
 

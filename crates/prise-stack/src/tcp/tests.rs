@@ -1,5 +1,7 @@
 //! Two stacks on a wire of bare IP, time moved by hand.
 
+mod opening;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -542,7 +544,7 @@ fn a_congestion_mark_is_echoed_until_the_sender_reduces_and_says_so() {
         SocketAddr::from(([10, 0, 0, 2], 80)),
     );
     let config = TcpConfig {
-        ecn: true,
+        ecn: EcnPolicy::from_number(1).expect("a policy"),
         ..TcpConfig::default()
     };
     let now = world.now;

@@ -21,8 +21,6 @@ pub struct Tuning {
     pub sack: bool,
     /// `tcp_window_scaling`.
     pub window_scaling: bool,
-    /// Agree to ECN where a peer asks for it: not with `tcp_ecn` of 0.
-    pub answer_ecn: bool,
     /// `tcp_mtu_probing`.
     pub mtu_probing: MtuProbing,
     /// `tcp_synack_retries`.
@@ -44,7 +42,6 @@ impl Tuning {
         timestamps: true,
         sack: true,
         window_scaling: true,
-        answer_ecn: true,
         mtu_probing: MtuProbing::BlackHoles,
         syn_ack_retries: 5,
         min_unit_segments: 2,

@@ -313,16 +313,27 @@ impl TcpOptions {
             out.put(&[kind::MSS, 4]);
             out.put(&mss.to_be_bytes());
         }
+        let permitted_alone = *sack_permitted && timestamps.is_none();
         match (sack_permitted, timestamps) {
             (true, Some(_)) => out.put(&[kind::SACK_PERMITTED, 2]),
-            (true, None) => out.put(&[kind::NOP, kind::NOP, kind::SACK_PERMITTED, 2]),
             (false, Some(_)) => out.put(&[kind::NOP, kind::NOP]),
-            (false, None) => {}
+            (_, None) => {}
         }
         if let Some(Timestamps { value, echo }) = timestamps {
             out.put(&[kind::TIMESTAMPS, 10]);
             out.put(&value.to_be_bytes());
             out.put(&echo.to_be_bytes());
+        }
+        if let Some(acc_ecn) = acc_ecn {
+            // Here as Linux has it, but what follows has the first claim to the room.
+            let scale = if window_scale.is_some() { 4 } else { 0 } + if permitted_alone { 4 } else { 0 };
+            let blocks = sack.len().min(out.room().saturating_sub(4 + scale) / 8);
+            let claimed = scale + if blocks > 0 { 4 + 8 * blocks } else { 0 };
+            let cookie = fast_open.map_or(0, |cookie| cookie.overhead() + cookie.len());
+            write_acc_ecn(acc_ecn, out, claimed + cookie);
+        }
+        if permitted_alone {
+            out.put(&[kind::NOP, kind::NOP, kind::SACK_PERMITTED, 2]);
         }
         if let Some(shift) = window_scale {
             out.put(&[kind::NOP, kind::WINDOW_SCALE, 3, *shift]);
@@ -353,23 +364,32 @@ impl TcpOptions {
             }
             out.put(cookie);
         }
-        if let Some(acc_ecn) = acc_ecn
-            && out.room() >= 2
-        {
-            let count = acc_ecn.counters().len().min((out.room() - 2) / 3);
-            let kind = match acc_ecn.order {
-                AccEcnOrder::Ect0First => kind::ACC_ECN_0,
-                AccEcnOrder::Ect1First => kind::ACC_ECN_1,
-            };
-            out.put(&[kind, 2 + 3 * count as u8]);
-            for counter in &acc_ecn.counters()[..count] {
-                out.put(&counter.to_be_bytes()[1..]);
-            }
-        }
         // Linux pads with NOP rather than END; some middleboxes know no better.
         while !out.len.is_multiple_of(4) {
             out.put(&[kind::NOP]);
         }
+    }
+}
+
+/// As many counters as there is room for beside what is `claimed`, padded to whole words.
+fn write_acc_ecn(acc_ecn: &AccEcn, out: &mut Writer<'_>, claimed: usize) {
+    let Some(room) = (out.room() & !3)
+        .checked_sub((claimed + 3) & !3)
+        .filter(|room| *room >= 4)
+    else {
+        return;
+    };
+    let count = acc_ecn.counters().len().min((room - 2) / 3);
+    let kind = match acc_ecn.order {
+        AccEcnOrder::Ect0First => option_kind::ACC_ECN_0,
+        AccEcnOrder::Ect1First => option_kind::ACC_ECN_1,
+    };
+    out.put(&[kind, 2 + 3 * count as u8]);
+    for counter in &acc_ecn.counters()[..count] {
+        out.put(&counter.to_be_bytes()[1..]);
+    }
+    while !out.len.is_multiple_of(4) {
+        out.put(&[option_kind::NOP]);
     }
 }
 

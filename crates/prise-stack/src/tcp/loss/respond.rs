@@ -28,8 +28,10 @@ pub(crate) struct AckFacts {
     pub(crate) dsack: bool,
     /// The timestamp that the peer echoes, in milliseconds of our clock.
     pub(crate) echo: Option<u32>,
-    /// ECN-Echo, on a connection that negotiated ECN.
+    /// ECN-Echo on a connection that negotiated ECN, or marks that Accurate ECN tells of.
     pub(crate) ece: bool,
+    /// The echo is to be confirmed by CWR.
+    pub(crate) classic: bool,
     pub(crate) sack_on: bool,
     /// New octets wait and the peer's window takes them.
     pub(crate) new_data: bool,
@@ -242,7 +244,7 @@ impl Sending {
         recovery.enter_fast(nxt, flight_size + delivered);
     }
 
-    /// RFC 3168 §6.1.2: an echoed mark reduces as a loss does, once a window, and nothing is retransmitted.
+    /// RFC 3168 §6.1.2, RFC 9768 §3: an echoed mark reduces as a loss does, once a window, and nothing is retransmitted.
     fn reduce_if_marked(&mut self, facts: &AckFacts, congestion: &mut Congestion) {
         if !facts.ece || self.recovery.holds_point() {
             return;
@@ -251,7 +253,7 @@ impl Sending {
         congestion.on_congestion(facts.now, flight_size, facts.around.mss);
         congestion.set_cwnd(congestion.ssthresh());
         self.recovery.enter_reduced(facts.nxt);
-        self.reduction_to_tell = true;
+        self.reduction_to_tell = facts.classic;
     }
 
     fn steer(&mut self, facts: &AckFacts, newly_lost: u32, congestion: &mut Congestion) {

@@ -7,6 +7,7 @@ use prise_wire::{Body, Checksum, Frame, Gso, GsoKind, Instant, SackBlocks, SeqNu
 use prise_wire::{checksum, protocol, tcp};
 
 use crate::net::RouteInfo;
+use crate::tcp::acc_ecn::{AccEcnState, SynRequest};
 use crate::tcp::arrival::DELAYED_ACK;
 use crate::tcp::connection::{Connection, Moment, Stamp};
 use crate::tcp::deadlines::Retransmit;
@@ -289,9 +290,13 @@ impl Connection {
     /// §6.1.5).
     pub(crate) fn ecn_codepoint(&self, sent: NextSegment) -> u8 {
         match sent {
-            NextSegment::Data { len, .. } if self.flags.ecn_on() && len > 0 => ECN_ECT0,
+            NextSegment::Data { len, .. } if len > 0 && self.may_be_marked() => ECN_ECT0,
             _ => 0,
         }
+    }
+
+    fn may_be_marked(&self) -> bool {
+        self.flags.ecn_on() || self.acc_ecn().is_some_and(|state| !state.is_mute())
     }
 
     fn emit_syn(&mut self, now: Instant, route: &RouteInfo) -> Frame {
@@ -310,9 +315,9 @@ impl Connection {
             if self.flags.ecn_on() {
                 flags |= TcpFlags::ECE;
             }
-        } else if self.config.ecn && !self.flags.syn_retransmitted() {
+        } else if !self.flags.syn_retransmitted() {
             // Not in a retransmission: something on the way may drop what it does not know (RFC 3168 §6.1.1.1).
-            flags = flags | TcpFlags::ECE | TcpFlags::CWR;
+            flags |= SynRequest::flags(self.config.ecn.ask);
         }
         self.segment(now, seq, flags, body, route)
     }
@@ -500,6 +505,9 @@ impl Connection {
             let free = self.segment_size().saturating_sub(body.len() as u32);
             header.options.sack = self.sack_blocks(free);
         }
+        if self.flags.acc_ecn() {
+            self.tell_marks(&mut header, body.is_empty());
+        }
         self.mark_urgent(&mut header);
         self.statistics.segments_out = self.statistics.segments_out.wrapping_add(1);
         let size = self.segment_size();
@@ -583,7 +591,8 @@ impl Connection {
 
     /// The largest payload of one transmission on this route.
     pub(crate) fn unit_max(&self, route: &RouteInfo) -> u32 {
-        if route.gso_max == 0 || self.in_timeout_recovery() {
+        let bars_trains = self.acc_ecn().is_some_and(AccEcnState::bars_trains);
+        if route.gso_max == 0 || bars_trains || self.in_timeout_recovery() {
             return self.segment_size();
         }
         route.gso_max.min(UNIT_MAX)

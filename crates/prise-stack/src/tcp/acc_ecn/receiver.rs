@@ -1,0 +1,192 @@
+//! The data receiver: counts marks and octets, tells in every segment (RFC 9768 §3.2.2, §3.2.3).
+
+use prise_wire::{AccEcn, AccEcnOrder, TcpFlags, TcpHeader};
+
+use super::{AccEcnOption, AccEcnState, EcnOctets, field, reflect};
+use crate::tcp::connection::Connection;
+use crate::tcp::segment::Segment;
+
+/// Where counters begin on the wire, so that a field that was zeroed is told from one that counts (§3.2.1).
+pub(super) const CEP_START: u32 = 5;
+pub(super) const E0B_START: u32 = 1;
+pub(super) const E1B_START: u32 = 1;
+
+/// §3.2.2.5.1: so many marks without an acknowledgment ask for one, while data wait to be acknowledged and while none do.
+/// Six could still be told by three bits; half of it survives the loss of every second acknowledgment.
+const MARKS_WITH_DATA: u8 = 2;
+const MARKS_WITHOUT: u8 = 3;
+
+/// A counter of octets that has gone so far since the option was last sent asks for it (§3.2.3.3, half of its range).
+const OCTETS_TOLD: u32 = 1 << 22;
+
+impl AccEcnState {
+    /// A packet of `packets` segments with `octets` of data has arrived with this ECN field. Answers whether an
+    /// acknowledgment is due at once; `owed` says whether data wait for one.
+    fn count(&mut self, seen: u8, packets: u32, octets: u32, owed: bool) -> bool {
+        let marked = seen == field::CE;
+        if marked {
+            self.received_ce = self.received_ce.wrapping_add(packets);
+            self.pending = self.pending.saturating_add(packets.min(255) as u8);
+        }
+        let EcnOctets { ect1, ect0, ce } = &mut self.received;
+        if let Some(counter) = match seen {
+            field::ECT1 => Some(ect1),
+            field::ECT0 => Some(ect0),
+            field::CE => Some(ce),
+            _ => None,
+        } {
+            let before = *counter;
+            *counter = counter.wrapping_add(octets);
+            if (*counter ^ before) >= OCTETS_TOLD {
+                self.demand = self.demand.max(1);
+            }
+        }
+        let edge = seen != self.last_field;
+        self.last_field = seen;
+        if edge || marked {
+            // Two in a row tell beyond doubt what the later one acknowledges.
+            self.demand = 2;
+        }
+        let enough = if owed { MARKS_WITH_DATA } else { MARKS_WITHOUT };
+        (edge && octets > 0) || self.pending >= enough
+    }
+
+    /// The ACE field of the next segment; `bare` if it acknowledges only.
+    pub(crate) fn ace_flags(&mut self, bare: bool) -> TcpFlags {
+        self.pending = 0;
+        if bare && core::mem::take(&mut self.reflect_due) {
+            return reflect(self.syn_field);
+        }
+        self.ace_of_counter()
+    }
+
+    fn ace_of_counter(&self) -> TcpFlags {
+        let ace = self.received_ce.wrapping_add(CEP_START);
+        let bit = |bit: u32, flag: TcpFlags| if ace >> bit & 1 != 0 { flag } else { TcpFlags::NONE };
+        bit(0, TcpFlags::ECE) | bit(1, TcpFlags::CWR) | bit(2, TcpFlags::AE)
+    }
+
+    /// Whether the field would have CWR: whoever cuts a train of segments for us clears that after the first, as RFC 3168
+    /// wants it, and would change the counter.
+    pub(crate) fn bars_trains(&self) -> bool {
+        self.ace_of_counter().cwr()
+    }
+
+    /// The acknowledgment of a SYN or SYN-ACK tells with which ECN field that came.
+    pub(crate) fn reflect_next(&mut self) {
+        self.reflect_due = true;
+    }
+
+    /// The option of the next segment: counters of octets, those that change first.
+    pub(crate) fn option(&mut self, policy: AccEcnOption, bare: bool) -> Option<AccEcn> {
+        let wanted = match policy {
+            AccEcnOption::Never => false,
+            AccEcnOption::Sparse => bare && self.demand > 0,
+            AccEcnOption::Always => true,
+        };
+        if !wanted || self.option_seen == 0 {
+            return None;
+        }
+        self.demand = self.demand.saturating_sub(1);
+        Some(self.counters())
+    }
+
+    /// All counters as the wire has them.
+    pub(crate) fn counters(&self) -> AccEcn {
+        let EcnOctets { ect1, ect0, ce } = self.received;
+        let counters = [ect1.wrapping_add(E1B_START), ce, ect0.wrapping_add(E0B_START)];
+        AccEcn::new(AccEcnOrder::Ect1First, &counters)
+    }
+
+    /// How the next SYN-ACK shows it: the first with the option, the second without, later ones with no sign of ECN, lest
+    /// it be that which something on the way drops (§3.2.3.2.2).
+    pub(crate) fn next_syn_ack(&mut self) -> (TcpFlags, Option<AccEcn>) {
+        self.syn_acks = self.syn_acks.saturating_add(1);
+        match self.syn_acks {
+            1 => (reflect(self.syn_field), Some(self.counters())),
+            2 => (reflect(self.syn_field), None),
+            _ => (TcpFlags::NONE, None),
+        }
+    }
+}
+
+impl Connection {
+    pub(crate) fn acc_ecn(&self) -> Option<&AccEcnState> {
+        self.rare.as_ref()?.acc_ecn.as_deref()
+    }
+
+    pub(crate) fn acc_ecn_mut(&mut self) -> Option<&mut AccEcnState> {
+        self.rare.as_mut()?.acc_ecn.as_deref_mut()
+    }
+
+    /// Takes in the ECN field of an acceptable segment; coalesced ones count as many.
+    pub(crate) fn count_ecn(&mut self, seg: &Segment) {
+        let packets = seg.data_len().div_ceil(self.acks.peer_mss.max(1)).max(1);
+        let owed = self.acks.owed > 0 || seg.data_len() > 0;
+        if let Some(state) = self.acc_ecn_mut()
+            && state.count(seg.ecn, packets, seg.data_len(), owed)
+        {
+            self.acks.now = true;
+        }
+    }
+
+    /// Puts what Accurate ECN has to say into a segment that acknowledges.
+    pub(crate) fn tell_marks(&mut self, header: &mut TcpHeader, empty: bool) {
+        let policy = self.config.ecn.option;
+        let (syn, passive) = (header.flags.syn(), self.flags.passive());
+        let bare = empty && !header.flags.fin() && header.options.sack.is_empty();
+        let Some(state) = self.acc_ecn_mut() else { return };
+        if !syn {
+            header.flags |= state.ace_flags(bare);
+            header.options.acc_ecn = state.option(policy, bare);
+        } else if passive {
+            let (flags, option) = state.next_syn_ack();
+            header.flags |= flags;
+            header.options.acc_ecn = option.filter(|_| policy != AccEcnOption::Never);
+        }
+    }
+
+    /// What the option takes of each segment.
+    pub(crate) fn acc_ecn_room(&self) -> u32 {
+        /// Three counters and their padding.
+        const ROOM: u32 = 12;
+        let always = self.config.ecn.option == AccEcnOption::Always;
+        let sent = always && self.acc_ecn().is_some_and(|state| state.option_seen > 0);
+        if sent { ROOM } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_the_field_and_enough_marks_ask_for_an_acknowledgment() {
+        let mut state = AccEcnState::new(field::NOT_ECT);
+        assert!(state.count(field::ECT0, 1, 1000, true), "an edge");
+        assert!(!state.count(field::ECT0, 1, 1000, true));
+        assert!(state.count(field::CE, 1, 1000, true), "an edge");
+        state.ace_flags(true);
+        assert!(!state.count(field::CE, 1, 1000, true));
+        assert!(state.count(field::CE, 1, 1000, true), "the second mark");
+        state.ace_flags(true);
+        assert!(!state.count(field::CE, 2, 0, false));
+        assert!(state.count(field::CE, 1, 0, false), "the third without data");
+        assert_eq!(state.received_ce, 6);
+    }
+
+    // rfc: 9768 §3.2.1
+    #[test]
+    fn counters_begin_where_a_cleared_field_is_told_from_them_and_wrap() {
+        let mut state = AccEcnState::new(field::NOT_ECT);
+        assert_eq!(state.ace_flags(true), TcpFlags::AE | TcpFlags::ECE);
+        state.count(field::CE, 3, 3000, true);
+        assert_eq!(state.ace_flags(true), TcpFlags::NONE);
+        state.received = EcnOctets {
+            ect1: 0xff_ffff,
+            ect0: 7,
+            ce: 0x0100_0002,
+        };
+        assert_eq!(state.counters().counters(), [0, 2, 8]);
+    }
+}

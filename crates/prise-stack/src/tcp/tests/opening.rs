@@ -1,0 +1,197 @@
+//! Fast Open and Accurate ECN between two stacks, on wires that lose, reorder and mark.
+
+use super::*;
+
+const CLIENT: ([u8; 4], u16) = ([10, 0, 0, 1], 40_000);
+const SERVER: ([u8; 4], u16) = ([10, 0, 0, 2], 80);
+
+fn accurate() -> TcpConfig {
+    TcpConfig {
+        ecn: EcnPolicy::from_number(3).expect("a policy"),
+        ..TcpConfig::default()
+    }
+}
+
+/// A connection on which both sides speak Accurate ECN.
+fn connect_accurately(world: &mut World) -> [ConnId; 2] {
+    let listener = world.listen(80);
+    world.stacks[1].tcp_set_listener_config(listener, accurate());
+    let (now, local, remote) = (world.now, SocketAddr::from(CLIENT), SocketAddr::from(SERVER));
+    let client = world.stacks[0].tcp_connect(now, local, remote, None, &accurate(), 7);
+    world.run_for(Duration::from_secs(30));
+    let server = world.stacks[1].tcp_accept(listener, 9).expect("a connection");
+    [client.expect("the tuple is free"), server]
+}
+
+// rfc: 9768 §3.2.2
+#[test]
+fn each_mark_is_counted_once_on_both_sides() {
+    for seed in 0..20 {
+        let mut world = World::with_links(seed, 1500, if seed % 2 == 0 { 0 } else { 65_535 });
+        let ids = connect_accurately(&mut world);
+        world.mark = 100;
+        world.rate = 20_000_000;
+        world.transfer(ids, 300_000);
+        world.run_for(Duration::from_secs(2));
+        let info = [0, 1].map(|side| world.stacks[side].tcp_info(world.now, ids[side]).expect("it lives"));
+        for (sender, receiver) in [(0, 1), (1, 0)] {
+            assert!(info[receiver].received_ce > 3, "{}", info[receiver].received_ce);
+            assert_eq!(info[sender].delivered_ce, info[receiver].received_ce, "seed {seed}");
+            assert_eq!(info[sender].delivered_octets, info[receiver].received_octets);
+        }
+        let marks = info[0].received_octets.ce + info[0].received_octets.ect0;
+        assert_eq!(marks, 300_000, "all data was ECN-capable, none was sent twice");
+        assert!(info[0].ssthresh < u32::MAX);
+    }
+}
+
+// rfc: 9768 §3.2.2.5.2
+#[test]
+fn marks_are_not_lost_with_the_acknowledgments_that_told_of_them() {
+    for seed in 0..20 {
+        let mut world = World::new(seed);
+        let ids = connect_accurately(&mut world);
+        world.mark = 100;
+        world.loss = 30;
+        world.reorder = 30;
+        world.transfer(ids, 300_000);
+        world.loss = 0;
+        // What comes last is told to the end.
+        world.transfer(ids, 2000);
+        world.run_for(Duration::from_secs(5));
+        let told = world.stacks[0]
+            .tcp_info(world.now, ids[0])
+            .expect("it lives")
+            .delivered_ce;
+        let seen = world.stacks[1]
+            .tcp_info(world.now, ids[1])
+            .expect("it lives")
+            .received_ce;
+        // Where acknowledgments were lost and no option told of octets, the safe count is taken: three bits too many, never
+        // too few (appendix A.2).
+        assert!(
+            told >= seen && (told - seen).is_multiple_of(8),
+            "seed {seed}: {told} told, {seen} seen"
+        );
+        world.close_both(ids);
+        world.assert_empty();
+    }
+}
+
+#[test]
+fn trains_are_not_used_where_the_counter_would_have_cwr() {
+    let mut world = World::with_links(3, 1500, 65_535);
+    let ids = connect_accurately(&mut world);
+    world.mark = 100;
+    world.transfer(ids, 400_000);
+    let trains = |flagged: bool| {
+        let is = |(_, header, len): &&(usize, TcpHeader, usize)| *len > 1500 && header.flags.cwr() == flagged;
+        world.log.iter().filter(is).count()
+    };
+    assert!(trains(false) > 0);
+    assert_eq!(trains(true), 0);
+}
+
+/// Opens a connection with data; answers what the client knows and what the server got.
+fn open_fast(world: &mut World, listener: ListenerId, from: u16) -> (ConnId, Vec<u8>) {
+    let (local, remote) = (SocketAddr::from((CLIENT.0, from)), SocketAddr::from(SERVER));
+    let now = world.now;
+    let config = TcpConfig::default();
+    let client = world.stacks[0].tcp_connect_deferred(now, local, remote, None, &config, 7);
+    let client = client.expect("the tuple is free");
+    let data: Vec<u8> = (0..600_u32).map(|i| (i * 7) as u8).collect();
+    let mut payload = Payload::from(data.clone());
+    world.stacks[0]
+        .tcp_fast_open(now, client, &mut payload)
+        .expect("it was deferred");
+    for _ in 0..1000 {
+        world.run_for(Duration::from_millis(100));
+        let now = world.now;
+        // Waits for the handshake where the SYN has not taken all.
+        let _waits = world.stacks[0].tcp_send(now, client, &mut payload, false, false);
+        if payload.is_empty()
+            && world.stacks[0]
+                .tcp_info(now, client)
+                .is_some_and(|info| info.send_queue == 0)
+        {
+            break;
+        }
+    }
+    let server = world.stacks[1].tcp_accept(listener, 9).expect("a connection");
+    let now = world.now;
+    let got = world.stacks[1].tcp_receive(now, server, 10_000).expect("data");
+    assert_eq!(got.as_slice(), data, "each octet once and in order");
+    let now = world.now;
+    world.stacks[1].tcp_close(now, server);
+    (client, got.as_slice().to_vec())
+}
+
+// rfc: 7413 §4.2.2
+#[test]
+fn data_in_the_syn_arrives_once_whatever_is_lost() {
+    let mut early = 0;
+    for seed in 0..40 {
+        let mut world = World::new(seed);
+        let settings = FastOpenSettings::from_bits(3);
+        world.stacks[1].tcp_set_fast_open_settings(settings);
+        let listener = world.listen(80);
+        let config = TcpConfig {
+            fast_open_queue: 16,
+            ..TcpConfig::default()
+        };
+        world.stacks[1].tcp_set_listener_config(listener, config);
+        for attempt in 0..4 {
+            world.loss = if attempt == 0 { 0 } else { 200 };
+            world.duplicate = 100;
+            let (client, _) = open_fast(&mut world, listener, 40_000 + attempt);
+            let now = world.now;
+            let info = world.stacks[0].tcp_info(now, client).expect("it lives");
+            early += u32::from(info.syn_data);
+            assert!(attempt > 0 || info.fast_open_failure == FastOpenFailure::NoCookie);
+            world.loss = 0;
+            world.stacks[0].tcp_close(now, client);
+            world.run_for(Duration::from_secs(600));
+        }
+        world.assert_empty();
+    }
+    assert!(early > 40, "{early} of 120 went with the SYN");
+}
+
+// rfc: 7413 §5.1
+#[test]
+fn a_listener_that_has_gone_forgets_its_pending_connections() {
+    let mut world = World::new(1);
+    world.stacks[1].tcp_set_fast_open_settings(FastOpenSettings::from_bits(3));
+    let listener = world.listen(80);
+    let config = TcpConfig {
+        fast_open_queue: 1,
+        fast_open_without_cookie: true,
+        ..TcpConfig::default()
+    };
+    world.stacks[1].tcp_set_listener_config(listener, config.clone());
+    // The handshake's last segment is lost.
+    world.filter = Some(|side, header, _| side == 1 || header.flags.syn());
+    let now = world.now;
+    let (local, remote) = (SocketAddr::from(CLIENT), SocketAddr::from(SERVER));
+    let client = world.stacks[0]
+        .tcp_connect_deferred(now, local, remote, None, &config, 7)
+        .expect("the tuple is free");
+    let mut data = Payload::copy_from(b"early");
+    world.stacks[0].tcp_fast_open(now, client, &mut data).expect("deferred");
+    world.run_for(Duration::from_millis(100));
+    let server = world.stacks[1]
+        .tcp_accept(listener, 9)
+        .expect("before the handshake's end");
+    assert_eq!(world.stacks[1].tcp_state(server), State::SynReceived);
+    assert!(world.stacks[1].tcp_is_open(server));
+    let now = world.now;
+    world.stacks[1].tcp_unlisten(now, listener);
+    world.filter = None;
+    world.run_for(Duration::from_secs(3));
+    assert_eq!(world.stacks[1].tcp_state(server), State::Established);
+    let now = world.now;
+    assert_eq!(
+        world.stacks[1].tcp_receive(now, server, 10).expect("data").as_slice(),
+        b"early"
+    );
+}
