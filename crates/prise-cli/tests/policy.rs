@@ -20,6 +20,10 @@ signal.alarm(20)
 def attempt(what, host, port=0):
     if what == "name":
         return socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0]
+    if what == "ping":
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as s:
+            s.sendto(b"\x08\0\0\0\0\0\0\1", (host, 0))
+            return "sent"
     kind = socket.SOCK_STREAM if what == "tcp" else socket.SOCK_DGRAM
     family = socket.AF_UNSPEC if ":" in host else socket.AF_INET
     for family, kind, _, _, address in socket.getaddrinfo(host, int(port), family, kind):
@@ -277,13 +281,17 @@ fn the_audit_has_a_line_for_whatever_crosses_the_edge() {
         format!("udp 10.0.2.2 {open}"),
         format!("tcp 10.0.2.2 {shut}"),
         format!("tcp 10.0.2.2 {closed}"),
+        "ping 192.0.2.9".to_owned(),
     ];
     let attempts: Vec<&str> = attempts.iter().map(String::as_str).collect();
     let Some(ended) = probe(&stage, &options, &attempts) else {
         return;
     };
     let said: Vec<&str> = ended.stdout.lines().collect();
-    assert_eq!(said, ["10.0.2.2", NO_NAME, "pong", "pong", "EACCES", "ECONNREFUSED"]);
+    assert_eq!(
+        said,
+        ["10.0.2.2", NO_NAME, "pong", "pong", "EACCES", "ECONNREFUSED", "EACCES"]
+    );
 
     let lines = lines(&file);
     for protocol in ["tcp", "udp"] {
@@ -316,6 +324,14 @@ fn the_audit_has_a_line_for_whatever_crosses_the_edge() {
         (&"denied".into(), &"EACCES".into())
     );
     assert!(denied["pid"].is_u64());
+    let ping = lines
+        .iter()
+        .find(|line| line["protocol"] == "icmp")
+        .expect("a line for the ping");
+    assert_eq!(
+        (&ping["event"], &ping["verdict"], &ping["address"]),
+        (&"refused".into(), &"denied".into(), &"192.0.2.9".into())
+    );
     let failed = only(&lines, "refused", "tcp", closed);
     assert_eq!(
         (&failed["verdict"], &failed["error"]),

@@ -4,7 +4,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 
 use prise_stack::{EchoIntercepted, IcmpError, QuotedFlow};
@@ -18,6 +18,7 @@ use crate::ground::{Destination, Ground};
 use crate::host::{self, Kind};
 use crate::policy::Decision;
 use crate::poll::{EventFlags, Source};
+use crate::record::Fact;
 use crate::slots::{Key, Slots};
 use crate::tally::Discard;
 use crate::udp;
@@ -49,7 +50,12 @@ pub(crate) struct Echoes {
     by_pinger: HashMap<Pinger, Key>,
     ends: BTreeSet<(Instant, Key)>,
     limit: usize,
+    /// Who has pinged whom, for the record.
+    noted: HashSet<(Pinger, IpAddr)>,
 }
+
+/// Pairs that are remembered for the record; beyond them all are forgotten, and noted once more.
+const NOTED_MAX: usize = 1024;
 
 /// The numbers of an echo message in either version.
 struct Numbers {
@@ -83,6 +89,7 @@ impl Echoes {
             by_pinger: HashMap::new(),
             ends: BTreeSet::new(),
             limit: limits.echo_mappings,
+            noted: HashSet::new(),
         }
     }
 
@@ -115,7 +122,9 @@ impl Echoes {
         let Destination::Host(to) = ground.destination(dialled) else {
             return Err((None, Discard::EchoDenied));
         };
-        if ground.decide(now, dialled) == Decision::Deny {
+        let denied = ground.decide(now, dialled) == Decision::Deny;
+        self.note(now, request, denied, ground);
+        if denied {
             return Err((Some(IcmpError::Prohibited), Discard::EchoDenied));
         }
         if request.hop_limit <= 1 {
@@ -140,6 +149,23 @@ impl Echoes {
         match result {
             Ok(_) => Ok(()),
             Err(errno) => Err((host::icmp_error(errno), Discard::EchoSendFailed)),
+        }
+    }
+
+    fn note(&mut self, now: Instant, request: &EchoIntercepted, denied: bool, ground: &mut Ground) {
+        if !ground.records.are_wanted() {
+            return;
+        }
+        if self.noted.len() >= NOTED_MAX {
+            self.noted.clear();
+        }
+        let pinger = (request.src, request.echo.identifier);
+        if self.noted.insert((pinger, request.dst)) {
+            ground.note(now, || Fact::Ping {
+                guest: SocketAddr::new(request.src, request.echo.identifier),
+                remote: request.dst,
+                denied,
+            });
         }
     }
 

@@ -372,6 +372,15 @@ impl Gateway {
         self.ground.judge(now, dialled)
     }
 
+    /// The same of a datagram from the guest's `port`: the clients of a published port may be answered.
+    pub fn judge_datagram(&self, now: Instant, port: u16, dialled: SocketAddr) -> Decision {
+        let guest = SocketAddr::new(self.ground.addresses.guest(dialled.ip()), port);
+        if self.mappings.is_client(guest, dialled) {
+            return Decision::Allow;
+        }
+        self.judge(now, dialled)
+    }
+
     /// The name that led to `address`: of several, the one asked for last.
     pub fn name_of(&self, now: Instant, address: IpAddr) -> Option<&str> {
         self.ground.learned.names(now, address).last()

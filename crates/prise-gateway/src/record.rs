@@ -98,6 +98,15 @@ pub enum Fact {
         /// How.
         end: End,
     },
+    /// The guest pinged somebody for the first time from this identifier, or was not let.
+    Ping {
+        /// The guest's address and identifier.
+        guest: SocketAddr,
+        /// Whom.
+        remote: IpAddr,
+        /// Whether the policy forbids it.
+        denied: bool,
+    },
     /// A name was asked for.
     Lookup {
         /// Who asked, where it is known: a datagram has a source.

@@ -5,7 +5,7 @@ mod world;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use prise_gateway::{Discard, Fact, Transport};
+use prise_gateway::{Decision, Discard, Fact, Policy, Ports, Rule, Subject, Transport};
 use prise_stack::{IcmpError, IcmpReport, Local, PingConfig, PingId, PingSend, UdpConfig, UdpDatagram, UdpId, UdpSend};
 use prise_wire::{IpVersion, Payload};
 use rustix::net::{AddressFamily, SocketType, ipproto};
@@ -242,6 +242,62 @@ fn a_client_on_another_loopback_address_is_answered_there() {
     assert_eq!(datagram.src, SocketAddr::new([10, 0, 2, 2].into(), shown.port()));
     send(&mut world, socket, datagram.src, b"answer");
     assert_eq!(heard(&mut world, &client), (b"answer".to_vec(), ports[0]));
+}
+
+/// Lets the guest reach this endpoint, which stands for the host's loopback, and nobody else.
+fn only(at: SocketAddr) -> Policy {
+    Policy::new(vec![Rule {
+        decision: Decision::Allow,
+        subject: Subject::Network {
+            address: at.ip(),
+            prefix_len: 32,
+        },
+        ports: Ports::ranges(vec![(at.port(), at.port())]),
+    }])
+}
+
+#[test]
+fn nobody_sends_to_the_guest_whom_it_must_not_send_to() {
+    let (first, first_at) = server("127.0.0.1:0");
+    let (stranger, stranger_at) = server("127.0.0.1:0");
+    let mut config = config();
+    config.policy = only(first_at);
+    let mut world = World::new(config);
+    let socket = bind(&mut world, "10.0.2.15:5000");
+    send(&mut world, socket, first_at, b"question");
+    let (_, from) = heard(&mut world, &first);
+    stranger.send_to(b"unasked", from).unwrap();
+    world.until("the stranger's datagram", |world| {
+        (world.gateway.tally().discarded(Discard::UdpDenied) == 1).then_some(())
+    });
+    first.send_to(b"answer", from).unwrap();
+    let datagram = receive(&mut world, socket);
+    assert_eq!(
+        (datagram.src, datagram.payload.to_vec()),
+        (first_at, b"answer".to_vec())
+    );
+    send(&mut world, socket, stranger_at, b"out");
+    assert_eq!(error(&mut world, socket).error, IcmpError::Prohibited);
+    assert_eq!(world.gateway.tally().discarded(Discard::UdpDenied), 2);
+}
+
+#[test]
+fn clients_of_a_published_port_are_answered_whatever_the_policy() {
+    let mut config = config();
+    config.publish = vec![publish(53, Transport::Udp)];
+    config.policy = only("192.0.2.1:1".parse().unwrap());
+    let mut world = World::new(config);
+    let port = world.gateway.published().find(|(_, at)| at.is_ipv4()).unwrap().1;
+    let socket = bind(&mut world, "10.0.2.15:53");
+    let (client, shown) = server("127.0.0.1:0");
+    let now = world.now();
+    assert_eq!(world.gateway.judge_datagram(now, 53, shown), Decision::Deny);
+    client.send_to(b"question", port).unwrap();
+    let datagram = receive(&mut world, socket);
+    assert_eq!(world.gateway.judge_datagram(now, 53, shown), Decision::Allow);
+    send(&mut world, socket, datagram.src, b"answer");
+    assert_eq!(heard(&mut world, &client), (b"answer".to_vec(), port));
+    assert_eq!(world.gateway.judge_datagram(now, 54, shown), Decision::Deny);
 }
 
 fn ping(world: &mut World, dst: IpAddr) -> PingId {

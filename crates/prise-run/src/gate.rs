@@ -94,6 +94,11 @@ impl Gate {
         self.gateway.borrow().judge(now, dialled)
     }
 
+    /// The same of a datagram from a port of the guest's, which may answer the clients of a published port.
+    pub(crate) fn judge_datagram(&self, now: Instant, port: u16, dialled: SocketAddr) -> Decision {
+        self.gateway.borrow().judge_datagram(now, port, dialled)
+    }
+
     /// The name that led to `address`.
     pub(crate) fn name_of(&self, now: Instant, address: IpAddr) -> Option<String> {
         self.gateway.borrow().name_of(now, address).map(str::to_owned)

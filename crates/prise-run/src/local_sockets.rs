@@ -109,6 +109,11 @@ impl LocalSockets {
             inode: status.st_ino as u32,
             cookie,
         };
+        // What is bound already came from elsewhere with its name, as a connection that a service manager has accepted:
+        // to bind it once more makes nothing the run's own.
+        if !matches!(self.diag.binding(key), Ok(Some(Binding::None))) {
+            return;
+        }
         self.bound.entry(key).or_insert(None);
         if self.bound.len() >= self.prune_at {
             let diag = &self.diag;
@@ -149,6 +154,7 @@ impl LocalSockets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, socket};
     use std::os::unix::net::UnixListener;
 
     #[test]
@@ -157,9 +163,11 @@ mod tests {
         std::fs::create_dir(&directory).unwrap();
         let mut sockets = LocalSockets::new().unwrap();
         let (ours, theirs) = (directory.join("ours"), directory.join("theirs"));
-        let listener = UnixListener::bind(&ours).unwrap();
-        let _stranger = UnixListener::bind(&theirs).unwrap();
+        let stranger = UnixListener::bind(&theirs).unwrap();
+        sockets.enter(&stranger);
+        let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
         sockets.enter(&listener);
+        bind(&listener, &SocketAddrUnix::new(&ours).unwrap()).unwrap();
         let tid = std::process::id();
         let find = |path: &std::path::Path| Place::find(tid, path.as_os_str().as_encoded_bytes()).unwrap();
         let (at_ours, at_theirs) = (find(&ours), find(&theirs));

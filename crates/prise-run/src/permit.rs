@@ -4,9 +4,10 @@
 use core::net::{IpAddr, SocketAddr};
 
 use prise_gateway::{Decision, Transport};
-use prise_socket::Errno;
+use prise_socket::{Errno, Kind};
 
 use crate::notify::Call;
+use crate::socket::Slot;
 use crate::supervisor::Supervisor;
 
 /// What connect(2) says where a rule of the local firewall is in the way. It is no error of the network, so that no
@@ -15,15 +16,16 @@ const DENIED: Errno = Errno::EACCES;
 
 impl Supervisor {
     /// Whether a call may reach `to`; if not, the audit knows.
-    pub(crate) fn permit(&mut self, call: &Call, transport: Transport, to: SocketAddr) -> Result<(), Errno> {
+    pub(crate) fn permit(&mut self, call: &Call, slot: Slot, to: SocketAddr) -> Result<(), Errno> {
         if self.policy.is_empty() {
             return Ok(());
         }
         let to = SocketAddr::new(to.ip().to_canonical(), to.port());
-        if self.stays_inside(to.ip()) || self.judge_endpoint(to) == Decision::Allow {
+        let (transport, port) = self.speaker(slot);
+        if self.stays_inside(to.ip()) || self.judge_endpoint(transport, port, to) == Decision::Allow {
             return Ok(());
         }
-        self.audit_denied(call, transport, to);
+        self.audit_denied(call, slot, to);
         Err(DENIED)
     }
 
@@ -32,10 +34,26 @@ impl Supervisor {
         ip.is_loopback() || ip.is_unspecified() || self.host.stack().is_local(ip)
     }
 
-    fn judge_endpoint(&self, to: SocketAddr) -> Decision {
-        match &self.gate {
-            Some(gate) => gate.judge(self.now, to),
-            None => self.policy.for_address(to),
+    /// The transport of a socket, and its port if it has one.
+    fn speaker(&self, slot: Slot) -> (Transport, u16) {
+        let Some(socket) = self.sockets.get(slot) else {
+            return (Transport::Udp, 0);
+        };
+        let transport = match socket.kind {
+            Kind::Stream => Transport::Tcp,
+            Kind::Datagram | Kind::Raw => Transport::Udp,
+        };
+        (
+            transport,
+            self.host.local_addr(socket.id).map_or(0, |local| local.port()),
+        )
+    }
+
+    fn judge_endpoint(&self, transport: Transport, port: u16, to: SocketAddr) -> Decision {
+        match (&self.gate, transport) {
+            (Some(gate), Transport::Tcp) => gate.judge(self.now, to),
+            (Some(gate), Transport::Udp) => gate.judge_datagram(self.now, port, to),
+            (None, _) => self.policy.for_address(to),
         }
     }
 }

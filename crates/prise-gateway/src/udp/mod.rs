@@ -191,7 +191,7 @@ impl Mappings {
     }
 
     /// Whether `remote` is a client of the published port that leads to the guest's endpoint: it may be answered.
-    fn is_client(&self, guest: SocketAddr, remote: SocketAddr) -> bool {
+    pub(crate) fn is_client(&self, guest: SocketAddr, remote: SocketAddr) -> bool {
         let way = self.peers.find(guest, remote).map(|(key, _)| key);
         let key = way.or_else(|| self.by_guest.get(&guest).copied());
         let mapping = key.and_then(|key| self.slots.get(key));

@@ -2,6 +2,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
+use prise_gateway::Transport;
 use serde::Serialize;
 
 /// What happened.
@@ -14,12 +15,34 @@ pub(super) enum Event {
     Close,
     /// An attempt that came to nothing: denied, or failed with an errno.
     Refused,
+    /// Somebody was pinged: a line for each socket and address, not for each request.
+    Ping,
     /// A name was asked for.
     Lookup,
     /// A port was opened.
     Listen,
     /// Facts came faster than they could be kept; so many have no line.
     Lost,
+}
+
+/// What is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Protocol {
+    Tcp,
+    Udp,
+    Icmp,
+    Dns,
+    Unix,
+}
+
+impl From<Transport> for Protocol {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Tcp => Self::Tcp,
+            Transport::Udp => Self::Udp,
+        }
+    }
 }
 
 /// What the policy said.
@@ -50,7 +73,7 @@ pub(crate) struct Owner {
 /// Between whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Ends {
-    pub(super) protocol: &'static str,
+    pub(super) protocol: Protocol,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) direction: Option<Way>,
     #[serde(flatten)]

@@ -20,7 +20,7 @@ use prise_gateway::{Direction, Discard, End, Fact, FlowNumber, LookupAnswer, Rec
 use prise_socket::{Errno, Kind};
 use prise_wire::Instant;
 
-use self::line::{Answered, Ends, Event, Line, Owner, Totals, Verdict, Way, record_type};
+use self::line::{Answered, Ends, Event, Line, Owner, Protocol, Totals, Verdict, Way, record_type};
 use self::time::Calendar;
 use crate::clock;
 use crate::notify::Call;
@@ -33,7 +33,7 @@ use crate::supervisor::Supervisor;
 const OWNERS_MAX: usize = 1 << 17;
 
 /// What a process is remembered by: the run's port and, for a connection of TCP, the other end.
-type Side = (Transport, u16, Option<SocketAddr>);
+type Side = (Protocol, u16, Option<SocketAddr>);
 
 /// A flow that has begun.
 #[derive(Debug)]
@@ -96,14 +96,16 @@ impl Audit {
     fn owner(&mut self, transport: Transport, guest: SocketAddr, remote: SocketAddr, way: Way) -> Option<Owner> {
         let port = guest.port();
         match (transport, way) {
-            (Transport::Tcp, Way::Out) => self.owners.remove(&(transport, port, Some(remote))),
-            (Transport::Tcp, Way::In) | (Transport::Udp, _) => self.owners.get(&(transport, port, None)).cloned(),
+            (Transport::Tcp, Way::Out) => self.owners.remove(&(Protocol::Tcp, port, Some(remote))),
+            (Transport::Tcp, Way::In) | (Transport::Udp, _) => {
+                self.owners.get(&(transport.into(), port, None)).cloned()
+            }
         }
     }
 
     fn ends(&mut self, transport: Transport, way: Way, guest: SocketAddr, remote: SocketAddr) -> Ends {
         Ends {
-            protocol: protocol(transport),
+            protocol: transport.into(),
             direction: Some(way),
             owner: self.owner(transport, guest, remote, way),
             local: Some(guest),
@@ -181,6 +183,21 @@ impl Audit {
                     ..Line::new(time, Event::Refused, Some(ends))
                 }
             }
+            Fact::Ping { guest, remote, denied } => {
+                let ends = Ends {
+                    protocol: Protocol::Icmp,
+                    direction: Some(Way::Out),
+                    owner: self.owners.get(&(Protocol::Icmp, guest.port(), None)).cloned(),
+                    local: None,
+                    name: name_of(remote),
+                    address: Some(remote),
+                    port: None,
+                };
+                Line {
+                    verdict: Some(if denied { Verdict::Denied } else { Verdict::Allowed }),
+                    ..Line::new(time, Event::Ping, Some(ends))
+                }
+            }
             Fact::Lookup {
                 guest,
                 name,
@@ -192,9 +209,9 @@ impl Audit {
     }
 
     fn lookup(&self, time: String, guest: Option<SocketAddr>, name: String, kind: u16, answer: LookupAnswer) -> Line {
-        let owner = guest.and_then(|guest| self.owners.get(&(Transport::Udp, guest.port(), None)));
+        let owner = guest.and_then(|guest| self.owners.get(&(Protocol::Udp, guest.port(), None)));
         let ends = Ends {
-            protocol: "dns",
+            protocol: Protocol::Dns,
             direction: None,
             owner: owner.cloned(),
             local: guest,
@@ -226,15 +243,12 @@ impl Supervisor {
             return;
         }
         let Some(socket) = self.sockets.get(slot) else { return };
-        let transport = match socket.kind {
-            Kind::Stream => Transport::Tcp,
-            Kind::Datagram | Kind::Raw => Transport::Udp,
-        };
+        let protocol = self.protocol(slot);
         let Ok(local) = self.host.local_addr(socket.id) else {
             return;
         };
         let to = to.map(|to| SocketAddr::new(to.ip().to_canonical(), to.port()));
-        let side = (transport, local.port(), to);
+        let side = (protocol, local.port(), to);
         let pid = self.guests.process(call.tid);
         let Some(audit) = &mut self.audit else { return };
         if to.is_none() && audit.owners.get(&side).is_some_and(|owner| owner.pid == pid) {
@@ -243,19 +257,33 @@ impl Supervisor {
         audit.remember(side, owner_of(pid));
     }
 
+    /// What a socket speaks.
+    fn protocol(&self, slot: Slot) -> Protocol {
+        let Some(socket) = self.sockets.get(slot) else {
+            return Protocol::Udp;
+        };
+        let number = self.host.info(socket.id).map(|info| i32::from(info.protocol));
+        match (socket.kind, number) {
+            (Kind::Stream, _) => Protocol::Tcp,
+            (_, Some(libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6)) => Protocol::Icmp,
+            _ => Protocol::Udp,
+        }
+    }
+
     /// The policy has denied a call.
-    pub(crate) fn audit_denied(&mut self, call: &Call, transport: Transport, to: SocketAddr) {
+    pub(crate) fn audit_denied(&mut self, call: &Call, slot: Slot, to: SocketAddr) {
+        let protocol = self.protocol(slot);
         let pid = self.guests.process(call.tid);
         let name = self.gate.as_ref().and_then(|gate| gate.name_of(self.now, to.ip()));
         let Some(audit) = &mut self.audit else { return };
         let ends = Ends {
-            protocol: protocol(transport),
+            protocol,
             direction: Some(Way::Out),
             owner: Some(owner_of(pid)),
             local: None,
             name,
             address: Some(to.ip()),
-            port: Some(to.port()),
+            port: Some(to.port()).filter(|_| protocol != Protocol::Icmp),
         };
         let line = Line {
             verdict: Some(Verdict::Denied),
@@ -271,7 +299,7 @@ impl Supervisor {
         let Some(audit) = &mut self.audit else { return };
         let text = String::from_utf8_lossy(name).replacen('\0', "@", usize::from(name.first() == Some(&0)));
         let ends = Ends {
-            protocol: "unix",
+            protocol: Protocol::Unix,
             direction: Some(Way::Out),
             owner: Some(owner_of(pid)),
             local: None,
@@ -318,7 +346,7 @@ impl Supervisor {
         };
         let Some(audit) = &mut self.audit else { return };
         let ends = Ends {
-            protocol: protocol(transport),
+            protocol: transport.into(),
             direction: Some(Way::In),
             owner: Some(owner_of(pid)),
             local: Some(local),
@@ -374,13 +402,6 @@ fn owner_of(pid: u32) -> Owner {
     Owner {
         pid,
         program: program.map(|path| path.to_string_lossy().into_owned()),
-    }
-}
-
-fn protocol(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Tcp => "tcp",
-        Transport::Udp => "udp",
     }
 }
 

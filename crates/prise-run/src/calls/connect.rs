@@ -10,7 +10,6 @@
 use core::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use prise_gateway::Transport;
 use prise_socket::{Errno, Kind, Readiness};
 use rustix::net::{SocketFlags, sockopt};
 
@@ -44,8 +43,7 @@ impl Supervisor {
                 return self.follow_peer(&target, Datagram::lose_peer);
             }
         };
-        let transport = if is_stream { Transport::Tcp } else { Transport::Udp };
-        self.permit(call, transport, address)?;
+        self.permit(call, target.slot, address)?;
         if !is_stream {
             self.flush_datagrams(target.slot);
             self.host.connect(self.now, id, address)?;

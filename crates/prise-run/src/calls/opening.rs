@@ -3,7 +3,6 @@
 //! The call is a connect that ends in a write: it waits, or is left in progress, as connect(2) does, and answers how many
 //! octets went with the SYN and after it.
 
-use prise_gateway::Transport;
 use prise_socket::Errno;
 use prise_sys::memory::Area;
 
@@ -31,7 +30,7 @@ impl Supervisor {
             Named::Endpoint(remote) => remote,
             Named::Unspecified(..) => return Err(Errno::EOPNOTSUPP),
         };
-        self.permit(call, Transport::Tcp, remote)?;
+        self.permit(call, target.slot, remote)?;
         let mut rest = gather_front(call, areas)?;
         let before = rest.len();
         let sent = self

@@ -5,7 +5,6 @@
 
 use core::net::SocketAddr;
 
-use prise_gateway::Transport;
 use prise_socket::{Control, Errno, Kind};
 use prise_sys::memory::Area;
 use prise_sys::signal::send_to_thread;
@@ -222,7 +221,7 @@ impl Supervisor {
             control,
         } = message;
         if let Some(destination) = destination {
-            self.permit(call, Transport::Udp, *destination)?;
+            self.permit(call, target.slot, *destination)?;
         }
         let sent = self
             .host
