@@ -289,3 +289,85 @@ fn node_lists_the_runs_addresses() {
     let expected = "lo 127.0.0.1/8 ::1/128\neth0 10.0.2.15/24 fd00:2::15/64 fe80::50:52ff:fe49:5345/64\n";
     assert_eq!(ended.stdout, expected);
 }
+
+#[test]
+fn ping_is_answered_by_the_run_itself_and_by_its_gateway() {
+    if need("ping", "ping").is_none() {
+        return;
+    }
+    let stage = Stage::new();
+    for address in [
+        "127.0.0.1",
+        "::1",
+        "10.0.2.15",
+        "fd00:2::15",
+        "10.0.2.2",
+        "fd00:2::2",
+        "10.0.2.3",
+    ] {
+        let shown = run(&stage, &format!("ping -n -c 2 -i 0.2 -W 5 {address}"));
+        assert!(shown.contains(" 0% packet loss"), "{shown}");
+    }
+    // A name of the run's own.
+    let shown = run(&stage, "ping -c 1 -W 5 localhost");
+    assert!(shown.contains(" 0% packet loss"), "{shown}");
+}
+
+#[test]
+fn traceroute_finds_the_gateway_by_datagrams_echoes_and_syns() {
+    if need("traceroute", "traceroute").is_none() {
+        return;
+    }
+    let stage = Stage::new();
+    for (how, address) in [
+        ("", "10.0.2.2"),
+        ("-U", "fd00:2::2"),
+        ("-I", "10.0.2.2"),
+        ("-I", "fd00:2::2"),
+        ("-T", "10.0.2.2"),
+        ("-UL", "127.0.0.1"),
+        ("-I", "::1"),
+    ] {
+        let shown = run(&stage, &format!("traceroute {how} -n -q 1 -w 5 -m 3 {address}"));
+        let lines = squeezed(&shown);
+        assert_eq!(lines.len(), 2, "{how} {address}: {shown}");
+        assert!(
+            lines[1].starts_with(&format!("1 {address} ")),
+            "{how} {address}: {shown}"
+        );
+    }
+}
+
+/// A network name space inside a run makes no difference: sockets and what is seen of them are the run's.
+#[test]
+fn a_name_space_inside_shows_the_same_and_its_loopback_can_be_set_up() {
+    if need("unshare", "unshare").is_none() || need("unshare", "ip").is_none() {
+        return;
+    }
+    let stage = Stage::new();
+    let possible = finish(
+        &mut stage.native("unshare", ["--user", "--map-root-user", "--net", "true"]),
+        LIMIT,
+    );
+    if !possible.status.success() {
+        skip("unshare", possible.stderr.trim());
+        return;
+    }
+    let script = "unshare --user --map-root-user --net sh -ec '
+        ip -br addr show dev eth0
+        ip link set lo up
+        ip link set dev eth0 up
+        ip link set lo down || echo no
+        ping -n -c 1 -W 5 127.0.0.1 > /dev/null && echo pong
+    ' 2>&1";
+    let lines = squeezed(&run(&stage, script));
+    assert_eq!(
+        lines,
+        [
+            "eth0 UP 10.0.2.15/24 fd00:2::15/64 fe80::50:52ff:fe49:5345/64",
+            "RTNETLINK answers: Operation not permitted",
+            "no",
+            "pong"
+        ]
+    );
+}

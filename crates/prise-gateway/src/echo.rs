@@ -1,6 +1,6 @@
 //! Ping: the guest's echo requests leave through the host's own ping sockets (icmp(7)), where the host lets us have them
-//! (net.ipv4.ping_group_range). Where it does not, they go unanswered and are counted: an answer that nobody gave would be
-//! a lie.
+//! (net.ipv4.ping_group_range). Where it does not, the gateway says that they may not pass: an echo reply that nobody gave
+//! would be a lie, and silence would look like a lost packet.
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -191,7 +191,10 @@ impl Echoes {
             self.end(oldest);
             ground.discard(Discard::EchoEvicted);
         }
-        let unavailable = |_| (None, Discard::EchoUnavailable);
+        let unavailable = |errno| {
+            let forbidden = matches!(errno, Errno::ACCESS | Errno::PERM);
+            (forbidden.then_some(IcmpError::Prohibited), Discard::EchoUnavailable)
+        };
         let socket = host::socket(Kind::Echo, request.src).map_err(unavailable)?;
         // Without it, errors are merely not told.
         let _ = inet::queue_errors(socket.as_fd(), numbers(request.src).family);

@@ -345,7 +345,7 @@ fn the_gateway_itself_answers_pings() {
 }
 
 #[test]
-fn a_ping_beyond_is_answered_by_asking_the_host_or_not_at_all() {
+fn a_ping_beyond_is_answered_by_asking_the_host_or_refused() {
     // This host's own address, so that no packet of a test leaves it.
     let probe = UdpSocket::bind("0.0.0.0:0").unwrap();
     let own = probe.connect("198.51.100.7:9").and_then(|()| probe.local_addr());
@@ -363,6 +363,8 @@ fn a_ping_beyond_is_answered_by_asking_the_host_or_not_at_all() {
         world.until("the ping to be given up", |world| {
             (world.gateway.tally().discarded(Discard::EchoUnavailable) == 1).then_some(())
         });
+        let report = world.until("the refusal", |world| world.guest.icmp_error(id));
+        assert_eq!(report.error, IcmpError::Prohibited);
         assert!(world.guest.icmp_receive(id).is_none());
     }
 }

@@ -18,6 +18,14 @@ const SOL_UDP: i32 = 17;
 /// linux/in6.h.
 const IPV6_DONTFRAG: i32 = 62;
 const IPV6_RECVORIGDSTADDR: i32 = 74;
+/// The same two by their names of RFC 2292, under which they are also told.
+const IPV6_2292PKTINFO: i32 = 2;
+const IPV6_2292HOPLIMIT: i32 = 8;
+/// What only `CAP_NET_ADMIN` may say of a datagram.
+const SO_MARK: i32 = 36;
+/// asm-generic/socket.h.
+const SO_TIMESTAMP_NEW: i32 = 63;
+const SO_TIMESTAMPNS_NEW: i32 = 64;
 
 /// Reads the control data of a datagram to be sent: what no protocol here knows is `EINVAL`.
 pub(crate) fn to_send(octets: &[u8], family: Family) -> Result<Control, Errno> {
@@ -40,6 +48,7 @@ pub(crate) fn to_send(octets: &[u8], family: Family) -> Result<Control, Errno> {
                 control.hop_limit = Some(u8::try_from(ttl).ok().filter(|&ttl| ttl > 0).ok_or(Errno::EINVAL)?);
             }
             (libc::SOL_IP, libc::IP_TOS) => control.tos = Some(small(data)?),
+            (libc::SOL_SOCKET, SO_MARK) => return Err(Errno::EPERM),
             (libc::SOL_SOCKET | SOL_UDP | libc::SOL_IP, _) => return Err(Errno::EINVAL),
             (libc::SOL_IPV6, _) if family == Family::Inet6 => to_send_v6(&mut control, kind, data)?,
             // Other levels are other protocols'.
@@ -110,14 +119,25 @@ pub(crate) fn received(
 ) -> ControlBuffer {
     let mut buffer = ControlBuffer::new(room);
     let mut value = Vec::new();
-    let mut is_on =
-        |level, name| host.option(now, id, level, name, &mut value).is_ok() && value.iter().any(|&octet| octet != 0);
+    let v4 = v4_of(origin);
+    let own = v4.map_or(Ipv4Addr::UNSPECIFIED, |to| answering(host, to, origin));
+    let interface = place(host, origin).map_or(0, LinkId::interface_index);
+    let mut is_on = |level, name| {
+        let shown = host.option(now, id, level, name, &mut value);
+        shown.is_ok() && value.iter().any(|&octet| octet != 0)
+    };
     if let Some(timestamp) = origin.timestamp {
         let (seconds, nanos) = wall_clock(timestamp);
-        if is_on(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS) {
-            put_pair(&mut buffer, libc::SO_TIMESTAMPNS, seconds, nanos);
-        } else if is_on(libc::SOL_SOCKET, libc::SO_TIMESTAMP) {
-            put_pair(&mut buffer, libc::SO_TIMESTAMP, seconds, nanos / 1000);
+        // The time comes under the number that asked for it; on this machine all have the same layout.
+        for (kind, fraction) in [
+            (libc::SO_TIMESTAMPNS, nanos),
+            (SO_TIMESTAMPNS_NEW, nanos),
+            (libc::SO_TIMESTAMP, nanos / 1000),
+            (SO_TIMESTAMP_NEW, nanos / 1000),
+        ] {
+            if is_on(libc::SOL_SOCKET, kind) {
+                put_pair(&mut buffer, kind, seconds, fraction);
+            }
         }
     }
     if let Some(segment) = origin.segment
@@ -125,32 +145,40 @@ pub(crate) fn received(
     {
         buffer.put(SOL_UDP, UDP_GRO, &i32::from(segment).to_ne_bytes());
     }
-    let interface = origin.link.map_or(0, LinkId::interface_index);
     let (hop_limit, tos) = (i32::from(origin.hop_limit), i32::from(origin.tos));
     let destination = origin.destination;
-    let v4 = destination.and_then(|to| match to.ip() {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(address) => address.to_ipv4_mapped(),
-    });
     if family == Family::Inet6 {
-        if let Some(to) = destination
-            && is_on(libc::SOL_IPV6, libc::IPV6_RECVPKTINFO)
-        {
+        let info = destination.map(|to| {
             let address = match to.ip() {
                 IpAddr::V4(address) => address.to_ipv6_mapped(),
                 IpAddr::V6(address) => address,
             };
             let mut info = address.octets().to_vec();
             info.extend_from_slice(&interface.to_ne_bytes());
-            buffer.put(libc::SOL_IPV6, libc::IPV6_PKTINFO, &info);
+            info
+        });
+        if let Some(info) = &info
+            && is_on(libc::SOL_IPV6, libc::IPV6_RECVPKTINFO)
+        {
+            buffer.put(libc::SOL_IPV6, libc::IPV6_PKTINFO, info);
         }
-        if is_on(libc::SOL_IPV6, libc::IPV6_RECVHOPLIMIT) {
+        // The rest is told of IPv6 packets only (ip6_datagram_recv_specific_ctl).
+        let is_v6 = v4.is_none();
+        if is_v6 && is_on(libc::SOL_IPV6, libc::IPV6_RECVHOPLIMIT) {
             buffer.put(libc::SOL_IPV6, libc::IPV6_HOPLIMIT, &hop_limit.to_ne_bytes());
         }
-        if is_on(libc::SOL_IPV6, libc::IPV6_RECVTCLASS) {
+        if is_v6 && is_on(libc::SOL_IPV6, libc::IPV6_RECVTCLASS) {
             buffer.put(libc::SOL_IPV6, libc::IPV6_TCLASS, &tos.to_ne_bytes());
         }
-        if let Some(to) = destination
+        if let Some(info) = info.filter(|_| is_v6)
+            && is_on(libc::SOL_IPV6, IPV6_2292PKTINFO)
+        {
+            buffer.put(libc::SOL_IPV6, IPV6_2292PKTINFO, &info);
+        }
+        if is_v6 && is_on(libc::SOL_IPV6, IPV6_2292HOPLIMIT) {
+            buffer.put(libc::SOL_IPV6, IPV6_2292HOPLIMIT, &hop_limit.to_ne_bytes());
+        }
+        if let Some(to) = destination.filter(|_| is_v6)
             && is_on(libc::SOL_IPV6, IPV6_RECVORIGDSTADDR)
         {
             buffer.put(libc::SOL_IPV6, IPV6_RECVORIGDSTADDR, encode(to, family).as_slice());
@@ -159,7 +187,7 @@ pub(crate) fn received(
     let Some(to) = v4 else { return buffer };
     if is_on(libc::SOL_IP, libc::IP_PKTINFO) {
         let mut info = interface.to_ne_bytes().to_vec();
-        info.extend_from_slice(&to.octets());
+        info.extend_from_slice(&own.octets());
         info.extend_from_slice(&to.octets());
         buffer.put(libc::SOL_IP, libc::IP_PKTINFO, &info);
     }
@@ -175,6 +203,38 @@ pub(crate) fn received(
         buffer.put(libc::SOL_IP, libc::IP_ORIGDSTADDR, encoded.as_slice());
     }
     buffer
+}
+
+/// The IPv4 address that it was sent to, if it came by IPv4.
+fn v4_of(origin: &Origin) -> Option<Ipv4Addr> {
+    match origin.destination?.ip() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(address) => address.to_ipv4_mapped(),
+    }
+}
+
+/// The link that packet info names: the one that has the address, where a packet came from this host itself
+/// (`ipv4_pktinfo_prepare`).
+fn place(host: &Host, origin: &Origin) -> Option<LinkId> {
+    let to = origin.destination.map(|to| to.ip().to_canonical());
+    let stack = host.stack();
+    let through_lo = stack
+        .links()
+        .iter()
+        .any(|it| Some(it.id()) == origin.link && it.is_loopback());
+    let owner = stack.addresses().iter().find(|have| Some(have.cidr.address()) == to);
+    owner.filter(|_| through_lo).map(|have| have.link).or(origin.link)
+}
+
+/// The address to answer from (`fib_compute_spec_dst`): the one that was written to, unless that is a group's or everybody's.
+fn answering(host: &Host, to: Ipv4Addr, origin: &Origin) -> Ipv4Addr {
+    let stack = host.stack();
+    if !to.is_multicast() && !stack.is_broadcast(to.into()) {
+        return to;
+    }
+    let link = stack.links().iter().find(|it| Some(it.id()) == origin.link);
+    let first = link.and_then(|link| prise_view::interface::ipv4_addresses(stack, link).next());
+    first.map_or(to, |(address, _)| address)
 }
 
 fn put_pair(buffer: &mut ControlBuffer, kind: i32, seconds: i64, fraction: i64) {

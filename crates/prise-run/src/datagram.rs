@@ -230,6 +230,20 @@ impl Datagram {
         Some(error)
     }
 
+    /// Whether the program's end shows an error.
+    pub(crate) const fn shows_error(&self) -> bool {
+        self.shown
+    }
+
+    /// The program's end is to show no error for now: only that errors are queued, which no call fails with.
+    pub(crate) fn conceal(&mut self, copy: &OwnedFd) {
+        if self.shown && self.error.is_none() {
+            self.shown = false;
+            // Taken off the kernel's object, whatever it was.
+            let _ = sockopt::socket_error(copy);
+        }
+    }
+
     /// Whether datagrams lie in the program's queue.
     pub(crate) fn has_unread(&self) -> bool {
         prise_sys::unix::unread_by_peer(self.end.as_fd()).is_ok_and(|unread| unread > 0)

@@ -164,7 +164,12 @@ impl Supervisor {
         }) = self.sockets.get(slot)
         {
             let (receivers, senders) = (!datagram.receiving.is_empty(), !datagram.sending.is_empty());
-            let hides_error = datagram.hides_error();
+            let queued = !datagram.shows_error()
+                && self
+                    .sockets
+                    .get(slot)
+                    .is_some_and(|it| self.host.has_queued_errors(it.id));
+            let hides_error = datagram.hides_error() || queued;
             if receivers {
                 self.serve_receivers(slot);
             }
@@ -173,6 +178,22 @@ impl Supervisor {
             }
             if hides_error {
                 self.show_datagram_error(slot);
+            }
+        }
+    }
+
+    /// As long as errors are queued (`IP_RECVERR`), poll(2) shows one. `copy`: the program's end.
+    pub(crate) fn show_queued_errors(&mut self, slot: Slot, copy: &OwnedFd) {
+        let Some(socket) = self.sockets.get_mut(slot) else {
+            return;
+        };
+        let queued = self.host.has_queued_errors(socket.id);
+        if let Role::Datagram(datagram) = &mut socket.role {
+            if !queued {
+                datagram.conceal(copy);
+            } else if !datagram.shows_error() {
+                // Without it a program that looks finds the errors nevertheless.
+                let _ = datagram.show_error(copy);
             }
         }
     }
@@ -186,7 +207,7 @@ impl Supervisor {
             role: Role::Datagram(datagram),
             ..
         }) = self.sockets.get_mut(slot)
-            && datagram.hides_error()
+            && !datagram.shows_error()
         {
             // Without it the next judged call still tells.
             let _ = datagram.show_error(&copy);

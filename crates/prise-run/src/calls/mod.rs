@@ -120,7 +120,9 @@ impl Supervisor {
 
     /// The kernel answers what is about the descriptor itself; what is about links and queues of AF_UNIX sockets begins later.
     fn foreign_ioctl(&self, call: &Call) -> Judged {
-        if call.args[1] as u32 == libc::TIOCOUTQ as u32 {
+        /// The first request about the network rather than the socket (`SIOCADDRT`, linux/sockios.h).
+        const NETWORK: u32 = 0x890b;
+        if (call.args[1] as u32) < NETWORK {
             return Ok(Answer::Native);
         }
         self.interface_request(call, On::Other)

@@ -163,7 +163,9 @@ impl Supervisor {
         }
         let socket = self.entry(target.slot)?;
         if flags & libc::MSG_ERRQUEUE != 0 {
-            return self.receive_error(memory, target, to);
+            let received = self.receive_error(memory, target, to);
+            self.show_queued_errors(target.slot, &target.copy);
+            return received;
         }
         if socket.kind == Kind::Stream {
             return self.receive_stream(memory, target, to, flags);
@@ -172,7 +174,9 @@ impl Supervisor {
         if flags & libc::MSG_OOB != 0 && !self.is_udp(target.slot) {
             return Err(Errno::EOPNOTSUPP);
         }
-        self.receive_datagram(memory, target, to, flags)
+        let received = self.receive_datagram(memory, target, to, flags);
+        self.show_queued_errors(target.slot, &target.copy);
+        received
     }
 
     fn receive_stream(
@@ -237,6 +241,7 @@ impl Supervisor {
         if let Some(error) = datagram.take_error(&target.copy) {
             return Err(error);
         }
+        datagram.conceal(&target.copy);
         let origin = datagram.origin;
         let kernel_flags = RecvFlags::from_bits_retain((flags & libc::MSG_PEEK) as u32);
         let kernel_flags = kernel_flags | RecvFlags::DONTWAIT | RecvFlags::TRUNC;

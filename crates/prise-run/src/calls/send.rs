@@ -230,6 +230,10 @@ impl Supervisor {
             self.note_owner(call, target.slot, None);
         }
         // EPIPE of a datagram socket raises no signal.
+        if sent == Err(Errno::EMSGSIZE) {
+            // It may be queued as well.
+            self.show_queued_errors(target.slot, &target.copy);
+        }
         sent
     }
 

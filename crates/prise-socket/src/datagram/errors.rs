@@ -49,6 +49,14 @@ impl Host {
     }
 }
 
+impl Host {
+    /// Whether `recv_error` has something to give: what keeps `POLLERR` up (`sock_queue_err_skb`).
+    pub fn has_queued_errors(&self, s: SocketId) -> bool {
+        let extra = self.sockets.get(s).and_then(|socket| socket.extra.as_ref());
+        extra.is_some_and(|extra| !extra.errors.is_empty())
+    }
+}
+
 impl Socket {
     /// Whether errors about that destination are to be queued (`IP_RECVERR`, `IPV6_RECVERR`).
     pub(super) fn receives_errors(&self, destination: IpAddr) -> bool {

@@ -120,18 +120,32 @@ impl Host {
             .source
             .map(|addr| addr.to_canonical())
             .filter(|addr| !addr.is_unspecified());
-        if given.is_some_and(|addr| !self.stack.is_local(addr) || addr.is_ipv4() != ip.is_ipv4()) {
+        if given.is_some_and(|addr| addr.is_ipv4() != ip.is_ipv4()) {
             return Err(Errno::EINVAL);
+        }
+        let foreign = |addr: &IpAddr| !self.stack.is_local(*addr);
+        match given.filter(foreign) {
+            // ip_route_output_key_hash_rcu: what can be no source at all is a mistake, what is somebody else's leads nowhere.
+            Some(IpAddr::V4(v4)) if !v4.is_multicast() && !v4.is_broadcast() => return Err(Errno::ENETUNREACH),
+            Some(_) => return Err(Errno::EINVAL),
+            None => {}
         }
         let sticky = socket
             .extra
             .as_ref()
             .and_then(|extra| extra.sticky_source)
             .filter(|addr| addr.is_ipv4() == ip.is_ipv4());
-        let source = given
-            .or(sticky)
-            .or_else(|| socket.source(self, ip))
-            .or_else(|| socket.group_source(ip));
+        let bound = socket.source(self, ip);
+        // Bound to what is not there (IP_FREEBIND): as above, unless it may speak for others.
+        if let Some(IpAddr::V4(v4)) = bound
+            && given.is_none()
+            && !v4.is_unspecified()
+            && foreign(&v4.into())
+            && !socket.has(Flag::Transparent)
+        {
+            return Err(Errno::ENETUNREACH);
+        }
+        let source = given.or(sticky).or(bound).or_else(|| socket.group_source(ip));
         let route = self
             .stack
             .route(ip, source, device)
