@@ -24,6 +24,7 @@ mod confinement;
 mod connecting;
 mod control;
 mod datagram;
+mod epoll_sets;
 mod filter;
 mod filter_policy;
 mod gate;

@@ -60,6 +60,11 @@ fn descriptors_that_run_out_lose_nothing() {
 }
 
 #[test]
+fn epoll_sets_follow_a_stream_that_is_connected_again() {
+    probe("again.py");
+}
+
+#[test]
 fn exec_and_death_end_the_calls_that_wait() {
     probe("exec.py");
 }

@@ -4,6 +4,7 @@
 
 use std::io;
 
+pub mod epoll;
 pub mod heap;
 pub mod inet;
 pub mod inherited;

@@ -16,6 +16,7 @@ use rustix::net::{SocketFlags, sockopt};
 use super::{Target, blocks, read_address};
 use crate::connecting::{Asked, Connecting, Opening};
 use crate::datagram::Datagram;
+use crate::epoll_sets::Watched;
 use crate::notify::{Answer, Call, DONE, Judged, errno, errno_of};
 use crate::parked::Wish;
 use crate::sockaddr::{Named, parse, parse_datagram};
@@ -295,10 +296,17 @@ impl Supervisor {
         flags.set(SocketFlags::NONBLOCK, !unix::blocks(&target.copy));
         let theirs = unix::stream(flags).map_err(errno)?;
         let cookie = sockopt::socket_cookie(&theirs).map_err(errno)?;
+        for which in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
+            // Kept by the object; without it there is none.
+            let kept = sockopt::socket_timeout(&target.copy, which).ok().flatten();
+            let _ = sockopt::set_socket_timeout(&theirs, which, kept);
+        }
         let close_on_exec = crate::guest::closes_on_exec(call.tid, call.fd());
+        let watched = Watched::of(&mut self.guests, call.tid, call.fd(), unix::inode(&target.copy).into());
         self.calls
             .replace(call.id, theirs.as_fd(), call.fd(), close_on_exec)
             .map_err(|error| errno_of(&error))?;
+        watched.follow(&target.copy, &theirs);
         self.sockets.renew(target.slot, cookie, unix::inode(&theirs));
         let target = Target {
             slot: target.slot,
