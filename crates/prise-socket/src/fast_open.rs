@@ -48,6 +48,9 @@ impl Host {
         }
         let id = self.connection(s).ok_or(Errno::EPIPE)?;
         let taken = self.stack.tcp_fast_open(now, id, payload).map_err(|_| Errno::EPIPE)?;
+        if taken > 0 && payload.is_empty() {
+            self.note_zero_copy(now, s, flags);
+        }
         if taken > 0 { Ok(taken) } else { Err(Errno::EINPROGRESS) }
     }
 

@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use prise_stack::{
@@ -38,6 +39,9 @@ pub struct Host {
     pub(crate) udp_lite_ports: Ports,
     pub(crate) random: Random,
     pub(crate) owner: u32,
+    /// Sockets with sends that are to be told of (`MSG_ZEROCOPY`).
+    pub(crate) zero_copying: Vec<SocketId>,
+    pub(crate) zero_copy_allowed: bool,
     /// What connections ask and answer for ECN.
     ecn: EcnPolicy,
     /// What the administrator decides for all connections.
@@ -66,6 +70,8 @@ impl Host {
             udp_lite_ports: Ports::new(Rules::Udp, key),
             random: Random::new(seed),
             owner: config.owner,
+            zero_copying: Vec::new(),
+            zero_copy_allowed: false,
             ecn: EcnPolicy::default(),
             tuning: None,
             syn_retries: None,
@@ -114,6 +120,9 @@ impl Host {
     /// Takes frames that have come by a link.
     pub fn receive(&mut self, now: Instant, link: LinkId, frames: impl IntoIterator<Item = Frame>) {
         self.stack.receive(now, link, frames);
+        if !self.zero_copying.is_empty() {
+            self.finish_zero_copies(now);
+        }
     }
 
     /// The next frame to put on a link; ask until there is none.

@@ -30,6 +30,7 @@ pub mod sockaddr;
 mod socket;
 mod stream;
 mod table;
+mod zero_copy;
 
 pub use errno::Errno;
 pub use flags::{Flags, Readiness};
@@ -40,6 +41,7 @@ pub use kind::{Family, How, Kind};
 pub use listen::SOMAXCONN;
 pub use message::{Control, ErrorOrigin, ErrorReport, Received};
 pub use option::level;
+pub use zero_copy::ZeroCopied;
 
 /// Protocol numbers of IP (IANA), as `socket(2)` takes them.
 pub mod protocol {

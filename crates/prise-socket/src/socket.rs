@@ -176,6 +176,8 @@ pub(crate) struct Extra {
     pub(crate) icmp_filter: Option<IcmpFilter>,
     /// `TCP_FASTOPEN_KEY`: what was set, 16 or 32 octets.
     pub(crate) fast_open_key: Vec<u8>,
+    /// Sends with `MSG_ZEROCOPY`.
+    pub(crate) zero_copies: Option<Box<crate::zero_copy::ZeroCopies>>,
     /// `IPV6_PKTINFO` set for good: the address to speak from (RFC 3542 §6.1).
     pub(crate) sticky_source: Option<IpAddr>,
 }

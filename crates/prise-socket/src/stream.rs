@@ -40,12 +40,20 @@ impl Host {
             return Err(Errno::EPIPE);
         };
         let (more, urgent) = (flags.contains(Flags::MORE), flags.contains(Flags::OOB));
-        self.stack
+        let sent = self
+            .stack
             .tcp_send(now, id, payload, more, urgent)
             .map_err(|error| match error {
                 SendError::WouldBlock => Errno::EAGAIN,
                 SendError::Closed => Errno::EPIPE,
-            })
+            })?;
+        if flags.contains(Flags::EOR) && payload.is_empty() {
+            self.stack.tcp_end_record(id);
+        }
+        if flags.contains(Flags::ZEROCOPY) && payload.is_empty() {
+            self.note_zero_copy(now, s, flags);
+        }
+        Ok(sent)
     }
 
     /// How many octets [`Host::send`] would take now; 0 where it would answer `EAGAIN` or an error.

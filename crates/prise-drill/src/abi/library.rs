@@ -202,6 +202,20 @@ impl Library {
         } as i64)
     }
 
+    /// The receiving or sending call with a null pointer for its buffer.
+    pub fn with_null(&self, fd: i32, len: usize, flags: Option<i32>, sends: bool) -> Answer {
+        let null = std::ptr::null_mut();
+        // SAFETY: a null pointer is what the call is to refuse.
+        answer(unsafe {
+            match (sends, flags) {
+                (true, None) => (self.table.write)(self.user(), fd, null, len),
+                (true, Some(flags)) => (self.table.send)(self.user(), fd, null, len, flags),
+                (false, None) => (self.table.read)(self.user(), fd, null, len),
+                (false, Some(flags)) => (self.table.recv)(self.user(), fd, null, len, flags),
+            }
+        } as i64)
+    }
+
     /// `writev(2)` of pieces of these sizes.
     pub fn writev(&self, fd: i32, sizes: &[usize]) -> Answer {
         let (mut buffers, vector) = pieces(sizes);

@@ -9,7 +9,7 @@ use libc::{epoll_event, iovec, loff_t, msghdr, nfds_t, pollfd, size_t, sockaddr,
 use prise_socket::Errno;
 use prise_socket::sockaddr::encode;
 
-use super::vectors::{copy_in, copy_out, gather, message_out, name_out, room, scatter};
+use super::vectors::{copy_in, copy_out, gather, message_out, name_out, room, scatter, sizes};
 use crate::stage::{Outgoing, PollEntry, Stage};
 
 type User = *mut c_void;
@@ -199,7 +199,9 @@ unsafe extern "C" fn recvfrom(
                 let got = libc::read(fd, buffer, len);
                 return if got < 0 { Err(last_error()) } else { Ok(got) };
             }
-            let incoming = stage.receive(fd, len, flags as u32)?;
+            // What has nowhere to go stays in the queue.
+            let keep = if buffer.is_null() { libc::MSG_PEEK } else { 0 };
+            let incoming = stage.receive(fd, len, (flags | keep) as u32)?;
             if buffer.is_null() && !incoming.octets.is_empty() {
                 return Err(Errno::EFAULT);
             }
@@ -268,6 +270,7 @@ unsafe extern "C" fn sendto(
                 fd,
                 Outgoing {
                     octets: copy_in(octets, len),
+                    pieces: Vec::new(),
                     flags: flags as u32,
                     to: (!addr.is_null() && addr_len > 0).then(|| copy_in(addr.cast(), addr_len as usize)),
                 },
@@ -303,6 +306,7 @@ unsafe extern "C" fn sendmsg(user: User, fd: c_int, message: *const msghdr, flag
                 fd,
                 Outgoing {
                     octets: gather(message.msg_iov, message.msg_iovlen),
+                    pieces: sizes(message.msg_iov, message.msg_iovlen),
                     flags: flags as u32,
                     to: (!name.is_empty()).then_some(name),
                 },

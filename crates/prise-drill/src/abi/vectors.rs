@@ -56,6 +56,18 @@ pub(super) unsafe fn gather(vector: *const libc::iovec, count: usize) -> Vec<u8>
     octets
 }
 
+/// The sizes of a vector's pieces.
+///
+/// # Safety
+/// `vector` points to `count` pieces.
+pub(super) unsafe fn sizes(vector: *const libc::iovec, count: usize) -> Vec<usize> {
+    // SAFETY: the caller promises the pieces.
+    unsafe { pieces(vector, count) }
+        .iter()
+        .map(|piece| piece.iov_len)
+        .collect()
+}
+
 /// The room of a vector.
 ///
 /// # Safety

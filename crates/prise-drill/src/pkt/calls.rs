@@ -164,6 +164,11 @@ impl Calls {
             })
         };
         let flags = |index| number(spec, index).map(|flags| flags as i32);
+        if argument(spec, 1)?.number() == Some(0) {
+            let sends = matches!(spec.name.as_str(), "write" | "send" | "sendto");
+            let flags = spec.arguments.get(3).and_then(Value::number).map(|flags| flags as i32);
+            return Ok(library.with_null(fd, number(spec, 2)? as usize, flags, sends));
+        }
         Ok(match spec.name.as_str() {
             "read" => library.recv(fd, number(spec, 2)? as usize, None),
             "recv" => library.recv(fd, number(spec, 2)? as usize, Some(flags(3)?)),
@@ -174,7 +179,7 @@ impl Calls {
             "writev" => library.writev(fd, &sizes(argument(spec, 1)?)),
             "sendto" => {
                 let to = Self::address(argument(spec, 4)?, self.remote);
-                self.table().connecting = true;
+                self.table().connecting |= flags(3)? & 0x2000_0000 != 0;
                 library.sendto(fd, &octets()?, flags(3)?, &to)
             }
             "sendmsg" => {

@@ -388,7 +388,8 @@ impl Player {
                 ));
             }
             whole.length += next.length;
-            whole.flags |= next.flags;
+            // Of pieces that are joined, the last one's flags count.
+            whole.flags = next.flags;
             when = time;
         }
         Ok((whole, when))

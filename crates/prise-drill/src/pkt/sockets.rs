@@ -18,6 +18,8 @@ pub(super) struct Flow {
     pub(super) remote: SocketAddr,
     /// Our initial sequence number: the script's and the live one.
     isn: Option<(u32, u32)>,
+    /// The peer's: SYNs have it in the script, everything after counts from it.
+    peer_isn: u32,
     /// Timestamps of ours, by what the script calls them.
     timestamps: HashMap<u32, u32>,
     /// What was injected last, for the RST at the end.
@@ -32,6 +34,7 @@ impl Flow {
             local,
             remote,
             isn: None,
+            peer_isn: 0,
             timestamps: HashMap::new(),
             next_injected: None,
             next_sent: 0,
@@ -121,10 +124,16 @@ impl Flow {
         })
     }
 
-    fn live_segment(&self, spec: &SegmentSpec) -> Result<Segment, String> {
+    fn live_segment(&mut self, spec: &SegmentSpec) -> Result<Segment, String> {
+        let seq = if spec.flags & SYN != 0 {
+            self.peer_isn = spec.range.start;
+            spec.range.start
+        } else {
+            spec.range.start.wrapping_add(self.peer_isn)
+        };
         Ok(Segment {
             flags: spec.flags,
-            seq: spec.range.start,
+            seq,
             ack: match spec.ack {
                 Some(ack) => self.live_ack(ack),
                 None => 0,
@@ -150,6 +159,7 @@ impl Flow {
 
     /// Compares a segment that left with what the script expects; `script` is for the whole, `live` its octets in one piece.
     pub(super) fn compare(&mut self, spec: &SegmentSpec, live: &Segment) -> Result<(), String> {
+        let live = &self.relative(live);
         if self.isn.is_none() && live.flags & SYN != 0 {
             self.isn = Some((spec.range.start, live.seq));
         }
@@ -185,6 +195,26 @@ impl Flow {
         checks().map_err(|error| format!("{error}; the segment was {seen}"))?;
         self.compare_options(spec, live)
             .map_err(|error| format!("{error}; the segment was {seen}"))
+    }
+
+    /// The segment with what it says of the peer's octets counted from their beginning, except beside a SYN.
+    fn relative(&self, live: &Segment) -> Segment {
+        let mut live = live.clone();
+        if live.flags & SYN != 0 || self.peer_isn == 0 {
+            return live;
+        }
+        live.ack = live.ack.wrapping_sub(self.peer_isn);
+        let mut list = options::read(&live.options);
+        for option in &mut list {
+            if let TcpOption::Sack(blocks) = option {
+                for (left, right) in blocks {
+                    *left = left.wrapping_sub(self.peer_isn);
+                    *right = right.wrapping_sub(self.peer_isn);
+                }
+            }
+        }
+        live.options = options::emit(&list).unwrap_or_default();
+        live
     }
 
     fn compare_options(&mut self, spec: &SegmentSpec, live: &Segment) -> Result<(), String> {

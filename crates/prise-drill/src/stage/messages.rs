@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use prise_socket::sockaddr::{Given, decode, encode};
-use prise_socket::{Control, Errno, ErrorReport, Flags, Received};
+use prise_socket::{Control, Errno, ErrorReport, Flags, Received, ZeroCopied};
 use prise_wire::{Instant, Payload};
 
 use super::advance::{Look, Stage};
@@ -22,6 +22,9 @@ const IP_RECVERR: i32 = 11;
 const SOL_IPV6: i32 = 41;
 const IPV6_RECVERR: i32 = 25;
 
+/// `MAX_SKB_FRAGS`.
+const FRAGMENTS_MAX: usize = 17;
+
 /// What a call sends.
 #[derive(Clone, Debug, Default)]
 pub struct Outgoing {
@@ -29,6 +32,8 @@ pub struct Outgoing {
     pub octets: Vec<u8>,
     /// `MSG_*`.
     pub flags: u32,
+    /// The sizes of the pieces that the octets came in; none: one.
+    pub pieces: Vec<usize>,
     /// `sockaddr` to send to, if one was given.
     pub to: Option<Vec<u8>>,
 }
@@ -77,8 +82,14 @@ impl Stage {
             None => None,
         };
         let patience = self.patience(target, true, flags);
-        if !target.stream || flags.contains(Flags::FASTOPEN) {
-            return self.send_message(target, outgoing.octets, flags, to, patience);
+        if !target.stream {
+            return self.send_datagram(target, outgoing.octets, flags, to, patience);
+        }
+        if flags.contains(Flags::FASTOPEN) {
+            return self.send_opening(target, outgoing.octets, flags, to, patience);
+        }
+        if flags.contains(Flags::ZEROCOPY) && outgoing.pieces.len() > FRAGMENTS_MAX {
+            return self.send_fragments(fd, &outgoing);
         }
         let total = outgoing.octets.len();
         let mut rest = Payload::from(outgoing.octets);
@@ -92,8 +103,63 @@ impl Stage {
         }
     }
 
-    /// One datagram, or the data of a Fast Open.
-    fn send_message(
+    /// `MSG_ZEROCOPY` of more pieces than the kernel's packet descriptor has room for: each descriptor is sent by itself.
+    fn send_fragments(&self, fd: i32, outgoing: &Outgoing) -> Result<usize, Errno> {
+        let (mut sent, mut rest) = (0, &outgoing.octets[..]);
+        let groups = outgoing.pieces.chunks(FRAGMENTS_MAX);
+        let last = groups.len();
+        for (at, group) in groups.enumerate() {
+            let (now, later) = rest.split_at(group.iter().sum::<usize>().min(rest.len()));
+            rest = later;
+            // One call is one number in the error queue.
+            let flags = if at + 1 == last {
+                outgoing.flags
+            } else {
+                ((Flags::from_raw(outgoing.flags) - Flags::ZEROCOPY) | Flags::EOR).raw()
+            };
+            let part = Outgoing {
+                octets: now.to_vec(),
+                flags,
+                ..Outgoing::default()
+            };
+            match self.send(fd, part) {
+                Ok(count) => sent += count,
+                Err(errno) if sent == 0 => return Err(errno),
+                Err(_) => break,
+            }
+        }
+        Ok(sent)
+    }
+
+    /// One datagram.
+    fn send_datagram(
+        &self,
+        target: Target,
+        octets: Vec<u8>,
+        flags: Flags,
+        to: Option<SocketAddr>,
+        patience: Patience,
+    ) -> Result<usize, Errno> {
+        let payload = Payload::from(octets);
+        let sent = self.wait_for(patience.timeout(), |world| {
+            if let Some(to) = to {
+                world.own_some(to);
+            }
+            let control = Control::default();
+            match world
+                .host
+                .send_to(world.now, target.id, payload.clone(), flags, to, &control)
+            {
+                Err(Errno::EAGAIN) if patience.waits() => Look::Wait { progress: false },
+                result => Look::Done(result),
+            }
+        });
+        sent.unwrap_or(Err(Errno::EAGAIN))
+    }
+
+    /// `MSG_FASTOPEN`: connects, with as much in the SYN as may go there; a call that blocks stays until the connection is there and
+    /// everything is sent.
+    fn send_opening(
         &self,
         target: Target,
         octets: Vec<u8>,
@@ -102,27 +168,29 @@ impl Stage {
         patience: Patience,
     ) -> Result<usize, Errno> {
         let total = octets.len();
-        let payload = Payload::from(octets);
-        let mut first = true;
+        let mut rest = Payload::from(octets);
+        let mut opened = false;
         let sent = self.wait_for(patience.timeout(), |world| {
-            if let Some(to) = to {
-                world.own_some(to);
-            }
-            if target.stream && !first {
-                // The SYN has gone; what is left of the call is the wait for the connection.
-                return finish_fast_open(world, target, &payload, flags);
-            }
-            first = false;
-            let control = Control::default();
-            match world
-                .host
-                .send_to(world.now, target.id, payload.clone(), flags, to, &control)
-            {
-                Err(Errno::EAGAIN | Errno::EINPROGRESS) if patience.waits() => Look::Wait { progress: true },
-                result => Look::Done(result),
+            let Some(to) = to.filter(|_| opened) else {
+                if let Some(to) = to {
+                    world.own_some(to);
+                }
+                opened = true;
+                return match world.host.send_opening(world.now, target.id, &mut rest, flags, to) {
+                    Ok(_) | Err(Errno::EINPROGRESS) if patience.waits() => Look::Wait { progress: true },
+                    result => Look::Done(result),
+                };
+            };
+            match world.host.connect(world.now, target.id, to) {
+                Err(Errno::EALREADY | Errno::EINPROGRESS) => Look::Wait { progress: false },
+                Ok(()) | Err(Errno::EISCONN) if rest.is_empty() => Look::Done(Ok(total)),
+                Ok(()) | Err(Errno::EISCONN) => {
+                    send_more(world, target, &mut rest, flags - Flags::FASTOPEN, total, patience)
+                }
+                Err(errno) => Look::Done(Err(errno)),
             }
         });
-        sent.unwrap_or(if total == 0 { Ok(0) } else { Err(Errno::EAGAIN) })
+        sent.unwrap_or(Err(Errno::EAGAIN))
     }
 
     /// `recv(2)` and all its forms, of at most `room` octets.
@@ -131,6 +199,10 @@ impl Stage {
         let flags = Flags::from_raw(flags);
         if flags.contains(Flags::ERRQUEUE) {
             return self.at_once(|world| {
+                if let Some(done) = world.host.take_zero_copied(target.id) {
+                    let v6 = world.host.local_addr(target.id).is_ok_and(|local| local.is_ipv6());
+                    return Ok(zero_copied(done, v6));
+                }
                 let report = world.host.recv_error(target.id)?;
                 Ok(error_message(&report, room))
             });
@@ -192,15 +264,6 @@ fn send_more(
             Err(_) if sent > 0 => return Look::Done(Ok(sent)),
             Err(errno) => return Look::Done(Err(errno)),
         }
-    }
-}
-
-/// After a blocking Fast Open: the connection is there, and the rest of the data goes as usual.
-fn finish_fast_open(world: &mut World, target: Target, payload: &Payload, flags: Flags) -> Look<Result<usize, Errno>> {
-    let plain = flags.with(Flags::FASTOPEN, false);
-    match world.host.send(world.now, target.id, &mut payload.clone(), plain) {
-        Err(Errno::EAGAIN) => Look::Wait { progress: false },
-        result => Look::Done(result),
     }
 }
 
@@ -311,6 +374,24 @@ fn error_message(report: &ErrorReport, room: usize) -> Incoming {
         SocketAddr::V4(_) => incoming.say(SOL_IP, IP_RECVERR, &data),
         SocketAddr::V6(_) => incoming.say(SOL_IPV6, IPV6_RECVERR, &data),
     }
+    incoming
+}
+
+/// The end of sends with `MSG_ZEROCOPY`: `SO_EE_ORIGIN_ZEROCOPY`, copied after all.
+fn zero_copied(done: ZeroCopied, v6: bool) -> Incoming {
+    let mut incoming = Incoming {
+        flags: Flags::ERRQUEUE.raw(),
+        ..Incoming::default()
+    };
+    let mut data = vec![0, 0, 0, 0, 5, 0, 1, 0];
+    data.extend_from_slice(&done.first.to_ne_bytes());
+    data.extend_from_slice(&done.last.to_ne_bytes());
+    let (level, kind) = if v6 {
+        (SOL_IPV6, IPV6_RECVERR)
+    } else {
+        (SOL_IP, IP_RECVERR)
+    };
+    incoming.say(level, kind, &data);
     incoming
 }
 

@@ -30,6 +30,7 @@ pub(super) fn options(text: &str) -> Vec<String> {
 
 /// Settings of `net.ipv4` by their last name, in the order of the script.
 pub(super) fn sysctls(text: &str) -> BTreeMap<String, String> {
+    let text = preamble(text);
     let mut found = BTreeMap::new();
     if text.contains("defaults.sh") {
         let defaults = DEFAULTS
@@ -45,6 +46,21 @@ pub(super) fn sysctls(text: &str) -> BTreeMap<String, String> {
         }
     }
     found
+}
+
+/// The text before the first event: what a command sets in the middle of a script, nobody tells this stack in time.
+fn preamble(text: &str) -> &str {
+    let mut inside = false;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let begins_event = line.trim_start().starts_with(|c: char| c.is_ascii_digit() || c == '+');
+        if !inside && begins_event {
+            break;
+        }
+        inside ^= line.matches('`').count() % 2 == 1;
+        at += line.len();
+    }
+    &text[..at]
 }
 
 /// `name=value` or `name="several values"`.

@@ -55,7 +55,7 @@ impl Stage {
             Outgoing {
                 octets,
                 flags: send_flags,
-                to: None,
+                ..Outgoing::default()
             },
         )
     }

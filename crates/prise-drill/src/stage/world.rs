@@ -53,6 +53,7 @@ impl World {
             stack: StackConfig::new([0x7061_636b, 0x6472_696c], [0x64; 32]),
             owner: 0,
         });
+        host.allow_zero_copy();
         let link = host
             .stack_mut()
             .add_link(&LinkConfig {

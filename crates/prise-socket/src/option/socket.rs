@@ -216,16 +216,20 @@ pub(super) const TABLE: &[Entry] = &[
     entry(56, On::ALL, READ_ONLY, Get::Fixed(0)),
     entry(57, On::ALL, READ_ONLY, Get::Octets(cookie)),
     entry(59, On::ALL, READ_ONLY, Get::Refuse(Errno::ENODATA)),
-    // SO_ZEROCOPY: there is no completion to report, and programs fall back when it is refused.
+    // SO_ZEROCOPY: where sends do not come through here, nothing could tell when they are done; programs fall back when it is refused.
     entry(
         60,
         On::TCP.or(On::UDP),
-        Set::Number(|_, value| match value {
+        Set::Number(|call, value| match value {
+            0 | 1 if call.host.tells_zero_copies(call.id) => {
+                call.socket().set_value(Opt::ZeroCopy, value.into());
+                Ok(())
+            }
             0 => Ok(()),
             1 => Err(Errno::EOPNOTSUPP),
             _ => Err(Errno::EINVAL),
         }),
-        Get::Fixed(0),
+        Get::Value(Opt::ZeroCopy),
     ),
     entry(60, On::ALL, Set::ReadOnly(Errno::EOPNOTSUPP), Get::Fixed(0)),
     entry(

@@ -13,7 +13,7 @@ const INVALID: Get = Get::Refuse(Errno::EINVAL);
 const REPAIR: Set = Set::ReadOnly(Errno::EPERM);
 
 pub(super) const TABLE: &[Entry] = &[
-    flag(1, On::TCP, Flag::NoDelay),
+    entry(1, On::TCP, Set::Number(set_no_delay), Get::Flag(Flag::NoDelay)),
     entry(2, On::TCP, Set::Number(set_max_segment), Get::Number(max_segment)),
     flag(3, On::TCP, Flag::Cork),
     number(4, On::TCP, Opt::KeepIdle, 1, 32_767),
@@ -286,6 +286,16 @@ fn set_fast_open_connect(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
         return Err(Errno::EINVAL);
     }
     call.socket().flags.set(Flag::FastOpenConnect, value == 1);
+    Ok(())
+}
+
+/// Not only kept: each call that sets it sends what is held.
+fn set_no_delay(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
+    let (now, s) = (call.now, call.id);
+    call.socket().flags.set(Flag::NoDelay, value != 0);
+    if let Some(id) = call.host.connection(s).filter(|_| value != 0) {
+        call.host.stack.tcp_push(now, id);
+    }
     Ok(())
 }
 

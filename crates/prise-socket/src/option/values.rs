@@ -125,6 +125,7 @@ opts! {
     UserTimeout = 0;
     /// `TCP_FASTOPEN`: the queue's length.
     FastOpenQueue = 0;
+    ZeroCopy = 0;
     /// `TCP_NOTSENT_LOWAT`.
     NotSentLowWater = 0;
     /// `TCP_SAVE_SYN`.

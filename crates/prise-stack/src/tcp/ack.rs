@@ -38,6 +38,9 @@ impl Connection {
                 limited => limited,
             };
         }
+        // What MSG_MORE held back waits for no more than this (tcp_data_snd_check).
+        self.flags.set_more(false);
+        self.take_timestamp(seg);
         if ack.precedes(self.snd.una) {
             // RFC 5961 §5.2: older than anything the peer could still mean.
             if self.snd.una.distance_from(ack) > self.snd.max_wnd.max(65_535) {

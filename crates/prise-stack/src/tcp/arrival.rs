@@ -191,6 +191,12 @@ impl Connection {
             }
             return ControlFlow::Break(Discard::TcpOutOfWindow);
         }
+        PASSED
+    }
+
+    /// RFC 7323 §4.3 (2), but, as Linux, only once the acknowledgment is known to be possible: a guess must not make the clock jump.
+    pub(crate) fn take_timestamp(&mut self, seg: &Segment) {
+        let outdated = timestamp_clock(seg.at).wrapping_sub(self.timestamps.recent_at) >= TIMESTAMP_LIFETIME;
         if let Some(timestamps) = seg.options.timestamps
             && self.flags.timestamps_on()
             && seg.seq.precedes_or_equals(self.timestamps.last_ack_sent)
@@ -199,7 +205,6 @@ impl Connection {
             self.timestamps.recent = timestamps.value;
             self.timestamps.recent_at = timestamp_clock(seg.at);
         }
-        PASSED
     }
 
     /// Table 6 of RFC 9293 §3.4, and one liberty: what starts at `rcv.nxt` is looked at even when the window is
@@ -499,6 +504,10 @@ impl Connection {
         }
         self.rcv.nxt += 1;
         self.acks.now = true;
+        // Nothing is out of order or twice any more (tcp_fin resets what it had to report).
+        if let Some(rare) = &mut self.rare {
+            rare.duplicate = None;
+        }
         self.raise(Ready::READ_CLOSED | Ready::READABLE);
         match self.state {
             State::SynReceived | State::Established => self.state = State::CloseWait,

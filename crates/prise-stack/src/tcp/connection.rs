@@ -4,6 +4,7 @@
 //! hold something. Mechanisms live in their own files and take the parts that they need.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -149,6 +150,8 @@ pub(crate) struct Sending {
     pub(crate) up: Option<SeqNum>,
     /// `TLP.end_seq`: a probe is out.
     pub(crate) probe_end: Option<SeqNum>,
+    /// Where records (`MSG_EOR`) end that have not been sent: a segment holds octets of one only.
+    pub(crate) record_ends: VecDeque<SeqNum>,
     /// `TLP.is_retrans`: it repeated octets.
     pub(crate) probe_retransmitted: bool,
     /// A probe of the path's MTU is out.
@@ -320,6 +323,7 @@ impl Connection {
                 next_send_at: Instant::ZERO,
                 up: None,
                 probe_end: None,
+                record_ends: VecDeque::new(),
                 probe_retransmitted: false,
                 mtu_probe: None,
                 charge: Charge::default(),

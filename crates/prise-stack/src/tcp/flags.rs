@@ -63,6 +63,8 @@ flags! {
     more set_more 17;
     /// A TIME-WAIT record has taken the four-tuple over.
     left_for_time_wait set_left_for_time_wait 18;
+    /// The last octets were written with `MSG_MORE`: they are not pushed.
+    unpushed set_unpushed 30;
     /// The link that was sent by last splits units of several segments.
     link_splits set_link_splits 31;
     /// Out of the tables; only the program still holds it.

@@ -159,6 +159,7 @@ impl Connection {
         if room > 0 {
             // Something fits, however small: the override timeout of §3.8.6.2.1.
             self.flags.set_push_due(true);
+            self.flags.set_unpushed(false);
             if room >= self.unsent().min(self.segment_size()) {
                 return;
             }

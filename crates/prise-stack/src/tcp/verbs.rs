@@ -262,6 +262,7 @@ impl Stack {
         connection.restart_after_idle(now);
         let taken = connection.sending().queue.push(data, room);
         connection.flags.set_more(more);
+        connection.flags.set_unpushed(more);
         if urgent && taken as usize == whole && taken > 0 {
             let end = connection.queue_end();
             connection.sending().up = Some(end);
@@ -271,6 +272,22 @@ impl Stack {
         }
         self.tcp.settle(now, &mut self.net, id.key().index);
         Ok(taken as usize)
+    }
+
+    /// Lets go what `MSG_MORE`, cork or Nagle's algorithm holds back.
+    pub fn tcp_push(&mut self, now: Instant, id: ConnId) {
+        if let Some(connection) = self.connection_mut(id) {
+            let held = connection.unsent() > 0;
+            connection.flags.set_push_due(held);
+            self.tcp.settle(now, &mut self.net, id.key().index);
+        }
+    }
+
+    /// What was queued ends a record (`MSG_EOR`): later octets share no segment with it.
+    pub fn tcp_end_record(&mut self, id: ConnId) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.end_record();
+        }
     }
 
     /// Octets that `tcp_send` would take now.

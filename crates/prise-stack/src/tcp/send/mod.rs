@@ -3,4 +3,5 @@
 pub(crate) mod flight;
 pub(crate) mod output;
 pub(crate) mod queue;
+mod record;
 mod unit;

@@ -180,8 +180,11 @@ impl Connection {
     /// New octets: congestion window, peer's window, Nagle (RFC 9293 §3.7.4) and silly-window avoidance
     /// (§3.8.6.2.1).
     pub(crate) fn next_data(&self, unit_max: u32) -> Result<NextSegment, Held> {
-        let unsent = self.unsent();
-        let fin = self.flags.fin_queued() && !self.flags.fin_sent();
+        let whole = self.unsent();
+        // One record (MSG_EOR) at a time, and what follows does not wait for more.
+        let unsent = whole.min(self.rest_of_record());
+        let more_follows = unsent < whole;
+        let fin = self.flags.fin_queued() && !self.flags.fin_sent() && !more_follows;
         let outstanding = self.outstanding();
         let window_room = self.snd.wnd.saturating_sub(outstanding);
         if unsent == 0 {
@@ -201,7 +204,7 @@ impl Connection {
             let ends = fin && unsent < window_room;
             if unsent >= size {
                 // Whole segments now; a small rest only if it may go too.
-                if unsent.is_multiple_of(size) || self.may_send_small(fin) {
+                if unsent.is_multiple_of(size) || more_follows || self.may_send_small(fin) {
                     return Ok(NextSegment::Data { len: unsent, fin: ends });
                 }
                 return Ok(NextSegment::Data {
@@ -209,7 +212,7 @@ impl Connection {
                     fin: false,
                 });
             }
-            if self.may_send_small(fin) {
+            if more_follows || self.may_send_small(fin) {
                 return Ok(NextSegment::Data { len: unsent, fin: ends });
             }
             return Err(Held::Small);
@@ -402,6 +405,9 @@ impl Connection {
             self.snd.small_end = seq + len;
         }
         let last = len == unsent;
+        // MSG_MORE pushes nothing; the end of a record is pushed like that of a write.
+        let ends_record = self.end_record_at(seq + len);
+        let ends_push = ends_record || last && !self.flags.unpushed();
         if last {
             self.flags.set_push_due(false);
             self.flags.set_more(false);
@@ -426,8 +432,10 @@ impl Connection {
             flags |= TcpFlags::CWR;
         }
         // A unit of several segments is pushed, as on Linux: the receiver's coalescing need not wait for more.
-        if len > 0 && (last || len > size) {
+        if len > 0 && (ends_push || len > size) {
             flags |= TcpFlags::PSH;
+        }
+        if ends_push && len > 0 {
             self.sending().flight.mark_pushed();
         }
         if fin {
