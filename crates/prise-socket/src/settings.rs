@@ -56,9 +56,10 @@ impl Socket {
             tos: tos as u8,
             ecn: default.ecn,
             tuning: None,
-            congestion: CONGESTION
-                .get(self.value(Opt::Congestion) as usize)
-                .map_or(default.congestion, |it| it.1),
+            congestion: self
+                .value_set(Opt::Congestion)
+                .and_then(|index| CONGESTION.get(index as usize))
+                .map(|known| known.1),
             fast_open_queue: self.value(Opt::FastOpenQueue) as u32,
             fast_open_without_cookie: self.has(Flag::FastOpenNoCookie),
             fast_open_keys: self

@@ -1,5 +1,6 @@
 //! Links: what the stack knows of each, the queue of frames that wait to be transmitted, and the counters.
 
+use crate::tcp::CongestionAlgorithm;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use prise_wire::{Frame, MacAddr, Medium};
@@ -154,6 +155,7 @@ pub struct Link {
     mtu: u32,
     gso_max: u32,
     checksum_offload: bool,
+    congestion: Option<CongestionAlgorithm>,
     loopback: bool,
     transparent: bool,
     pub(crate) counters: LinkCounters,
@@ -171,6 +173,7 @@ impl Link {
             mtu: config.mtu,
             gso_max: config.gso_max,
             checksum_offload: config.checksum_offload,
+            congestion: None,
             loopback: config.loopback,
             transparent: config.transparent,
             counters: LinkCounters::default(),
@@ -207,6 +210,15 @@ impl Link {
     /// The largest unit that the link splits itself; 0 if it splits nothing.
     pub fn gso_max(&self) -> u32 {
         self.gso_max
+    }
+
+    /// The congestion control of connections over it whose programs have not chosen one.
+    pub fn congestion(&self) -> Option<CongestionAlgorithm> {
+        self.congestion
+    }
+
+    pub(crate) fn set_congestion(&mut self, algorithm: Option<CongestionAlgorithm>) {
+        self.congestion = algorithm;
     }
 
     /// Whether the link completes transport checksums.

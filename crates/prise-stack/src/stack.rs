@@ -10,7 +10,7 @@ use crate::net::{
 };
 use crate::random::Random;
 use crate::raw::Raw;
-use crate::tcp::Tcp;
+use crate::tcp::{CongestionAlgorithm, Tcp};
 use crate::udp::{Udp, UdpProtocol};
 use core::net::IpAddr;
 use prise_wire::{Frame, Instant, IpCidr, MacAddr, checksum, protocol, tcp};
@@ -134,6 +134,23 @@ impl Stack {
     /// What was discarded so far, by reason.
     pub fn discards(&self) -> &DiscardCounts {
         self.net.discards()
+    }
+
+    /// What connections run where neither their program (`TCP_CONGESTION`) nor their link chooses a congestion control.
+    pub fn set_congestion(&mut self, algorithm: CongestionAlgorithm) {
+        self.tcp.default_congestion = algorithm;
+    }
+
+    /// The congestion control of connections for which nobody else chooses one.
+    pub fn congestion(&self) -> CongestionAlgorithm {
+        self.tcp.default_congestion
+    }
+
+    /// What connections over that link start with where their program does not choose (Linux: the route's `congctl`).
+    pub fn set_link_congestion(&mut self, link: LinkId, algorithm: Option<CongestionAlgorithm>) {
+        if let Some(link) = self.net.link_mut(link) {
+            link.set_congestion(algorithm);
+        }
     }
 
     /// How much memory waiting octets hold.

@@ -86,12 +86,14 @@ impl Choice {
                 ecn: EcnPolicy::from_number(if bit(second, 3) { 3 } else { 2 }).unwrap_or_default(),
                 receive_buffer: [None, None, Some(2304), Some(100_000)][usize::from(second >> 4 & 3)],
                 send_buffer: bit(second, 6).then_some(4608),
-                congestion: [
-                    CongestionAlgorithm::Cubic,
-                    CongestionAlgorithm::Bbr,
-                    CongestionAlgorithm::NewReno,
-                    CongestionAlgorithm::Cubic,
-                ][usize::from(third & 3)],
+                congestion: Some(
+                    [
+                        CongestionAlgorithm::Cubic,
+                        CongestionAlgorithm::Bbr,
+                        CongestionAlgorithm::NewReno,
+                        CongestionAlgorithm::Cubic,
+                    ][usize::from(third & 3)],
+                ),
                 user_timeout: bit(third, 2).then_some(Duration::from_secs(5)),
                 defer_accept: bit(third, 3) && bit(third, 4),
                 cork: bit(third, 5) && bit(third, 4),
@@ -422,7 +424,7 @@ fn call(world: &mut World, input: &mut Input<'_>) {
             config.receive_buffer = (what & 4 != 0).then(|| 1000 << (what >> 5));
             config.max_segment = (what & 8 != 0).then_some(300);
             config.keepalive = (what & 16 != 0).then(Default::default);
-            config.congestion = [CongestionAlgorithm::Bbr, CongestionAlgorithm::NewReno][usize::from(what >> 7)];
+            config.congestion = Some([CongestionAlgorithm::Bbr, CongestionAlgorithm::NewReno][usize::from(what >> 7)]);
             world.stack.tcp_set_config(now, id, config);
         }
         _ => {

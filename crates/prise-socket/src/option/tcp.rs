@@ -257,9 +257,17 @@ fn set_congestion(call: &mut Call<'_>) -> Result<(), Errno> {
 }
 
 fn congestion(query: &mut Query<'_>) -> Result<(), Errno> {
-    let index = query.socket().value(Opt::Congestion) as usize;
+    let chosen = query
+        .socket()
+        .value_set(Opt::Congestion)
+        .and_then(|index| CONGESTION.get(index as usize))
+        .map(|known| known.1);
+    // Where the program has not chosen, its connection says what link and host have.
+    let running = chosen
+        .or_else(|| query.host.tcp_info(query.now, query.id).map(|info| info.congestion))
+        .unwrap_or_else(|| query.host.stack().congestion());
     let mut name = [0; NAME_SIZE];
-    if let Some((known, _)) = CONGESTION.get(index) {
+    if let Some((known, _)) = CONGESTION.iter().find(|known| known.1 == running) {
         name[..known.len()].copy_from_slice(known.as_bytes());
     }
     query.put(&name);

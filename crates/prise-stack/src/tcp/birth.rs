@@ -7,7 +7,7 @@ use prise_wire::{Instant, SeqNum};
 
 use super::Tcp;
 use super::acc_ecn::EcnAgreement;
-use super::config::TcpConfig;
+use super::config::{CongestionAlgorithm, TcpConfig};
 use super::connection::{
     AckSchedule, Connection, Moment, Reader, ReceiveVariables, SendVariables, Stamp, Statistics, TimestampState,
     timestamp_clock,
@@ -18,7 +18,7 @@ use super::info::State;
 use super::receive::window::ReceiveWindow;
 use super::tuple::FourTuple;
 use crate::event::Ready;
-use crate::link::LinkId;
+use crate::link::{Link, LinkId};
 use crate::net::Net;
 use crate::slab::Key;
 
@@ -102,6 +102,12 @@ impl Tcp {
         key
     }
 
+    /// The congestion control that a connection over that link starts with: the program's word, the link's, the host's.
+    fn congestion(&self, net: &Net, link: LinkId, config: &TcpConfig) -> CongestionAlgorithm {
+        let of_link = || net.link(link).and_then(Link::congestion);
+        config.congestion.or_else(of_link).unwrap_or(self.default_congestion)
+    }
+
     /// A connection before any segment.
     pub(crate) fn blank(
         &self,
@@ -116,7 +122,7 @@ impl Tcp {
         let zero = SeqNum(0);
         let limit = receive_limit(&config);
         let rcv_scale = window_shift(&config);
-        let congestion = super::congestion::Congestion::new(config.congestion, u32::from(mss));
+        let congestion = super::congestion::Congestion::new(self.congestion(net, link, &config), u32::from(mss));
         Connection {
             tuple,
             token: 0,

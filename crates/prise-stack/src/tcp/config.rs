@@ -96,8 +96,9 @@ pub struct TcpConfig {
     pub tos: u8,
     /// Whether ECN is asked for and answered, and which (RFC 3168, RFC 9768).
     pub ecn: EcnPolicy,
-    /// `TCP_CONGESTION`.
-    pub congestion: CongestionAlgorithm,
+    /// `TCP_CONGESTION`; `None` for that of the link (`Stack::set_link_congestion`), else of the host
+    /// (`Stack::set_congestion`).
+    pub congestion: Option<CongestionAlgorithm>,
     /// `TCP_FASTOPEN`: connections that a SYN with data may open before their handshake has ended, 0 for none (RFC 7413).
     pub fast_open_queue: u32,
     /// `TCP_FASTOPEN_NO_COOKIE`: data in a SYN is taken, or sent, without a cookie.
@@ -138,7 +139,7 @@ impl Default for TcpConfig {
             hop_limit: 64,
             tos: 0,
             ecn: EcnPolicy::default(),
-            congestion: CongestionAlgorithm::default(),
+            congestion: None,
             fast_open_queue: 0,
             fast_open_without_cookie: false,
             fast_open_keys: None,

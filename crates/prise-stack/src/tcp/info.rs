@@ -268,7 +268,7 @@ impl Connection {
             reordering_seen: u32::from(self.sending.as_ref().is_some_and(|it| it.rack.reordering_seen())),
             spurious_retransmissions: self.sending.as_ref().map_or(0, |it| u32::from(it.spurious)),
             received_out_of_order: 0,
-            congestion: self.config.congestion,
+            congestion: self.congestion.algorithm(),
         }
     }
 }

@@ -150,6 +150,8 @@ pub(crate) struct Tcp {
     intercept: Option<u32>,
     default_config: Arc<TcpConfig>,
     fast_opens: FastOpens,
+    /// What connections run where neither program nor link says otherwise.
+    pub(crate) default_congestion: CongestionAlgorithm,
     orphans: Orphans,
     memory: Memory,
     /// What half-open connections cost.
@@ -178,6 +180,7 @@ impl Tcp {
             intercept: None,
             default_config: Arc::new(TcpConfig::default()),
             fast_opens,
+            default_congestion: CongestionAlgorithm::default(),
             orphans: Orphans::default(),
             half_open_charge: Charge::of(&memory),
             memory,

@@ -631,7 +631,7 @@ fn goodput(algorithm: CongestionAlgorithm, loss: u32, rate: u64, seconds: u64) -
         SocketAddr::from(([10, 0, 0, 2], 80)),
     );
     let config = TcpConfig {
-        congestion: algorithm,
+        congestion: Some(algorithm),
         ..TcpConfig::default()
     };
     let now = world.now;
@@ -666,4 +666,32 @@ fn bbr_fills_a_lossy_path_that_cubic_cannot() {
         clean > 80.0 && lossy > 75.0 && cubic < lossy,
         "clean {clean:.1}, lossy {lossy:.1}, cubic {cubic:.1} Mbit/s"
     );
+}
+
+#[test]
+fn congestion_control_is_the_programs_choice_else_the_links_else_the_hosts() {
+    let mut world = World::new(77);
+    let running = |world: &mut World, port: u16, choice: Option<CongestionAlgorithm>| {
+        let config = TcpConfig {
+            congestion: choice,
+            ..TcpConfig::default()
+        };
+        let (local, remote) = (
+            SocketAddr::from(([10, 0, 0, 1], port)),
+            SocketAddr::from(([10, 0, 0, 2], 80)),
+        );
+        let now = world.now;
+        let id = world.stacks[0]
+            .tcp_connect(now, local, remote, None, &config, 0)
+            .expect("the tuple is free");
+        world.stacks[0].tcp_info(now, id).expect("it lives").congestion
+    };
+    assert_eq!(running(&mut world, 1001, None), CongestionAlgorithm::Cubic);
+    world.stacks[0].set_congestion(CongestionAlgorithm::NewReno);
+    assert_eq!(running(&mut world, 1002, None), CongestionAlgorithm::NewReno);
+    let link = world.links[0];
+    world.stacks[0].set_link_congestion(link, Some(CongestionAlgorithm::Bbr));
+    assert_eq!(running(&mut world, 1003, None), CongestionAlgorithm::Bbr);
+    let cubic = Some(CongestionAlgorithm::Cubic);
+    assert_eq!(running(&mut world, 1004, cubic), CongestionAlgorithm::Cubic);
 }

@@ -744,8 +744,10 @@ impl Connection {
         if let Some(buffer) = self.config.receive_buffer {
             self.rcv.window.set_limit(buffer);
         }
-        if old.congestion != self.config.congestion {
-            self.congestion.set_algorithm(self.config.congestion);
+        if let Some(chosen) = self.config.congestion
+            && chosen != self.congestion.algorithm()
+        {
+            self.congestion.set_algorithm(chosen);
         }
         if old.keepalive != self.config.keepalive {
             if self.config.keepalive.is_some() {

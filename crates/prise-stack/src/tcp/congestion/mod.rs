@@ -72,6 +72,14 @@ impl Congestion {
         self.law = Law::new(algorithm);
     }
 
+    pub(crate) fn algorithm(&self) -> CongestionAlgorithm {
+        match self.law {
+            Law::NewReno { .. } => CongestionAlgorithm::NewReno,
+            Law::Cubic(_) => CongestionAlgorithm::Cubic,
+            Law::Bbr(_) => CongestionAlgorithm::Bbr,
+        }
+    }
+
     /// The handshake told the real segment size: start over from it (before data has flowed).
     pub(crate) fn set_initial(&mut self, mss: u32, handshake_lost: bool, srtt: Duration) {
         // RFC 5681 §3.1: lost SYNs mean one segment.
