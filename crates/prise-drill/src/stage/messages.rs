@@ -290,7 +290,9 @@ fn receive_more(
                 if !flags.contains(Flags::TRUNC) {
                     taken.octets.extend_from_slice(payload.as_slice());
                 }
-                if taken.count >= room || flags.contains(Flags::PEEK) || flags.contains(Flags::OOB) {
+                // One call does not read on beyond the urgent mark.
+                let at_mark = world.host.at_mark(target.id).unwrap_or(false);
+                if taken.count >= room || at_mark || flags.intersects(Flags::PEEK | Flags::OOB) {
                     return Look::Done(Ok(()));
                 }
             }

@@ -108,7 +108,7 @@ impl World {
         // Linux's own defaults (tcp(7)), which are not all of ours: half of a receive buffer is for bookkeeping.
         let initial = settings.numbers("tcp_rmem").get(1).copied().unwrap_or(131_072);
         self.host.set_tuning(Tuning {
-            receive_initial: (initial / 2) as u32,
+            receive_initial: whole_segments((initial / 2) as u32, settings.mtu),
             receive_max: third("tcp_rmem", 6_291_456),
             send_max: third("tcp_wmem", 4_194_304),
             slow_start_after_idle: is_on("tcp_slow_start_after_idle"),
@@ -151,7 +151,7 @@ impl World {
         let mut addresses = self.host.stack().addresses().iter();
         let has = addresses.any(|it| it.cidr.address().is_ipv4() == v4 && !is_link_local(it.cidr.address()));
         if !has {
-            let default = if v4 { "192.168.0.1" } else { "fd3d:fa7b:d17d::1" };
+            let default = if v4 { "192.168.0.1" } else { "fd3d:a0b:17d6::1" };
             self.own(default.parse().expect("an address"));
         }
     }
@@ -230,6 +230,12 @@ fn destination(packet: &[u8]) -> Option<IpAddr> {
         6 => Some(IpAddr::from(*packet.get(24..)?.first_chunk::<16>()?)),
         _ => None,
     }
+}
+
+/// The window of a SYN is whole segments (`tcp_select_initial_window`).
+fn whole_segments(octets: u32, mtu: u32) -> u32 {
+    let size = mtu.saturating_sub(40).max(1);
+    if octets > size { octets / size * size } else { octets }
 }
 
 fn is_link_local(address: IpAddr) -> bool {
