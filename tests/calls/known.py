@@ -32,11 +32,33 @@ def reason(before, native, prise):
     for names, kernel, here, why in NATIVE:
         if name in names.split() and (theirs, ours) == (kernel, here):
             return why
+    if MORE in native.split()[3:4] and name in ("send", "sendmsg", "sendto") or any(more(line) for line in before):
+        return "MSG_MORE, which holds back on the kernel and is not seen here"
     if native.startswith("getsockopt") and native.split()[2:4] == ["6", "13"]:
         return "the machine's own default of congestion control"
     if name == "poll" and all(shut_early(before, slot) for slot in differing(native, prise)):
         return "a stream that was shut before it was connected"
+    if name == "poll" and native.replace(":201d", ":2015") == prise:
+        return "the peer's end, and then its reset"
+    if name == "recv" and native.split()[3:4] == ["8192"] or name in ("recvmsg", "recvfrom") and native.split()[3:4] == ["8192"]:
+        return "MSG_ERRQUEUE of a stream"
+    if name in ("recv", "recvfrom", "recvmsg") and int(native.split()[3]) & 0x20:
+        return "MSG_TRUNC of a stream, which discards"
+    if name in ("getsockopt", "setsockopt") and tuple(native.split()[2:4]) in OPTIONS:
+        return "an option that is the machine's, or not there"
     return None
+
+
+MORE = "32768"
+# Level and name: SO_SNDBUF and SO_RCVBUF after autotuning, SO_ATTACH_BPF, SO_TIMESTAMPING; TCP_WINDOW_CLAMP,
+# TCP_TIMESTAMP (a clock), TCP_TX_DELAY; IP_OPTIONS, an IP option that no kernel has.
+OPTIONS = {("1", "7"), ("1", "8"), ("1", "50"), ("1", "37"), ("6", "10"), ("6", "24"), ("6", "37"), ("0", "4"), ("0", "99"), ("0", "14")}
+
+
+def more(line):
+    """Whether octets were sent with MSG_MORE."""
+    words = line.split()
+    return words[0] in ("send", "sendmsg", "sendto") and words[3] == MORE and "-1" not in line.partition(" = ")[2]
 
 
 def differing(native, prise):

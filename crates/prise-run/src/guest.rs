@@ -153,6 +153,13 @@ fn thread_group(tid: u32) -> Option<u32> {
         .ok()
 }
 
+/// The number that the task's process has for itself: another one in a PID namespace of its own (`NStgid`, proc(5)).
+pub(crate) fn own_number(tid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NStgid:"))?;
+    numbers.split_whitespace().next_back()?.parse().ok()
+}
+
 /// Whether the task's descriptor `fd` has its close-on-exec flag (`O_CLOEXEC` in /proc/TID/fdinfo/N, proc(5)).
 pub(crate) fn closes_on_exec(tid: u32, fd: i32) -> bool {
     let flags = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}"))

@@ -13,7 +13,7 @@ use prise_view::{Held, View, Who};
 use rustix::io::ioctl_fionread;
 use rustix::net::{RecvFlags, recv, sockopt};
 
-use crate::guest::Guests;
+use crate::guest::{Guests, own_number};
 use crate::parked::ParkId;
 use crate::socket::{GuestSocket, Role, Slot};
 use crate::supervisor::Supervisor;
@@ -34,8 +34,10 @@ pub(crate) struct NetlinkSocket {
     full: bool,
     /// Calls that wait for a datagram.
     pub(crate) receiving: VecDeque<ParkId>,
-    /// The process that made it, by whose number it is known if it does not name itself.
+    /// The process that made it.
     process: u32,
+    /// The number that this process has for itself: the socket's name, if it is given no other.
+    number: u32,
 }
 
 /// All netlink sockets. Their slots are of a space of their own, whose indices no Internet socket has.
@@ -65,6 +67,7 @@ impl NetlinkSockets {
                 full: false,
                 receiving: VecDeque::new(),
                 process,
+                number: own_number(process).unwrap_or(process),
             },
         );
         slot
@@ -99,7 +102,7 @@ impl NetlinkSockets {
     /// A port for a socket that has none (`netlink_autobind`): its process's number, else one that no process has.
     fn port_for(&self, slot: Slot) -> Option<u32> {
         let socket = self.sockets.get(&slot)?;
-        let own = (socket.process != 0 && !self.has_port(&socket.state, socket.process)).then_some(socket.process);
+        let own = (socket.number != 0 && !self.has_port(&socket.state, socket.number)).then_some(socket.number);
         // Beginning at −4097, as the kernel does.
         own.or_else(|| {
             let others = (0..=self.sockets.len() as u32).map(|n| 0xffff_efff - n);

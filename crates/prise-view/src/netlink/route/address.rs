@@ -55,6 +55,23 @@ pub(super) fn all(
     Ok(())
 }
 
+/// Whether the link that a change names has the address that it is to get.
+pub(super) fn is_there_already(view: &View<'_>, request: Request<'_>) -> bool {
+    if request.body.len() < HEADER_LEN {
+        return false;
+    }
+    let attributes = request.attributes(HEADER_LEN);
+    let wanted = attributes
+        .get(LOCAL)
+        .or_else(|| attributes.get(ADDRESS))
+        .and_then(address);
+    let (link, prefix) = (index_at(request.body, 4), u8_at(request.body, 1));
+    let addresses = view.host.stack().addresses();
+    addresses
+        .iter()
+        .any(|have| Some(have.cidr.address()) == wanted && Some(have.link) == link && have.cidr.prefix_len() == prefix)
+}
+
 /// `RTM_GETADDR`: one address; of IPv4 ones only lists are given.
 pub(super) fn one(view: &View<'_>, request: Request<'_>, reply: Reply) -> Result<Vec<u8>, Errno> {
     if u8_at(request.body, 0) != AF_INET6 {

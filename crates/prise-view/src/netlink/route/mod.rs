@@ -144,5 +144,9 @@ fn change(view: &View<'_>, who: Who<'_>, request: Request<'_>) -> Answer {
     if matches!(request.kind, NEW_LINK | SET_LINK) && link::is_up_already(view, request) {
         return Answer::Nothing;
     }
+    // In a new namespace it would not be there yet, so `NLM_F_EXCL` is no reason to refuse it.
+    if request.kind == NEW_ADDRESS && address::is_there_already(view, request) {
+        return Answer::Nothing;
+    }
     Answer::Error(Errno::EPERM)
 }
