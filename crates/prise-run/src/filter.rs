@@ -110,7 +110,22 @@ pub(crate) fn program(confinement: Option<&Confinement>, is_named: bool) -> Prog
             p.verdict(Verdict::Allow);
         });
     }
-    on_call(&mut p, libc::SYS_ioctl, |p| {
+    judge_socket_requests(&mut p);
+    judge_dumpable(&mut p);
+    if is_named {
+        on_call(&mut p, libc::SYS_uname, |p| p.verdict(Verdict::Notify));
+    }
+    // A ring would do all of the above behind the filter's back. Programs fall back when there is none.
+    on_call(&mut p, libc::SYS_io_uring_setup, |p| {
+        p.verdict(Verdict::Fail(libc::ENOSYS as u16));
+    });
+    p.verdict(Verdict::Allow);
+    p.finish()
+}
+
+/// ioctl(2) with requests of sockets.
+fn judge_socket_requests(p: &mut Assembler) {
+    on_call(p, libc::SYS_ioctl, |p| {
         let (judged, native) = (p.label(), p.label());
         p.load(Field::ArgLow(1));
         p.if_equal(libc::TIOCOUTQ as u32, judged);
@@ -121,7 +136,11 @@ pub(crate) fn program(confinement: Option<&Confinement>, is_named: bool) -> Prog
         p.place(judged);
         p.verdict(Verdict::Notify);
     });
-    on_call(&mut p, libc::SYS_prctl, |p| {
+}
+
+/// prctl(2) where a program closes itself to others, and asks whether it is closed.
+fn judge_dumpable(p: &mut Assembler) {
+    on_call(p, libc::SYS_prctl, |p| {
         let judged = p.label();
         p.load(Field::ArgLow(0));
         for option in [libc::PR_SET_DUMPABLE, libc::PR_GET_DUMPABLE] {
@@ -131,15 +150,6 @@ pub(crate) fn program(confinement: Option<&Confinement>, is_named: bool) -> Prog
         p.place(judged);
         p.verdict(Verdict::Notify);
     });
-    if is_named {
-        on_call(&mut p, libc::SYS_uname, |p| p.verdict(Verdict::Notify));
-    }
-    // A ring would do all of the above behind the filter's back. Programs fall back when there is none.
-    on_call(&mut p, libc::SYS_io_uring_setup, |p| {
-        p.verdict(Verdict::Fail(libc::ENOSYS as u16));
-    });
-    p.verdict(Verdict::Allow);
-    p.finish()
 }
 
 /// The other doors into the same kernel: i386 and x32 have numbers of their own, which the rules below do not know.

@@ -117,7 +117,7 @@ impl Audit {
 
     /// Writes what the gateway has told. `name_of`: the name that led to an address.
     fn take(&mut self, record: Record, name_of: impl Fn(IpAddr) -> Option<String>) {
-        let time = self.calendar.text(record.at);
+        let (at, time) = (record.at, self.calendar.text(record.at));
         let line = match record.fact {
             Fact::Opened {
                 flow,
@@ -132,42 +132,17 @@ impl Audit {
                 };
                 let mut ends = self.ends(transport, way, guest, remote);
                 ends.name = name_of(remote.ip()).filter(|_| way == Way::Out);
-                let since = record.at;
-                self.flows.insert(
-                    flow,
-                    Flow {
-                        ends: ends.clone(),
-                        since,
-                    },
-                );
-                Line {
-                    flow: Some(flow.0),
-                    verdict: Some(Verdict::Allowed),
-                    ..Line::new(time, Event::Open, Some(ends))
-                }
+                self.opened(at, time, flow, ends)
             }
             Fact::Closed {
                 flow,
                 sent,
                 received,
                 end,
-            } => {
-                let Some(Flow { ends, since }) = self.flows.remove(&flow) else {
-                    return;
-                };
-                let totals = Totals {
-                    sent,
-                    received,
-                    duration: record.at.saturating_since(since).as_secs_f64(),
-                    end: end_name(end),
-                };
-                Line {
-                    flow: Some(flow.0),
-                    verdict: Some(Verdict::Allowed),
-                    totals: Some(totals),
-                    ..Line::new(time, Event::Close, Some(ends))
-                }
-            }
+            } => match self.closed(at, time, flow, (sent, received), end) {
+                Some(line) => line,
+                None => return,
+            },
             Fact::Refused {
                 transport,
                 guest,
@@ -183,21 +158,7 @@ impl Audit {
                     ..Line::new(time, Event::Refused, Some(ends))
                 }
             }
-            Fact::Ping { guest, remote, denied } => {
-                let ends = Ends {
-                    protocol: Protocol::Icmp,
-                    direction: Some(Way::Out),
-                    owner: self.owners.get(&(Protocol::Icmp, guest.port(), None)).cloned(),
-                    local: None,
-                    name: name_of(remote),
-                    address: Some(remote),
-                    port: None,
-                };
-                Line {
-                    verdict: Some(if denied { Verdict::Denied } else { Verdict::Allowed }),
-                    ..Line::new(time, Event::Ping, Some(ends))
-                }
-            }
+            Fact::Ping { guest, remote, denied } => self.ping(time, guest, (remote, name_of(remote)), denied),
             Fact::Lookup {
                 guest,
                 name,
@@ -206,6 +167,61 @@ impl Audit {
             } => self.lookup(time, guest, name, kind, answer),
         };
         self.write(&line);
+    }
+
+    fn opened(&mut self, since: Instant, time: String, flow: FlowNumber, ends: Ends) -> Line {
+        self.flows.insert(
+            flow,
+            Flow {
+                ends: ends.clone(),
+                since,
+            },
+        );
+        Line {
+            flow: Some(flow.0),
+            verdict: Some(Verdict::Allowed),
+            ..Line::new(time, Event::Open, Some(ends))
+        }
+    }
+
+    fn closed(
+        &mut self,
+        at: Instant,
+        time: String,
+        flow: FlowNumber,
+        (sent, received): (u64, u64),
+        end: End,
+    ) -> Option<Line> {
+        let Flow { ends, since } = self.flows.remove(&flow)?;
+        let totals = Totals {
+            sent,
+            received,
+            duration: at.saturating_since(since).as_secs_f64(),
+            end: end_name(end),
+        };
+        Some(Line {
+            flow: Some(flow.0),
+            verdict: Some(Verdict::Allowed),
+            totals: Some(totals),
+            ..Line::new(time, Event::Close, Some(ends))
+        })
+    }
+
+    fn ping(&self, time: String, guest: SocketAddr, (remote, name): (IpAddr, Option<String>), denied: bool) -> Line {
+        let ends = Ends {
+            protocol: Protocol::Icmp,
+            direction: Some(Way::Out),
+            owner: self.owners.get(&(Protocol::Icmp, guest.port(), None)).cloned(),
+            local: None,
+            name,
+            address: Some(remote),
+            port: None,
+        };
+        let verdict = if denied { Verdict::Denied } else { Verdict::Allowed };
+        Line {
+            verdict: Some(verdict),
+            ..Line::new(time, Event::Ping, Some(ends))
+        }
     }
 
     fn lookup(&self, time: String, guest: Option<SocketAddr>, name: String, kind: u16, answer: LookupAnswer) -> Line {
