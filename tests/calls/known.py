@@ -40,6 +40,10 @@ def reason(before, native, prise):
         return "a stream that was shut before it was connected"
     if name == "poll" and native.replace(":201d", ":2015") == prise:
         return "the peer's end, and then its reset"
+    if ours == "EOPNOTSUPP" and name in ("send", "sendto", "sendmsg", "recv") and int(native.split()[3]) & 1:
+        return "MSG_OOB, refused sooner"
+    if name == "connect" and theirs == "ECONNREFUSED" and ours in ("EAFNOSUPPORT", "EINVAL"):
+        return "a failure that nobody took yet, told before what is wrong with an address"
     if name == "recv" and native.split()[3:4] == ["8192"] or name in ("recvmsg", "recvfrom") and native.split()[3:4] == ["8192"]:
         return "MSG_ERRQUEUE of a stream"
     if name in ("recv", "recvfrom", "recvmsg") and int(native.split()[3]) & 0x20:
