@@ -1,6 +1,6 @@
 //! Runs a simulated world for each of many seeds and says which failed.
 //!
-//! `cargo run -p prise-sim --release --example swarm -- --seeds 1000`
+//! `cargo run -p prise-sim --release --example swarm -- N [SEED]` runs N seeds from SEED on.
 
 use prise_sim::{Failure, Family, Scenario, Success, run, run_traced};
 use std::process::ExitCode;
@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "swarm [--scenario target|swarm] [--seeds N] [--from SEED] [--jobs N] [--keep-going]
-swarm [--scenario target|swarm] --seed SEED [--trace]";
+const USAGE: &str = "swarm [--scenario target|pair|network|swarm] [--jobs N] [--keep-going] N [SEED]
+swarm [--scenario target|pair|network|swarm] --seed SEED [--trace]";
 
 /// Failures after which a run is over unless it is told to go on.
 const FAILURES_SHOWN: usize = 1;
@@ -26,7 +26,7 @@ struct Options {
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
     let mut options = Options {
-        family: Family::Target,
+        family: Family::Swarm,
         seeds: 1000,
         from: 0,
         single: None,
@@ -34,6 +34,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         keep_going: false,
     };
+    let mut numbers = 0;
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} wants a value"));
         let number = |text: String| text.parse::<u64>().map_err(|why| format!("{arg} {text}: {why}"));
@@ -48,6 +49,11 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             "--jobs" => options.jobs = number(value()?)?.max(1) as usize,
             "--trace" => options.trace = true,
             "--keep-going" => options.keep_going = true,
+            _ if arg.parse::<u64>().is_ok() => {
+                let place = [&mut options.seeds, &mut options.from].into_iter().nth(numbers);
+                *place.ok_or(format!("{arg} is one number too many"))? = number(arg.clone())?;
+                numbers += 1;
+            }
             _ => return Err(format!("{arg} is not an option")),
         }
     }

@@ -1,12 +1,14 @@
 //! The accounts of a world that has come to rest: nothing is left over, and everything discarded has a reason.
 
-use crate::world::World;
+use crate::node::Port;
+use crate::world::{Place, World};
 use prise_stack::Discard;
+use prise_wire::Medium;
 
 /// Nothing is left over, and every frame is accounted for.
 pub(crate) fn conserved(world: &World) -> Result<(), String> {
-    for node in world.nodes() {
-        let (name, host) = (world.name(node), world.host(node));
+    for node in world.nodes.iter().filter(|node| !node.is_off) {
+        let (name, host) = (&node.name, &node.host);
         if let Some(socket) = host.sockets().next() {
             return Err(format!("{name} is left with {socket:?}: {:?}", host.info(socket)));
         }
@@ -24,26 +26,88 @@ pub(crate) fn conserved(world: &World) -> Result<(), String> {
             return Err(format!("a wire does not add up: {it:?}, empty: {}", lane.is_empty()));
         }
     }
+    for it in world.routers() {
+        let ended = it.damaged + it.unroutable + it.expired + it.too_big;
+        if it.received != it.forwarded + ended || it.errors > it.expired + it.too_big {
+            return Err(format!("a router does not add up: {it:?}"));
+        }
+    }
+    counted(world)
+}
+
+/// What wires have carried is what hosts have counted, and each packet was delivered or discarded with a reason.
+fn counted(world: &World) -> Result<(), String> {
+    for (index, node) in world.nodes.iter().enumerate() {
+        let (mut arrived, mut left) = (0, 0);
+        for wire in &world.wires {
+            for end in 0..2 {
+                if matches!(wire.ends[end], Place::Host(host, _) if host == index) {
+                    arrived += wire.lanes[1 - end].counters().received;
+                    left += wire.lanes[end].counters().sent;
+                }
+            }
+        }
+        if node.is_off {
+            continue;
+        }
+        let outside = || node.host.stack().links().iter().filter(|link| !link.is_loopback());
+        let received: u64 = outside().map(|link| link.counters().received_frames).sum();
+        let sent: u64 = outside().map(|link| link.counters().transmitted_frames).sum();
+        let known = received + node.earlier_received + node.missed;
+        if known != arrived + node.injected {
+            return Err(format!(
+                "{} has counted {known} frames; {arrived} arrived and {} were forged",
+                node.name, node.injected
+            ));
+        }
+        // A train is one frame to the host and many to the wire.
+        let sent = sent + node.earlier_sent;
+        let cuts = node
+            .ports
+            .iter()
+            .any(|port| port.cuts && !matches!(port.port, Port::Loopback));
+        if sent > left || (!cuts && sent != left) {
+            return Err(format!("{} has counted {sent} frames sent, wires {left}", node.name));
+        }
+        let ip = node.host.stack().ip_counters();
+        let is_bare = node.ports.iter().all(|port| port.medium == Medium::Ip);
+        if is_bare && ip.fragments_received == 0 {
+            let all = node.host.stack().links();
+            let received: u64 = all.iter().map(|link| link.counters().received_frames).sum();
+            let discarded: u64 = all.iter().map(|link| link.counters().received_discards).sum();
+            if received != ip.delivered + discarded {
+                return Err(format!(
+                    "{}: {received} packets came in, {} were delivered and {discarded} discarded",
+                    node.name, ip.delivered
+                ));
+            }
+        }
+    }
     Ok(())
 }
 
-/// Every frame that was discarded for being damaged was damaged, and nobody misbehaved.
+/// Every frame that was discarded for being damaged was damaged, or forged, and nobody misbehaved.
 pub(crate) fn explained(world: &World) -> Result<(), String> {
     let corrupted: u64 = world.lanes().map(|lane| lane.counters().corrupted).sum();
+    // What was damaged on one wire may be doubled on the next.
+    let doubled: u64 = world.lanes().map(|lane| lane.counters().duplicated).sum();
+    let forged: u64 = world.nodes.iter().map(|node| node.injected).sum();
     let mut damaged = 0;
-    for node in world.nodes() {
-        for (reason, count) in world.host(node).stack().discards().iter() {
+    for node in &world.nodes {
+        for (reason, count) in node.host.stack().discards().iter() {
             match cause(reason) {
                 Cause::Damage => damaged += count,
-                Cause::Misconduct if corrupted == 0 => {
-                    return Err(format!("{} discarded {count} as {reason:?}", world.name(node)));
+                Cause::Misconduct if corrupted + forged == 0 => {
+                    return Err(format!("{} discarded {count} as {reason:?}", node.name));
                 }
                 Cause::Misconduct | Cause::Network => {}
             }
         }
     }
-    if damaged > corrupted {
-        return Err(format!("{damaged} frames were discarded as damaged, {corrupted} were"));
+    if damaged > 0 && damaged > corrupted + forged + if corrupted > 0 { doubled } else { 0 } {
+        return Err(format!(
+            "{damaged} frames were discarded as damaged; {corrupted} were, and {forged} were forged"
+        ));
     }
     Ok(())
 }
@@ -92,8 +156,7 @@ fn cause(reason: Discard) -> Cause {
         | Discard::TcpNotUnicast
         | Discard::TcpNoSyn
         | Discard::TcpTextAfterFin
-        | Discard::TcpTooManyHoles
-        | Discard::TcpIcmpForged => Cause::Misconduct,
+        | Discard::TcpTooManyHoles => Cause::Misconduct,
         _ => Cause::Network,
     }
 }

@@ -19,13 +19,20 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod audit;
 pub mod bulk;
 pub mod datagram;
+pub mod fault;
 mod frames;
 pub mod goodput;
+mod hostile;
+mod icmp;
+pub mod network;
+mod node;
 pub mod pattern;
 pub mod program;
 pub mod random;
+pub mod router;
 mod run;
 pub mod scenario;
 pub mod stream;

@@ -15,6 +15,10 @@ pub trait Program: fmt::Debug + Send {
     fn start(&mut self, io: &mut Io<'_>);
     /// A socket that the program has claimed has become ready.
     fn ready(&mut self, io: &mut Io<'_>, socket: SocketId, readiness: Readiness);
+    /// Nobody needs the program any more: it closes what it does not need to finish what it has begun.
+    fn stop(&mut self, io: &mut Io<'_>) {
+        io.done();
+    }
     /// An instant asked for with [`Io::wake_at`] has come.
     fn tick(&mut self, io: &mut Io<'_>) {
         let _ = io;

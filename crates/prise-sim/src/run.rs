@@ -3,7 +3,7 @@
 use crate::accounts::{conserved, explained};
 use crate::datagram::{Asker, Echo};
 use crate::random::Random;
-use crate::scenario::{CLIENT, SERVER, Scenario, Workload};
+use crate::scenario::{CLIENT, Layout, SERVER, Scenario, Workload};
 use crate::stream::{Client, Server};
 use crate::trace::Trace;
 use crate::world::World;
@@ -12,8 +12,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-/// How much longer than the programs the hosts may take to come to rest: TIME-WAIT, orphans, reassembly.
-const REST: Duration = Duration::from_mins(10);
+/// How much longer than the programs the hosts may take to come to rest: TIME-WAIT, orphans, reassembly, and servers that
+/// have sent something to a host that is no more, which takes them fifteen minutes to find out.
+const REST: Duration = Duration::from_mins(40);
 
 /// Lines of trace that a failure shows.
 const SHOWN: usize = 60;
@@ -86,31 +87,40 @@ fn attempt(scenario: &Scenario, trace: Trace) -> Result<Success, Box<Failure>> {
 fn build(scenario: &Scenario, trace: Trace) -> World {
     let mut world = World::new(scenario.seed, trace);
     let random = Random::new(scenario.seed);
-    let (client, server) = (world.add_host("client"), world.add_host("server"));
-    world.connect(&scenario.wire, [(client, &CLIENT), (server, &SERVER)]);
-    match &scenario.workload {
-        Workload::Streams(agreement) => {
-            world.spawn(server, Box::new(Server::new(agreement.clone(), random.fork(2))));
-            world.spawn(client, Box::new(Client::new(agreement.clone(), random.fork(3))));
-        }
-        Workload::Datagrams(rally) => {
-            world.spawn(server, Box::new(Echo::new(rally.clone())));
-            world.spawn(client, Box::new(Asker::new(rally.clone())));
+    match &scenario.layout {
+        Layout::Network(network) => network.build(&mut world, &random),
+        Layout::Pair(wire, workload) => {
+            let (client, server) = (world.add_host("client"), world.add_host("server"));
+            world.connect(wire, [(client, &CLIENT), (server, &SERVER)]);
+            match workload {
+                Workload::Streams(agreement) => {
+                    world.spawn(server, Box::new(Server::new(agreement.clone(), random.fork(2))));
+                    world.spawn(client, Box::new(Client::new(agreement.clone(), random.fork(3))));
+                }
+                Workload::Datagrams(rally) => {
+                    world.spawn(server, Box::new(Echo::new(rally.clone())));
+                    world.spawn(client, Box::new(Asker::new(rally.clone())));
+                }
+            }
         }
     }
     world
+}
+
+/// What somebody has done that must not be done.
+fn complaints(world: &World) -> Result<(), String> {
+    match (world.complaint(), world.offence()) {
+        (Some(wrong), _) => Err(wrong),
+        (None, Some(offence)) => Err(offence.to_owned()),
+        (None, None) => Ok(()),
+    }
 }
 
 fn judge(scenario: &Scenario, world: &mut World) -> Result<Success, String> {
     let bound = Instant::ZERO + scenario.bound;
     while !world.is_done() {
         let went_on = world.step(bound);
-        if let Some(wrong) = world.complaint() {
-            return Err(wrong);
-        }
-        if let Some(offence) = world.offence() {
-            return Err(offence.to_owned());
-        }
+        complaints(world)?;
         if !went_on && !world.is_done() {
             return Err(format!("not done by {bound}"));
         }
@@ -119,10 +129,10 @@ fn judge(scenario: &Scenario, world: &mut World) -> Result<Success, String> {
         took: world.now() - Instant::ZERO,
         frames: world.frames(),
     };
+    world.stop_servers();
     let rest = world.now() + REST;
-    while world.step(rest) {}
-    if let Some(offence) = world.offence() {
-        return Err(offence.to_owned());
+    while world.step(rest) {
+        complaints(world)?;
     }
     conserved(world)?;
     explained(world)?;

@@ -1,6 +1,7 @@
 //! What is simulated: everything about one world, drawn from one seed.
 
 use crate::datagram::Rally;
+use crate::network::Network;
 use crate::random::Random;
 use crate::stream::Agreement;
 use crate::talk::{Pace, Plan, Step};
@@ -16,26 +17,37 @@ use std::time::Duration;
 pub enum Family {
     /// Two hosts, 1 MiB each way at once, 5 % loss, reordering, duplication and corruption.
     Target,
-    /// Everything varies: workload, sizes, link, faults, buffers, options.
+    /// Two hosts, and everything varies: workload, sizes, link, faults, buffers, options.
+    Pair,
+    /// Several hosts behind routers, on wires that fail, attacked, suspended, switched off.
+    Network,
+    /// A pair or a network.
     Swarm,
 }
 
-/// One world to be run: a client host and a server host on one wire.
+/// One world to be run.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     /// Which family it is of.
     pub family: Family,
     /// What it was drawn from.
     pub seed: u64,
-    /// The wire from the client to the server.
-    pub wire: WireConfig,
-    /// What happens on it.
-    pub workload: Workload,
+    /// Who is there and what happens.
+    pub layout: Layout,
     /// When all must have happened.
     pub bound: Duration,
 }
 
-/// What the two hosts do.
+/// Who is there and what happens.
+#[derive(Clone, Debug)]
+pub enum Layout {
+    /// A client host and a server host on one wire.
+    Pair(WireConfig, Workload),
+    /// Several of them, and routers.
+    Network(Network),
+}
+
+/// What two hosts do.
 #[derive(Clone, Debug)]
 pub enum Workload {
     /// Connections.
@@ -61,13 +73,15 @@ impl Family {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Target => "target",
+            Self::Pair => "pair",
+            Self::Network => "network",
             Self::Swarm => "swarm",
         }
     }
 
     /// The family with that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Target, Self::Swarm]
+        [Self::Target, Self::Pair, Self::Network, Self::Swarm]
             .into_iter()
             .find(|family| family.name() == name)
     }
@@ -79,7 +93,15 @@ impl Scenario {
         let mut random = Random::new(seed).fork(1);
         match family {
             Family::Target => Self::target(seed, &mut random),
-            Family::Swarm => Self::swarm(seed, &mut random),
+            Family::Pair => Self::pair(seed, &mut random),
+            Family::Network => Self::network(seed, &mut random),
+            Family::Swarm => {
+                let one = if random.chance(0.25) { Self::pair } else { Self::network };
+                Self {
+                    family,
+                    ..one(seed, &mut random)
+                }
+            }
         }
     }
 
@@ -103,43 +125,94 @@ impl Scenario {
         Self {
             family: Family::Target,
             seed,
-            wire: WireConfig {
-                medium: random.pick(&[Medium::Ethernet, Medium::Ip]),
-                mtu: 1500,
-                cutting: random.pick(&[Cutting::Host, Cutting::Link]),
-                forth: faults,
-                back: faults,
-            },
-            workload: Workload::Streams(Agreement {
-                server: server(random),
-                connections: 1,
-                at_once: 1,
-                backlog: 16,
-                tag: random.next() as u32 >> 1,
-                client: plan.clone(),
-                server_plan: plan,
-                options: Vec::new(),
-                retries: RETRIES,
-            }),
+            layout: Layout::Pair(
+                WireConfig {
+                    medium: random.pick(&[Medium::Ethernet, Medium::Ip]),
+                    mtu: 1500,
+                    cutting: random.pick(&[Cutting::Host, Cutting::Link]),
+                    forth: faults,
+                    back: faults,
+                },
+                Workload::Streams(Agreement {
+                    server: server(random),
+                    connections: 1,
+                    at_once: 1,
+                    backlog: 16,
+                    tag: random.next() as u32 >> 1,
+                    client: plan.clone(),
+                    server_plan: plan,
+                    options: Vec::new(),
+                    congestion: None,
+                    retries: RETRIES,
+                    lingers: false,
+                    breaks: false,
+                }),
+            ),
             bound: Duration::from_mins(10),
         }
     }
 
-    fn swarm(seed: u64, random: &mut Random) -> Self {
+    fn pair(seed: u64, random: &mut Random) -> Self {
         let wire = wire(random);
         let dropped = |it: &ImpairmentConfig| it.loss.share() + it.corrupt.share();
         let lossy = dropped(&wire.forth).max(dropped(&wire.back));
+        // Most seeds are short, so that a million can be run; the faults are as dense in them.
+        let size = if random.chance(LARGE) { Size::Large } else { Size::Small };
         let workload = if random.chance(0.15) {
-            Workload::Datagrams(rally(random, &wire))
+            Workload::Datagrams(rally(random, &wire, size))
         } else {
-            Workload::Streams(agreement(random, &wire, lossy))
+            let drops = lossy > 0.0 || wire.forth.rate.is_some() || wire.back.rate.is_some();
+            let at = server(random);
+            Workload::Streams(agreement(random, at, drops, lossy, size))
         };
         Self {
-            family: Family::Swarm,
+            family: Family::Pair,
             seed,
-            wire,
-            workload,
-            bound: Duration::from_hours(3),
+            layout: Layout::Pair(wire, workload),
+            bound: BOUND,
+        }
+    }
+
+    fn network(seed: u64, random: &mut Random) -> Self {
+        let size = if random.chance(LARGE) { Size::Large } else { Size::Small };
+        let network = Network::draw(random, |random, at, breaks| {
+            let mut agreement = agreement(random, at, true, 0.1, size);
+            agreement.breaks = breaks;
+            agreement.lingers = !breaks;
+            if breaks {
+                agreement.options.extend(keepalive(random));
+            }
+            agreement
+        });
+        Self {
+            family: Family::Network,
+            seed,
+            layout: Layout::Network(network),
+            bound: BOUND,
+        }
+    }
+}
+
+/// In which time everything has happened: a connection gives up after fifteen minutes without an answer (RFC 9293 §3.8.3,
+/// R2, as Linux has it), and may do so a few times; slow readers and bad wires take less.
+const BOUND: Duration = Duration::from_hours(3);
+
+/// How many seeds are large.
+const LARGE: f64 = 0.01;
+
+/// How much happens in a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Size {
+    Small,
+    Large,
+}
+
+impl Size {
+    /// The most of something.
+    const fn most(self, small: u64, large: u64) -> u64 {
+        match self {
+            Self::Small => small,
+            Self::Large => large,
         }
     }
 }
@@ -195,18 +268,17 @@ fn impairments(random: &mut Random) -> ImpairmentConfig {
     }
 }
 
-fn agreement(random: &mut Random, wire: &WireConfig, lossy: f64) -> Agreement {
-    let largest = if lossy > 0.06 { 128 * KIB } else { 2 * MIB };
-    let (client, server_plan, many) = conversation(random, largest);
+fn agreement(random: &mut Random, at: SocketAddr, drops: bool, lossy: f64, size: Size) -> Agreement {
+    let largest = size.most(16 * KIB, if lossy > 0.06 { 128 * KIB } else { 2 * MIB });
+    let (client, server_plan, many) = conversation(random, largest, size);
     let at_once = random.between(1, 32) as u32;
-    let drops = lossy > 0.0 || wire.forth.rate.is_some() || wire.back.rate.is_some();
     let connections = if many {
-        random.between(2, if lossy > 0.06 { 20 } else { 200 }) as u32
+        random.between(2, size.most(6, if lossy > 0.06 { 20 } else { 200 })) as u32
     } else {
         1
     };
     Agreement {
-        server: server(random),
+        server: at,
         connections,
         at_once,
         backlog: random.pick(&[1, 8, 128, 4096]),
@@ -214,25 +286,31 @@ fn agreement(random: &mut Random, wire: &WireConfig, lossy: f64) -> Agreement {
         client,
         server_plan,
         options: options(random),
+        congestion: random.pick(&[None, None, Some("cubic"), Some("bbr"), Some("reno")]),
         retries: if drops { RETRIES } else { 0 },
+        lingers: drops,
+        breaks: false,
     }
 }
 
 /// What the two ends of each connection do, and whether there is more than one connection.
-fn conversation(random: &mut Random, largest: u64) -> (Plan, Plan, bool) {
+fn conversation(random: &mut Random, largest: u64, size: Size) -> (Plan, Plan, bool) {
     let write_most = random.pick(&[100, 1500, 64 * 1024, 1 << 20]);
     let (up, down) = (octets(random, 8, largest), octets(random, 1, largest));
     let (client, server, many) = match random.below(5) {
         0 => (Plan::exchange(up, down), Plan::exchange(down, up), false),
         1 => {
             // Request and response, with a fixed size of each.
-            let rounds = random.between(1, 200);
-            let (up, down) = (octets(random, 8, 4 * KIB), octets(random, 1, 16 * KIB));
+            let rounds = random.between(1, size.most(8, 200));
+            let (up, down) = (octets(random, 8, 4 * KIB), octets(random, 1, size.most(2, 16) * KIB));
             let (client, server) = rounds_of(rounds, up, down);
             (client, server, random.chance(0.3))
         }
         2 => {
-            let (up, down) = (octets(random, 8, 8 * KIB), octets(random, 1, 8 * KIB));
+            let (up, down) = (
+                octets(random, 8, size.most(2, 8) * KIB),
+                octets(random, 1, size.most(2, 8) * KIB),
+            );
             (Plan::exchange(up, down), Plan::exchange(down, up), true)
         }
         3 => {
@@ -256,7 +334,7 @@ fn conversation(random: &mut Random, largest: u64) -> (Plan, Plan, bool) {
         }
     };
     // Plans with a small number of connections write small pieces; otherwise a seed takes too long.
-    let (client_most, server_most) = (write_most.max(up as usize / 500), write_most.max(down as usize / 500));
+    let (client_most, server_most) = (write_most.max(up as usize / 50), write_most.max(down as usize / 50));
     (
         client.with_write_most(client_most),
         server.with_write_most(server_most),
@@ -289,6 +367,19 @@ mod option {
     pub(super) const TCP_NODELAY: i32 = 1;
     pub(super) const TCP_MAXSEG: i32 = 2;
     pub(super) const TCP_KEEPIDLE: i32 = 4;
+    pub(super) const TCP_KEEPINTVL: i32 = 5;
+    pub(super) const TCP_KEEPCNT: i32 = 6;
+}
+
+/// Probes soon and often: who only waits would never learn that its peer is gone.
+fn keepalive(random: &mut Random) -> [(i32, i32, i32); 4] {
+    use option::{IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL};
+    [
+        (SOL_SOCKET, SO_KEEPALIVE, 1),
+        (IPPROTO_TCP, TCP_KEEPIDLE, random.pick(&[1, 10, 60])),
+        (IPPROTO_TCP, TCP_KEEPINTVL, random.pick(&[1, 10])),
+        (IPPROTO_TCP, TCP_KEEPCNT, random.pick(&[3, 9])),
+    ]
 }
 
 fn options(random: &mut Random) -> Vec<(i32, i32, i32)> {
@@ -312,7 +403,7 @@ fn options(random: &mut Random) -> Vec<(i32, i32, i32)> {
     options
 }
 
-fn rally(random: &mut Random, wire: &WireConfig) -> Rally {
+fn rally(random: &mut Random, wire: &WireConfig, size: Size) -> Rally {
     // While a long way delays the answer to who has the address, more datagrams come than may wait for it.
     let faults = |it: &ImpairmentConfig| {
         let faults = [it.loss, it.corrupt, it.duplicate];
@@ -322,11 +413,13 @@ fn rally(random: &mut Random, wire: &WireConfig) -> Rally {
     let corrupts = [&wire.forth, &wire.back]
         .iter()
         .any(|it| it.corrupt != Probability::NEVER);
-    let largest = random.pick(&[8, 100, 1200, 4000, 20_000, 65_000]);
+    let largest = random
+        .pick(&[8, 100, 1200, 4000, 20_000, 65_000])
+        .min(size.most(4000, 65_000) as usize);
     Rally {
         server: server(random),
         tag: random.next() as u32 >> 1,
-        count: random.between(1, 200) as u32,
+        count: random.between(1, size.most(12, 200)) as u32,
         largest: if corrupts { largest.min(1200) } else { largest },
         every: random.pick(&[ms(1), ms(10), ms(100)]),
         patience: Duration::from_mins(1),

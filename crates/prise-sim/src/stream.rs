@@ -7,6 +7,7 @@ use crate::talk::{Outcome, Plan, Talk};
 use prise_socket::{Errno, Family, Flags, Kind, Readiness, SocketId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// What client and server have agreed on.
 #[derive(Clone, Debug)]
@@ -27,9 +28,16 @@ pub struct Agreement {
     pub server_plan: Plan,
     /// Options that both set on each connection before it is used: level, name, value.
     pub options: Vec<(i32, i32, i32)>,
+    /// The congestion control of both, by its Linux name; none for the default.
+    pub congestion: Option<&'static str>,
     /// The wire loses so much that an attempt to connect may fail in earnest: three ARP requests in a row are enough.
     /// The client then tries again, so often at most.
     pub retries: u32,
+    /// Nobody closes before the peer has acknowledged everything: who does, and then loses all retransmissions for a hundred
+    /// seconds, leaves a peer that waits for ever (as Linux does, `tcp_orphan_retries`).
+    pub lingers: bool,
+    /// A host may lose power: connections may break at any time, and a client that cannot connect any more gives up.
+    pub breaks: bool,
 }
 
 impl Agreement {
@@ -47,11 +55,21 @@ impl Agreement {
     /// Whether a connection that nothing has been received on may fail so.
     const fn may_fail(&self, errno: Errno) -> bool {
         match errno {
+            _ if self.breaks => true,
             Errno::EHOSTUNREACH | Errno::ETIMEDOUT => self.retries > 0,
             // The server may have given up a handshake that the client completes at last.
             Errno::ECONNRESET => self.overflows() || self.retries > 0,
             _ => false,
         }
+    }
+
+    /// Whether a conversation that is complete must be kept a while.
+    fn must_linger(&self, io: &mut Io<'_>, socket: SocketId) -> bool {
+        let waits = self.lingers && io.host.send_queue(socket).is_ok_and(|octets| octets > 0);
+        if waits {
+            io.wake_at(io.now + LINGER_LOOK);
+        }
+        waits
     }
 
     /// What the client sends on its connection number `index`.
@@ -60,13 +78,25 @@ impl Agreement {
     }
 }
 
+/// How often a program looks whether all has been acknowledged.
+const LINGER_LOOK: Duration = Duration::from_millis(200);
+
+/// Linux's numbers of the option.
+const TCP_CONGESTION: (i32, i32) = (6, 13);
+
 fn family(of: SocketAddr) -> Family {
     if of.is_ipv4() { Family::Inet } else { Family::Inet6 }
 }
 
 /// Sets the agreed options; a wrong one is a wrong scenario.
-fn set_options(io: &mut Io<'_>, socket: SocketId, options: &[(i32, i32, i32)]) -> Result<(), String> {
-    for &(level, name, value) in options {
+fn set_options(io: &mut Io<'_>, socket: SocketId, agreement: &Agreement) -> Result<(), String> {
+    if let Some(algorithm) = agreement.congestion {
+        let (level, name) = TCP_CONGESTION;
+        io.host
+            .set_option(io.now, socket, level, name, algorithm.as_bytes())
+            .map_err(|errno| format!("setsockopt TCP_CONGESTION {algorithm}: {errno:?}"))?;
+    }
+    for &(level, name, value) in &agreement.options {
         io.host
             .set_option(io.now, socket, level, name, &value.to_ne_bytes())
             .map_err(|errno| format!("setsockopt {level} {name} {value}: {errno:?}"))?;
@@ -126,7 +156,7 @@ impl Client {
             .socket(family(server), Kind::Stream, 0)
             .map_err(|errno| format!("socket: {errno:?}"))?;
         io.claim(socket);
-        set_options(io, socket, &self.agreement.options)?;
+        set_options(io, socket, &self.agreement)?;
         match io.host.connect(io.now, socket, server) {
             Ok(()) | Err(Errno::EINPROGRESS) => {}
             Err(errno) => return Err(format!("connect: {errno:?}")),
@@ -149,6 +179,9 @@ impl Client {
             return;
         };
         if !self.agreement.may_fail(errno) || self.retried == self.agreement.failures_allowed() {
+            if self.agreement.breaks {
+                return self.leave(io, socket);
+            }
             return io.fail(format!(
                 "{socket:?} {errno:?} before the first octet, after {} retries",
                 self.retried
@@ -159,6 +192,14 @@ impl Client {
         if let Err(wrong) = self.connect(io, opening.index) {
             io.fail(format!("connection {}: {wrong}", opening.index));
         }
+    }
+
+    /// One connection is over, as it should be or not.
+    fn leave(&mut self, io: &mut Io<'_>, socket: SocketId) {
+        self.talks.remove(&socket);
+        self.completed += 1;
+        io.close(socket);
+        self.open(io);
     }
 
     fn drive(&mut self, io: &mut Io<'_>, socket: SocketId) {
@@ -177,13 +218,11 @@ impl Client {
         match opening.talk.drive(io, socket) {
             Outcome::Waiting(None) => {}
             Outcome::Waiting(Some(at)) => io.wake_at(at),
-            Outcome::Complete => {
-                self.talks.remove(&socket);
-                self.completed += 1;
-                io.close(socket);
-                self.open(io);
-            }
+            Outcome::Complete if self.agreement.must_linger(io, socket) => {}
+            Outcome::Complete => self.leave(io, socket),
             Outcome::Broken(errno) => self.connect_again(io, socket, errno),
+            Outcome::Cut(..) if self.agreement.breaks => self.leave(io, socket),
+            Outcome::Cut(_, wrong) => io.fail(format!("{socket:?}: {wrong}")),
             Outcome::Wrong(wrong) => io.fail(format!("{socket:?}: {wrong}")),
         }
     }
@@ -234,6 +273,16 @@ pub struct Server {
     completed: u32,
     seen: BTreeSet<u32>,
     talks: BTreeMap<SocketId, Option<Talk>>,
+    stopping: bool,
+}
+
+/// Why a connection is not held.
+#[derive(Debug)]
+enum Refusal {
+    /// It broke.
+    Broken(String),
+    /// It is none that may be.
+    Wrong(String),
 }
 
 impl Server {
@@ -247,6 +296,7 @@ impl Server {
             completed: 0,
             seen: BTreeSet::new(),
             talks: BTreeMap::new(),
+            stopping: false,
         }
     }
 
@@ -265,7 +315,7 @@ impl Server {
                 Ok((socket, _)) => {
                     io.claim(socket);
                     self.accepted += 1;
-                    if let Err(wrong) = set_options(io, socket, &self.agreement.options) {
+                    if let Err(wrong) = set_options(io, socket, &self.agreement) {
                         io.fail(wrong);
                     }
                     self.talks.insert(socket, None);
@@ -278,15 +328,15 @@ impl Server {
     }
 
     /// Learns from the first octets which connection of the client's this is.
-    fn recognize(&mut self, io: &mut Io<'_>, socket: SocketId) -> Result<Option<Talk>, String> {
+    fn recognize(&mut self, io: &mut Io<'_>, socket: SocketId) -> Result<Option<Talk>, Refusal> {
         let first = match io.host.recv(io.now, socket, 8, Flags::PEEK) {
             Ok(first) => first,
             Err(Errno::EAGAIN) => return Ok(None),
-            Err(errno) => return Err(format!("recv of the first octets: {errno:?}")),
+            Err(errno) => return Err(Refusal::Broken(format!("recv of the first octets: {errno:?}"))),
         };
         let Some(number) = first.first_chunk() else {
             return if first.is_empty() {
-                Err("the stream ended before it began".into())
+                Err(Refusal::Broken("the stream ended before it began".into()))
             } else {
                 Ok(None)
             };
@@ -294,13 +344,13 @@ impl Server {
         let incoming = Pattern::new(u64::from_le_bytes(*number));
         let index = incoming.number() as u32;
         if index >= self.agreement.connections || incoming != self.agreement.pattern(index) {
-            return Err(format!(
+            return Err(Refusal::Wrong(format!(
                 "the stream begins with {:#x}, which nobody sent",
                 incoming.number()
-            ));
+            )));
         }
-        if !self.seen.insert(index) {
-            return Err(format!("connection {index} was accepted twice"));
+        if !self.seen.insert(index) && !self.agreement.breaks {
+            return Err(Refusal::Wrong(format!("connection {index} was accepted twice")));
         }
         let random = self.random.fork(u64::from(index));
         let plan = self.agreement.server_plan.clone();
@@ -317,7 +367,8 @@ impl Server {
                     self.talks.insert(socket, None);
                     return;
                 }
-                Err(wrong) => return io.fail(format!("{socket:?}: {wrong}")),
+                Err(Refusal::Broken(_)) if self.agreement.breaks => return self.leave(io, socket),
+                Err(Refusal::Broken(wrong) | Refusal::Wrong(wrong)) => return io.fail(format!("{socket:?}: {wrong}")),
             },
         };
         match talk.drive(io, socket) {
@@ -327,19 +378,33 @@ impl Server {
                 }
                 self.talks.insert(socket, Some(talk));
             }
-            Outcome::Complete => {
-                self.completed += 1;
-                io.close(socket);
-                self.finish(io);
+            Outcome::Complete if self.agreement.must_linger(io, socket) => {
+                self.talks.insert(socket, Some(talk));
             }
+            Outcome::Complete => self.leave(io, socket),
+            Outcome::Broken(_) | Outcome::Cut(..) if self.agreement.breaks => self.leave(io, socket),
+            Outcome::Cut(_, wrong) => io.fail(format!("{socket:?}: {wrong}")),
             Outcome::Broken(errno) => io.fail(format!("{socket:?}: {errno:?} before the first octet")),
             Outcome::Wrong(wrong) => io.fail(format!("{socket:?}: {wrong}; {}", talk.progress())),
         }
     }
 
+    /// One connection is over, as it should be or not.
+    fn leave(&mut self, io: &mut Io<'_>, socket: SocketId) {
+        self.completed += 1;
+        io.close(socket);
+        self.finish(io);
+    }
+
     /// Stops listening after the last connection.
     fn finish(&mut self, io: &mut Io<'_>) {
-        if self.completed == self.agreement.connections {
+        if self.stopping {
+            if self.talks.is_empty() {
+                io.done();
+            }
+            return;
+        }
+        if self.completed == self.agreement.connections && !self.agreement.breaks {
             if let Some(listener) = self.listener.take() {
                 io.close(listener);
             }
@@ -380,6 +445,14 @@ impl Program for Server {
             }
             Err(errno) => io.fail(format!("listen at {}: {errno:?}", self.agreement.server)),
         }
+    }
+
+    fn stop(&mut self, io: &mut Io<'_>) {
+        if let Some(listener) = self.listener.take() {
+            io.close(listener);
+        }
+        self.stopping = true;
+        self.finish(io);
     }
 
     fn ready(&mut self, io: &mut Io<'_>, socket: SocketId, _: Readiness) {

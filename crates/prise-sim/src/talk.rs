@@ -92,6 +92,8 @@ pub(crate) enum Outcome {
     Complete,
     /// The connection failed so before anything was received on it.
     Broken(Errno),
+    /// The connection failed so in the middle, at this verb.
+    Cut(Errno, String),
     /// What happened must not happen.
     Wrong(String),
 }
@@ -159,7 +161,9 @@ impl Talk {
             if let Err(trouble) = self.read(io, socket).and_then(|()| self.write(io, socket)) {
                 return match trouble {
                     Trouble::Failed(errno, _) if self.received == 0 => Outcome::Broken(errno),
-                    Trouble::Failed(errno, verb) => Outcome::Wrong(format!("{verb}: {errno:?}; {}", self.progress())),
+                    Trouble::Failed(errno, verb) => {
+                        Outcome::Cut(errno, format!("{verb}: {errno:?}; {}", self.progress()))
+                    }
                     Trouble::Wrong(wrong) => Outcome::Wrong(wrong),
                 };
             }

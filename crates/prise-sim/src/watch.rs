@@ -27,12 +27,52 @@ struct Sender {
     edge: Option<SeqNum>,
     /// The last sequence number of the stream, when it has been sent.
     fin: Option<SeqNum>,
+    /// The last acknowledgment it has sent.
+    acked: Option<SeqNum>,
+    /// The last timestamp it has sent.
+    stamp: Option<u32>,
+}
+
+/// Where a connection stands, as the wires have shown it: what an attacker knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    /// One after the last sequence number that the peer has sent: no less than the host's `rcv.nxt`.
+    pub(crate) peer_sent: SeqNum,
+    /// The right edge of the window that the host has told.
+    pub(crate) edge: SeqNum,
+    /// The host's `snd.nxt`.
+    pub(crate) sent: SeqNum,
+    /// The last timestamp of the peer's.
+    pub(crate) peer_stamp: Option<u32>,
+    /// Both have sent timestamps in their SYNs.
+    pub(crate) timestamps: bool,
 }
 
 impl Watch {
     /// The first offence.
     pub(crate) fn offence(&self) -> Option<&str> {
         self.offence.as_deref()
+    }
+
+    /// How many octets of its peer's stream an end has acknowledged on the wire, the FIN's number included; `None` if the
+    /// connection's beginning was not seen.
+    pub(crate) fn acknowledged(&self, local: SocketAddr, remote: SocketAddr) -> Option<u64> {
+        let (sender, peer) = (self.senders.get(&(local, remote))?, self.senders.get(&(remote, local))?);
+        let told = sender.acked? - (peer.isn + 1);
+        Some(u64::try_from(told).unwrap_or(0))
+    }
+
+    /// Where a host's connection stands.
+    pub(crate) fn standing(&self, local: SocketAddr, remote: SocketAddr) -> Option<Standing> {
+        let (sender, peer) = (self.senders.get(&(local, remote))?, self.senders.get(&(remote, local))?);
+        sender.acked?;
+        Some(Standing {
+            peer_sent: peer.sent,
+            edge: sender.edge?,
+            sent: sender.sent,
+            peer_stamp: peer.stamp,
+            timestamps: sender.stamp.is_some() && peer.stamp.is_some(),
+        })
     }
 
     /// A sender has put this frame on a wire.
@@ -90,6 +130,8 @@ impl Watch {
                 sent: header.seq + 1,
                 edge: header.ack.map(|ack| ack + u32::from(header.window)),
                 fin: None,
+                acked: header.ack,
+                stamp: header.options.timestamps.map(|stamps| stamps.value),
             },
         );
     }
@@ -154,6 +196,10 @@ impl Sender {
             return Err(format!("the window's right edge moved left by {}", known - edge));
         }
         self.edge = Some(self.edge.map_or(edge, |known| known.later(edge)));
+        self.acked = Some(self.acked.map_or(ack, |known| known.later(ack)));
+        if let Some(stamps) = header.options.timestamps {
+            self.stamp = Some(stamps.value);
+        }
         Ok(())
     }
 }

@@ -1,23 +1,32 @@
-//! The world: hosts, the links between them, the programs on them, and the one clock.
+//! The world: hosts, routers, the wires between them, the programs on the hosts, what befalls them, and the one clock.
 //!
 //! Nothing here is concurrent. [`World::step`] lets everything happen that can happen at the present instant, then moves
-//! the clock to the next instant at which anything can: a frame arrives, a host's deadline comes, a program's timer.
+//! the clock to the next instant at which anything can: a frame arrives, a host's deadline comes, a program's timer, a
+//! fault.
 
+use crate::audit::Audit;
+use crate::fault::Fault;
+use crate::node::{Node, Port, PortConfig, Slot};
 use crate::program::{Io, Program, Verdict};
 use crate::random::Random;
+use crate::router::{Router, RouterCounters, RouterId, Way};
 use crate::trace::Trace;
 use crate::{frames, watch::Watch};
 use prise_link::{Impairment, ImpairmentConfig};
-use prise_socket::{Host, HostConfig, SocketId};
-use prise_stack::{IpCidr, LinkConfig, LinkId, StackConfig};
-use prise_wire::{Frame, Instant, MacAddr, Medium};
+use prise_socket::Host;
+use prise_stack::LinkId;
+use prise_wire::{Frame, Instant, Medium};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 /// A host of a world, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(usize);
+pub struct NodeId(pub(crate) usize);
+
+/// A wire of a world, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WireId(pub(crate) usize);
 
 /// How a host's link is cut and summed: what a NIC, or its absence, does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,16 +40,26 @@ pub enum Cutting {
 /// What a wire between two hosts is like.
 #[derive(Clone, Debug)]
 pub struct WireConfig {
-    /// Ethernet frames or bare IP packets.
+    /// Ethernet frames or bare IP packets; routers take only the latter.
     pub medium: Medium,
     /// The largest IP packet, the same at both ends.
     pub mtu: u32,
     /// Who cuts trains of segments.
     pub cutting: Cutting,
-    /// From the first host to the second.
+    /// From the first end to the second.
     pub forth: ImpairmentConfig,
-    /// From the second host to the first.
+    /// From the second end to the first.
     pub back: ImpairmentConfig,
+}
+
+/// What an end of a wire is plugged into.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// A host, which gets a link with these addresses (`"10.0.0.1/24"`, `"fd00::1/64"`); to this link it sends all that is
+    /// for elsewhere, if told so.
+    Host(NodeId, Vec<String>, bool),
+    /// A router.
+    Router(RouterId),
 }
 
 /// A number far beyond what any workload needs at one instant: more is a loop without progress.
@@ -53,48 +72,35 @@ const FRAMES_AT_ONCE: u32 = 100_000;
 #[derive(Debug)]
 pub struct World {
     now: Instant,
-    nodes: Vec<Node>,
-    wires: Vec<Wire>,
-    random: Random,
-    trace: Trace,
-    watch: Watch,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) routers: Vec<Router>,
+    pub(crate) wires: Vec<Wire>,
+    /// The next is the last.
+    faults: Vec<(Instant, Fault)>,
+    pub(crate) random: Random,
+    pub(crate) trace: Trace,
+    pub(crate) watch: Watch,
+    audit: Audit,
     frames: u64,
     steps_without_time: u32,
     /// Nothing is watched on the wires, and checksums are not computed: for measuring.
     trusting: bool,
 }
 
-#[derive(Debug)]
-struct Node {
-    name: String,
-    host: Host,
-    /// Where each link leads, by the link's position.
-    ports: Vec<Port>,
-    programs: Vec<Slot>,
-    owners: HashMap<SocketId, usize>,
-    timers: BinaryHeap<Reverse<(Instant, usize)>>,
-    /// Something has happened to the host since it was last settled.
-    stirred: bool,
-}
-
-#[derive(Debug)]
-struct Slot {
-    program: Box<dyn Program>,
-    verdict: Verdict,
-}
-
+/// Who takes what arrives at an end of a wire.
 #[derive(Clone, Copy, Debug)]
-enum Port {
-    Loopback,
-    Wire { wire: usize, end: usize },
+pub(crate) enum Place {
+    Host(usize, LinkId),
+    Router(usize),
 }
 
 #[derive(Debug)]
-struct Wire {
-    medium: Medium,
-    ends: [(NodeId, LinkId); 2],
+pub(crate) struct Wire {
+    pub(crate) medium: Medium,
+    pub(crate) mtu: u32,
+    pub(crate) ends: [Place; 2],
     /// `lanes[end]` carries what `ends[end]` sends.
-    lanes: [Impairment; 2],
+    pub(crate) lanes: [Impairment; 2],
 }
 
 impl World {
@@ -103,10 +109,13 @@ impl World {
         Self {
             now: Instant::ZERO,
             nodes: Vec::new(),
+            routers: Vec::new(),
             wires: Vec::new(),
+            faults: Vec::new(),
             random: Random::new(seed),
             trace,
             watch: Watch::default(),
+            audit: Audit::default(),
             frames: 0,
             steps_without_time: 0,
             trusting: false,
@@ -134,9 +143,9 @@ impl World {
         &self.trace
     }
 
-    /// The first thing that a sender was seen to do on a wire that no sender may.
+    /// The first thing that a host was seen to do that no host may.
     pub fn offence(&self) -> Option<&str> {
-        self.watch.offence()
+        self.watch.offence().or_else(|| self.audit.offence())
     }
 
     /// The hosts.
@@ -161,48 +170,57 @@ impl World {
         &mut node.host
     }
 
+    /// What the routers have done.
+    pub fn routers(&self) -> impl Iterator<Item = RouterCounters> {
+        self.routers.iter().map(|router| router.counters)
+    }
+
     /// Adds a host with a loopback link.
     pub fn add_host(&mut self, name: &str) -> NodeId {
-        let mut host = Host::new(&HostConfig {
-            stack: StackConfig::new([self.random.next(), self.random.next()], self.random.octets32()),
-            owner: 0,
-        });
-        let lo = host.stack_mut().add_link(&LinkConfig {
-            name: "lo",
-            medium: Medium::Ip,
-            mac: None,
-            mtu: 65_536,
-            gso_max: 65_536,
-            checksum_offload: true,
-            loopback: true,
-            transparent: false,
-        });
-        for address in ["127.0.0.1/8", "::1/128"] {
-            add_address(&mut host, self.now, lo, address);
-        }
-        self.nodes.push(Node {
-            name: name.to_owned(),
-            host,
-            ports: vec![Port::Loopback],
-            programs: Vec::new(),
-            owners: HashMap::new(),
-            timers: BinaryHeap::new(),
-            stirred: true,
-        });
+        let number = self.nodes.len() as u8;
+        self.nodes.push(Node::new(name, number, &mut self.random, self.now));
         NodeId(self.nodes.len() - 1)
     }
 
+    /// Adds a router, which says or does not say why it drops a packet.
+    pub fn add_router(&mut self, name: &str, speaks: bool) -> RouterId {
+        self.routers.push(Router::new(name, self.routers.len() as u8, speaks));
+        RouterId(self.routers.len() - 1)
+    }
+
     /// Joins two hosts by a wire; each gets a link with these addresses (`"10.0.0.1/24"`, `"fd00::1/64"`).
-    pub fn connect(&mut self, config: &WireConfig, ends: [(NodeId, &[&str]); 2]) {
+    pub fn connect(&mut self, config: &WireConfig, ends: [(NodeId, &[&str]); 2]) -> WireId {
+        let end = |(node, addresses): (NodeId, &[&str])| {
+            End::Host(
+                node,
+                addresses.iter().map(|&address| address.to_owned()).collect(),
+                false,
+            )
+        };
+        self.join(config, ends.map(end))
+    }
+
+    /// Lays a wire.
+    pub fn join(&mut self, config: &WireConfig, ends: [End; 2]) -> WireId {
         let wire = self.wires.len();
-        let mut end = 0;
-        let links = ends.map(|(node, addresses)| {
-            let link = self.add_wire_link(config, node, Port::Wire { wire, end });
-            for address in addresses {
-                add_address(&mut self.nodes[node.0].host, self.now, Some(link), address);
+        let mut number = 0;
+        let ends = ends.map(|end| {
+            let port = Port::Wire { wire, end: number };
+            number += 1;
+            match end {
+                End::Router(router) => Place::Router(router.0),
+                End::Host(node, addresses, default_route) => {
+                    let config = PortConfig {
+                        port,
+                        medium: config.medium,
+                        mtu: config.mtu,
+                        cuts: config.cutting == Cutting::Link,
+                        addresses,
+                        default_route,
+                    };
+                    Place::Host(node.0, self.nodes[node.0].add_port(self.now, config))
+                }
             }
-            end += 1;
-            (node, link)
         });
         let mut lane = |direction: ImpairmentConfig| {
             let seed = self.random.next();
@@ -211,38 +229,64 @@ impl World {
         let lanes = [lane(config.forth), lane(config.back)];
         self.wires.push(Wire {
             medium: config.medium,
-            ends: links,
+            mtu: config.mtu,
+            ends,
             lanes,
         });
+        WireId(wire)
     }
 
-    fn add_wire_link(&mut self, config: &WireConfig, node: NodeId, port: Port) -> LinkId {
-        let node_number = node.0 as u8;
-        let node = &mut self.nodes[node.0];
-        let position = node.ports.len() as u8;
-        node.ports.push(port);
-        node.stirred = true;
-        let cut_by_link = config.cutting == Cutting::Link;
-        let link = node.host.stack_mut().add_link(&LinkConfig {
-            name: &format!("eth{}", position - 1),
-            medium: config.medium,
-            mac: (config.medium == Medium::Ethernet).then_some(MacAddr([2, 0, 0, 0, node_number, position])),
-            mtu: config.mtu,
-            gso_max: if cut_by_link { 65_535 } else { 0 },
-            checksum_offload: cut_by_link,
-            loopback: false,
-            transparent: false,
-        });
-        link.expect("a world's host has fewer links than a stack allows")
+    /// Has a router send packets for `address` by a wire that it is an end of.
+    pub fn route(&mut self, router: RouterId, address: IpAddr, wire: WireId) {
+        let Wire { ends, mtu, .. } = &self.wires[wire.0];
+        let here = |place: &Place| matches!(place, Place::Router(number) if *number == router.0);
+        let end = ends.iter().position(here).expect("a router routes by its own wires");
+        let way = Way {
+            wire: wire.0,
+            end,
+            mtu: *mtu,
+        };
+        self.routers[router.0].route(address, way);
     }
 
     /// Puts a program on a host and starts it.
     pub fn spawn(&mut self, node: NodeId, program: Box<dyn Program>) {
+        self.spawn_slot(node, program, false);
+    }
+
+    /// Puts a program on a host that nobody waits for: it is told to stop when all others are done.
+    pub fn spawn_server(&mut self, node: NodeId, program: Box<dyn Program>) {
+        self.spawn_slot(node, program, true);
+    }
+
+    fn spawn_slot(&mut self, node: NodeId, program: Box<dyn Program>, serves: bool) {
         let verdict = Verdict::Running;
         let programs = &mut self.nodes[node.0].programs;
         let index = programs.len();
-        programs.push(Slot { program, verdict });
+        programs.push(Slot {
+            program,
+            verdict,
+            serves,
+        });
         self.call(node.0, index, |program, io| program.start(io));
+    }
+
+    /// Tells all programs that only serve to stop.
+    pub fn stop_servers(&mut self) {
+        for node in 0..self.nodes.len() {
+            for index in 0..self.nodes[node].programs.len() {
+                let slot = &self.nodes[node].programs[index];
+                if slot.serves && slot.verdict == Verdict::Running {
+                    self.call(node, index, |program, io| program.stop(io));
+                }
+            }
+        }
+    }
+
+    /// Has something befall the world at an instant.
+    pub fn schedule(&mut self, at: Instant, fault: Fault) {
+        let place = self.faults.partition_point(|(other, _)| *other > at);
+        self.faults.insert(place, (at, fault));
     }
 
     /// The directions of all wires.
@@ -252,21 +296,28 @@ impl World {
 
     /// What the programs say of themselves, with the names of their hosts.
     pub fn verdicts(&self) -> impl Iterator<Item = (&str, &dyn Program, &Verdict)> {
-        self.nodes.iter().flat_map(|node| {
-            let name = node.name.as_str();
-            node.programs
-                .iter()
-                .map(move |slot| (name, &*slot.program, &slot.verdict))
+        let slots = |node: &'_ Node| (0..node.programs.len()).collect::<Vec<_>>();
+        self.nodes.iter().flat_map(move |node| {
+            let programs = slots(node).into_iter().map(|index| &node.programs[index]);
+            programs.map(move |slot| (node.name.as_str(), &*slot.program, &slot.verdict))
         })
     }
 
-    /// Whether all programs are done.
+    /// Whether all programs that do not only serve are done, and nothing more will befall the world.
     pub fn is_done(&self) -> bool {
-        self.verdicts().all(|(_, _, verdict)| *verdict == Verdict::Done)
+        if !self.faults.is_empty() {
+            return false;
+        }
+        let mut slots = self.nodes.iter().flat_map(|node| &node.programs);
+        slots.all(|slot| slot.serves || slot.verdict == Verdict::Done)
     }
 
     /// The first complaint of a program.
     pub fn complaint(&self) -> Option<String> {
+        let slots = self.nodes.iter().flat_map(|node| &node.programs);
+        if !slots.into_iter().any(|slot| matches!(slot.verdict, Verdict::Failed(_))) {
+            return None;
+        }
         self.verdicts().find_map(|(name, program, verdict)| match verdict {
             Verdict::Failed(why) => Some(format!("{name}: {}: {why}", program.name())),
             Verdict::Running | Verdict::Done => None,
@@ -299,41 +350,85 @@ impl World {
 
     /// The next instant at which anything happens.
     fn next_instant(&self) -> Option<Instant> {
-        let arrivals = self.lanes().filter_map(Impairment::next_deadline);
-        let hosts = self.nodes.iter().filter_map(|node| node.host.next_deadline());
-        let timers = self
-            .nodes
-            .iter()
-            .filter_map(|node| node.timers.peek().map(|Reverse((at, _))| *at));
-        arrivals.chain(hosts).chain(timers).min()
+        let mut next = self.faults.last().map(|(at, _)| *at);
+        let mut consider = |at: Option<Instant>| {
+            next = match (next, at) {
+                (Some(next), Some(at)) => Some(next.min(at)),
+                (next, at) => next.or(at),
+            };
+        };
+        for wire in &self.wires {
+            for end in 0..2 {
+                let arrival = wire.lanes[end].next_deadline();
+                consider(match wire.ends[1 - end] {
+                    Place::Host(node, _) => arrival.map(|at| at.max(self.nodes[node].asleep_until)),
+                    Place::Router(_) => arrival,
+                });
+            }
+        }
+        for node in &self.nodes {
+            consider(node.next_instant());
+        }
+        next
     }
 
-    /// Does what is due: frames arrive, deadlines expire, timers ring.
+    /// Does what is due: faults strike, frames arrive, deadlines expire, timers ring.
     fn happen(&mut self) {
-        for wire in &mut self.wires {
+        while let Some((_, fault)) = self.faults.pop_if(|(at, _)| *at <= self.now) {
+            self.strike(fault);
+        }
+        for wire in 0..self.wires.len() {
             for end in 0..2 {
-                let (node, link) = wire.ends[1 - end];
-                let node = &mut self.nodes[node.0];
-                let lane = &mut wire.lanes[end];
-                while let Some(frame) = lane.receive(self.now) {
-                    node.stirred = true;
-                    self.trace.arrival(self.now, &node.name, wire.medium, &frame);
-                    node.host.receive(self.now, link, [frame]);
-                }
+                self.arrive(wire, end);
             }
         }
         for index in 0..self.nodes.len() {
             let node = &mut self.nodes[index];
-            if node.host.next_deadline().is_some_and(|deadline| deadline <= self.now) {
+            if !node.is_awake(self.now) {
+                continue;
+            }
+            let time = node.time(self.now);
+            if node.host.next_deadline().is_some_and(|deadline| deadline <= time) {
                 node.stirred = true;
-                node.host.expire(self.now);
+                node.host.expire(time);
             }
             while let Some(Reverse((at, program))) = self.nodes[index].timers.peek().copied() {
-                if at > self.now {
+                if at > self.nodes[index].time(self.now) {
                     break;
                 }
                 self.nodes[index].timers.pop();
                 self.call(index, program, |program, io| program.tick(io));
+            }
+        }
+    }
+
+    /// Takes what has arrived of what one end of a wire has sent.
+    fn arrive(&mut self, number: usize, end: usize) {
+        let place = self.wires[number].ends[1 - end];
+        if let Place::Host(node, _) = place
+            && self.nodes[node].asleep_until > self.now
+        {
+            return;
+        }
+        while let Some(frame) = self.wires[number].lanes[end].receive(self.now) {
+            match place {
+                Place::Host(node, link) => {
+                    let medium = self.wires[number].medium;
+                    let node = &mut self.nodes[node];
+                    if node.is_off {
+                        node.missed += 1;
+                        continue;
+                    }
+                    node.stirred = true;
+                    self.trace.arrival(self.now, &node.name, medium, &frame);
+                    let time = node.time(self.now);
+                    node.host.receive(time, link, [frame]);
+                }
+                Place::Router(router) => {
+                    if let Some((way, frame)) = self.routers[router].forward(frame) {
+                        self.wires[way.wire].lanes[way.end].send(self.now, frame);
+                    }
+                }
             }
         }
     }
@@ -343,10 +438,14 @@ impl World {
         for _ in 0..ROUNDS_AT_ONE_INSTANT {
             let mut busy = false;
             for index in 0..self.nodes.len() {
-                if std::mem::take(&mut self.nodes[index].stirred) {
+                if self.nodes[index].stirred && self.nodes[index].is_awake(self.now) {
+                    self.nodes[index].stirred = false;
                     busy = true;
                     self.dispatch(index);
                     self.transmit(index);
+                    if !self.trusting {
+                        self.audit.look(self.now, &self.nodes[index], &self.watch);
+                    }
                 }
             }
             if !busy {
@@ -368,14 +467,15 @@ impl World {
 
     /// Puts on the wires what a host has to send.
     fn transmit(&mut self, index: usize) {
+        let time = self.nodes[index].time(self.now);
         for link in self.nodes[index].host.links_ready().iter() {
             let mut left = FRAMES_AT_ONCE;
-            while let Some(frame) = self.nodes[index].host.transmit(self.now, link) {
+            while let Some(frame) = self.nodes[index].host.transmit(time, link) {
                 left -= 1;
                 assert!(left > 0, "{} does not stop transmitting", self.nodes[index].name);
-                match self.nodes[index].ports[link.position()] {
+                match self.nodes[index].ports[link.position()].port {
                     Port::Loopback => {
-                        self.nodes[index].host.receive(self.now, link, [frame]);
+                        self.nodes[index].host.receive(time, link, [frame]);
                         self.nodes[index].stirred = true;
                     }
                     Port::Wire { wire, end } => self.send(index, wire, end, frame),
@@ -410,8 +510,9 @@ impl World {
     fn call(&mut self, index: usize, program: usize, act: impl FnOnce(&mut dyn Program, &mut Io<'_>)) {
         let node = &mut self.nodes[index];
         node.stirred = true;
+        let time = node.time(self.now);
         let slot = &mut node.programs[program];
-        let mut io = Io::new(self.now, &mut node.host, &node.name, &mut self.trace);
+        let mut io = Io::new(time, &mut node.host, &node.name, &mut self.trace);
         act(&mut *slot.program, &mut io);
         let outcome = io.finish();
         for socket in outcome.claimed {
@@ -421,7 +522,11 @@ impl World {
             node.owners.remove(&socket);
         }
         for at in outcome.timers {
-            node.timers.push(Reverse((at.max(self.now), program)));
+            // Asked for twice, it rings once: a program that looks at all its sockets asks for each of them.
+            let timer = Reverse((at.max(time), program));
+            if !node.timers.iter().any(|known| *known == timer) {
+                node.timers.push(timer);
+            }
         }
         if let Some(verdict) = outcome.verdict
             && !matches!(slot.verdict, Verdict::Failed(_))
@@ -442,17 +547,17 @@ impl World {
             }
         }
         for wire in &self.wires {
-            for (lane, (node, _)) in wire.lanes.iter().zip(wire.ends) {
-                let name = &self.nodes[node.0].name;
+            for (lane, place) in wire.lanes.iter().zip(wire.ends) {
+                let name = match place {
+                    Place::Host(node, _) => &self.nodes[node].name,
+                    Place::Router(router) => &self.routers[router].name,
+                };
                 let _ = writeln!(out, "  from {name}: {:?}", lane.counters());
             }
         }
+        for router in &self.routers {
+            let _ = writeln!(out, "  {}: {:?}", router.name, router.counters);
+        }
         out
     }
-}
-
-fn add_address(host: &mut Host, now: Instant, link: Option<LinkId>, address: &str) {
-    let link = link.expect("a world's host has fewer links than a stack allows");
-    let cidr: IpCidr = address.parse().expect("addresses in scenarios are written correctly");
-    host.stack_mut().add_address(now, link, cidr);
 }

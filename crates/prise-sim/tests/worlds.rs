@@ -1,6 +1,6 @@
 //! Whole worlds, a few seeds of each family; `--example swarm` runs as many as there is time for.
 
-use prise_sim::scenario::Workload;
+use prise_sim::scenario::{Layout, Workload};
 use prise_sim::{Family, Scenario, run};
 
 fn all_are_well(family: Family, seeds: std::ops::Range<u64>) {
@@ -18,7 +18,12 @@ fn a_megabyte_each_way_arrives_whole_under_loss_reordering_duplication_and_corru
 
 #[test]
 fn whatever_the_workload_and_the_wire_all_arrives_and_nothing_is_left() {
-    all_are_well(Family::Swarm, 0..60);
+    all_are_well(Family::Pair, 0..500);
+}
+
+#[test]
+fn whatever_befalls_a_network_all_arrives_or_breaks_with_an_error_and_nothing_is_left() {
+    all_are_well(Family::Network, 0..500);
 }
 
 #[test]
@@ -33,7 +38,7 @@ fn the_same_seed_gives_the_same_world() {
 #[test]
 fn a_failure_names_its_seed_and_shows_how_it_came_about() {
     let mut scenario = Scenario::new(Family::Target, 1);
-    let Workload::Streams(agreement) = &mut scenario.workload else {
+    let Layout::Pair(_, Workload::Streams(agreement)) = &mut scenario.layout else {
         panic!("the target scenario is a stream")
     };
     agreement.server_plan.expect += 1;

@@ -26,7 +26,9 @@ impl Connection {
             return u32::try_from(rate / 1000)
                 .unwrap_or(UNIT_MAX)
                 .min(part)
-                .clamp(2 * size, UNIT_MAX);
+                .max(2 * size)
+                // A segment may be larger than half a unit, where the MTU is.
+                .min(UNIT_MAX);
         }
         let srtt = self.rtt.srtt().as_micros() as u64;
         if srtt == 0 {
