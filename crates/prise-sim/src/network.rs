@@ -14,6 +14,7 @@ use crate::random::Random;
 use crate::stream::{Agreement, Client, Server};
 use crate::world::{Cutting, End, NodeId, WireConfig, WireId, World};
 use prise_link::{BurstLoss, Early, ImpairmentConfig, Probability};
+use prise_stack::EcnPolicy;
 use prise_wire::{Instant, Medium};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64};
@@ -30,8 +31,8 @@ pub struct Network {
     pub hops: Vec<Vec<WireConfig>>,
     /// Routers say why they drop a packet.
     pub speaks: bool,
-    /// Hosts ask for ECN.
-    pub ecn: bool,
+    /// What clients and servers ask and answer for ECN, as a number of `net.ipv4.tcp_ecn`.
+    pub ecn: [u32; 2],
     /// One for each client, and the server that it goes to.
     pub flows: Vec<(usize, Agreement)>,
     /// What happens, and when.
@@ -125,7 +126,7 @@ impl Network {
             servers,
             hops,
             speaks,
-            ecn: random.chance(0.3),
+            ecn: [(); 2].map(|()| random.pick(&[0, 1, 2, 2, 3, 4, 5])),
             flows,
             mishaps,
         }
@@ -142,8 +143,11 @@ impl Network {
         let servers: Vec<NodeId> = (0..self.servers.len())
             .map(|number| world.add_host(&format!("server{number}")))
             .collect();
-        for node in clients.iter().chain(&servers) {
-            world.host_mut(*node).set_ecn(self.ecn);
+        for (side, number) in [&clients, &servers].into_iter().zip(self.ecn) {
+            let policy = EcnPolicy::from_number(number).unwrap_or_default();
+            for node in side {
+                world.host_mut(*node).set_ecn(policy);
+            }
         }
         let last = routers[self.hops.len()];
         let mut wires = Vec::new();
@@ -164,9 +168,9 @@ impl Network {
         }
         for v4 in [true, false] {
             for (position, router) in routers.iter().enumerate() {
-                for number in 0..clients.len() {
+                for (number, own) in wires.iter().copied().enumerate().take(clients.len()) {
                     let wire = if position == 0 {
-                        wires[number]
+                        own
                     } else {
                         let hop = &hops[position - 1];
                         hop[hop.len() - 1]

@@ -40,6 +40,7 @@ pub struct Scenario {
 
 /// Who is there and what happens.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one of them at a time")]
 pub enum Layout {
     /// A client host and a server host on one wire.
     Pair(WireConfig, Workload),

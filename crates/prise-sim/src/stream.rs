@@ -222,8 +222,7 @@ impl Client {
             Outcome::Complete => self.leave(io, socket),
             Outcome::Broken(errno) => self.connect_again(io, socket, errno),
             Outcome::Cut(..) if self.agreement.breaks => self.leave(io, socket),
-            Outcome::Cut(_, wrong) => io.fail(format!("{socket:?}: {wrong}")),
-            Outcome::Wrong(wrong) => io.fail(format!("{socket:?}: {wrong}")),
+            Outcome::Cut(_, wrong) | Outcome::Wrong(wrong) => io.fail(format!("{socket:?}: {wrong}")),
         }
     }
 }
