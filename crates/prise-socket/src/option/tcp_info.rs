@@ -79,8 +79,8 @@ fn encode_bits(out: &mut Layout, of: &TcpInfo) {
         LossState::Loss => 4,
     });
     // tcpi_retransmits, tcpi_probes, tcpi_backoff.
-    out.u8(of.backoff);
-    out.u8(0);
+    out.u8(of.retransmits);
+    out.u8(of.probes);
     out.u8(of.backoff);
     let bit = |on: bool, bit: u8| u8::from(on) << bit;
     let scaled = of.send_scale.is_some();
@@ -142,10 +142,9 @@ fn encode_windows(out: &mut Layout, of: &TcpInfo) {
 
 /// `tcpi_pacing_rate` to the end.
 fn encode_totals(out: &mut Layout, of: &TcpInfo) {
-    let mss = u64::from(of.send_mss.max(1));
     out.u64(of.pacing_rate.unwrap_or(u64::MAX));
     out.u64(u64::MAX);
-    out.u64(of.bytes_acked);
+    out.u64(of.bytes_acked + of.control_acked);
     out.u64(of.bytes_received);
     out.u32(of.segments_out);
     out.u32(of.segments_in);
@@ -154,11 +153,10 @@ fn encode_totals(out: &mut Layout, of: &TcpInfo) {
     out.u32(of.data_segments_in);
     out.u32(of.data_segments_out);
     out.u64(of.delivery_rate);
-    // tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited: not measured.
-    out.u64(0);
-    out.u64(0);
-    out.u64(0);
-    out.u32((of.delivered / mss) as u32);
+    for time in [of.busy, of.window_limited, of.buffer_limited] {
+        out.u64(time.as_micros() as u64);
+    }
+    out.u32(of.delivered);
     out.u32(of.delivered_ce);
     out.u64(of.bytes_sent);
     out.u64(of.bytes_retransmitted);
@@ -167,10 +165,11 @@ fn encode_totals(out: &mut Layout, of: &TcpInfo) {
     out.u32(of.received_out_of_order);
     out.u32(of.send_window);
     out.u32(of.receive_window);
-    // tcpi_rehash, and the RTO totals (two 16-bit numbers and one of 32) that end what is filled.
+    // tcpi_rehash: paths are not chosen by a hash here.
     out.u32(0);
-    out.u32(0);
-    out.u32(0);
+    out.u16(of.timeouts);
+    out.u16(of.timeout_recoveries);
+    out.millis(of.timeout_time);
     encode_ecn(out, of);
 }
 

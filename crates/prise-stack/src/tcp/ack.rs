@@ -14,6 +14,7 @@ use super::loss::rack::Surroundings;
 use super::loss::respond::AckFacts;
 use super::segment::Segment;
 use super::send::flight::Delivery;
+use super::trouble::Wait;
 use crate::net::Discard;
 
 impl Connection {
@@ -67,6 +68,7 @@ impl Connection {
 
     fn acknowledge_syn(&mut self, seg: &Segment, ack: SeqNum) {
         self.snd.una = self.snd.iss + 1;
+        self.statistics.delivered = 1;
         let rtt = self.trouble_since.age(seg.at);
         if !self.flags.syn_retransmitted() && !rtt.is_zero() {
             self.rtt.sample(seg.at, rtt);
@@ -116,7 +118,7 @@ impl Connection {
             self.trouble_since = Moment::at(seg.at);
         }
         let advanced = self.snd.una.precedes(ack);
-        let min_rtt = self.min_rtt();
+        let (min_rtt, size) = (self.min_rtt(), self.segment_size());
         let (una, nxt) = (self.snd.una, self.snd.nxt);
         let Some(sending) = self.sending.as_deref_mut() else {
             if advanced {
@@ -128,6 +130,7 @@ impl Connection {
             let first = seg.options.sack.first();
             if self.flags.sack_on() && first.is_some_and(|block| is_dsack(*block, ack, None)) {
                 sending.on_late_duplicate(&mut self.congestion);
+                self.note_feedback(0, true, false, false);
                 self.release_memory();
             }
             return;
@@ -137,6 +140,7 @@ impl Connection {
         let echo = echo.map(|echo| echo.wrapping_sub(self.timestamps.offset));
         let mut delivery = Delivery {
             echo,
+            mss: size,
             ..Delivery::default()
         };
         if advanced {
@@ -178,6 +182,7 @@ impl Connection {
             new_data: self.unsent() > 0 && nxt.distance_from(self.snd.una) < self.snd.wnd,
             around: self.surroundings(),
         };
+        self.note_feedback(delivery.packets, dsack, delivery.reordered, facts.ece && facts.classic);
         if let Some(sending) = self.sending.as_deref_mut() {
             sending.respond(&facts, &mut self.congestion);
             if advanced {
@@ -188,6 +193,10 @@ impl Connection {
         self.settle_mtu_probe(seg.at);
         if advanced {
             self.trouble_since = Moment::at(seg.at);
+            self.note_progress(seg.at);
+            if self.queued() == 0 {
+                self.wait_for(seg.at, Wait::Idle);
+            }
         }
         self.rearm_retransmit(seg.at, delivery.octets > 0);
         self.raise_writable_if_room();
@@ -196,8 +205,7 @@ impl Connection {
 
     /// How many packets Accurate ECN tells to have been marked.
     fn take_marks(&mut self, seg: &Segment, delivery: &Delivery) -> u32 {
-        let mss = self.segment_size();
-        let packets = delivery.octets.div_ceil(mss);
+        let (mss, packets) = (delivery.mss, delivery.packets);
         let Some(state) = self.acc_ecn_mut() else { return 0 };
         // Without progress it may be older than the one before.
         if state.in_handshake || packets == 0 {

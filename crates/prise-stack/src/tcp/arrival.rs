@@ -92,6 +92,8 @@ impl Connection {
         if acceptable {
             self.last_received = Stamp::at(seg.at);
             self.snd.una = self.snd.iss + 1;
+            self.statistics.delivered = 1;
+            self.note_progress(seg.at);
             if !self.flags.syn_retransmitted() {
                 let rtt = self.trouble_since.age(seg.at);
                 self.rtt.sample(seg.at, rtt);
@@ -408,6 +410,8 @@ impl Connection {
                 PASSED
             }
             Arrived::OutOfOrder { duplicate } => {
+                let packets = len.div_ceil(self.acks.peer_mss.max(1));
+                self.rare().troubles.out_of_order += packets;
                 self.acks.now = true;
                 if let Some(duplicate) = duplicate {
                     self.report_duplicate(duplicate);

@@ -26,6 +26,7 @@ use super::receive::reassembly::Reassembly;
 use super::receive::window::ReceiveWindow;
 use super::send::flight::Flight;
 use super::send::queue::SendQueue;
+use super::trouble::Chronograph;
 use super::tuple::FourTuple;
 use crate::event::Ready;
 use crate::link::LinkId;
@@ -120,7 +121,10 @@ pub(crate) struct AckSchedule {
 pub(crate) struct Statistics {
     pub(crate) bytes_acked: u64,
     pub(crate) bytes_received: u64,
-    pub(crate) bytes_retransmitted: u32,
+    /// Time with data out or waiting, in units of 100 µs.
+    pub(crate) busy: u32,
+    /// Packets that were acknowledged, the SYN among them.
+    pub(crate) delivered: u32,
     pub(crate) retransmissions: u32,
     pub(crate) segments_out: u32,
     pub(crate) segments_in: u32,
@@ -144,6 +148,7 @@ pub(crate) struct Sending {
     /// The next new segment tells the peer that its congestion mark was heard (CWR).
     pub(crate) reduction_to_tell: bool,
     pub(crate) rate: RateSampler,
+    pub(crate) chronograph: Chronograph,
     /// Pacing: no data before this.
     pub(crate) next_send_at: Instant,
     /// `snd.up`: the octet after the urgent one, until that is acknowledged.
@@ -320,6 +325,7 @@ impl Connection {
                 spurious: 0,
                 reduction_to_tell: false,
                 rate: RateSampler::default(),
+                chronograph: Chronograph::default(),
                 next_send_at: Instant::ZERO,
                 up: None,
                 probe_end: None,

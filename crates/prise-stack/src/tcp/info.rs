@@ -7,6 +7,7 @@ use prise_wire::Instant;
 use super::acc_ecn::EcnOctets;
 use super::config::CongestionAlgorithm;
 use super::connection::Connection;
+use super::deadlines::Retransmit;
 use super::fast_open::FastOpenFailure;
 use super::send::flight::Flight;
 
@@ -150,6 +151,8 @@ pub struct TcpInfo {
     pub send_buffer: u32,
     /// Octets acknowledged by the peer.
     pub bytes_acked: u64,
+    /// Acknowledged sequence numbers of our SYN and FIN, which `tcpi_bytes_acked` counts too.
+    pub control_acked: u64,
     /// Octets received in order.
     pub bytes_received: u64,
     /// Octets sent, retransmissions included.
@@ -176,18 +179,59 @@ pub struct TcpInfo {
     pub delivery_rate: u64,
     /// Whether that figure was bounded by the program rather than by the path.
     pub app_limited: bool,
-    /// Octets delivered to the peer, selectively acknowledged ones included.
-    pub delivered: u64,
+    /// Packets delivered, the SYN among them.
+    pub delivered: u32,
     /// Duplicate selective acknowledgments received.
     pub dsack_dups: u32,
-    /// Reordering events seen.
+    /// Acknowledgments that showed reordering.
     pub reordering_seen: u32,
     /// Retransmissions that proved unnecessary.
     pub spurious_retransmissions: u32,
     /// Out-of-order segments received.
     pub received_out_of_order: u32,
+    /// Retransmission timeouts, and how many were the first in a row.
+    pub timeouts: u16,
+    /// Rows of them.
+    pub timeout_recoveries: u16,
+    /// Time from the first of a row to the acknowledgment that ended it.
+    pub timeout_time: Duration,
+    /// Time with something to send.
+    pub busy: Duration,
+    /// Of that, held back by the peer's window.
+    pub window_limited: Duration,
+    /// Of that, held back by the size of the send buffer.
+    pub buffer_limited: Duration,
+    /// Timeouts since the last new acknowledgment.
+    pub retransmits: u8,
+    /// Probes of a shut window, or of a silent peer, without an answer.
+    pub probes: u8,
     /// The congestion control in use.
     pub congestion: CongestionAlgorithm,
+}
+
+impl Connection {
+    /// Sequence numbers of our SYN and FIN that were acknowledged: Linux counts them among the octets, of a passive open
+    /// the FIN only.
+    fn control_acked(&self) -> u64 {
+        let opened = !self.flags.passive() && !matches!(self.state, State::SynSent | State::Closed);
+        let finished = self.flags.fin_sent() && self.snd.una == self.snd.nxt;
+        u64::from(opened) + u64::from(finished)
+    }
+
+    fn consecutive_timeouts(&self) -> u8 {
+        match self.state {
+            State::SynSent | State::SynReceived => self.backoff,
+            _ => self.sending.as_ref().map_or(0, |sending| sending.recovery.timeouts),
+        }
+    }
+
+    fn unanswered_probes(&self) -> u8 {
+        if self.deadlines.armed(Retransmit::Persist) {
+            self.backoff
+        } else {
+            self.keepalive_probes
+        }
+    }
 }
 
 impl Connection {
@@ -195,6 +239,8 @@ impl Connection {
     pub(crate) fn info(&self, now: Instant) -> TcpInfo {
         let flight = self.sending.as_ref().map(|sending| &sending.flight);
         let rare = self.rare.as_deref();
+        let troubles = self.troubles();
+        let [busy, window_limited, buffer_limited] = self.waited(now);
         let acc_ecn = self.acc_ecn();
         let recovery = self.sending.as_ref().map(|sending| &sending.recovery);
         let statistics = &self.statistics;
@@ -209,7 +255,7 @@ impl Connection {
             ecn: self.flags.ecn_on() || acc_ecn.is_some(),
             ecn_seen: self.flags.ecn_seen(),
             received_ce: acc_ecn.map_or(0, |state| state.received_ce),
-            delivered_ce: acc_ecn.map_or(0, |state| state.delivered_ce),
+            delivered_ce: acc_ecn.map_or(troubles.delivered_ce, |state| state.delivered_ce),
             delivered_octets: acc_ecn.map_or(EcnOctets::default(), |state| state.delivered),
             received_octets: acc_ecn.map_or(EcnOctets::default(), |state| state.received),
             acc_ecn_failures: acc_ecn.map_or(0, |state| state.failures),
@@ -248,11 +294,12 @@ impl Connection {
             receive_buffer: self.rcv.window.limit(),
             send_buffer: self.send_buffer(),
             bytes_acked: statistics.bytes_acked,
+            control_acked: self.control_acked(),
             bytes_received: statistics.bytes_received,
             bytes_sent: statistics.bytes_acked
                 + u64::from(flight.map_or(0, Flight::outstanding))
-                + u64::from(statistics.bytes_retransmitted),
-            bytes_retransmitted: u64::from(statistics.bytes_retransmitted),
+                + troubles.bytes_retransmitted,
+            bytes_retransmitted: troubles.bytes_retransmitted,
             segments_out: statistics.segments_out,
             segments_in: statistics.segments_in,
             data_segments_out: statistics.data_segments_out,
@@ -263,11 +310,19 @@ impl Connection {
             pacing_rate: self.congestion.pacing_rate(),
             delivery_rate: self.sending.as_ref().map_or(0, |it| it.rate.latest),
             app_limited: self.sending.as_ref().is_none_or(|it| it.rate.is_app_limited()),
-            delivered: statistics.bytes_acked,
-            dsack_dups: 0,
-            reordering_seen: u32::from(self.sending.as_ref().is_some_and(|it| it.rack.reordering_seen())),
+            delivered: statistics.delivered,
+            dsack_dups: troubles.dsack_dups,
+            reordering_seen: troubles.reordering,
             spurious_retransmissions: self.sending.as_ref().map_or(0, |it| u32::from(it.spurious)),
-            received_out_of_order: 0,
+            received_out_of_order: troubles.out_of_order,
+            timeouts: troubles.timeouts,
+            timeout_recoveries: troubles.recoveries,
+            timeout_time: troubles.recovering(now),
+            busy,
+            window_limited,
+            buffer_limited,
+            retransmits: self.consecutive_timeouts(),
+            probes: self.unanswered_probes(),
             congestion: self.congestion.algorithm(),
         }
     }

@@ -39,6 +39,7 @@ mod send;
 mod tests;
 mod time_wait;
 mod timers;
+mod trouble;
 mod tuning;
 mod tuple;
 mod verbs;

@@ -9,6 +9,7 @@ use super::acc_ecn::AccEcnState;
 use super::connection::Connection;
 use super::fast_open::FastOpen;
 use super::plpmtud::Search;
+use super::trouble::Troubles;
 
 /// The urgent octet of the peer, RFC 6093.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,7 @@ pub(crate) struct Rare {
     /// The duplicate to report in the next SACK option (RFC 2883).
     pub(crate) duplicate: Option<SackBlock>,
     pub(crate) fast_open: FastOpen,
+    pub(crate) troubles: Troubles,
     pub(crate) acc_ecn: Option<Box<AccEcnState>>,
     /// The search for the size that the path takes (RFC 4821).
     pub(crate) search: Option<Box<Search>>,

@@ -63,6 +63,7 @@ impl Connection {
                 self.end(Some(error));
                 return;
             }
+            self.note_timeout(now, self.backoff == 0);
             self.backoff += 1;
             self.statistics.retransmissions += 1;
             self.flags.set_syn_retransmitted(true);
@@ -97,6 +98,7 @@ impl Connection {
         sending.cwnd_limited = true;
         self.congestion.on_timeout(now, in_flight, size, fresh);
         self.suspect_path_mtu();
+        self.note_timeout(now, first);
         self.backoff = self.backoff.saturating_add(1);
         let rto = self.rtt.rto_backed_off(self.backoff);
         self.arm_timeout(Retransmit::Rto, now, rto);

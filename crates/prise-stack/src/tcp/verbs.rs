@@ -262,6 +262,7 @@ impl Stack {
         connection.restart_after_idle(now);
         let taken = connection.sending().queue.push(data, room);
         connection.flags.set_more(more);
+        connection.note_write(now, (taken as usize) < whole);
         connection.flags.set_unpushed(more);
         if urgent && taken as usize == whole && taken > 0 {
             let end = connection.queue_end();

@@ -64,6 +64,9 @@ pub(crate) struct Delivery {
     pub(crate) octets: u32,
     /// Octets by which `snd.una` advanced.
     pub(crate) acked: u32,
+    /// The segment size, and the packets that the delivered octets were.
+    pub(crate) mss: u32,
+    pub(crate) packets: u32,
     /// Octets newly selectively acknowledged.
     pub(crate) sacked: u32,
     /// The largest transmission among those cumulatively acknowledged.
@@ -94,6 +97,7 @@ pub(crate) struct Latest {
 impl Delivery {
     fn deliver(&mut self, record: &Sent, now: Instant, min_rtt: Duration) {
         self.octets += record.len;
+        self.packets += record.len.div_ceil(self.mss.max(1));
         if self
             .measured
             .is_none_or(|(known, _)| known.delivered <= record.snapshot.delivered)

@@ -15,6 +15,7 @@ use crate::tcp::info::{LossState, State};
 use crate::tcp::loss::recovery::Frto;
 use crate::tcp::segment::ECN_ECT0;
 use crate::tcp::send::queue;
+use crate::tcp::trouble::Wait;
 
 /// One transmission at most: what an IP packet can say, less the largest headers.
 pub(crate) const UNIT_MAX: u32 = 65_535 - 60 - 60;
@@ -351,8 +352,7 @@ impl Connection {
         } else {
             Body::new()
         };
-        self.statistics.retransmissions = self.statistics.retransmissions.wrapping_add(1);
-        self.statistics.bytes_retransmitted = self.statistics.bytes_retransmitted.wrapping_add(data);
+        self.note_retransmission(data, len.div_ceil(size));
         if tail_probe || !self.deadlines.armed(Retransmit::Rto) {
             self.arm_timeout(Retransmit::Rto, now, rto);
         }
@@ -397,6 +397,12 @@ impl Connection {
             sending.rate.mark_app_limited(in_flight);
         }
         sending.recovery.on_sent(total);
+        let wait = if len < unsent && wnd < outstanding + total + size && in_flight < cwnd {
+            Wait::Window
+        } else {
+            Wait::Network
+        };
+        self.wait_for(now, wait);
         self.snd.nxt += total;
         if fin {
             self.flags.set_fin_sent(true);
@@ -584,6 +590,7 @@ impl Connection {
         let idle = self.deadlines.retransmit == Instant::FAR_FUTURE;
         match self.next_data(unit_max) {
             Err(Held::Window) if idle => {
+                self.wait_for(now, Wait::Window);
                 let wait = self.rtt.rto_backed_off(self.backoff);
                 self.trouble_since = Moment::at(now);
                 self.arm_timeout(Retransmit::Persist, now, wait);
