@@ -239,13 +239,13 @@ fn segment(scanner: &mut Scanner<'_>, defines: &Defines) -> Result<SegmentSpec, 
     Ok(spec)
 }
 
-fn tcp_options(scanner: &mut Scanner<'_>, _defines: &Defines) -> Result<Vec<TcpOption>, String> {
+fn tcp_options(scanner: &mut Scanner<'_>, defines: &Defines) -> Result<Vec<TcpOption>, String> {
     let mut options = Vec::new();
     if scanner.eat(">") {
         return Ok(options);
     }
     loop {
-        options.push(tcp_option(scanner)?);
+        options.push(tcp_option(scanner, defines)?);
         if scanner.eat(">") {
             return Ok(options);
         }
@@ -253,7 +253,7 @@ fn tcp_options(scanner: &mut Scanner<'_>, _defines: &Defines) -> Result<Vec<TcpO
     }
 }
 
-fn tcp_option(scanner: &mut Scanner<'_>) -> Result<TcpOption, String> {
+fn tcp_option(scanner: &mut Scanner<'_>, defines: &Defines) -> Result<TcpOption, String> {
     Ok(match scanner.word() {
         "eol" => TcpOption::End,
         "nop" => TcpOption::Nop,
@@ -278,8 +278,8 @@ fn tcp_option(scanner: &mut Scanner<'_>) -> Result<TcpOption, String> {
                 echo: scanner.number()? as u32,
             }
         }
-        "FO" => TcpOption::FastOpen(hex(scanner)?),
-        "FOEXP" => TcpOption::FastOpenExperimental(hex(scanner)?),
+        "FO" => TcpOption::FastOpen(hex(scanner, defines)?),
+        "FOEXP" => TcpOption::FastOpenExperimental(hex(scanner, defines)?),
         "ECN" | "ECN0" | "ECN1" => {
             let mut fields = Vec::new();
             loop {
@@ -304,9 +304,16 @@ fn tcp_option(scanner: &mut Scanner<'_>) -> Result<TcpOption, String> {
     })
 }
 
-/// An even number of hexadecimal digits, or none.
-fn hex(scanner: &mut Scanner<'_>) -> Result<Vec<u8>, String> {
-    let digits = scanner.take_while(|c| c.is_ascii_hexdigit());
+/// An even number of hexadecimal digits, or none; or a name that stands for some.
+fn hex(scanner: &mut Scanner<'_>, defines: &Defines) -> Result<Vec<u8>, String> {
+    let word = scanner.word();
+    let digits = defines
+        .iter()
+        .find(|(name, _)| name == word)
+        .map_or(word, |(_, value)| value);
+    if !digits.bytes().all(|c| c.is_ascii_hexdigit()) {
+        return Err(format!("{digits} is no cookie"));
+    }
     let digits = digits.as_bytes();
     if !digits.len().is_multiple_of(2) {
         return Err("a cookie has an even number of digits".into());

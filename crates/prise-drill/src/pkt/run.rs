@@ -46,12 +46,18 @@ pub struct Plan {
 /// # Errors
 /// The first thing that differed from what the script says.
 pub fn run(text: &str, plan: &Plan) -> Result<Report, Failure> {
-    let (level, kind) = if plan.ipv6 {
-        ("SOL_IPV6", "IPV6_RECVERR")
+    // As Linux's own runner of such scripts defines them; the cookies are those of the addresses and of the key in `defaults.sh`.
+    let [level, kind, cookie, cookie_zero] = if plan.ipv6 {
+        ["SOL_IPV6", "IPV6_RECVERR", "c1d1e9742a47a9bc", "82af1a8f9a205c34"]
     } else {
-        ("SOL_IP", "IP_RECVERR")
+        ["SOL_IP", "IP_RECVERR", "3021b9d889017eeb", "b7c12350a90dc8f5"]
     };
-    let defines = [("CMSG_LEVEL_IP", level), ("CMSG_TYPE_RECVERR", kind)];
+    let defines = [
+        ("CMSG_LEVEL_IP", level),
+        ("CMSG_TYPE_RECVERR", kind),
+        ("TFO_COOKIE", cookie),
+        ("TFO_COOKIE_ZERO", cookie_zero),
+    ];
     let defines = defines.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let script = parse(text, &defines)?;
     let library = load(text, plan).map_err(at(0))?;
