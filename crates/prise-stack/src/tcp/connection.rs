@@ -427,6 +427,27 @@ impl Connection {
         }
     }
 
+    /// Octets that one write may add: with `TCP_NOTSENT_LOWAT` what can leave at once, and so much beyond it.
+    pub(crate) fn write_room(&self) -> u32 {
+        let space = self.send_space();
+        let Some(low) = self.config.unsent_low_water else {
+            return space;
+        };
+        let by_window = self.snd.wnd.saturating_sub(self.snd.nxt.distance_from(self.snd.una));
+        let by_cwnd = self.congestion.cwnd().saturating_sub(self.in_flight());
+        let size = self.segment_size();
+        let sendable = by_window.min(by_cwnd) / size * size;
+        space.min(sendable.saturating_add(low).saturating_sub(self.unsent()))
+    }
+
+    /// Whether there is room enough to tell a program that waits: a third of the buffer, and of what is unsent no more than half the low
+    /// water (`__sk_stream_memory_free`).
+    pub(crate) fn is_worth_waking(&self) -> bool {
+        let low = self.config.unsent_low_water;
+        let much_unsent = low.is_some_and(|low| self.unsent().saturating_mul(2) >= low);
+        !much_unsent && self.send_space() >= self.send_limit() / 3
+    }
+
     pub(crate) fn raise(&mut self, ready: Ready) {
         self.raised |= ready;
     }
@@ -434,7 +455,7 @@ impl Connection {
     /// Room for the program's writes, once it is worth a wake-up: a third of the buffer (Linux's
     /// `sk_stream_is_writeable`).
     pub(crate) fn raise_writable_if_room(&mut self) {
-        if self.flags.write_blocked() && self.send_space() >= self.send_limit() / 3 {
+        if self.flags.write_blocked() && self.is_worth_waking() {
             self.flags.set_write_blocked(false);
             self.raise(Ready::WRITABLE);
         }

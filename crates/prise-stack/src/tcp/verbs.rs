@@ -253,7 +253,7 @@ impl Stack {
             }
             _ => return Err(SendError::Closed),
         }
-        let room = connection.send_space().min(share);
+        let room = connection.write_room().min(share);
         let whole = data.len();
         if room == 0 && whole > 0 {
             connection.flags.set_write_blocked(true);
@@ -304,7 +304,7 @@ impl Stack {
         let Some(connection) = self.connection_mut(id) else {
             return false;
         };
-        let writable = connection.send_space() >= connection.send_limit() / 3;
+        let writable = connection.is_worth_waking();
         if !writable {
             connection.flags.set_write_blocked(true);
         }
