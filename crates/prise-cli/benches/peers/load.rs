@@ -1,0 +1,145 @@
+//! What the compared processes do: one serves, one asks and measures. Each prints its figures on one line.
+
+use std::io::{IoSlice, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Instant;
+
+use rustix::net::{AddressFamily, SendAncillaryBuffer, SendFlags, SocketType, getsockname, sendmsg, socket, sockopt};
+
+const BULK: u64 = 256 << 20;
+const ROUND_TRIPS: usize = 8_000;
+const CONNECTIONS: u32 = 1_500;
+const CALLS: u32 = 20_000;
+
+/// Serves any client on a port of every address; the first octet tells what it wants.
+pub(crate) fn serve(port: &str) {
+    let port: u16 = port.parse().expect("a port");
+    let listener = TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], port))).expect("the port is free");
+    println!("{}", listener.local_addr().expect("bound").port());
+    let mut buffer = vec![0; 1 << 18];
+    for stream in listener.incoming() {
+        let Ok(mut stream) = stream else { return };
+        // A probe may be gone already.
+        let _ = stream.set_nodelay(true);
+        let mut wish = [0];
+        if stream.read_exact(&mut wish).is_err() {
+            continue;
+        }
+        match wish[0] {
+            b'b' => {
+                let mut got = 0;
+                while got < BULK {
+                    match stream.read(&mut buffer).expect("octets") {
+                        0 => break,
+                        count => got += count as u64,
+                    }
+                }
+                stream.write_all(b".").expect("an answer");
+            }
+            b'd' => {
+                for _ in 0..BULK >> 18 {
+                    stream.write_all(&buffer).expect("room");
+                }
+            }
+            b'p' => {
+                let mut message = [0; 64];
+                while stream.read_exact(&mut message).is_ok() {
+                    stream.write_all(&message).expect("an answer");
+                }
+            }
+            _ => stream.write_all(b".").expect("an answer"),
+        }
+    }
+}
+
+/// All figures of one way to a server: bulk there and back in Gbit/s, the 50th and 99th percentile of 64 B requests in µs,
+/// connections with a request each per second.
+pub(crate) fn ask(address: SocketAddr) -> Vec<f64> {
+    let open = |wish: u8| {
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        stream.set_nodelay(true).expect("an option");
+        stream.write_all(&[wish]).expect("room");
+        stream
+    };
+    let mut chunk = vec![7; 1 << 18];
+    let mut stream = open(b'b');
+    let start = Instant::now();
+    for _ in 0..BULK >> 18 {
+        stream.write_all(&chunk).expect("room");
+    }
+    stream.read_exact(&mut [0]).expect("an answer");
+    let there = BULK as f64 * 8.0 / 1e9 / start.elapsed().as_secs_f64();
+
+    let mut stream = open(b'd');
+    let start = Instant::now();
+    let mut got = 0;
+    while got < BULK {
+        got += stream.read(&mut chunk).expect("octets") as u64;
+    }
+    let back = BULK as f64 * 8.0 / 1e9 / start.elapsed().as_secs_f64();
+
+    let mut stream = open(b'p');
+    let mut message = [7; 64];
+    let mut times = Vec::with_capacity(ROUND_TRIPS);
+    for _ in 0..ROUND_TRIPS {
+        let start = Instant::now();
+        stream.write_all(&message).expect("room");
+        stream.read_exact(&mut message).expect("an answer");
+        times.push(start.elapsed().as_nanos() as f64 / 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    drop(stream);
+
+    let start = Instant::now();
+    for _ in 0..CONNECTIONS {
+        open(b'c').read_exact(&mut [0]).expect("an answer");
+    }
+    let rate = f64::from(CONNECTIONS) / start.elapsed().as_secs_f64();
+    vec![there, back, times[ROUND_TRIPS / 2], times[ROUND_TRIPS * 99 / 100], rate]
+}
+
+/// Nanoseconds of each call of [`CALL_NAMES`], on one connection within this process.
+pub(crate) fn calls() -> Vec<f64> {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut client = TcpStream::connect(listener.local_addr().expect("bound")).expect("a connection");
+    let (mut server, _) = listener.accept().expect("a connection");
+    let mut octet = [0];
+    let time = |act: &mut dyn FnMut()| {
+        let start = Instant::now();
+        for _ in 0..CALLS {
+            act();
+        }
+        start.elapsed().as_nanos() as f64 / f64::from(CALLS)
+    };
+    vec![
+        time(&mut || {
+            getsockname(&client).expect("a name");
+        }),
+        time(&mut || sockopt::set_tcp_nodelay(&client, true).expect("an option")),
+        time(&mut || drop(socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket"))),
+        time(&mut || {
+            client.write_all(&octet).expect("room");
+            server.read_exact(&mut octet).expect("an octet");
+        }),
+        time(&mut || {
+            let pieces = [IoSlice::new(b".")];
+            sendmsg(
+                &client,
+                &pieces,
+                &mut SendAncillaryBuffer::default(),
+                SendFlags::empty(),
+            )
+            .expect("room");
+            server.read_exact(&mut [0]).expect("an octet");
+        }),
+    ]
+}
+
+/// What [`calls`] times.
+pub(crate) const CALL_NAMES: [&str; 5] = [
+    "getsockname",
+    "setsockopt TCP_NODELAY",
+    "socket and close",
+    "write and read",
+    "sendmsg and read",
+];
