@@ -36,6 +36,30 @@ enum Heard {
     Much,
 }
 
+/// Whether the host's sockets are to be looked at.
+#[derive(Debug, Clone, Copy)]
+enum Attention {
+    /// Each time.
+    Always,
+    /// When the driver has said so, as it has or has not.
+    Told(bool),
+}
+
+impl Attention {
+    fn give(&mut self) {
+        if let Self::Told(told) = self {
+            *told = true;
+        }
+    }
+
+    fn take(&mut self) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Told(told) => core::mem::take(told),
+        }
+    }
+}
+
 /// Why there is no gateway.
 #[derive(Debug)]
 pub enum GatewayError {
@@ -84,6 +108,7 @@ pub struct Gateway {
     /// Responses for the supervisor's own clients.
     direct: VecDeque<(u64, Vec<u8>)>,
     occurrences: Vec<Occurrence>,
+    attention: Attention,
     medium: Medium,
     mtu: u32,
     gso_max: u32,
@@ -131,6 +156,7 @@ impl Gateway {
             streams: Streams::new(),
             direct: VecDeque::new(),
             occurrences: Vec::new(),
+            attention: Attention::Always,
             medium: config.medium,
             mtu: config.mtu,
             gso_max: config.gso_max,
@@ -173,7 +199,10 @@ impl Gateway {
     pub fn process(&mut self, now: Instant) {
         self.expire(now);
         self.mappings.unblock();
-        let mut heard = self.hear(now);
+        let mut heard = Heard::Little;
+        if self.attention.take() || self.ground.poll.has_grown() {
+            heard = self.hear(now);
+        }
         for _ in 0..ROUNDS {
             let told = self.follow(now);
             self.connections.run(now, &mut self.ground);
@@ -186,6 +215,20 @@ impl Gateway {
                 return;
             }
         }
+        if heard == Heard::Much {
+            self.attention.give();
+        }
+    }
+
+    /// From now on the driver says by [`attend`](Self::attend) when [`epoll_fd`](Self::epoll_fd) is readable, and
+    /// [`process`](Self::process) does not ask the kernel each time: that is a system call for each frame.
+    pub fn driver_tells(&mut self) {
+        self.attention = Attention::Told(true);
+    }
+
+    /// [`epoll_fd`](Self::epoll_fd) is readable.
+    pub fn attend(&mut self) {
+        self.attention.give();
     }
 
     /// When [`process`](Self::process) is to be called next although nothing else happens; at once, if connections wait

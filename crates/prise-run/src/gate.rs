@@ -57,7 +57,8 @@ impl Gate {
                 _ => {}
             }
         }
-        let gateway = Gateway::new(now, gateway).map_err(|error| refused(config, &error))?;
+        let mut gateway = Gateway::new(now, gateway).map_err(|error| refused(config, &error))?;
+        gateway.driver_tells();
         let setup = |error| RunError::Setup {
             step: "watch the host link",
             error,
@@ -72,6 +73,11 @@ impl Gate {
             gateway: Rc::new(RefCell::new(gateway)),
             poll: Rc::new(poll),
         })
+    }
+
+    /// The gateway's descriptor is readable.
+    pub(crate) fn attend(&self) {
+        self.gateway.borrow_mut().attend();
     }
 
     /// Octets of the guest's that the host's sockets have not taken yet.

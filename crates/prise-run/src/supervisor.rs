@@ -198,7 +198,7 @@ impl Supervisor {
                         self.poller.forget(&self.program.pidfd);
                     }
                 }
-                Source::Link => self.world.attend(),
+                Source::Link => self.attend_link(),
                 Source::Calls => (),
                 Source::Inspection => self.answer_inspection(),
             }
@@ -215,6 +215,14 @@ impl Supervisor {
         }
         self.settle();
         Ok(())
+    }
+
+    /// The link has something to receive.
+    fn attend_link(&mut self) {
+        self.world.attend();
+        if let Some(gate) = &self.gate {
+            gate.attend();
+        }
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -391,7 +399,7 @@ impl Supervisor {
                 Source::Socket(slot) => self.on_end(slot, events),
                 Source::Signals => self.program.forward_signals(&mut self.guests),
                 Source::Inspection => self.answer_inspection(),
-                Source::Link => self.world.attend(),
+                Source::Link => self.attend_link(),
                 Source::Calls | Source::Program => (),
             }
         }
