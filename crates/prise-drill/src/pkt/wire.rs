@@ -167,6 +167,14 @@ pub(super) fn read(packet: &[u8]) -> Option<Sniffed> {
         }
         _ => return None,
     };
+    // Like packetdrill, which refuses a packet whose checksum is wrong.
+    let pseudo = match protocol {
+        ICMP => 0,
+        _ => sum(&address_octets(from)) + sum(&address_octets(to)) + u64::from(protocol) + transport.len() as u64,
+    };
+    if fold(pseudo + sum(transport)) != 0 {
+        return None;
+    }
     let port = |at: usize| Some(u16::from_be_bytes(*transport.get(at..)?.first_chunk()?));
     let (ports, content) = match protocol {
         TCP => ((port(0)?, port(2)?), Content::Tcp(read_tcp(transport)?)),
