@@ -58,6 +58,9 @@ pub(crate) struct Run {
     /// Carry every connection by TCP, also one between two processes of the run, which otherwise goes directly
     #[arg(long)]
     no_join: bool,
+    /// Show the program its own sockets, links and routes in /proc/net too; every file that it opens costs more then
+    #[arg(long)]
+    proc_net: bool,
     /// The guest's own address on eth0; once for IPv4, once for IPv6
     #[arg(long, value_name = "ADDR[/PREFIX]", value_parser = values::interface_address)]
     address: Vec<InterfaceAddress>,
@@ -218,6 +221,7 @@ impl Run {
             capture: self.capture,
             addresses: self.address,
             hostname: self.hostname,
+            proc_net: self.proc_net,
             join: !self.no_join,
         })
     }
@@ -301,7 +305,7 @@ mod tests {
         let arguments = "-p 8080 --publish [::1]:53:5353/udp --link tun:tun0 --delay 50ms --jitter 5ms --loss 1% \
             --burst-loss 0.3% --burst-length 8 --duplicate 0.1% --reorder 2% --corrupt 0.01% --rate 100mbit --queue 100 --seed 7 --capture out.pcapng \
             --address 192.168.7.15/24 --address fd00:7::15 --hostname guest --allow *.example.com:443 \
-            --deny 10.0.0.0/8 --audit net.jsonl --no-join -- prog -p 1";
+            --deny 10.0.0.0/8 --audit net.jsonl --no-join --proc-net -- prog -p 1";
         let arguments: Vec<&str> = arguments.split_ascii_whitespace().collect();
         let share = |share| Probability::new(share).unwrap();
         let expected = RunConfig {
@@ -349,6 +353,7 @@ mod tests {
                 },
             ]),
             audit: Some("net.jsonl".into()),
+            proc_net: true,
             join: false,
             ..RunConfig::new("prog")
         };

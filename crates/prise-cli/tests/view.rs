@@ -371,3 +371,59 @@ fn a_name_space_inside_shows_the_same_and_its_loopback_can_be_set_up() {
         ]
     );
 }
+
+const FILES: &str = "
+import os, socket
+listener = socket.create_server(('127.0.0.1', 8080), backlog=5)
+udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+udp.bind(('::1', 5353))
+def lines(path):
+    with open(path) as file:
+        return [line.split() for line in file.read().splitlines()]
+inode = str(os.fstat(listener.fileno()).st_ino)
+[_, tcp] = lines('/proc/net/tcp')
+print(tcp[1:4], tcp[9] == inode)
+[_, udp6] = lines(f'/proc/{os.getpid()}/net/udp6')
+print(udp6[1:4])
+print([line[0] for line in lines('/proc/self/net/dev')[2:]])
+print([line[:4] for line in lines('/proc/net/route')[1:]])
+print([line[-1] for line in lines('/proc/net/if_inet6')], [line[0] for line in lines('/proc/net/arp')[1:]])
+print(lines('/proc/net/sockstat')[1][:3])
+fd = os.open('/proc/net/dev', os.O_RDONLY)
+print(os.get_inheritable(fd), os.read(fd, 6), os.pread(fd, 6, 0), os.lseek(fd, 0, 0), os.read(fd, 6))
+for path in ('/proc/net/nothing', '/nothing'):
+    try:
+        open(path)
+    except OSError as error:
+        print(error.strerror)
+print(open('/proc/self/comm').read().strip(), os.path.exists('/proc/net/unix'))
+";
+
+#[test]
+fn files_of_proc_net_show_the_run_where_it_was_asked_to() {
+    let Some(python) = need("--proc-net", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("files.py", FILES);
+    let program = [python.into(), script.into()];
+    let ended = finish(&mut stage.run(&["--proc-net"], &program), LIMIT).expect_success();
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "['0100007F:1F90', '00000000:0000', '0A'] True",
+            "['00000000000000000000000001000000:14E9', '00000000000000000000000000000000:0000', '07']",
+            "['lo:', 'eth0:']",
+            "[['eth0', '00000000', '0202000A', '0003'], ['eth0', '0002000A', '00000000', '0001']]",
+            "['lo', 'eth0', 'eth0'] ['10.0.2.2', '10.0.2.3']",
+            "['TCP:', 'inuse', '1']",
+            "False b'Inter-' b'Inter-' 0 b'Inter-'",
+            "No such file or directory",
+            "No such file or directory",
+            "python3 True"
+        ],
+        "{}",
+        ended.stderr
+    );
+}

@@ -34,6 +34,8 @@ pub struct RunConfig {
     pub addresses: Vec<InterfaceAddress>,
     /// The guest's host name; `None` keeps the host's.
     pub hostname: Option<String>,
+    /// Whether files of /proc/net show the run's sockets, links and routes: every open for reading costs more then.
+    pub proc_net: bool,
     /// Whether connections between two processes of the run may go directly, where nobody needs their packets.
     pub join: bool,
 }
@@ -52,6 +54,7 @@ impl RunConfig {
             capture: None,
             addresses: Vec::new(),
             hostname: None,
+            proc_net: false,
             join: true,
         }
     }

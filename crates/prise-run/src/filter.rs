@@ -48,8 +48,21 @@ const SO_SNDTIMEO_NEW: i32 = 67;
 /// are the descriptor's.
 const SOCKET_IOCTLS: core::ops::Range<u32> = 0x8905..0x8a00;
 
-/// The filter; `confinement` adds what a policy needs, `is_named` what a host name of the guest's own does.
-pub(crate) fn program(confinement: Option<&Confinement>, is_named: bool) -> Program {
+/// What the run was asked for that needs calls judged which have nothing to do with sockets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    /// A host name of its own.
+    pub(crate) hostname: bool,
+    /// Files of /proc/net.
+    pub(crate) proc_net: bool,
+}
+
+/// The flags with which files of /proc/net are opened: for reading, with close-on-exec or without, and `O_LARGEFILE` of
+/// programs that set it.
+const READING: [u32; 4] = [0, 0o2_000_000, 0o100_000, 0o2_100_000];
+
+/// The filter; `confinement` adds what a policy needs.
+pub(crate) fn program(confinement: Option<&Confinement>, asked: Asked) -> Program {
     let mut p = Assembler::new();
     refuse_foreign_calls(&mut p);
     if let Some(confinement) = confinement {
@@ -58,23 +71,7 @@ pub(crate) fn program(confinement: Option<&Confinement>, is_named: bool) -> Prog
     for number in ALWAYS {
         on_call(&mut p, number, |p| p.verdict(Verdict::Notify));
     }
-    on_call(&mut p, libc::SYS_socket, |p| {
-        let ours = p.label();
-        p.load(Field::ArgLow(0));
-        for family in FAMILIES {
-            p.if_equal(family as u32, ours);
-        }
-        let native = p.label();
-        p.unless_equal(libc::AF_NETLINK as u32, native);
-        p.load(Field::ArgLow(2));
-        for protocol in NATIVE_NETLINK {
-            p.if_equal(protocol as u32, native);
-        }
-        p.place(ours);
-        p.verdict(Verdict::Notify);
-        p.place(native);
-        p.verdict(Verdict::Allow);
-    });
+    judge_sockets(&mut p);
     // Without an address they are send(2) and recv(2), which run natively.
     for number in [libc::SYS_sendto, libc::SYS_recvfrom] {
         on_call(&mut p, number, |p| {
@@ -112,8 +109,11 @@ pub(crate) fn program(confinement: Option<&Confinement>, is_named: bool) -> Prog
     }
     judge_socket_requests(&mut p);
     judge_dumpable(&mut p);
-    if is_named {
+    if asked.hostname {
         on_call(&mut p, libc::SYS_uname, |p| p.verdict(Verdict::Notify));
+    }
+    if asked.proc_net {
+        judge_opens(&mut p);
     }
     // A ring would do all of the above behind the filter's back. Programs fall back when there is none.
     on_call(&mut p, libc::SYS_io_uring_setup, |p| {
@@ -152,6 +152,43 @@ fn judge_dumpable(p: &mut Assembler) {
     });
 }
 
+/// socket(2) of the families that are ours, and of netlink where it is about the network.
+fn judge_sockets(p: &mut Assembler) {
+    on_call(p, libc::SYS_socket, |p| {
+        let ours = p.label();
+        p.load(Field::ArgLow(0));
+        for family in FAMILIES {
+            p.if_equal(family as u32, ours);
+        }
+        let native = p.label();
+        p.unless_equal(libc::AF_NETLINK as u32, native);
+        p.load(Field::ArgLow(2));
+        for protocol in NATIVE_NETLINK {
+            p.if_equal(protocol as u32, native);
+        }
+        p.place(ours);
+        p.verdict(Verdict::Notify);
+        p.place(native);
+        p.verdict(Verdict::Allow);
+    });
+}
+
+/// Opens for reading, whose paths only the supervisor can see.
+fn judge_opens(p: &mut Assembler) {
+    for (number, flags) in [(libc::SYS_open, 1), (libc::SYS_openat, 2)] {
+        on_call(p, number, |p| {
+            let judged = p.label();
+            p.load(Field::ArgLow(flags));
+            for flags in READING {
+                p.if_equal(flags, judged);
+            }
+            p.verdict(Verdict::Allow);
+            p.place(judged);
+            p.verdict(Verdict::Notify);
+        });
+    }
+}
+
 /// The other doors into the same kernel: i386 and x32 have numbers of their own, which the rules below do not know.
 fn refuse_foreign_calls(p: &mut Assembler) {
     let refused = Verdict::Fail(libc::ENOSYS as u16);
@@ -180,9 +217,19 @@ mod tests {
 
     #[test]
     fn the_filter_assembles_and_stays_small() {
-        let program = program(None, true);
+        let asked = Asked {
+            hostname: true,
+            proc_net: false,
+        };
+        let program = program(None, asked);
         assert!(program.len() < 120, "{} instructions", program.len());
-        let confined = super::program(Some(&Confinement { domain: None }), true);
-        assert!(confined.len() < 200, "{} instructions", confined.len());
+        let confined = super::program(
+            Some(&Confinement { domain: None }),
+            Asked {
+                proc_net: true,
+                ..asked
+            },
+        );
+        assert!(confined.len() < 220, "{} instructions", confined.len());
     }
 }

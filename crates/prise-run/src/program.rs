@@ -90,10 +90,14 @@ impl Program {
             args.push(text(arg).map_err(nul)?);
         }
         let confinement = confinement::prepare(config)?;
+        let asked = filter::Asked {
+            hostname: config.hostname.is_some(),
+            proc_net: config.proc_net,
+        };
         let launched = launch(&Launch {
             program: &program,
             args: &args,
-            filter: &filter::program(confinement.as_ref(), config.hostname.is_some()),
+            filter: &filter::program(confinement.as_ref(), asked),
             mask: signals.blocked.before(),
             descriptors,
             confinement: confinement.as_ref(),

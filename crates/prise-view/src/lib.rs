@@ -12,6 +12,7 @@ pub mod interface;
 pub mod ioctl;
 pub mod netlink;
 mod octets;
+pub mod proc_net;
 mod sockets;
 mod view;
 

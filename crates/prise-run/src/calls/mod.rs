@@ -7,6 +7,7 @@ mod foreign;
 mod ioctl;
 mod name;
 mod netlink;
+mod open;
 mod opening;
 mod options;
 pub(crate) mod process;
@@ -38,6 +39,9 @@ pub(crate) struct Target {
 impl Supervisor {
     /// Decides a call.
     pub(crate) fn judge(&mut self, call: &Call) -> Judged {
+        if matches!(call.number, libc::SYS_open | libc::SYS_openat) {
+            return self.open_file(call);
+        }
         match call.number {
             libc::SYS_socket => return self.socket(call),
             libc::SYS_prctl => return self.prctl(call),
