@@ -196,7 +196,7 @@ fn send(algorithm: &str, over: &AtomicBool) -> io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&to, TIME)?;
     prise_sys::sockopt::set(stream.as_fd(), IPPROTO_TCP, TCP_CONGESTION, algorithm.as_bytes())?;
     stream.set_write_timeout(Some(Duration::from_millis(100)))?;
-    let piece = [0; 65_536];
+    let piece = vec![0; 65_536];
     while !over.load(Ordering::Relaxed) {
         match stream.write(&piece) {
             Ok(_) => {}
