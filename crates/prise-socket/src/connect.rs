@@ -10,6 +10,10 @@ use crate::option::Opt;
 use crate::socket::{Flag, Phase, Shutdown, Socket, Transport, wildcard};
 use crate::{Errno, Family, Host, Kind, SocketId};
 
+/// Ports that `connect` looks at before one in TIME-WAIT will do: where tens of thousands of connections to one endpoint
+/// have just ended, the free one among them is not worth the search.
+const PORTS_TRIED: usize = 32;
+
 impl Host {
     /// `connect(2)`, as on a non-blocking descriptor: a stream answers `EINPROGRESS`, `EALREADY` while it lasts, then once success or the error
     /// (or take that with [`Host::take_error`], as `SO_ERROR` does), and `EISCONN` from there on. A datagram socket just remembers its peer.
@@ -97,7 +101,10 @@ impl Host {
         self.look_for_free_ports();
         let range = port_range(self.socket_ref(s)?);
         let mut reusable = None;
-        for port in self.tcp_ports.for_connect(range, &mut self.random) {
+        for (tried, port) in self.tcp_ports.for_connect(range, &mut self.random).enumerate() {
+            if reusable.is_some() && tried >= PORTS_TRIED {
+                break;
+            }
             match self.stack.tcp_tuple_use(SocketAddr::new(source, port), remote) {
                 TupleUse::Free => return Ok(port),
                 // A TIME-WAIT that timestamps make safe to take over (RFC 6191), once there is nothing better.
