@@ -9,7 +9,7 @@
 //! - above it, until `low` is reached again, nobody may hold more than a [share](Memory::share) of what is left, which
 //!   shrinks as the rest does (dynamic thresholds, Choudhury and Hahne 1998): queues that are read stay short and go on,
 //!   those that nobody reads stop growing;
-//! - above `high` a connection has [`SHARE_MIN`] octets, no new ones are taken in, and the oldest orphans are reset.
+//! - above `high` a connection has [`SHARE_MIN`] octets each way, no new ones are taken in, and the oldest orphans are reset.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -59,8 +59,9 @@ pub struct MemoryUse {
     pub pressures: u64,
 }
 
-/// What everybody always may hold, so that no connection starves (Linux's `tcp_rmem[0]`).
-pub(crate) const SHARE_MIN: u32 = 4096;
+/// What everybody always may hold, each way, so that who is read, or heard, at once goes on at speed while others hold what
+/// they will not let go. (Linux's `tcp_rmem[0]` is 4096, which under a flood of slow readers left a third of the goodput.)
+pub(crate) const SHARE_MIN: u32 = 16_384;
 /// Under pressure nobody may hold more than this part of what is left.
 const SHARE: u64 = 8;
 

@@ -143,11 +143,13 @@ impl World {
         for address in ["10.0.2.2/24", "fd00:2::2/64"] {
             stack.add_address(Instant::ZERO, link, address.parse().expect("an address"));
         }
+        let mut peer = Peer::new(choice.habits, states::LISTENING);
+        peer.by_cookie = choice.memory.syn_backlog == 0;
         Self {
             stack,
             link,
             now: Instant::from_secs(100),
-            peer: Peer::new(choice.habits, states::LISTENING),
+            peer,
             config: choice.config.clone(),
             connection: None,
             listener: None,

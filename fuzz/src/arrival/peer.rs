@@ -52,6 +52,10 @@ pub(super) struct Peer {
     pub(super) stack: Option<Known>,
     /// The stack has begun anew on the four-tuple: what was known is of no use.
     pub(super) reborn: bool,
+    /// Either end has reset the connection: a SYN begins another.
+    pub(super) reset: bool,
+    /// The listener keeps nothing: an old acknowledgment may bring a connection back that was reset.
+    pub(super) by_cookie: bool,
     /// The last packet of the stack, to be quoted by ICMP.
     pub(super) last: Vec<u8>,
     /// Segments that the stack sent.
@@ -87,6 +91,8 @@ impl Peer {
             clock: 1000,
             stack: None,
             reborn: false,
+            reset: false,
+            by_cookie: false,
             last: Vec::new(),
             frames: 0,
         }
@@ -141,7 +147,8 @@ impl Peer {
         let body: Vec<u8> = (0..len).map(|at| inward(from.wrapping_add(at))).collect();
         let end = header.seq + len + u32::from(header.flags.syn()) + u32::from(header.flags.fin());
         // A SYN from elsewhere may begin another connection, whose octets nobody here knows.
-        self.reborn |= header.flags.syn() && header.seq != self.habits.isn;
+        self.reborn |= header.flags.syn() && (header.seq != self.habits.isn || self.reset);
+        self.reset |= header.flags.rst();
         // What is far off no window ever takes.
         if end.distance_from(self.habits.isn) < 1 << 30 {
             self.sent = self.sent.later(end);
@@ -196,11 +203,13 @@ impl Peer {
         let body = &octets[layout.transport_at + header_len..];
         self.last = octets[..octets.len().min(layout.transport_at + 20)].to_vec();
         if header.flags.rst() {
+            self.reset = true;
             return;
         }
         if header.flags.syn() {
             self.take_syn(&header);
         }
+        self.reborn |= self.reset && self.by_cookie;
         let Some(stack) = &mut self.stack else { return };
         if let Some(timestamps) = header.options.timestamps {
             stack.timestamp = timestamps.value;
