@@ -198,7 +198,9 @@ impl Connection {
         }
         let size = self.segment_size();
         let in_flight = self.in_flight();
-        let cwnd_room = self.congestion.cwnd().saturating_sub(in_flight);
+        // Segments may have grown since the window was set (a larger MTU was found, TCP_MAXSEG): it is one segment at least,
+        // or nothing would ever leave again.
+        let cwnd_room = self.congestion.cwnd().max(size).saturating_sub(in_flight);
         let unit = whole_segments(unit_max, size).min(self.half_window());
         let room = window_room.min(cwnd_room).min(unit);
         if unsent <= room {
