@@ -9,14 +9,17 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use super::LIMIT;
 use super::world::{Stage, finish, need, skip};
+
+/// What our own datagram says behind those of an attempt.
+const SETTLE: &[u8] = b"settle";
 
 /// What the world beyond the run offers: servers that answer `ping` with `pong`, and count.
 pub(crate) struct Outside {
@@ -27,6 +30,7 @@ pub(crate) struct Outside {
     pub(crate) denied: u16,
     /// What has reached the denied port, and the local servers.
     pub(crate) reached: Arc<AtomicUsize>,
+    settled: mpsc::Receiver<()>,
     /// AF_UNIX: a stream and a datagram socket with a path each, a stream with an abstract name, and one whose server
     /// hands out a connected socket.
     pub(crate) stream: PathBuf,
@@ -113,11 +117,15 @@ impl Outside {
             let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
             std::fs::set_permissions(path, open).expect("permissions can be set");
         }
-        let count = reached.clone();
+        let (count, (tell, settled)) = (reached.clone(), mpsc::channel());
         thread::spawn(move || {
             let mut octets = [0; 100];
-            while datagrams.recv(&mut octets).is_ok() {
-                count.fetch_add(1, Ordering::SeqCst);
+            while let Ok(len) = datagrams.recv(&mut octets) {
+                if &octets[..len] == SETTLE {
+                    let _ended = tell.send(());
+                } else {
+                    count.fetch_add(1, Ordering::SeqCst);
+                }
             }
         });
         stage.write("attempts.py", include_str!("attempts.py"));
@@ -127,6 +135,7 @@ impl Outside {
             allowed,
             denied,
             reached,
+            settled,
             stream,
             datagram,
             abstract_name,
@@ -134,7 +143,12 @@ impl Outside {
         })
     }
 
+    /// How often somebody was reached. Streams count before they answer; datagrams that were sent before this call are
+    /// counted once ours has come, behind them.
     pub(crate) fn reached(&self) -> usize {
+        let ours = UnixDatagram::unbound().and_then(|socket| socket.send_to(SETTLE, &self.datagram));
+        ours.expect("the server of datagrams is there");
+        self.settled.recv_timeout(LIMIT).expect("and counts");
         self.reached.load(Ordering::SeqCst)
     }
 
