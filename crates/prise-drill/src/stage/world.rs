@@ -122,6 +122,7 @@ impl World {
             },
             syn_ack_retries: number("tcp_synack_retries", 5) as u8,
             min_unit_segments: number("tcp_min_tso_segs", 2) as u32,
+            defer_units: true,
             unit_window_divisor: number("tcp_tso_win_divisor", 3) as u32,
         });
         let fast_open = number("tcp_fastopen", 1) as u32;

@@ -27,7 +27,11 @@ pub struct Tuning {
     pub syn_ack_retries: u8,
     /// `tcp_min_tso_segs`: units are not made smaller than this by the pace.
     pub min_unit_segments: u32,
-    /// `tcp_tso_win_divisor`: a unit of this part of the window is large enough to leave at once; 0 for no such rule.
+    /// Hold a unit back for the acknowledgment that lets a larger one go, as Linux does (`tcp_tso_should_defer`). Fewer and
+    /// larger units make longer bursts, which queues that are right for a short path drop: it is off unless somebody asks.
+    pub defer_units: bool,
+    /// `tcp_tso_win_divisor`: a unit of this part of the window is large enough to leave at once though units are held back; 0 for
+    /// no such rule.
     pub unit_window_divisor: u32,
 }
 
@@ -45,6 +49,7 @@ impl Tuning {
         mtu_probing: MtuProbing::BlackHoles,
         syn_ack_retries: 5,
         min_unit_segments: 2,
+        defer_units: false,
         unit_window_divisor: 3,
     };
 }

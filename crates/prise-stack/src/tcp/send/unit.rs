@@ -61,6 +61,9 @@ impl Connection {
         let NextSegment::Data { len, fin } = data else {
             return false;
         };
+        if !self.config.tuning().defer_units {
+            return false;
+        }
         let (size, unsent) = (self.segment_size(), self.unsent());
         let Some(sending) = self.sending.as_deref() else {
             return false;
