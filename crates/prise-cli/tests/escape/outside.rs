@@ -54,8 +54,10 @@ fn serve(reached: Option<Arc<AtomicUsize>>) -> u16 {
     });
     thread::spawn(move || {
         let mut octets = [0; 600];
-        while let Ok((_, from)) = datagrams.recv_from(&mut octets) {
-            if let Some(count) = &reached {
+        while let Ok((len, from)) = datagrams.recv_from(&mut octets) {
+            if let Some(count) = &reached
+                && &octets[..len] != SETTLE
+            {
                 count.fetch_add(1, Ordering::SeqCst);
             }
             let _ = datagrams.send_to(b"pong", from);
@@ -149,6 +151,11 @@ impl Outside {
         let ours = UnixDatagram::unbound().and_then(|socket| socket.send_to(SETTLE, &self.datagram));
         ours.expect("the server of datagrams is there");
         self.settled.recv_timeout(LIMIT).expect("and counts");
+        let ours = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        ours.set_read_timeout(Some(LIMIT)).expect("a time");
+        ours.send_to(SETTLE, ("127.0.0.1", self.denied))
+            .expect("the server is there");
+        ours.recv(&mut [0; 4]).expect("and answers what it has counted");
         self.reached.load(Ordering::SeqCst)
     }
 
