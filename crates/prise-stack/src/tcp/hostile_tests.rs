@@ -222,3 +222,45 @@ fn an_acknowledgment_without_the_agreed_timestamp_makes_a_connection_that_keeps_
     world.run_for(Duration::from_secs(600));
     assert_eq!(world.stacks[1].tcp_records(), [0, 1, 0, 0], "nothing is left");
 }
+
+// rfc: 7323 §2.3/2
+#[test]
+fn a_half_open_connection_promises_no_more_than_its_syn_ack_said() {
+    let mut world = World::new(10);
+    let listener = world.listen(80);
+    // A scale of 10, as for a buffer that may grow to 32 MiB.
+    world.stacks[1].tcp_set_listener_config(listener, TcpConfig::default());
+    let mut header = TcpHeader {
+        source_port: 4000,
+        destination_port: 80,
+        seq: SeqNum(100),
+        flags: TcpFlags::SYN,
+        window: 1000,
+        ..TcpHeader::default()
+    };
+    header.options.window_scale = Some(7);
+    world.deliver(1, forged(&header));
+    world.run_for(Duration::from_millis(1));
+    // A SYN with another number is answered by an ACK, the first one by the SYN-ACK again.
+    for seq in [50_000, 100] {
+        header.seq = SeqNum(seq);
+        world.deliver(1, forged(&header));
+        world.run_for(Duration::from_millis(1));
+    }
+    let said: Vec<TcpHeader> = world
+        .log
+        .iter()
+        .filter(|(side, ..)| *side == 1)
+        .map(|it| it.1)
+        .collect();
+    let scale = said[0].options.window_scale.expect("a scale");
+    let [first, between, last] = said[..] else {
+        panic!("{said:?}")
+    };
+    assert!(first.flags.contains(TcpFlags::SYN) && last.flags.contains(TcpFlags::SYN));
+    assert!(!between.flags.contains(TcpFlags::SYN));
+    assert_eq!(last.window, first.window);
+    // Less by the unit of the scale at most (§2.4).
+    let (offered, told) = (u32::from(first.window), u32::from(between.window) << scale);
+    assert!(told <= offered && offered - told < 1 << scale, "{offered}, then {told}");
+}

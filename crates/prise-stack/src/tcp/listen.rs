@@ -366,8 +366,10 @@ impl Tcp {
         let config = self.listener_config(record);
         let timestamp = timestamp_clock(now).wrapping_add(self.secrets.timestamp_offset(&record.tuple));
         let scale = record.peer_scale().map_or(0, |_| window_shift(&config));
-        // Rounded up, so that the edge that the SYN-ACK promised does not retreat.
-        let window = offered_window(&config).div_ceil(1 << scale);
+        // Rounded down (RFC 7323 §2.3), but not shut: rounded up, it would promise more than the field of a SYN-ACK, which
+        // may follow, can say, and more than a buffer of 65,535 octets holds.
+        let offered = offered_window(&config);
+        let window = (offered >> scale).max(1.min(offered));
         let header = record.acknowledgment(window, timestamp);
         reset::send(now, net, &record.tuple, &header, config.tos);
     }
