@@ -19,6 +19,9 @@ pub(crate) struct Watch {
 #[derive(Clone, Copy, Debug)]
 struct Sender {
     isn: SeqNum,
+    /// One after the initial sequence number of another answer to the same SYN, given before the host lost power: it may be
+    /// under way still, and then the peer's connection is with a host that is no more.
+    former: Option<SeqNum>,
     /// The window scale in its SYN.
     scale: Option<u8>,
     /// One after the last sequence number it has sent.
@@ -103,6 +106,10 @@ impl Watch {
         else {
             return Ok(());
         };
+        // Whoever has taken the answer of a host that has lost its memory since is told so by a reset.
+        if peer.former.is_some() && seen.header.ack == peer.former {
+            return Ok(());
+        }
         sender.check_data(&peer, seen)?;
         sender.check_acknowledgment(&peer, seen)?;
         self.senders.insert(forth, sender);
@@ -113,9 +120,12 @@ impl Watch {
     fn synchronize(&mut self, seen: &Seen) {
         let header = &seen.header;
         let (forth, back) = ((seen.source, seen.destination), (seen.destination, seen.source));
-        if self.senders.get(&forth).is_some_and(|known| known.isn == header.seq) {
+        let known = self.senders.get(&forth);
+        if known.is_some_and(|known| known.isn == header.seq) {
             return;
         }
+        let former = known.filter(|known| header.ack.is_some() && header.ack == known.acked);
+        let former = former.map(|known| known.isn + 1);
         // A SYN's answer belongs to it, unless the asker has gone on since: then the SYN was a late copy, and the asker's
         // segments belong to the connection before, which it still remembers (TIME-WAIT).
         let goes_along = |known: &Sender| header.ack.is_some() && known.sent == known.isn + 1;
@@ -126,6 +136,7 @@ impl Watch {
             forth,
             Sender {
                 isn: header.seq,
+                former,
                 scale: header.options.window_scale,
                 sent: header.seq + 1,
                 edge: header.ack.map(|ack| ack + u32::from(header.window)),
@@ -305,6 +316,26 @@ mod tests {
             [segment(true, 101, Some(502), 250, TcpFlags::NONE, 0)],
             "1 octets were acknowledged",
         );
+    }
+
+    #[test]
+    fn the_answer_of_a_host_that_has_lost_its_memory_may_still_be_taken() {
+        let taken = |ack| {
+            let mut watch = Watch::default();
+            let segments = [
+                segment(true, 100, None, 1000, TcpFlags::SYN, 0),
+                segment(false, 500, Some(101), 1000, TcpFlags::SYN, 0),
+                segment(false, 400, Some(101), 1000, TcpFlags::SYN, 0),
+                segment(true, 101, Some(ack), 250, TcpFlags::PSH, 10),
+            ];
+            for frame in segments {
+                watch.sent(Instant::ZERO, Medium::Ip, &frame);
+            }
+            watch.offence().map(str::to_owned)
+        };
+        assert_eq!(taken(401), None);
+        assert_eq!(taken(501), None);
+        assert!(taken(502).is_some_and(|said| said.contains("101 octets were acknowledged")));
     }
 
     #[test]
