@@ -30,7 +30,12 @@ fn least(loss: Loss) -> f64 {
 
 #[test]
 fn no_cell_falls_behind_the_snapshot() {
-    let cheap = |cell: &Cell| cell.rate == 10 && cell.queue == 10;
+    // Short paths with small queues show first whether bursts have grown.
+    let cheap = |cell: &Cell| match (cell.rate, cell.queue) {
+        (10, 10) => true,
+        (100, 5) => cell.algorithm == "cubic" && cell.rtt == 1,
+        _ => false,
+    };
     let cells: Vec<Cell> = Cell::all().into_iter().filter(cheap).collect();
     let measured = table(&cells, |cell| cell.measure(1).ok());
     let snapshot = snapshot();

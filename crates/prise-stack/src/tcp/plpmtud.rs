@@ -44,6 +44,9 @@ const BLACK_HOLE: u16 = 3;
 /// The congestion window, in segments, below which nothing is probed (Linux).
 const CWND_MIN: u32 = 11;
 
+/// The same for the one probe that may show a suspicion wrong: enough to see its loss by.
+const CWND_MIN_DOUBTFUL: u32 = 5;
+
 /// What is known of the size that the path takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Search {
@@ -55,6 +58,8 @@ pub(crate) struct Search {
     ceiling: u16,
     /// No probe before this.
     rest_until: Instant,
+    /// Begun by timeouts, which losses explain as well: the first probe is of the whole size.
+    doubtful: bool,
 }
 
 /// A probe that is out.
@@ -82,6 +87,15 @@ impl Search {
             high: ceiling,
             ceiling,
             rest_until: Instant::ZERO,
+            doubtful: false,
+        }
+    }
+
+    /// A search begun by timeouts in a row.
+    fn suspecting(low: u16, ceiling: u16) -> Self {
+        Self {
+            doubtful: true,
+            ..Self::new(low, ceiling)
         }
     }
 
@@ -90,16 +104,21 @@ impl Search {
         if now < self.rest_until || self.high - self.low < THRESHOLD {
             return None;
         }
+        if self.doubtful {
+            return Some(self.high);
+        }
         Some(self.low + (self.high - self.low).div_ceil(2))
     }
 
     fn arrived(&mut self, now: Instant, size: u16) {
+        self.doubtful = false;
         self.low = self.low.max(size);
         self.high = self.high.max(self.low);
         self.rest_if_done(now);
     }
 
     fn lost(&mut self, now: Instant, size: u16) {
+        self.doubtful = false;
         self.high = self.high.min(size - 1).max(self.low);
         self.rest_if_done(now);
     }
@@ -148,6 +167,7 @@ impl Connection {
         let front = sending.flight.front().map_or(0, |front| front.len);
         let timeouts = u16::from(sending.recovery.timeouts);
         if let (Some(probe), Some(search)) = (probe, self.search_mut()) {
+            search.doubtful = false;
             search.high = search.high.min(probe.size - 1).max(search.low);
         }
         let probing = self.config.tuning().mtu_probing;
@@ -163,7 +183,7 @@ impl Connection {
             return;
         }
         let ceiling = self.search_mut().map_or(mss, |search| search.ceiling);
-        self.rare().search = Some(Box::new(Search::new(base, ceiling)));
+        self.rare().search = Some(Box::new(Search::suspecting(base, ceiling)));
         self.set_segment_size(base);
     }
 
@@ -182,7 +202,8 @@ impl Connection {
         let needed = len + 4 * size;
         let window_room = self.snd.wnd.saturating_sub(self.snd.nxt.distance_from(self.snd.una));
         let cwnd = self.congestion.cwnd();
-        let roomy = cwnd >= CWND_MIN * size && sending.flight.in_flight() + len.max(2 * size) <= cwnd;
+        let least = if search.doubtful { CWND_MIN_DOUBTFUL } else { CWND_MIN };
+        let roomy = cwnd >= least * size && sending.flight.in_flight() + len.max(2 * size) <= cwnd;
         (len > size && roomy && self.unsent() >= needed && window_room >= needed).then_some(len)
     }
 
@@ -295,6 +316,18 @@ impl Sending {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_suspicion_is_tried_by_the_whole_size_first() {
+        let now = Instant::ZERO;
+        let mut wrong = Search::suspecting(1024, 1460);
+        assert_eq!(wrong.next_size(now), Some(1460));
+        wrong.arrived(now, 1460);
+        assert_eq!((wrong.low, wrong.next_size(now)), (1460, None));
+        let mut right = Search::suspecting(1024, 1460);
+        right.lost(now, 1460);
+        assert_eq!(right.next_size(now), Some(1242), "then the search is an ordinary one");
+    }
 
     #[test]
     fn a_search_closes_in_on_what_arrives_and_begins_again_later() {
