@@ -3,13 +3,14 @@
 
 mod arrival;
 mod stack;
+mod target;
 mod view;
 mod wire;
 
 use std::sync::OnceLock;
 
 /// Every target.
-const TARGETS: &[&[wire::Target]] = &[wire::TARGETS, stack::TARGETS, arrival::TARGETS, view::TARGETS];
+const TARGETS: &[&[target::Target]] = &[wire::TARGETS, stack::TARGETS, arrival::TARGETS, view::TARGETS];
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();

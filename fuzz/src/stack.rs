@@ -4,7 +4,7 @@
 //! are its material. Peers that answer properly (sequence numbers, checksums) are played where the step says so, since
 //! random octets would never get past the first check.
 
-use crate::wire::Target;
+use crate::target::Target;
 use prise_stack::{
     Event, Family, LinkConfig, LinkId, ListenConfig, Local, RawConfig, Stack, StackConfig, TcpConfig, UdpConfig,
 };

@@ -1,6 +1,6 @@
 //! What prise-view promises, for any octets from programs: no panic, answers that hold together, and an end to each.
 
-use crate::wire::Target;
+use crate::target::Target;
 use prise_socket::{Family, Host, HostConfig, Kind};
 use prise_stack::{LinkConfig, Route, StackConfig};
 use prise_view::netlink::{Protocol, Socket, requests};

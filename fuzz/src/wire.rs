@@ -2,6 +2,7 @@
 //!
 //! The fuzzer runs these, and so does `cargo test` over the corpora (`crates/prise-wire/tests/corpora.rs`).
 
+use crate::target::Target;
 use prise_wire::icmpv6::mld::MldMessage;
 use prise_wire::icmpv6::ndp::NdpMessage;
 use prise_wire::ipv6::extension;
@@ -11,9 +12,6 @@ use prise_wire::{
     QuotedIpv6, TcpHeader, TcpSegment, UdpDatagram, UdpHeader, checksum, ipv4, protocol,
 };
 use std::net::IpAddr;
-
-/// A name, which is also that of its corpus, and what is done with an input.
-pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// Every target by its name.
 pub(crate) const TARGETS: &[Target] = &[

@@ -8,7 +8,7 @@
 mod peer;
 mod states;
 
-use crate::wire::Target;
+use crate::target::Target;
 use peer::{Habits, Peer, outward};
 use prise_stack::{
     CongestionAlgorithm, ConnId, EcnPolicy, Event, Family, LinkConfig, LinkId, ListenConfig, ListenerId, Local,
