@@ -1,10 +1,8 @@
 //! What `ip` and `ss` ask, and what they are told.
 
-mod wire {
-    /// A name, which is also that of its corpus, and what is done with an input.
-    pub(crate) type Target = (&'static str, fn(&[u8]));
-}
-
+#[allow(dead_code, reason = "the kept inputs are played by another test")]
+#[path = "../../../fuzz/src/target.rs"]
+mod target;
 #[allow(dead_code, reason = "the fuzz targets themselves are run by another test")]
 #[path = "../../../fuzz/src/view.rs"]
 mod view;

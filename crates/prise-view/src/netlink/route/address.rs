@@ -4,7 +4,7 @@ use super::link::index_at;
 use super::{AF_INET, AF_INET6, Listing, NEW_ADDRESS, Reply, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE};
 use crate::View;
 use crate::interface;
-use crate::netlink::message::{DUMP_FILTERED, Message, Request};
+use crate::netlink::message::{Message, Request};
 use crate::octets::{AddressOctets, address, u8_at};
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -37,8 +37,7 @@ pub(super) fn all(
         return Err(Errno::EINVAL);
     }
     let only = index_at(body, 4).filter(|_| listing.strict);
-    let flags = reply.flags | if only.is_some() { DUMP_FILTERED } else { 0 };
-    let reply = Reply { flags, ..reply };
+    let reply = reply.filtered(only.is_some());
     let stack = view.host.stack();
     if let Some(only) = only
         && !stack.links().iter().any(|link| link.id() == only)

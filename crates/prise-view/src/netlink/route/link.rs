@@ -3,7 +3,7 @@
 use super::{AF_INET, AF_INET6, Listing, NEW_LINK, Reply};
 use crate::View;
 use crate::interface;
-use crate::netlink::message::{DUMP_FILTERED, Message, Request};
+use crate::netlink::message::{Message, Request};
 use crate::octets::u32_at;
 use alloc::vec::Vec;
 use prise_socket::Errno;
@@ -66,8 +66,7 @@ pub(super) fn all(
     let (extensions, master) = (attributes.number(EXTENSIONS).unwrap_or(0), attributes.number(MASTER));
     // Nothing here has a master, nor is of a kind.
     let none = master.is_some_and(|index| index != 0) || attributes.get(INFO).is_some();
-    let flags = reply.flags | if none { DUMP_FILTERED } else { 0 };
-    let reply = Reply { flags, ..reply };
+    let reply = reply.filtered(none);
     if !none {
         messages.extend(
             view.host

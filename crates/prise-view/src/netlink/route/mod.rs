@@ -6,7 +6,7 @@ mod neighbor;
 mod path;
 mod rule;
 
-use super::message::{DUMP, Request};
+use super::message::{DUMP, DUMP_FILTERED, Request};
 use super::socket::Answer;
 use crate::View;
 use crate::octets::u8_at;
@@ -55,6 +55,14 @@ pub(super) struct Reply {
     pub(super) port: u32,
     /// `NLM_F_MULTI` in lists, else none.
     pub(super) flags: u16,
+}
+
+impl Reply {
+    /// A list says of itself when it was reduced to a part (`NLM_F_DUMP_FILTERED`).
+    fn filtered(self, reduced: bool) -> Self {
+        let flags = self.flags | if reduced { DUMP_FILTERED } else { 0 };
+        Self { flags, ..self }
+    }
 }
 
 /// What a list is asked to be reduced to: by a program that has asked to be taken at its word (`NETLINK_GET_STRICT_CHK`).

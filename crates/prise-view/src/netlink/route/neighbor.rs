@@ -2,7 +2,7 @@
 
 use super::{AF_INET, AF_INET6, Listing, NEW_NEIGHBOR, Reply};
 use crate::View;
-use crate::netlink::message::{DUMP_FILTERED, Message, Request};
+use crate::netlink::message::{Message, Request};
 use crate::octets::{AddressOctets, address, u32_at};
 use alloc::vec::Vec;
 use prise_socket::Errno;
@@ -51,9 +51,7 @@ pub(super) fn all(
     }
     let attributes = listing.request.attributes(HEADER_LEN);
     let (link, master) = (attributes.number(LINK), attributes.number(MASTER));
-    let filtered = link.is_some() || master.is_some();
-    let flags = reply.flags | if filtered { DUMP_FILTERED } else { 0 };
-    let reply = Reply { flags, ..reply };
+    let reply = reply.filtered(link.is_some() || master.is_some());
     if master.is_some_and(|index| index != 0) {
         return Ok(());
     }

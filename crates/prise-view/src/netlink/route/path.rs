@@ -5,7 +5,7 @@ use super::{
     TABLE_LOCAL, TABLE_MAIN,
 };
 use crate::View;
-use crate::netlink::message::{DUMP_FILTERED, Message, Request};
+use crate::netlink::message::{Message, Request};
 use crate::octets::{AddressOctets, address, u8_at, u32_at};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
@@ -182,9 +182,7 @@ pub(super) fn all(
         return Ok(());
     }
     let (table, link, by, kind) = wanted;
-    let filtered = table.is_some() || link.is_some() || by != 0 || kind != 0;
-    let flags = reply.flags | if filtered { DUMP_FILTERED } else { 0 };
-    let reply = Reply { flags, ..reply };
+    let reply = reply.filtered(table.is_some() || link.is_some() || by != 0 || kind != 0);
     let fits = |entry: &Entry| {
         listing.wants(entry.prefix.is_ipv4())
             && table.is_none_or(|table| table == u32::from(entry.table))
