@@ -1,16 +1,10 @@
 //! Calls that packetdrill makes on the object's descriptors without asking it, from a C program that loads it as packetdrill does; as
 //! nobody too, where the test may become that.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod common;
 
-fn library() -> PathBuf {
-    let mut folder = std::env::current_exe().expect("a path");
-    folder.pop();
-    let beside = [folder.clone(), folder.join("..")].map(|folder| folder.join("libprise_drill.so"));
-    let found = beside.into_iter().find(|path| path.exists());
-    found.expect("cargo builds the cdylib before the tests of its crate")
-}
+use std::path::Path;
+use std::process::Command;
 
 #[test]
 fn getsockopt_and_sendfile_made_directly_are_answered() {
@@ -29,7 +23,7 @@ fn getsockopt_and_sendfile_made_directly_are_answered() {
         return;
     };
     assert!(built.success(), "direct.c compiles");
-    std::fs::copy(library(), &object).expect("a copy that anybody may read");
+    std::fs::copy(common::library(), &object).expect("a copy that anybody may read");
     let mut run = Command::new(&program);
     run.arg(&object);
     // nobody, if the test may become that; the filter then needs PR_SET_NO_NEW_PRIVS.

@@ -1,5 +1,7 @@
 //! Every script of `tests/scripts` through the shared object, loaded as packetdrill loads it, over IPv4 and IPv6.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,15 +17,6 @@ fn scripts() -> Vec<PathBuf> {
     scripts
 }
 
-/// The shared object, which cargo builds beside this test's binary.
-fn library() -> PathBuf {
-    let mut folder = std::env::current_exe().expect("a path");
-    folder.pop();
-    let beside = [folder.clone(), folder.join("..")].map(|folder| folder.join("libprise_drill.so"));
-    let found = beside.into_iter().find(|path| path.exists());
-    found.expect("cargo builds the cdylib before the tests of its crate")
-}
-
 fn all_pass(ipv6: bool) {
     let scripts = scripts();
     assert!(!scripts.is_empty(), "there are no scripts");
@@ -37,7 +30,7 @@ fn all_pass(ipv6: bool) {
         let text = fs::read_to_string(&path).expect("a script");
         let plan = Plan {
             ipv6,
-            library: Some(library()),
+            library: Some(common::library()),
             ..Plan::default()
         };
         if let Err(failure) = run(&text, &plan) {

@@ -66,6 +66,22 @@ fn turn(now: Instant, guest: &mut Stack, eth0: LinkId, link: &mut impl Link) -> 
     }
 }
 
+/// Until the link has something or a timer is due, and no longer than 5 ms.
+fn wait(now: Instant, guest: &Stack, link: &impl Link) {
+    let deadline = [guest.next_deadline(), link.next_deadline()]
+        .into_iter()
+        .flatten()
+        .min();
+    let wait = deadline.map_or(Duration::from_millis(5), |at| at.saturating_since(now));
+    let limit = rustix::event::Timespec {
+        tv_sec: 0,
+        tv_nsec: wait.min(Duration::from_millis(5)).subsec_nanos().into(),
+    };
+    let fd = link.poll_fd().expect("the gateway has a descriptor");
+    let mut fds = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
+    let _ = rustix::event::poll(&mut fds, Some(&limit));
+}
+
 #[test]
 fn octets_survive_delay_and_loss_between_guest_and_gateway() {
     const OCTETS: usize = 300_000;
@@ -104,18 +120,7 @@ fn octets_survive_delay_and_loss_between_guest_and_gateway() {
             assert!(payload.iter().all(|&octet| octet == 9));
             seen += payload.len();
         }
-        let deadline = [guest.next_deadline(), link.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min();
-        let wait = deadline.map_or(Duration::from_millis(5), |at| at.saturating_since(now()));
-        let limit = rustix::event::Timespec {
-            tv_sec: 0,
-            tv_nsec: wait.min(Duration::from_millis(5)).subsec_nanos().into(),
-        };
-        let fd = link.poll_fd().expect("the gateway has a descriptor");
-        let mut fds = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
-        let _ = rustix::event::poll(&mut fds, Some(&limit));
+        wait(now(), &guest, &link);
     }
     assert_eq!(seen, OCTETS);
     assert!(
@@ -126,7 +131,7 @@ fn octets_survive_delay_and_loss_between_guest_and_gateway() {
     while !server.is_finished() {
         assert!(start.elapsed() < PATIENCE, "the FIN is lost");
         turn(now(), &mut guest, eth0, &mut link);
-        thread::sleep(Duration::from_millis(1));
+        wait(now(), &guest, &link);
     }
     assert_eq!(server.join().unwrap(), 0);
 }

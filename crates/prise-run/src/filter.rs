@@ -140,16 +140,12 @@ fn judge_socket_requests(p: &mut Assembler) {
 
 /// prctl(2) where a program closes itself to others, and asks whether it is closed.
 fn judge_dumpable(p: &mut Assembler) {
-    on_call(p, libc::SYS_prctl, |p| {
-        let judged = p.label();
-        p.load(Field::ArgLow(0));
-        for option in [libc::PR_SET_DUMPABLE, libc::PR_GET_DUMPABLE] {
-            p.if_equal(option as u32, judged);
-        }
-        p.verdict(Verdict::Allow);
-        p.place(judged);
-        p.verdict(Verdict::Notify);
-    });
+    judge_values(
+        p,
+        libc::SYS_prctl,
+        0,
+        [libc::PR_SET_DUMPABLE, libc::PR_GET_DUMPABLE].map(|it| it as u32),
+    );
 }
 
 /// socket(2) of the families that are ours, and of netlink where it is about the network.
@@ -176,16 +172,7 @@ fn judge_sockets(p: &mut Assembler) {
 /// Opens for reading, whose paths only the supervisor can see.
 fn judge_opens(p: &mut Assembler) {
     for (number, flags) in [(libc::SYS_open, 1), (libc::SYS_openat, 2)] {
-        on_call(p, number, |p| {
-            let judged = p.label();
-            p.load(Field::ArgLow(flags));
-            for flags in READING {
-                p.if_equal(flags, judged);
-            }
-            p.verdict(Verdict::Allow);
-            p.place(judged);
-            p.verdict(Verdict::Notify);
-        });
+        judge_values(p, number, flags, READING);
     }
 }
 
@@ -201,6 +188,20 @@ fn refuse_foreign_calls(p: &mut Assembler) {
     p.unless_at_least(X32_SYSCALL_BIT, known);
     p.verdict(refused);
     p.place(known);
+}
+
+/// A call is judged where the low half of this argument has one of the values.
+fn judge_values(p: &mut Assembler, number: i64, argument: u8, values: impl IntoIterator<Item = u32>) {
+    on_call(p, number, |p| {
+        let judged = p.label();
+        p.load(Field::ArgLow(argument));
+        for value in values {
+            p.if_equal(value, judged);
+        }
+        p.verdict(Verdict::Allow);
+        p.place(judged);
+        p.verdict(Verdict::Notify);
+    });
 }
 
 /// Writes the rule of one call; the call's number is loaded before and after.

@@ -24,7 +24,7 @@ use prise_socket::{Errno, How, SocketId};
 use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, Timespec};
-use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, recv, send, shutdown, sockopt};
+use rustix::net::{RecvFlags, SendFlags, SocketFlags, recv, send, sockopt};
 
 use crate::calls::{Target, write_address};
 use crate::notify::{Answer, Call, DONE, Judged, errno, errno_of};
@@ -354,12 +354,7 @@ impl Supervisor {
         }
         // Fails only where the connection is gone, of which the kernel tells.
         let _ = self.host.shutdown(self.now, id, how);
-        let half = match how {
-            How::Read => Shutdown::Read,
-            How::Write => Shutdown::Write,
-            How::Both => Shutdown::Both,
-        };
-        shutdown(&target.copy, half).map_err(errno)?;
+        unix::shut(&target.copy, how).map_err(errno)?;
         DONE
     }
 

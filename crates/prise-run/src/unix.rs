@@ -3,11 +3,12 @@
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 
+use prise_socket::How;
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, recv, send, sendmsg,
-    socket_with, socketpair, sockopt,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType, recv, send, sendmsg,
+    shutdown, socket_with, socketpair, sockopt,
 };
 
 /// Sent in pieces of this size until no more fits, so that few calls are needed and little is left over.
@@ -59,6 +60,16 @@ pub(crate) fn send_octet(end: impl AsFd) -> Result<(), Errno> {
 pub(crate) fn take_octet(end: impl AsFd) -> Result<(), Errno> {
     let mut octet = [0];
     recv(end, &mut octet[..], RecvFlags::DONTWAIT).map(drop)
+}
+
+/// Shuts one direction of an end, or both.
+pub(crate) fn shut(end: impl AsFd, how: How) -> Result<(), Errno> {
+    let half = match how {
+        How::Read => Shutdown::Read,
+        How::Write => Shutdown::Write,
+        How::Both => Shutdown::Both,
+    };
+    shutdown(end, half)
 }
 
 /// The program's end, filled so that it shows no room to write.

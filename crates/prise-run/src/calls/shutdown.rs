@@ -64,7 +64,7 @@ impl Supervisor {
     fn shutdown_datagram(&mut self, target: &Target, id: SocketId, how: How) -> Judged {
         let judged = self.host.shutdown(self.now, id, how);
         if matches!(judged, Ok(()) | Err(Errno::ENOTCONN)) {
-            shutdown_natively(target, how)?;
+            unix::shut(&target.copy, how).map_err(errno)?;
             if let Role::Datagram(datagram) = &mut self.entry(target.slot)?.role
                 && how.read()
             {
@@ -74,16 +74,6 @@ impl Supervisor {
         }
         judged.map(|()| Answer::Value(0))
     }
-}
-
-fn shutdown_natively(target: &Target, how: How) -> Judged {
-    let half = match how {
-        How::Read => Shutdown::Read,
-        How::Write => Shutdown::Write,
-        How::Both => Shutdown::Both,
-    };
-    shutdown(&target.copy, half).map_err(errno)?;
-    DONE
 }
 
 /// Queues the sentinel behind what the program has sent and ends its sending; gives how much lies before the sentinel.

@@ -1,6 +1,8 @@
 """Datagrams, as a program sees them."""
 import errno, fcntl, os, select, signal, socket, struct, sys, threading, time
 
+import waits
+
 signal.alarm(60)
 
 
@@ -22,6 +24,7 @@ for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
     for i in range(6):
         (b if i % 2 else c).sendto(b"%d" % i, a.getsockname())
     got = []
+    c.settimeout(None)
     for i in range(6):
         if i % 3 == 2:
             got.append((a.recv(10), None))
@@ -70,8 +73,9 @@ for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
     print([m for _, m in p.poll(5000)] and True, a.recvfrom(10)[0])
     # a blocked recvfrom
     got = []
+    c.settimeout(None)
     t = threading.Thread(target=lambda: got.append(c.recvfrom(100)))
-    t.start(); time.sleep(0.05)
+    t.start(); waits.until_in_call(os.getpid(), t.native_id, [waits.RECVFROM])
     b.sendto(b"late", c.getsockname()); t.join(5)
     print(got[0][0], got[0][1] == b.getsockname())
     c.settimeout(0.05)
@@ -83,7 +87,8 @@ for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
     d = bound(); gone = d.getsockname(); d.close()
     e = bound(); e.connect(gone); e.send(b"x")
     attempt("refused", lambda: e.recvfrom(10))
-    e.send(b"x"); time.sleep(0.1)
+    e.send(b"x")
+    p = select.poll(); p.register(e, 0); p.poll(5000)
     print("SO_ERROR", errno.errorcode.get(e.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)), e.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
     attempt("rebind", lambda: socket.socket(family, socket.SOCK_DGRAM).bind(gone))
     attempt("in use", lambda: socket.socket(family, socket.SOCK_DGRAM).bind(b.getsockname()))
@@ -104,12 +109,8 @@ for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
     shared.pop().close()
     senders = [bound() for _ in range(20)]
     for s in senders: s.sendto(b"m", shared[0].getsockname())
-    time.sleep(0.1)
     count = 0
-    for s in shared:
-        s.setblocking(False)
-        try:
-            while True: s.recvfrom(10); count += 1
-        except BlockingIOError: pass
+    while count < len(senders) and (ready := select.select(shared, [], [], 5)[0]):
+        for s in ready: s.recvfrom(10); count += 1
     print("all arrive", count)
     print("FIONREAD", struct.unpack("i", fcntl.ioctl(a, 0x541B, b"0000"))[0])

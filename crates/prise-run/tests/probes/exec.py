@@ -1,5 +1,7 @@
 """execve(2) and death while calls wait: what was begun ends or goes on as on the kernel."""
-import os, signal, socket, subprocess, sys, threading, time
+import os, signal, socket, subprocess, sys, threading
+
+import waits
 
 signal.alarm(60)
 listener = socket.create_server(("127.0.0.1", 0), backlog=1)
@@ -35,8 +37,9 @@ def in_child(action):
 
 # A thread waits while another one replaces the program: its call is gone, the new program is not hindered.
 def exec_beside(wait):
-    threading.Thread(target=wait, daemon=True).start()
-    time.sleep(0.1)
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    waits.until_in_call(os.getpid(), thread.native_id, [waits.ACCEPT4, waits.RECVFROM])
     os.execvp("true", ["true"])
 
 
@@ -46,12 +49,7 @@ for wait in (listener.accept, lambda: datagram.recvfrom(10), lambda: socket.crea
     print(os.waitpid(in_child(lambda: exec_beside(wait)), 0)[1])
 
 
-# Killed while it waits: others are served on the same descriptor.
-for wait in (listener.accept, lambda: datagram.recvfrom(10)):
-    pid = in_child(wait)
-    time.sleep(0.1)
-    os.kill(pid, 9)
-    print(os.waitpid(pid, 0)[1])
+# What the last one connected is taken out of the way.
 while True:
     listener.settimeout(0.2)
     try:
@@ -59,6 +57,13 @@ while True:
     except TimeoutError:
         break
 listener.settimeout(None)
+
+# Killed while it waits: others are served on the same descriptor.
+for wait in (listener.accept, lambda: datagram.recvfrom(10)):
+    pid = in_child(wait)
+    waits.until_in_call(pid, pid, [waits.ACCEPT4, waits.RECVFROM])
+    os.kill(pid, 9)
+    print(os.waitpid(pid, 0)[1])
 client = socket.create_connection(address)
 print(listener.accept()[0] is not None)
 datagram.settimeout(5)

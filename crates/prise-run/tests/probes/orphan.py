@@ -1,6 +1,8 @@
 """Waits in several calls at once and says what became of each: the supervisor dies meanwhile."""
 import errno, os, select, signal, socket, sys, threading, time
 
+import waits
+
 listener = socket.create_server(("127.0.0.1", 0))
 datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 datagram.bind(("127.0.0.1", 0))
@@ -20,7 +22,8 @@ calls = {"accept": listener.accept, "recvfrom": lambda: datagram.recvfrom(1), "r
 threads = [threading.Thread(target=wait, args=call, daemon=True) for call in calls.items()]
 for thread in threads:
     thread.start()
-time.sleep(0.2)
+for thread in threads:
+    waits.until_in_call(os.getpid(), thread.native_id, [waits.ACCEPT4, waits.RECVFROM, waits.PSELECT6])
 if sys.argv[1:2] == ["kill"]:
     os.kill(os.getppid(), signal.SIGKILL)
 begin = time.monotonic()

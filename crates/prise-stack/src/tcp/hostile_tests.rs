@@ -182,18 +182,22 @@ fn forged(header: &TcpHeader) -> Frame {
     frame
 }
 
-#[test]
-fn an_acknowledgment_without_the_agreed_timestamp_makes_a_connection_that_keeps_its_timers() {
-    let mut world = World::new(9);
-    let listener = world.listen(80);
-    let mut header = TcpHeader {
+fn forged_syn() -> TcpHeader {
+    TcpHeader {
         source_port: 4000,
         destination_port: 80,
         seq: SeqNum(100),
         flags: TcpFlags::SYN,
         window: 1000,
         ..TcpHeader::default()
-    };
+    }
+}
+
+#[test]
+fn an_acknowledgment_without_the_agreed_timestamp_makes_a_connection_that_keeps_its_timers() {
+    let mut world = World::new(9);
+    let listener = world.listen(80);
+    let mut header = forged_syn();
     header.options.timestamps = Some(Timestamps { value: 1, echo: 0 });
     world.deliver(1, forged(&header));
     world.run_for(Duration::from_millis(1));
@@ -230,14 +234,7 @@ fn a_half_open_connection_promises_no_more_than_its_syn_ack_said() {
     let listener = world.listen(80);
     // A scale of 10, as for a buffer that may grow to 32 MiB.
     world.stacks[1].tcp_set_listener_config(listener, TcpConfig::default());
-    let mut header = TcpHeader {
-        source_port: 4000,
-        destination_port: 80,
-        seq: SeqNum(100),
-        flags: TcpFlags::SYN,
-        window: 1000,
-        ..TcpHeader::default()
-    };
+    let mut header = forged_syn();
     header.options.window_scale = Some(7);
     world.deliver(1, forged(&header));
     world.run_for(Duration::from_millis(1));

@@ -1,0 +1,191 @@
+//! Opening connections: passive with a listener, and active (RFC 9293 §3.9.1.1).
+
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+
+use prise_wire::Instant;
+
+use crate::link::LinkId;
+use crate::stack::Stack;
+use crate::tcp::config::{ListenConfig, TcpConfig};
+use crate::tcp::connection::Reader;
+use crate::tcp::demux::{Claim, Owner};
+use crate::tcp::error::{ConnectError, ListenError};
+use crate::tcp::half_open::Listener;
+use crate::tcp::info::State;
+use crate::tcp::time_wait::TimeWait;
+use crate::tcp::tuple::FourTuple;
+use crate::tcp::{ConnId, ListenerId};
+
+/// Whether a four-tuple can be used for an active open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TupleUse {
+    /// Nobody has it.
+    Free,
+    /// In TIME-WAIT, but timestamps make it safe to take over (RFC 6191).
+    Reusable,
+    /// A connection, half-open connection or TIME-WAIT has it.
+    Taken,
+}
+
+impl Stack {
+    /// Passive open: makes a listener.
+    ///
+    /// # Errors
+    /// [`ListenError::AddressInUse`] if the same address listens already and not both share it.
+    pub fn tcp_listen(&mut self, listen: ListenConfig) -> Result<ListenerId, ListenError> {
+        let ListenConfig {
+            local,
+            backlog,
+            reuse_port,
+            config,
+            token,
+        } = listen;
+        let listener = Listener {
+            local,
+            config: Arc::new(config),
+            token,
+            backlog,
+            queue: alloc::collections::VecDeque::new(),
+            half_open: 0,
+            cookies_until: Instant::ZERO,
+            fast_open: None,
+        };
+        let key = self.tcp.listeners.insert(listener);
+        let claim = Claim {
+            local,
+            reuse_port,
+            listener: key.index,
+        };
+        if self.tcp.listening.insert(claim).is_err() {
+            self.tcp.listeners.remove(key.index);
+            return Err(ListenError::AddressInUse);
+        }
+        Ok(ListenerId::from_key(key))
+    }
+
+    /// Changes how many connections may wait, as a second `listen(2)` does.
+    pub fn tcp_set_backlog(&mut self, id: ListenerId, backlog: u32) {
+        if let Some(listener) = self.tcp.listeners.find_mut(id.key()) {
+            listener.backlog = backlog;
+        }
+    }
+
+    /// Changes the settings that connections will start with.
+    pub fn tcp_set_listener_config(&mut self, id: ListenerId, config: TcpConfig) {
+        if let Some(listener) = self.tcp.listeners.find_mut(id.key()) {
+            listener.config = Arc::new(config);
+        }
+    }
+
+    /// The settings of a listener.
+    pub fn tcp_listener_config(&self, id: ListenerId) -> Option<&TcpConfig> {
+        self.tcp.listeners.find(id.key()).map(|listener| &*listener.config)
+    }
+
+    /// Connections that wait for `tcp_accept`, and the backlog: `Recv-Q` and `Send-Q` of a listener in ss(8).
+    pub fn tcp_backlog(&self, id: ListenerId) -> Option<(u32, u32)> {
+        self.tcp
+            .listeners
+            .find(id.key())
+            .map(|listener| (listener.queue.len() as u32, listener.backlog))
+    }
+
+    /// Takes the oldest completed connection; its events carry `token` from now on.
+    pub fn tcp_accept(&mut self, id: ListenerId, token: u32) -> Option<ConnId> {
+        let listener = self.tcp.listeners.find_mut(id.key())?;
+        let key = listener.queue.pop_front()?;
+        let connection = self.tcp.connections.find_mut(key)?;
+        connection.token = token;
+        connection.reader = Reader::Program;
+        Some(ConnId::from_key(key))
+    }
+
+    /// Ends a listener; connections that nobody accepted are reset.
+    pub fn tcp_unlisten(&mut self, now: Instant, id: ListenerId) {
+        let Some(listener) = self.tcp.listeners.find_mut(id.key()) else {
+            return;
+        };
+        let port = listener.local.port;
+        let queue = core::mem::take(&mut listener.queue);
+        self.tcp.listening.remove(port, id.key().index);
+        self.tcp.listeners.remove(id.key().index);
+        for key in queue {
+            // Nobody had accepted it, so nobody is told that it is gone.
+            let told = self.tcp.left.len();
+            self.tcp_abort(now, ConnId::from_key(key));
+            self.tcp.left.truncate(told);
+        }
+    }
+
+    /// Active open: the SYN leaves with the next `transmit`. The answer comes as an event.
+    ///
+    /// # Errors
+    /// [`ConnectError`] if the four-tuple is taken or no route leads there.
+    pub fn tcp_connect(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        device: Option<LinkId>,
+        config: &TcpConfig,
+        token: u32,
+    ) -> Result<ConnId, ConnectError> {
+        let id = self.tcp_prepare(now, local, remote, device, config, token)?;
+        if let Some(connection) = self.connection_mut(id) {
+            connection.flags.set_syn_due(true);
+        }
+        self.tcp.settle(now, &mut self.net, id.key().index);
+        Ok(id)
+    }
+
+    /// A connection in SYN-SENT whose SYN has not been sent.
+    pub(in crate::tcp) fn tcp_prepare(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        device: Option<LinkId>,
+        config: &TcpConfig,
+        token: u32,
+    ) -> Result<ConnId, ConnectError> {
+        let tuple = FourTuple::new(local, remote);
+        let route = self
+            .net
+            .route(remote.ip(), Some(local.ip()), device)
+            .map_err(ConnectError::Route)?;
+        let mut iss = self.tcp.secrets.isn(now, &tuple);
+        match self.tcp.owner(&tuple) {
+            Some(Owner::TimeWait(index)) => {
+                let record = self.tcp.time_wait.get(index).filter(|record| record.is_reusable());
+                iss = record.ok_or(ConnectError::AddressInUse)?.successor_iss().later(iss);
+                self.tcp.forget_time_wait(index);
+            }
+            Some(_) => return Err(ConnectError::AddressInUse),
+            None => {}
+        }
+        let config = if *config == *self.tcp.default_config {
+            self.tcp.default_config.clone()
+        } else {
+            Arc::new(config.clone())
+        };
+        let mut connection = self.tcp.blank(now, &self.net, tuple, route.link, iss, config);
+        connection.state = State::SynSent;
+        connection.token = token;
+        connection.device = device;
+        let key = self.tcp.connections.insert(connection);
+        self.tcp.tuples.insert(&tuple, Owner::Connection(key.index));
+        Ok(ConnId::from_key(key))
+    }
+
+    /// Whether an active open could use this four-tuple.
+    pub fn tcp_tuple_use(&self, local: SocketAddr, remote: SocketAddr) -> TupleUse {
+        match self.tcp.owner(&FourTuple::new(local, remote)) {
+            None => TupleUse::Free,
+            Some(Owner::TimeWait(index)) if self.tcp.time_wait.get(index).is_some_and(TimeWait::is_reusable) => {
+                TupleUse::Reusable
+            }
+            Some(_) => TupleUse::Taken,
+        }
+    }
+}

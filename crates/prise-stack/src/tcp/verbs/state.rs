@@ -1,0 +1,132 @@
+//! What a program may ask about a connection, and about all (RFC 9293 §3.9.1.6), and the host's settings of Fast Open.
+
+use core::net::SocketAddr;
+
+use prise_wire::Instant;
+
+use crate::stack::Stack;
+use crate::tcp::ConnId;
+use crate::tcp::connection::Connection;
+use crate::tcp::error::TcpError;
+use crate::tcp::fast_open::{FastOpenKeys, FastOpenSettings};
+use crate::tcp::info::{State, TcpInfo};
+use crate::tcp::tuple::FourTuple;
+
+/// One line of a socket listing for what no program holds: half-open, TIME-WAIT and orphaned connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketSummary {
+    /// Our endpoint.
+    pub local: SocketAddr,
+    /// The peer's.
+    pub remote: SocketAddr,
+    /// The state.
+    pub state: State,
+}
+
+impl Stack {
+    /// Why the connection ended, once.
+    pub fn tcp_take_error(&mut self, id: ConnId) -> Option<TcpError> {
+        self.connection_mut(id)?.error.take()
+    }
+
+    /// The soft error that ICMP last told of and that did not end the connection, once (RFC 9293 §3.9.2.2).
+    pub fn tcp_take_soft_error(&mut self, id: ConnId) -> Option<TcpError> {
+        self.connection_mut(id)?.soft_error.take()
+    }
+
+    /// Why the connection ended, without taking it.
+    pub fn tcp_error(&self, id: ConnId) -> Option<TcpError> {
+        self.connection(id)?.error
+    }
+
+    /// Local and remote endpoint.
+    pub fn tcp_endpoints(&self, id: ConnId) -> Option<(SocketAddr, SocketAddr)> {
+        self.connection(id)
+            .map(|connection| (connection.local(), connection.remote()))
+    }
+
+    /// The state.
+    pub fn tcp_state(&self, id: ConnId) -> State {
+        self.connection(id).map_or(State::Closed, |connection| connection.state)
+    }
+
+    /// Whether the peer's FIN has arrived in order, read or not.
+    pub fn tcp_fin_received(&self, id: ConnId) -> bool {
+        self.connection(id).is_none_or(Connection::fin_received)
+    }
+
+    /// Whether data may flow: from the handshake's end on, and before it where the SYN brought a Fast Open cookie.
+    pub fn tcp_is_open(&self, id: ConnId) -> bool {
+        self.connection(id).is_some_and(|connection| match connection.state {
+            State::SynSent => false,
+            State::SynReceived => connection.flags.early(),
+            _ => true,
+        })
+    }
+
+    /// What the host does about Fast Open.
+    pub fn tcp_fast_open_settings(&self) -> FastOpenSettings {
+        self.tcp.fast_opens.settings
+    }
+
+    /// Changes that.
+    pub fn tcp_set_fast_open_settings(&mut self, settings: FastOpenSettings) {
+        self.tcp.fast_opens.settings = settings;
+    }
+
+    /// The keys of cookies, for listeners that have none of their own.
+    pub fn tcp_fast_open_keys(&self) -> FastOpenKeys {
+        self.tcp.fast_opens.keys
+    }
+
+    /// Changes these (`net.ipv4.tcp_fastopen_key`).
+    pub fn tcp_set_fast_open_keys(&mut self, keys: FastOpenKeys) {
+        self.tcp.fast_opens.keys = keys;
+    }
+
+    /// A snapshot of the connection.
+    pub fn tcp_info(&self, now: Instant, id: ConnId) -> Option<TcpInfo> {
+        let connection = self.connection(id)?;
+        let (local, remote) = (connection.tuple.local_ip(), connection.tuple.remote_ip());
+        let route = self.net.route(remote, Some(local), connection.device);
+        let info = connection.info(now);
+        Some(TcpInfo {
+            path_mtu: route.map_or(info.path_mtu, |route| route.mtu),
+            ..info
+        })
+    }
+
+    /// Half-open and TIME-WAIT connections and orphans, which no socket holds; for listings only, walks all.
+    pub fn tcp_unowned(&self) -> impl Iterator<Item = SocketSummary> {
+        let line = |tuple: &FourTuple, state| SocketSummary {
+            local: tuple.local(),
+            remote: tuple.remote(),
+            state,
+        };
+        let half_open = self
+            .tcp
+            .half_open
+            .iter()
+            .map(move |(_, it)| line(&it.tuple, State::SynReceived));
+        let time_wait = self
+            .tcp
+            .time_wait
+            .iter()
+            .map(move |(_, it)| line(&it.tuple, State::TimeWait));
+        let orphans = self.tcp.connections.iter().filter(|(_, it)| it.flags.released());
+        half_open
+            .chain(time_wait)
+            .chain(orphans.map(move |(_, it)| line(&it.tuple, it.state)))
+    }
+
+    /// Records alive, by kind: connections, listeners, half-open, TIME-WAIT. All zero when all is over.
+    pub fn tcp_records(&self) -> [usize; 4] {
+        let tcp = &self.tcp;
+        [
+            tcp.connections.len(),
+            tcp.listeners.len(),
+            tcp.half_open.len(),
+            tcp.time_wait.len(),
+        ]
+    }
+}
