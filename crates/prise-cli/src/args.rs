@@ -138,6 +138,9 @@ struct ImpairmentArgs {
     /// Let packets overtake others: 1%
     #[arg(long, value_name = "PERCENT", value_parser = values::probability)]
     reorder: Option<Probability>,
+    /// Have those packets arrive this much late, not early: 3ms
+    #[arg(long, value_name = "TIME", requires = "reorder", value_parser = values::duration)]
+    reorder_delay: Option<Duration>,
     /// Flip a bit of packets: 0.01%
     #[arg(long, value_name = "PERCENT", value_parser = values::probability)]
     corrupt: Option<Probability>,
@@ -237,6 +240,7 @@ impl ImpairmentArgs {
             burst_length,
             duplicate,
             reorder,
+            reorder_delay,
             corrupt,
             rate,
             queue,
@@ -254,6 +258,7 @@ impl ImpairmentArgs {
             burst,
             duplicate: duplicate.unwrap_or_default(),
             reorder: reorder.unwrap_or_default(),
+            reorder_delay,
             corrupt: corrupt.unwrap_or_default(),
             rate,
             queue,
@@ -303,7 +308,7 @@ mod tests {
     #[test]
     fn every_option_reaches_the_run() {
         let arguments = "-p 8080 --publish [::1]:53:5353/udp --link tun:tun0 --delay 50ms --jitter 5ms --loss 1% \
-            --burst-loss 0.3% --burst-length 8 --duplicate 0.1% --reorder 2% --corrupt 0.01% --rate 100mbit --queue 100 --seed 7 --capture out.pcapng \
+            --burst-loss 0.3% --burst-length 8 --duplicate 0.1% --reorder 2% --reorder-delay 3ms --corrupt 0.01% --rate 100mbit --queue 100 --seed 7 --capture out.pcapng \
             --address 192.168.7.15/24 --address fd00:7::15 --hostname guest --allow *.example.com:443 \
             --deny 10.0.0.0/8 --audit net.jsonl --no-join --proc-net -- prog -p 1";
         let arguments: Vec<&str> = arguments.split_ascii_whitespace().collect();
@@ -325,6 +330,7 @@ mod tests {
                 },
                 duplicate: share(0.001),
                 reorder: share(0.02),
+                reorder_delay: Some(Duration::from_millis(3)),
                 corrupt: share(0.0001),
                 rate: NonZeroU64::new(100_000_000),
                 queue: NonZeroU64::new(100),

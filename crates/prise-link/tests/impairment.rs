@@ -160,6 +160,38 @@ fn reordered_packets_overtake_those_that_are_delayed() {
 }
 
 #[test]
+fn packets_that_are_late_are_overtaken_by_those_of_that_time_and_lose_nothing() {
+    let config = ImpairmentConfig {
+        delay: ms(10),
+        reorder: share(0.1),
+        reorder_delay: Some(ms(3)),
+        seed: 4,
+        ..ImpairmentConfig::default()
+    };
+    let (arrived, line) = run(config, 200);
+    assert_eq!(arrived.len(), 200);
+    let late = |(at, frame): &(Instant, Frame)| {
+        let way = *at - Instant::from_millis(u64::from(number(frame)));
+        assert!(way == ms(10) || way == ms(13), "{way:?}");
+        way == ms(13)
+    };
+    let late: Vec<bool> = arrived.iter().map(late).collect();
+    let count = late.iter().filter(|late| **late).count() as u64;
+    assert!((10..30).contains(&count), "{count}");
+    assert_eq!(count, line.counters().reordered);
+    // One packet was sent each millisecond: the three after it, if they are not late themselves, arrive no later.
+    let place = |wanted: u32| arrived.iter().position(|(_, frame)| number(frame) == wanted);
+    let first = arrived
+        .iter()
+        .zip(&late)
+        .find(|(_, late)| **late)
+        .expect("one is late")
+        .0;
+    let first = number(&first.1);
+    assert!(place(first) > place(first + 2), "{first}");
+}
+
+#[test]
 fn on_a_line_without_delay_reordered_packets_are_held_back() {
     let config = ImpairmentConfig {
         reorder: share(0.3),

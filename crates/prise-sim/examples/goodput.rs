@@ -1,4 +1,5 @@
-//! What a connection carries over bad paths, in virtual time: the whole matrix, or the cells whose name holds every word.
+//! What a connection carries over bad paths, in virtual time: the whole matrix and paths that reorder (`late`), or the cells
+//! whose name holds every word.
 //!
 //! `cargo run -p prise-sim --release --example goodput -- [--jobs N] [--seed N] [--info] [WORD...]`
 
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
             .iter()
             .all(|word| name.split(' ').any(|part| part == word))
     };
-    let cells: Vec<Cell> = Cell::all().into_iter().filter(chosen).collect();
+    let cells: Vec<Cell> = Cell::all().into_iter().chain(Cell::late()).filter(chosen).collect();
     if options.info {
         for cell in &cells {
             watch(cell, options.seed);

@@ -26,6 +26,8 @@ pub enum Loss {
     Even(u32),
     /// 1 % in bursts of 8 packets on average.
     Burst,
+    /// None; 2 % of the packets arrive 3 ms late, behind those of that time.
+    Late,
 }
 
 /// One point of the matrix.
@@ -70,6 +72,23 @@ impl Cell {
         cells
     }
 
+    /// Paths that lose nothing but bring packets late, beside which [`Loss::ALL`] has the same paths in order.
+    pub fn late() -> Vec<Self> {
+        let mut cells = Vec::new();
+        for algorithm in ["cubic", "bbr"] {
+            for rate in [10, 100, 1000] {
+                cells.extend([1, 20, 100].map(|rtt| Self {
+                    algorithm,
+                    loss: Loss::Late,
+                    rtt,
+                    rate,
+                    queue: 10,
+                }));
+            }
+        }
+        cells
+    }
+
     /// How long it is measured: long enough for many round trips and a few probes of the path, short enough for a
     /// matrix to take minutes.
     pub fn time(&self) -> Duration {
@@ -104,6 +123,10 @@ impl Cell {
                     length: NonZeroU32::new(8).unwrap_or(NonZeroU32::MIN),
                 }
             }
+            Loss::Late => {
+                config.reorder = share(0.02);
+                config.reorder_delay = Some(Duration::from_millis(3));
+            }
         }
         config
     }
@@ -137,6 +160,7 @@ impl fmt::Display for Loss {
         match self {
             Self::Even(thousandths) => write!(f, "{}%", f64::from(*thousandths) / 10.0),
             Self::Burst => f.write_str("burst"),
+            Self::Late => f.write_str("late"),
         }
     }
 }
@@ -158,7 +182,11 @@ impl fmt::Display for Cell {
 /// The table of these cells: a line for each path, a column for each loss. `figure` answers what a cell carries.
 pub fn table(cells: &[Cell], mut figure: impl FnMut(&Cell) -> Option<f64>) -> String {
     let mut out = format!("{:<26}", "Mbit/s");
-    for loss in Loss::ALL {
+    let mut columns = Loss::ALL.to_vec();
+    if cells.iter().any(|cell| cell.loss == Loss::Late) {
+        columns.push(Loss::Late);
+    }
+    for loss in &columns {
         let _ = write!(out, "{:>9}", loss.to_string());
     }
     out.push('\n');
@@ -174,7 +202,7 @@ pub fn table(cells: &[Cell], mut figure: impl FnMut(&Cell) -> Option<f64>) -> St
         rows.push(row);
         let name = row.to_string();
         let _ = write!(out, "{:<26}", name.trim_end_matches(" 0%"));
-        for loss in Loss::ALL {
+        for &loss in &columns {
             match figure(&Cell { loss, ..row }) {
                 Some(figure) => {
                     let _ = write!(out, "{figure:>9.2}");

@@ -5,6 +5,7 @@
 //! program, ICMP errors and jumps of the clock. After each step everything that the stack sent is checked by [`peer`], and
 //! the connection's account of itself by [`World::check`]; at the end nothing may be left.
 
+mod extended;
 mod peer;
 mod states;
 
@@ -49,6 +50,8 @@ struct World {
     connection: Option<ConnId>,
     listener: Option<ListenerId>,
     pending: Option<PendingId>,
+    /// The input knows of Fast Open, Accurate ECN and sizes of paths: see [`extended`].
+    extended: bool,
     /// Octets that the program wrote and read.
     written: u32,
     read: u32,
@@ -78,6 +81,7 @@ impl Choice {
                 mss: if bit(first, 5) { 1460 } else { 536 },
                 // Some runs wrap soon.
                 isn: SeqNum(if bit(second, 7) { 0xffff_fff0 } else { 7000 }),
+                ace: None,
             },
             config: TcpConfig {
                 nodelay: bit(second, 0),
@@ -110,6 +114,18 @@ impl Choice {
                     MemoryBudget::default()
                 }
             },
+        }
+    }
+
+    /// Nothing special, for a peer with these habits.
+    fn plain(habits: Habits) -> Self {
+        Self {
+            habits,
+            config: TcpConfig::default(),
+            mtu: 1500,
+            gso_max: 0,
+            transparent: false,
+            memory: MemoryBudget::default(),
         }
     }
 }
@@ -154,6 +170,7 @@ impl World {
             connection: None,
             listener: None,
             pending: None,
+            extended: false,
             written: 0,
             read: 0,
         }
@@ -378,7 +395,7 @@ fn arrive(world: &mut World, input: &mut Input<'_>) {
     world.segment(&header, len);
 }
 
-fn options(header: &mut TcpHeader, world: &World, input: &mut Input<'_>) {
+fn options(header: &mut TcpHeader, world: &mut World, input: &mut Input<'_>) {
     let which = input.octet();
     if which & 1 != 0 {
         header.options.timestamps = None;
@@ -388,6 +405,9 @@ fn options(header: &mut TcpHeader, world: &World, input: &mut Input<'_>) {
             value: (i64::from(world.peer.clock) + offset(input.octet())) as u32,
             echo: (i64::from(world.peer.stack.map_or(0, |it| it.timestamp)) + offset(input.octet())) as u32,
         });
+    }
+    if world.extended {
+        extended::options(header, world, which, input);
     }
     let Some(known) = world.peer.stack else { return };
     for _ in 0..(which >> 2 & 3) {
@@ -429,6 +449,7 @@ fn call(world: &mut World, input: &mut Input<'_>) {
             config.congestion = Some([CongestionAlgorithm::Bbr, CongestionAlgorithm::NewReno][usize::from(what >> 7)]);
             world.stack.tcp_set_config(now, id, config);
         }
+        _ if world.extended && what & 1 != 0 => extended::fast_open(world, size(what >> 1)),
         _ => {
             let _ = world.stack.tcp_take_error(id);
         }
@@ -464,8 +485,16 @@ fn quote(world: &mut World, input: &mut Input<'_>) {
 fn arrival(input: &[u8]) {
     let mut input = Input(input);
     let state = input.octet();
-    let choice = Choice::new(&mut input, state);
+    let mut choice = Choice::new(&mut input, state);
+    let is_extended = states::is_extended(state);
+    if is_extended {
+        extended::extend(&mut choice, &mut input);
+    }
     let mut world = World::new(&choice);
+    if is_extended {
+        world.extended = true;
+        world.stack.tcp_set_fast_open_settings(extended::settings());
+    }
     states::build(&mut world, state);
     world.check();
     while !input.is_empty() {

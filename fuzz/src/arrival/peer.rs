@@ -2,7 +2,8 @@
 //! checked against all that was said before.
 
 use prise_wire::{
-    Checksum, Frame, Ipv4Header, Ipv6Header, Medium, Payload, SeqNum, TcpFlags, TcpHeader, Timestamps, protocol,
+    Checksum, FastOpenCookie, Frame, Ipv4Header, Ipv6Header, Medium, Payload, SeqNum, TcpFlags, TcpHeader, Timestamps,
+    protocol,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -32,7 +33,12 @@ pub(super) struct Habits {
     pub(super) ecn: bool,
     pub(super) mss: u16,
     pub(super) isn: SeqNum,
+    /// The flags AE, CWR and ECE of its SYN and of its SYN-ACK (RFC 9768 §3.1), if not those of RFC 3168.
+    pub(super) ace: Option<(u8, u8)>,
 }
+
+/// What both ends make cookies of Fast Open with, where a test wants to know them.
+pub(super) const COOKIE_KEY: [u8; 16] = [9; 16];
 
 /// The other end.
 #[derive(Debug)]
@@ -60,6 +66,10 @@ pub(super) struct Peer {
     pub(super) last: Vec<u8>,
     /// Segments that the stack sent.
     pub(super) frames: u64,
+    /// The ECN field of what the peer sends.
+    pub(super) field: u8,
+    /// The last cookie of Fast Open that the stack gave.
+    pub(super) cookie: Option<FastOpenCookie>,
 }
 
 /// What the stack has said.
@@ -95,6 +105,8 @@ impl Peer {
             by_cookie: false,
             last: Vec::new(),
             frames: 0,
+            field: 0,
+            cookie: None,
         }
     }
 
@@ -137,6 +149,11 @@ impl Peer {
             header.options.mss = Some(self.habits.mss);
             header.options.sack_permitted = self.habits.sack;
             header.options.window_scale = self.habits.scale;
+            if let Some((syn, answer)) = self.habits.ace {
+                let bits = u16::from(if header.ack.is_some() { answer } else { syn });
+                let ace = TcpFlags::from_bits((bits & 1) << 6 | (bits & 2) << 6 | (bits & 4) << 6);
+                header.flags = header.flags.without(TcpFlags::ECE | TcpFlags::CWR) | ace;
+            }
         }
         header
     }
@@ -177,9 +194,15 @@ impl Peer {
         let len = frame.total_len();
         frame.offload.checksum = Checksum::Verified;
         if self.habits.v6 {
-            frame.push_header(&Ipv6Header::new(PEER_V6, OWN_V6, protocol, len));
+            frame.push_header(&Ipv6Header {
+                traffic_class: self.field,
+                ..Ipv6Header::new(PEER_V6, OWN_V6, protocol, len)
+            });
         } else {
-            frame.push_header(&Ipv4Header::new(PEER_V4, OWN_V4, protocol, len));
+            frame.push_header(&Ipv4Header {
+                tos: self.field,
+                ..Ipv4Header::new(PEER_V4, OWN_V4, protocol, len)
+            });
         }
         frame
     }
@@ -208,6 +231,11 @@ impl Peer {
         }
         if header.flags.syn() {
             self.take_syn(&header);
+            self.cookie = header
+                .options
+                .fast_open
+                .filter(|cookie| !cookie.is_request())
+                .or(self.cookie);
         }
         self.reborn |= self.reset && self.by_cookie;
         let Some(stack) = &mut self.stack else { return };
@@ -225,7 +253,7 @@ impl Peer {
                 "{end:?} lies beyond the window, which ends at {:?}",
                 stack.limit
             );
-            let from = header.seq.distance_from(stack.iss + 1);
+            let from = (header.seq + u32::from(header.flags.syn())).distance_from(stack.iss + 1);
             for (at, &octet) in body.iter().enumerate() {
                 assert_eq!(
                     octet,

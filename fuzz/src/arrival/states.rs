@@ -1,14 +1,14 @@
 //! The ways into each state, played by a peer that does what it should.
 
-use super::World;
 use super::peer::Peer;
+use super::{World, extended};
 use prise_stack::State;
 use prise_wire::time::Duration;
 use prise_wire::{SackBlock, TcpFlags, TcpHeader};
 
 /// The port that the stack listens on, and the one that it calls from.
 pub(super) const LISTENING: u16 = 80;
-const CALLING: u16 = 4000;
+pub(super) const CALLING: u16 = 4000;
 
 type Way = (State, fn(&mut World));
 
@@ -80,20 +80,40 @@ const WAYS: &[Way] = &[
     (State::Established, established),
 ];
 
+/// Which way an octet names: one of [`WAYS`], one of them with [`extended`] choices, or one of [`extended::WAYS`].
+fn way(state: u8) -> usize {
+    usize::from(state) % (2 * WAYS.len() + extended::WAYS.len())
+}
+
+/// Whether both ends know of Fast Open, Accurate ECN and sizes of paths.
+pub(super) fn is_extended(state: u8) -> bool {
+    way(state) >= WAYS.len()
+}
+
+/// The one of [`WAYS`] that is taken.
+fn plain(state: u8) -> Option<usize> {
+    let way = way(state);
+    (way < 2 * WAYS.len()).then_some(way % WAYS.len())
+}
+
 /// Whether the listener keeps nothing of a connection request.
 pub(super) fn is_by_cookie(state: u8) -> bool {
-    usize::from(state) % WAYS.len() == WAYS.len() - 1
+    plain(state) == Some(WAYS.len() - 1)
 }
 
 /// Whether nobody listens and the gateway is asked.
 pub(super) fn is_intercepted(state: u8) -> bool {
-    matches!(usize::from(state) % WAYS.len(), 4 | 5)
+    matches!(plain(state), Some(4 | 5))
 }
 
 /// Plays the way that the octet names.
 pub(super) fn build(world: &mut World, state: u8) {
-    let (reached, way) = WAYS[usize::from(state) % WAYS.len()];
-    way(world);
+    let (reached, go) = match plain(state) {
+        Some(way) => (Some(WAYS[way].0), WAYS[way].1),
+        None => extended::WAYS[way(state) - 2 * WAYS.len()],
+    };
+    go(world);
+    let Some(reached) = reached else { return };
     let deferred = world.config.defer_accept && reached != State::Closed && world.connection.is_none();
     let state = world.connection.map_or(State::Closed, |id| world.stack.tcp_state(id));
     assert!(
@@ -102,7 +122,7 @@ pub(super) fn build(world: &mut World, state: u8) {
     );
 }
 
-fn flagged(world: &World, flags: TcpFlags) -> TcpHeader {
+pub(super) fn flagged(world: &World, flags: TcpFlags) -> TcpHeader {
     world.peer.header(flags)
 }
 
@@ -124,12 +144,12 @@ fn syn(world: &mut World, ack: bool) {
     world.segment(&header, 0);
 }
 
-fn acknowledge(world: &mut World) {
+pub(super) fn acknowledge(world: &mut World) {
     let header = flagged(world, TcpFlags::NONE);
     world.segment(&header, 0);
 }
 
-fn data(world: &mut World, len: u32) {
+pub(super) fn data(world: &mut World, len: u32) {
     let header = flagged(world, TcpFlags::PSH);
     world.peer.nxt = header.seq + len;
     world.segment(&header, len);
@@ -140,7 +160,7 @@ fn half_open(world: &mut World) {
     syn(world, false);
 }
 
-fn established(world: &mut World) {
+pub(super) fn established(world: &mut World) {
     half_open(world);
     acknowledge(world);
     if world.connection.is_none() {
@@ -160,7 +180,7 @@ fn call(world: &mut World) {
     world.drain();
 }
 
-fn called(world: &mut World) {
+pub(super) fn called(world: &mut World) {
     call(world);
     syn(world, true);
 }

@@ -17,8 +17,11 @@ pub struct ImpairmentConfig {
     pub burst: BurstLoss,
     /// A packet arrives twice.
     pub duplicate: Probability,
-    /// A packet travels without delay, ahead of others; where there is no delay, it is held back for 1 ms instead.
+    /// A packet arrives out of order: late by [`reorder_delay`](Self::reorder_delay) if that is given. Else it travels without
+    /// delay, ahead of others; where there is no delay, it is held back for 1 ms.
     pub reorder: Probability,
+    /// How much longer than others the packets that [`reorder`](Self::reorder) chooses are under way.
+    pub reorder_delay: Option<Duration>,
     /// One bit of a packet is flipped.
     pub corrupt: Probability,
     /// Bits per second that the line carries, counted on IP packets; without limit if `None`.
@@ -75,10 +78,11 @@ const QUEUE_MIN: u64 = 64;
 const QUEUE_MAX: u64 = 10_000;
 
 impl ImpairmentConfig {
-    /// Whether packets pass untouched and at once: a seed or a queue alone changes nothing.
+    /// Whether packets pass untouched and at once: a seed, a queue or a delay of reordered packets alone changes nothing.
     pub fn is_none(&self) -> bool {
         let ideal = Self {
             seed: self.seed,
+            reorder_delay: self.reorder_delay,
             queue: self.queue,
             early: self.early,
             ..Self::default()
@@ -95,6 +99,7 @@ impl ImpairmentConfig {
             burst,
             duplicate,
             reorder,
+            reorder_delay: _,
             corrupt,
             rate,
             queue: _,

@@ -6,7 +6,7 @@
 //! many wait already), and travels for `delay ± jitter`. What has arrived is [received](Impairment::receive).
 //!
 //! Packets never overtake one another because of jitter: on real paths jitter is queueing, and queues keep the order.
-//! Overtaking is a fault of its own, [`ImpairmentConfig::reorder`]. (netem(8) reorders when jitter exceeds the gap
+//! Overtaking is a fault of its own, [`ImpairmentConfig::reorder`]: single packets come early, or late by a fixed time. (netem(8) reorders when jitter exceeds the gap
 //! between packets, which makes its jitter a test of reordering.)
 //!
 //! Each fault draws from its own stream of the seed, once for every packet, so that switching one on leaves the others'
@@ -25,7 +25,7 @@ use prise_wire::{Body, Checksum, Frame, Medium};
 use random::Random;
 use std::collections::VecDeque;
 
-/// How long a reordered packet is held back on a line without delay, for others to overtake it.
+/// How long a reordered packet is held back on a line without delay if nobody says, for others to overtake it.
 const HOLD_BACK: Duration = Duration::from_millis(1);
 
 /// Octets that may be under way at once: enough for 1 Gbit/s over 2 s; a flood over a long line is cut off here.
@@ -186,10 +186,10 @@ impl Impairment {
         self.octets_under_way += packet.total_len();
         if reordered {
             self.counters.reordered += 1;
-            let arrives = if way.is_zero() {
-                departure + HOLD_BACK
-            } else {
-                departure
+            let arrives = match self.config.reorder_delay {
+                Some(late) => departure + way + late,
+                None if way.is_zero() => departure + HOLD_BACK,
+                None => departure,
             };
             insert(&mut self.out_of_order, UnderWay { arrives, frame: packet });
         } else {
