@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use prise_run::config::{
-    BurstLoss, Decision, ImpairmentConfig, InterfaceAddress, LinkChoice, Policy, Probability, Publish, Rule, RunConfig,
+    BurstLoss, CongestionAlgorithm, Decision, ImpairmentConfig, InterfaceAddress, LinkChoice, Policy, Probability,
+    Publish, Rule, RunConfig, Sysctls,
 };
 
 use crate::log::Level;
@@ -67,6 +68,12 @@ pub(crate) struct Run {
     /// The guest's own host name, which leads to its own addresses
     #[arg(long, value_name = "NAME", value_parser = values::hostname)]
     hostname: Option<String>,
+    /// Set what Linux's sysctl of that name sets, for the guest's host: net.ipv4.tcp_fastopen=3. Repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = values::sysctl)]
+    sysctl: Vec<values::Setting>,
+    /// What connections over a link (eth0 unless said) run where the program does not choose: cubic, reno or bbr. Repeatable
+    #[arg(long, value_name = "[LINK=]NAME", value_parser = values::congestion)]
+    congestion: Vec<(String, CongestionAlgorithm)>,
     #[command(flatten)]
     policy: PolicyArgs,
     #[command(flatten)]
@@ -178,6 +185,9 @@ pub(crate) struct Ss {
     /// Print JSON: a list of runs, each with its sockets
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print a line for each run instead: its sockets by state, and the memory that its queues hold
+    #[arg(short, long, conflicts_with = "json")]
+    pub(crate) summary: bool,
 }
 
 /// Options that are each right and make no sense together.
@@ -210,6 +220,7 @@ impl Run {
         if v4 > 1 || self.address.len() - v4 > 1 {
             return Err(Refusal::TwoAddressesOfAFamily);
         }
+        let sysctls = settings(&self.sysctl);
         let mut command = self.command.into_iter();
         // clap requires the program; an empty name is refused by exec as any other that is not found.
         let program = command.next().unwrap_or_default();
@@ -226,8 +237,20 @@ impl Run {
             hostname: self.hostname,
             proc_net: self.proc_net,
             join: !self.no_join,
+            sysctls,
+            congestion: self.congestion,
         })
     }
+}
+
+/// What all of them make together; of two for one name the later one holds.
+fn settings(given: &[values::Setting]) -> Sysctls {
+    let mut sysctls = Sysctls::default();
+    for values::Setting { name, value } in given {
+        // Taken once already, when it was parsed.
+        let _ = sysctls.set(name, value);
+    }
+    sysctls
 }
 
 impl ImpairmentArgs {
@@ -310,7 +333,8 @@ mod tests {
         let arguments = "-p 8080 --publish [::1]:53:5353/udp --link tun:tun0 --delay 50ms --jitter 5ms --loss 1% \
             --burst-loss 0.3% --burst-length 8 --duplicate 0.1% --reorder 2% --reorder-delay 3ms --corrupt 0.01% --rate 100mbit --queue 100 --seed 7 --capture out.pcapng \
             --address 192.168.7.15/24 --address fd00:7::15 --hostname guest --allow *.example.com:443 \
-            --deny 10.0.0.0/8 --audit net.jsonl --no-join --proc-net -- prog -p 1";
+            --deny 10.0.0.0/8 --audit net.jsonl --no-join --proc-net --sysctl net.ipv4.tcp_ecn=1 \
+            --congestion bbr --sysctl net.ipv4.tcp_ecn=3 --congestion lo=reno -- prog -p 1";
         let arguments: Vec<&str> = arguments.split_ascii_whitespace().collect();
         let share = |share| Probability::new(share).unwrap();
         let expected = RunConfig {
@@ -361,6 +385,15 @@ mod tests {
             audit: Some("net.jsonl".into()),
             proc_net: true,
             join: false,
+            sysctls: {
+                let mut sysctls = Sysctls::default();
+                sysctls.set("net.ipv4.tcp_ecn", "3").unwrap();
+                sysctls
+            },
+            congestion: vec![
+                ("eth0".into(), CongestionAlgorithm::Bbr),
+                ("lo".into(), CongestionAlgorithm::NewReno),
+            ],
             ..RunConfig::new("prog")
         };
         assert_eq!(config(&arguments), Ok(expected));

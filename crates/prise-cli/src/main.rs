@@ -93,7 +93,7 @@ fn ss(ss: &Ss) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    if let Err(error) = print_reports(&answers.reports, ss.json) {
+    if let Err(error) = print_reports(&answers.reports, ss) {
         // Whoever reads through head(1) has seen enough.
         if error.kind() != io::ErrorKind::BrokenPipe {
             say(format_args!("standard output cannot be written: {error}"));
@@ -126,11 +126,13 @@ fn doctor() -> ExitCode {
     }
 }
 
-fn print_reports(reports: &[prise_run::report::Report], json: bool) -> io::Result<()> {
+fn print_reports(reports: &[prise_run::report::Report], how: &Ss) -> io::Result<()> {
     let mut output = io::BufWriter::new(io::stdout().lock());
-    if json {
+    if how.json {
         serde_json::to_writer_pretty(&mut output, reports)?;
         writeln!(output)?;
+    } else if how.summary {
+        ss::write_summary(reports, &mut output)?;
     } else {
         ss::write_table(reports, &mut output)?;
     }

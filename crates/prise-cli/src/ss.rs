@@ -53,6 +53,62 @@ pub(crate) fn write_table(reports: &[Report], to: &mut impl Write) -> io::Result
     rows.iter().try_for_each(|row| write_row(row, &widths, to))
 }
 
+/// A line for each run: its sockets by state, and what its queues hold of the stack's memory.
+pub(crate) fn write_summary(reports: &[Report], to: &mut impl Write) -> io::Result<()> {
+    for report in reports {
+        let name = report.command.first().map_or("", String::as_str);
+        let program = name.rsplit('/').next().unwrap_or(name);
+        let mut states: Vec<(String, usize)> = Vec::new();
+        for socket in &report.sockets {
+            let state = format!("{} {}", socket.protocol, socket.state);
+            match states.iter_mut().find(|(known, _)| *known == state) {
+                Some((_, count)) => *count += 1,
+                None => states.push((state, 1)),
+            }
+        }
+        let counts: Vec<String> = states.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        let counts = if counts.is_empty() {
+            "none".to_owned()
+        } else {
+            counts.join(", ")
+        };
+        let run = report.supervisor;
+        writeln!(
+            to,
+            "{}({run}): sockets {counts}; {}",
+            printable(program),
+            memory(&report.memory)
+        )?;
+    }
+    Ok(())
+}
+
+fn memory(memory: &report::MemoryEntry) -> String {
+    let pressure = match (memory.pressure, memory.pressures) {
+        (true, _) => ", under pressure".to_owned(),
+        (false, 0) => String::new(),
+        (false, times) => format!(", {times} times under pressure"),
+    };
+    format!(
+        "memory {} of {}, at most {} so far, pressure from {} to {}{pressure}",
+        octets(memory.used),
+        octets(memory.high),
+        octets(memory.peak),
+        octets(memory.pressure_mark),
+        octets(memory.low)
+    )
+}
+
+/// `17.3 MiB`.
+fn octets(count: u64) -> String {
+    let count = count as f64;
+    match count {
+        _ if count < 1024.0 => format!("{count} B"),
+        _ if count < 1_048_576.0 => format!("{:.1} KiB", count / 1024.0),
+        _ => format!("{:.1} MiB", count / 1_048_576.0),
+    }
+}
+
 fn write_row(cells: &[String; 10], widths: &[usize; 10], to: &mut impl Write) -> io::Result<()> {
     let columns = cells.iter().zip(widths).zip(NUMERIC);
     let padded: Vec<String> = columns
@@ -145,6 +201,7 @@ mod tests {
             supervisor: 7,
             command: vec!["python3".into()],
             sockets,
+            memory: report::MemoryEntry::default(),
         }];
         let mut text = Vec::new();
         write_table(&reports, &mut text).unwrap();
@@ -192,6 +249,30 @@ mod tests {
         tcp    ESTAB          12  123456  [fd00:2::15]:40001  [fd00:2::2]:443    python3(4242)  50.123ms  14480        3
         tcp    TIME-WAIT       0       0  127.0.0.1:8080      0.0.0.0:*          -                     -      -        -
         udp    UNCONN          0       0  [::]:53             [::]:*             python3(4242)         -      -        -
+        ");
+    }
+
+    #[test]
+    fn a_summary_counts_sockets_and_tells_of_memory() {
+        let sockets = ["LISTEN", "ESTAB", "ESTAB"].map(|state| socket("tcp", state, "0.0.0.0:80"));
+        let reports = [Report {
+            supervisor: 7,
+            command: vec!["/usr/bin/python3".into(), "-c".into()],
+            sockets: sockets.into(),
+            memory: report::MemoryEntry {
+                used: 70_000,
+                peak: 3 << 20,
+                low: 256 << 20,
+                pressure_mark: 384 << 20,
+                high: 512 << 20,
+                pressure: false,
+                pressures: 2,
+            },
+        }];
+        let mut text = Vec::new();
+        write_summary(&reports, &mut text).unwrap();
+        insta::assert_snapshot!(String::from_utf8(text).unwrap(), @r"
+        python3(7): sockets 1 tcp LISTEN, 2 tcp ESTAB; memory 68.4 KiB of 512.0 MiB, at most 3.0 MiB so far, pressure from 384.0 MiB to 256.0 MiB, 2 times under pressure
         ");
     }
 

@@ -70,7 +70,7 @@ fn write(mut stream: UnixStream, text: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report;
+    use crate::report::{self, MemoryEntry};
 
     #[test]
     fn a_question_of_the_same_user_is_answered_with_the_report() {
@@ -85,6 +85,7 @@ mod tests {
             supervisor: pid,
             command: vec!["true".into()],
             sockets: Vec::new(),
+            memory: MemoryEntry::default(),
         };
         let mut poll = [rustix::event::PollFd::new(&answers, rustix::event::PollFlags::IN)];
         rustix::event::poll(&mut poll, None).unwrap();

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 pub use prise_gateway::{Decision, Policy, Ports, Rule, Subject};
 pub use prise_link::{BurstLoss, ImpairmentConfig, Probability};
+pub use prise_socket::{SysctlError, Sysctls};
+pub use prise_stack::CongestionAlgorithm;
 
 /// One run: the program, the world it is given and what is kept of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +40,10 @@ pub struct RunConfig {
     pub proc_net: bool,
     /// Whether connections between two processes of the run may go directly, where nobody needs their packets.
     pub join: bool,
+    /// What the administrator of the guest's host decides.
+    pub sysctls: Sysctls,
+    /// What connections over a link run where their program does not choose, by the link's name.
+    pub congestion: Vec<(String, CongestionAlgorithm)>,
 }
 
 impl RunConfig {
@@ -56,6 +62,8 @@ impl RunConfig {
             hostname: None,
             proc_net: false,
             join: true,
+            sysctls: Sysctls::default(),
+            congestion: Vec::new(),
         }
     }
 }

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 
 use prise_socket::{Host, Kind, SocketInfo, State};
 
-use prise_stack::TcpInfo;
+use prise_stack::{MemoryUse, TcpInfo};
 
 use crate::clock;
-use crate::report::{Report, SocketEntry, TcpEntry};
+use crate::report::{MemoryEntry, Report, SocketEntry, TcpEntry};
 use crate::socket::{Role, Sockets};
 use crate::supervisor::Supervisor;
 
@@ -24,6 +24,7 @@ impl Supervisor {
             supervisor: std::process::id(),
             command: self.command.clone(),
             sockets: entries(&self.host, &self.sockets),
+            memory: memory(&self.host),
         }
     }
 }
@@ -64,6 +65,25 @@ fn entries(host: &Host, sockets: &Sockets) -> Vec<SocketEntry> {
         tcp: None,
     }));
     entries
+}
+
+fn memory(host: &Host) -> MemoryEntry {
+    let MemoryUse {
+        budget,
+        used,
+        peak,
+        pressure,
+        pressures,
+    } = host.stack().memory();
+    MemoryEntry {
+        used,
+        peak,
+        low: budget.low,
+        pressure_mark: budget.pressure,
+        high: budget.high,
+        pressure,
+        pressures,
+    }
 }
 
 fn name(process: u32) -> Option<String> {

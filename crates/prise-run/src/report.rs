@@ -26,6 +26,28 @@ pub struct Report {
     pub command: Vec<String>,
     /// Its Internet sockets.
     pub sockets: Vec<SocketEntry>,
+    /// What its stack's queues hold.
+    #[serde(default)]
+    pub memory: MemoryEntry,
+}
+
+/// The memory that octets hold which wait in the stack's queues, and its marks (`net.ipv4.tcp_mem`), in octets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryEntry {
+    /// Held now.
+    pub used: u64,
+    /// The most that ever was.
+    pub peak: u64,
+    /// Below this, pressure is over.
+    pub low: u64,
+    /// Above this, nobody grows freely any more.
+    pub pressure_mark: u64,
+    /// Above this, what is new is refused.
+    pub high: u64,
+    /// Whether the stack is under pressure.
+    pub pressure: bool,
+    /// How often it came under pressure.
+    pub pressures: u64,
 }
 
 /// One Internet socket of a run.
@@ -159,6 +181,7 @@ Num       RefCount Protocol Flags    Type St Inode Path
                     bytes_received: 6,
                 }),
             }],
+            memory: MemoryEntry::default(),
         };
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);

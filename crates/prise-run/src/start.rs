@@ -29,10 +29,12 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
     let signals = Signals::take()?;
     let now = clock::now();
     let owner = rustix::process::geteuid().as_raw();
-    let mut host = Host::new(&HostConfig {
-        stack: secrets()?,
-        owner,
-    });
+    let stack = StackConfig {
+        memory: config.sysctls.memory(),
+        ..secrets()?
+    };
+    let mut host = Host::new(&HostConfig { stack, owner });
+    host.set_sysctls(&config.sysctls);
     let capture = config.capture.as_deref().map(open_capture).transpose()?;
     let audit = config.audit.as_deref().map(Audit::open).transpose()?;
     let gate = match &config.link {
@@ -114,6 +116,7 @@ fn links(
             now,
         )
         .ok_or_else(impossible)?;
+    choose_congestion(config, host);
     if matches!(config.link, LinkChoice::Tun(_)) {
         // Everybody is at the other end of the device: its kernel routes.
         for prefix in [IpCidr::ALL_V4, IpCidr::ALL_V6] {
@@ -127,6 +130,21 @@ fn links(
         }
     }
     Ok(world)
+}
+
+/// What each link's connections start with.
+fn choose_congestion(config: &RunConfig, host: &mut Host) {
+    for (name, algorithm) in &config.congestion {
+        let link = host
+            .stack()
+            .links()
+            .iter()
+            .find(|link| link.name() == name)
+            .map(prise_stack::Link::id);
+        if let Some(link) = link {
+            host.stack_mut().set_link_congestion(link, Some(*algorithm));
+        }
+    }
 }
 
 /// Packets leave by a device without the gateway, which judges, records and publishes.

@@ -6,7 +6,6 @@ use prise_stack::{self as stack, State};
 use prise_wire::Instant;
 
 use crate::option::Opt;
-use crate::ports::EPHEMERAL;
 use crate::socket::{Flag, Socket, wildcard};
 use crate::{Errno, Family, Host, Kind, SocketId};
 
@@ -139,7 +138,7 @@ impl Host {
     fn take_port(&mut self, s: SocketId, wanted: u16) -> Result<(), Errno> {
         self.look_for_free_ports();
         let socket = self.socket_ref(s)?;
-        let (claim, range) = (socket.claim(self.owner), port_range(socket));
+        let (claim, range) = (socket.claim(self.owner), port_range(socket, self.sysctls.ports()));
         let port = match (socket.kind, socket.protocol) {
             (Kind::Raw, protocol) => protocol.into(),
             (Kind::Stream, _) => choose(&self.tcp_ports, wanted, range, &claim, &mut self.random)?,
@@ -199,20 +198,12 @@ fn choose(
 }
 
 /// The ports to pick from: the host's, or the part of them that `IP_LOCAL_PORT_RANGE` leaves (`ip(7)`).
-pub(crate) fn port_range(socket: &Socket) -> (u16, u16) {
+pub(crate) fn port_range(socket: &Socket, host: (u16, u16)) -> (u16, u16) {
     let range = socket.value(Opt::PortRange) as u32;
     let (low, high) = (range as u16, (range >> 16) as u16);
-    let low = if low == 0 {
-        EPHEMERAL.0
-    } else {
-        low.clamp(EPHEMERAL.0, EPHEMERAL.1)
-    };
-    let high = if high == 0 {
-        EPHEMERAL.1
-    } else {
-        high.clamp(EPHEMERAL.0, EPHEMERAL.1)
-    };
-    if low > high { EPHEMERAL } else { (low, high) }
+    let low = if low == 0 { host.0 } else { low.clamp(host.0, host.1) };
+    let high = if high == 0 { host.1 } else { high.clamp(host.0, host.1) };
+    if low > high { host } else { (low, high) }
 }
 
 /// Groups that need a link to mean something: interface-local and link-local scope (RFC 4291 §2.7).

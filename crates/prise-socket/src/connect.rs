@@ -99,7 +99,7 @@ impl Host {
     /// A local port that makes the four-tuple new (`__inet_hash_connect`): `EADDRNOTAVAIL` when all are taken.
     fn pick_for(&mut self, s: SocketId, source: IpAddr, remote: SocketAddr) -> Result<u16, Errno> {
         self.look_for_free_ports();
-        let range = port_range(self.socket_ref(s)?);
+        let range = port_range(self.socket_ref(s)?, self.sysctls.ports());
         let mut reusable = None;
         for (tried, port) in self.tcp_ports.for_connect(range, &mut self.random).enumerate() {
             if reusable.is_some() && tried >= PORTS_TRIED {

@@ -13,6 +13,7 @@ use prise_wire::{Frame, Instant};
 use crate::option::Opt;
 use crate::ports::{Claim, Ports, Rules};
 use crate::socket::{Flag, Socket, Transport};
+use crate::sysctl::{Key, Sysctls};
 use crate::table::Table;
 use crate::{Errno, Family, Kind, Readiness, SocketId, protocol};
 
@@ -42,12 +43,12 @@ pub struct Host {
     /// Sockets with sends that are to be told of (`MSG_ZEROCOPY`).
     pub(crate) zero_copying: Vec<SocketId>,
     pub(crate) zero_copy_allowed: bool,
+    /// What the administrator has decided, as text has it.
+    pub(crate) sysctls: Sysctls,
     /// What connections ask and answer for ECN.
     ecn: EcnPolicy,
     /// What the administrator decides for all connections.
     tuning: Option<Arc<Tuning>>,
-    /// `tcp_syn_retries`, where a socket does not say otherwise.
-    syn_retries: Option<u8>,
     /// Sockets that have become ready by what their program did, not by what arrived.
     woken: VecDeque<SocketId>,
     /// The stack's events that were fetched ahead of time, to see which ports have become free.
@@ -74,7 +75,7 @@ impl Host {
             zero_copy_allowed: false,
             ecn: EcnPolicy::default(),
             tuning: None,
-            syn_retries: None,
+            sysctls: Sysctls::default(),
             woken: VecDeque::new(),
             fetched: VecDeque::new(),
         }
@@ -102,17 +103,15 @@ impl Host {
 
     /// How often a SYN is sent again where `TCP_SYNCNT` does not say (`net.ipv4.tcp_syn_retries`).
     pub fn set_syn_retries(&mut self, retries: u8) {
-        self.syn_retries = Some(retries);
+        self.sysctls.set_one(Key::SynRetries, retries.into());
     }
 
     /// The settings of a stream on this host.
     pub(crate) fn tcp_config(&self, socket: &Socket) -> TcpConfig {
-        let config = socket.tcp_config();
-        let picked = socket.value_set(Opt::SynCount).is_some();
+        let config = socket.tcp_config(&self.sysctls);
         TcpConfig {
             ecn: self.ecn,
             tuning: self.tuning.clone(),
-            syn_retries: self.syn_retries.filter(|_| !picked).unwrap_or(config.syn_retries),
             ..config
         }
     }

@@ -29,6 +29,7 @@ mod settings;
 pub mod sockaddr;
 mod socket;
 mod stream;
+mod sysctl;
 mod table;
 mod zero_copy;
 
@@ -41,6 +42,7 @@ pub use kind::{Family, How, Kind};
 pub use listen::SOMAXCONN;
 pub use message::{Control, ErrorOrigin, ErrorReport, Received};
 pub use option::level;
+pub use sysctl::{SysctlError, Sysctls};
 pub use zero_copy::ZeroCopied;
 
 /// Protocol numbers of IP (IANA), as `socket(2)` takes them.

@@ -11,9 +11,6 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use hashbrown::HashMap;
 use prise_stack::{HashKey, LinkId, Random};
 
-/// The ephemeral ports (`net.ipv4.ip_local_port_range`), both inclusive.
-pub(crate) const EPHEMERAL: (u16, u16) = (32768, 60999);
-
 /// The local address that a socket holds, as the kernel compares it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {

@@ -7,12 +7,19 @@ use prise_wire::Instant;
 
 use crate::option::Opt;
 use crate::socket::{Flag, Socket, Transport};
+use crate::sysctl::{Key, Sysctls};
 use crate::{Family, Host, SocketId};
 
 impl Socket {
     /// The settings of a stream, as its connection or listener has them.
-    pub(crate) fn tcp_config(&self) -> TcpConfig {
+    pub(crate) fn tcp_config(&self, host: &Sysctls) -> TcpConfig {
         let positive = |opt: Opt| Some(self.value(opt)).filter(|value| *value > 0);
+        let value = |opt: Opt| self.value_set(opt).unwrap_or_else(|| host.default_of(opt));
+        let default_hops = match self.family {
+            Family::Inet => host.one(Key::DefaultTtl) as u8,
+            Family::Inet6 => TcpConfig::default().hop_limit,
+        };
+        let low_water = host.one(Key::UnsentLowWater) as u32;
         let hop_limit = match self.family {
             Family::Inet => self.value(Opt::Ttl),
             Family::Inet6 => self.value(Opt::HopLimit),
@@ -27,9 +34,9 @@ impl Socket {
             cork: self.has(Flag::Cork),
             quick_ack: self.value_set(Opt::QuickAck) == Some(1),
             keepalive: self.has(Flag::KeepAlive).then(|| Keepalive {
-                idle: Duration::from_secs(self.value(Opt::KeepIdle) as u64),
-                interval: Duration::from_secs(self.value(Opt::KeepInterval) as u64),
-                probes: self.value(Opt::KeepCount) as u8,
+                idle: Duration::from_secs(value(Opt::KeepIdle) as u64),
+                interval: Duration::from_secs(value(Opt::KeepInterval) as u64),
+                probes: value(Opt::KeepCount) as u8,
             }),
             linger: if self.value(Opt::Linger) == 0 {
                 Linger::Reset
@@ -41,18 +48,16 @@ impl Socket {
             // The kernel doubles what it is told, to have room for its own bookkeeping; half of that is octets again.
             receive_buffer: self.value_set(Opt::ReceiveBuffer).map(|octets| (octets / 2) as u32),
             send_buffer: self.value_set(Opt::SendBuffer).map(|octets| (octets / 2) as u32),
-            syn_retries: self.value(Opt::SynCount) as u8,
-            fin_wait_2: Duration::from_secs(self.value(Opt::Linger2).max(0) as u64),
-            unsent_low_water: positive(Opt::NotSentLowWater).map(|octets| octets as u32),
+            syn_retries: value(Opt::SynCount) as u8,
+            fin_wait_2: Duration::from_secs(value(Opt::Linger2).max(0) as u64),
+            unsent_low_water: positive(Opt::NotSentLowWater)
+                .map(|octets| octets as u32)
+                .or(Some(low_water).filter(|octets| *octets != u32::MAX)),
             window_clamp: positive(Opt::WindowClamp).map(|octets| octets as u32),
             defer_accept: self.value(Opt::DeferAccept) > 0,
             oob_inline: self.has(Flag::OobInline),
             report_errors: self.has(Flag::ReceiveErrors) || self.has(Flag::V6ReceiveErrors),
-            hop_limit: if hop_limit < 0 {
-                default.hop_limit
-            } else {
-                hop_limit as u8
-            },
+            hop_limit: if hop_limit < 0 { default_hops } else { hop_limit as u8 },
             tos: tos as u8,
             ecn: default.ecn,
             tuning: None,

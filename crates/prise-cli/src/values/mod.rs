@@ -8,6 +8,7 @@ mod probability;
 mod publish;
 mod rate;
 mod rule;
+mod sysctl;
 
 pub(crate) use address::interface_address;
 pub(crate) use duration::duration;
@@ -17,3 +18,4 @@ pub(crate) use probability::probability;
 pub(crate) use publish::publish;
 pub(crate) use rate::rate;
 pub(crate) use rule::{Host, host};
+pub(crate) use sysctl::{Setting, congestion, sysctl};

@@ -1,4 +1,4 @@
-//! open(2) and openat(2) of files of `/proc/net`, where the run was asked to answer them (`--proc-net`).
+//! open(2) and openat(2) of files of `/proc/net` and `/proc/sys/net/ipv4`, where the run was asked to answer them (`--proc-net`).
 //!
 //! Every open for reading is judged then, because a filter cannot see paths. What is read of the path only chooses between
 //! two harmless ways: a program that changes it meanwhile opens with its own rights what it could open anyway.
@@ -14,7 +14,7 @@ use crate::notify::{Answer, Call, Judged, errno, errno_of};
 use crate::supervisor::Supervisor;
 
 /// No path that is looked for is longer, its zero included.
-const PATH_MAX: usize = 48;
+const PATH_MAX: usize = 64;
 const PAGE: u64 = 4096;
 
 impl Supervisor {
@@ -27,12 +27,7 @@ impl Supervisor {
         let Some(path) = read_path(call.memory(), path) else {
             return Ok(Answer::Native);
         };
-        let Some(name) = proc_net::name(&path) else {
-            return Ok(Answer::Native);
-        };
-        // Some sockets may be closed that did not tell.
-        self.sweep();
-        let Some(text) = self.with_view(|_, view| proc_net::text(view, name)) else {
+        let Some((name, text)) = self.file_of(&path) else {
             return Ok(Answer::Native);
         };
         let file = memfd_create(name, MemfdFlags::CLOEXEC).map_err(errno)?;
@@ -47,6 +42,22 @@ impl Supervisor {
             .install(call.id, file.as_fd(), closes)
             .map_err(|error| errno_of(&error))?;
         Ok(Answer::Settled)
+    }
+}
+
+impl Supervisor {
+    /// What a file of ours says, with its name.
+    fn file_of<'a>(&mut self, path: &'a [u8]) -> Option<(&'a str, String)> {
+        if let Some(setting) = path.strip_prefix(b"/proc/sys/") {
+            let name = core::str::from_utf8(setting).ok()?;
+            let value = self.host.sysctls().get(name)?;
+            return Some((name, value + "\n"));
+        }
+        let name = proc_net::name(path)?;
+        // Some sockets may be closed that did not tell.
+        self.sweep();
+        let text = self.with_view(|_, view| proc_net::text(view, name))?;
+        Some((name, text))
     }
 }
 

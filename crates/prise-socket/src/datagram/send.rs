@@ -7,6 +7,7 @@ use prise_wire::{Instant, Payload, checksum};
 
 use crate::option::Opt;
 use crate::socket::{Corked, Flag, Socket, Transport};
+use crate::sysctl::{Key, Sysctls};
 use crate::{Control, Errno, ErrorOrigin, ErrorReport, Family, Flags, Host, Kind, SocketId, protocol};
 
 /// What a UDP datagram carries at most over IPv4, and over IPv6.
@@ -156,7 +157,7 @@ impl Host {
             destination,
             source: Some(route.source),
             device,
-            hop_limit: control.hop_limit.unwrap_or_else(|| socket.hop_limit(ip)),
+            hop_limit: control.hop_limit.unwrap_or_else(|| socket.hop_limit(ip, &self.sysctls)),
             tos: control.tos.unwrap_or_else(|| socket.tos(ip)),
             fragmentation: socket.fragmentation(ip, control.dont_fragment),
         })
@@ -344,16 +345,20 @@ impl Socket {
         LinkId::from_interface_index(self.value(Opt::StickyInterface) as u32)
     }
 
-    fn hop_limit(&self, destination: IpAddr) -> u8 {
-        /// `net.ipv4.ip_default_ttl`, `net.ipv6.conf.all.hop_limit`.
-        const DEFAULT: u8 = 64;
+    fn hop_limit(&self, destination: IpAddr, host: &Sysctls) -> u8 {
+        /// `net.ipv6.conf.all.hop_limit`.
+        const DEFAULT_V6: u8 = 64;
+        let default = match destination {
+            IpAddr::V4(_) => host.one(Key::DefaultTtl) as u8,
+            IpAddr::V6(_) => DEFAULT_V6,
+        };
         let opt = match (destination, destination.is_multicast()) {
             (IpAddr::V4(_), true) => Opt::MulticastTtl,
             (IpAddr::V4(_), false) => Opt::Ttl,
             (IpAddr::V6(_), true) => Opt::MulticastHops,
             (IpAddr::V6(_), false) => Opt::HopLimit,
         };
-        u8::try_from(self.value(opt)).unwrap_or(DEFAULT)
+        u8::try_from(self.value(opt)).unwrap_or(default)
     }
 
     fn tos(&self, destination: IpAddr) -> u8 {

@@ -7,6 +7,7 @@ use prise_stack::LinkId;
 use super::socket::int_at;
 use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, number};
 use crate::socket::Flag;
+use crate::sysctl::Key;
 use crate::{Errno, Host};
 
 /// Where IPv4 options exist at all.
@@ -196,12 +197,13 @@ fn set_ttl(call: &mut Call<'_>) -> Result<(), Errno> {
     }
 }
 
-/// `net.ipv4.ip_default_ttl`.
-const DEFAULT_TTL: i32 = 64;
-
 fn ttl(query: &mut Query<'_>) -> Result<i32, Errno> {
     let value = query.socket().value(Opt::Ttl) as i32;
-    Ok(if value < 0 { DEFAULT_TTL } else { value })
+    Ok(if value < 0 {
+        query.host.sysctls().one(Key::DefaultTtl) as i32
+    } else {
+        value
+    })
 }
 
 /// Switching it off empties the queue (`skb_errqueue_purge`).

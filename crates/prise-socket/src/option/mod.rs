@@ -299,7 +299,10 @@ impl Host {
             Get::Flag(flag) => i32::from(query.socket().has(flag)),
             Get::Unflag(flag) => i32::from(!query.socket().has(flag)),
             Get::Bit(bit) => (query.socket().value(Opt::Receive6) >> bit & 1) as i32,
-            Get::Value(opt) => query.socket().value(opt) as i32,
+            Get::Value(opt) => {
+                let set = query.socket().value_set(opt);
+                set.unwrap_or_else(|| query.host.sysctls().default_of(opt)) as i32
+            }
             Get::Fixed(value) => value,
             Get::Nothing => return Ok(()),
             Get::Refuse(errno) => return Err(errno),
