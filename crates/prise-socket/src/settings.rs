@@ -83,6 +83,15 @@ pub(crate) const CONGESTION: &[(&str, CongestionAlgorithm)] = &[
 ];
 
 impl Host {
+    /// Hands what the administrator has decided meanwhile to the sockets that there are: a `sysctl` of Linux, too, is looked at when
+    /// something happens and not when a socket is made.
+    pub fn reconfigure_all(&mut self, now: Instant) {
+        let all: alloc::vec::Vec<SocketId> = self.sockets.ids().collect();
+        for s in all {
+            self.reconfigure(now, s);
+        }
+    }
+
     /// Hands a socket's settings to the stack, after one of them was changed.
     pub(crate) fn reconfigure(&mut self, now: Instant, s: SocketId) {
         let Some(socket) = self.sockets.get(s) else { return };

@@ -47,7 +47,7 @@ pub use payload::Payload;
 pub use seq::SeqNum;
 pub use tcp::{
     AccEcn, AccEcnOrder, FastOpenCookie, MalformedTcp, SackBlock, SackBlocks, TcpFlags, TcpHeader, TcpOptions,
-    TcpSegment, Timestamps,
+    TcpSegment, Timestamps, acc_ecn_size,
 };
 pub use time::Instant;
 pub use udp::{MalformedUdp, UdpDatagram, UdpHeader};

@@ -27,7 +27,11 @@ type Answer<T = i64> = Result<T, i32>;
 #[derive(Debug)]
 pub struct Library {
     table: Interface,
+    /// `prise_drill_command`, which is ours alone.
+    command: Option<CommandEntry>,
 }
+
+type CommandEntry = unsafe extern "C" fn(*mut c_void, *const c_char);
 
 // SAFETY: packetdrill's interface is called from two threads; whoever exports it promises to stand that.
 unsafe impl Send for Library {}
@@ -63,8 +67,10 @@ impl Library {
             }
             let entry: unsafe extern "C" fn(*const c_char, *mut Interface) = std::mem::transmute(entry);
             entry(flags.as_ptr(), table.as_mut_ptr());
+            let command = libc::dlsym(handle, c"prise_drill_command".as_ptr());
             Ok(Self {
                 table: table.assume_init(),
+                command: (!command.is_null()).then(|| std::mem::transmute::<*mut c_void, CommandEntry>(command)),
             })
         }
     }
@@ -78,8 +84,19 @@ impl Library {
             super::packetdrill_interface_init(flags.as_ptr(), table.as_mut_ptr());
             Self {
                 table: table.assume_init(),
+                command: Some(super::prise_drill_command),
             }
         }
+    }
+
+    /// Tells of a command in the middle of a script. False: the library has no ear for it.
+    pub fn command(&self, text: &str) -> bool {
+        let (Some(entry), Ok(text)) = (self.command, CString::new(text)) else {
+            return false;
+        };
+        // SAFETY: the table's own pointer, and a string that ends with a zero.
+        unsafe { entry(self.user(), text.as_ptr()) };
+        true
     }
 
     fn user(&self) -> *mut c_void {

@@ -53,6 +53,17 @@ impl Answers for Direct {
     }
 }
 
+/// Beyond packetdrill's interface: whoever runs a script tells of a command in its middle, so that a `sysctl` there reaches the stack.
+///
+/// # Safety
+/// `userdata` is a table's whose `free` has not been called; `command` is a string that ends with a zero.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prise_drill_command(userdata: *mut c_void, command: *const c_char) {
+    // SAFETY: the caller promises the live stage of a table, and a string.
+    let (stage, text) = unsafe { (&*userdata.cast::<Stage>(), CStr::from_ptr(command)) };
+    stage.command(&text.to_string_lossy());
+}
+
 /// packetdrill's way in: fills the table. `flags` is what `--so_flags` said, or null.
 ///
 /// # Safety

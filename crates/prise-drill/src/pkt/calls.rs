@@ -20,7 +20,7 @@ pub(super) struct Descriptors {
     live: HashMap<i64, i32>,
     /// The socket that packets and code are about.
     pub(super) under_test: Option<i32>,
-    /// Whether a socket listens, and whether one was just told to connect.
+    /// Whether a socket listens that has got no SYN yet, and whether one was just told to connect.
     pub(super) listening: bool,
     pub(super) connecting: bool,
     pub(super) datagrams: bool,

@@ -12,8 +12,8 @@ const TCP_CC_INFO: i32 = 26;
 const SOL_SOCKET: i32 = 1;
 const SO_MEMINFO: i32 = 55;
 
-/// packetdrill's own `struct tcp_info`, which ends where the kernel of its day did.
-const TCP_INFO_ROOM: usize = 232;
+/// packetdrill's own `struct tcp_info`, which ends where Linux's does since it counts Accurate ECN.
+const TCP_INFO_ROOM: usize = 280;
 
 /// Octets of members, in the order of `struct tcp_info`.
 const MEMBERS: &[(&str, usize, usize)] = &[
@@ -67,6 +67,20 @@ const MEMBERS: &[(&str, usize, usize)] = &[
     ("tcpi_bytes_retrans", 208, 8),
     ("tcpi_dsack_dups", 216, 4),
     ("tcpi_reord_seen", 220, 4),
+    ("tcpi_rcv_ooopack", 224, 4),
+    ("tcpi_snd_wnd", 228, 4),
+    ("tcpi_rcv_wnd", 232, 4),
+    ("tcpi_rehash", 236, 4),
+    ("tcpi_total_rto", 240, 2),
+    ("tcpi_total_rto_recoveries", 242, 2),
+    ("tcpi_total_rto_time", 244, 4),
+    ("tcpi_received_ce", 248, 4),
+    ("tcpi_delivered_e1_bytes", 252, 4),
+    ("tcpi_delivered_e0_bytes", 256, 4),
+    ("tcpi_delivered_ce_bytes", 260, 4),
+    ("tcpi_received_e1_bytes", 264, 4),
+    ("tcpi_received_e0_bytes", 268, 4),
+    ("tcpi_received_ce_bytes", 272, 4),
 ];
 
 const NAMES: &str = "TCP_ESTABLISHED = 1\nTCP_SYN_SENT = 2\nTCP_SYN_RECV = 3\nTCP_FIN_WAIT1 = 4\nTCP_FIN_WAIT2 = 5\n\

@@ -199,6 +199,11 @@ impl Player {
                 self.note_connecting();
             }
             Act::Command(command) => {
+                // What stands before the first event is in the flags already.
+                if !self.first {
+                    self.wait_until(from, event)?;
+                    self.calls.library.command(command);
+                }
                 self.notes.push(format!("{}: not run: {}", event.line, command.trim()));
             }
             Act::Code(code) => {
@@ -311,12 +316,10 @@ impl Player {
     fn inbound(&mut self, spec: &PacketSpec) -> Result<(), String> {
         let opens =
             matches!(&spec.body, Body::Tcp(segment) if segment.flags & (SYN | ACK) == SYN && segment.ports.is_none());
-        let listening = self.calls.table().listening;
-        let connecting = self
-            .under_test
-            .is_some_and(|at| self.flows[at].remote.port() < FIRST_PORT);
+        // As in packetdrill the first SYN that a listener gets makes the flow, and whatever comes later belongs to that.
+        let taken = opens && std::mem::take(&mut self.calls.table().listening);
         let datagram = matches!(spec.body, Body::Udp(_)) && self.under_test.is_none();
-        if opens && listening && !connecting || datagram {
+        if taken || datagram {
             let remote = SocketAddr::new(self.calls.remote.ip(), self.next_port);
             self.next_port += 1;
             self.flows.push(Flow::new(Some(self.calls.local), remote));

@@ -175,6 +175,15 @@ impl Stage {
         self.advance(world, target).now.saturating_since(Instant::ZERO)
     }
 
+    /// A command that the script has in its middle: what it administers is ours to heed, for nobody else could (`sysctl`, and a queue
+    /// of no packets by `tc`).
+    pub fn command(&self, text: &str) {
+        let mut world = self.enter();
+        world.command(text);
+        self.changed.notify_all();
+        drop(self.settle(world));
+    }
+
     /// A packet comes in.
     pub fn inject(&self, packet: &[u8]) -> Result<(), Errno> {
         let mut world = self.enter();

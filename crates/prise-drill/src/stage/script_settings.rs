@@ -28,9 +28,13 @@ pub(super) fn options(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Settings of `net.ipv4` by their last name, in the order of the script.
+/// Settings of `net.ipv4` by their last name that hold from the script's start.
 pub(super) fn sysctls(text: &str) -> BTreeMap<String, String> {
-    let text = preamble(text);
+    of_commands(preamble(text))
+}
+
+/// Settings of `net.ipv4` by their last name that these commands make, later ones winning.
+pub(super) fn of_commands(text: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     if text.contains("defaults.sh") {
         let defaults = DEFAULTS
@@ -48,7 +52,8 @@ pub(super) fn sysctls(text: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// The text before the first event: what a command sets in the middle of a script, nobody tells this stack in time.
+/// The text before the first event. What a command sets in the middle of a script is told by who runs it
+/// ([`Stage::command`](super::Stage::command)), or not at all.
 fn preamble(text: &str) -> &str {
     let mut inside = false;
     let mut at = 0;

@@ -6,7 +6,7 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use prise_socket::{Errno, Host, HostConfig, SocketId};
-use prise_stack::{EcnPolicy, FastOpenSettings, IpCidr, LinkConfig, LinkId, Route, StackConfig, Tuning};
+use prise_stack::{AccEcnOption, EcnPolicy, FastOpenSettings, IpCidr, LinkConfig, LinkId, Route, StackConfig, Tuning};
 use prise_wire::{Frame, Instant, Medium, Payload};
 
 use super::descriptors::Descriptor;
@@ -44,6 +44,10 @@ pub(super) struct World {
     /// Nobody may sleep any more.
     pub(super) closed: bool,
     pub(super) settings: Settings,
+    /// A TUN device of Linux's that is told to take units of several segments takes none with Accurate ECN's flags.
+    cuts_units: bool,
+    /// The link's queue takes nothing.
+    drops: bool,
 }
 
 impl World {
@@ -88,6 +92,8 @@ impl World {
             returned: HashSet::new(),
             closed: false,
             settings,
+            cuts_units: false,
+            drops: false,
         };
         let addresses = world.settings.addresses.clone();
         for address in addresses {
@@ -101,6 +107,7 @@ impl World {
 
     /// Hands the settings of `net.ipv4.tcp_*` to the host.
     pub(super) fn configure(&mut self) {
+        self.cuts_units = self.settings.number("tcp_ecn").is_some_and(|number| number > 2);
         let settings = &self.settings;
         let number = |name: &str, otherwise: u64| settings.number(name).unwrap_or(otherwise);
         let is_on = |name: &str| number(name, 1) != 0;
@@ -120,19 +127,43 @@ impl World {
                 1 => prise_stack::MtuProbing::BlackHoles,
                 _ => prise_stack::MtuProbing::Always,
             },
+            syn_linear_timeouts: number("tcp_syn_linear_timeouts", 4) as u8,
             syn_ack_retries: number("tcp_synack_retries", 5) as u8,
             min_unit_segments: number("tcp_min_tso_segs", 2) as u32,
             defer_units: true,
             unit_window_divisor: number("tcp_tso_win_divisor", 3) as u32,
+            ecn_everywhere: true,
         });
         let fast_open = number("tcp_fastopen", 1) as u32;
         self.host.set_fast_open(FastOpenSettings::from_bits(fast_open));
         if let Some(keys) = self.settings.fast_open_keys() {
             self.host.stack_mut().tcp_set_fast_open_keys(keys);
         }
-        self.host
-            .set_ecn(EcnPolicy::from_number(number("tcp_ecn", 2) as u32).unwrap_or_default());
+        self.host.set_ecn(EcnPolicy {
+            option: match number("tcp_ecn_option", 2) {
+                0 => AccEcnOption::Never,
+                1 => AccEcnOption::Sparse,
+                _ => AccEcnOption::Always,
+            },
+            fallback: is_on("tcp_ecn_fallback"),
+            ..EcnPolicy::from_number(number("tcp_ecn", 2) as u32).unwrap_or_default()
+        });
         self.host.set_syn_retries(number("tcp_syn_retries", 6) as u8);
+    }
+
+    /// A command of the script's that administers the machine, in its middle.
+    pub(super) fn command(&mut self, text: &str) {
+        let changed = super::script_settings::of_commands(text);
+        if !changed.is_empty() {
+            self.settings.sysctls.extend(changed);
+            self.configure();
+            self.host.reconfigure_all(self.now);
+            self.flush();
+        }
+        // A queueing discipline that holds nothing drops everything.
+        if text.contains("qdisc") {
+            self.drops = text.contains("limit 0");
+        }
     }
 
     /// Makes an address the host's, if it is not.
@@ -172,9 +203,12 @@ impl World {
     pub(super) fn flush(&mut self) {
         loop {
             while let Some(frame) = self.host.transmit(self.now, self.link) {
-                let packet = frame.to_vec();
-                if is_for_packetdrill(&packet) {
-                    self.sent.push_back((self.now, packet));
+                if self.cuts_units {
+                    for segment in frame.segments(Medium::Ip) {
+                        self.leave(&segment);
+                    }
+                } else {
+                    self.leave(&frame);
                 }
             }
             let mut quiet = true;
@@ -189,6 +223,13 @@ impl World {
         }
         while self.sent.len() > SENT_MAX {
             self.sent.pop_front();
+        }
+    }
+
+    fn leave(&mut self, frame: &Frame) {
+        let packet = frame.to_vec();
+        if is_for_packetdrill(&packet) && !self.drops {
+            self.sent.push_back((self.now, packet));
         }
     }
 

@@ -23,8 +23,10 @@ impl Connection {
             return ControlFlow::Break(Discard::TcpNoAck);
         };
         let handshake = self.state == State::SynReceived;
+        let newer = self.is_newer_by_timestamp(seg);
         if let Some(state) = self.acc_ecn_mut() {
             state.in_handshake = handshake;
+            state.newer = newer;
         }
         if handshake {
             if !is_between(self.snd.una, ack, self.snd.nxt) {
@@ -76,8 +78,9 @@ impl Connection {
         self.set_send_window(seg, u32::from(seg.window) << self.snd_scale);
         self.snd.wl2 = ack;
         let bare = seg.len() == 0 && seg.options.sack.is_empty();
+        let fallback = self.config.ecn.fallback;
         if let Some(state) = self.acc_ecn_mut() {
-            state.take_third_ack(seg.flags, bare);
+            state.take_third_ack(seg.flags, bare, fallback);
             state.take_first_option(seg.options.acc_ecn);
         }
         self.establish(seg.at);
@@ -207,8 +210,8 @@ impl Connection {
     fn take_marks(&mut self, seg: &Segment, delivery: &Delivery) -> u32 {
         let (mss, packets) = (delivery.mss, delivery.packets);
         let Some(state) = self.acc_ecn_mut() else { return 0 };
-        // Without progress it may be older than the one before.
-        if state.in_handshake || packets == 0 {
+        // Without progress it may be older than the one before, unless its timestamp tells otherwise.
+        if state.in_handshake || packets == 0 && !state.newer {
             return 0;
         }
         state.take_feedback(&Feedback {

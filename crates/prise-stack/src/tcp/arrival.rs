@@ -196,6 +196,13 @@ impl Connection {
         PASSED
     }
 
+    /// Whether the segment's timestamp is later than those before.
+    pub(crate) fn is_newer_by_timestamp(&self, seg: &Segment) -> bool {
+        let recent = self.timestamps.recent;
+        let newer = |value: u32| value.wrapping_sub(recent).cast_signed() > 0;
+        self.flags.timestamps_on() && seg.options.timestamps.is_some_and(|it| newer(it.value))
+    }
+
     /// RFC 7323 §4.3 (2), but, as Linux, only once the acknowledgment is known to be possible: a guess must not make the clock jump.
     pub(crate) fn take_timestamp(&mut self, seg: &Segment) {
         let outdated = timestamp_clock(seg.at).wrapping_sub(self.timestamps.recent_at) >= TIMESTAMP_LIFETIME;
@@ -290,6 +297,9 @@ impl Connection {
             seg.flags = seg.flags.without(prise_wire::TcpFlags::SYN);
             return PASSED;
         }
+        if let Some(state) = self.acc_ecn_mut() {
+            state.meet_syn(seg);
+        }
         self.challenge(seg.at)
     }
 
@@ -317,7 +327,7 @@ impl Connection {
             if seg.flags.syn()
                 && let Some(state) = self.acc_ecn_mut()
             {
-                state.reflect_next();
+                state.meet_syn(seg);
             }
             self.acks.now = true;
             self.note_duplicate(seg);

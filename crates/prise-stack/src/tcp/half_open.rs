@@ -5,7 +5,7 @@
 
 use prise_wire::{SeqNum, TcpFlags, TcpHeader, Timestamps};
 
-use super::acc_ecn::{Ecn, EcnAgreement, SynRequest, answer_flags};
+use super::acc_ecn::{Ecn, EcnAgreement, SynRequest, answer_flags, failure};
 use super::birth::Agreement;
 use super::connection::timestamp_clock;
 use super::segment::Segment;
@@ -68,6 +68,7 @@ impl HalfOpen {
         let ecn = EcnAgreement {
             kind: SynRequest::granted(seg.flags, ecn),
             syn_field: seg.ecn,
+            failures: 0,
         };
         Self {
             tuple,
@@ -157,6 +158,10 @@ impl HalfOpen {
 
     /// What both sides have agreed on.
     pub(crate) fn agreement(&self) -> Agreement {
+        let mut ecn = self.ecn();
+        if self.retries > 1 {
+            ecn.failures |= failure::ACE_SENT;
+        }
         Agreement {
             iss: self.iss,
             irs: self.irs,
@@ -166,7 +171,7 @@ impl HalfOpen {
             timestamps: self.timestamps(),
             ts_recent: self.ts_recent(),
             window: self.window,
-            ecn: self.ecn(),
+            ecn,
         }
     }
 
@@ -199,10 +204,23 @@ impl HalfOpen {
         header
     }
 
+    /// The SYN has come again: the answer tells of its ECN field. One without a sign of ECN says that the way, or the peer, gave it
+    /// up, and nothing of ours will be ECN-capable (RFC 9768 §3.1.5).
+    pub(crate) fn meet_syn_again(&mut self, seg: &Segment) {
+        let mut ecn = self.ecn();
+        if ecn.kind == Ecn::Accurate {
+            ecn.syn_field = seg.ecn;
+            if SynRequest::granted(seg.flags, Ecn::Accurate) == Ecn::None {
+                ecn.failures |= failure::ACE_RECEIVED;
+            }
+            self.ecn = ecn.pack();
+        }
+    }
+
     /// How the SYN-ACK answers for ECN. The second repetition shows no sign of Accurate ECN, lest that be what keeps it from
     /// arriving (RFC 9768 §3.2.3.2.2).
     fn ecn_flags(&self) -> TcpFlags {
-        let EcnAgreement { kind, syn_field } = self.ecn();
+        let EcnAgreement { kind, syn_field, .. } = self.ecn();
         if kind == Ecn::Accurate && self.retries > 1 {
             return TcpFlags::NONE;
         }

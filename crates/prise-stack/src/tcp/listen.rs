@@ -236,7 +236,7 @@ impl Tcp {
         }
         if let SynAck::Fresh(cookie) = kind {
             header.options.fast_open = cookie;
-            let EcnAgreement { kind, syn_field } = record.ecn();
+            let EcnAgreement { kind, syn_field, .. } = record.ecn();
             if kind == Ecn::Accurate && config.ecn.option != AccEcnOption::Never {
                 header.options.acc_ecn = Some(AccEcnState::new(syn_field).counters());
             }
@@ -318,6 +318,7 @@ impl Tcp {
             if seg.seq == record.irs && seg.ack.is_none() {
                 net.discard(Discard::TcpDuplicateSyn);
                 record.forget_time();
+                record.meet_syn_again(&seg);
                 self.send_syn_ack(seg.at, net, index);
             } else {
                 net.discard(Discard::TcpOutOfWindow);

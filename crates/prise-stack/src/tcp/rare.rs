@@ -63,6 +63,9 @@ impl Connection {
     pub(crate) fn report_duplicate(&mut self, block: SackBlock) {
         if self.flags.sack_on() {
             self.rare().duplicate = Some(block);
+            if let Some(state) = self.acc_ecn_mut() {
+                state.suspect_option(block.left);
+            }
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Tuning {
     pub window_scaling: bool,
     /// `tcp_mtu_probing`.
     pub mtu_probing: MtuProbing,
+    /// `tcp_syn_linear_timeouts`: so many timeouts of a SYN come at the same distance before it doubles, against RFC 6298 §5.5.
+    pub syn_linear_timeouts: u8,
     /// `tcp_synack_retries`.
     pub syn_ack_retries: u8,
     /// `tcp_min_tso_segs`: units are not made smaller than this by the pace.
@@ -33,6 +35,9 @@ pub struct Tuning {
     /// `tcp_tso_win_divisor`: a unit of this part of the window is large enough to leave at once though units are held back; 0 for
     /// no such rule.
     pub unit_window_divisor: u32,
+    /// With Accurate ECN every segment after the handshake is ECN-capable, acknowledgments and repetitions too, as Linux has it and
+    /// the draft on generalized ECN allows; RFC 3168 §6.1.4 and §6.1.5 have only new data so.
+    pub ecn_everywhere: bool,
 }
 
 impl Tuning {
@@ -47,10 +52,12 @@ impl Tuning {
         sack: true,
         window_scaling: true,
         mtu_probing: MtuProbing::BlackHoles,
+        syn_linear_timeouts: 0,
         syn_ack_retries: 5,
         min_unit_segments: 2,
         defer_units: false,
         unit_window_divisor: 3,
+        ecn_everywhere: false,
     };
 }
 

@@ -7,7 +7,9 @@ mod sack;
 use crate::octets::{from, u8_at, u16_at, u32_at};
 use crate::{Emit, SeqNum, checksum};
 pub use flags::TcpFlags;
-pub use options::{AccEcn, AccEcnOrder, FastOpenCookie, TcpOptions, Timestamps, UserTimeout, option_kind};
+pub use options::{
+    AccEcn, AccEcnOrder, FastOpenCookie, TcpOptions, Timestamps, UserTimeout, acc_ecn_size, option_kind,
+};
 pub use sack::{SackBlock, SackBlocks};
 
 /// Octets of a header without options.

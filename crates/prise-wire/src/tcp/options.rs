@@ -328,9 +328,11 @@ impl TcpOptions {
             // Here as Linux has it, but what follows has the first claim to the room.
             let scale = if window_scale.is_some() { 4 } else { 0 } + if permitted_alone { 4 } else { 0 };
             let blocks = sack.len().min(out.room().saturating_sub(4 + scale) / 8);
-            let claimed = scale + if blocks > 0 { 4 + 8 * blocks } else { 0 };
             let cookie = fast_open.map_or(0, |cookie| cookie.overhead() + cookie.len());
-            write_acc_ecn(acc_ecn, out, claimed + cookie);
+            let claimed = scale + cookie + if blocks > 0 { 4 + 8 * blocks } else { 0 };
+            // Blocks begin two octets behind a word, which padding need not fill up.
+            let spared = if blocks > 0 { 2 } else { 0 };
+            write_acc_ecn(acc_ecn, out, claimed, spared);
         }
         if permitted_alone {
             out.put(&[kind::NOP, kind::NOP, kind::SACK_PERMITTED, 2]);
@@ -340,7 +342,10 @@ impl TcpOptions {
         }
         let blocks = sack.len().min(out.room().saturating_sub(4) / 8);
         if blocks > 0 {
-            out.put(&[kind::NOP, kind::NOP, kind::SACK, 2 + 8 * blocks as u8]);
+            while out.len % 4 != 2 {
+                out.put(&[kind::NOP]);
+            }
+            out.put(&[kind::SACK, 2 + 8 * blocks as u8]);
             for SackBlock { left, right } in &sack[..blocks] {
                 out.put(&left.0.to_be_bytes());
                 out.put(&right.0.to_be_bytes());
@@ -371,15 +376,26 @@ impl TcpOptions {
     }
 }
 
-/// As many counters as there is room for beside what is `claimed`, padded to whole words.
-fn write_acc_ecn(acc_ecn: &AccEcn, out: &mut Writer<'_>, claimed: usize) {
-    let Some(room) = (out.room() & !3)
-        .checked_sub((claimed + 3) & !3)
-        .filter(|room| *room >= 4)
-    else {
+/// Octets of an Accurate ECN option of `counters` counters, padded to whole words; up to `spared` octets of the last word belong to
+/// what follows.
+pub fn acc_ecn_size(counters: usize, spared: usize) -> usize {
+    let size = 2 + 3 * counters;
+    if size % 4 > spared {
+        size.next_multiple_of(4)
+    } else {
+        size & !3
+    }
+}
+
+/// As many counters as there is room for beside what is `claimed`.
+fn write_acc_ecn(acc_ecn: &AccEcn, out: &mut Writer<'_>, claimed: usize, spared: usize) {
+    let Some(room) = (out.room() & !3).checked_sub((claimed + 3) & !3) else {
         return;
     };
-    let count = acc_ecn.counters().len().min((room - 2) / 3);
+    let fits = |count: &usize| acc_ecn_size(*count, spared) <= room;
+    let Some(count) = (0..=acc_ecn.counters().len()).rev().find(fits) else {
+        return;
+    };
     let kind = match acc_ecn.order {
         AccEcnOrder::Ect0First => option_kind::ACC_ECN_0,
         AccEcnOrder::Ect1First => option_kind::ACC_ECN_1,
@@ -388,8 +404,10 @@ fn write_acc_ecn(acc_ecn: &AccEcn, out: &mut Writer<'_>, claimed: usize) {
     for counter in &acc_ecn.counters()[..count] {
         out.put(&counter.to_be_bytes()[1..]);
     }
-    while !out.len.is_multiple_of(4) {
-        out.put(&[option_kind::NOP]);
+    if spared == 0 {
+        while !out.len.is_multiple_of(4) {
+            out.put(&[option_kind::NOP]);
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! counts what arrives and says so in the ACE field and the option; [`sender`] reads the peer's counters. The state of one
 //! connection hangs off its rare part: without Accurate ECN it is not there.
 
+use prise_wire::SeqNum;
+
 mod negotiate;
 mod receiver;
 mod sender;
@@ -45,6 +47,8 @@ pub struct EcnPolicy {
     pub answer: Ecn,
     /// When options tell of octets.
     pub option: AccEcnOption,
+    /// Whether what looks mangled on the way makes us send nothing ECN-capable (`net.ipv4.tcp_ecn_fallback`).
+    pub fallback: bool,
 }
 
 impl EcnPolicy {
@@ -63,6 +67,7 @@ impl EcnPolicy {
             ask,
             answer,
             option: AccEcnOption::Always,
+            fallback: true,
         })
     }
 }
@@ -74,6 +79,7 @@ impl Default for EcnPolicy {
             ask: Ecn::None,
             answer: Ecn::Classic,
             option: AccEcnOption::Always,
+            fallback: true,
         }
     }
 }
@@ -92,15 +98,17 @@ pub(crate) struct EcnAgreement {
     pub(crate) kind: Ecn,
     /// The ECN field of the peer's SYN.
     pub(crate) syn_field: u8,
+    /// What has gone wrong so far ([`failure`]).
+    pub(crate) failures: u8,
 }
 
 impl EcnAgreement {
-    /// In three bits.
+    /// In five bits.
     pub(crate) fn pack(self) -> u8 {
         match self.kind {
             Ecn::None => 0,
             Ecn::Classic => 1,
-            Ecn::Accurate => 4 | self.syn_field & 3,
+            Ecn::Accurate => 4 | self.syn_field & 3 | (self.failures & 3) << 3,
         }
     }
 
@@ -109,11 +117,12 @@ impl EcnAgreement {
             0 => Self::default(),
             1..4 => Self {
                 kind: Ecn::Classic,
-                syn_field: 0,
+                ..Self::default()
             },
             _ => Self {
                 kind: Ecn::Accurate,
                 syn_field: bits & 3,
+                failures: bits >> 3 & 3,
             },
         }
     }
@@ -132,8 +141,12 @@ pub struct EcnOctets {
 
 /// What is wrong with the way, as `tcpi_accecn_fail_mode` has it.
 pub(crate) mod failure {
+    /// Our SYN-ACK had to be repeated until it showed no sign of Accurate ECN.
+    pub(crate) const ACE_SENT: u8 = 1 << 0;
     /// The peer zeroes the ACE field, or tells of an ECN field that cannot be: we send nothing ECN-capable.
     pub(crate) const ACE_RECEIVED: u8 = 1 << 1;
+    /// Our options do not arrive.
+    pub(crate) const OPTION_SENT: u8 = 1 << 2;
     /// Options were announced and then missing.
     pub(crate) const OPTION_RECEIVED: u8 = 1 << 3;
 }
@@ -157,6 +170,8 @@ pub(crate) struct AccEcnState {
     syn_acks: u8,
     /// The segment at hand ends the handshake: its flags are no counter.
     pub(crate) in_handshake: bool,
+    /// Its timestamp is newer than those before.
+    pub(crate) newer: bool,
     /// Acknowledgments that are to have the option, whatever the policy.
     demand: u8,
     /// Whether the peer's segments have had the option: 0 no, 1 empty, 2 with counters (`tcpi_accecn_opt_seen`).
@@ -166,6 +181,14 @@ pub(crate) struct AccEcnState {
     /// `s.e0b`, `s.e1b`, `s.ceb`.
     pub(crate) delivered: EcnOctets,
     pub(crate) failures: u8,
+    /// Counters that the next option must have: as far as the last one that has changed since.
+    needed: u8,
+    /// Where the duplicate begins that the next acknowledgment reports.
+    duplicate: Option<SeqNum>,
+    /// Where the duplicate began that the last acknowledgment reported beside an option.
+    told_duplicate: Option<SeqNum>,
+    /// Packets that an acknowledgment usually tells of, smoothed, in 64ths.
+    usual_packets: u16,
 }
 
 impl AccEcnState {
@@ -180,16 +203,21 @@ impl AccEcnState {
             reflect_due: false,
             syn_acks: 0,
             in_handshake: true,
+            newer: false,
             demand: 2,
             option_seen: 0,
             delivered_ce: 0,
             delivered: EcnOctets::default(),
             failures: 0,
+            needed: 0,
+            duplicate: None,
+            told_duplicate: None,
+            usual_packets: 0,
         }
     }
 
     /// Whether nothing ECN-capable may be sent: the way, or the peer, mangles it (RFC 9768 §3.2.2.3, §3.2.2.4).
     pub(crate) fn is_mute(&self) -> bool {
-        self.failures & failure::ACE_RECEIVED != 0
+        self.failures & (failure::ACE_RECEIVED | failure::ACE_SENT) != 0
     }
 }

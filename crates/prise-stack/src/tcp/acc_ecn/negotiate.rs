@@ -96,8 +96,9 @@ impl SynAnswer {
             Ecn::Accurate => match bits {
                 // All zeros: no ECN. All ones: a peer that sends back what it gets.
                 0b000 | 0b111 => (Ecn::None, None),
-                // RFC 3168, and the nonce of RFC 3540.
-                0b001 | 0b101 => (Ecn::Classic, None),
+                0b001 => (Ecn::Classic, None),
+                // The nonce's combination is reserved: whoever does not know what for takes it for agreement, and the SYN for
+                // unchanged (§3.1.3).
                 bits => (Ecn::Accurate, reflected(bits)),
             },
         };
@@ -108,20 +109,24 @@ impl SynAnswer {
 impl AccEcnState {
     /// The peer tells with which ECN field our SYN or SYN-ACK, sent without ECN, has arrived. A field that was changed on
     /// the way means that nothing of ours may be ECN-capable (§3.2.2.3); a mark counts.
-    pub(crate) fn take_reflected(&mut self, seen: u8) {
-        if seen != field::NOT_ECT {
+    pub(crate) fn take_reflected(&mut self, seen: u8, fallback: bool) {
+        if seen != field::NOT_ECT && fallback {
             self.failures |= failure::ACE_RECEIVED;
         }
     }
 
     /// The acknowledgment that ends the handshake at the passive side (table 4): a bare one tells of our SYN-ACK.
-    pub(crate) fn take_third_ack(&mut self, flags: TcpFlags, bare: bool) {
+    pub(crate) fn take_third_ack(&mut self, flags: TcpFlags, bare: bool, fallback: bool) {
         match ace(flags) {
             // Something on the way clears the flags (§3.2.2.4).
             0 => self.failures |= failure::ACE_RECEIVED,
             bits if bare => {
                 if let Some(seen) = reflected(bits) {
-                    self.take_reflected(seen);
+                    self.take_reflected(seen, fallback);
+                    // The mark of the SYN-ACK counts (table 4).
+                    if seen == field::CE {
+                        self.delivered_ce = self.delivered_ce.max(1);
+                    }
                 }
             }
             _ => {}
@@ -135,7 +140,8 @@ impl Connection {
         self.flags.set_ecn_on(agreement.kind == Ecn::Classic);
         self.flags.set_acc_ecn(agreement.kind == Ecn::Accurate);
         if agreement.kind == Ecn::Accurate {
-            let state = AccEcnState::new(agreement.syn_field);
+            let mut state = AccEcnState::new(agreement.syn_field);
+            state.failures = agreement.failures;
             self.rare().acc_ecn = Some(Box::new(state));
         }
     }
@@ -156,16 +162,38 @@ impl Connection {
         self.agree_on_ecn(EcnAgreement {
             kind,
             syn_field: seg.ecn,
+            failures: 0,
         });
+        let fallback = self.config.ecn.fallback;
         let Some(state) = self.acc_ecn_mut() else { return };
         if let Some(seen) = seen {
-            state.take_reflected(seen);
+            state.take_reflected(seen, fallback);
+        }
+        if seg.ack.is_some() {
             state.take_syn_ack(seg);
+        }
+    }
+
+    /// The flags of our SYN. One that is sent again asks for Accurate ECN once more, lest mere loss decide, and then for nothing
+    /// (RFC 9768 §3.1.4.1); for RFC 3168 none asks again (RFC 3168 §6.1.1.1).
+    pub(crate) fn ecn_request(&self) -> TcpFlags {
+        let ask = self.config.ecn.ask;
+        let tries = if ask == Ecn::Accurate { 2 } else { 1 };
+        if self.backoff < tries || !self.config.ecn.fallback {
+            SynRequest::flags(ask)
+        } else {
+            TcpFlags::NONE
         }
     }
 }
 
 impl AccEcnState {
+    /// A SYN has come to an open connection: the acknowledgment that challenges it tells of its ECN field (§3.2.2.1).
+    pub(crate) fn meet_syn(&mut self, seg: &Segment) {
+        self.syn_field = seg.ecn;
+        self.reflect_next();
+    }
+
     /// The SYN-ACK itself: its mark counts, and its acknowledgment tells of its ECN field.
     fn take_syn_ack(&mut self, seg: &Segment) {
         if seg.ecn == field::CE {
@@ -206,7 +234,7 @@ mod tests {
             (0b010, Ecn::Accurate, Some(field::NOT_ECT)),
             (0b011, Ecn::Accurate, Some(field::ECT1)),
             (0b100, Ecn::Accurate, Some(field::ECT0)),
-            (0b101, Ecn::Classic, None),
+            (0b101, Ecn::Accurate, None),
             (0b110, Ecn::Accurate, Some(field::CE)),
             (0b111, Ecn::None, None),
         ];

@@ -1,8 +1,8 @@
 //! The data receiver: counts marks and octets, tells in every segment (RFC 9768 §3.2.2, §3.2.3).
 
-use prise_wire::{AccEcn, AccEcnOrder, TcpFlags, TcpHeader};
+use prise_wire::{AccEcn, AccEcnOrder, SeqNum, TcpFlags, TcpHeader, TcpOptions, acc_ecn_size};
 
-use super::{AccEcnOption, AccEcnState, EcnOctets, field, reflect};
+use super::{AccEcnOption, AccEcnState, EcnOctets, failure, field, reflect};
 use crate::tcp::connection::Connection;
 use crate::tcp::segment::Segment;
 
@@ -18,6 +18,16 @@ const MARKS_WITHOUT: u8 = 3;
 
 /// A counter of octets that has gone so far since the option was last sent asks for it (§3.2.3.3, half of its range).
 const OCTETS_TOLD: u32 = 1 << 22;
+
+/// Octets of options (RFC 9293 §3.1).
+const OPTIONS_MAX: usize = 40;
+
+/// Octets for the option beside timestamps and so many blocks.
+fn room_beside(options: &TcpOptions, blocks: usize) -> usize {
+    let timestamps = if options.timestamps.is_some() { 12 } else { 0 };
+    let sack = if blocks > 0 { 4 + 8 * blocks } else { 0 };
+    OPTIONS_MAX.saturating_sub(timestamps + sack)
+}
 
 impl AccEcnState {
     /// A packet of `packets` segments with `octets` of data has arrived with this ECN field. Answers whether an
@@ -37,6 +47,13 @@ impl AccEcnState {
         } {
             let before = *counter;
             *counter = counter.wrapping_add(octets);
+            if octets > 0 {
+                self.needed = self.needed.max(match seen {
+                    field::ECT1 => 1,
+                    field::CE => 2,
+                    _ => 3,
+                });
+            }
             if (*counter ^ before) >= OCTETS_TOLD {
                 self.demand = self.demand.max(1);
             }
@@ -77,18 +94,64 @@ impl AccEcnState {
         self.reflect_due = true;
     }
 
-    /// The option of the next segment: counters of octets, those that change first.
-    pub(crate) fn option(&mut self, policy: AccEcnOption, bare: bool) -> Option<AccEcn> {
+    /// Whether the next segment is to have the option.
+    fn wants_option(&self, policy: AccEcnOption) -> bool {
         let wanted = match policy {
             AccEcnOption::Never => false,
-            AccEcnOption::Sparse => bare && self.demand > 0,
+            AccEcnOption::Sparse => self.demand > 0,
             AccEcnOption::Always => true,
         };
-        if !wanted || self.option_seen == 0 {
-            return None;
+        wanted && self.option_seen > 0 && self.failures & failure::OPTION_SENT == 0
+    }
+
+    /// Puts the option into a segment, with as many counters as there is room for but at least those that have changed. For them
+    /// blocks of SACK make room, down to two; where even that does not do there is no option (§3.2.3.3).
+    fn add_option(&mut self, policy: AccEcnOption, options: &mut TcpOptions) {
+        self.told_duplicate = None;
+        let duplicate = self.duplicate.take();
+        if !self.wants_option(policy) {
+            return;
         }
+        let Some(blocks) = self.blocks_beside(options) else {
+            return;
+        };
+        options.sack = options.sack.iter().copied().take(blocks).collect();
+        let counters = self.counters();
+        let left = room_beside(options, blocks);
+        let spared = if blocks > 0 { 2 } else { 0 };
+        let count = (0..=3)
+            .rev()
+            .find(|count| acc_ecn_size(*count, spared) <= left)
+            .unwrap_or(0);
+        options.acc_ecn = Some(AccEcn::new(counters.order, &counters.counters()[..count]));
+        self.told_duplicate = duplicate;
+        self.needed = 0;
         self.demand = self.demand.saturating_sub(1);
-        Some(self.counters())
+    }
+
+    /// How many of a segment's blocks may stay beside the counters that must go.
+    fn blocks_beside(&self, options: &TcpOptions) -> Option<usize> {
+        let needed = usize::from(self.needed);
+        let mut blocks = options.sack.len();
+        loop {
+            let spared = if blocks > 0 { 2 } else { 0 };
+            if acc_ecn_size(needed, spared) <= room_beside(options, blocks) {
+                return Some(blocks);
+            }
+            if blocks <= 2 || needed == 0 {
+                return None;
+            }
+            blocks -= 1;
+        }
+    }
+
+    /// A duplicate is about to be reported that begins at `left`. If the last acknowledgment has reported the same, beside an
+    /// option, that has not arrived, and options may be why: none are sent any more (§3.2.3.2.3).
+    pub(crate) fn suspect_option(&mut self, left: SeqNum) {
+        self.duplicate = Some(left);
+        if self.told_duplicate == Some(left) {
+            self.failures |= failure::OPTION_SENT;
+        }
     }
 
     /// All counters as the wire has them.
@@ -138,7 +201,7 @@ impl Connection {
         let Some(state) = self.acc_ecn_mut() else { return };
         if !syn {
             header.flags |= state.ace_flags(bare);
-            header.options.acc_ecn = state.option(policy, bare);
+            state.add_option(policy, &mut header.options);
         } else if passive {
             let (flags, option) = state.next_syn_ack();
             header.flags |= flags;

@@ -10,6 +10,8 @@ const ACE_MASK: u32 = 7;
 const OCTETS_MASK: u32 = 0x00ff_ffff;
 /// Octets that were marked less than this part of what the higher count would mean speak for the lower one.
 const SAFETY_SHIFT: u32 = 1;
+/// Acknowledgments that usually come for more packets than these are thinned out on the way and are no sign of loss.
+const USUALLY_SPARSE: u32 = 4;
 
 /// What one acknowledgment says.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +29,8 @@ impl AccEcnState {
         let marked_octets = self.take_option(of.option);
         let ace = u32::from(of.flags.ae()) << 2 | u32::from(of.flags.cwr()) << 1 | u32::from(of.flags.ece());
         let delta = ace.wrapping_sub(CEP_START).wrapping_sub(self.delivered_ce) & ACE_MASK;
-        let marked = settle(delta, marked_octets, of);
+        self.learn_usual(of.packets);
+        let marked = self.settle(delta, marked_octets, of);
         self.delivered_ce = self.delivered_ce.wrapping_add(marked);
         marked
     }
@@ -68,24 +71,38 @@ impl AccEcnState {
     }
 }
 
-/// Appendix A.2: three bits tell the number of marks up to a multiple of eight. Few packets cannot hide more; of many the
-/// safe guess is that they do, unless the octets speak against it.
-fn settle(delta: u32, marked_octets: Option<u32>, of: &Feedback) -> u32 {
-    if of.packets <= ACE_MASK {
-        return delta;
+impl AccEcnState {
+    fn learn_usual(&mut self, packets: u32) {
+        let packets = packets.min(0xffff >> 6) << 6;
+        let usual = u32::from(self.usual_packets);
+        self.usual_packets = match usual {
+            0 => packets,
+            usual => (usual * 63 + packets) / 64,
+        } as u16;
     }
-    let safe = of.packets - (of.packets.wrapping_sub(delta) & ACE_MASK);
-    let Some(octets) = marked_octets else { return safe };
-    if octets == 0 {
-        return delta;
+
+    /// Appendix A.2: three bits tell the number of marks up to a multiple of eight. Few packets cannot hide more; of many the
+    /// safe guess is that they do, unless the octets speak against it, or acknowledgments always come for many.
+    fn settle(&self, delta: u32, marked_octets: Option<u32>, of: &Feedback) -> u32 {
+        if of.packets <= ACE_MASK {
+            return delta;
+        }
+        let safe = of.packets - (of.packets.wrapping_sub(delta) & ACE_MASK);
+        let Some(octets) = marked_octets else {
+            let sparse = u32::from(self.usual_packets) > USUALLY_SPARSE << 6;
+            return if sparse { delta } else { safe };
+        };
+        if octets == 0 {
+            return delta;
+        }
+        if octets > delta.saturating_mul(of.mss) {
+            return safe;
+        }
+        if octets < safe.saturating_mul(of.mss) >> SAFETY_SHIFT {
+            return delta;
+        }
+        safe
     }
-    if octets > delta.saturating_mul(of.mss) {
-        return safe;
-    }
-    if octets < safe.saturating_mul(of.mss) >> SAFETY_SHIFT {
-        return delta;
-    }
-    safe
 }
 
 #[cfg(test)]
@@ -120,11 +137,22 @@ mod tests {
     // rfc: 9768 §3.2.2.5.2
     #[test]
     fn of_many_packets_the_safe_count_is_taken_unless_octets_speak_against_it() {
-        let of = |option| AccEcnState::new(0).take_feedback(&feedback(6, 20, option));
+        let of = |option| {
+            let mut state = AccEcnState::new(0);
+            state.take_feedback(&feedback(5, 1, None));
+            state.take_feedback(&feedback(6, 20, option))
+        };
         assert_eq!(of(None), 17, "1, 9 or 17");
         assert_eq!(of(Some(marked(0))), 1, "no octet was marked");
         assert_eq!(of(Some(marked(1000))), 1);
         assert_eq!(of(Some(marked(17_000))), 17);
+    }
+
+    #[test]
+    fn where_every_acknowledgment_is_for_many_packets_none_is_taken_for_a_wrap() {
+        let mut state = AccEcnState::new(0);
+        assert_eq!(state.take_feedback(&feedback(5, 10, None)), 0);
+        assert_eq!(state.take_feedback(&feedback(6, 10, None)), 1);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use prise_wire::{Body, Checksum, Frame, Gso, GsoKind, Instant, SackBlocks, SeqNu
 use prise_wire::{checksum, protocol, tcp};
 
 use crate::net::RouteInfo;
-use crate::tcp::acc_ecn::{AccEcnState, SynRequest};
+use crate::tcp::acc_ecn::AccEcnState;
 use crate::tcp::arrival::DELAYED_ACK;
 use crate::tcp::connection::{Connection, Moment, Stamp};
 use crate::tcp::deadlines::Retransmit;
@@ -297,6 +297,8 @@ impl Connection {
     pub(crate) fn ecn_codepoint(&self, sent: NextSegment) -> u8 {
         match sent {
             NextSegment::Data { len, .. } if len > 0 && self.may_be_marked() => ECN_ECT0,
+            NextSegment::Syn | NextSegment::Nothing => 0,
+            _ if self.config.tuning().ecn_everywhere && self.flags.acc_ecn() && self.may_be_marked() => ECN_ECT0,
             _ => 0,
         }
     }
@@ -313,7 +315,11 @@ impl Connection {
             self.trouble_since = Moment::at(now);
             body = self.syn_data(now);
         }
-        let rto = self.rtt.rto_backed_off(self.backoff);
+        let linear = match self.state {
+            State::SynSent => self.config.tuning().syn_linear_timeouts,
+            _ => 0,
+        };
+        let rto = self.rtt.rto_backed_off(self.backoff.saturating_sub(linear));
         self.arm_timeout(Retransmit::Rto, now, rto);
         let seq = self.snd.iss;
         let mut flags = TcpFlags::SYN;
@@ -321,9 +327,8 @@ impl Connection {
             if self.flags.ecn_on() {
                 flags |= TcpFlags::ECE;
             }
-        } else if !self.flags.syn_retransmitted() {
-            // Not in a retransmission: something on the way may drop what it does not know (RFC 3168 §6.1.1.1).
-            flags |= SynRequest::flags(self.config.ecn.ask);
+        } else {
+            flags |= self.ecn_request();
         }
         self.segment(now, seq, flags, body, route)
     }
