@@ -4,7 +4,7 @@ mod frames;
 
 use frames::{CLIENT, CLIENT_6, SERVER, SERVER_6, datagram, train};
 use prise_link::{Capture, Captured, Direction, Link, Loopback, WallClock};
-use prise_wire::icmpv6::mld::{self, RecordKind};
+use prise_wire::icmpv6::mld::{self, Record, RecordKind};
 use prise_wire::icmpv6::ndp::{NameServer, NdpMessage, NeighborAdvertisement, PrefixInformation, RouterAdvertisement};
 use prise_wire::ipv4::{self, Ipv4Options};
 use prise_wire::ipv6::extension;
@@ -216,7 +216,7 @@ fn each_of_ipv6() -> Vec<(Frame, &'static str)> {
         ),
         (icmpv6_frame(&redirect, false), "Redirect is at 02:02:02:02:02:02"),
         (
-            icmpv6_frame(&mld::ReportV2(&[(RecordKind::ToExclude, group)]), true),
+            icmpv6_frame(&mld::ReportV2(&[Record::new(RecordKind::ToExclude, group)]), true),
             "Multicast Listener Report Message v2",
         ),
         (
@@ -238,7 +238,7 @@ fn each_of_ipv4() -> Vec<(Frame, &'static str)> {
         ipv4_frame(&octets, protocol::ICMPV4, &[], 64)
     };
     let igmp = |octets: &[u8]| ipv4_frame(octets, protocol::IGMP, &ipv4::ROUTER_ALERT, 1);
-    let leave = emitted(&igmp::ReportV3(&[(RecordKind::ToInclude, group)]));
+    let leave = emitted(&igmp::ReportV3(&[Record::new(RecordKind::ToInclude, group)]));
     let report = emitted(&igmp::MessageV2::Report(group));
     let echo = Icmpv4Header::EchoRequest(Echo {
         identifier: 1,

@@ -171,7 +171,7 @@ pub(crate) struct Extra {
     /// A datagram that `MSG_MORE` or `UDP_CORK` holds back.
     pub(crate) corked: Option<Corked>,
     /// Multicast groups joined, in the order of joining.
-    pub(crate) groups: Vec<(IpAddr, Option<LinkId>)>,
+    pub(crate) groups: Vec<crate::datagram::Membership>,
     /// `ICMP_FILTER` and `ICMPV6_FILTER`.
     pub(crate) icmp_filter: Option<IcmpFilter>,
     /// `TCP_FASTOPEN_KEY`: what was set, 16 or 32 octets.

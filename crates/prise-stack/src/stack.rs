@@ -6,7 +6,7 @@ use crate::link::{Link, LinkConfig, LinkId, LinkSet};
 use crate::memory::{Memory, MemoryBudget, MemoryUse};
 use crate::net::{
     Delivered, Discard, DiscardCounts, IcmpArrival, IcmpCounters, IcmpError, IpCounters, LinkAddress, NeighborInfo,
-    Net, QuotedError, Route, RouteError, RouteInfo,
+    Net, QuotedError, Route, RouteError, RouteInfo, SourceFilter,
 };
 use crate::random::Random;
 use crate::raw::Raw;
@@ -176,6 +176,19 @@ impl Stack {
     /// Undoes a [`join_group`](Self::join_group).
     pub fn leave_group(&mut self, now: Instant, link: LinkId, group: IpAddr) {
         self.net.leave_group(now, link, group);
+    }
+
+    /// A member that is not UDP's wanted `old` of the sources and wants `new` from now on; none where it is no member.
+    /// [`join_group`](Self::join_group) and [`leave_group`](Self::leave_group) speak of [`SourceFilter::ANY`].
+    pub fn refilter_group(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        group: IpAddr,
+        old: Option<&SourceFilter>,
+        new: Option<&SourceFilter>,
+    ) {
+        self.net.refilter_group(now, link, group, old, new);
     }
 
     /// Takes frames that have come by a link.

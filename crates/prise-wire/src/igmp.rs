@@ -1,6 +1,6 @@
 //! The Internet Group Management Protocol, versions 1 to 3 (RFC 1112, RFC 2236, RFC 3376): the member's side.
 
-use crate::icmpv6::mld::RecordKind;
+use crate::icmpv6::mld::Record;
 use crate::octets::{ipv4_at, u8_at};
 use crate::{Emit, checksum};
 use core::net::Ipv4Addr;
@@ -116,13 +116,14 @@ fn response_time(code: u8) -> u32 {
     }
 }
 
-/// A version 3 report to be sent: each group with what changed, without sources.
+/// A version 3 report to be sent: each group with what changed (RFC 3376 §4.2).
 #[derive(Clone, Copy, Debug)]
-pub struct ReportV3<'a>(pub &'a [(RecordKind, Ipv4Addr)]);
+pub struct ReportV3<'a>(pub &'a [Record<'a, Ipv4Addr>]);
 
 impl Emit for ReportV3<'_> {
     fn emit_len(&self) -> usize {
-        MESSAGE_LEN + self.0.len() * RECORD_LEN
+        let records = self.0.iter().map(|record| RECORD_LEN + record.sources.len() * 4);
+        MESSAGE_LEN + records.sum::<usize>()
     }
 
     /// Writes the message with its checksum.
@@ -132,9 +133,15 @@ impl Emit for ReportV3<'_> {
         out[..MESSAGE_LEN].fill(0);
         out[0] = kind::REPORT_V3;
         out[6..8].copy_from_slice(&(self.0.len() as u16).to_be_bytes());
-        for ((kind, group), record) in self.0.iter().zip(out[MESSAGE_LEN..].chunks_exact_mut(RECORD_LEN)) {
-            record[..4].copy_from_slice(&[kind.number(), 0, 0, 0]);
-            record[4..].copy_from_slice(&group.octets());
+        let mut rest = &mut out[MESSAGE_LEN..];
+        for Record { kind, group, sources } in self.0 {
+            let (record, after) = rest.split_at_mut(RECORD_LEN + sources.len() * 4);
+            record[..2].copy_from_slice(&[kind.number(), 0]);
+            record[2..4].copy_from_slice(&(sources.len() as u16).to_be_bytes());
+            for (addr, place) in [group].into_iter().chain(*sources).zip(record[4..].chunks_exact_mut(4)) {
+                place.copy_from_slice(&addr.octets());
+            }
+            rest = after;
         }
         put_checksum(out);
     }

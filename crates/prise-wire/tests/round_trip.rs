@@ -1,6 +1,6 @@
 //! What is emitted is parsed again as what it was.
 
-use prise_wire::icmpv6::mld::{MessageV1, MldMessage, RecordKind, ReportV2};
+use prise_wire::icmpv6::mld::{MessageV1, MldMessage, Record, RecordKind, ReportV2};
 use prise_wire::icmpv6::ndp::{NameServer, NdpMessage, NeighborAdvertisement, PrefixInformation, RouterAdvertisement};
 use prise_wire::ipv4::Ipv4Options;
 use prise_wire::tcp::{AccEcn, AccEcnOrder, FastOpenCookie, UserTimeout};
@@ -302,11 +302,14 @@ proptest! {
     }
 
     #[test]
-    fn multicast_listener_reports(groups in prop::collection::vec((1u8..=6, ipv6()), 0..20)) {
-        let records: Vec<_> = groups.into_iter().map(|(kind, group)| (RecordKind::from_number(kind), group)).collect();
+    fn multicast_listener_reports(groups in prop::collection::vec((1u8..=6, ipv6(), prop::collection::vec(ipv6(), 0..4)), 0..20)) {
+        let records: Vec<_> = groups
+            .iter()
+            .map(|(kind, group, sources)| Record { kind: RecordKind::from_number(*kind), group: *group, sources })
+            .collect();
         let octets = emit(&ReportV2(&records));
         let Ok(MldMessage::ReportV2(parsed)) = MldMessage::parse(&octets) else { panic!("not a report") };
-        prop_assert_eq!(parsed.iter().collect::<Vec<_>>(), records);
+        prop_assert_eq!(parsed.iter().collect::<Vec<_>>(), records.iter().map(|record| (record.kind, record.group)).collect::<Vec<_>>());
     }
 
     #[test]
@@ -317,12 +320,13 @@ proptest! {
     }
 
     #[test]
-    fn group_membership(group in ipv4(), kind in 1u8..=6) {
+    fn group_membership(group in ipv4(), sources in prop::collection::vec(ipv4(), 0..4), kind in 1u8..=6) {
         let message = igmp::MessageV2::Report(group);
         prop_assert_eq!(IgmpMessage::parse(&emit(&message)), Ok(IgmpMessage::Report(group)));
         let message = igmp::MessageV2::Leave(group);
         prop_assert_eq!(IgmpMessage::parse(&emit(&message)), Ok(IgmpMessage::Leave(group)));
-        let records = [(RecordKind::from_number(kind), group)];
+        let records = [Record { kind: RecordKind::from_number(kind), group, sources: &sources }];
+        prop_assert_eq!(emit(&igmp::ReportV3(&records)).len(), 16 + 4 * sources.len());
         prop_assert_eq!(IgmpMessage::parse(&emit(&igmp::ReportV3(&records))), Ok(IgmpMessage::ReportV3));
     }
 }

@@ -115,8 +115,14 @@ impl Supervisor {
         }
         let room = room?;
         value.clear();
+        let given = if prise_socket::Host::option_asks(level, name) {
+            call.memory().read_front(call.args[3], room.min(VALUE_MAX))?
+        } else {
+            Vec::new()
+        };
+        let asked = (level, name);
         self.host
-            .option_within(self.now, id, level, name, room.min(VALUE_MAX), &mut value)?;
+            .option_asked(self.now, id, asked, &given, room.min(VALUE_MAX), &mut value)?;
         if (level, name) == (libc::SOL_SOCKET, libc::SO_ERROR) {
             let own = self.take_own_error(target, kind);
             if value.iter().all(|&octet| octet == 0)

@@ -3,22 +3,20 @@
 //! A UDP or ping socket has something behind it in the stack from the moment it has a port, a raw socket from birth.
 
 mod errors;
+mod groups;
 mod receive;
 mod send;
 
+pub(crate) use groups::{Membership, Mode, sources_max};
+
 use core::net::{IpAddr, SocketAddr};
 
-use prise_stack::{
-    Coverage, IdentifierInUse, JoinError, LinkId, Local, PingConfig, RawConfig, Ready, UdpConfig, UdpProtocol,
-};
+use prise_stack::{Coverage, IdentifierInUse, LinkId, Local, PingConfig, RawConfig, Ready, UdpConfig, UdpProtocol};
 use prise_wire::{Instant, IpVersion};
 
 use crate::option::Opt;
 use crate::socket::{Flag, Socket, Transport, wildcard};
 use crate::{Errno, Family, Host, Kind, SocketId, protocol};
-
-/// Groups that one socket may join (`net.ipv4.igmp_max_memberships`).
-const GROUPS_MAX: usize = 20;
 
 impl Socket {
     /// The local side as the stack has it.
@@ -108,9 +106,11 @@ impl Host {
         self.stack.udp_set_multicast_all(id, all);
         self.stack.udp_set_coverage(id, coverage);
         self.socket_mut(s)?.transport = Transport::Udp(id);
-        for (group, link) in groups {
+        for joined in groups {
             // Each was judged when the program joined it; a link that has vanished since takes its groups with it.
-            let _gone = self.stack.udp_join(now, id, group, link);
+            let _gone = self
+                .stack
+                .udp_join_sources(now, id, joined.group, joined.link, joined.filter());
         }
         Ok(())
     }
@@ -172,9 +172,10 @@ impl Host {
         let Some(socket) = self.sockets.get_mut(s) else { return };
         let transport = core::mem::replace(&mut socket.transport, Transport::None);
         if let (Transport::Ping(_) | Transport::Raw(_), Some(extra)) = (transport, &mut socket.extra) {
-            for (group, link) in core::mem::take(&mut extra.groups) {
-                if let Some(link) = link {
-                    self.stack.leave_group(now, link, group);
+            for joined in core::mem::take(&mut extra.groups) {
+                if let Some(link) = joined.link {
+                    self.stack
+                        .refilter_group(now, link, joined.group, Some(&joined.filter()), None);
                 }
             }
         }
@@ -328,69 +329,5 @@ impl Socket {
     fn group_source(&self, destination: IpAddr) -> Option<IpAddr> {
         let addr = core::net::Ipv4Addr::from_bits(self.value(Opt::MulticastAddress) as u32);
         (destination.is_ipv4() && destination.is_multicast() && !addr.is_unspecified()).then_some(addr.into())
-    }
-}
-
-/// Groups.
-impl Host {
-    /// Joins or leaves a multicast group, on a link or the one that a route names.
-    pub(crate) fn membership(
-        &mut self,
-        now: Instant,
-        s: SocketId,
-        group: IpAddr,
-        link: Option<LinkId>,
-        join: bool,
-    ) -> Result<(), Errno> {
-        let socket = self.socket_ref(s)?;
-        let (transport, is_udp) = (socket.transport, socket.is_udp());
-        let link = match link.or_else(|| socket.device()) {
-            None if join => Some(self.stack.route(group, None, None).map_err(|_| Errno::ENODEV)?.link),
-            given => given,
-        };
-        let mut left = None;
-        let groups = &mut self.socket_mut(s)?.extra_mut().groups;
-        let at = groups
-            .iter()
-            .position(|have| have.0 == group && (link.is_none() || have.1 == link));
-        match (join, at) {
-            (true, Some(_)) => return Err(Errno::EADDRINUSE),
-            (true, None) if groups.len() >= GROUPS_MAX => return Err(Errno::ENOBUFS),
-            (true, None) => groups.push((group, link)),
-            (false, Some(at)) => left = groups.remove(at).1,
-            (false, None) => return Err(Errno::EADDRNOTAVAIL),
-        }
-        let done = match (transport, join, link.or(left)) {
-            (Transport::Udp(id), true, _) => self.stack.udp_join(now, id, group, link),
-            (Transport::Udp(id), false, _) => self.stack.udp_leave(now, id, group, left),
-            // Ping and raw sockets get whatever IP delivers: that the host is a member is all they need.
-            (_, true, Some(link)) if !is_udp => {
-                self.stack.join_group(now, link, group);
-                Ok(())
-            }
-            (_, false, Some(link)) if !is_udp => {
-                self.stack.leave_group(now, link, group);
-                Ok(())
-            }
-            // Not bound yet: joined when it is.
-            _ => Ok(()),
-        };
-        if join && done.is_err() {
-            self.socket_mut(s)?.extra_mut().groups.pop();
-        }
-        done.map_err(Errno::from)
-    }
-}
-
-impl From<JoinError> for Errno {
-    fn from(error: JoinError) -> Self {
-        match error {
-            JoinError::Closed => Self::EBADF,
-            JoinError::NotAGroup => Self::EINVAL,
-            JoinError::NoLink => Self::ENODEV,
-            JoinError::AlreadyJoined => Self::EADDRINUSE,
-            JoinError::NotJoined => Self::EADDRNOTAVAIL,
-            JoinError::TooMany => Self::ENOBUFS,
-        }
     }
 }

@@ -5,6 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use prise_stack::{LinkId, RawMessage};
 use prise_wire::{Body, Instant};
 
+use super::Membership;
 use crate::option::Opt;
 use crate::socket::{Socket, Transport};
 use crate::{Errno, Family, Flags, Host, Kind, Received, SocketId, protocol};
@@ -163,7 +164,10 @@ impl Host {
     /// The first message, if the socket has any filter at all.
     fn front_if_filtered(&self, s: SocketId) -> Option<Message> {
         let socket = self.sockets.get(s)?;
-        let filtered = socket.extra.as_ref().is_some_and(|extra| extra.icmp_filter.is_some())
+        let filtered = socket
+            .extra
+            .as_ref()
+            .is_some_and(|extra| extra.icmp_filter.is_some() || extra.groups.iter().any(Membership::is_filtered))
             || socket.value(Opt::MinTtl) > 0
             || socket.value(Opt::MinHopCount) > 0;
         if filtered { self.front(s) } else { None }
@@ -199,6 +203,9 @@ impl Socket {
         if i64::from(message.hop_limit) < min {
             return false;
         }
+        if self.kind == Kind::Raw && !self.hears(message) {
+            return false;
+        }
         if self.kind != Kind::Raw || !matches!(self.protocol, protocol::ICMP | protocol::ICMPV6) {
             return true;
         }
@@ -211,6 +218,16 @@ impl Socket {
             Family::Inet => kind >= 32 || filter.0[0] >> kind & 1 == 0,
             Family::Inet6 => filter.0[usize::from(kind) / 32] >> (kind % 32) & 1 == 0,
         }
+    }
+}
+
+impl Socket {
+    /// `ip_mc_sf_allow`, and `inet6_mc_check`, which knows no links. What UDP sockets want is the stack's affair.
+    fn hears(&self, message: &Message) -> bool {
+        let group = message.dst.ip();
+        let is_it = |have: &&Membership| have.group == group && (group.is_ipv6() || have.link == Some(message.link));
+        let joined = self.extra.as_ref().and_then(|extra| extra.groups.iter().find(is_it));
+        joined.is_none_or(|joined| joined.filter().admits(message.src.ip()))
     }
 }
 

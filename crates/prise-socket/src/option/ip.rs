@@ -5,7 +5,8 @@ use core::net::{IpAddr, Ipv4Addr};
 use prise_stack::LinkId;
 
 use super::socket::int_at;
-use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, number};
+use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, multicast, number};
+use crate::datagram::Mode;
 use crate::socket::Flag;
 use crate::sysctl::Key;
 use crate::{Errno, Host};
@@ -119,19 +120,68 @@ pub(super) const TABLE: &[Entry] = &[
     entry(36, On::TCP, Set::Refuse(Errno::EPROTO), NO),
     entry(35, ON, Set::Octets(|call| membership(call, true)), NO),
     entry(36, ON, Set::Octets(|call| membership(call, false)), NO),
-    entry(42, ON, Set::Octets(|call| super::group_request(call, true)), NO),
-    entry(45, ON, Set::Octets(|call| super::group_request(call, false)), NO),
-    // Filters by source are not kept: saying so is better than delivering what was filtered.
-    entry(37, ON, INVALID, NO),
-    entry(38, ON, INVALID, NO),
-    entry(39, ON, INVALID, NO),
-    entry(40, ON, INVALID, NO),
-    entry(41, ON, Set::Octets(source_filter), Get::Refuse(Errno::EINVAL)),
-    entry(43, ON, INVALID, NO),
-    entry(44, ON, INVALID, NO),
-    entry(46, ON, INVALID, NO),
-    entry(47, ON, INVALID, NO),
-    entry(48, ON, INVALID, Get::Refuse(Errno::EINVAL)),
+    entry(42, ON, Set::Octets(|call| multicast::group_request(call, true)), NO),
+    entry(45, ON, Set::Octets(|call| multicast::group_request(call, false)), NO),
+    entry(
+        37,
+        ON,
+        Set::Octets(|call| multicast::source_v4(call, Mode::Exclude, false)),
+        NO,
+    ),
+    entry(
+        38,
+        ON,
+        Set::Octets(|call| multicast::source_v4(call, Mode::Exclude, true)),
+        NO,
+    ),
+    entry(
+        39,
+        ON,
+        Set::Octets(|call| multicast::source_v4(call, Mode::Include, true)),
+        NO,
+    ),
+    entry(
+        40,
+        ON,
+        Set::Octets(|call| multicast::source_v4(call, Mode::Include, false)),
+        NO,
+    ),
+    entry(
+        41,
+        ON,
+        Set::Octets(multicast::set_filter_v4),
+        Get::Octets(multicast::filter_v4),
+    ),
+    entry(
+        43,
+        ON,
+        Set::Octets(|call| multicast::source(call, Mode::Exclude, true)),
+        NO,
+    ),
+    entry(
+        44,
+        ON,
+        Set::Octets(|call| multicast::source(call, Mode::Exclude, false)),
+        NO,
+    ),
+    entry(
+        46,
+        ON,
+        Set::Octets(|call| multicast::source(call, Mode::Include, true)),
+        NO,
+    ),
+    entry(
+        47,
+        ON,
+        Set::Octets(|call| multicast::source(call, Mode::Include, false)),
+        NO,
+    ),
+    entry(
+        48,
+        ON,
+        Set::Octets(multicast::set_filter),
+        Get::Octets(|query| multicast::filter(query, true)),
+    ),
     entry(49, ON, Set::Octets(set_multicast_all), Get::Number(multicast_all)),
     entry(
         50,
@@ -282,18 +332,8 @@ fn set_router_alert(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
     Ok(())
 }
 
-/// `IP_MSFILTER`: refused like the other filters by source, after the checks that come before.
-fn source_filter(call: &mut Call<'_>) -> Result<(), Errno> {
-    /// `net.ipv4.igmp_max_msf`.
-    const SOURCES_MAX: u32 = 10;
-    match int_at(call.value, 12) {
-        Some(count) if count as u32 > SOURCES_MAX => Err(Errno::ENOBUFS),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
 /// The link that has an address of ours (`ip_dev_find`).
-fn link_with(host: &Host, addr: Ipv4Addr) -> Option<LinkId> {
+pub(super) fn link_with(host: &Host, addr: Ipv4Addr) -> Option<LinkId> {
     let have = host
         .stack
         .addresses()
@@ -309,7 +349,7 @@ fn link_with(host: &Host, addr: Ipv4Addr) -> Option<LinkId> {
     })
 }
 
-fn v4_at(octets: &[u8], at: usize) -> Option<Ipv4Addr> {
+pub(super) fn v4_at(octets: &[u8], at: usize) -> Option<Ipv4Addr> {
     octets
         .get(at..)?
         .first_chunk()

@@ -3,7 +3,8 @@
 use core::net::Ipv6Addr;
 
 use super::socket::int_at;
-use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, number};
+use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, multicast, number};
+use crate::datagram::Mode;
 use crate::socket::Flag;
 use crate::{Errno, Kind, sockaddr};
 
@@ -184,23 +185,37 @@ pub(super) const TABLE: &[Entry] = &[
         Set::Flag(Flag::HeaderIncluded),
         Get::Flag(Flag::HeaderIncluded),
     ),
-    entry(42, ON, Set::Octets(|call| super::group_request(call, true)), NO),
-    entry(45, ON, Set::Octets(|call| super::group_request(call, false)), NO),
-    entry(43, ON, INVALID, NO),
-    entry(44, ON, INVALID, NO),
-    entry(46, ON, INVALID, NO),
-    entry(47, ON, INVALID, NO),
+    entry(42, ON, Set::Octets(|call| multicast::group_request(call, true)), NO),
+    entry(45, ON, Set::Octets(|call| multicast::group_request(call, false)), NO),
+    entry(
+        43,
+        ON,
+        Set::Octets(|call| multicast::source(call, Mode::Exclude, true)),
+        NO,
+    ),
+    entry(
+        44,
+        ON,
+        Set::Octets(|call| multicast::source(call, Mode::Exclude, false)),
+        NO,
+    ),
+    entry(
+        46,
+        ON,
+        Set::Octets(|call| multicast::source(call, Mode::Include, true)),
+        NO,
+    ),
+    entry(
+        47,
+        ON,
+        Set::Octets(|call| multicast::source(call, Mode::Include, false)),
+        NO,
+    ),
     entry(
         48,
         ON,
-        INVALID,
-        Get::Octets(|query| {
-            Err(if query.room < 144 {
-                Errno::EINVAL
-            } else {
-                Errno::EADDRNOTAVAIL
-            })
-        }),
+        Set::Octets(multicast::set_filter),
+        Get::Octets(|query| multicast::filter(query, false)),
     ),
     flag(49, ON, Flag::V6PacketInfo),
     entry(50, ON, Set::Octets(set_sticky), NO),

@@ -7,6 +7,7 @@
 
 mod ip;
 mod ipv6;
+mod multicast;
 mod raw;
 mod socket;
 mod tcp;
@@ -21,9 +22,8 @@ use prise_wire::Instant;
 
 pub(crate) use values::{Opt, Values};
 
-use crate::sockaddr::Given;
 use crate::socket::{Flag, Socket};
-use crate::{Errno, Family, Host, Kind, SocketId, sockaddr};
+use crate::{Errno, Family, Host, Kind, SocketId};
 
 /// The levels, as Linux numbers them.
 pub mod level {
@@ -192,6 +192,8 @@ struct Query<'a> {
     host: &'a mut Host,
     now: Instant,
     id: SocketId,
+    /// What the buffer holds that the value is to go into, where the caller knows; a few options ask something with it.
+    given: &'a [u8],
     room: usize,
     out: &'a mut Vec<u8>,
 }
@@ -285,6 +287,24 @@ impl Host {
         room: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), Errno> {
+        self.option_asked(now, s, (level, name), &[], room, out)
+    }
+
+    /// Whether `getsockopt(2)` reads its buffer too for this option: then [`Host::option_asked`] wants its octets.
+    pub const fn option_asks(level: i32, name: i32) -> bool {
+        matches!((level, name), (level::IP, 41 | 48) | (level::IPV6, 48))
+    }
+
+    /// `getsockopt(2)` into a buffer of `room` octets that held `given`; see [`Host::option_asks`].
+    pub fn option_asked(
+        &mut self,
+        now: Instant,
+        s: SocketId,
+        (level, name): (i32, i32),
+        given: &[u8],
+        room: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Errno> {
         out.clear();
         let on = On::of(self.socket_ref(s)?);
         let entry = find(on, level, name).ok_or(unknown(on, level, false))?;
@@ -292,6 +312,7 @@ impl Host {
             host: self,
             now,
             id: s,
+            given,
             room,
             out,
         };
@@ -398,30 +419,4 @@ fn unicast_interface(call: &mut Call<'_>, opt: Opt) -> Result<(), Errno> {
     }
     call.socket().set_value(opt, index.into());
     Ok(())
-}
-
-/// `MCAST_JOIN_GROUP`, `MCAST_LEAVE_GROUP`: a `group_req`, an interface index and an address of either family.
-fn group_request(call: &mut Call<'_>, join: bool) -> Result<(), Errno> {
-    /// The index, padded, and a `sockaddr_storage`.
-    const SIZE: usize = 8 + 128;
-    if call.value.len() < SIZE {
-        return Err(Errno::EINVAL);
-    }
-    if call.socket().kind == Kind::Stream {
-        return Err(Errno::EPROTO);
-    }
-    let Ok(Given::Internet(group)) = sockaddr::decode(&call.value[8..]) else {
-        return Err(Errno::EADDRNOTAVAIL);
-    };
-    if group.is_ipv4() != (call.level == level::IP) {
-        return Err(Errno::EADDRNOTAVAIL);
-    }
-    if !group.ip().is_multicast() {
-        return Err(Errno::EINVAL);
-    }
-    let link = match socket::int_at(call.value, 0) {
-        None | Some(0) => None,
-        Some(index) => Some(existing_link(call.host, index).ok_or(Errno::ENODEV)?),
-    };
-    call.host.membership(call.now, call.id, group.ip(), link, join)
 }

@@ -3,6 +3,7 @@
 
 use super::address::{from_key, key};
 use super::deadlines::Deadlines;
+use super::filter::SourceFilter;
 use super::{Delivered, Discard, IpOut, Net};
 use crate::hash::HashKey;
 use crate::link::{Link, LinkId};
@@ -10,7 +11,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use hashbrown::HashMap;
-use prise_wire::icmpv6::mld::{self, MldMessage, RecordKind};
+use prise_wire::icmpv6::mld::{self, MldMessage, Record, RecordKind};
 use prise_wire::igmp::{self, IgmpVersion};
 use prise_wire::{Body, Emit, Frame, Head, IgmpMessage, Instant, Ipv4Header, icmpv6, ipv4, ipv6, protocol};
 
@@ -23,14 +24,48 @@ const MESSAGE_MAX: usize = 1500;
 /// Groups in one report, so that it fits every MTU.
 const RECORDS_MAX: usize = 6;
 
+/// Sources in one record, likewise: a report with them holds no other record.
+const SOURCES_MAX: usize = 60;
+
+/// A record as it is to be said.
+type Said<A> = (RecordKind, A, Vec<A>);
+
+/// One group of a link: what its members want, and how many want the same. Most want everything.
+#[derive(Debug, Default)]
+struct Group {
+    members: Vec<(SourceFilter, u32)>,
+}
+
+impl Group {
+    fn add(&mut self, filter: &SourceFilter) {
+        match self.members.iter_mut().find(|(have, _)| have == filter) {
+            Some((_, count)) => *count += 1,
+            None => self.members.push((filter.clone(), 1)),
+        }
+    }
+
+    fn remove(&mut self, filter: &SourceFilter) {
+        if let Some(at) = self.members.iter().position(|(have, _)| have == filter) {
+            self.members[at].1 -= 1;
+            if self.members[at].1 == 0 {
+                self.members.swap_remove(at);
+            }
+        }
+    }
+
+    fn merged(&self) -> SourceFilter {
+        SourceFilter::merged(&self.members.iter().map(|(filter, _)| filter))
+    }
+}
+
 /// A report that is owed: to all queriers of a link, of a version of IP.
 type Owed = (LinkId, bool);
 
 /// The groups of all links.
 #[derive(Debug)]
 pub(super) struct Groups {
-    /// How many of us joined the group on the link.
-    members: HashMap<(u128, LinkId), u32, HashKey>,
+    /// Those of us who joined the group on the link.
+    members: HashMap<(u128, LinkId), Group, HashKey>,
     /// Answers to queries, delayed at random so that not all hosts answer at once.
     owed: Deadlines<Owed>,
     owed_at: Vec<(Owed, Instant)>,
@@ -48,9 +83,14 @@ impl Groups {
         }
     }
 
-    /// Whether anybody here listens to the group on the link; every host listens to the all-hosts groups.
-    pub(super) fn is_joined(&self, link: LinkId, group: IpAddr) -> bool {
-        group == ALL_HOSTS || group == ALL_NODES || self.members.contains_key(&(key(group), link))
+    /// Whether anybody here listens to `source` in the group on the link; every host listens to the all-hosts groups.
+    pub(super) fn admits(&self, link: LinkId, group: IpAddr, source: IpAddr) -> bool {
+        let members = self.members.get(&(key(group), link));
+        let wanted = |group: &Group| {
+            // RFC 3810 §4.2: who has no address yet cannot be filtered by it.
+            source.is_unspecified() || group.members.iter().any(|(filter, _)| filter.admits(source))
+        };
+        group == ALL_HOSTS || group == ALL_NODES || members.is_some_and(wanted)
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
@@ -77,23 +117,38 @@ impl Groups {
 impl Net {
     /// One of us wants what is sent to the group on the link.
     pub(crate) fn join_group(&mut self, now: Instant, link: LinkId, group: IpAddr) {
-        let members = self.groups.members.entry((key(group), link)).or_insert(0);
-        *members += 1;
-        if *members == 1 {
-            self.report(now, link, RecordKind::ToExclude, group);
-        }
+        self.refilter_group(now, link, group, None, Some(&SourceFilter::ANY));
     }
 
     /// One of us does not want it any more.
     pub(crate) fn leave_group(&mut self, now: Instant, link: LinkId, group: IpAddr) {
-        let Some(members) = self.groups.members.get_mut(&(key(group), link)) else {
-            return;
-        };
-        *members -= 1;
-        if *members == 0 {
-            self.groups.members.remove(&(key(group), link));
-            self.report(now, link, RecordKind::ToInclude, group);
+        self.refilter_group(now, link, group, Some(&SourceFilter::ANY), None);
+    }
+
+    /// One of us wanted `old` of the group on the link and wants `new` from now on; none where it is no member.
+    pub(crate) fn refilter_group(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        group: IpAddr,
+        old: Option<&SourceFilter>,
+        new: Option<&SourceFilter>,
+    ) {
+        let at = (key(group), link);
+        let members = self.groups.members.entry(at).or_default();
+        let before = members.merged();
+        if let Some(old) = old {
+            members.remove(old);
         }
+        if let Some(new) = new {
+            members.add(new);
+        }
+        let after = members.merged();
+        if members.members.is_empty() {
+            self.groups.members.remove(&at);
+        }
+        let said = before.changes(&after).into_iter();
+        self.report(now, link, said.map(|(kind, sources)| (kind, group, sources)).collect());
     }
 
     /// RFC 3376 §5.2.
@@ -146,57 +201,40 @@ impl Net {
 
     pub(super) fn expire_groups(&mut self, now: Instant) {
         while let Some((link, ipv4)) = self.groups.pop_owed(now) {
-            let kind = RecordKind::IsExclude;
-            let of_link = self.groups.members.keys().filter(|(_, on)| *on == link);
-            let mut groups: Vec<IpAddr> = of_link.map(|&(group, _)| from_key(group)).collect();
+            let of_link = self.groups.members.iter().filter(|((_, on), _)| *on == link);
+            let states = of_link.map(|((group, _), members)| (from_key(*group), members.merged()));
+            let states = states.filter(|(group, _)| group.is_ipv4() == ipv4);
+            let mut said: Vec<_> = states
+                .map(|(group, state)| (state.current(), group, state.sources))
+                .collect();
             // Not in the table's order: the same inputs give the same packets, whatever the key.
-            groups.sort_unstable();
-            if ipv4 {
-                let records: Vec<_> = groups
-                    .iter()
-                    .filter_map(|&group| as_v4(group))
-                    .map(|group| (kind, group))
-                    .collect();
-                records
-                    .chunks(RECORDS_MAX)
-                    .for_each(|some| self.report_v4(now, link, some));
-            } else {
-                let records: Vec<_> = groups
-                    .iter()
-                    .filter_map(|&group| as_v6(group))
-                    .map(|group| (kind, group))
-                    .collect();
-                records
-                    .chunks(RECORDS_MAX)
-                    .for_each(|some| self.report_v6(now, link, some));
-            }
+            said.sort_unstable_by_key(|(_, group, _)| *group);
+            self.report(now, link, said);
         }
     }
 
-    /// Tells routers of a change.
-    fn report(&mut self, now: Instant, link: LinkId, kind: RecordKind, group: IpAddr) {
-        match group {
-            IpAddr::V4(group) => self.report_v4(now, link, &[(kind, group)]),
-            IpAddr::V6(group) => self.report_v6(now, link, &[(kind, group)]),
-        }
+    /// Tells routers what there is, or what has changed.
+    fn report(&mut self, now: Instant, link: LinkId, said: Vec<Said<IpAddr>>) {
+        let (v4, v6): (Vec<_>, Vec<_>) = said.into_iter().partition(|(_, group, _)| group.is_ipv4());
+        let v4 = in_pieces(v4, as_v4);
+        let v6 = in_pieces(v6, as_v6);
+        messages(&v4).for_each(|some| self.report_v4(now, link, some));
+        messages(&v6).for_each(|some| self.send_mld(now, link, &mld::ReportV2(&records(some))));
     }
 
-    fn report_v4(&mut self, now: Instant, link: LinkId, records: &[(RecordKind, Ipv4Addr)]) {
+    fn report_v4(&mut self, now: Instant, link: LinkId, said: &[Said<Ipv4Addr>]) {
         if !self.groups.igmp_v2.contains(link) {
-            return self.send_igmp(now, link, igmp::ALL_V3_ROUTERS, &igmp::ReportV3(records));
+            return self.send_igmp(now, link, igmp::ALL_V3_ROUTERS, &igmp::ReportV3(&records(said)));
         }
-        for &(kind, group) in records {
+        // Such a querier knows members only, no sources (RFC 3376 §7.2.1).
+        for (kind, group, sources) in said {
             match kind {
-                RecordKind::ToInclude => {
-                    self.send_igmp(now, link, igmp::ALL_ROUTERS, &igmp::MessageV2::Leave(group));
+                RecordKind::ToInclude if sources.is_empty() => {
+                    self.send_igmp(now, link, igmp::ALL_ROUTERS, &igmp::MessageV2::Leave(*group));
                 }
-                _ => self.send_igmp(now, link, group, &igmp::MessageV2::Report(group)),
+                _ => self.send_igmp(now, link, *group, &igmp::MessageV2::Report(*group)),
             }
         }
-    }
-
-    fn report_v6(&mut self, now: Instant, link: LinkId, records: &[(RecordKind, Ipv6Addr)]) {
-        self.send_mld(now, link, &mld::ReportV2(records));
     }
 
     fn send_igmp(&mut self, now: Instant, link: LinkId, to: Ipv4Addr, message: &impl Emit) {
@@ -243,6 +281,40 @@ impl Net {
         }
         self.send_wrapped(now, link, dst.into(), frame);
     }
+}
+
+/// Records that fit a message. What listens to all but too many sources says so of the first of them only (RFC 3376 §4.2.16).
+fn in_pieces<A>(said: Vec<Said<IpAddr>>, of: impl Fn(IpAddr) -> Option<A>) -> Vec<Said<A>> {
+    let mut pieces = Vec::new();
+    for (kind, group, sources) in said {
+        let sources_at_once = |sources: &[IpAddr]| sources.iter().filter_map(|source| of(*source)).collect();
+        let mut chunks = sources.chunks(SOURCES_MAX);
+        let first = chunks.next().unwrap_or_default();
+        pieces.extend(of(group).map(|group| (kind, group, sources_at_once(first))));
+        if matches!(kind, RecordKind::IsExclude | RecordKind::ToExclude) {
+            continue;
+        }
+        for more in chunks {
+            pieces.extend(of(group).map(|group| (kind, group, sources_at_once(more))));
+        }
+    }
+    pieces
+}
+
+/// What goes into one message each: a few records without sources, or one with them.
+fn messages<A>(said: &[Said<A>]) -> impl Iterator<Item = &[Said<A>]> {
+    said.chunk_by(|one, other| one.2.is_empty() && other.2.is_empty())
+        .flat_map(|some| some.chunks(RECORDS_MAX))
+}
+
+fn records<A: Copy>(said: &[Said<A>]) -> Vec<Record<'_, A>> {
+    said.iter()
+        .map(|(kind, group, sources)| Record {
+            kind: *kind,
+            group: *group,
+            sources,
+        })
+        .collect()
 }
 
 fn as_v4(addr: IpAddr) -> Option<Ipv4Addr> {

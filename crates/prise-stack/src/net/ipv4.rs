@@ -74,7 +74,7 @@ impl Net {
             return Ok(false);
         }
         if dst.is_multicast() {
-            let joined = self.groups.is_joined(link.id(), dst.into());
+            let joined = self.groups.admits(link.id(), dst.into(), src.into());
             return if joined {
                 Ok(false)
             } else {

@@ -91,7 +91,7 @@ impl Net {
             }
             // Whoever answers for every address listens to every solicited-node group.
             let solicited = link.is_transparent() && dst == solicited_node(dst);
-            let joined = solicited || self.groups.is_joined(link.id(), dst.into());
+            let joined = solicited || self.groups.admits(link.id(), dst.into(), src.into());
             return if joined {
                 Ok(false)
             } else {

@@ -53,7 +53,7 @@ impl Net {
     /// Gives members on this host their copy of what we send to a group or to everybody.
     pub(crate) fn loop_back(&mut self, link: LinkId, out: &IpOut, frame: &Frame) {
         let wanted = if out.dst.is_multicast() {
-            self.groups.is_joined(link, out.dst)
+            self.groups.admits(link, out.dst, out.src)
         } else {
             self.addresses.is_broadcast(link, out.dst)
         };

@@ -57,8 +57,9 @@ impl Net {
             };
             return Ok((route.link, next_hop, route.source.filter(|_| !dst.is_multicast())));
         }
-        // Without a route a chosen device means that the destination is on its link, as on Linux.
-        match device.or_else(|| self.link_of_narrow(dst)) {
+        // Without a route a chosen device means that the destination is on its link, as on Linux, except that IPv6 has nothing on lo.
+        let chosen = device.filter(|device| dst.is_ipv4() || self.loopback != Some(*device));
+        match chosen.or_else(|| self.link_of_narrow(dst).filter(|_| device.is_none())) {
             Some(device) => Ok((device, dst, None)),
             None => Err(RouteError::NoRoute),
         }

@@ -6,7 +6,7 @@ use crate::event::{Event, Events, Ready};
 use crate::link::LinkId;
 use crate::mailbox::{Full, Mailbox};
 use crate::memory::Memory;
-use crate::net::RouteInfo;
+use crate::net::{RouteInfo, SourceFilter};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use prise_wire::{Body, Instant};
@@ -49,10 +49,18 @@ pub(super) struct Socket {
     pub(super) reuse_port: bool,
     /// Whether datagrams of groups that only other sockets joined are taken (`IP_MULTICAST_ALL`).
     pub(super) multicast_all: bool,
-    pub(super) memberships: Vec<(IpAddr, LinkId)>,
+    pub(super) memberships: Vec<Membership>,
     /// The route of the last datagram sent.
     pub(super) cached_route: Option<CachedRoute>,
     pub(super) mailbox: Mailbox<Queued>,
+}
+
+/// A group that the socket joined.
+#[derive(Debug)]
+pub(super) struct Membership {
+    pub(super) group: IpAddr,
+    pub(super) link: LinkId,
+    pub(super) filter: SourceFilter,
 }
 
 /// A route and all that it was looked up for.
@@ -88,8 +96,16 @@ impl Socket {
 
     /// Whether a copy of a group or broadcast datagram is for this socket.
     pub(super) fn takes_copy(&self, src: SocketAddr, dst: SocketAddr, link: LinkId) -> bool {
-        let member = || self.multicast_all || self.memberships.contains(&(dst.ip(), link));
-        self.takes(src, dst, link) && (!dst.ip().is_multicast() || member())
+        self.takes(src, dst, link) && (!dst.ip().is_multicast() || self.hears(dst.ip(), src.ip(), link))
+    }
+
+    /// Whether the socket wants what `source` says to the group: `ip_mc_sf_allow`, and `inet6_mc_check`, which knows no links.
+    fn hears(&self, group: IpAddr, source: IpAddr, link: LinkId) -> bool {
+        let is_it = |have: &&Membership| have.group == group && (group.is_ipv6() || have.link == link);
+        match self.memberships.iter().find(is_it) {
+            Some(membership) => membership.filter.admits(source),
+            None => self.multicast_all,
+        }
     }
 
     /// Queues a datagram, if there is room.

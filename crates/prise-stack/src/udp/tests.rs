@@ -2,7 +2,7 @@
 
 use super::{UdpConfig, UdpId, UdpSend};
 use crate::fixture::{Eth, Node, at, bare, cidr, exchange, ip, ms, node, node_with, over_the_wire};
-use crate::{DatagramError, Discard, Event, Family, JoinError, LinkConfig, Local, Ready, RouteError};
+use crate::{DatagramError, Discard, Event, Family, JoinError, LinkConfig, Local, Ready, RouteError, SourceFilter};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use prise_wire::{
@@ -475,4 +475,45 @@ fn a_cached_route_is_dropped_when_routes_change() {
         .map(|frame| over_the_wire(Medium::Ip, frame).to_vec())
         .unwrap();
     assert_eq!(last[12..16], [10, 0, 2, 9]);
+}
+
+#[test]
+fn a_member_hears_the_sources_that_it_asked_for_and_routers_are_told() {
+    let mut a = bare_ip();
+    let member = bind(&mut a, Local::wildcard(Family::V4, 80), None);
+    let anybody = bind(&mut a, Local::wildcard(Family::V4, 80), None);
+    let ids = [member, anybody];
+    let only = |last: &[&str], excludes| SourceFilter {
+        excludes,
+        sources: last.iter().map(|one| ip(one)).collect(),
+    };
+    let (group, eth) = (ip("224.1.1.1"), Some(a.eth));
+    a.stack
+        .udp_join_sources(ms(0), member, group, eth, only(&["10.0.2.7"], false))
+        .unwrap();
+    assert_eq!(takers(&mut a, &ids, "10.0.2.7:9", "224.1.1.1:80"), [0, 1]);
+    assert!(takers(&mut a, &ids, "10.0.2.8:9", "224.1.1.1:80").is_empty());
+    assert_eq!(a.discarded(Discard::IpGroupNotJoined), 1);
+    a.stack
+        .udp_set_filter(ms(0), member, group, eth, only(&["10.0.2.7"], true))
+        .unwrap();
+    // The other one did not join and takes what comes for anybody's sake.
+    a.stack.join_group(ms(0), a.eth, group);
+    assert_eq!(takers(&mut a, &ids, "10.0.2.7:9", "224.1.1.1:80"), [1]);
+    assert_eq!(takers(&mut a, &ids, "10.0.2.8:9", "224.1.1.1:80"), [0, 1]);
+    // ALLOW {7}, then TO_EX {7}, then ALLOW {7}: the other member wants it.
+    let mut told = Vec::new();
+    while let Some(frame) = a.stack.transmit(ms(0), a.eth) {
+        let octets = frame.to_vec();
+        let at = octets.len() - 20;
+        told.push((octets[at + 8], octets[octets.len() - 4..].to_vec()));
+    }
+    assert_eq!(
+        told,
+        [
+            (5, [10, 0, 2, 7].into()),
+            (4, [10, 0, 2, 7].into()),
+            (5, [10, 0, 2, 7].into())
+        ]
+    );
 }

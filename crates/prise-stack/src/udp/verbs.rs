@@ -1,18 +1,18 @@
 //! What a socket layer asks of UDP.
 
-use super::socket::Socket;
+use super::socket::{Membership, Socket};
 use super::{Coverage, Udp, UdpCounters, UdpDatagram, UdpId, UdpIntercepted, UdpProtocol, UdpSend};
 use crate::endpoint::Local;
 use crate::event::Ready;
 use crate::link::LinkId;
-use crate::net::{IcmpError, IcmpReport, Net, QuotedFlow};
+use crate::net::{IcmpError, IcmpReport, Net, QuotedFlow, SourceFilter};
 use crate::send::DatagramError;
 use crate::stack::Stack;
 use core::net::{IpAddr, SocketAddr};
 use prise_wire::{Body, Instant};
 
-/// Groups that one socket may join: Linux's `igmp_max_memberships`.
-const MEMBERSHIPS_MAX: usize = 20;
+/// Groups that one socket may join: of IPv4 Linux's `igmp_max_memberships`, of IPv6 what fits its memory for options.
+const MEMBERSHIPS_MAX: [usize; 2] = [20, 2048];
 
 /// How a UDP socket begins.
 ///
@@ -111,8 +111,8 @@ impl Udp {
         self.space(socket.protocol)
             .demux
             .remove(id, &socket.local, socket.remote);
-        for (group, link) in socket.memberships {
-            net.leave_group(now, link, group);
+        for Membership { group, link, filter } in socket.memberships {
+            net.refilter_group(now, link, group, Some(&filter), None);
         }
     }
 
@@ -121,19 +121,23 @@ impl Udp {
         now: Instant,
         net: &mut Net,
         id: UdpId,
-        group: IpAddr,
-        link: Option<LinkId>,
+        (group, link): (IpAddr, Option<LinkId>),
+        filter: SourceFilter,
     ) -> Result<(), JoinError> {
         let socket = self.sockets.find_mut(id.key()).ok_or(JoinError::Closed)?;
         let link = link_for_group(net, socket, group, link)?;
-        if socket.memberships.contains(&(group, link)) {
+        if socket.membership(group, Some(link)).is_some() {
             return Err(JoinError::AlreadyJoined);
         }
-        if socket.memberships.len() >= MEMBERSHIPS_MAX {
+        let of_family = socket
+            .memberships
+            .iter()
+            .filter(|have| have.group.is_ipv4() == group.is_ipv4());
+        if of_family.count() >= MEMBERSHIPS_MAX[usize::from(group.is_ipv6())] {
             return Err(JoinError::TooMany);
         }
-        socket.memberships.push((group, link));
-        net.join_group(now, link, group);
+        net.refilter_group(now, link, group, None, Some(&filter));
+        socket.memberships.push(Membership { group, link, filter });
         Ok(())
     }
 
@@ -146,14 +150,25 @@ impl Udp {
         link: Option<LinkId>,
     ) -> Result<(), JoinError> {
         let socket = self.sockets.find_mut(id.key()).ok_or(JoinError::Closed)?;
-        let is_meant = |have: &(IpAddr, LinkId)| have.0 == group && link.is_none_or(|link| link == have.1);
-        let at = socket
-            .memberships
-            .iter()
-            .position(is_meant)
-            .ok_or(JoinError::NotJoined)?;
-        let (group, link) = socket.memberships.remove(at);
-        net.leave_group(now, link, group);
+        let at = socket.membership(group, link).ok_or(JoinError::NotJoined)?;
+        let Membership { group, link, filter } = socket.memberships.remove(at);
+        net.refilter_group(now, link, group, Some(&filter), None);
+        Ok(())
+    }
+
+    fn set_filter(
+        &mut self,
+        now: Instant,
+        net: &mut Net,
+        id: UdpId,
+        (group, link): (IpAddr, Option<LinkId>),
+        filter: SourceFilter,
+    ) -> Result<(), JoinError> {
+        let socket = self.sockets.find_mut(id.key()).ok_or(JoinError::Closed)?;
+        let at = socket.membership(group, link).ok_or(JoinError::NotJoined)?;
+        let membership = &mut socket.memberships[at];
+        let old = core::mem::replace(&mut membership.filter, filter);
+        net.refilter_group(now, membership.link, group, Some(&old), Some(&membership.filter));
         Ok(())
     }
 
@@ -179,6 +194,13 @@ impl Udp {
     /// The event about intercepted datagrams is handed out.
     pub(crate) fn take_interception_signal(&mut self) {
         self.interception.take_signal();
+    }
+}
+
+impl Socket {
+    fn membership(&self, group: IpAddr, link: Option<LinkId>) -> Option<usize> {
+        let is_meant = |have: &Membership| have.group == group && link.is_none_or(|link| link == have.link);
+        self.memberships.iter().position(is_meant)
     }
 }
 
@@ -280,12 +302,36 @@ impl Stack {
 
     /// Joins a group on a link, or on the one that a route to it names.
     pub fn udp_join(&mut self, now: Instant, id: UdpId, group: IpAddr, link: Option<LinkId>) -> Result<(), JoinError> {
-        self.udp.join(now, &mut self.net, id, group, link)
+        self.udp_join_sources(now, id, group, link, SourceFilter::ANY)
+    }
+
+    /// Joins a group on a link, or on the one that a route to it names, to hear some sources only.
+    pub fn udp_join_sources(
+        &mut self,
+        now: Instant,
+        id: UdpId,
+        group: IpAddr,
+        link: Option<LinkId>,
+        filter: SourceFilter,
+    ) -> Result<(), JoinError> {
+        self.udp.join(now, &mut self.net, id, (group, link), filter)
     }
 
     /// Leaves a group.
     pub fn udp_leave(&mut self, now: Instant, id: UdpId, group: IpAddr, link: Option<LinkId>) -> Result<(), JoinError> {
         self.udp.leave(now, &mut self.net, id, group, link)
+    }
+
+    /// Listens to other sources of a group that was joined.
+    pub fn udp_set_filter(
+        &mut self,
+        now: Instant,
+        id: UdpId,
+        group: IpAddr,
+        link: Option<LinkId>,
+        filter: SourceFilter,
+    ) -> Result<(), JoinError> {
+        self.udp.set_filter(now, &mut self.net, id, (group, link), filter)
     }
 
     /// What can be seen of a socket.

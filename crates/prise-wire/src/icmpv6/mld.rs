@@ -36,7 +36,7 @@ pub enum MalformedMld {
     Truncated,
 }
 
-/// A listener discovery message. Sources are not read: prise joins groups from any source.
+/// A listener discovery message. Sources are not read: a listener needs only its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MldMessage<'a> {
     /// Who listens?
@@ -59,12 +59,18 @@ pub enum MldMessage<'a> {
 /// What a record of a version 2 report says (RFC 3810 §5.2.12; the numbers are IGMP's too).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RecordKind {
+    /// Listening to some sources only.
+    IsInclude,
     /// Listening to all sources but some.
     IsExclude,
     /// From now on listening to all sources but some: a join when none are named.
     ToExclude,
     /// From now on listening to some sources only: a leave when none are named.
     ToInclude,
+    /// Listening to these sources too.
+    Allow,
+    /// Listening to these sources no more.
+    Block,
     /// Another kind.
     Other(u8),
 }
@@ -73,9 +79,12 @@ impl RecordKind {
     /// The kind with this number.
     pub const fn from_number(number: u8) -> Self {
         match number {
+            1 => Self::IsInclude,
             2 => Self::IsExclude,
             3 => Self::ToInclude,
             4 => Self::ToExclude,
+            5 => Self::Allow,
+            6 => Self::Block,
             other => Self::Other(other),
         }
     }
@@ -83,10 +92,35 @@ impl RecordKind {
     /// The kind's number.
     pub const fn number(self) -> u8 {
         match self {
+            Self::IsInclude => 1,
             Self::IsExclude => 2,
             Self::ToInclude => 3,
             Self::ToExclude => 4,
+            Self::Allow => 5,
+            Self::Block => 6,
             Self::Other(number) => number,
+        }
+    }
+}
+
+/// One record of a report to be sent, of either version of IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a, A> {
+    /// What it says of the sources.
+    pub kind: RecordKind,
+    /// The group.
+    pub group: A,
+    /// The sources; at most 65,535.
+    pub sources: &'a [A],
+}
+
+impl<A> Record<'_, A> {
+    /// A record without sources.
+    pub const fn new(kind: RecordKind, group: A) -> Self {
+        Self {
+            kind,
+            group,
+            sources: &[],
         }
     }
 }
@@ -162,13 +196,14 @@ fn response_delay(code: u16) -> u32 {
     }
 }
 
-/// A version 2 report to be sent: each group with what changed, without sources.
+/// A version 2 report to be sent: each group with what changed (RFC 3810 §5.2).
 #[derive(Clone, Copy, Debug)]
-pub struct ReportV2<'a>(pub &'a [(RecordKind, Ipv6Addr)]);
+pub struct ReportV2<'a>(pub &'a [Record<'a, Ipv6Addr>]);
 
 impl Emit for ReportV2<'_> {
     fn emit_len(&self) -> usize {
-        REPORT_HEADER_LEN + self.0.len() * RECORD_LEN
+        let records = self.0.iter().map(|record| RECORD_LEN + record.sources.len() * 16);
+        REPORT_HEADER_LEN + records.sum::<usize>()
     }
 
     /// Writes the message with the checksum field zero: see [`emit_message`](super::emit_message).
@@ -176,9 +211,19 @@ impl Emit for ReportV2<'_> {
         out[..REPORT_HEADER_LEN].fill(0);
         out[0] = kind::REPORT_V2;
         out[6..8].copy_from_slice(&(self.0.len() as u16).to_be_bytes());
-        for ((kind, group), record) in self.0.iter().zip(out[REPORT_HEADER_LEN..].chunks_exact_mut(RECORD_LEN)) {
-            record[..4].copy_from_slice(&[kind.number(), 0, 0, 0]);
-            record[4..].copy_from_slice(&group.octets());
+        let mut rest = &mut out[REPORT_HEADER_LEN..];
+        for Record { kind, group, sources } in self.0 {
+            let (record, after) = rest.split_at_mut(RECORD_LEN + sources.len() * 16);
+            record[..2].copy_from_slice(&[kind.number(), 0]);
+            record[2..4].copy_from_slice(&(sources.len() as u16).to_be_bytes());
+            for (addr, place) in [group]
+                .into_iter()
+                .chain(*sources)
+                .zip(record[4..].chunks_exact_mut(16))
+            {
+                place.copy_from_slice(&addr.octets());
+            }
+            rest = after;
         }
     }
 }
