@@ -205,7 +205,7 @@ pub(super) fn filter(query: &mut Query<'_>, v4: bool) -> Result<(), Errno> {
     query.out.extend_from_slice(&mode.raw().to_le_bytes());
     query.out.extend_from_slice(&(sources.len() as u32).to_le_bytes());
     for source in sources.iter().take(count as u32 as usize) {
-        let mut storage = sockaddr::encode(core::net::SocketAddr::new(*source, 0)).to_vec();
+        let mut storage = sockaddr::encode(core::net::SocketAddr::new(*source, 0));
         storage.resize(STORAGE, 0);
         query.out.extend_from_slice(&storage);
     }
