@@ -20,6 +20,16 @@ pub(crate) fn conserved(world: &World) -> Result<(), String> {
             ));
         }
     }
+    for node in world.nodes.iter().filter(|node| !node.is_off) {
+        let memory = node.host.stack().memory();
+        if memory.used != 0 || memory.pressure {
+            return Err(format!("{} is left with memory: {memory:?}", node.name));
+        }
+        let ports = node.host.ports_held();
+        if ports != [0; 2] {
+            return Err(format!("{} is left with {ports:?} ports", node.name));
+        }
+    }
     for lane in world.lanes() {
         let it = lane.counters();
         if !lane.is_empty() || it.sent + it.duplicated != it.received + it.lost + it.queue_full + it.line_full {
@@ -91,7 +101,8 @@ pub(crate) fn explained(world: &World) -> Result<(), String> {
     let corrupted: u64 = world.lanes().map(|lane| lane.counters().corrupted).sum();
     // What was damaged on one wire may be doubled on the next.
     let doubled: u64 = world.lanes().map(|lane| lane.counters().duplicated).sum();
-    let forged: u64 = world.nodes.iter().map(|node| node.injected).sum();
+    let injected: u64 = world.nodes.iter().map(|node| node.injected).sum();
+    let forged = injected + world.foes.iter().map(|foe| foe.sent).sum::<u64>();
     let mut damaged = 0;
     for node in &world.nodes {
         for (reason, count) in node.host.stack().discards().iter() {
@@ -154,9 +165,9 @@ fn cause(reason: Discard) -> Cause {
         | Discard::IgmpMalformed
         | Discard::MldInvalid
         | Discard::TcpNotUnicast
-        | Discard::TcpNoSyn
         | Discard::TcpTextAfterFin
         | Discard::TcpTooManyHoles => Cause::Misconduct,
+        // What a server sends behind its answer to a SYN with data may overtake it (TcpNoSyn).
         _ => Cause::Network,
     }
 }

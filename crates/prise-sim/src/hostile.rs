@@ -52,6 +52,7 @@ pub(crate) fn attack(world: &mut World, node: NodeId, count: u32) {
         node.injected += 1;
         node.stirred = true;
         let time = node.time(now);
+        node.heard = Some(time);
         node.host.receive(time, link, [frame]);
     }
 }
@@ -63,7 +64,7 @@ fn way_in(world: &World, index: usize) -> Option<(prise_stack::LinkId, Medium)> 
         Port::Loopback => None,
         Port::Wire { wire, end } => match world.wires[wire].ends[end] {
             Place::Host(_, link) => Some((link, port.medium)),
-            Place::Router(_) => None,
+            Place::Router(_) | Place::Foe(_) => None,
         },
     })
 }

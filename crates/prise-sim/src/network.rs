@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::stream::{Agreement, Client, Server};
 use crate::world::{Cutting, End, NodeId, WireConfig, WireId, World};
 use prise_link::{BurstLoss, Early, ImpairmentConfig, Probability};
-use prise_stack::EcnPolicy;
+use prise_stack::{EcnPolicy, FastOpenSettings, MtuProbing, Tuning};
 use prise_wire::{Instant, Medium};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64};
@@ -33,6 +33,8 @@ pub struct Network {
     pub speaks: bool,
     /// What clients and servers ask and answer for ECN, as a number of `net.ipv4.tcp_ecn`.
     pub ecn: [u32; 2],
+    /// How clients and servers look for the size that the path takes.
+    pub probing: [MtuProbing; 2],
     /// One for each client, and the server that it goes to.
     pub flows: Vec<(usize, Agreement)>,
     /// What happens, and when.
@@ -91,13 +93,18 @@ impl Network {
         let hops = random.pick(&[0, 1, 1, 2, 3]);
         let speaks = random.chance(0.8);
         let mtu = random.pick(&[1280, 1400, 1500, 1500, 9000]);
+        // Routers that say nothing and take less than the ends: who is there must find out.
+        let swallows = !speaks && random.chance(0.5);
         let wire = |random: &mut Random| {
             let forth = lane(random);
             let back = if random.chance(0.6) { forth } else { lane(random) };
             WireConfig {
                 medium: Medium::Ip,
-                // Who is not told that a packet did not fit cannot send smaller ones.
-                mtu: if speaks && random.chance(0.3) { 1280 } else { mtu },
+                mtu: if (speaks || swallows) && random.chance(0.3) {
+                    1280
+                } else {
+                    mtu
+                },
                 cutting: random.pick(&[Cutting::Host, Cutting::Link]),
                 forth,
                 back,
@@ -127,6 +134,14 @@ impl Network {
             hops,
             speaks,
             ecn: [(); 2].map(|()| random.pick(&[0, 1, 2, 2, 3, 4, 5])),
+            probing: [(); 2].map(|()| {
+                let found = [MtuProbing::BlackHoles, MtuProbing::BlackHoles, MtuProbing::Always];
+                if swallows || random.chance(0.8) {
+                    random.pick(&found)
+                } else {
+                    MtuProbing::Off
+                }
+            }),
             flows,
             mishaps,
         }
@@ -143,10 +158,16 @@ impl Network {
         let servers: Vec<NodeId> = (0..self.servers.len())
             .map(|number| world.add_host(&format!("server{number}")))
             .collect();
-        for (side, number) in [&clients, &servers].into_iter().zip(self.ecn) {
+        for ((side, number), mtu_probing) in [&clients, &servers].into_iter().zip(self.ecn).zip(self.probing) {
             let policy = EcnPolicy::from_number(number).unwrap_or_default();
             for node in side {
-                world.host_mut(*node).set_ecn(policy);
+                let host = world.host_mut(*node);
+                host.set_ecn(policy);
+                host.set_fast_open(FastOpenSettings::from_bits(3));
+                host.set_tuning(Tuning {
+                    mtu_probing,
+                    ..Tuning::DEFAULT
+                });
             }
         }
         let last = routers[self.hops.len()];

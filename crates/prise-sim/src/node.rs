@@ -63,6 +63,8 @@ pub(crate) struct Node {
     pub(crate) earlier_received: u64,
     /// Frames that nobody sent: an attacker's.
     pub(crate) injected: u64,
+    /// When a frame came last, in its own time.
+    pub(crate) heard: Option<Instant>,
     /// Its clock has been moved, or it has slept, at this world time.
     pub(crate) disturbed: Option<Instant>,
 }
@@ -85,6 +87,7 @@ impl Node {
             earlier_sent: 0,
             earlier_received: 0,
             injected: 0,
+            heard: None,
             disturbed: None,
         };
         node.add_port(

@@ -7,6 +7,7 @@ use crate::scenario::{CLIENT, Layout, SERVER, Scenario, Workload};
 use crate::stream::{Client, Server};
 use crate::trace::Trace;
 use crate::world::World;
+use prise_stack::FastOpenSettings;
 use prise_wire::Instant;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -89,8 +90,12 @@ fn build(scenario: &Scenario, trace: Trace) -> World {
     let random = Random::new(scenario.seed);
     match &scenario.layout {
         Layout::Network(network) => network.build(&mut world, &random),
+        Layout::Hostile(hunt) => hunt.build(&mut world, &random),
         Layout::Pair(wire, workload) => {
             let (client, server) = (world.add_host("client"), world.add_host("server"));
+            for host in [client, server] {
+                world.host_mut(host).set_fast_open(FastOpenSettings::from_bits(3));
+            }
             world.connect(wire, [(client, &CLIENT), (server, &SERVER)]);
             match workload {
                 Workload::Streams(agreement) => {

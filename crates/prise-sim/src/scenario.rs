@@ -1,6 +1,7 @@
 //! What is simulated: everything about one world, drawn from one seed.
 
 use crate::datagram::Rally;
+use crate::hunt::Hunt;
 use crate::network::Network;
 use crate::random::Random;
 use crate::stream::Agreement;
@@ -21,7 +22,9 @@ pub enum Family {
     Pair,
     /// Several hosts behind routers, on wires that fail, attacked, suspended, switched off.
     Network,
-    /// A pair or a network.
+    /// A pair whose server is also the prey of a peer that sends any segment.
+    Hostile,
+    /// One of the last three.
     Swarm,
 }
 
@@ -46,6 +49,8 @@ pub enum Layout {
     Pair(WireConfig, Workload),
     /// Several of them, and routers.
     Network(Network),
+    /// A pair, and a foe.
+    Hostile(Hunt),
 }
 
 /// What two hosts do.
@@ -76,13 +81,14 @@ impl Family {
             Self::Target => "target",
             Self::Pair => "pair",
             Self::Network => "network",
+            Self::Hostile => "hostile",
             Self::Swarm => "swarm",
         }
     }
 
     /// The family with that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Target, Self::Pair, Self::Network, Self::Swarm]
+        [Self::Target, Self::Pair, Self::Network, Self::Hostile, Self::Swarm]
             .into_iter()
             .find(|family| family.name() == name)
     }
@@ -96,8 +102,13 @@ impl Scenario {
             Family::Target => Self::target(seed, &mut random),
             Family::Pair => Self::pair(seed, &mut random),
             Family::Network => Self::network(seed, &mut random),
+            Family::Hostile => Self::hostile(seed, &mut random),
             Family::Swarm => {
-                let one = if random.chance(0.25) { Self::pair } else { Self::network };
+                let one = match random.below(5) {
+                    0 => Self::pair,
+                    1 => Self::hostile,
+                    _ => Self::network,
+                };
                 Self {
                     family,
                     ..one(seed, &mut random)
@@ -144,6 +155,7 @@ impl Scenario {
                     server_plan: plan,
                     options: Vec::new(),
                     congestion: None,
+                    fast_open: None,
                     retries: RETRIES,
                     lingers: false,
                     breaks: false,
@@ -164,12 +176,31 @@ impl Scenario {
         } else {
             let drops = lossy > 0.0 || wire.forth.rate.is_some() || wire.back.rate.is_some();
             let at = server(random);
-            Workload::Streams(agreement(random, at, drops, lossy, size))
+            let mut agreement = agreement(random, at, drops, lossy, size);
+            if !drops {
+                agreement.fast_open = fast_open(random);
+            }
+            Workload::Streams(agreement)
         };
         Self {
             family: Family::Pair,
             seed,
             layout: Layout::Pair(wire, workload),
+            bound: BOUND,
+        }
+    }
+
+    fn hostile(seed: u64, random: &mut Random) -> Self {
+        let wire = WireConfig {
+            medium: Medium::Ip,
+            ..wire(random)
+        };
+        let at = server(random);
+        let agreement = agreement(random, at, true, 0.1, Size::Small);
+        Self {
+            family: Family::Hostile,
+            seed,
+            layout: Layout::Hostile(Hunt::draw(random, wire, agreement)),
             bound: BOUND,
         }
     }
@@ -182,6 +213,7 @@ impl Scenario {
             agreement.lingers = !breaks;
             if breaks {
                 agreement.options.extend(keepalive(random));
+                agreement.fast_open = fast_open(random);
             }
             agreement
         });
@@ -290,6 +322,7 @@ fn agreement(random: &mut Random, at: SocketAddr, drops: bool, lossy: f64, size:
         congestion: random.pick(&[None, None, Some("cubic"), Some("bbr"), Some("reno")]),
         retries: if drops { RETRIES } else { 0 },
         lingers: drops,
+        fast_open: None,
         breaks: false,
     }
 }
@@ -381,6 +414,14 @@ fn keepalive(random: &mut Random) -> [(i32, i32, i32); 4] {
         (IPPROTO_TCP, TCP_KEEPINTVL, random.pick(&[1, 10])),
         (IPPROTO_TCP, TCP_KEEPCNT, random.pick(&[3, 9])),
     ]
+}
+
+/// Data in SYNs, sometimes: only where nothing is lost or connections may break, because what a lost SYN brought may come
+/// twice (RFC 7413 §6.1).
+fn fast_open(random: &mut Random) -> Option<(i32, bool)> {
+    let queue = random.pick(&[1, 3, 100]);
+    let cookies = random.chance(0.7);
+    random.chance(0.4).then_some((queue, cookies))
 }
 
 fn options(random: &mut Random) -> Vec<(i32, i32, i32)> {

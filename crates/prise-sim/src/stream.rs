@@ -36,6 +36,8 @@ pub struct Agreement {
     /// Nobody closes before the peer has acknowledged everything: who does, and then loses all retransmissions for a hundred
     /// seconds, leaves a peer that waits for ever (as Linux does, `tcp_orphan_retries`).
     pub lingers: bool,
+    /// Data goes with SYNs (RFC 7413): how many such connections may wait at the server, and whether cookies are wanted.
+    pub fast_open: Option<(i32, bool)>,
     /// A host may lose power: connections may break at any time, and a client that cannot connect any more gives up.
     pub breaks: bool,
 }
@@ -81,8 +83,11 @@ impl Agreement {
 /// How often a program looks whether all has been acknowledged.
 const LINGER_LOOK: Duration = Duration::from_millis(200);
 
-/// Linux's numbers of the option.
+/// Linux's numbers of options.
 const TCP_CONGESTION: (i32, i32) = (6, 13);
+const TCP_FASTOPEN: (i32, i32) = (6, 23);
+const TCP_FASTOPEN_CONNECT: (i32, i32) = (6, 30);
+const TCP_FASTOPEN_NO_COOKIE: (i32, i32) = (6, 34);
 
 fn family(of: SocketAddr) -> Family {
     if of.is_ipv4() { Family::Inet } else { Family::Inet6 }
@@ -100,6 +105,21 @@ fn set_options(io: &mut Io<'_>, socket: SocketId, agreement: &Agreement) -> Resu
         io.host
             .set_option(io.now, socket, level, name, &value.to_ne_bytes())
             .map_err(|errno| format!("setsockopt {level} {name} {value}: {errno:?}"))?;
+    }
+    Ok(())
+}
+
+/// Sets `option` and, where no cookies are wanted, that.
+fn set_fast_open(
+    io: &mut Io<'_>,
+    socket: SocketId,
+    option: (i32, i32),
+    value: i32,
+    cookies: bool,
+) -> Result<(), Errno> {
+    let without = (TCP_FASTOPEN_NO_COOKIE, i32::from(!cookies));
+    for ((level, name), value) in [(option, value), without] {
+        io.host.set_option(io.now, socket, level, name, &value.to_ne_bytes())?;
     }
     Ok(())
 }
@@ -157,7 +177,13 @@ impl Client {
             .map_err(|errno| format!("socket: {errno:?}"))?;
         io.claim(socket);
         set_options(io, socket, &self.agreement)?;
+        if let Some((_, cookies)) = self.agreement.fast_open {
+            set_fast_open(io, socket, TCP_FASTOPEN_CONNECT, 1, cookies)
+                .map_err(|errno| format!("setsockopt TCP_FASTOPEN_CONNECT: {errno:?}"))?;
+        }
         match io.host.connect(io.now, socket, server) {
+            // The SYN waits for the first write, which nobody will call for.
+            Ok(()) if io.host.is_deferred(socket) => io.wake_at(io.now),
             Ok(()) | Err(Errno::EINPROGRESS) => {}
             Err(errno) => return Err(format!("connect: {errno:?}")),
         }
@@ -303,6 +329,9 @@ impl Server {
         let server = self.agreement.server;
         let socket = io.host.socket(family(server), Kind::Stream, 0)?;
         io.host.bind(io.now, socket, server)?;
+        if let Some((queue, cookies)) = self.agreement.fast_open {
+            set_fast_open(io, socket, TCP_FASTOPEN, queue, cookies)?;
+        }
         io.host.listen(io.now, socket, self.agreement.backlog as i32)?;
         Ok(socket)
     }

@@ -6,7 +6,7 @@
 use crate::pattern::Pattern;
 use crate::program::Io;
 use crate::random::Random;
-use prise_socket::{Errno, Flags, How, SocketId};
+use prise_socket::{Errno, Flags, How, SocketId, State};
 use prise_wire::{Instant, Payload};
 use std::time::Duration;
 
@@ -181,7 +181,8 @@ impl Talk {
     }
 
     fn read(&mut self, io: &mut Io<'_>, socket: SocketId) -> Result<(), Trouble> {
-        while !self.ended {
+        // There is no connection before the first write.
+        while !self.ended && !io.host.is_deferred(socket) {
             let mut most = 1 << 20;
             if let Some(pace) = self.plan.pace {
                 if io.now < self.next_read {
@@ -244,6 +245,8 @@ impl Talk {
                     let until = *self.pause_until.get_or_insert(io.now + pause);
                     until <= io.now
                 }
+                // Whoever shuts down a connection that is not there yet gives it up (inet_shutdown).
+                Step::Shutdown if is_opening(io, socket) => false,
                 Step::Shutdown => match io.host.shutdown(io.now, socket, How::Write) {
                     Ok(()) => true,
                     Err(errno) => return Err(Trouble::Failed(errno, "shutdown")),
@@ -277,10 +280,16 @@ impl Talk {
                     self.step_done += n as u64;
                     self.sent += n as u64;
                 }
-                Err(Errno::EAGAIN) => return Ok(false),
+                // The latter: the SYN has left, without data.
+                Err(Errno::EAGAIN | Errno::EINPROGRESS) => return Ok(false),
                 Err(errno) => return Err(Trouble::Failed(errno, "send")),
             }
         }
         Ok(true)
     }
+}
+
+/// Whether the SYN has not been answered yet, data though there may be in it.
+fn is_opening(io: &Io<'_>, socket: SocketId) -> bool {
+    io.host.info(socket).is_some_and(|info| info.state == State::SynSent)
 }

@@ -24,8 +24,9 @@ struct Sender {
     former: Option<SeqNum>,
     /// The window scale in its SYN.
     scale: Option<u8>,
-    /// One after the last sequence number it has sent.
+    /// One after the last sequence number it has sent, and after that of its SYN, which may have had data (RFC 7413).
     sent: SeqNum,
+    opened: SeqNum,
     /// The right edge of the window it has advertised, the furthest so far.
     edge: Option<SeqNum>,
     /// The last sequence number of the stream, when it has been sent.
@@ -128,17 +129,19 @@ impl Watch {
         let former = former.map(|known| known.isn + 1);
         // A SYN's answer belongs to it, unless the asker has gone on since: then the SYN was a late copy, and the asker's
         // segments belong to the connection before, which it still remembers (TIME-WAIT).
-        let goes_along = |known: &Sender| header.ack.is_some() && known.sent == known.isn + 1;
+        let goes_along = |known: &Sender| header.ack.is_some() && known.sent == known.opened;
         if self.senders.get(&back).is_some_and(|known| !goes_along(known)) {
             self.senders.remove(&back);
         }
+        let end = header.seq + 1 + seen.len as u32;
         self.senders.insert(
             forth,
             Sender {
                 isn: header.seq,
                 former,
                 scale: header.options.window_scale,
-                sent: header.seq + 1,
+                sent: end,
+                opened: end,
                 edge: header.ack.map(|ack| ack + u32::from(header.window)),
                 fin: None,
                 acked: header.ack,
@@ -201,7 +204,9 @@ impl Sender {
         };
         let edge = ack + (u32::from(header.window) << shift);
         // A scaled window is rounded down; the edge may seem to move by less than one unit (RFC 7323 §2.4).
-        if let Some(known) = self.edge
+        // The answer to a SYN with data says what 16 bits can when it comes again; who has its first octets knows more.
+        let again = header.flags.contains(TcpFlags::SYN) && peer.opened != peer.isn + 1;
+        if let Some(known) = self.edge.filter(|_| !again)
             && known - edge >= 1 << shift
         {
             return Err(format!("the window's right edge moved left by {}", known - edge));

@@ -6,6 +6,7 @@
 
 use crate::audit::Audit;
 use crate::fault::Fault;
+use crate::foe::Foe;
 use crate::node::{Node, Port, PortConfig, Slot};
 use crate::program::{Io, Program, Verdict};
 use crate::random::Random;
@@ -60,6 +61,8 @@ pub enum End {
     Host(NodeId, Vec<String>, bool),
     /// A router.
     Router(RouterId),
+    /// A hostile peer (`World::add_foe`), by its number.
+    Foe(usize),
 }
 
 /// A number far beyond what any workload needs at one instant: more is a loop without progress.
@@ -74,6 +77,7 @@ pub struct World {
     now: Instant,
     pub(crate) nodes: Vec<Node>,
     pub(crate) routers: Vec<Router>,
+    pub(crate) foes: Vec<Foe>,
     pub(crate) wires: Vec<Wire>,
     /// The next is the last.
     faults: Vec<(Instant, Fault)>,
@@ -92,6 +96,7 @@ pub struct World {
 pub(crate) enum Place {
     Host(usize, LinkId),
     Router(usize),
+    Foe(usize),
 }
 
 #[derive(Debug)]
@@ -110,6 +115,7 @@ impl World {
             now: Instant::ZERO,
             nodes: Vec::new(),
             routers: Vec::new(),
+            foes: Vec::new(),
             wires: Vec::new(),
             faults: Vec::new(),
             random: Random::new(seed),
@@ -209,6 +215,7 @@ impl World {
             number += 1;
             match end {
                 End::Router(router) => Place::Router(router.0),
+                End::Foe(foe) => Place::Foe(foe),
                 End::Host(node, addresses, default_route) => {
                     let config = PortConfig {
                         port,
@@ -362,12 +369,15 @@ impl World {
                 let arrival = wire.lanes[end].next_deadline();
                 consider(match wire.ends[1 - end] {
                     Place::Host(node, _) => arrival.map(|at| at.max(self.nodes[node].asleep_until)),
-                    Place::Router(_) => arrival,
+                    Place::Router(_) | Place::Foe(_) => arrival,
                 });
             }
         }
         for node in &self.nodes {
             consider(node.next_instant());
+        }
+        for foe in &self.foes {
+            consider(foe.next_instant());
         }
         next
     }
@@ -382,6 +392,7 @@ impl World {
                 self.arrive(wire, end);
             }
         }
+        self.foes_act();
         for index in 0..self.nodes.len() {
             let node = &mut self.nodes[index];
             if !node.is_awake(self.now) {
@@ -422,6 +433,7 @@ impl World {
                     node.stirred = true;
                     self.trace.arrival(self.now, &node.name, medium, &frame);
                     let time = node.time(self.now);
+                    node.heard = Some(time);
                     node.host.receive(time, link, [frame]);
                 }
                 Place::Router(router) => {
@@ -429,6 +441,7 @@ impl World {
                         self.wires[way.wire].lanes[way.end].send(self.now, frame);
                     }
                 }
+                Place::Foe(foe) => self.foe_takes(foe, number, 1 - end, &frame),
             }
         }
     }
@@ -444,7 +457,7 @@ impl World {
                     self.dispatch(index);
                     self.transmit(index);
                     if !self.trusting {
-                        self.audit.look(self.now, &self.nodes[index], &self.watch);
+                        self.audit.look(self.now, &mut self.nodes[index], &self.watch);
                     }
                 }
             }
@@ -551,6 +564,7 @@ impl World {
                 let name = match place {
                     Place::Host(node, _) => &self.nodes[node].name,
                     Place::Router(router) => &self.routers[router].name,
+                    Place::Foe(_) => "the foe",
                 };
                 let _ = writeln!(out, "  from {name}: {:?}", lane.counters());
             }

@@ -18,12 +18,17 @@ fn a_megabyte_each_way_arrives_whole_under_loss_reordering_duplication_and_corru
 
 #[test]
 fn whatever_the_workload_and_the_wire_all_arrives_and_nothing_is_left() {
-    all_are_well(Family::Pair, 0..500);
+    all_are_well(Family::Pair, 0..1000);
 }
 
 #[test]
 fn whatever_befalls_a_network_all_arrives_or_breaks_with_an_error_and_nothing_is_left() {
-    all_are_well(Family::Network, 0..500);
+    all_are_well(Family::Network, 0..1500);
+}
+
+#[test]
+fn a_peer_that_sends_any_segment_disturbs_nobody_and_leaves_nothing() {
+    all_are_well(Family::Hostile, 0..500);
 }
 
 #[test]
