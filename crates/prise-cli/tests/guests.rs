@@ -135,6 +135,8 @@ guests! {
     http_library_over_ipv6: "http_library.py" "6";
     nonblocking_epoll_over_ipv4: "nonblocking_epoll.py" "4";
     nonblocking_epoll_over_ipv6: "nonblocking_epoll.py" "6";
+    accept_ready_over_ipv4: "accept_ready.py" "4";
+    accept_ready_over_ipv6: "accept_ready.py" "6";
     select_chat_over_ipv4: "select_chat.py" "4";
     select_chat_over_ipv6: "select_chat.py" "6";
     asyncio_echo_over_ipv4: "asyncio_echo.py" "4";

@@ -279,10 +279,15 @@ impl Supervisor {
                 self.on_ready(id, readiness);
             }
             moved |= self.names.attend(&mut self.host, self.gate.as_ref(), self.now);
+            // Who is told that it is connected finds the listener readable.
+            let arrived = core::mem::take(&mut self.arrived);
+            for &slot in &arrived {
+                self.show_connections(slot);
+            }
             for &slot in &decided {
                 self.attend(slot);
             }
-            for slot in core::mem::take(&mut self.arrived) {
+            for slot in arrived {
                 self.attend(slot);
             }
             if !moved && decided.is_empty() {

@@ -139,6 +139,16 @@ impl Supervisor {
         listening.returned.len() + self.host.info(socket.id).map_or(0, |info| info.receive_queue)
     }
 
+    /// Shows the connections that have arrived to who polls, where no call waits for them.
+    pub(crate) fn show_connections(&mut self, slot: Slot) {
+        let connections = self.connections_waiting(slot);
+        if let Some(listening) = self.listening(slot)
+            && listening.waiting.is_empty()
+        {
+            listening.announce(connections);
+        }
+    }
+
     /// Connections have arrived, or were reset: serves who waits, then shows the others to who polls.
     pub(crate) fn attend_listener(&mut self, slot: Slot) {
         loop {
