@@ -56,7 +56,8 @@ pub(crate) struct Run {
     /// Write every packet to a pcapng file
     #[arg(long, value_name = "FILE", value_parser = values::capture_file)]
     capture: Option<PathBuf>,
-    /// Carry every connection by TCP, also one between two processes of the run, which otherwise goes directly
+    /// Carry every connection by prise's own TCP, also where nobody needs its packets: between two processes of the run, out of
+    /// it and into it
     #[arg(long)]
     no_join: bool,
     /// Show the program its own sockets, links and routes in /proc/net too; every file that it opens costs more then

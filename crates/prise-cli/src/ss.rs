@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 use std::io::{self, Write};
 
-use prise_run::report::{self, Report, SocketEntry};
+use prise_run::report::{self, Report, SocketEntry, Way};
 
 /// Which runs answered, and which could not be understood.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ pub(crate) fn ask_all(uid: u32) -> io::Result<Answers> {
     Ok(answers)
 }
 
-const HEADER: [&str; 10] = [
+const HEADER: [&str; 11] = [
     "Netid",
     "State",
     "Recv-Q",
@@ -33,16 +33,17 @@ const HEADER: [&str; 10] = [
     "Local Address:Port",
     "Peer Address:Port",
     "Process",
+    "Way",
     "RTT",
     "Cwnd",
     "Retrans",
 ];
 /// Columns of numbers, which end at the same place; the others begin there.
-const NUMERIC: [bool; 10] = [false, false, true, true, false, false, false, true, true, true];
+const NUMERIC: [bool; 11] = [false, false, true, true, false, false, false, false, true, true, true];
 
 /// One line a socket, columns as wide as their widest cell; what has no value shows as `-`.
 pub(crate) fn write_table(reports: &[Report], to: &mut impl Write) -> io::Result<()> {
-    let rows: Vec<[String; 10]> = reports.iter().flat_map(|report| &report.sockets).map(row).collect();
+    let rows: Vec<[String; 11]> = reports.iter().flat_map(|report| &report.sockets).map(row).collect();
     let mut widths = HEADER.map(|title| title.chars().count());
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -109,7 +110,7 @@ fn octets(count: u64) -> String {
     }
 }
 
-fn write_row(cells: &[String; 10], widths: &[usize; 10], to: &mut impl Write) -> io::Result<()> {
+fn write_row(cells: &[String; 11], widths: &[usize; 11], to: &mut impl Write) -> io::Result<()> {
     let columns = cells.iter().zip(widths).zip(NUMERIC);
     let padded: Vec<String> = columns
         .map(|((cell, &width), numeric)| {
@@ -123,7 +124,7 @@ fn write_row(cells: &[String; 10], widths: &[usize; 10], to: &mut impl Write) ->
     writeln!(to, "{}", padded.join("  ").trim_end())
 }
 
-fn row(socket: &SocketEntry) -> [String; 10] {
+fn row(socket: &SocketEntry) -> [String; 11] {
     let tcp = socket.tcp.as_ref();
     let cell = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     let process = socket
@@ -140,10 +141,21 @@ fn row(socket: &SocketEntry) -> [String; 10] {
         endpoint(socket.local),
         socket.peer.map_or_else(|| wildcard(socket.local), endpoint),
         cell(process),
+        way(socket).to_owned(),
         cell(tcp.filter(measured).map(|tcp| milliseconds(tcp.rtt_us))),
         cell(tcp.map(|tcp| tcp.cwnd.to_string())),
         cell(tcp.map(|tcp| tcp.retransmissions.to_string())),
     ]
+}
+
+/// Who carries a connection's octets; what is no connection has no way.
+fn way(socket: &SocketEntry) -> &'static str {
+    match socket.way {
+        _ if socket.peer.is_none() => "-",
+        Way::Stack => "stack",
+        Way::Kernel => "kernel",
+        Way::Joined => "joined",
+    }
 }
 
 /// `127.0.0.1:80`, `[::1]:80`; the port 0 of a socket that has none is `*`, as ss(8) shows it.
@@ -192,6 +204,7 @@ mod tests {
             peer: None,
             pid: Some(4242),
             program: Some("python3".into()),
+            way: Way::Stack,
             tcp: None,
         }
     }
@@ -244,11 +257,11 @@ mod tests {
             socket("udp", "UNCONN", "[::]:53"),
         ]);
         insta::assert_snapshot!(text, @r"
-        Netid  State      Recv-Q  Send-Q  Local Address:Port  Peer Address:Port  Process             RTT   Cwnd  Retrans
-        tcp    LISTEN          0       5  0.0.0.0:8080        0.0.0.0:*          python3(4242)         -      -        -
-        tcp    ESTAB          12  123456  [fd00:2::15]:40001  [fd00:2::2]:443    python3(4242)  50.123ms  14480        3
-        tcp    TIME-WAIT       0       0  127.0.0.1:8080      0.0.0.0:*          -                     -      -        -
-        udp    UNCONN          0       0  [::]:53             [::]:*             python3(4242)         -      -        -
+        Netid  State      Recv-Q  Send-Q  Local Address:Port  Peer Address:Port  Process        Way         RTT   Cwnd  Retrans
+        tcp    LISTEN          0       5  0.0.0.0:8080        0.0.0.0:*          python3(4242)  -             -      -        -
+        tcp    ESTAB          12  123456  [fd00:2::15]:40001  [fd00:2::2]:443    python3(4242)  stack  50.123ms  14480        3
+        tcp    TIME-WAIT       0       0  127.0.0.1:8080      0.0.0.0:*          -              -             -      -        -
+        udp    UNCONN          0       0  [::]:53             [::]:*             python3(4242)  -             -      -        -
         ");
     }
 

@@ -163,6 +163,8 @@ pub struct GatewayConfig {
     /// Whether published TCP ports let clients in from the start (and keep them waiting while the guest is asked), or only
     /// while the guest listens, as [`Gateway::guest_listens`](crate::Gateway::guest_listens) is told.
     pub open_ports: bool,
+    /// Whether the clients of published TCP ports are left to the driver ([`Gateway::client`](crate::Gateway::caller)).
+    pub hand_over: bool,
     /// What may be under way.
     pub limits: Limits,
     /// The guest's own name, which is answered with its own addresses.
@@ -194,6 +196,7 @@ impl GatewayConfig {
             seed,
             publish: Vec::new(),
             open_ports: true,
+            hand_over: false,
             limits: Limits::default(),
             hostname: None,
             policy: Policy::default(),

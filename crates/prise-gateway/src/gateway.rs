@@ -20,7 +20,7 @@ use crate::poll::{EVENTS_MAX, Occurrence, Poll, Source};
 use crate::publish::{self, PublishError};
 use crate::record::{Record, Records, Transport};
 use crate::tally::{Discard, Tally};
-use crate::tcp::{Connections, Listeners, Request};
+use crate::tcp::{Caller, Connections, Listeners, Request};
 use crate::udp::Mappings;
 
 /// How often one call of [`Gateway::process`] goes around while there is something new. What is left then waits for
@@ -149,7 +149,7 @@ impl Gateway {
         let mut gateway = Self {
             ground,
             connections: Connections::new(config.limits),
-            listeners: Listeners::default(),
+            listeners: Listeners::new(config.hand_over),
             mappings: Mappings::new(config.limits),
             echoes: Echoes::new(config.limits),
             service,
@@ -413,6 +413,26 @@ impl Gateway {
     /// packet. The gateway itself asks the same again.
     pub fn judge(&self, now: Instant, dialled: SocketAddr) -> Decision {
         self.ground.judge(now, dialled)
+    }
+
+    /// The next client of a published port for a driver that asked for them ([`GatewayConfig::hand_over`]): it may give it to
+    /// the guest itself, or have it [admitted](Self::admit).
+    pub fn caller(&mut self) -> Option<Caller> {
+        self.listeners.caller()
+    }
+
+    /// Asks the guest on behalf of a client, and carries its octets then.
+    pub fn admit(&mut self, now: Instant, caller: Caller) {
+        self.connections.on_caller(now, caller, &mut self.ground);
+    }
+
+    /// The endpoint of the host's network that a TCP connection to `dialled` leads to: for a driver that makes it itself. None
+    /// where the gateway answers, or nobody does.
+    pub fn host_endpoint(&self, dialled: SocketAddr) -> Option<SocketAddr> {
+        match self.ground.destination(dialled) {
+            Destination::Host(to) => Some(to),
+            Destination::NameServer | Destination::Closed | Destination::Martian | Destination::Group => None,
+        }
     }
 
     /// The same of a datagram from the guest's `port`: the clients of a published port may be answered.

@@ -49,3 +49,4 @@ pub use policy::{Decision, Policy, Ports, Rule, Subject};
 pub use publish::PublishError;
 pub use record::{Direction, End, Fact, FlowNumber, LookupAnswer, Record, Refused, Transport};
 pub use tally::{Discard, Tally};
+pub use tcp::Caller;

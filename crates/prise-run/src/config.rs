@@ -38,7 +38,8 @@ pub struct RunConfig {
     pub hostname: Option<String>,
     /// Whether files of /proc/net show the run's sockets, links and routes: every open for reading costs more then.
     pub proc_net: bool,
-    /// Whether connections between two processes of the run may go directly, where nobody needs their packets.
+    /// Whether connections may go without our stack where nobody needs their packets: directly between two processes of the
+    /// run, and as the host kernel's own where they leave it.
     pub join: bool,
     /// What the administrator of the guest's host decides.
     pub sysctls: Sysctls,
@@ -65,6 +66,17 @@ impl RunConfig {
             sysctls: Sysctls::default(),
             congestion: Vec::new(),
         }
+    }
+
+    /// Whether connections that leave the run may be the host kernel's own: nobody needs to know of them, no packets are to be
+    /// impaired or captured, no octets counted, nothing refused.
+    pub(crate) fn hands_over(&self) -> bool {
+        self.join
+            && self.link == LinkChoice::Host
+            && self.impairment.is_none()
+            && self.capture.is_none()
+            && self.audit.is_none()
+            && self.policy.is_empty()
     }
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use prise_gateway::{Decision, Discard, Gateway, GatewayConfig, GatewayError, PublishAddress, Record};
+use prise_gateway::{Caller, Decision, Discard, Gateway, GatewayConfig, GatewayError, PublishAddress, Record};
 use prise_link::Link;
 use prise_wire::{Frame, Instant, Medium, Payload};
 
@@ -34,12 +34,13 @@ impl Gate {
     /// Makes the gateway of a run and publishes its ports.
     pub(crate) fn open(config: &RunConfig, hash_key: [u64; 2], seed: [u8; 32], now: Instant) -> Result<Self, RunError> {
         let mut gateway = GatewayConfig::new(hash_key, seed);
-        // Clients are refused while nobody listens, as they would be if the program ran on the host.
+        // Callers are refused while nobody listens, as they would be if the program ran on the host.
         gateway.open_ports = false;
         gateway.guest_mac = Some(crate::world::MAC);
         gateway.hostname.clone_from(&config.hostname);
         gateway.policy = config.policy.clone();
         gateway.records = config.audit.is_some();
+        gateway.hand_over = config.hands_over();
         gateway.publish = config.publish.iter().copied().map(publish).collect();
         for asked in &config.addresses {
             let addresses = &mut gateway.addresses;
@@ -93,6 +94,21 @@ impl Gate {
     /// Tells whether the guest listens on a published port.
     pub(crate) fn guest_listens(&self, port: u16, ipv6: bool, listens: bool) {
         self.gateway.borrow_mut().guest_listens(port, ipv6, listens);
+    }
+
+    /// The next client of a published port that may be given to the guest as it is.
+    pub(crate) fn caller(&self) -> Option<Caller> {
+        self.gateway.borrow_mut().caller()
+    }
+
+    /// Lets the gateway ask the guest for a client, and carry its octets.
+    pub(crate) fn admit(&self, now: Instant, caller: Caller) {
+        self.gateway.borrow_mut().admit(now, caller);
+    }
+
+    /// The endpoint of the host's network that a connection to `dialled` leads to, if one does.
+    pub(crate) fn host_endpoint(&self, dialled: SocketAddr) -> Option<SocketAddr> {
+        self.gateway.borrow().host_endpoint(dialled)
     }
 
     /// What the policy says of an attempt to reach `dialled`.

@@ -95,6 +95,31 @@ impl Guests {
         None
     }
 
+    /// Remembers every process below `ancestor`, whether or not it has made a call (proc(5), `children`).
+    pub(crate) fn know_descendants(&mut self, ancestor: u32) {
+        let mut found = vec![ancestor];
+        let mut next = 0;
+        while let Some(&process) = found.get(next) {
+            next += 1;
+            for task in std::fs::read_dir(format!("/proc/{process}/task"))
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
+                let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+                found.extend(
+                    children
+                        .split_ascii_whitespace()
+                        .filter_map(|number| number.parse::<u32>().ok()),
+                );
+            }
+        }
+        for process in found.into_iter().skip(1) {
+            // Gone meanwhile, it has nothing open.
+            let _ = self.task(process);
+        }
+    }
+
     /// The tasks that are remembered.
     pub(crate) fn known(&self) -> impl Iterator<Item = u32> {
         self.tasks.keys().copied()

@@ -2,34 +2,54 @@
 
 use core::time::Duration;
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 
-use prise_socket::{Host, Kind, SocketInfo, State};
+use prise_socket::{Host, Kind, SocketId, SocketInfo, State};
 
 use prise_stack::{MemoryUse, TcpInfo};
+use rustix::net::sockopt;
 
+use crate::carried::{self, Carried};
 use crate::clock;
-use crate::report::{MemoryEntry, Report, SocketEntry, TcpEntry};
+use crate::handed::Stage;
+use crate::report::{MemoryEntry, Report, SocketEntry, TcpEntry, Way};
 use crate::socket::{Role, Sockets};
 use crate::supervisor::Supervisor;
 
 impl Supervisor {
     pub(crate) fn answer_inspection(&mut self) {
         self.sweep();
-        self.answers.give(|| self.snapshot());
-    }
-
-    /// All sockets as they are now.
-    pub(crate) fn snapshot(&self) -> Report {
-        Report {
+        let carried = self.carried_by_kernel();
+        self.answers.give(|| Report {
             supervisor: std::process::id(),
             command: self.command.clone(),
-            sockets: entries(&self.host, &self.sockets),
+            sockets: entries(&self.host, &self.sockets, &carried),
             memory: memory(&self.host),
+        });
+    }
+
+    /// The streams that the run's own TCP does not carry, as far as a program that has one lets itself be found at once.
+    pub(crate) fn carried_by_kernel(&mut self) -> HashMap<SocketId, Carried> {
+        let mut found = HashMap::new();
+        let not_ours = |role: &Role| match role {
+            Role::Joined(_) => Some(false),
+            Role::Handed(handed) if handed.stage != Stage::Idle => Some(true),
+            _ => None,
+        };
+        for (_, socket) in self.sockets.iter() {
+            let Some(handed) = not_ours(&socket.role) else { continue };
+            let is_it = |copy: &OwnedFd| sockopt::socket_cookie(copy).is_ok_and(|found| found == socket.cookie);
+            let copy = self.guests.descriptor(socket.holder.tid, socket.holder.fd).ok();
+            if let Some(copy) = copy.filter(is_it) {
+                let look = if handed { carried::by_kernel } else { carried::by_pair };
+                found.insert(socket.id, look(&copy));
+            }
         }
+        found
     }
 }
 
-fn entries(host: &Host, sockets: &Sockets) -> Vec<SocketEntry> {
+fn entries(host: &Host, sockets: &Sockets, carried: &HashMap<SocketId, Carried>) -> Vec<SocketEntry> {
     let now = clock::now();
     let mut programs = HashMap::new();
     let held = host.sockets().filter_map(|id| {
@@ -37,19 +57,28 @@ fn entries(host: &Host, sockets: &Sockets) -> Vec<SocketEntry> {
         let holder = sockets.by_id(id).and_then(|slot| sockets.get(slot));
         let process = holder.map(|socket| socket.process);
         let program = process.and_then(|process| programs.entry(process).or_insert_with(|| name(process)).clone());
-        // Of a joined connection the host knows names and states; its figures would be those of silence.
-        let joined = holder.is_some_and(|socket| matches!(socket.role, Role::Joined(_)));
-        let connection = info.kind == Kind::Stream && info.state != State::Listen && !joined;
+        let way = match holder.map(|socket| &socket.role) {
+            Some(Role::Joined(_)) => Way::Joined,
+            Some(Role::Handed(_)) => Way::Kernel,
+            _ => Way::Stack,
+        };
+        let kernels = carried.get(&id);
+        let connection = info.kind == Kind::Stream && info.state != State::Listen && way != Way::Kernel;
         Some(SocketEntry {
             protocol: protocol(&info).to_owned(),
-            state: state(info.state).to_owned(),
-            recv_queue: info.receive_queue as u64,
-            send_queue: info.send_queue as u64,
+            state: state(kernels.and_then(|kernels| kernels.state).unwrap_or(info.state)).to_owned(),
+            recv_queue: kernels.map_or(info.receive_queue as u64, |kernels| kernels.unread),
+            send_queue: kernels.map_or(info.send_queue as u64, |kernels| kernels.unsent),
             local: info.local,
             peer: info.remote,
             pid: process,
             program,
-            tcp: host.tcp_info(now, id).filter(|_| connection).map(|info| figures(&info)),
+            way,
+            // Of a joined connection these are the handshake's, and of silence since.
+            tcp: match kernels.and_then(|kernels| kernels.tcp) {
+                None => host.tcp_info(now, id).filter(|_| connection).map(|info| figures(&info)),
+                told => told,
+            },
         })
     });
     let mut entries: Vec<SocketEntry> = held.collect();
@@ -62,6 +91,7 @@ fn entries(host: &Host, sockets: &Sockets) -> Vec<SocketEntry> {
         peer: Some(summary.remote),
         pid: None,
         program: None,
+        way: Way::Stack,
         tcp: None,
     }));
     entries

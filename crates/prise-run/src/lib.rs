@@ -6,8 +6,8 @@
 //! thread with one loop (`supervisor`). A socket is a kernel object that the program holds, an AF_UNIX stream or
 //! datagram socket, on which its data calls, its polls, dup(2), fork(2) and exec(2) run natively; and a socket of the
 //! guest's [`Host`](prise_socket::Host), where everything is decided. Judged calls (`calls`) become the host's verbs,
-//! octets are pumped between the object's other end and the host (`stream`, `datagram`) or need nobody (`joined`), and what cannot be answered
-//! yet waits (`parked`). No state of the program's is kept but what the kernel's objects themselves show: a close is
+//! octets are pumped between the object's other end and the host (`stream`, `datagram`) or need nobody (`joined`,
+//! `handed`, `published`), and what cannot be answered yet waits (`parked`). No state of the program's is kept but what the kernel's objects themselves show: a close is
 //! seen on the other end, or in the `ledger`.
 //!
 //! `docs` for each trick are at its place: listeners that poll right (`listener`), connects in progress
@@ -18,6 +18,8 @@ mod answers;
 mod attach;
 mod audit;
 mod calls;
+mod carried;
+mod chosen;
 mod clock;
 pub mod config;
 mod confinement;
@@ -29,6 +31,7 @@ mod filter;
 mod filter_policy;
 mod gate;
 mod guest;
+mod handed;
 mod inspect;
 mod joined;
 mod ledger;
@@ -47,6 +50,7 @@ mod permit;
 mod poller;
 pub mod probe;
 mod program;
+mod published;
 pub mod report;
 mod sockaddr;
 mod socket;

@@ -299,7 +299,9 @@ impl Supervisor {
             Role::Joined(joined) => self.leave_peer(joined),
             _ => (),
         }
-        if let Role::Listener(listening) = &socket.role {
+        let mut socket = socket;
+        if let Role::Listener(listening) = &mut socket.role {
+            Self::turn_callers_away(listening.callers.drain(..));
             for &(connection, _) in &listening.returned {
                 let _ = self
                     .host
@@ -363,7 +365,7 @@ impl Supervisor {
         // It fails only without memory; then nothing is known, and nothing closed.
         let Ok(open) = self.ledger.open_sockets() else { return };
         let silent = |socket: &GuestSocket| match &socket.role {
-            Role::Fresh | Role::Ended(_) | Role::Joined(_) | Role::Datagram(_) => true,
+            Role::Fresh | Role::Ended(_) | Role::Joined(_) | Role::Handed(_) | Role::Datagram(_) => true,
             Role::Connecting(connecting) => matches!(connecting, Connecting::Waiting { .. }),
             Role::Listener(listening) => listening.ended,
             Role::Stream(_) => false,

@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 
 use core::net::SocketAddr;
 
+use prise_gateway::Caller;
 use prise_socket::SocketId;
 
 use crate::parked::ParkId;
@@ -25,6 +26,8 @@ pub(crate) struct Listening {
     pub(crate) ended: bool,
     /// Connections that were accepted for a call that could not take them; the next call's.
     pub(crate) returned: VecDeque<(SocketId, SocketAddr)>,
+    /// Clients of a published port whose connections are the host kernel's.
+    pub(crate) callers: VecDeque<Caller>,
     /// Calls that wait for a connection, in their order.
     pub(crate) waiting: VecDeque<ParkId>,
 }
@@ -36,6 +39,7 @@ impl Listening {
             tokens: 0,
             ended: false,
             returned: VecDeque::new(),
+            callers: VecDeque::new(),
             waiting: VecDeque::new(),
         }
     }

@@ -69,8 +69,26 @@ pub struct SocketEntry {
     pub pid: Option<u32>,
     /// That process's name (`/proc/PID/comm`).
     pub program: Option<String>,
-    /// What only connections have: `None` of those whose octets go without TCP, from one program of the run to another.
+    /// Who carries the octets.
+    #[serde(default)]
+    pub way: Way,
+    /// What only connections have. Where the run's own TCP does not carry the octets, see [`way`](Self::way).
     pub tcp: Option<TcpEntry>,
+}
+
+/// Who carries a socket's octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    /// The run's own stack.
+    #[default]
+    Stack,
+    /// The host kernel's TCP: the connection leaves the run and nobody needs its packets. State, queues and figures are the
+    /// kernel's.
+    Kernel,
+    /// Nobody: both ends are in the run, and their descriptors are joined. The queues are those of the descriptors; the
+    /// figures are those of the handshake.
+    Joined,
 }
 
 /// The state of a connection's sender.
@@ -169,6 +187,7 @@ Num       RefCount Protocol Flags    Type St Inode Path
                 peer: Some("[::1]:40000".parse().unwrap()),
                 pid: Some(9),
                 program: Some("python3".into()),
+                way: Way::Kernel,
                 tcp: Some(TcpEntry {
                     rtt_us: 30,
                     rttvar_us: 4,

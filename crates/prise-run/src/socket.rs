@@ -6,8 +6,10 @@ use std::os::fd::OwnedFd;
 use prise_socket::{Errno, Family, Kind, SocketId};
 use rustix::net::sockopt;
 
+use crate::chosen::Chosen;
 use crate::connecting::Connecting;
 use crate::datagram::Datagram;
+use crate::handed::Handed;
 use crate::joined::Joined;
 use crate::listener::Listening;
 use crate::stream::Stream;
@@ -98,6 +100,8 @@ pub(crate) enum Role {
     Stream(Stream),
     /// A stream whose other end is the peer's descriptor itself.
     Joined(Box<Joined>),
+    /// A stream whose object is the host kernel's.
+    Handed(Handed),
     /// A stream whose other end is closed, because both directions have ended or it was reset. The program still holds it.
     /// Of a reset the kernel's object says `ECONNRESET`; this is what was meant, as long as the object still says it.
     Ended(Option<Errno>),
@@ -119,6 +123,8 @@ pub(crate) struct GuestSocket {
     pub(crate) holder: Holder,
     /// What the program asked its buffers to be.
     pub(crate) buffers: Buffers,
+    /// What the program asked of a connection, where one may be handed.
+    pub(crate) chosen: Chosen,
     /// The process that made it.
     pub(crate) process: u32,
     pub(crate) role: Role,

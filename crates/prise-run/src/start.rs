@@ -66,6 +66,7 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         hostname: config.hostname.clone(),
         command: command(config),
         // Who captures wants to see packets, and a record tells how many octets passed.
+        hands: config.hands_over(),
         joins: config.join && capture.is_none() && config.audit.is_none(),
     };
     let exit = Supervisor::new(parts)?.run();

@@ -19,6 +19,7 @@ use crate::clock;
 use crate::config::Policy;
 use crate::gate::Gate;
 use crate::guest::Guests;
+use crate::handed::Hands;
 use crate::joined::Joins;
 use crate::ledger::Ledger;
 use crate::local_sockets::LocalSockets;
@@ -60,6 +61,8 @@ pub(crate) struct Supervisor {
     pub(crate) ledger: Ledger,
     /// Which connections within the run go without the supervisor.
     pub(crate) joins: Joins,
+    /// Which connections that leave the run do.
+    pub(crate) hands: Hands,
     pub(crate) attacher: Attacher,
     /// The time of this turn.
     pub(crate) now: Instant,
@@ -109,6 +112,8 @@ pub(crate) struct Parts {
     pub(crate) command: Vec<String>,
     /// Whether connections within the run may go without packets.
     pub(crate) joins: bool,
+    /// Whether connections that leave the run may.
+    pub(crate) hands: bool,
 }
 
 impl Supervisor {
@@ -141,6 +146,7 @@ impl Supervisor {
             calls: parts.calls,
             poller,
             joins: Joins::new(parts.joins),
+            hands: Hands::new(parts.hands).map_err(setup("watch sockets"))?,
             ledger: Ledger::new().map_err(setup("watch sockets"))?,
             attacher: Attacher::new().map_err(setup("make sockets"))?,
             now: clock::now(),
@@ -278,6 +284,7 @@ impl Supervisor {
                 moved = true;
                 self.on_ready(id, readiness);
             }
+            moved |= self.hands.are_allowed() && self.receive_callers();
             moved |= self.names.attend(&mut self.host, self.gate.as_ref(), self.now);
             // Who is told that it is connected finds the listener readable.
             let arrived = core::mem::take(&mut self.arrived);
@@ -323,6 +330,7 @@ impl Supervisor {
             Role::Connecting(_) => self.attend_connecting(slot),
             Role::Stream(_) => self.attend_stream(slot),
             Role::Joined(_) => self.attend_joined(slot),
+            Role::Handed(_) => self.attend_handed(slot),
             Role::Datagram(_) => self.attend_datagram(slot),
         }
     }
@@ -348,6 +356,7 @@ impl Supervisor {
                 }
             }
             Role::Joined(_) => self.attend_joined(slot),
+            Role::Handed(_) => self.attend_handed(slot),
             Role::Stream(stream) => {
                 stream.note(events);
                 if events.contains(EventFlags::PRI) {

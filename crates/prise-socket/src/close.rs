@@ -68,7 +68,7 @@ impl Host {
                 self.stack.tcp_close(now, id);
             }
             Transport::Listener(id) => self.stack.tcp_unlisten(now, id),
-            Transport::None => {}
+            Transport::None | Transport::Elsewhere => {}
             Transport::Udp(_) | Transport::Ping(_) | Transport::Raw(_) => self.close_datagram(now, s),
         }
         self.release_port(s);

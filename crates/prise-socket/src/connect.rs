@@ -116,7 +116,7 @@ impl Host {
     }
 
     /// Where a connect really goes, as the stack has it: the unspecified address means this host, v4-mapped means IPv4.
-    fn stream_destination(&mut self, s: SocketId, remote: SocketAddr) -> Result<SocketAddr, Errno> {
+    pub(crate) fn stream_destination(&mut self, s: SocketId, remote: SocketAddr) -> Result<SocketAddr, Errno> {
         let socket = self.socket_mut(s)?;
         let remote = socket.destination(remote)?;
         match remote.ip() {
@@ -155,7 +155,10 @@ impl Host {
             }
         }
         let socket = self.socket_mut(s)?;
-        socket.transport = Transport::None;
+        let elsewhere = core::mem::replace(&mut socket.transport, Transport::None) == Transport::Elsewhere;
+        if let Some(extra) = &mut socket.extra {
+            extra.remote = None;
+        }
         socket.phase = Phase::Unconnected;
         socket.shutdown = Shutdown::NONE;
         socket.flags.set(Flag::PortPicked, false);
@@ -164,7 +167,7 @@ impl Host {
             socket.local = wildcard(socket.family);
         }
         // tcp_need_reset, and the SYN-SENT that it leaves out but that ends in the same error.
-        if matches!(
+        let needs_reset = matches!(
             state,
             State::SynSent
                 | State::SynReceived
@@ -172,7 +175,8 @@ impl Host {
                 | State::CloseWait
                 | State::FinWait1
                 | State::FinWait2
-        ) {
+        );
+        if needs_reset && !elsewhere {
             socket.error = Some(Errno::ECONNRESET);
         }
         if kept != 0 {

@@ -13,6 +13,7 @@ mod bind;
 mod close;
 mod connect;
 mod datagram;
+mod elsewhere;
 mod errno;
 mod fast_open;
 mod flags;

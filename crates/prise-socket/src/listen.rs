@@ -125,6 +125,7 @@ impl Host {
                 State::TimeWait => State::Closed,
                 state => state,
             },
+            Some(Transport::Elsewhere) => State::Established,
             _ => State::Closed,
         }
     }
@@ -132,7 +133,7 @@ impl Host {
 
 impl Socket {
     /// What a connection accepted from this listener starts with (`sk_clone`).
-    fn accepted(&self) -> Self {
+    pub(crate) fn accepted(&self) -> Self {
         let mut socket = Self::new(self.family, self.kind, self.protocol);
         socket.flags = self.flags;
         socket.flags.set(Flag::PortLocked, false);

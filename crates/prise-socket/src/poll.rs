@@ -92,7 +92,7 @@ impl Host {
                 }
             }
             Transport::Udp(_) | Transport::Ping(_) | Transport::Raw(_) => self.collect_datagram_errors(s),
-            Transport::None | Transport::Listener(_) => {}
+            Transport::None | Transport::Listener(_) | Transport::Elsewhere => {}
         }
     }
 

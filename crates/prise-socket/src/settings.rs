@@ -109,7 +109,7 @@ impl Host {
                 }
             }
             Transport::Udp(_) | Transport::Ping(_) | Transport::Raw(_) => self.reconfigure_datagram(s),
-            Transport::None => {}
+            Transport::None | Transport::Elsewhere => {}
         }
     }
 }

@@ -38,6 +38,8 @@ pub(crate) enum Transport {
     Udp(UdpId),
     Ping(PingId),
     Raw(RawId),
+    /// A connection that others carry.
+    Elsewhere,
 }
 
 /// `sk_shutdown`: the halves that have ended.

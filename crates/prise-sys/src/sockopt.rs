@@ -41,6 +41,14 @@ pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(count as usize)
 }
 
+/// Octets of a stream that have not arrived: tcp(7) `SIOCOUTQ`, unix(7).
+pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the kernel writes one integer.
+    crate::check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) })?;
+    Ok(count as usize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +65,6 @@ mod tests {
         assert_eq!(value, on);
         assert!(set(stream.as_fd(), libc::IPPROTO_TCP, 9999, &on).is_err());
         assert_eq!(unsent(stream.as_fd()).unwrap(), 0);
+        assert_eq!(unacknowledged(stream.as_fd()).unwrap(), 0);
     }
 }

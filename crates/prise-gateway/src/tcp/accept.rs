@@ -6,6 +6,8 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 
 use prise_stack::{ConnId, ConnectError, Ready, TcpError};
 use prise_wire::Instant;
@@ -61,10 +63,23 @@ struct Listener {
     door: Door,
 }
 
+/// A client of a published port, whom the guest has not been asked about.
+#[derive(Debug)]
+pub struct Caller {
+    /// The host's socket, connected, close-on-exec and non-blocking.
+    pub socket: OwnedFd,
+    /// The client, as the guest sees it.
+    pub shown: SocketAddr,
+    /// The guest's endpoint.
+    pub guest: SocketAddr,
+}
+
 /// All published TCP ports.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Listeners {
-    listeners: Vec<Listener>,
+    ports: Vec<Listener>,
+    /// Clients for the driver, if it takes them: at most as many as one turn accepts.
+    callers: Option<VecDeque<Caller>>,
     /// When ports that rest try again.
     rest_until: Option<Instant>,
 }
@@ -77,10 +92,24 @@ fn key_of(index: usize) -> Key {
 }
 
 impl Listeners {
+    /// `hand_over`: clients are the driver's.
+    pub(crate) fn new(hand_over: bool) -> Self {
+        Self {
+            ports: Vec::new(),
+            callers: hand_over.then(VecDeque::new),
+            rest_until: None,
+        }
+    }
+
+    /// The next client for the driver.
+    pub(crate) fn caller(&mut self) -> Option<Caller> {
+        self.callers.as_mut()?.pop_front()
+    }
+
     /// Takes a bound port; with `open` it lets clients in at once.
     pub(crate) fn add(&mut self, bound: Bound, open: bool, ground: &Ground) -> Result<(), PublishError> {
-        let index = self.listeners.len();
-        self.listeners.push(Listener {
+        let index = self.ports.len();
+        self.ports.push(Listener {
             bound,
             door: Door::Shut,
         });
@@ -88,7 +117,7 @@ impl Listeners {
     }
 
     fn open(&mut self, index: usize, ground: &Ground) -> Result<(), PublishError> {
-        let listener = &mut self.listeners[index];
+        let listener = &mut self.ports[index];
         publish::listen(&listener.bound)?;
         // Only an epoll out of memory or watches refuses; then the door is as good as shut.
         let added = ground
@@ -104,8 +133,8 @@ impl Listeners {
 
     /// The guest listens on `port` for that family, or no longer does: the host's ports that lead there follow.
     pub(crate) fn set_open(&mut self, port: u16, ipv6: bool, open: bool, ground: &Ground) {
-        for index in 0..self.listeners.len() {
-            let Listener { bound, door } = &mut self.listeners[index];
+        for index in 0..self.ports.len() {
+            let Listener { bound, door } = &mut self.ports[index];
             if bound.guest_port.get() != port || bound.address.is_ipv6() != ipv6 || open == (*door != Door::Shut) {
                 continue;
             }
@@ -122,7 +151,7 @@ impl Listeners {
 
     /// The addresses that lead to the guest.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listeners.iter().map(|listener| listener.bound.address)
+        self.ports.iter().map(|listener| listener.bound.address)
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
@@ -144,7 +173,7 @@ impl Listeners {
     }
 
     fn set_interest(&mut self, from: Door, to: Door, flags: EventFlags, ground: &Ground) {
-        for (index, listener) in self.listeners.iter_mut().enumerate() {
+        for (index, listener) in self.ports.iter_mut().enumerate() {
             if listener.door == from
                 && ground
                     .poll
@@ -165,16 +194,23 @@ impl Listeners {
             let Some(Listener {
                 bound,
                 door: Door::Open,
-            }) = self.listeners.get(key.index as usize)
+            }) = self.ports.get(key.index as usize)
             else {
                 return;
             };
             match net::acceptfrom_with(&bound.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
                 Ok((socket, peer)) => {
                     let port = bound.guest_port.get();
-                    match peer.and_then(host::inet) {
-                        Some(client) => connections.on_client(now, socket, client, port, ground),
-                        None => host::reset(socket),
+                    let Some(client) = peer.and_then(host::inet) else {
+                        host::reset(socket);
+                        continue;
+                    };
+                    let shown = ground.shown(client);
+                    let guest = SocketAddr::new(ground.addresses.guest(shown.ip()), port);
+                    let caller = Caller { socket, shown, guest };
+                    match &mut self.callers {
+                        Some(callers) => callers.push_back(caller),
+                        None => connections.on_caller(now, caller, ground),
                     }
                 }
                 Err(Errno::AGAIN) => return,
@@ -191,20 +227,13 @@ impl Listeners {
 
 impl Connections {
     /// A client has come to a published port.
-    fn on_client(
-        &mut self,
-        now: Instant,
-        socket: std::os::fd::OwnedFd,
-        client: SocketAddr,
-        port: u16,
-        ground: &mut Ground,
-    ) {
+    pub(crate) fn on_caller(&mut self, now: Instant, caller: Caller, ground: &mut Ground) {
+        let Caller { socket, shown, guest } = caller;
         host::tune_stream(&socket);
-        let shown = ground.shown(client);
-        let guest = SocketAddr::new(ground.addresses.guest(shown.ip()), port);
-        // A client on ::1 whom the guest refuses may be served over IPv4: it is shown as the gateway either way.
-        let fallback = client.is_ipv6() && client.ip().is_loopback();
-        let otherwise = fallback.then(|| SocketAddr::new(ground.addresses.guest_v4.into(), port));
+        // A client on ::1, shown as the gateway, whom the guest refuses may be served over IPv4: it is shown as the gateway
+        // either way.
+        let fallback = shown.is_ipv6() && ground.addresses.is_gateway(shown.ip());
+        let otherwise = fallback.then(|| SocketAddr::new(ground.addresses.guest_v4.into(), guest.port()));
         let key = self.slots.next_key();
         let Some((conn, shown)) = self.knock(now, key, shown, guest, ground) else {
             host::reset(socket);

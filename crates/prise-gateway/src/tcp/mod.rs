@@ -19,6 +19,7 @@ use std::os::fd::OwnedFd;
 use prise_stack::{ConnId, Ready, Stack, TcpConfig};
 use prise_wire::Instant;
 
+pub use self::accept::Caller;
 use self::accept::Knock;
 pub(crate) use self::accept::Listeners;
 use self::dial::Dial;

@@ -40,7 +40,7 @@ impl Supervisor {
         Ok(Answer::Settled)
     }
 
-    fn listening(&mut self, slot: Slot) -> Option<&mut Listening> {
+    pub(crate) fn listening(&mut self, slot: Slot) -> Option<&mut Listening> {
         match &mut self.sockets.get_mut(slot)?.role {
             Role::Listener(listening) => Some(listening),
             _ => None,
@@ -54,9 +54,9 @@ impl Supervisor {
         let returned = self
             .listening(slot)
             .and_then(|listening| listening.returned.pop_front());
-        let (id, peer) = match returned {
-            Some(connection) => connection,
-            None => self.host.accept(self.now, listener)?,
+        let (id, peer) = match returned.map_or_else(|| self.host.accept(self.now, listener), Ok) {
+            Err(Errno::EAGAIN) => return self.accept_caller(call, slot, copy, flags),
+            connection => connection?,
         };
         // Before the answer: who has it may poll at once, and must not find the token of what it has just accepted.
         let waiting = self.connections_waiting(slot);
@@ -131,12 +131,14 @@ impl Supervisor {
     }
 
     /// Connections that accept(2) would give out now.
-    fn connections_waiting(&self, slot: Slot) -> usize {
+    pub(crate) fn connections_waiting(&self, slot: Slot) -> usize {
         let Some(socket) = self.sockets.get(slot) else { return 0 };
         let Role::Listener(listening) = &socket.role else {
             return 0;
         };
-        listening.returned.len() + self.host.info(socket.id).map_or(0, |info| info.receive_queue)
+        listening.returned.len()
+            + listening.callers.len()
+            + self.host.info(socket.id).map_or(0, |info| info.receive_queue)
     }
 
     /// Shows the connections that have arrived to who polls, where no call waits for them.

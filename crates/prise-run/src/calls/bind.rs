@@ -72,6 +72,7 @@ impl Supervisor {
             result => result?,
         }
         if !listens {
+            self.stays_inside_next(call);
             let target = &self.unused(call, target)?;
             let end = self.attach(target, false).map_err(|error| errno_of(&error))?;
             // A listener is never writable.

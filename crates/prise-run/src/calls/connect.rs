@@ -17,6 +17,7 @@ use super::{Target, blocks, read_address};
 use crate::connecting::{Asked, Connecting, Opening};
 use crate::datagram::Datagram;
 use crate::epoll_sets::Watched;
+use crate::handed::{Handed, Stage, Way};
 use crate::notify::{Answer, Call, DONE, Judged, errno, errno_of};
 use crate::parked::Wish;
 use crate::sockaddr::{Named, parse, parse_datagram};
@@ -38,6 +39,9 @@ impl Supervisor {
         };
         let address = match named {
             Named::Endpoint(address) => address,
+            Named::Unspecified(..) if matches!(self.entry(target.slot)?.role, Role::Handed(_)) => {
+                return self.disconnect_handed(&target);
+            }
             Named::Unspecified(..) => {
                 self.flush_datagrams(target.slot);
                 self.host.disconnect(self.now, id)?;
@@ -51,6 +55,10 @@ impl Supervisor {
             self.note_owner(call, target.slot, None);
             return self.follow_peer(&target, |datagram, copy, _| datagram.gain_peer(copy));
         }
+        let target = match self.connect_outside(call, target, address)? {
+            Way::Judged(judged) => return judged,
+            Way::Inside(target) => target,
+        };
         let blocking = blocks(&target.copy, 0);
         match self.host.connect(self.now, id, address) {
             Ok(()) => self.connected(target),
@@ -91,8 +99,14 @@ impl Supervisor {
     fn sooner_than_address(&mut self, slot: Slot, octets: &[u8], error: Errno) -> Errno {
         match self.sockets.get(slot).map(|socket| &socket.role) {
             _ if octets.len() < 2 => error,
-            Some(Role::Stream(_) | Role::Joined(_) | Role::Listener(_)) => Errno::EISCONN,
-            Some(Role::Connecting(_)) => Errno::EALREADY,
+            Some(Role::Handed(Handed { stage: Stage::Idle })) => error,
+            Some(
+                Role::Connecting(_)
+                | Role::Handed(Handed {
+                    stage: Stage::Connecting(_),
+                }),
+            ) => Errno::EALREADY,
+            Some(Role::Stream(_) | Role::Joined(_) | Role::Handed(_) | Role::Listener(_)) => Errno::EISCONN,
             _ => error,
         }
     }
@@ -285,10 +299,10 @@ impl Supervisor {
 
     /// The descriptor of a stream that may be connected anew must not have another end: where it had one, a new object
     /// takes its place in the caller's table. Copies of the old one elsewhere keep what it was.
-    pub(super) fn unused(&mut self, call: &Call, target: Target) -> Result<Target, Errno> {
+    pub(crate) fn unused(&mut self, call: &Call, target: Target) -> Result<Target, Errno> {
         if !matches!(
             self.entry(target.slot)?.role,
-            Role::Ended(_) | Role::Stream(_) | Role::Joined(_) | Role::Listener(_)
+            Role::Ended(_) | Role::Stream(_) | Role::Joined(_) | Role::Handed(_) | Role::Listener(_)
         ) {
             return Ok(target);
         }

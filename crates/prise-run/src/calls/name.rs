@@ -15,6 +15,7 @@ impl Supervisor {
     }
 
     pub(super) fn getpeername(&mut self, call: &Call, target: &Target) -> Judged {
+        self.require_peer(target)?;
         let socket = self.entry(target.slot)?;
         let (id, family) = (socket.id, socket.family);
         let address = self.host.peer_addr(id)?;

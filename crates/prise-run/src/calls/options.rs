@@ -1,13 +1,17 @@
 //! setsockopt(2) and getsockopt(2).
 
 use core::time::Duration;
+use std::os::fd::AsFd;
 
 use prise_socket::{Errno, Kind};
-use rustix::net::sockopt;
+use prise_sys::sockopt;
+use rustix::net::sockopt as typed;
 
 use super::Target;
-use crate::notify::{Call, DONE, Judged};
-use crate::socket::{Buffers, Role};
+use crate::chosen;
+use crate::handed::Stage;
+use crate::notify::{Call, DONE, Judged, errno_of};
+use crate::socket::{Buffers, Role, Slot};
 use crate::supervisor::Supervisor;
 
 /// No option is longer; what is longer is cut, as Linux does where it does not refuse it.
@@ -35,7 +39,14 @@ impl Supervisor {
             }
             value => value?,
         };
+        if self.is_connected_elsewhere(target.slot) && level == libc::IPPROTO_TCP {
+            // The connection is the kernel's, and so is the answer; what the host thinks of it is nobody's business.
+            sockopt::set(target.copy.as_fd(), level, name, &value).map_err(|error| errno_of(&error))?;
+            let _ = self.host.set_option(self.now, id, level, name, &value);
+            return DONE;
+        }
         self.host.set_option(self.now, id, level, name, &value)?;
+        self.pass_on(target, level, name, &value);
         if level == libc::SOL_SOCKET {
             self.mirror(target, name, &value);
             if name == libc::SO_LINGER {
@@ -57,7 +68,7 @@ impl Supervisor {
             libc::SO_RCVBUF | libc::SO_RCVBUFFORCE => self.resize(target, |buffers| buffers.receive = Some(size)),
             libc::SO_OOBINLINE => {
                 // Refused by the kernel, it stays the host's alone.
-                let _ = sockopt::set_socket_oobinline(&target.copy, number != 0);
+                let _ = typed::set_socket_oobinline(&target.copy, number != 0);
             }
             libc::SO_TIMESTAMP | libc::SO_TIMESTAMPNS | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW => {
                 if let Ok(socket) = self.entry(target.slot)
@@ -78,18 +89,19 @@ impl Supervisor {
             Role::Stream(stream) => socket.buffers.apply(Some(&target.copy), &stream.end),
             Role::Datagram(datagram) => {
                 if let Some(size) = socket.buffers.send {
-                    let _ = sockopt::set_socket_send_buffer_size(&target.copy, size);
+                    let _ = typed::set_socket_send_buffer_size(&target.copy, size);
                 }
                 if let Some(size) = socket.buffers.receive {
-                    let _ = sockopt::set_socket_send_buffer_size(&datagram.end, size);
+                    let _ = typed::set_socket_send_buffer_size(&datagram.end, size);
                 }
             }
             Role::Fresh | Role::Ended(_) | Role::Joined(_) => {
                 if let Some(size) = socket.buffers.send {
-                    let _ = sockopt::set_socket_send_buffer_size(&target.copy, size);
+                    let _ = typed::set_socket_send_buffer_size(&target.copy, size);
                 }
             }
-            Role::Listener(_) | Role::Connecting(_) => (),
+            // The kernel's own object was told already.
+            Role::Handed(_) | Role::Listener(_) | Role::Connecting(_) => (),
         }
     }
 
@@ -115,6 +127,11 @@ impl Supervisor {
         }
         let room = room?;
         value.clear();
+        if self.is_connected_elsewhere(target.slot) && chosen::is_told_by_kernel(level, name) {
+            value = sockopt::get(target.copy.as_fd(), level, name, room.min(VALUE_MAX))
+                .map_err(|error| errno_of(&error))?;
+            return tell(call, &value, room);
+        }
         let given = if prise_socket::Host::option_asks(level, name) {
             call.memory().read_front(call.args[3], room.min(VALUE_MAX))?
         } else {
@@ -132,19 +149,40 @@ impl Supervisor {
                 value.truncate(room);
             }
         }
-        let shown = &value[..value.len().min(room)];
-        call.memory().write_pieces([
-            (call.args[3], shown),
-            (call.args[4], &(shown.len() as u32).to_ne_bytes()),
-        ])?;
-        DONE
+        tell(call, &value, room)
+    }
+
+    /// Whether the kernel carries the connection, or has begun to make one.
+    fn is_connected_elsewhere(&self, slot: Slot) -> bool {
+        let role = self.sockets.get(slot).map(|socket| &socket.role);
+        matches!(role, Some(Role::Handed(handed)) if handed.stage != Stage::Idle)
+    }
+
+    /// What a program asks of its connection reaches the kernel's object that carries it, now or once there is one.
+    fn pass_on(&mut self, target: &Target, level: i32, name: i32, value: &[u8]) {
+        if !self.hands.are_allowed() {
+            return;
+        }
+        let Some(socket) = self.sockets.get_mut(target.slot) else {
+            return;
+        };
+        match socket.role {
+            Role::Handed(_) if chosen::is_of_connection(level, name) => {
+                // The host has said what the program is told.
+                let _ = sockopt::set(target.copy.as_fd(), level, name, value);
+            }
+            _ => (),
+        }
+        if socket.kind == Kind::Stream {
+            socket.chosen.note(level, name, value);
+        }
     }
 
     /// The error that the kernel's object shows stands for the host's, which was taken with it; that of a datagram socket
     /// may have been told while nobody asked.
     fn take_own_error(&mut self, target: &Target, kind: Kind) -> Option<Errno> {
         if kind == Kind::Stream {
-            let shown = sockopt::socket_error(&target.copy);
+            let shown = typed::socket_error(&target.copy);
             return match &mut self.entry(target.slot).ok()?.role {
                 Role::Ended(failure) if matches!(shown, Ok(Err(_))) => failure.take(),
                 Role::Joined(_) if matches!(shown, Ok(Err(_))) => Some(Errno::ECONNRESET),
@@ -158,7 +196,17 @@ impl Supervisor {
     }
 }
 
+/// Writes the value, as much as there is room for, and its length.
+fn tell(call: &Call, value: &[u8], room: usize) -> Judged {
+    let shown = &value[..value.len().min(room)];
+    call.memory().write_pieces([
+        (call.args[3], shown),
+        (call.args[4], &(shown.len() as u32).to_ne_bytes()),
+    ])?;
+    DONE
+}
+
 /// `SO_RCVTIMEO` or `SO_SNDTIMEO` of the kernel's object.
-pub(super) fn timeout(target: &Target, which: sockopt::Timeout) -> Option<Duration> {
-    sockopt::socket_timeout(&target.copy, which).ok().flatten()
+pub(super) fn timeout(target: &Target, which: typed::Timeout) -> Option<Duration> {
+    typed::socket_timeout(&target.copy, which).ok().flatten()
 }

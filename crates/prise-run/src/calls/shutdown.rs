@@ -40,6 +40,7 @@ impl Supervisor {
             Role::Listener(_) if !how.read() => DONE,
             Role::Listener(listening) => {
                 listening.ended = true;
+                Self::turn_callers_away(listening.callers.drain(..));
                 // Both directions are shut then: the end hangs up, and no longer tells of the close.
                 let _ = shutdown(&listening.end, Shutdown::Write);
                 self.host.shutdown(self.now, id, how)?;
@@ -48,7 +49,7 @@ impl Supervisor {
                 DONE
             }
             Role::Joined(_) => self.shutdown_joined(target, how),
-            Role::Fresh | Role::Connecting(_) | Role::Ended(_) => {
+            Role::Fresh | Role::Handed(_) | Role::Connecting(_) | Role::Ended(_) => {
                 self.host.shutdown(self.now, id, how)?;
                 self.attend(target.slot);
                 DONE

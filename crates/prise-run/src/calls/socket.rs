@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use prise_socket::{Errno, Family, Kind, SocketId};
 use rustix::net::{SocketFlags, SocketType, sockopt};
 
+use crate::chosen::Chosen;
 use crate::datagram::Datagram;
+use crate::handed::{Handed, Stage};
 use crate::notify::{Answer, Call, Judged, errno, errno_of};
 use crate::socket::{Buffers, GuestSocket, Holder, Role};
 use crate::supervisor::Supervisor;
@@ -61,7 +63,9 @@ impl Supervisor {
     /// Makes the kernel's object for a new socket and installs it as the call's result.
     fn embody(&mut self, call: &Call, id: SocketId, family: Family, kind: Kind, flags: SocketFlags) -> Judged {
         let slot = self.sockets.next_slot();
+        let expected = self.expected_object(call, kind, family, flags);
         let (theirs, role) = match kind {
+            Kind::Stream if let Some(theirs) = expected => (theirs, Handed::role(Stage::Idle)),
             Kind::Stream => (unix::stream(flags).map_err(errno)?, Role::Fresh),
             Kind::Datagram | Kind::Raw => {
                 let (theirs, ours) = unix::pair(SocketType::DGRAM, flags).map_err(errno)?;
@@ -113,6 +117,7 @@ impl Supervisor {
             kind,
             holder: Holder { tid: call.tid, fd: -1 },
             buffers: Buffers::default(),
+            chosen: Chosen::default(),
             process: self.guests.process(call.tid),
             role,
         })

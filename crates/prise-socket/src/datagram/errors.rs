@@ -27,7 +27,7 @@ impl Host {
             Transport::Udp(id) => self.stack.udp_error(id),
             Transport::Ping(id) => self.stack.icmp_error(id),
             Transport::Raw(id) => self.stack.raw_error(id),
-            Transport::None | Transport::Connection(_) | Transport::Listener(_) => None,
+            Transport::None | Transport::Elsewhere | Transport::Connection(_) | Transport::Listener(_) => None,
         }
     }
 

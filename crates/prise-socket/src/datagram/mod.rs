@@ -164,7 +164,7 @@ impl Host {
             Transport::Udp(id) => self.stack.udp_rebind(id, socket.stack_endpoint(), remote),
             Transport::Ping(id) => self.stack.icmp_connect(id, local, remote.map(|remote| remote.ip())),
             Transport::Raw(id) => self.stack.raw_connect(id, local, remote.map(|remote| remote.ip())),
-            Transport::None | Transport::Connection(_) | Transport::Listener(_) => {}
+            Transport::None | Transport::Elsewhere | Transport::Connection(_) | Transport::Listener(_) => {}
         }
     }
 
@@ -183,7 +183,7 @@ impl Host {
             Transport::Udp(id) => self.stack.udp_close(now, id),
             Transport::Ping(id) => self.stack.icmp_close(id),
             Transport::Raw(id) => self.stack.raw_close(id),
-            Transport::None | Transport::Connection(_) | Transport::Listener(_) => {}
+            Transport::None | Transport::Elsewhere | Transport::Connection(_) | Transport::Listener(_) => {}
         }
     }
 
@@ -209,7 +209,7 @@ impl Host {
                 self.stack.raw_set_device(id, device);
                 self.stack.raw_set_receive_limit(id, limit);
             }
-            Transport::None | Transport::Connection(_) | Transport::Listener(_) => {}
+            Transport::None | Transport::Elsewhere | Transport::Connection(_) | Transport::Listener(_) => {}
         }
     }
 

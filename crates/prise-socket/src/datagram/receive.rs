@@ -138,7 +138,7 @@ impl Host {
             Transport::Udp(id) => self.stack.udp_peek(id).map(Message::from),
             Transport::Ping(id) => self.stack.icmp_peek(id).cloned().map(Message::from),
             Transport::Raw(id) => self.stack.raw_peek(id).cloned().map(Message::from),
-            Transport::None | Transport::Connection(_) | Transport::Listener(_) => None,
+            Transport::None | Transport::Elsewhere | Transport::Connection(_) | Transport::Listener(_) => None,
         }
     }
 
@@ -147,7 +147,7 @@ impl Host {
             Transport::Udp(id) => self.stack.udp_receive(id).map(Message::from),
             Transport::Ping(id) => self.stack.icmp_receive(id).map(Message::from),
             Transport::Raw(id) => self.stack.raw_receive(id).map(Message::from),
-            Transport::None | Transport::Connection(_) | Transport::Listener(_) => None,
+            Transport::None | Transport::Elsewhere | Transport::Connection(_) | Transport::Listener(_) => None,
         }
     }
 

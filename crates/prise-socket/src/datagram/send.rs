@@ -234,7 +234,9 @@ impl Host {
                 };
                 self.stack.raw_send(now, id, send)
             }
-            Transport::None | Transport::Connection(_) | Transport::Listener(_) => Err(DatagramError::Closed),
+            Transport::None | Transport::Elsewhere | Transport::Connection(_) | Transport::Listener(_) => {
+                Err(DatagramError::Closed)
+            }
         };
         result.map_err(|error| match error {
             DatagramError::TooBig { mtu } => self.too_big(s, way, mtu),

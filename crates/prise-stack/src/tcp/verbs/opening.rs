@@ -91,6 +91,13 @@ impl Stack {
             .map(|listener| (listener.queue.len() as u32, listener.backlog))
     }
 
+    /// The token of the listener that a connection from `remote` to `local` would come to by `link`.
+    pub fn tcp_listener_for(&self, link: LinkId, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
+        let flow = self.tcp.tuples.hash(&FourTuple::new(local, remote));
+        let index = self.tcp.listening.find(local.ip(), local.port(), link, flow)?;
+        self.tcp.listeners.get(index).map(|listener| listener.token)
+    }
+
     /// Takes the oldest completed connection; its events carry `token` from now on.
     pub fn tcp_accept(&mut self, id: ListenerId, token: u32) -> Option<ConnId> {
         let listener = self.tcp.listeners.find_mut(id.key())?;

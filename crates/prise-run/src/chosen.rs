@@ -1,0 +1,110 @@
+//! The options that a program has set on a stream, for an object of the host kernel's that takes the stream's place.
+//!
+//! Only those that are about the connection itself: what names addresses, devices, ports or memory stays with the host of
+//! the run, where it means something.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+use prise_sys::sockopt;
+
+/// So many options are remembered for one socket: more than there are that are passed on.
+const CHOICES_MAX: usize = 64;
+
+/// asm-generic/socket.h; libc has these names for other architectures only.
+const SO_TIMESTAMP_NEW: i32 = 63;
+const SO_TIMESTAMPNS_NEW: i32 = 64;
+const SO_TIMESTAMPING_NEW: i32 = 65;
+const SO_MAX_PACING_RATE: i32 = 47;
+
+/// Options of socket(7) that are about the connection.
+const OF_SOCKETS: [i32; 15] = [
+    libc::SO_SNDBUF,
+    libc::SO_RCVBUF,
+    libc::SO_KEEPALIVE,
+    libc::SO_OOBINLINE,
+    libc::SO_PRIORITY,
+    libc::SO_LINGER,
+    libc::SO_RCVLOWAT,
+    libc::SO_TIMESTAMP,
+    libc::SO_TIMESTAMPNS,
+    libc::SO_TIMESTAMPING,
+    SO_TIMESTAMP_NEW,
+    SO_TIMESTAMPNS_NEW,
+    SO_TIMESTAMPING_NEW,
+    libc::SO_ZEROCOPY,
+    SO_MAX_PACING_RATE,
+];
+
+/// Options of socket(7) that only the kernel can tell of a connection that is its own.
+const TOLD_BY_KERNEL: [i32; 3] = [libc::SO_ERROR, SO_MEMINFO, libc::SO_INCOMING_CPU];
+const SO_MEMINFO: i32 = 55;
+
+/// Options of ip(7) that are about the connection.
+const OF_IP: [i32; 5] = [
+    libc::IP_TOS,
+    libc::IP_TTL,
+    libc::IP_MTU_DISCOVER,
+    libc::IP_RECVERR,
+    libc::IP_MINTTL,
+];
+
+/// Options of ipv6(7) that are about the connection.
+const OF_IPV6: [i32; 4] = [
+    libc::IPV6_UNICAST_HOPS,
+    libc::IPV6_TCLASS,
+    libc::IPV6_MTU_DISCOVER,
+    libc::IPV6_RECVERR,
+];
+
+/// One option with its value.
+type Choice = (i32, i32, Box<[u8]>);
+
+/// What a program has chosen, shared with the connections that a listener's accept(2) gives out.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Chosen(Option<Rc<Vec<Choice>>>);
+
+impl Chosen {
+    /// Remembers an option, if it is one to be passed on.
+    pub(crate) fn note(&mut self, level: i32, name: i32, value: &[u8]) {
+        if !is_of_connection(level, name) {
+            return;
+        }
+        let choices = Rc::make_mut(self.0.get_or_insert_default());
+        // Set again, it is the last value that counts, and the last place: some depend on others.
+        choices.retain(|&(l, n, _)| (l, n) != (level, name));
+        if choices.len() < CHOICES_MAX {
+            choices.push((level, name, value.into()));
+        }
+    }
+
+    /// Sets everything on the kernel's object.
+    pub(crate) fn apply(&self, object: &OwnedFd) {
+        for (level, name, value) in self.0.iter().flat_map(|choices| choices.iter()) {
+            // What the host's kernel refuses is not to be had there.
+            let _ = sockopt::set(object.as_fd(), *level, *name, value);
+        }
+    }
+}
+
+/// Whether an option governs the connection, and so the kernel's object that carries it.
+pub(crate) fn is_of_connection(level: i32, name: i32) -> bool {
+    match level {
+        libc::IPPROTO_TCP => name != libc::TCP_CONGESTION,
+        libc::SOL_SOCKET => OF_SOCKETS.contains(&name),
+        libc::IPPROTO_IP => OF_IP.contains(&name),
+        libc::IPPROTO_IPV6 => OF_IPV6.contains(&name),
+        _ => false,
+    }
+}
+
+/// Whether of a connection that is the kernel's the kernel tells an option.
+pub(crate) fn is_told_by_kernel(level: i32, name: i32) -> bool {
+    match level {
+        libc::IPPROTO_TCP => true,
+        libc::SOL_SOCKET => OF_SOCKETS.contains(&name) || TOLD_BY_KERNEL.contains(&name),
+        libc::IPPROTO_IP => name == libc::IP_MTU,
+        libc::IPPROTO_IPV6 => name == libc::IPV6_MTU,
+        _ => false,
+    }
+}

@@ -1,0 +1,394 @@
+//! Handed streams: connections that leave the run, while nobody needs their packets, are the host kernel's own.
+//!
+//! ```text
+//! pumped   program ── AF_UNIX ── supervisor ── TCP ── gateway ── host socket ── network
+//! handed   program ─────────────────────────────────────────── host socket ── network
+//! ```
+//! The descriptor that the program has *is* the socket of the host that the gateway would have used. Data calls, poll(2),
+//! shutdown(2), `SO_ERROR`, `TCP_INFO` and the queues are then the kernel's; connect(2) is made here, non-blocking, so that
+//! the address means what it means in the run and no call is let through that was judged. Names, the port and options that
+//! are about addresses stay the host's of the run ([`prise_socket::Host::connect_elsewhere`]).
+//!
+//! *When an object of the kernel's is made.* A stream is born as an AF_UNIX stream, unless the last stream of its process
+//! left the run: then, in the expectation that this one will too, as the kernel's. A wrong guess costs a replacement of the
+//! object under the program's number at connect(2) or listen(2), while it is still unconnected; its epoll sets follow. An
+//! object that others hold too (dup(2), fork(2), passed on) is put back, and its connection pumped.
+//!
+//! *Who notices the close.* Nobody at once: the ledger tells, as of joined streams.
+
+use core::net::{IpAddr, SocketAddr};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use prise_socket::{Errno, Family, Kind};
+use rustix::event::epoll::EventFlags;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, getpeername, socket_with, sockopt};
+
+use crate::calls::Target;
+use crate::epoll_sets::Watched;
+use crate::ledger::Ledger;
+use crate::notify::{Answer, Call, DONE, Judged, errno};
+use crate::parked::Wish;
+use crate::socket::{Role, Slot};
+use crate::supervisor::Supervisor;
+use crate::unix;
+
+/// Processes whose habit is remembered. Beyond it all are forgotten, and the next guesses may be wrong.
+const HABITS_MAX: usize = 4096;
+
+/// A stream whose object is the host kernel's.
+#[derive(Debug)]
+pub(crate) struct Handed {
+    pub(crate) stage: Stage,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not connected.
+    Idle,
+    /// connect(2) was made and its end not yet seen; to this endpoint of the host's network.
+    Connecting(SocketAddr),
+    /// It was connected.
+    Connected,
+}
+
+impl Handed {
+    pub(crate) fn role(stage: Stage) -> Role {
+        Role::Handed(Self { stage })
+    }
+}
+
+/// Who is handed a socket of the host's.
+#[derive(Debug)]
+pub(crate) struct Hands {
+    /// Nobody needs packets or facts.
+    allowed: bool,
+    /// The processes whose last stream left the run.
+    leaving: HashMap<u32, bool>,
+    /// Tells whether an object is open anywhere.
+    witness: Ledger,
+}
+
+impl Hands {
+    pub(crate) fn new(allowed: bool) -> io::Result<Self> {
+        Ok(Self {
+            allowed,
+            leaving: HashMap::new(),
+            witness: Ledger::new()?,
+        })
+    }
+
+    /// Whether any stream may be handed.
+    pub(crate) fn are_allowed(&self) -> bool {
+        self.allowed
+    }
+
+    /// Whether the next stream of a process is expected to leave the run.
+    pub(crate) fn expects(&self, process: u32) -> bool {
+        self.allowed && self.leaving.get(&process) == Some(&true)
+    }
+
+    fn note(&mut self, process: u32, leaves: bool) {
+        if self.leaving.len() >= HABITS_MAX && !self.leaving.contains_key(&process) {
+            self.leaving.clear();
+        }
+        self.leaving.insert(process, leaves);
+    }
+}
+
+/// What becomes of a connect(2).
+pub(crate) enum Way {
+    /// It was decided.
+    Judged(Judged),
+    /// It is the run's own affair, or has to be pumped.
+    Inside(Target),
+}
+
+impl Supervisor {
+    /// connect(2) of a stream: made by the host's kernel where it leaves the run and may be handed.
+    pub(crate) fn connect_outside(&mut self, call: &Call, target: Target, remote: SocketAddr) -> Result<Way, Errno> {
+        if !self.hands.allowed {
+            return Ok(Way::Inside(target));
+        }
+        let socket = self.entry(target.slot)?;
+        let id = socket.id;
+        let born_handed = match socket.role {
+            Role::Fresh => false,
+            Role::Handed(Handed { stage: Stage::Idle }) => true,
+            Role::Handed(_) => return Ok(Way::Judged(self.connect_again(call, &target))),
+            _ => return Ok(Way::Inside(target)),
+        };
+        let process = self.guests.process(call.tid);
+        let destination = self.host.leads_elsewhere(id, remote);
+        let gate = self.gate.as_ref();
+        let Some((seen, to)) = destination.and_then(|seen| Some((seen, gate?.host_endpoint(seen)?))) else {
+            self.hands.note(process, false);
+            return Ok(Way::Inside(if born_handed {
+                self.unused(call, target)?
+            } else {
+                target
+            }));
+        };
+        self.hands.note(process, true);
+        let target = if born_handed {
+            target
+        } else {
+            match self.replace_by_hosts(call, target) {
+                Ok(target) => target,
+                Err(target) => return Ok(Way::Inside(target)),
+            }
+        };
+        if self.host.connect_elsewhere(id, seen).is_err() {
+            // No port that is nobody else's: the stack can share one.
+            return self.unused(call, target).map(Way::Inside);
+        }
+        let to = for_family(to, self.entry(target.slot)?.family);
+        self.set_stage(target.slot, Stage::Connecting(to));
+        Ok(Way::Judged(self.dial(call, &target, to)))
+    }
+
+    /// A listener is the run's own affair.
+    pub(crate) fn stays_inside_next(&mut self, call: &Call) {
+        if self.hands.allowed {
+            let process = self.guests.process(call.tid);
+            self.hands.note(process, false);
+        }
+    }
+
+    fn set_stage(&mut self, slot: Slot, stage: Stage) {
+        if let Some(socket) = self.sockets.get_mut(slot) {
+            socket.role = Handed::role(stage);
+        }
+    }
+
+    /// Makes the kernel's connect, or asks how far it is; a blocking call waits.
+    fn dial(&mut self, call: &Call, target: &Target, to: SocketAddr) -> Judged {
+        use rustix::io::Errno as E;
+        let flags = fcntl_getfl(&target.copy).map_err(errno)?;
+        let blocking = !flags.contains(OFlags::NONBLOCK);
+        match connect_without_waiting(&target.copy, to, flags) {
+            Ok(()) => {
+                self.set_stage(target.slot, Stage::Connected);
+                DONE
+            }
+            Err(E::INPROGRESS | E::ALREADY) if blocking => {
+                self.watch_handed(target);
+                let timeout = sockopt::socket_timeout(&target.copy, sockopt::Timeout::Send);
+                self.park(call, target.slot, Wish::Connect, timeout.ok().flatten());
+                Ok(Answer::Settled)
+            }
+            Err(error @ (E::INPROGRESS | E::ALREADY)) => Err(errno(error)),
+            Err(E::ISCONN) => {
+                self.set_stage(target.slot, Stage::Connected);
+                Err(Errno::EISCONN)
+            }
+            Err(error) => {
+                self.let_go_of_peer(target.slot);
+                Err(errno(error))
+            }
+        }
+    }
+
+    /// connect(2) once more.
+    fn connect_again(&mut self, call: &Call, target: &Target) -> Judged {
+        match self.entry(target.slot)?.role {
+            Role::Handed(Handed {
+                stage: Stage::Connecting(to),
+            }) => self.dial(call, target, to),
+            _ => Err(Errno::EISCONN),
+        }
+    }
+
+    /// connect(2) with `AF_UNSPEC`.
+    pub(crate) fn disconnect_handed(&mut self, target: &Target) -> Judged {
+        rustix::net::connect_unspec(&target.copy).map_err(errno)?;
+        self.let_go_of_peer(target.slot);
+        DONE
+    }
+
+    /// The socket is as before connect(2).
+    fn let_go_of_peer(&mut self, slot: Slot) {
+        let Some(socket) = self.sockets.get(slot) else { return };
+        // Fails only for what is no socket.
+        let _ = self.host.disconnect(self.now, socket.id);
+        self.set_stage(slot, Stage::Idle);
+    }
+
+    /// A blocking connect wants to know when the kernel's is over.
+    fn watch_handed(&mut self, target: &Target) {
+        let (poller, slot) = (&self.poller, target.slot);
+        let interest = EventFlags::OUT | EventFlags::ONESHOT;
+        // Unwatched, the call still sees signals and its timeout.
+        let _ = self
+            .ledger
+            .through_door(target.copy.as_fd(), |door| poller.watch_once(door, slot, interest));
+    }
+
+    /// The kernel's connect may be over.
+    pub(crate) fn attend_handed(&mut self, slot: Slot) {
+        for id in self.parked.waiting_on(slot) {
+            let Some(parked) = self.parked.remove(id) else { continue };
+            let judged = match self.target_again(&parked.call, slot) {
+                Some(target) => self.connect_again(&parked.call, &target),
+                None => Err(Errno::EBADF),
+            };
+            self.answer(&parked.call, judged);
+        }
+    }
+
+    /// Whether the socket has a peer, as getpeername(2) means it; the kernel knows.
+    pub(crate) fn require_peer(&mut self, target: &Target) -> Result<(), Errno> {
+        if !matches!(self.entry(target.slot)?.role, Role::Handed(_)) {
+            return Ok(());
+        }
+        getpeername(&target.copy).map(drop).map_err(errno)
+    }
+
+    /// Calls on a handed socket that are the kernel's own affair. Under a policy nothing is handed.
+    pub(crate) fn is_kernels(&self, call: &Call, slot: Slot) -> bool {
+        /// The first request about the network rather than the socket (`SIOCADDRT`, linux/sockios.h).
+        const NETWORK: u32 = 0x890b;
+        const SIOCOUTQNSD: u32 = 0x894b;
+        let Some(Role::Handed(handed)) = self.sockets.get(slot).map(|socket| &socket.role) else {
+            return false;
+        };
+        // A message that opens a connection has an address, which means what it means in the run.
+        let opens = |flags: i32| handed.stage == Stage::Idle && flags & libc::MSG_FASTOPEN != 0;
+        match call.number {
+            libc::SYS_sendto | libc::SYS_sendmmsg => !opens(call.int(3)),
+            libc::SYS_sendmsg => !opens(call.int(2)),
+            libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_recvmmsg | libc::SYS_shutdown => true,
+            libc::SYS_ioctl => {
+                let request = call.args[1] as u32;
+                request < NETWORK || request == SIOCOUTQNSD || request == libc::TIOCOUTQ as u32
+            }
+            _ => false,
+        }
+    }
+
+    /// A new object of the host kernel's; none where the host lacks the family.
+    pub(crate) fn hosts_object(family: Family, flags: SocketFlags) -> Result<OwnedFd, rustix::io::Errno> {
+        let family = match family {
+            Family::Inet => AddressFamily::INET,
+            Family::Inet6 => AddressFamily::INET6,
+        };
+        socket_with(family, SocketType::STREAM, flags | SocketFlags::CLOEXEC, None)
+    }
+
+    /// Puts an object of the host kernel's in the place of a program's unconnected AF_UNIX stream, unless others hold that
+    /// too; gives back what the number stands for.
+    fn replace_by_hosts(&mut self, call: &Call, target: Target) -> Result<Target, Target> {
+        let Target { slot, copy } = target;
+        let Some(socket) = self.sockets.get(slot) else {
+            return Err(Target { slot, copy });
+        };
+        let Ok(theirs) = self.prepare_hosts(slot, socket.family, &copy) else {
+            return Err(Target { slot, copy });
+        };
+        let (Ok(cookie), inode) = (sockopt::socket_cookie(&theirs), unix::inode(&theirs)) else {
+            return Err(Target { slot, copy });
+        };
+        let close_on_exec = crate::guest::closes_on_exec(call.tid, call.fd());
+        let watched = Watched::of(&mut self.guests, call.tid, call.fd(), unix::inode(&copy).into());
+        let replaced = self.calls.replace(call.id, theirs.as_fd(), call.fd(), close_on_exec);
+        if replaced.is_err() {
+            return Err(Target { slot, copy });
+        }
+        if self.is_held_by_others(slot, copy)
+            && let Some(before) = self.copy_of(slot).or_else(|| self.copy_of_relatives(slot))
+            && self
+                .calls
+                .replace(call.id, before.as_fd(), call.fd(), close_on_exec)
+                .is_ok()
+        {
+            watched.follow(&before, &before);
+            return Err(Target { slot, copy: before });
+        }
+        watched.follow(&theirs, &theirs);
+        self.sockets.renew(slot, cookie, inode);
+        self.set_stage(slot, Stage::Idle);
+        let target = Target { slot, copy: theirs };
+        self.enter_ledger(&target);
+        Ok(target)
+    }
+
+    /// The kernel's object with everything that was set on the one that it stands in for.
+    fn prepare_hosts(&self, slot: Slot, family: Family, before: &OwnedFd) -> Result<OwnedFd, rustix::io::Errno> {
+        let known = OFlags::RDWR | OFlags::NONBLOCK | OFlags::LARGEFILE;
+        let status = fcntl_getfl(before)?;
+        if !known.contains(status) {
+            // Signals on input (O_ASYNC) have an owner, which would be lost.
+            return Err(rustix::io::Errno::NOTSUP);
+        }
+        let mut flags = SocketFlags::empty();
+        flags.set(SocketFlags::NONBLOCK, status.contains(OFlags::NONBLOCK));
+        let theirs = Self::hosts_object(family, flags)?;
+        for which in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
+            // Kept by the object; without it there is none.
+            let kept = sockopt::socket_timeout(before, which).ok().flatten();
+            let _ = sockopt::set_socket_timeout(&theirs, which, kept);
+        }
+        if let Some(socket) = self.sockets.get(slot) {
+            socket.chosen.apply(&theirs);
+        }
+        Ok(theirs)
+    }
+
+    /// Whether somebody has the object open besides the caller, in whose table it was just replaced.
+    fn is_held_by_others(&mut self, slot: Slot, last_copy: OwnedFd) -> bool {
+        let entered = self.hands.witness.enter(last_copy.as_fd(), slot);
+        // Ours being the last, the kernel takes the object apart within this call.
+        drop(last_copy);
+        entered.is_err() || self.hands.witness.open_sockets().is_ok_and(|open| open.contains(&slot))
+    }
+
+    /// A copy of the socket from a process that has not made a call yet: a child that inherited it.
+    fn copy_of_relatives(&mut self, slot: Slot) -> Option<OwnedFd> {
+        self.guests.know_descendants(std::process::id());
+        self.copy_of(slot)
+    }
+
+    /// The object for a stream that is expected to leave the run.
+    pub(crate) fn expected_object(
+        &mut self,
+        call: &Call,
+        kind: Kind,
+        family: Family,
+        flags: SocketFlags,
+    ) -> Option<OwnedFd> {
+        if kind != Kind::Stream || !self.hands.allowed {
+            return None;
+        }
+        let process = self.guests.process(call.tid);
+        if !self.hands.expects(process) {
+            return None;
+        }
+        Self::hosts_object(family, flags).ok()
+    }
+}
+
+/// connect(2) on an open file that others share: without waiting, whatever its flags say.
+fn connect_without_waiting(copy: &OwnedFd, to: SocketAddr, flags: OFlags) -> Result<(), rustix::io::Errno> {
+    if flags.contains(OFlags::NONBLOCK) {
+        return connect(copy, &to);
+    }
+    fcntl_setfl(copy, flags | OFlags::NONBLOCK)?;
+    let connected = match connect(copy, &to) {
+        // On loopback the handshake is over by now.
+        Err(rustix::io::Errno::INPROGRESS) => connect(copy, &to),
+        other => other,
+    };
+    fcntl_setfl(copy, flags)?;
+    connected
+}
+
+/// An endpoint as a socket of `family` names it.
+fn for_family(endpoint: SocketAddr, family: Family) -> SocketAddr {
+    match (family, endpoint.ip()) {
+        (Family::Inet6, IpAddr::V4(v4)) => SocketAddr::new(v4.to_ipv6_mapped().into(), endpoint.port()),
+        _ => endpoint,
+    }
+}

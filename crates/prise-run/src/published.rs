@@ -1,0 +1,139 @@
+//! Published ports while nobody needs the packets: a client's connection to the host is what accept(2) gives out.
+//!
+//! ```text
+//! pumped   client ── host socket ── gateway ── TCP ── supervisor ── AF_UNIX ── program
+//! handed   client ── host socket ─────────────────────────────────────────── program
+//! ```
+//! The gateway accepts; the client then waits at the listener to which its SYN would have gone, beside the connections of the
+//! run, and counts against the backlog as they do. A listener without room, or one that waits for data itself, gets the client
+//! by TCP. See [`crate::handed`] for what the accepted socket is.
+
+use core::time::Duration;
+use std::os::fd::{AsFd, OwnedFd};
+
+use prise_gateway::Caller;
+use prise_socket::Errno;
+use prise_stack::{Link, LinkId};
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::net::{SocketFlags, sockopt};
+
+use crate::calls::write_address;
+use crate::handed::{Handed, Stage};
+use crate::notify::{Answer, Call, Judged, errno, errno_of};
+use crate::sockaddr::encode;
+use crate::socket::{GuestSocket, Role, Slot};
+use crate::supervisor::Supervisor;
+
+impl Supervisor {
+    /// Clients have come to published ports: gives each to its listener. Whether there were any.
+    pub(crate) fn receive_callers(&mut self) -> bool {
+        let mut came = false;
+        while let Some(caller) = self.gate.as_ref().and_then(crate::gate::Gate::caller) {
+            came = true;
+            let Some(slot) = self.listener_with_room(&caller) else {
+                if let Some(gate) = &self.gate {
+                    gate.admit(self.now, caller);
+                    self.world.attend();
+                }
+                continue;
+            };
+            if let Some(listening) = self.listening(slot) {
+                listening.callers.push_back(caller);
+                self.attend_listener(slot);
+            }
+        }
+        came
+    }
+
+    fn listener_with_room(&self, caller: &Caller) -> Option<Slot> {
+        let outside = |link: &&Link| !link.is_loopback();
+        let link: LinkId = self.host.stack().links().iter().find(outside)?.id();
+        let id = self.host.listener_for(link, caller.guest, caller.shown)?;
+        let slot = self.sockets.by_id(id)?;
+        let listens = matches!(&self.sockets.get(slot)?.role, Role::Listener(listening) if !listening.ended);
+        let backlog = self.host.info(id)?.send_queue;
+        // One more than the backlog, as on Linux (`sk_acceptq_is_full`).
+        (listens && self.connections_waiting(slot) <= backlog).then_some(slot)
+    }
+
+    /// accept(2) of a client; `EAGAIN` if none waits.
+    pub(crate) fn accept_caller(&mut self, call: &Call, slot: Slot, copy: &OwnedFd, flags: SocketFlags) -> Judged {
+        let listening = self.listening(slot).ok_or(Errno::EINVAL)?;
+        let caller = listening.callers.pop_front().ok_or(Errno::EAGAIN)?;
+        let waiting = self.connections_waiting(slot);
+        if let Some(listening) = self.listening(slot) {
+            // Before the answer, as for every connection.
+            listening.withdraw(waiting, copy);
+            listening.announce(waiting);
+        }
+        let judged = self.install_caller(call, slot, &caller, flags);
+        if judged.is_err()
+            && let Some(listening) = self.listening(slot)
+        {
+            listening.callers.push_front(caller);
+            listening.announce(waiting + 1);
+        }
+        judged
+    }
+
+    fn install_caller(&mut self, call: &Call, listener: Slot, caller: &Caller, flags: SocketFlags) -> Judged {
+        let socket = self.entry(listener)?;
+        let (id, family, kind) = (socket.id, socket.family, socket.kind);
+        let (buffers, chosen) = (socket.buffers, socket.chosen.clone());
+        if !flags.contains(SocketFlags::NONBLOCK) {
+            fcntl_setfl(&caller.socket, OFlags::RDWR).map_err(errno)?;
+        }
+        chosen.apply(&caller.socket);
+        let id = self.host.accept_elsewhere(id, caller.guest, caller.shown)?;
+        let installed = self.name_and_install(call, (id, family), caller, flags).and_then(|fd| {
+            let role = Handed::role(Stage::Connected);
+            Ok((fd, self.describe(call, id, (family, kind), &caller.socket, role)?))
+        });
+        match installed {
+            Ok((fd, accepted)) => {
+                let accepted = GuestSocket {
+                    buffers,
+                    chosen,
+                    ..accepted
+                };
+                let slot = self.sockets.insert(accepted);
+                self.entry(slot)?.holder.fd = fd;
+                // Out of memory or watches, the socket stays until its guests have gone.
+                let _ = self.ledger.enter(caller.socket.as_fd(), slot);
+                if self.ledger.is_due() {
+                    self.sweep();
+                }
+                Ok(Answer::Settled)
+            }
+            Err(error) => {
+                self.host.close(self.now, id);
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells the client's name, then hands its socket out.
+    fn name_and_install(
+        &mut self,
+        call: &Call,
+        (id, family): (prise_socket::SocketId, prise_socket::Family),
+        caller: &Caller,
+        flags: SocketFlags,
+    ) -> Result<i32, Errno> {
+        if call.args[1] != 0 {
+            let peer = self.host.peer_addr(id)?;
+            write_address(call, call.args[1], call.args[2], encode(peer, family).as_slice())?;
+        }
+        self.calls
+            .install(call.id, caller.socket.as_fd(), flags.contains(SocketFlags::CLOEXEC))
+            .map_err(|error| errno_of(&error))
+    }
+
+    /// Nobody will accept any more: clients that wait are reset.
+    pub(crate) fn turn_callers_away(callers: impl IntoIterator<Item = Caller>) {
+        for caller in callers {
+            // If it fails the client gets a FIN, which is the next best.
+            let _ = sockopt::set_socket_linger(&caller.socket, Some(Duration::ZERO));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Streams whose connection is carried elsewhere: by the kernel of the machine that a driver runs on, say.
+//!
+//! Such a socket has here what programs and `ss(8)` ask a host about: its names, its port, its options. Its octets, its state
+//! in detail and its errors are told by who carries it.
+
+use core::net::{IpAddr, SocketAddr};
+
+use prise_stack::LinkId;
+use prise_wire::Instant;
+
+use crate::option::Opt;
+use crate::socket::{Flag, Phase, Transport};
+use crate::{Errno, Host, Kind, SocketId};
+
+impl Host {
+    /// Where a `connect(2)` of a stream leads if somebody else may make it: to no address of this host's, over a link that was not
+    /// named, without a SYN that waits for data and without a congestion control of the program's choice.
+    pub fn leads_elsewhere(&mut self, s: SocketId, remote: SocketAddr) -> Option<SocketAddr> {
+        let socket = self.socket_ref(s).ok()?;
+        let ordinary = socket.kind == Kind::Stream
+            && socket.phase == Phase::Unconnected
+            && socket.transport == Transport::None
+            && socket.device().is_none()
+            && socket.value(Opt::Congestion) == 0
+            && !self.defers_connect(s)
+            && !is_link_local(remote.ip().to_canonical());
+        if !ordinary {
+            return None;
+        }
+        let remote = self.stream_destination(s, remote).ok()?;
+        let bound = self.socket_ref(s).ok()?.stack_local();
+        let route = self.stack.route(remote.ip(), bound, None).ok()?;
+        let stays = self.stack.is_local(remote.ip()) || route.source.is_loopback();
+        (!stays).then_some(remote)
+    }
+
+    /// `connect(2)` of a stream that [`Host::leads_elsewhere`]: from now on it has a local address, a port and a peer, and a connection
+    /// that others carry. [`Host::disconnect`] makes it what it was.
+    pub fn connect_elsewhere(&mut self, s: SocketId, remote: SocketAddr) -> Result<(), Errno> {
+        let bound = self.socket_ref(s)?.stack_local();
+        let route = self
+            .stack
+            .route(remote.ip(), bound, None)
+            .map_err(|error| Errno::from_route(error, remote.ip()))?;
+        if self.socket_ref(s)?.port == 0 {
+            // Nobody else's: which four-tuples are in use is not known here.
+            self.autobind(Instant::ZERO, s)?;
+            let before = self.socket_ref(s)?.claim(self.owner);
+            self.socket_mut(s)?.flags.set(Flag::PortPicked, true);
+            self.claim_changed(s, &before);
+        }
+        let before = self.socket_ref(s)?.claim(self.owner);
+        let socket = self.socket_mut(s)?;
+        socket.local = socket.present(SocketAddr::new(route.source, 0)).ip();
+        socket.shown_port = socket.port;
+        socket.error = None;
+        socket.phase = Phase::Connected;
+        socket.transport = Transport::Elsewhere;
+        socket.extra_mut().remote = Some(remote);
+        self.claim_changed(s, &before);
+        Ok(())
+    }
+
+    /// The listener that a connection from `remote` to `local` would come to by `link`, if one that does not wait for data
+    /// (`TCP_DEFER_ACCEPT`) would get it.
+    pub fn listener_for(&self, link: LinkId, local: SocketAddr, remote: SocketAddr) -> Option<SocketId> {
+        let s = self.sockets.id_at(self.stack.tcp_listener_for(link, local, remote)?)?;
+        let socket = self.sockets.get(s)?;
+        let waits = socket.value(Opt::DeferAccept) != 0;
+        (matches!(socket.transport, Transport::Listener(_)) && !waits).then_some(s)
+    }
+
+    /// `accept(2)` of a connection that came to a listener elsewhere: a new socket with the listener's options and these names.
+    pub fn accept_elsewhere(
+        &mut self,
+        listener: SocketId,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> Result<SocketId, Errno> {
+        let mut socket = self.socket_ref(listener)?.accepted();
+        let shown = socket.present(local);
+        socket.transport = Transport::Elsewhere;
+        socket.local = shown.ip();
+        socket.port = shown.port();
+        socket.shown_port = shown.port();
+        socket.extra_mut().remote = Some(remote);
+        let claim = socket.claim(self.owner);
+        self.tcp_ports.hold(shown.port(), claim);
+        Ok(self.sockets.insert(socket))
+    }
+}
+
+/// What means nothing without its link.
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_multicast(),
+    }
+}
