@@ -363,7 +363,9 @@ impl Server {
             Err(errno) => return Err(Refusal::Broken(format!("recv of the first octets: {errno:?}"))),
         };
         let Some(number) = first.first_chunk() else {
-            return if first.is_empty() {
+            // What is left of a stream that broke is less than its first octets.
+            let broke = io.host.readiness(socket).contains(Readiness::HUP);
+            return if first.is_empty() || broke {
                 Err(Refusal::Broken("the stream ended before it began".into()))
             } else {
                 Ok(None)

@@ -528,10 +528,12 @@ impl Connection {
         }
     }
 
-    /// Restarts the keepalive clock after something arrived.
+    /// Restarts the keepalive clock after something arrived. A program that has finished sending may wait for its peer as
+    /// long as any other; one that has closed waits for nothing but the peer's FIN, which has a timer of its own.
     pub(crate) fn touch_keepalive(&mut self, now: Instant) {
+        let half_closed = matches!(self.state, State::FinWait1 | State::FinWait2) && !self.flags.released();
         if let Some(keepalive) = self.config.keepalive
-            && matches!(self.state, State::Established | State::CloseWait)
+            && (half_closed || matches!(self.state, State::Established | State::CloseWait))
         {
             self.keepalive_probes = 0;
             self.deadlines.arm_slow(Slow::Keepalive, now + keepalive.idle);

@@ -1,0 +1,202 @@
+//! Linux's TCP and ours over the same bad paths, by the same seed, in real time: each against itself, against the other, and
+//! beside the other in one bottleneck; and ours in virtual time.
+//!
+//! `cargo run -p prise-sim --release --example beside -- [ROUNDS] [WORD...]`, as root or where users may make namespaces: the
+//! program starts itself again in a network namespace with one TUN device. Only rows are measured whose name holds every word.
+
+mod linux;
+mod ours;
+mod path;
+
+use path::{Flow, TIME, Whose, carry, open};
+use prise_link::{ImpairmentConfig, TunLink};
+use prise_sim::goodput::{self, Cell, Loss, fairness};
+use std::io;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+const INSIDE: &str = "PRISE_BESIDE";
+/// Flows that share a path need longer to find their shares.
+const SHARED_TIME: Duration = Duration::from_secs(8);
+
+/// Who sends to whom, of one flow.
+const PAIRS: [(Whose, Whose); 4] = [
+    (Whose::Linux, Whose::Linux),
+    (Whose::Ours, Whose::Ours),
+    (Whose::Linux, Whose::Ours),
+    (Whose::Ours, Whose::Linux),
+];
+
+const fn cell(algorithm: &'static str, rate: u64, rtt: u64, loss: Loss) -> Cell {
+    Cell {
+        algorithm,
+        loss,
+        rtt,
+        rate,
+        queue: 10,
+    }
+}
+
+/// The paths that one flow is measured on.
+fn cells() -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for algorithm in ["cubic", "bbr"] {
+        for loss in Loss::ALL.into_iter().chain([Loss::Late]) {
+            cells.push(cell(algorithm, 100, 20, loss));
+        }
+        cells.push(cell(algorithm, 100, 1, Loss::Even(10)));
+        cells.push(cell(algorithm, 1000, 20, Loss::Even(0)));
+    }
+    cells
+}
+
+/// The flows that share 100 Mbit/s at 20 ms: so many of Linux's and of ours, and the congestion control of each kind.
+const SHARED: [(usize, usize, [&str; 2]); 12] = [
+    (4, 0, ["cubic"; 2]),
+    (0, 4, ["cubic"; 2]),
+    (1, 1, ["cubic"; 2]),
+    (2, 2, ["cubic"; 2]),
+    (4, 4, ["cubic"; 2]),
+    (4, 0, ["bbr"; 2]),
+    (0, 4, ["bbr"; 2]),
+    (1, 1, ["bbr"; 2]),
+    (2, 2, ["bbr"; 2]),
+    (4, 4, ["bbr"; 2]),
+    (2, 2, ["cubic", "bbr"]),
+    (2, 2, ["bbr", "cubic"]),
+];
+
+fn main() -> ExitCode {
+    if std::env::var_os(INSIDE).is_none() {
+        return restart();
+    }
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let rounds = words.first().and_then(|word| word.parse().ok());
+    if rounds.is_some() {
+        words.remove(0);
+    }
+    let rounds = rounds.unwrap_or(3).max(1);
+    let measured = open().and_then(|mut tun| {
+        single(&mut tun, rounds, &words)?;
+        shared(&mut tun, rounds, &words)
+    });
+    match measured {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("beside: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Starts this program in a namespace of its own.
+fn restart() -> ExitCode {
+    let status = std::env::current_exe().and_then(|this| {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--net"]).arg(this);
+        command.args(std::env::args_os().skip(1)).env(INSIDE, "1").status()
+    });
+    match status {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("beside: unshare(1): {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_chosen(name: &str, words: &[String]) -> bool {
+    words.iter().all(|word| name.split(' ').any(|part| part == word))
+}
+
+/// One flow at a time.
+fn single(tun: &mut TunLink, rounds: u64, words: &[String]) -> io::Result<()> {
+    let cells: Vec<Cell> = cells()
+        .into_iter()
+        .filter(|cell| is_chosen(&cell.to_string(), words))
+        .collect();
+    if cells.is_empty() {
+        return Ok(());
+    }
+    println!("One flow, medians of {rounds} seeds, Mbit/s; sender > receiver; real time but for the last column\n");
+    println!(
+        "{:<32}{:>9}{:>13}{:>8}{:>15}{:>15}{:>17}",
+        "", "Linux", "prise (ratio)", "", "Linux > prise", "prise > Linux", "prise, virtual"
+    );
+    for cell in cells {
+        let mut figures = [const { Vec::new() }; 5];
+        for seed in 1..=rounds {
+            let config = ImpairmentConfig {
+                seed,
+                ..cell.impairment()
+            };
+            for ((sender, receiver), figures) in PAIRS.into_iter().zip(&mut figures) {
+                let flow: Flow = (sender, receiver, cell.algorithm);
+                figures.push(mbit(&carry(tun, &config, &[flow], TIME)?, TIME));
+            }
+            let flows = [(cell.algorithm, Duration::ZERO)];
+            let virtually = goodput::carry(&config, &flows, TIME, seed).map_err(io::Error::other)?;
+            figures[4].push(mbit(&virtually, TIME));
+        }
+        let [linux, ours, to_ours, to_linux, virtually] = figures.map(median);
+        println!(
+            "{:<32}{linux:>9.1}{ours:>13.1}{:>8.2}{to_ours:>15.1}{to_linux:>15.1}{virtually:>17.1}",
+            cell.to_string(),
+            ours / linux.max(0.01),
+        );
+    }
+    Ok(())
+}
+
+/// Several flows in one bottleneck.
+fn shared(tun: &mut TunLink, rounds: u64, words: &[String]) -> io::Result<()> {
+    let path = cell("", 100, 20, Loss::Even(0)).impairment();
+    let mut begun = false;
+    for (linux, ours, [theirs, own]) in SHARED {
+        let name = format!("shared by {linux} of Linux's {theirs} and {ours} of prise's {own}");
+        if !is_chosen(&name, words) {
+            continue;
+        }
+        if !begun {
+            println!("\nFlows that share 100 Mbit/s at 20 ms for {SHARED_TIME:?}, means of {rounds} seeds\n");
+            println!(
+                "{:<56}{:>8}{:>9}{:>15}{:>14}",
+                "", "Mbit/s", "Jain", "a Linux flow", "one of ours"
+            );
+            begun = true;
+        }
+        let flows: Vec<Flow> = [(Whose::Linux, linux, theirs), (Whose::Ours, ours, own)]
+            .into_iter()
+            .flat_map(|(whose, count, algorithm)| std::iter::repeat_n((whose, whose, algorithm), count))
+            .collect();
+        let mut sums = vec![0.0; flows.len()];
+        let mut index = 0.0;
+        for seed in 1..=rounds {
+            let arrived = carry(tun, &ImpairmentConfig { seed, ..path }, &flows, SHARED_TIME)?;
+            index += fairness(&arrived) / rounds as f64;
+            for (sum, octets) in sums.iter_mut().zip(arrived) {
+                *sum += mbit(&[octets], SHARED_TIME) / rounds as f64;
+            }
+        }
+        let mean = |sums: &[f64]| sums.iter().sum::<f64>() / sums.len().max(1) as f64;
+        println!(
+            "{name:<56}{:>8.1}{index:>9.3}{:>15.1}{:>14.1}",
+            sums.iter().sum::<f64>(),
+            mean(&sums[..linux]),
+            mean(&sums[linux..])
+        );
+    }
+    Ok(())
+}
+
+/// Mbit/s of all flows together.
+fn mbit(flows: &[u64], time: Duration) -> f64 {
+    let octets: u64 = flows.iter().sum();
+    octets as f64 * 8.0 / 1e6 / time.as_secs_f64()
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
