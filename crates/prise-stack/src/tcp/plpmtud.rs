@@ -179,7 +179,8 @@ impl Connection {
             None => BASE.max(floor),
             Some(search) => (search.low / 2).clamp(floor, BASE.max(floor)),
         };
-        if base >= mss || front <= u32::from(base) {
+        let options = u32::from(mss) - self.segment_size();
+        if base >= mss || front + options <= u32::from(base) {
             return;
         }
         let ceiling = self.search_mut().map_or(mss, |search| search.ceiling);

@@ -63,6 +63,17 @@ fn a_path_that_swallows_large_segments_is_found_out_by_timeouts_and_searched() {
     world.assert_empty();
 }
 
+// RFC 4821 §7.7: found by the simulator's swarm.
+#[test]
+fn a_segment_that_only_its_options_make_larger_than_the_base_size_is_not_stuck() {
+    let mut world = World::new(1);
+    let (client, _) = world.connect();
+    world.filter = Some(|_, _, len| len <= 1024 - 12);
+    write(&mut world, client, 1020);
+    world.run_for(Duration::from_secs(10));
+    assert_eq!(info(&world, client).bytes_acked, 1020);
+}
+
 #[test]
 fn without_probing_the_connection_is_stuck() {
     let mut world = World::new(2);
