@@ -143,6 +143,12 @@ impl Addresses {
             .any(|have| have.link == link && have.cidr.address() == addr)
     }
 
+    /// The link that owns the address.
+    pub(crate) fn link_of(&self, addr: IpAddr) -> Option<LinkId> {
+        let owner = self.all.iter().find(|have| have.cidr.address() == addr)?;
+        Some(owner.link)
+    }
+
     /// Whether the address is a broadcast on that link: the limited one or a subnet's.
     pub(crate) fn is_broadcast(&self, link: LinkId, addr: IpAddr) -> bool {
         match addr {

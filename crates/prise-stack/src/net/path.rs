@@ -17,6 +17,7 @@ impl Net {
         if dst.is_unspecified() {
             return Err(RouteError::InvalidDestination);
         }
+        let device = device.or_else(|| self.link_of_speaker(dst, src?));
         let (link, next_hop, preferred) = self.exit(dst, device)?;
         let link = self.link(link).ok_or(RouteError::NoRoute)?;
         let source = match src {
@@ -76,6 +77,18 @@ impl Net {
         }
         let by_default = self.routes.lookup(default_of(dst), None).map(|route| route.link);
         by_default.or_else(|| self.links.iter().find(|link| !link.is_loopback()).map(Link::id))
+    }
+
+    /// Who has bound an IPv4 address says with it where groups and the limited broadcast are meant: on the link that has
+    /// it (Linux's `ip_route_output_key`), `lo` included.
+    fn link_of_speaker(&self, dst: IpAddr, src: IpAddr) -> Option<LinkId> {
+        if !src.is_ipv4() || !dst.is_ipv4() || !is_multicast_or_broadcast(dst) {
+            return None;
+        }
+        if src.is_loopback() && self.is_local(src) {
+            return self.loopback;
+        }
+        self.addresses.link_of(src)
     }
 
     /// Changes whenever [`Net::route`] may answer differently than before: lets callers keep a [`RouteInfo`].

@@ -343,6 +343,27 @@ fn what_has_no_way_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_bound_ipv4_address_says_on_which_link_groups_are_meant() {
+    let mut a = node(1);
+    a.default_route("10.0.2.2");
+    let (lo, eth) = (a.lo, a.eth);
+    for (dst, src, link) in [
+        ("224.0.0.23", None, eth),
+        ("224.0.0.23", Some("127.0.0.1"), lo),
+        ("224.0.0.23", Some("127.3.2.1"), lo),
+        ("255.255.255.255", Some("127.0.0.1"), lo),
+        ("224.0.0.23", Some("10.0.2.1"), eth),
+    ] {
+        let route = a.stack.route(ip(dst), src.map(ip), None).unwrap();
+        assert_eq!(
+            (route.link, route.source),
+            (link, ip(src.unwrap_or("10.0.2.1"))),
+            "{dst} from {src:?}"
+        );
+    }
+}
+
+#[test]
 fn a_removed_address_takes_its_routes_and_its_membership_along() {
     let mut a = node(1);
     let generation = a.stack.net.route_generation();

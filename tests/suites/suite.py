@@ -1,0 +1,103 @@
+"""What the files of this directory share: where sources come from, how a case runs, how its output is read."""
+import dataclasses
+import os
+import pathlib
+import re
+import shlex
+import signal
+import subprocess
+import time
+
+NOBODY = 65534
+PASS, FAIL, SKIP = "PASS", "FAIL", "SKIP"
+
+
+@dataclasses.dataclass
+class Case:
+    """One program of a suite. `read` maps (exit status or None when it took too long, output) to {test: verdict}."""
+
+    name: str
+    argv: list
+    cwd: pathlib.Path = pathlib.Path("/")
+    env: dict = dataclasses.field(default_factory=dict)
+    read: object = None
+    seconds: int = 60
+
+    def verdicts(self, status, output):
+        if self.read:
+            tests = self.read(status, output)
+            if tests:
+                return {f"{self.name}: {test}" if test else self.name: verdict for test, verdict in tests.items()}
+        return {self.name: PASS if status == 0 else SKIP if status == 77 else FAIL}
+
+
+def tap(status, output):
+    """Test Anything Protocol: tests are named by their number, a program that ends early fails as `end`."""
+    tests, plan = {}, None
+    for line in output.splitlines():
+        if match := re.match(r"\s*1\.\.(\d+)(.*)", line):
+            if not line[0].isspace():
+                plan = int(match[1])
+                if plan == 0:
+                    return {"": SKIP}
+        elif match := re.match(r"(not )?ok (\d+)(.*)", line):
+            skipped = re.search(r"#\s*(skip|todo)", match[3], re.IGNORECASE)
+            tests[match[2]] = SKIP if skipped else FAIL if match[1] else PASS
+    tests["end"] = PASS if status == 0 and plan is not None and len(tests) == plan else FAIL
+    return tests
+
+
+class Room:
+    """Where one suite is unpacked and built."""
+
+    def __init__(self, root, name):
+        self.at = pathlib.Path(root) / name
+        self.at.mkdir(parents=True, exist_ok=True)
+
+    def source(self, package):
+        """The unpacked source of a Debian package, got by apt-get on demand (needs a deb-src line)."""
+        found = self.unpacked(package)
+        if not found:
+            subprocess.run(["apt-get", "source", "-qq", "--only-source", package], cwd=self.at, check=True)
+            found = self.unpacked(package)
+        return found
+
+    def unpacked(self, package):
+        return next((path for path in sorted(self.at.glob(f"{package}-[0-9]*")) if path.is_dir()), None)
+
+    def build(self, mark, directory, *commands):
+        """Runs shell commands in `directory` unless `mark` is there; their output goes to build.log."""
+        if (directory / mark).exists():
+            return
+        with open(self.at / "build.log", "ab") as log:
+            for command in commands:
+                if subprocess.run(["sh", "-ec", command], cwd=directory, stdout=log, stderr=log).returncode:
+                    raise RuntimeError(f"`{command}` failed in {directory}; see {self.at}/build.log")
+
+
+def install(packages):
+    missing = [name for name in packages if subprocess.run(["dpkg", "-s", name], capture_output=True).returncode]
+    if missing:
+        print("installing", *missing, flush=True)
+        environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive", RUNLEVEL="1")
+        subprocess.run(["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing], env=environment, stdout=subprocess.DEVNULL, check=True)
+
+
+def run(case, wrap, nobody):
+    """Runs one case in new network and process name spaces that hold only `lo`: (exit status or None, output, seconds)."""
+    words = [*wrap, *map(str, case.argv)]
+    if nobody and os.geteuid() == 0:
+        words = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *words]
+    inside = f"mount -t proc proc /proc; ip link set lo up; cd {shlex.quote(str(case.cwd))}; exec {shlex.join(words)}"
+    user = [] if os.geteuid() == 0 else ["-r"]
+    start = time.monotonic()
+    child = subprocess.Popen(
+        ["unshare", *user, "-n", "-m", "-p", "-f", "--kill-child", "sh", "-c", inside],
+        env={**os.environ, **{key: str(value) for key, value in case.env.items()}},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        output, status = child.communicate(timeout=case.seconds)[0], child.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        output, status = child.communicate()[0], None
+    return status, output.decode("utf-8", "replace"), time.monotonic() - start
