@@ -3,12 +3,18 @@
 //! The same program – this one – is server and client each time. Rounds alternate between the kernel and prise and the
 //! medians are compared, because a machine's speed wanders. Rows:
 //!
-//! - *loopback*: server and client are two processes, natively and in one run (over 127.0.0.1, through our TCP);
+//! - *loopback*: server and client are two processes, natively and in one run (over 127.0.0.1);
 //! - *published*: the client is native, the server native or behind `-p`;
 //! - *outbound*: the server is native, the client native or in a run.
+//!
+//! Columns: the kernel, prise as it is (descriptors joined or handed over), and prise with every octet through its TCP.
+
+#[path = "peers/load.rs"]
+#[allow(dead_code, reason = "the other bench uses more of it")]
+mod load;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -40,7 +46,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["serve", port] => serve(&listen(port)),
+        ["serve", port] => load::serve(port),
         ["client", work, address] => println!("{}", client(parse(work), address.parse().expect("an address"))),
         ["pair", work] => {
             let mut server = server(&[], "0");
@@ -65,49 +71,9 @@ fn name(work: Work) -> &'static str {
         .map_or("", |(_, name, _)| name)
 }
 
-fn listen(port: &str) -> TcpListener {
-    let port = port.parse().expect("a port");
-    TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], port))).expect("the port is free")
-}
-
-/// Serves any client: the first octet tells what it wants.
-fn serve(listener: &TcpListener) {
-    println!("{}", listener.local_addr().expect("bound").port());
-    let mut buffer = vec![0; 1 << 18];
-    for stream in listener.incoming() {
-        let Ok(mut stream) = stream else { return };
-        stream.set_nodelay(true).expect("an option");
-        let mut wish = [0];
-        if stream.read_exact(&mut wish).is_err() {
-            continue;
-        }
-        match wish[0] {
-            b'b' => {
-                let mut got = 0;
-                while got < BULK {
-                    got += stream.read(&mut buffer).expect("octets") as u64;
-                }
-                stream.write_all(b".").expect("an answer");
-            }
-            b'p' => {
-                let mut message = [0; 64];
-                while stream.read_exact(&mut message).is_ok() {
-                    stream.write_all(&message).expect("an answer");
-                }
-            }
-            _ => stream.write_all(b".").expect("an answer"),
-        }
-    }
-}
-
 /// Does the work and answers the figure.
 fn client(work: Work, address: SocketAddr) -> f64 {
-    let open = |wish: u8| {
-        let mut stream = TcpStream::connect(address).expect("a connection");
-        stream.set_nodelay(true).expect("an option");
-        stream.write_all(&[wish]).expect("room");
-        stream
-    };
+    let open = |wish| load::open(address, wish, BULK);
     let mut stream = open(if work == Work::Bulk { b'b' } else { b'p' });
     let start = Instant::now();
     match work {
@@ -197,10 +163,10 @@ fn figure(wrap: &[String], arguments: &[&str]) -> f64 {
 }
 
 /// One figure of one place, on the kernel (`prise` is none) or on prise.
-fn measure(place: Place, work: Work, prise: Option<&str>) -> f64 {
+fn measure(place: Place, work: Work, prise: Option<&[&str]>) -> f64 {
     let run = |options: &[&str]| -> Vec<String> {
-        let words = |prise| {
-            [&[prise, "run"], options, &["--"]]
+        let words = |prise: &[&str]| {
+            [prise, options, &["--"]]
                 .concat()
                 .into_iter()
                 .map(String::from)
@@ -243,24 +209,31 @@ fn median(values: &mut [f64]) -> f64 {
 
 fn compare(rounds: usize) {
     let prise = env!("CARGO_BIN_EXE_prise");
-    println!("medians of {rounds} rounds, kernel and prise in turns\n");
-    println!("{:<12}{:<20}{:>12}{:>12}{:>8}", "", "", "kernel", "prise", "ratio");
+    let ways: [Option<&[&str]>; 3] = [None, Some(&[prise, "run"]), Some(&[prise, "run", "--no-join"])];
+    println!("medians of {rounds} rounds in turns; in brackets the ratio to the kernel\n");
+    println!(
+        "{:<12}{:<20}{:>12}{:>20}{:>20}",
+        "", "", "kernel", "prise", "prise --no-join"
+    );
     for (place, label) in [
         (Place::Loopback, "loopback"),
         (Place::Published, "published"),
         (Place::Outbound, "outbound"),
     ] {
         for (work, what, unit) in WORKS {
-            let (mut kernel, mut ours) = (Vec::new(), Vec::new());
+            let mut figures = [const { Vec::new() }; 3];
             for _ in 0..rounds {
-                kernel.push(measure(place, work, None));
-                ours.push(measure(place, work, Some(prise)));
+                for (way, figures) in ways.iter().zip(&mut figures) {
+                    figures.push(measure(place, work, *way));
+                }
             }
-            let (kernel, ours) = (median(&mut kernel), median(&mut ours));
+            let [kernel, ours, by_stack] = figures.map(|mut figures| median(&mut figures));
             let digits = usize::from(work == Work::Bulk);
+            let cell = |figure: f64| format!("{figure:.digits$} ({:.2})", figure / kernel);
             println!(
-                "{label:<12}{what:<20}{kernel:>12.digits$}{ours:>12.digits$}{:>8.2}  {unit}",
-                ours / kernel
+                "{label:<12}{what:<20}{kernel:>12.digits$}{:>20}{:>20}  {unit}",
+                cell(ours),
+                cell(by_stack)
             );
         }
     }

@@ -154,7 +154,8 @@ impl Supervisor {
     }
 
     /// A stream has just been connected: where it may be joined, what it writes waits until it is accepted.
-    pub(crate) fn hold(&mut self, slot: Slot) {
+    pub(crate) fn hold(&mut self, target: &Target) {
+        let slot = target.slot;
         let Some(socket) = self.sockets.get(slot) else { return };
         let (id, tid) = (socket.id, socket.holder.tid);
         let (Ok(local), Ok(remote)) = (self.host.local_addr(id), self.host.peer_addr(id)) else {
@@ -169,9 +170,12 @@ impl Supervisor {
         };
         if let Some(GuestSocket {
             role: Role::Stream(stream),
+            buffers,
             ..
         }) = self.sockets.get_mut(slot)
         {
+            // Now that there is a copy of the program's end; given back where the stream is not joined after all.
+            let _ = sockopt::set_socket_send_buffer_size(&target.copy, buffers.send.unwrap_or(SEND_BUFFER));
             stream.hold(candidate);
             self.joins.awaited.insert(candidate.tuple, slot);
         }
@@ -229,6 +233,12 @@ impl Supervisor {
         };
         let candidate = stream.let_go();
         self.joins.forget(candidate, slot);
+        if candidate.is_some()
+            && let Some(copy) = self.copy_of(slot)
+        {
+            let chosen = self.sockets.get(slot).and_then(|socket| socket.buffers.send);
+            let _ = sockopt::set_socket_send_buffer_size(&copy, chosen.unwrap_or(self.attacher.send_buffer()));
+        }
         self.attend_stream(slot);
     }
 
@@ -292,8 +302,11 @@ impl Supervisor {
         // Refused by the kernel, a buffer stays as it is.
         let room = acceptors.send.or(connectors.receive).unwrap_or(SEND_BUFFER);
         let _ = sockopt::set_socket_send_buffer_size(end, room);
-        if let Some(copy) = self.copy_of(client) {
-            let room = connectors.send.or(acceptors.receive).unwrap_or(SEND_BUFFER);
+        // That of the connector's own end was set when it began to wait.
+        if connectors.send.is_none()
+            && let Some(room) = acceptors.receive
+            && let Some(copy) = self.copy_of(client)
+        {
             let _ = sockopt::set_socket_send_buffer_size(copy, room);
         }
     }

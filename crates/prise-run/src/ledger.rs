@@ -5,8 +5,8 @@
 //! set that nobody waits on: the kernel takes an open file out of every set when its last reference anywhere is gone,
 //! and /proc/self/fdinfo/N lists who is still in. One read answers for all sockets, without holding any of them open.
 //!
-//! The kernel names an entry by its file *and* the number it was added under, so all are added under one reserved
-//! number, behind which nothing stays open.
+//! The kernel names an entry by its file *and* the number it was added under. Nobody needs the name again: an entry stays
+//! until its file is gone, also that of a stream whose close something else tells first.
 
 use std::collections::HashSet;
 use std::io;
@@ -57,20 +57,20 @@ impl Ledger {
 
     /// Enters the open file behind `socket`, which the caller then closes.
     pub(crate) fn enter(&mut self, socket: BorrowedFd<'_>, slot: Slot) -> io::Result<()> {
-        dup3(socket, &mut self.door, DupFlags::CLOEXEC)?;
-        let added = epoll::add(
-            &self.epoll,
-            &self.door,
-            EventData::new_u64(slot.to_bits()),
-            EventFlags::empty(),
-        );
-        dup3(&self.idle, &mut self.door, DupFlags::CLOEXEC)?;
-        added?;
-        self.entries += 1;
-        Ok(())
+        let data = EventData::new_u64(slot.to_bits());
+        match epoll::add(&self.epoll, socket, data, EventFlags::empty()) {
+            // The same file under the same number: it is in.
+            Err(rustix::io::Errno::EXIST) => Ok(()),
+            added => {
+                added?;
+                self.entries += 1;
+                Ok(())
+            }
+        }
     }
 
-    /// Lets `act` see the open file behind `socket` under the reserved number, as which epoll(7) then knows it.
+    /// Lets `act` see the open file behind `socket` under one reserved number, as which epoll(7) then knows it in whichever
+    /// set it is added to.
     pub(crate) fn through_door<T>(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -80,17 +80,6 @@ impl Ledger {
         let done = act(&self.door);
         dup3(&self.idle, &mut self.door, DupFlags::CLOEXEC)?;
         done
-    }
-
-    /// Strikes an open file out; nothing happens when it is not in.
-    pub(crate) fn strike(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
-        dup3(socket, &mut self.door, DupFlags::CLOEXEC)?;
-        let removed = epoll::delete(&self.epoll, &self.door);
-        dup3(&self.idle, &mut self.door, DupFlags::CLOEXEC)?;
-        if removed.is_ok() {
-            self.entries = self.entries.saturating_sub(1);
-        }
-        Ok(())
     }
 
     /// Whether so many entries may have been closed that asking is worth its cost.
@@ -144,7 +133,8 @@ mod tests {
         assert_eq!(ledger.open_sockets().unwrap(), HashSet::from([kept, first]));
         drop(copy);
         assert_eq!(ledger.open_sockets().unwrap(), HashSet::from([kept]));
-        ledger.strike(b.as_fd()).unwrap();
+        ledger.enter(b.as_fd(), kept).unwrap();
+        drop(b);
         assert!(ledger.open_sockets().unwrap().is_empty());
     }
 }

@@ -27,12 +27,8 @@ const LINGER_RESET: [u8; 8] = [1, 0, 0, 0, 0, 0, 0, 0];
 
 impl Supervisor {
     /// Gives a stream its other end, which from now on tells of its close.
-    /// `stays`: the ledger goes on telling, because the end may be given away.
-    pub(crate) fn attach(&mut self, target: &Target, stays: bool) -> io::Result<OwnedFd> {
+    pub(crate) fn attach(&mut self, target: &Target) -> io::Result<OwnedFd> {
         let end = self.attacher.attach(target.copy.as_fd())?;
-        if !stays {
-            self.ledger.strike(target.copy.as_fd())?;
-        }
         self.poller.watch_socket(&end, target.slot)?;
         if let Some(socket) = self.sockets.get(target.slot) {
             socket.buffers.apply(None, &end);

@@ -1,4 +1,4 @@
-//! What the compared processes do: one serves, one asks and measures. Each prints its figures on one line.
+//! What the compared processes of both benches do: one serves, one asks and measures. Each prints its figures on one line.
 
 use std::io::{IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,22 @@ const ROUND_TRIPS: usize = 8_000;
 const CONNECTIONS: u32 = 1_500;
 const CALLS: u32 = 20_000;
 
-/// Serves any client on a port of every address; the first octet tells what it wants.
+/// A connection to [`serve`], for something of which there are `len` octets.
+pub(crate) fn open(address: SocketAddr, wish: u8, len: u64) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.set_nodelay(true).expect("an option");
+    stream.write_all(&opening(wish, len)).expect("room");
+    stream
+}
+
+/// What a client says first.
+pub(crate) fn opening(wish: u8, len: u64) -> [u8; 9] {
+    let mut octets = [wish; 9];
+    octets[1..].copy_from_slice(&len.to_be_bytes());
+    octets
+}
+
+/// Serves any client on a port of every address: the first octets tell what it wants and how much of it.
 pub(crate) fn serve(port: &str) {
     let port: u16 = port.parse().expect("a port");
     let listener = TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], port))).expect("the port is free");
@@ -21,14 +36,15 @@ pub(crate) fn serve(port: &str) {
         let Ok(mut stream) = stream else { return };
         // A probe may be gone already.
         let _ = stream.set_nodelay(true);
-        let mut wish = [0];
-        if stream.read_exact(&mut wish).is_err() {
+        let mut told = [0; 9];
+        if stream.read_exact(&mut told).is_err() {
             continue;
         }
-        match wish[0] {
+        let len = u64::from_be_bytes(core::array::from_fn(|index| told[1 + index]));
+        match told[0] {
             b'b' => {
                 let mut got = 0;
-                while got < BULK {
+                while got < len {
                     match stream.read(&mut buffer).expect("octets") {
                         0 => break,
                         count => got += count as u64,
@@ -37,7 +53,7 @@ pub(crate) fn serve(port: &str) {
                 stream.write_all(b".").expect("an answer");
             }
             b'd' => {
-                for _ in 0..BULK >> 18 {
+                for _ in 0..len >> 18 {
                     stream.write_all(&buffer).expect("room");
                 }
             }
@@ -55,12 +71,7 @@ pub(crate) fn serve(port: &str) {
 /// All figures of one way to a server: bulk there and back in Gbit/s, the 50th and 99th percentile of 64 B requests in µs,
 /// connections with a request each per second.
 pub(crate) fn ask(address: SocketAddr) -> Vec<f64> {
-    let open = |wish: u8| {
-        let mut stream = TcpStream::connect(address).expect("a connection");
-        stream.set_nodelay(true).expect("an option");
-        stream.write_all(&[wish]).expect("room");
-        stream
-    };
+    let open = |wish| open(address, wish, BULK);
     let mut chunk = vec![7; 1 << 18];
     let mut stream = open(b'b');
     let start = Instant::now();

@@ -5,7 +5,8 @@
 //! loopback, other peers in namespaces that they make. What is not installed or not allowed is left out, with a reason.
 //!
 //! - *within*: two processes, natively and in one run: joined, and with `--no-join`; then redis, nginx and iperf3;
-//! - *outbound*: the server is the host's, the client the kernel's, prise's, or in the peer's namespace;
+//! - *outbound*: the server is the host's, the client the kernel's, prise's (handed over, and with `--no-join` by its own
+//!   TCP), or in the peer's namespace;
 //! - *published*: the client is the host's, the server behind a port that is forwarded;
 //! - *calls*: what one call costs, natively and judged.
 
@@ -68,6 +69,7 @@ fn compare(rounds: usize) {
     let everybody = [
         Peer::Kernel,
         Peer::Prise,
+        Peer::PriseWithoutJoining,
         Peer::PastaSpliced,
         Peer::PastaTap,
         Peer::Slirp,
@@ -75,7 +77,13 @@ fn compare(rounds: usize) {
     table("outbound", &FLOW_ROWS, rounds, &everybody, &|peer| {
         world::across(peer, Way::Outbound)
     });
-    let everybody = [Peer::Kernel, Peer::Prise, Peer::PastaSpliced, Peer::Slirp];
+    let everybody = [
+        Peer::Kernel,
+        Peer::Prise,
+        Peer::PriseWithoutJoining,
+        Peer::PastaSpliced,
+        Peer::Slirp,
+    ];
     table("published", &FLOW_ROWS, rounds, &everybody, &|peer| {
         world::across(peer, Way::Published)
     });

@@ -205,7 +205,7 @@ fn await_port(port: u16) {
     let patience = Instant::now() + Duration::from_secs(3);
     while Instant::now() < patience {
         if let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port))
-            && stream.write_all(b"c").is_ok()
+            && stream.write_all(&load::opening(b'c', 0)).is_ok()
             && stream.read_exact(&mut [0]).is_ok()
         {
             return;

@@ -74,7 +74,7 @@ impl Supervisor {
         if !listens {
             self.stays_inside_next(call);
             let target = &self.unused(call, target)?;
-            let end = self.attach(target, false).map_err(|error| errno_of(&error))?;
+            let end = self.attach(target).map_err(|error| errno_of(&error))?;
             // A listener is never writable.
             unix::fill(&target.copy).map_err(errno)?;
             // And who writes to it all the same must not wait for room: EPIPE, as on Linux.

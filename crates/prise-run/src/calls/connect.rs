@@ -128,20 +128,13 @@ impl Supervisor {
     /// The connection stands. A program that did not wait may ask once more and be told so: it has its other end already.
     fn connected(&mut self, target: Target) -> Judged {
         if matches!(self.entry(target.slot)?.role, Role::Fresh) {
-            let stays = self.may_stay(target.slot);
-            let end = self.attach(&target, stays).map_err(|error| errno_of(&error))?;
+            let end = self.attach(&target).map_err(|error| errno_of(&error))?;
             self.entry(target.slot)?.role = Role::Stream(Stream::new(end));
-            self.hold(target.slot);
+            self.hold(&target);
         }
         drop(target.copy);
         self.attend(target.slot);
         DONE
-    }
-
-    /// Whether the ledger still has to tell of the close of a socket that is being connected.
-    fn may_stay(&self, slot: Slot) -> bool {
-        let remote = self.sockets.get(slot).map(|socket| self.host.peer_addr(socket.id));
-        remote.is_some_and(|remote| remote.is_ok_and(|remote| self.may_be_joined(remote)))
     }
 
     fn rejoin(&mut self, call: &Call, target: &Target) -> Judged {
@@ -201,8 +194,7 @@ impl Supervisor {
 
     /// Gives the program's descriptor its other end and fills it, so that it polls as a connecting socket does.
     fn leave_in_progress(&mut self, target: &Target) -> Result<Connecting, Errno> {
-        let stays = self.may_stay(target.slot);
-        let end = self.attach(target, stays).map_err(|error| errno_of(&error))?;
+        let end = self.attach(target).map_err(|error| errno_of(&error))?;
         let filled = unix::fill(&target.copy).map_err(errno)?;
         Ok(Connecting::InProgress { end, filled })
     }
@@ -361,7 +353,7 @@ impl Supervisor {
             socket.role = role;
         }
         if !failed {
-            self.hold(target.slot);
+            self.hold(target);
         }
     }
 
