@@ -40,14 +40,27 @@ struct Task {
 #[derive(Debug, Default)]
 pub(crate) struct Guests {
     tasks: HashMap<u32, Task>,
+    /// Descriptors are not fetched (see [`crate::keeping`]).
+    fetches_nothing: bool,
 }
 
 impl Guests {
+    /// Tasks whose descriptors cannot be fetched.
+    pub(crate) fn without_descriptors() -> Self {
+        Self {
+            fetches_nothing: true,
+            ..Self::default()
+        }
+    }
+
     /// A copy of the task's descriptor `fd`: the same open file.
     pub(crate) fn descriptor(&mut self, tid: u32, fd: i32) -> Result<OwnedFd, LookupError> {
         use rustix::io::Errno as E;
         if fd < 0 {
             return Err(LookupError::NotOpen);
+        }
+        if self.fetches_nothing {
+            return Err(LookupError::Forbidden);
         }
         // A task that has ended answers ESRCH for ever, also when its number was given to another.
         for _ in 0..2 {
@@ -65,6 +78,9 @@ impl Guests {
 
     /// Whether the supervisor may look at the task at all: dumpable, and of a user that ours may trace.
     pub(crate) fn is_open(&mut self, tid: u32) -> bool {
+        if self.fetches_nothing {
+            return socket_number(tid, i32::MAX) != Err(LookupError::Forbidden);
+        }
         // Any descriptor will do: the right is checked before the number.
         !matches!(self.descriptor(tid, i32::MAX), Err(LookupError::Forbidden))
     }
@@ -77,6 +93,9 @@ impl Guests {
 
     /// Looks through all descriptors of all tasks that are remembered for the one that `is_it`. Costs as much as they have.
     pub(crate) fn search(&mut self, is_it: impl Fn(&OwnedFd) -> bool) -> Option<(Holder, OwnedFd)> {
+        if self.fetches_nothing {
+            return None;
+        }
         for tid in self.known().collect::<Vec<u32>>() {
             let Ok(entries) = std::fs::read_dir(format!("/proc/{tid}/fd")) else {
                 continue;
@@ -185,19 +204,37 @@ pub(crate) fn own_number(tid: u32) -> Option<u32> {
     numbers.split_whitespace().next_back()?.parse().ok()
 }
 
-/// Whether the task's descriptor `fd` has its close-on-exec flag (`O_CLOEXEC` in /proc/TID/fdinfo/N, proc(5)).
+/// The number of the socket behind the task's descriptor `fd`, none if it is no socket: what /proc/TID/fd/N leads to (proc(5)).
+pub(crate) fn socket_number(tid: u32, fd: i32) -> Result<Option<u32>, LookupError> {
+    let target = match std::fs::read_link(format!("/proc/{tid}/fd/{fd}")) {
+        Ok(target) => target,
+        Err(error) => {
+            return Err(match error.kind() {
+                std::io::ErrorKind::PermissionDenied => LookupError::Forbidden,
+                _ if std::fs::exists(format!("/proc/{tid}")).is_ok_and(|there| there) => LookupError::NotOpen,
+                _ => LookupError::Gone,
+            });
+        }
+    };
+    let number = |name: &str| name.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
+    Ok(target.to_str().and_then(number))
+}
+
+/// Whether calls on the task's descriptor `fd` do not wait.
+pub(crate) fn is_nonblocking(tid: u32, fd: i32) -> bool {
+    open_flags(tid, fd).is_some_and(|flags| flags & libc::O_NONBLOCK != 0)
+}
+
+/// Whether the task's descriptor `fd` has its close-on-exec flag.
 pub(crate) fn closes_on_exec(tid: u32, fd: i32) -> bool {
-    let flags = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}"))
-        .ok()
-        .and_then(|text| {
-            let octal = text
-                .lines()
-                .find_map(|line| line.strip_prefix("flags:"))?
-                .trim()
-                .to_owned();
-            i32::from_str_radix(&octal, 8).ok()
-        });
-    flags.is_some_and(|flags| flags & libc::O_CLOEXEC != 0)
+    open_flags(tid, fd).is_some_and(|flags| flags & libc::O_CLOEXEC != 0)
+}
+
+/// The flags of an open file and of its descriptor (/proc/TID/fdinfo/N, proc(5)).
+fn open_flags(tid: u32, fd: i32) -> Option<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).ok()?;
+    let octal = text.lines().find_map(|line| line.strip_prefix("flags:"))?.trim();
+    i32::from_str_radix(octal, 8).ok()
 }
 
 /// The memory of the task that made a call.

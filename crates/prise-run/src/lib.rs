@@ -34,6 +34,7 @@ mod guest;
 mod handed;
 mod inspect;
 mod joined;
+mod keeping;
 mod ledger;
 mod lifecycle;
 mod listener;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use core::net::{IpAddr, SocketAddr};
 
-use prise_socket::{Errno, Received, SocketId};
+use prise_socket::{Errno, Readiness, Received, SocketId};
 use prise_stack::{IcmpError, Link, QuotedFlow};
 use prise_wire::SeqNum;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -93,6 +93,9 @@ impl Supervisor {
             return;
         };
         self.joins.forget(stream.candidate(), slot);
+        if let Some(keeping) = &mut self.keeping {
+            keeping.suspect();
+        }
         let waiting: Vec<_> = stream.receiving.iter().chain(&stream.sending).copied().collect();
         drop(stream);
         for id in waiting {
@@ -130,7 +133,11 @@ impl Supervisor {
         if !in_ledger {
             // On its way between two processes, or closed: then nobody is left to be told.
             let Some(copy) = self.copy_of(slot) else {
-                self.finish(slot);
+                if self.is_unkept(slot) {
+                    self.end_stream(slot, failure);
+                } else {
+                    self.finish(slot);
+                }
                 return;
             };
             if !resets {
@@ -223,6 +230,14 @@ impl Supervisor {
 
     /// What has come goes into the program's queue.
     pub(crate) fn fill_datagrams(&mut self, slot: Slot) {
+        if self.keeping.is_some()
+            && self
+                .sockets
+                .get(slot)
+                .is_some_and(|it| self.host.readiness(it.id).contains(Readiness::IN))
+        {
+            self.let_go_if_closed(slot);
+        }
         let Some(socket) = self.sockets.get_mut(slot) else {
             return;
         };
@@ -277,6 +292,7 @@ impl Supervisor {
         let Some(socket) = self.sockets.remove(slot) else {
             return;
         };
+        self.let_go(slot);
         let local = self.host.local_addr(socket.id);
         if abort {
             // Only fails where there is no connection to reset.
@@ -354,8 +370,27 @@ impl Supervisor {
         self.close(slot, false);
     }
 
+    /// The supervisor's own copy of a socket's object, where it has one, hides the close no longer.
+    pub(crate) fn let_go(&mut self, slot: Slot) {
+        if let Some(keeping) = &mut self.keeping {
+            keeping.let_go(slot);
+        }
+    }
+
+    /// Whether so many sockets may have been closed without telling that asking is worth its cost.
+    pub(crate) fn sweep_is_due(&self) -> bool {
+        match &self.keeping {
+            Some(keeping) => keeping.is_due(),
+            None => self.ledger.is_due(),
+        }
+    }
+
     /// Closes the sockets that were closed without telling.
     pub(crate) fn sweep(&mut self) {
+        if self.keeping.is_some() {
+            self.sweep_kept();
+            return;
+        }
         let begin = clock::now();
         self.sweep_hung_up();
         // It fails only without memory; then nothing is known, and nothing closed.

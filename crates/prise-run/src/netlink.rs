@@ -81,6 +81,12 @@ impl NetlinkSockets {
         self.sockets.get_mut(&slot)
     }
 
+    /// Those whose objects' names are such.
+    pub(crate) fn slots_where(&self, is_such: impl Fn(u64) -> bool) -> Vec<Slot> {
+        let such = self.by_cookie.iter().filter(|(cookie, _)| is_such(**cookie));
+        such.map(|(_, &slot)| slot).collect()
+    }
+
     /// Whether it speaks of sockets.
     fn is_about_sockets(&self, slot: Slot) -> bool {
         let socket = self.sockets.get(&slot);
@@ -214,6 +220,7 @@ impl Supervisor {
         let Some(socket) = self.netlink.remove(slot) else {
             return;
         };
+        self.let_go(slot);
         self.poller.forget(&socket.end);
         for id in socket.receiving {
             if let Some(parked) = self.parked.remove(id) {

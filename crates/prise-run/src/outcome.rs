@@ -81,6 +81,8 @@ pub enum RunError {
         /// The outer run's supervisor.
         supervisor: u32,
     },
+    /// `--allow` and `--deny` where pidfd_getfd(2) is refused: sockets that are not ours could not be judged.
+    PolicyNeedsDescriptors,
     /// Another supervisor than prise has the calls of this process.
     Supervised,
     /// The device of `--link tun:NAME` could not be opened.
@@ -136,6 +138,7 @@ impl RunError {
             | Self::Yama { .. }
             | Self::Nested { .. }
             | Self::Supervised
+            | Self::PolicyNeedsDescriptors
             | Self::NeedsHostLink { .. }
             | Self::Device { .. }
             | Self::Unavailable { .. }
@@ -180,6 +183,10 @@ impl core::fmt::Display for RunError {
                 "another supervisor already has the system calls of this process (seccomp user notification), and the \
                  kernel allows one; start prise outside of it",
             ),
+            Self::PolicyNeedsDescriptors => f.write_str(
+                "--allow and --deny cannot be enforced here, because pidfd_getfd is refused, as Docker's default seccomp profile \
+                 does; start the container with --cap-add=SYS_PTRACE, or run without them",
+            ),
             Self::NeedsHostLink { option } => {
                 write!(
                     f,
@@ -222,6 +229,7 @@ impl core::error::Error for RunError {
             | Self::Yama { .. }
             | Self::Nested { .. }
             | Self::Supervised
+            | Self::PolicyNeedsDescriptors
             | Self::NeedsHostLink { .. }
             | Self::Unavailable { .. } => None,
             Self::ProgramNotExecutable { error, .. }

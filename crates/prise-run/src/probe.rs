@@ -50,16 +50,20 @@ impl Finding {
 /// Whether nothing goes without it.
 fn is_needed(feature: Feature) -> bool {
     match feature {
-        Feature::Notification | Feature::PidfdOpen | Feature::PidfdGetfd => true,
+        Feature::Notification | Feature::PidfdOpen => true,
         Feature::ProcessVm => probe(Feature::MemoryFile).is_err(),
         Feature::MemoryFile => probe(Feature::ProcessVm).is_err(),
-        Feature::LocalUrgent | Feature::PidfdThread | Feature::Landlock | Feature::UserNamespace => false,
+        Feature::PidfdGetfd
+        | Feature::LocalUrgent
+        | Feature::PidfdThread
+        | Feature::Landlock
+        | Feature::UserNamespace => false,
     }
 }
 
-/// What is needed for a run; chooses among the ways there are.
-pub(crate) fn require() -> Result<(), RunError> {
-    for feature in [Feature::Notification, Feature::PidfdOpen, Feature::PidfdGetfd] {
+/// What is needed for a run; chooses among the ways there are. Whether programs' descriptors can be fetched.
+pub(crate) fn require() -> Result<bool, RunError> {
+    for feature in [Feature::Notification, Feature::PidfdOpen] {
         probe(feature).map_err(|error| RunError::Missing { feature, error })?;
     }
     if let Err(error) = probe(Feature::ProcessVm) {
@@ -72,7 +76,7 @@ pub(crate) fn require() -> Result<(), RunError> {
     }
     match yama() {
         Some(scope) if scope >= 2 && !rustix::process::geteuid().is_root() => Err(RunError::Yama { scope }),
-        _ => Ok(()),
+        _ => Ok(probe(Feature::PidfdGetfd).is_ok()),
     }
 }
 
@@ -113,13 +117,19 @@ pub fn remedy(feature: Feature, error: &io::Error) -> String {
             "this kernel ({release}) cannot hand calls to a supervisor and wait through signals (seccomp user \
              notification, WAIT_KILLABLE_RECV); {NEWER}"
         ),
-        Feature::PidfdOpen | Feature::PidfdGetfd if is_refused => {
-            "pidfd_getfd is refused here, as Docker's default seccomp profile does; start the container with \
-             --cap-add=SYS_PTRACE or with --security-opt seccomp=unconfined (podman's default allows it)"
+        Feature::PidfdOpen if is_refused => {
+            "pidfd_open is refused here, most likely by a container's seccomp profile; start the container with \
+             --security-opt seccomp=unconfined"
                 .to_owned()
         }
-        Feature::PidfdOpen | Feature::PidfdGetfd => {
-            format!("this kernel ({release}) or container has no pidfd_getfd; {NEWER}")
+        Feature::PidfdOpen => {
+            format!("this kernel ({release}) or container has no pidfd_open; {NEWER}")
+        }
+        // Docker's default profile.
+        Feature::PidfdGetfd => {
+            "prise keeps programs' sockets instead: connections within the run are not joined, resets show as ends of file, \
+             and --allow and --deny are refused; start the container with --cap-add=SYS_PTRACE for all of it"
+                .to_owned()
         }
         Feature::ProcessVm | Feature::MemoryFile => {
             "the memory of programs cannot be read, neither by process_vm_readv nor through /proc/PID/mem; start the \

@@ -75,7 +75,7 @@ pub(crate) struct Program {
 
 impl Program {
     /// Starts the program of `config` under the filter.
-    pub(crate) fn start(config: &RunConfig, signals: Signals) -> Result<(Self, Listener), RunError> {
+    pub(crate) fn start(config: &RunConfig, signals: Signals, fetches: bool) -> Result<(Self, Listener), RunError> {
         let setup = |step| move |error: io::Error| RunError::Setup { step, error };
         // Daemons remain our descendants: Yama lets a process look at those only.
         set_child_subreaper(Some(rustix::process::getpid()))
@@ -101,6 +101,7 @@ impl Program {
             mask: signals.blocked.before(),
             descriptors,
             confinement: confinement.as_ref(),
+            fetches,
         })
         .map_err(|error| launch_error(config, error))?;
         let pid = Pid::from_raw(launched.pid as i32)

@@ -25,7 +25,10 @@ use crate::world::{CapturedLoopback, Nowhere, World};
 /// process, and takes the signals that are meant for the program.
 pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
     nested::join_outer(config)?;
-    probe::require()?;
+    let fetches = probe::require()?;
+    if !fetches && !config.policy.is_empty() {
+        return Err(RunError::PolicyNeedsDescriptors);
+    }
     let signals = Signals::take()?;
     let now = clock::now();
     let owner = rustix::process::geteuid().as_raw();
@@ -53,7 +56,7 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         step: "listen for prise ss",
         error,
     })?;
-    let (program, calls) = Program::start(config, signals)?;
+    let (program, calls) = Program::start(config, signals, fetches)?;
     let parts = Parts {
         host,
         world,
@@ -65,9 +68,10 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         audit,
         hostname: config.hostname.clone(),
         command: command(config),
+        fetches,
         // Who captures wants to see packets, and a record tells how many octets passed.
-        hands: config.hands_over(),
-        joins: config.join && capture.is_none() && config.audit.is_none(),
+        hands: config.hands_over() && fetches,
+        joins: config.join && fetches && capture.is_none() && config.audit.is_none(),
     };
     let exit = Supervisor::new(parts)?.run();
     if let (Some(capture), Some(file)) = (&capture, &config.capture) {

@@ -323,6 +323,11 @@ impl Stream {
         }
     }
 
+    /// Whether something that the program has written waits before the host.
+    pub(crate) fn holds_back(&self) -> bool {
+        !self.unsent.is_empty() || rustix::io::ioctl_fionread(&self.end).is_ok_and(|unread| unread > 0)
+    }
+
     /// Writes what the host has received, an urgent octet in its place; true when nothing is left.
     fn deliver(&mut self, host: &mut Host, id: SocketId, now: Instant) -> bool {
         loop {

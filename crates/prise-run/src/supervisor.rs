@@ -21,6 +21,7 @@ use crate::gate::Gate;
 use crate::guest::Guests;
 use crate::handed::Hands;
 use crate::joined::Joins;
+use crate::keeping::Keeping;
 use crate::ledger::Ledger;
 use crate::local_sockets::LocalSockets;
 use crate::names::Names;
@@ -55,6 +56,8 @@ pub(crate) struct Supervisor {
     pub(crate) sockets: Sockets,
     pub(crate) netlink: NetlinkSockets,
     pub(crate) parked: Parking,
+    /// The guests' objects, where they cannot be fetched.
+    pub(crate) keeping: Option<Keeping>,
     pub(crate) guests: Guests,
     pub(crate) calls: Listener,
     pub(crate) poller: Poller,
@@ -114,6 +117,8 @@ pub(crate) struct Parts {
     pub(crate) joins: bool,
     /// Whether connections that leave the run may.
     pub(crate) hands: bool,
+    /// Whether descriptors of programs can be fetched (pidfd_getfd(2)).
+    pub(crate) fetches: bool,
 }
 
 impl Supervisor {
@@ -142,7 +147,16 @@ impl Supervisor {
             sockets: Sockets::default(),
             netlink: NetlinkSockets::default(),
             parked: Parking::default(),
-            guests: Guests::default(),
+            guests: if parts.fetches {
+                Guests::default()
+            } else {
+                Guests::without_descriptors()
+            },
+            keeping: if parts.fetches {
+                None
+            } else {
+                Some(Keeping::new().map_err(setup("make sockets"))?)
+            },
             calls: parts.calls,
             poller,
             joins: Joins::new(parts.joins),
@@ -213,6 +227,7 @@ impl Supervisor {
             let judged = self.judge(&call);
             self.answer(&call, judged);
         }
+        self.look_at_kept();
         if self.parked.look_is_due(self.now) {
             self.look_at_parked();
         }
@@ -236,6 +251,7 @@ impl Supervisor {
             self.host.next_deadline(),
             self.world.next_deadline(),
             self.parked.next_deadline(),
+            self.keeping.as_ref().and_then(Keeping::next_deadline),
         ];
         let next = next.into_iter().flatten().min()?;
         Some(next.saturating_since(clock::now()))

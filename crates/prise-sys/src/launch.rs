@@ -2,7 +2,8 @@
 //!
 //! Between fork and exec the child of a process with threads may only call what signal-safety(7) allows: everything is
 //! prepared before, and the child reports over a pipe. It cannot send its listener by sendmsg(2), which is filtered and
-//! which nobody answers yet; the parent fetches it by pidfd_getfd(2), then lets the child go on.
+//! which nobody answers yet; the parent fetches it by pidfd_getfd(2), then lets the child go on. Where that is refused, both
+//! have one descriptor table until exec.
 
 use core::ffi::CStr;
 use core::ptr;
@@ -29,6 +30,9 @@ pub struct Launch<'a> {
     pub descriptors: Option<(u64, u64)>,
     /// What it is confined by, where it is.
     pub confinement: Option<&'a Confinement>,
+    /// Whether the listener can be fetched by pidfd_getfd(2). Else the child begins with the parent's own descriptor table,
+    /// in which the listener then lies, and leaves it by execve(2).
+    pub fetches: bool,
 }
 
 /// What keeps a program away from processes that are not its own, this one among them.
@@ -87,7 +91,14 @@ pub fn launch(launch: &Launch<'_>) -> Result<Launched, LaunchError> {
     let (go_ahead, mut release) = io::pipe().map_err(|error| LaunchError::Step("make a pipe", error))?;
 
     // SAFETY: the child only calls async-signal-safe functions and then executes or exits; see `child`.
-    let pid = crate::check(unsafe { libc::fork() }).map_err(|error| LaunchError::Step("start a process", error))?;
+    let pid = unsafe {
+        if launch.fetches {
+            libc::fork()
+        } else {
+            fork_with_descriptors()
+        }
+    };
+    let pid = crate::check(pid).map_err(|error| LaunchError::Step("start a process", error))?;
     if pid == 0 {
         child(
             launch,
@@ -99,7 +110,7 @@ pub fn launch(launch: &Launch<'_>) -> Result<Launched, LaunchError> {
     }
     drop((report, go_ahead));
 
-    let outcome = hand_over(pid, launch.confinement.is_some(), &mut reports, &mut release);
+    let outcome = hand_over(pid, launch, &mut reports, &mut release);
     if outcome.is_err() {
         // The child sees its pipe end and leaves by itself; it is ours to reap.
         drop(release);
@@ -109,9 +120,21 @@ pub fn launch(launch: &Launch<'_>) -> Result<Launched, LaunchError> {
     outcome
 }
 
+/// fork(2) with one descriptor table for both (`CLONE_FILES`) until the child has executed its program or ended, for which the
+/// parent waits (`CLONE_VFORK`).
+///
+/// # Safety
+///
+/// As fork(2) in a process with threads: the child may only do what signal-safety(7) allows. What it closes is closed here too.
+unsafe fn fork_with_descriptors() -> i32 {
+    let flags = libc::CLONE_FILES | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: without CLONE_VM both go on with memory of their own, on their own copies of the stack.
+    unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) as i32 }
+}
+
 fn hand_over(
     pid: i32,
-    is_confined: bool,
+    launch: &Launch<'_>,
     reports: &mut io::PipeReader,
     release: &mut io::PipeWriter,
 ) -> Result<Launched, LaunchError> {
@@ -125,21 +148,28 @@ fn hand_over(
         _ => return Err(LaunchError::Step("install the seccomp filter", error())),
     }
     let pidfd = pidfd_open(pid).map_err(|error| LaunchError::Step("watch the program", error))?;
-    // SAFETY: no memory is involved.
-    let listener = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), value, 0) };
-    if listener < 0 {
-        let error = io::Error::last_os_error();
-        return Err(LaunchError::Step("fetch the seccomp listener (pidfd_getfd)", error));
-    }
+    let listener = if launch.fetches {
+        // SAFETY: no memory is involved.
+        let listener = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), value, 0) };
+        if listener < 0 {
+            let error = io::Error::last_os_error();
+            return Err(LaunchError::Step("fetch the seccomp listener (pidfd_getfd)", error));
+        }
+        listener as i32
+    } else {
+        value
+    };
     // SAFETY: the descriptor is new and owned by nobody else. The kernel has set its close-on-exec flag.
-    let listener = Listener::new(unsafe { OwnedFd::from_raw_fd(listener as i32) });
-    if is_confined {
+    let listener = Listener::new(unsafe { OwnedFd::from_raw_fd(listener) });
+    if launch.confinement.is_some() {
         // From here on this process is nobody's to trace but root's; before the program's first instruction.
         // SAFETY: no memory is involved.
         crate::check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) })
             .map_err(|error| LaunchError::Step("close prise to tracers", error))?;
     }
-    release.write_all(&[1]).map_err(|_| lost())?;
+    if launch.fetches {
+        release.write_all(&[1]).map_err(|_| lost())?;
+    }
     // The pipe closes with exec; a word on it is exec's failure.
     match next_report(reports) {
         None => Ok(Launched {
@@ -176,8 +206,13 @@ fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
 fn child(launch: &Launch<'_>, argv: &[*const libc::c_char], report: i32, go_ahead: i32, release: i32) -> ! {
     // SAFETY: only async-signal-safe calls; every pointer is to memory prepared before the fork and alive.
     unsafe {
-        // Its own copy of the writing end would hide the parent's death from it.
-        libc::close(release);
+        if launch.fetches {
+            // Its own copy of the writing end would hide the parent's death from it.
+            libc::close(release);
+        } else {
+            // Nothing may be closed in a table that is the parent's too: its death is told by a signal.
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        }
         // Rust ignores SIGPIPE in its own process; the program starts as any other does.
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const launch.mask.0, ptr::null_mut());
@@ -195,11 +230,16 @@ fn child(launch: &Launch<'_>, argv: &[*const libc::c_char], report: i32, go_ahea
             let mut octet = 0u8;
             // SAFETY: one octet is read into a live variable; the listener's number is this function's own.
             unsafe {
-                // An end of file instead of the octet: the parent has given up.
-                if libc::read(go_ahead, (&raw mut octet).cast(), 1) != 1 {
-                    libc::_exit(127);
+                if launch.fetches {
+                    // An end of file instead of the octet: the parent has given up.
+                    if libc::read(go_ahead, (&raw mut octet).cast(), 1) != 1 {
+                        libc::_exit(127);
+                    }
+                    libc::close(listener);
+                } else {
+                    // The parent goes on when this process has executed the program or ended.
+                    libc::prctl(libc::PR_SET_PDEATHSIG, 0);
                 }
-                libc::close(listener);
                 libc::execvp(launch.program.as_ptr(), argv.as_ptr());
             }
             say(report, EXEC_FAILED, crate::errno());

@@ -80,6 +80,9 @@ impl Supervisor {
             // And who writes to it all the same must not wait for room: EPIPE, as on Linux.
             shutdown(&target.copy, Shutdown::Write).map_err(errno)?;
             self.entry(target.slot)?.role = Role::Listener(Listening::new(end));
+            if let Some(keeping) = &mut self.keeping {
+                keeping.look_from(self.now);
+            }
             let local = self.host.local_addr(id);
             if let Ok(local) = local {
                 self.joins.listens(local.port(), target.slot);

@@ -130,6 +130,7 @@ impl Supervisor {
         if matches!(self.entry(target.slot)?.role, Role::Fresh) {
             let end = self.attach(&target).map_err(|error| errno_of(&error))?;
             self.entry(target.slot)?.role = Role::Stream(Stream::new(end));
+            self.let_go(target.slot);
             self.hold(&target);
         }
         drop(target.copy);
@@ -301,7 +302,7 @@ impl Supervisor {
         let mut flags = SocketFlags::empty();
         flags.set(SocketFlags::NONBLOCK, !unix::blocks(&target.copy));
         let theirs = unix::stream(flags).map_err(errno)?;
-        let cookie = sockopt::socket_cookie(&theirs).map_err(errno)?;
+        let cookie = self.name_of(&theirs)?;
         for which in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
             // Kept by the object; without it there is none.
             let kept = sockopt::socket_timeout(&target.copy, which).ok().flatten();
@@ -314,6 +315,9 @@ impl Supervisor {
             .map_err(|error| errno_of(&error))?;
         watched.follow(&target.copy, &theirs);
         self.sockets.renew(target.slot, cookie, unix::inode(&theirs));
+        if let Some(keeping) = &mut self.keeping {
+            keeping.keep(target.slot, &theirs);
+        }
         let target = Target {
             slot: target.slot,
             copy: theirs,
@@ -353,6 +357,7 @@ impl Supervisor {
             socket.role = role;
         }
         if !failed {
+            self.let_go(target.slot);
             self.hold(target);
         }
     }

@@ -21,6 +21,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use prise_socket::{Errno, Kind};
 use rustix::net::sockopt;
 
+pub(crate) use send::raise_sigpipe;
+
 use crate::guest::LookupError;
 use crate::notify::{Answer, Call, Judged};
 use crate::sockaddr::ADDRESS_MAX;
@@ -59,6 +61,11 @@ impl Supervisor {
         if self.is_kernels(call, target.slot) {
             return Ok(Answer::Native);
         }
+        if self.is_unkept(target.slot)
+            && let Some(judged) = self.judge_unkept(call, &target)
+        {
+            return judged;
+        }
         // Neither a name nor a setting depends on whether the peer is still there.
         if !matches!(call.number, libc::SYS_getsockname | libc::SYS_setsockopt) {
             self.look_at_peer(&target);
@@ -92,6 +99,9 @@ impl Supervisor {
 
     /// Finds the socket behind a call's first argument. What is not one of ours is the kernel's affair.
     fn target(&mut self, call: &Call) -> Result<Target, Judged> {
+        if self.keeping.is_some() {
+            return self.kept_target(call);
+        }
         let copy = match self.guests.descriptor(call.tid, call.fd()) {
             Ok(copy) => copy,
             Err(LookupError::NotOpen) => return Err(Err(Errno::EBADF)),
@@ -120,7 +130,7 @@ impl Supervisor {
     }
 
     /// A call on a socket of the program's that is not ours: interfaces are ours nevertheless, whichever socket is asked.
-    fn foreign(&mut self, call: &Call) -> Judged {
+    pub(crate) fn foreign(&mut self, call: &Call) -> Judged {
         if call.number == libc::SYS_ioctl {
             self.foreign_ioctl(call)
         } else {
@@ -162,6 +172,9 @@ impl Supervisor {
     /// A copy of a program's descriptor for the socket, from the last place where it was seen, else from wherever the
     /// guests have it. None where nobody has it open.
     pub(crate) fn copy_of(&mut self, slot: Slot) -> Option<OwnedFd> {
+        if let Some(keeping) = &self.keeping {
+            return keeping.kept_copy(slot);
+        }
         let socket = self.sockets.get(slot)?;
         let (holder, cookie) = (socket.holder, socket.cookie);
         let is_it = |copy: &OwnedFd| sockopt::socket_cookie(copy).is_ok_and(|found| found == cookie);

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use prise_socket::Errno;
 use prise_view::netlink::{self, Protocol, Socket};
-use rustix::net::{RecvFlags, SocketFlags, SocketType, recv, sockopt};
+use rustix::net::{RecvFlags, SocketFlags, SocketType, recv};
 
 use super::{Target, read_address, write_address};
 use crate::guest::Memory;
@@ -47,13 +47,21 @@ impl Supervisor {
         self.poller
             .watch_socket(&ours, slot)
             .map_err(|error| errno_of(&error))?;
-        let cookie = sockopt::socket_cookie(&theirs).map_err(errno)?;
+        let cookie = self.name_of(&theirs)?;
         let process = self.guests.process(call.tid);
         self.netlink.insert(cookie, ours, Socket::new(protocol, kind), process);
         let cloexec = flags.contains(SocketFlags::CLOEXEC);
         if let Err(error) = self.calls.install(call.id, theirs.as_fd(), cloexec) {
             self.close_netlink(slot);
             return Err(errno_of(&error));
+        }
+        if let Some(keeping) = &mut self.keeping {
+            keeping.keep(slot, &theirs);
+        }
+        drop(theirs);
+        if self.keeping.is_some() {
+            // One that was closed would keep its name, which is the process's number, from this one.
+            self.sweep();
         }
         Ok(Answer::Settled)
     }

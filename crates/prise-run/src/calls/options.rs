@@ -22,7 +22,7 @@ const SO_TIMESTAMP_NEW: i32 = 63;
 const SO_TIMESTAMPNS_NEW: i32 = 64;
 
 impl Supervisor {
-    pub(super) fn setsockopt(&mut self, call: &Call, target: &Target) -> Judged {
+    pub(crate) fn setsockopt(&mut self, call: &Call, target: &Target) -> Judged {
         let (level, name) = (call.int(1), call.int(2));
         let len = usize::try_from(call.int(4)).map_err(|_| Errno::EINVAL)?;
         let id = self.entry(target.slot)?.id;
@@ -181,6 +181,12 @@ impl Supervisor {
     /// The error that the kernel's object shows stands for the host's, which was taken with it; that of a datagram socket
     /// may have been told while nobody asked.
     fn take_own_error(&mut self, target: &Target, kind: Kind) -> Option<Errno> {
+        if self.is_unkept(target.slot) {
+            return match &mut self.entry(target.slot).ok()?.role {
+                Role::Ended(failure) => failure.take(),
+                _ => None,
+            };
+        }
         if kind == Kind::Stream {
             let shown = typed::socket_error(&target.copy);
             return match &mut self.entry(target.slot).ok()?.role {

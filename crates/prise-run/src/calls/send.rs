@@ -273,6 +273,9 @@ impl Supervisor {
     }
 
     pub(super) fn try_send_stream(&mut self, call: &Call, target: &Target, octets: &[u8], flags: i32) -> Judged {
+        if self.is_unkept(target.slot) {
+            return self.send_unkept(call, target.slot, octets, flags);
+        }
         let urgent = SendFlags::from_bits_retain((flags & libc::MSG_OOB) as u32);
         let sent = send(&target.copy, octets, crate::unix::QUIET | urgent);
         match sent {
@@ -337,7 +340,7 @@ impl Supervisor {
 }
 
 /// Writing where nobody reads raises a signal, unless the call asks for none.
-pub(super) fn raise_sigpipe(process: u32, call: &Call, flags: i32) {
+pub(crate) fn raise_sigpipe(process: u32, call: &Call, flags: i32) {
     if flags & libc::MSG_NOSIGNAL == 0 {
         // It may be gone.
         let _ = send_to_thread(process, call.tid, libc::SIGPIPE);

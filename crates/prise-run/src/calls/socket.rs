@@ -88,8 +88,11 @@ impl Supervisor {
         {
             Ok(fd) => {
                 self.entry(slot)?.holder.fd = fd;
+                if let Some(keeping) = &mut self.keeping {
+                    keeping.keep(slot, &theirs);
+                }
                 drop(theirs);
-                if self.ledger.is_due() {
+                if self.sweep_is_due() {
                     self.sweep();
                 }
                 Ok(Answer::Settled)
@@ -99,6 +102,14 @@ impl Supervisor {
                 Err(errno_of(&error))
             }
         }
+    }
+
+    /// What finds a socket by its object: its cookie, or its number where the object is not to be had.
+    pub(crate) fn name_of(&self, object: &OwnedFd) -> Result<u64, Errno> {
+        if self.keeping.is_some() {
+            return Ok(unix::inode(object).into());
+        }
+        sockopt::socket_cookie(object).map_err(errno)
     }
 
     pub(crate) fn describe(
@@ -111,7 +122,7 @@ impl Supervisor {
     ) -> Result<GuestSocket, Errno> {
         Ok(GuestSocket {
             id,
-            cookie: sockopt::socket_cookie(theirs).map_err(errno)?,
+            cookie: self.name_of(theirs)?,
             inode: unix::inode(theirs),
             family,
             kind,
