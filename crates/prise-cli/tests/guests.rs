@@ -165,6 +165,8 @@ guests! {
     fast_open_over_ipv6: "fast_open.py" "6";
     udp_lite_over_ipv4: "udp_lite.py" "4";
     udp_lite_over_ipv6: "udp_lite.py" "6";
+    segments_over_ipv4: "segments.py" "4";
+    segments_over_ipv6: "segments.py" "6";
     sources_over_ipv4: "sources.py" "4";
     sources_over_ipv6: "sources.py" "6";
     control_data_over_ipv4: "control_data.py" "4";

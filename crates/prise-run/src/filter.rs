@@ -38,6 +38,12 @@ const NATIVE_NETLINK: [i32; 6] = [2, 7, 9, 11, 15, 21];
 /// Octets of a request for a list in the C library musl, `send(2)` of which it expects the answer to be there at once.
 const SHORT_REQUEST: u32 = 20;
 
+/// Flags of send(2) that an AF_UNIX datagram socket refuses and UDP refuses otherwise.
+const SEND_FLAGS: i32 = libc::MSG_OOB;
+
+/// Flags of recv(2) that mean another thing to the kernel's object: a stream's octets discarded, the queue of errors, urgent data.
+const RECEIVE_FLAGS: i32 = libc::MSG_TRUNC | libc::MSG_ERRQUEUE | libc::MSG_OOB;
+
 /// Timeouts of calls that run natively are kept by the kernel's object; the supervisor reads them from there.
 pub(crate) const NATIVE_OPTIONS: [i32; 4] = [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO, SO_RCVTIMEO_NEW, SO_SNDTIMEO_NEW];
 /// asm-generic/socket.h; libc has the names for other architectures only.
@@ -72,26 +78,7 @@ pub(crate) fn program(confinement: Option<&Confinement>, asked: Asked) -> Progra
         on_call(&mut p, number, |p| p.verdict(Verdict::Notify));
     }
     judge_sockets(&mut p);
-    // Without an address they are send(2) and recv(2), which run natively.
-    for number in [libc::SYS_sendto, libc::SYS_recvfrom] {
-        on_call(&mut p, number, |p| {
-            for half in [Field::ArgLow(4), Field::ArgHigh(4)] {
-                let zero = p.label();
-                p.load(half);
-                p.if_equal(0, zero);
-                p.verdict(Verdict::Notify);
-                p.place(zero);
-            }
-            if number == libc::SYS_sendto {
-                let other = p.label();
-                p.load(Field::ArgLow(2));
-                p.unless_equal(SHORT_REQUEST, other);
-                p.verdict(Verdict::Notify);
-                p.place(other);
-            }
-            p.verdict(Verdict::Allow);
-        });
-    }
+    judge_messages(&mut p);
     for number in [libc::SYS_setsockopt, libc::SYS_getsockopt] {
         on_call(&mut p, number, |p| {
             let (judged, native) = (p.label(), p.label());
@@ -121,6 +108,32 @@ pub(crate) fn program(confinement: Option<&Confinement>, asked: Asked) -> Progra
     });
     p.verdict(Verdict::Allow);
     p.finish()
+}
+
+/// sendto(2) and recvfrom(2). Without an address they are send(2) and recv(2), which run natively, unless a flag says what
+/// the kernel's object would take for something else.
+fn judge_messages(p: &mut Assembler) {
+    for (number, flags) in [(libc::SYS_sendto, SEND_FLAGS), (libc::SYS_recvfrom, RECEIVE_FLAGS)] {
+        on_call(p, number, |p| {
+            let judged = p.label();
+            for half in [Field::ArgLow(4), Field::ArgHigh(4)] {
+                let zero = p.label();
+                p.load(half);
+                p.if_equal(0, zero);
+                p.verdict(Verdict::Notify);
+                p.place(zero);
+            }
+            p.load(Field::ArgLow(3));
+            p.if_any(flags as u32, judged);
+            if number == libc::SYS_sendto {
+                p.load(Field::ArgLow(2));
+                p.if_equal(SHORT_REQUEST, judged);
+            }
+            p.verdict(Verdict::Allow);
+            p.place(judged);
+            p.verdict(Verdict::Notify);
+        });
+    }
 }
 
 /// ioctl(2) with requests of sockets.

@@ -216,6 +216,11 @@ impl Destination {
         }
     }
 
+    /// Whether control data is told, or said to be cut.
+    pub(crate) fn takes_control(&self) -> bool {
+        matches!(self.form, Form::Message(_))
+    }
+
     /// Whether the caller asks for the source's address.
     pub(crate) fn wants_name(&self) -> bool {
         match self.form {

@@ -159,7 +159,7 @@ impl Host {
     }
 
     /// `inet_autobind`: a port for a socket that needs one and was not bound.
-    pub(crate) fn autobind(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
+    pub fn autobind(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
         if self.socket_ref(s)?.port == 0 {
             self.take_port(s, 0)?;
             let socket = self.socket_mut(s)?;

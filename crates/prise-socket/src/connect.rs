@@ -40,6 +40,18 @@ impl Host {
         }
     }
 
+    /// Whether `connect` looks at its address at all: a stream that is connected or was told to connect does not (`__inet_stream_connect`).
+    pub fn looks_at_address(&self, s: SocketId) -> bool {
+        let looks = |socket: &Socket| socket.kind != Kind::Stream || socket.phase == Phase::Unconnected;
+        self.sockets.get(s).is_some_and(looks) && self.state(s) == State::Closed
+    }
+
+    /// Whether a stream was told to connect, did not, and its program was not told yet.
+    pub fn has_failed_to_connect(&self, s: SocketId) -> bool {
+        let phase = self.sockets.get(s).map(|socket| socket.phase);
+        phase == Some(Phase::Connecting) && self.state(s) == State::Closed
+    }
+
     /// Another `connect` on a socket that is connecting: how far it is.
     pub(crate) fn connect_again(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
         match self.state(s) {

@@ -10,6 +10,17 @@ use crate::socket::{Flag, Transport};
 use crate::{Control, Errno, Flags, Host, Kind, SocketId};
 
 impl Host {
+    /// Whether reading was shut (`shutdown(2)`), whatever became of the connection.
+    pub fn is_deaf(&self, s: SocketId) -> bool {
+        self.sockets.get(s).is_some_and(|socket| socket.shutdown.read())
+    }
+
+    /// Whether either half was shut.
+    pub fn is_shut(&self, s: SocketId) -> bool {
+        let shut = |shutdown: crate::socket::Shutdown| shutdown.read() || shutdown.write();
+        self.sockets.get(s).is_some_and(|socket| shut(socket.shutdown))
+    }
+
     /// `send(2)` on a stream or a connected datagram socket: takes what fits off the front of `payload` and says how much.
     ///
     /// `EPIPE` stands for itself; raising `SIGPIPE` (unless [`Flags::NOSIGNAL`]) is the caller's affair.

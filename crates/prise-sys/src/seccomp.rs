@@ -148,6 +148,11 @@ impl Assembler {
         self.jump(libc::BPF_JEQ, value, label, Arm::True);
     }
 
+    /// Goes on at `label` when the loaded field has any of the bits of `value`.
+    pub fn if_any(&mut self, value: u32, label: Label) {
+        self.jump(libc::BPF_JSET, value, label, Arm::True);
+    }
+
     /// Goes on at `label` when the loaded field, unsigned, is `value` or more.
     pub fn if_at_least(&mut self, value: u32, label: Label) {
         self.jump(libc::BPF_JGE, value, label, Arm::True);

@@ -101,7 +101,8 @@ pub fn kind(on: On, request: u32) -> Kind {
         (On::Inet, ROUTE_MESSAGE | PRIVATE_FLAGS | SET_PRIVATE_FLAGS) | (_, SLAVE) => refused(Errno::EINVAL),
         (On::Inet6, SET_PEER_ADDRESS) => refused(Errno::ENODEV),
         (_, request) if CHANGES.contains(&request) => refused(Errno::EPERM),
-        (_, request) if NOT_SUPPORTED.contains(&request) || OF_DRIVERS.contains(&request) => refused(Errno::EOPNOTSUPP),
+        (_, request) if OF_DRIVERS.contains(&request) => Kind::Interface,
+        (_, request) if NOT_SUPPORTED.contains(&request) => refused(Errno::EOPNOTSUPP),
         (_, request) if VLAN.contains(&request) => refused(Errno::ENOPKG),
         _ => refused(Errno::ENOTTY),
     }
@@ -156,6 +157,7 @@ fn describe(stack: &Stack, link: &Link, request: u32) -> Result<[u8; UNION_LEN],
             union[2..8].copy_from_slice(&interface::hardware_address(link).unwrap_or_default());
             union
         }
+        request if OF_DRIVERS.contains(&request) => return Err(Errno::EOPNOTSUPP),
         _ => return Err(Errno::ENOTTY),
     })
 }

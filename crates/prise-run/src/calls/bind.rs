@@ -73,7 +73,12 @@ impl Supervisor {
         }
         if !listens {
             self.stays_inside_next(call);
-            let target = &self.unused(call, target)?;
+            let target = if self.host.is_shut(id) {
+                // What was shut and never connected listens all the same.
+                &self.renewed(call, &target)?
+            } else {
+                &self.unused(call, target)?
+            };
             let end = self.attach(target).map_err(|error| errno_of(&error))?;
             // A listener is never writable.
             unix::fill(&target.copy).map_err(errno)?;

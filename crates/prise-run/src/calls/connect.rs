@@ -17,7 +17,7 @@ use super::{Target, blocks, read_address};
 use crate::connecting::{Asked, Connecting, Opening};
 use crate::datagram::Datagram;
 use crate::epoll_sets::Watched;
-use crate::handed::{Handed, Stage, Way};
+use crate::handed::Way;
 use crate::notify::{Answer, Call, DONE, Judged, errno, errno_of};
 use crate::parked::Wish;
 use crate::sockaddr::{Named, parse, parse_datagram};
@@ -26,14 +26,26 @@ use crate::stream::Stream;
 use crate::supervisor::Supervisor;
 use crate::unix;
 
+/// An address that connect(2) does not look at, except that it has a family and whether that is `AF_UNSPEC`.
+fn named_in_vain(octets: &[u8]) -> Result<Named, Errno> {
+    let nowhere = SocketAddr::from((core::net::Ipv4Addr::UNSPECIFIED, 0));
+    match octets.first_chunk::<2>() {
+        None => Err(Errno::EINVAL),
+        Some([0, 0]) => parse(octets, prise_socket::Family::Inet),
+        Some(_) => Ok(Named::Endpoint(nowhere)),
+    }
+}
+
 impl Supervisor {
     pub(super) fn connect(&mut self, call: &Call, target: Target) -> Judged {
         let octets = read_address(call, call.args[1], call.int(2))?;
         let socket = self.entry(target.slot)?;
         let (id, family, kind) = (socket.id, socket.family, socket.kind);
         let is_stream = kind == Kind::Stream;
-        let named = if is_stream {
-            parse(&octets, family).map_err(|error| self.sooner_than_address(target.slot, &octets, error))?
+        let named = if is_stream && !self.host.looks_at_address(id) {
+            named_in_vain(&octets)?
+        } else if is_stream {
+            parse(&octets, family)?
         } else {
             parse_datagram(&octets, family)?
         };
@@ -48,7 +60,9 @@ impl Supervisor {
                 return self.follow_peer(&target, Datagram::lose_peer);
             }
         };
-        self.permit(call, target.slot, address)?;
+        if self.host.looks_at_address(id) {
+            self.permit(call, target.slot, address)?;
+        }
         if !is_stream {
             self.flush_datagrams(target.slot);
             self.host.connect(self.now, id, address)?;
@@ -60,8 +74,10 @@ impl Supervisor {
             Way::Inside(target) => target,
         };
         let blocking = blocks(&target.copy, 0);
+        let had_failed = self.host.has_failed_to_connect(id);
         match self.host.connect(self.now, id, address) {
             Ok(()) => self.connected(target),
+            Err(error) if had_failed => self.told_of_failure(call, target, error),
             Err(Errno::EINPROGRESS) => {
                 self.note_owner(call, target.slot, Some(address));
                 let target = self.unused(call, target)?;
@@ -79,8 +95,6 @@ impl Supervisor {
             }
             // A blocking call joins the connect that is under way, as one does that a signal has restarted.
             Err(Errno::EALREADY) if blocking => self.rejoin(call, &target),
-            // What it died of was taken to be shown by the descriptor.
-            Err(Errno::ECONNABORTED) => Err(self.failure_left(&target).unwrap_or(Errno::ECONNABORTED)),
             Err(error) => Err(error),
         }
     }
@@ -95,20 +109,17 @@ impl Supervisor {
         }
     }
 
-    /// That a stream is connected already, or listens, is told before what is wrong with an address (`__inet_stream_connect`).
-    fn sooner_than_address(&mut self, slot: Slot, octets: &[u8], error: Errno) -> Errno {
-        match self.sockets.get(slot).map(|socket| &socket.role) {
-            _ if octets.len() < 2 => error,
-            Some(Role::Handed(Handed { stage: Stage::Idle })) => error,
-            Some(
-                Role::Connecting(_)
-                | Role::Handed(Handed {
-                    stage: Stage::Connecting(_),
-                }),
-            ) => Errno::EALREADY,
-            Some(Role::Stream(_) | Role::Joined(_) | Role::Handed(_) | Role::Listener(_)) => Errno::EISCONN,
-            _ => error,
-        }
+    /// connect(2) has told of what a connect in progress came to: the descriptor polls as one that was never connected, which
+    /// the kernel's object can only be anew.
+    fn told_of_failure(&mut self, call: &Call, target: Target, error: Errno) -> Judged {
+        self.attend(target.slot);
+        // What it died of may have been taken to be shown by the descriptor.
+        let left = self.failure_left(&target).filter(|_| error == Errno::ECONNABORTED);
+        // Copies of the descriptor elsewhere have the old object; its error is told now.
+        let _ = sockopt::socket_error(&target.copy);
+        let target = self.unused(call, target)?;
+        self.entry(target.slot)?.role = Role::Fresh;
+        Err(left.unwrap_or(error))
     }
 
     /// The kernel's object follows what became of a datagram socket's peer.
@@ -299,6 +310,11 @@ impl Supervisor {
         ) {
             return Ok(target);
         }
+        self.renewed(call, &target)
+    }
+
+    /// A new object in place of a stream's descriptor.
+    pub(super) fn renewed(&mut self, call: &Call, target: &Target) -> Result<Target, Errno> {
         let mut flags = SocketFlags::empty();
         flags.set(SocketFlags::NONBLOCK, !unix::blocks(&target.copy));
         let theirs = unix::stream(flags).map_err(errno)?;

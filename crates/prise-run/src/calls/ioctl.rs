@@ -20,7 +20,6 @@ impl Supervisor {
         let queue = match request {
             // An AF_UNIX stream knows its mark as TCP does.
             SIOCATMARK if is_stream => return Ok(Answer::Native),
-            SIOCATMARK => return Err(Errno::ENOTTY),
             // Stamps are told with the datagrams (`SO_TIMESTAMP`), not here.
             SIOCGSTAMP | SIOCGSTAMPNS => return Err(Errno::ENOENT),
             SIOCOUTQNSD if !is_stream => return Err(Errno::ENOTTY),
@@ -50,7 +49,13 @@ impl Supervisor {
     pub(super) fn interface_request(&self, call: &Call, on: On) -> Judged {
         let (request, address, memory) = (call.args[1] as u32, call.args[2], call.memory());
         match ioctl::kind(on, request) {
-            Kind::Refused(errno) => Err(errno),
+            Kind::Refused(errno) => {
+                if errno == Errno::ENOTTY {
+                    // dev_ioctl reads the request before it finds that it knows none such.
+                    memory.read(address, &mut [0; ioctl::REQUEST_LEN])?;
+                }
+                Err(errno)
+            }
             Kind::List => self.interfaces(call),
             Kind::Ethtool => {
                 let mut given = [0; ioctl::REQUEST_LEN];

@@ -21,6 +21,19 @@ const VALUE_MAX: usize = 64 << 10;
 const SO_TIMESTAMP_NEW: i32 = 63;
 const SO_TIMESTAMPNS_NEW: i32 = 64;
 
+/// Levels whose options are numbers, all of them.
+const READS_NUMBERS: [i32; 2] = [libc::SOL_TCP, libc::SOL_UDP];
+
+/// Whether a level is none of a kind of socket's, whatever the option.
+const fn is_foreign(level: i32, kind: Kind) -> bool {
+    match level {
+        libc::SOL_SOCKET | libc::SOL_IP | libc::SOL_IPV6 => false,
+        libc::SOL_TCP => !matches!(kind, Kind::Stream),
+        libc::SOL_UDP | libc::IPPROTO_UDPLITE => !matches!(kind, Kind::Datagram),
+        _ => !matches!(kind, Kind::Raw),
+    }
+}
+
 impl Supervisor {
     pub(crate) fn setsockopt(&mut self, call: &Call, target: &Target) -> Judged {
         let (level, name) = (call.int(1), call.int(2));
@@ -34,6 +47,10 @@ impl Supervisor {
             Err(Errno::EFAULT) if level != libc::SOL_SOCKET => {
                 match self.host.set_option(self.now, id, level, name, &[]) {
                     Err(error @ (Errno::ENOPROTOOPT | Errno::EPERM | Errno::EOPNOTSUPP)) => return Err(error),
+                    // These levels look at the length before they read.
+                    Err(Errno::EINVAL) if len < size_of::<i32>() && READS_NUMBERS.contains(&level) => {
+                        return Err(Errno::EINVAL);
+                    }
                     _ => return Err(Errno::EFAULT),
                 }
             }
@@ -121,9 +138,11 @@ impl Supervisor {
             });
         // A level that is not the socket's is told of first.
         if room.is_err()
-            && let Err(Errno::EOPNOTSUPP) = self.host.option(self.now, id, level, name, &mut value)
+            && let Err(error @ (Errno::EOPNOTSUPP | Errno::ENOPROTOOPT)) =
+                self.host.option(self.now, id, level, name, &mut value)
+            && (error == Errno::EOPNOTSUPP || is_foreign(level, kind))
         {
-            return Err(Errno::EOPNOTSUPP);
+            return Err(error);
         }
         let room = room?;
         value.clear();

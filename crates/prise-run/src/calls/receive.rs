@@ -31,6 +31,11 @@ const STREAM_MAX: usize = 256 << 10;
 
 impl Supervisor {
     pub(super) fn recvfrom(&mut self, call: &Call, target: &Target) -> Judged {
+        let is_plain = call.args[4] == 0 && call.int(3) & (libc::MSG_TRUNC | libc::MSG_ERRQUEUE) == 0;
+        if is_plain && matches!(self.entry(target.slot)?.role, Role::Stream(_) | Role::Joined(_)) {
+            // A recv(2) of urgent data, which an AF_UNIX stream knows as TCP does.
+            return Ok(Answer::Native);
+        }
         let destination = Destination::of_recvfrom(&call.args);
         let request = ReceiveRequest {
             form: ReceiveForm::One(destination),
@@ -44,7 +49,8 @@ impl Supervisor {
         let is_stream = self.entry(target.slot)?.kind == Kind::Stream;
         // What is read here only chooses between two harmless ways: the kernel's writes the name of an AF_UNIX socket
         // into memory of a program that changed its mind meanwhile.
-        if is_stream && flags & libc::MSG_ERRQUEUE == 0 && Header::read(call.memory(), call.args[1])?.name == 0 {
+        let is_usual = flags & (libc::MSG_ERRQUEUE | libc::MSG_TRUNC) == 0;
+        if is_stream && is_usual && !self.is_idle(target.slot) && Header::read(call.memory(), call.args[1])?.name == 0 {
             return Ok(Answer::Native);
         }
         let destination = Destination::of_message(call.memory(), call.args[1])?;
@@ -82,7 +88,7 @@ impl Supervisor {
     pub(super) fn receive(&mut self, call: &Call, target: &Target, mut request: ReceiveRequest) -> Judged {
         let blocking = blocks(&target.copy, request.flags) && request.flags & libc::MSG_ERRQUEUE == 0;
         match self.try_receive(call, target, &mut request) {
-            Err(Errno::EAGAIN) if blocking && self.is_deaf(target.slot) => return Ok(Answer::Value(0)),
+            Err(Errno::EAGAIN) if blocking && self.is_deaf(target.slot) => return end_of(call.memory(), &request),
             Err(Errno::EAGAIN) if blocking => (),
             judged => return judged,
         }
@@ -187,9 +193,15 @@ impl Supervisor {
         flags: i32,
     ) -> Result<usize, Errno> {
         let socket = self.entry(target.slot)?;
+        let id = socket.id;
         if !matches!(socket.role, Role::Stream(_) | Role::Joined(_) | Role::Ended(_)) {
             // There is no urgent data, which is looked at first; a listener has none at all.
             let urgent = flags & libc::MSG_OOB != 0 && !matches!(socket.role, Role::Listener(_));
+            let ended = !urgent && matches!(socket.role, Role::Fresh) && self.host.is_deaf(id);
+            if ended {
+                // tcp_recvmsg: that it was shut is told before that it was never connected.
+                return Ok(0);
+            }
             return Err(if urgent { Errno::EINVAL } else { Errno::ENOTCONN });
         }
         self.pump_first(target.slot);
@@ -205,7 +217,9 @@ impl Supervisor {
             control: ControlBuffer::new(0),
             flags: flags & libc::MSG_OOB,
         };
-        to.write(memory, &self.scratch[..received], &about)?;
+        // TCP discards what is asked for with MSG_TRUNC; looked at with MSG_PEEK besides, it stays.
+        let shown = if flags & libc::MSG_TRUNC == 0 { received } else { 0 };
+        to.write(memory, &self.scratch[..shown], &about)?;
         self.pump_first(target.slot);
         Ok(received)
     }
@@ -218,11 +232,15 @@ impl Supervisor {
     }
 
     /// What the kernel's object means by `ECONNRESET`.
-    fn failure_of(&mut self, target: &Target) -> Errno {
-        match self.sockets.get_mut(target.slot).map(|socket| &mut socket.role) {
-            Some(Role::Ended(failure)) => failure.take().unwrap_or(Errno::ECONNRESET),
-            _ => Errno::ECONNRESET,
-        }
+    pub(super) fn failure_of(&mut self, target: &Target) -> Errno {
+        let Some(socket) = self.sockets.get_mut(target.slot) else {
+            return Errno::ECONNRESET;
+        };
+        let Role::Ended(failure) = &mut socket.role else {
+            return Errno::ECONNRESET;
+        };
+        let (told, id) = (failure.take(), socket.id);
+        told.or_else(|| self.host.take_error(id)).unwrap_or(Errno::ECONNRESET)
     }
 
     fn receive_datagram(
@@ -251,7 +269,7 @@ impl Supervisor {
         let name = origin.and_then(|origin| origin.source).filter(|_| to.wants_name());
         let name = name.map(|source| encode(source, family));
         let control = match origin {
-            Some(origin) if to.control_room() > 0 => {
+            Some(origin) if to.takes_control() => {
                 control::received(&mut self.host, self.now, id, family, &origin, to.control_room())
             }
             _ => ControlBuffer::new(0),
@@ -338,7 +356,8 @@ impl Supervisor {
             None => Err(Errno::EBADF),
         };
         if judged == Err(Errno::EAGAIN) && self.is_deaf(slot) {
-            self.answer(call, Ok(Answer::Value(0)));
+            let judged = end_of(call.memory(), request);
+            self.answer(call, judged);
             return true;
         }
         if judged == Err(Errno::EAGAIN) {
@@ -348,6 +367,19 @@ impl Supervisor {
         self.answer(call, judged);
         true
     }
+}
+
+/// Nothing is received, from nobody.
+fn end_of(memory: Memory, request: &ReceiveRequest) -> Judged {
+    if let ReceiveForm::One(to) = &request.form {
+        let about = About {
+            name: &[],
+            control: ControlBuffer::new(0),
+            flags: 0,
+        };
+        to.write(memory, &[], &about)?;
+    }
+    Ok(Answer::Value(0))
 }
 
 fn read_timespec(memory: Memory, address: u64) -> Result<Duration, Errno> {

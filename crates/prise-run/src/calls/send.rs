@@ -15,7 +15,9 @@ use super::options::timeout;
 use super::receive::host_flags;
 use super::{Target, blocks, read_address};
 use crate::control;
-use crate::message::{Header, MANY_LEN_OFFSET, MANY_STRIDE, Outgoing, SendForm, SendRequest, VECTOR_MAX};
+use crate::message::{
+    Header, MANY_LEN_OFFSET, MANY_STRIDE, Outgoing, SendForm, SendRequest, VECTOR_MAX, control_pieces,
+};
 use crate::notify::{Answer, Call, Judged, errno};
 use crate::parked::{ParkId, Wish};
 use crate::sockaddr::{Named, parse_datagram};
@@ -30,16 +32,18 @@ const STREAM_MAX: usize = 256 << 10;
 
 impl Supervisor {
     pub(super) fn sendto(&mut self, call: &Call, target: Target) -> Judged {
-        if call.args[4] == 0 {
-            // A send(2) that is judged only because it may be netlink's.
+        let flags = call.int(3);
+        let is_stream = self.entry(target.slot)?.kind == Kind::Stream;
+        if call.args[4] == 0 && (is_stream || flags & libc::MSG_OOB == 0) {
+            // A send(2) that is judged only because it may be netlink's, or of urgent data, which a stream of AF_UNIX has too.
             return Ok(Answer::Native);
         }
-        let flags = call.int(3);
+        self.refuse_urgent(target.slot, flags)?;
         let area = Area {
             address: call.args[1],
             len: call.args[2] as usize,
         };
-        if self.entry(target.slot)?.kind == Kind::Stream {
+        if is_stream {
             if flags & libc::MSG_FASTOPEN != 0 {
                 let address = read_address(call, call.args[4], call.int(5))?;
                 return self.send_opening(call, target, &[area], flags, &address);
@@ -48,8 +52,12 @@ impl Supervisor {
             read_address(call, call.args[4], call.int(5))?;
             return self.send_stream(call, &target, &[area], flags);
         }
-        let address = read_address(call, call.args[4], call.int(5))?;
-        let destination = self.destination(target.slot, &address)?;
+        let destination = if call.args[4] == 0 {
+            None
+        } else {
+            let address = read_address(call, call.args[4], call.int(5))?;
+            self.destination(target.slot, &address)?
+        };
         let octets = gather(call, &[area]).map_err(|error| self.sooner(target.slot, destination, error))?;
         let message = Outgoing {
             octets,
@@ -73,7 +81,7 @@ impl Supervisor {
             // As with recvmsg(2), only chooses between two harmless ways.
             // On a joined stream the kernel would pass descriptors on, which TCP ignores.
             let plain = header.control == 0 || !matches!(self.entry(target.slot)?.role, Role::Joined(_));
-            if (header.name == 0 || header.name_len == 0) && plain {
+            if (header.name == 0 || header.name_len == 0) && plain && !self.is_idle(target.slot) {
                 return Ok(Answer::Native);
             }
             let areas = header.areas(call.memory())?;
@@ -82,9 +90,10 @@ impl Supervisor {
                 let address = read_address(call, header.name, len)?;
                 return self.send_opening(call, target, &areas, flags, &address);
             }
+            self.check_stream_control(call, target.slot, &header)?;
             return self.send_stream(call, &target, &areas, flags);
         }
-        let message = self.read_message(call, target.slot, call.args[1])?;
+        let message = self.read_message(call, target.slot, call.args[1], flags)?;
         self.send(
             call,
             &target,
@@ -93,6 +102,32 @@ impl Supervisor {
                 flags,
             },
         )
+    }
+
+    /// Datagrams have no urgent data (`udp_sendmsg`), which is found out once there is a port to send from (`inet_sendmsg`).
+    fn refuse_urgent(&mut self, slot: Slot, flags: i32) -> Result<(), Errno> {
+        let socket = self.entry(slot)?;
+        let (id, v4) = (socket.id, socket.family == prise_socket::Family::Inet);
+        if flags & libc::MSG_OOB == 0 || !v4 || !self.is_udp(slot) {
+            return Ok(());
+        }
+        self.host.autobind(self.now, id)?;
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Whether a stream has nobody to speak to and is not about to: what the kernel's object would say of that is not what TCP says.
+    pub(super) fn is_idle(&self, slot: Slot) -> bool {
+        let role = self.sockets.get(slot).map(|socket| &socket.role);
+        matches!(role, Some(Role::Fresh | Role::Listener(_)))
+    }
+
+    /// TCP reads control data that is the socket layer's, and none is that goes with octets of a stream.
+    fn check_stream_control(&mut self, call: &Call, slot: Slot, header: &Header) -> Result<(), Errno> {
+        let control = header.control(call.memory())?;
+        if matches!(self.entry(slot)?.role, Role::Stream(_) | Role::Joined(_)) {
+            control_pieces(&control)?;
+        }
+        Ok(())
     }
 
     pub(super) fn sendmmsg(&mut self, call: &Call, target: &Target) -> Judged {
@@ -115,7 +150,7 @@ impl Supervisor {
         )
     }
 
-    fn read_message(&mut self, call: &Call, slot: Slot, address: u64) -> Result<Outgoing, Errno> {
+    fn read_message(&mut self, call: &Call, slot: Slot, address: u64, flags: i32) -> Result<Outgoing, Errno> {
         let memory = call.memory();
         let header = Header::read(memory, address)?;
         let areas = header.areas(memory)?;
@@ -128,6 +163,7 @@ impl Supervisor {
             self.destination(slot, &octets)?
         };
         let family = self.entry(slot)?.family;
+        self.refuse_urgent(slot, flags)?;
         let octets = header.control(memory)?;
         let control = control::to_send(&octets, family).map_err(|error| self.sooner(slot, destination, error))?;
         let octets = gather(call, &areas).map_err(|error| self.sooner(slot, destination, error))?;
@@ -153,7 +189,14 @@ impl Supervisor {
     /// Where a datagram goes; `AF_UNSPEC` is no destination, that is the connected one.
     fn destination(&mut self, slot: Slot, octets: &[u8]) -> Result<Option<SocketAddr>, Errno> {
         let family = self.entry(slot)?.family;
-        match parse_datagram(octets, family)? {
+        let named = match parse_datagram(octets, family) {
+            // udpv6_sendmsg, unlike all others.
+            Err(Errno::EAFNOSUPPORT) if family == prise_socket::Family::Inet6 && self.is_udp(slot) => {
+                return Err(Errno::EINVAL);
+            }
+            named => named?,
+        };
+        match named {
             Named::Endpoint(address) => Ok(Some(address)),
             Named::Unspecified(..) if family == prise_socket::Family::Inet => {
                 // Linux reads it as an IPv4 address all the same.
@@ -190,11 +233,13 @@ impl Supervisor {
             SendForm::Many { headers, count, sent } => {
                 while *sent < *count {
                     let address = headers.wrapping_add(*sent * MANY_STRIDE);
-                    let outcome = self.read_message(call, target.slot, address).and_then(|message| {
-                        let len = self.send_one(call, target, &message, flags)?;
-                        call.memory()
-                            .write(address.wrapping_add(MANY_LEN_OFFSET), &(len as u32).to_ne_bytes())
-                    });
+                    let outcome = self
+                        .read_message(call, target.slot, address, flags)
+                        .and_then(|message| {
+                            let len = self.send_one(call, target, &message, flags)?;
+                            call.memory()
+                                .write(address.wrapping_add(MANY_LEN_OFFSET), &(len as u32).to_ne_bytes())
+                        });
                     match outcome {
                         Ok(()) => *sent += 1,
                         // What was sent before an error counts.
@@ -286,6 +331,14 @@ impl Supervisor {
                 Ok(Answer::Value(sent as i64))
             }
             Err(rustix::io::Errno::PIPE) => {
+                // What it died of comes first, without a signal.
+                if matches!(self.entry(target.slot)?.role, Role::Ended(_)) {
+                    // Taken with it.
+                    let shown = sockopt::socket_error(&target.copy);
+                    if matches!(shown, Ok(Err(_))) {
+                        return Err(self.failure_of(target));
+                    }
+                }
                 raise_sigpipe(self.guests.process(call.tid), call, flags);
                 Err(Errno::EPIPE)
             }

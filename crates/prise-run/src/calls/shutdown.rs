@@ -37,7 +37,7 @@ impl Supervisor {
                 DONE
             }
             // A listener has nothing to send.
-            Role::Listener(_) if !how.read() => DONE,
+            Role::Listener(listening) if !how.read() && !listening.ended => DONE,
             Role::Listener(listening) => {
                 listening.ended = true;
                 Self::turn_callers_away(listening.callers.drain(..));
@@ -50,7 +50,12 @@ impl Supervisor {
             }
             Role::Joined(_) => self.shutdown_joined(target, how),
             Role::Fresh | Role::Handed(_) | Role::Connecting(_) | Role::Ended(_) => {
-                self.host.shutdown(self.now, id, how)?;
+                let judged = self.host.shutdown(self.now, id, how);
+                if judged == Err(Errno::ENOTCONN) && matches!(self.entry(target.slot)?.role, Role::Fresh) {
+                    // It fails and shuts the socket all the same, which polls so.
+                    unix::shut(&target.copy, how).map_err(errno)?;
+                }
+                judged?;
                 self.attend(target.slot);
                 DONE
             }

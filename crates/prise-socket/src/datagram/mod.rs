@@ -102,9 +102,11 @@ impl Host {
             .map(|extra| extra.groups.clone())
             .unwrap_or_default();
         let (all, coverage) = (socket.takes_all_groups(), socket.coverage());
+        let joining = socket.has(Flag::UdpGro);
         let id = self.stack.udp_bind(&config);
         self.stack.udp_set_multicast_all(id, all);
         self.stack.udp_set_coverage(id, coverage);
+        self.stack.udp_set_joining(id, joining);
         self.socket_mut(s)?.transport = Transport::Udp(id);
         for joined in groups {
             // Each was judged when the program joined it; a link that has vanished since takes its groups with it.
@@ -192,7 +194,7 @@ impl Host {
         let Some(socket) = self.sockets.get(s) else { return };
         let (device, limit) = (socket.device(), socket.receive_limit());
         let (all, reuse_port) = (socket.takes_all_groups(), socket.has(Flag::ReusePort));
-        let coverage = socket.coverage();
+        let (coverage, joining) = (socket.coverage(), socket.has(Flag::UdpGro));
         match socket.transport {
             Transport::Udp(id) => {
                 self.stack.udp_set_device(id, device);
@@ -200,6 +202,7 @@ impl Host {
                 self.stack.udp_set_multicast_all(id, all);
                 self.stack.udp_set_reuse_port(id, reuse_port);
                 self.stack.udp_set_coverage(id, coverage);
+                self.stack.udp_set_joining(id, joining);
             }
             Transport::Ping(id) => {
                 self.stack.icmp_set_device(id, device);

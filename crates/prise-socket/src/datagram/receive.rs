@@ -19,6 +19,8 @@ struct Message {
     hop_limit: u8,
     tos: u8,
     received: Instant,
+    /// Octets of each of several datagrams in one (`UDP_GRO`).
+    segment: Option<u16>,
 }
 
 impl From<prise_stack::UdpDatagram> for Message {
@@ -31,6 +33,7 @@ impl From<prise_stack::UdpDatagram> for Message {
             hop_limit,
             tos,
             received,
+            segment,
         } = datagram;
         Self {
             payload,
@@ -40,6 +43,7 @@ impl From<prise_stack::UdpDatagram> for Message {
             hop_limit,
             tos,
             received,
+            segment,
         }
     }
 }
@@ -64,6 +68,7 @@ impl From<RawMessage> for Message {
             hop_limit,
             tos,
             received,
+            segment: None,
         }
     }
 }
@@ -103,7 +108,7 @@ impl Host {
             hop_limit: message.hop_limit,
             tos: message.tos,
             timestamp: Some(message.received),
-            segment: None,
+            segment: message.segment,
             flags: Flags::EMPTY,
         })
     }

@@ -177,9 +177,6 @@ impl Host {
     fn emit(&mut self, now: Instant, s: SocketId, way: &Way, payload: Payload, segment: u16) -> Result<(), Errno> {
         self.check_sendable(s)?;
         let result = match self.socket_ref(s)?.transport {
-            Transport::Udp(_) if segment != 0 && payload.len() > usize::from(segment) => {
-                return self.emit_segments(now, s, way, payload, segment);
-            }
             Transport::Udp(id) => {
                 let max = if way.destination.is_ipv4() {
                     PAYLOAD_MAX_V4
@@ -189,6 +186,7 @@ impl Host {
                 if payload.len() > max {
                     return Err(self.too_big(s, way, u32::from(u16::MAX)));
                 }
+                let segment = self.train(s, payload.len(), segment)?;
                 let socket = self.socket_ref(s)?;
                 let loops = match way.destination {
                     SocketAddr::V4(_) => !socket.has(Flag::MulticastLoopOff),
@@ -203,6 +201,7 @@ impl Host {
                     fragmentation: way.fragmentation,
                     multicast_loop: loops,
                     payload: payload.into(),
+                    segment,
                 };
                 self.stack.udp_send(now, id, send)
             }
@@ -267,27 +266,20 @@ impl Host {
         Ok(octets.into())
     }
 
-    /// `UDP_SEGMENT`: one payload, many datagrams (`udp(7)`).
-    fn emit_segments(
-        &mut self,
-        now: Instant,
-        s: SocketId,
-        way: &Way,
-        mut payload: Payload,
-        segment: u16,
-    ) -> Result<(), Errno> {
-        if payload.len() > usize::from(segment) * SEGMENTS_MAX {
+    /// `UDP_SEGMENT`: whether one payload is many datagrams (`udp_send_skb`).
+    fn train(&self, s: SocketId, len: usize, segment: u16) -> Result<Option<u16>, Errno> {
+        let socket = self.socket_ref(s)?;
+        if segment == 0 || len <= usize::from(segment) {
+            return Ok(None);
+        }
+        if len > usize::from(segment) * SEGMENTS_MAX || socket.has(Flag::NoCheck) {
             return Err(Errno::EINVAL);
         }
-        // udp_send_skb: no segmentation of what has a coverage.
-        if self.socket_ref(s)?.protocol == protocol::UDP_LITE {
+        // No segmentation of what has a coverage.
+        if socket.protocol == protocol::UDP_LITE {
             return Err(Errno::EIO);
         }
-        while !payload.is_empty() {
-            let piece = payload.split_to(segment.into());
-            self.emit(now, s, way, piece, 0)?;
-        }
-        Ok(())
+        Ok(Some(segment))
     }
 
     /// `EMSGSIZE`, which `IP_RECVERR` also wants in the queue (`ip_local_error`, `ipv6_local_error`).

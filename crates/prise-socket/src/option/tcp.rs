@@ -46,7 +46,19 @@ pub(super) const TABLE: &[Entry] = &[
     number(18, On::TCP, Opt::UserTimeout, 0, i32::MAX),
     entry(19, On::TCP, REPAIR, Get::Fixed(0)),
     entry(20, On::TCP, REPAIR, INVALID),
-    entry(21, On::TCP, Set::Refuse(Errno::EINVAL), INVALID),
+    // TCP_QUEUE_SEQ: there is no queue under repair.
+    entry(
+        21,
+        On::TCP,
+        Set::Number(|call, _| {
+            Err(if call.host.state(call.id) == State::Closed {
+                Errno::EINVAL
+            } else {
+                Errno::EPERM
+            })
+        }),
+        INVALID,
+    ),
     entry(22, On::TCP, Set::Refuse(Errno::EINVAL), NO),
     entry(29, On::TCP, REPAIR, INVALID),
     entry(23, On::TCP, Set::Number(set_fast_open), Get::Value(Opt::FastOpenQueue)),
@@ -165,6 +177,11 @@ fn set_max_segment(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
 fn max_segment(query: &mut Query<'_>) -> Result<i32, Errno> {
     /// RFC 9293 §3.7.1, as Linux's `tcp_init_sock` has it.
     const DEFAULT: i32 = 536;
+    /// What time stamps take (RFC 7323), which a SYN always has.
+    const STAMPS: i32 = 12;
+    if query.host.state(query.id) == State::SynSent {
+        return Ok(DEFAULT - STAMPS);
+    }
     if let Some(info) = query.host.tcp_info(query.now, query.id) {
         return Ok(info.send_mss as i32);
     }

@@ -130,6 +130,7 @@ impl Udp {
             hop_limit,
             tos,
             received: _,
+            segment: _,
         } = datagram;
         let size = train.map_or(usize::MAX, usize::from);
         loop {
@@ -307,6 +308,7 @@ fn queued(now: Instant, packet: Delivered<'_>, about: About) -> Queued {
             hop_limit,
             tos,
             received: now,
+            segment: None,
         },
         train,
     }

@@ -6,7 +6,7 @@ use crate::link::LinkId;
 use crate::net::{IpOut, Net, RouteInfo};
 use crate::send::{DatagramError, Fragmentation};
 use core::net::{IpAddr, SocketAddr};
-use prise_wire::{Body, Checksum, Emit, Frame, Head, Instant, UdpHeader, checksum, ipv4, ipv6, udp};
+use prise_wire::{Body, Checksum, Emit, Frame, Gso, GsoKind, Head, Instant, UdpHeader, checksum, ipv4, ipv6, udp};
 
 /// One datagram to send.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct UdpSend {
     pub multicast_loop: bool,
     /// What it carries.
     pub payload: Body,
+    /// Many datagrams of so many octets each, the last of fewer perhaps (`UDP_SEGMENT`).
+    pub segment: Option<u16>,
 }
 
 impl UdpSend {
@@ -41,6 +43,7 @@ impl UdpSend {
             fragmentation: Fragmentation::default(),
             multicast_loop: true,
             payload: payload.into(),
+            segment: None,
         }
     }
 }
@@ -84,7 +87,51 @@ impl Udp {
             coverage: socket.coverage,
             local: SocketAddr::new(route.source, socket.local.port),
         };
-        send_datagram(now, net, &route, from, send)?;
+        self.send_train(now, net, &route, from, send)
+    }
+
+    /// One datagram, or each of a train, which stays together where it does not leave this host.
+    fn send_train(
+        &mut self,
+        now: Instant,
+        net: &mut Net,
+        route: &RouteInfo,
+        from: Sender,
+        mut send: UdpSend,
+    ) -> Result<(), DatagramError> {
+        let size = send.segment.map_or(usize::MAX, usize::from).max(1);
+        let ip = if send.dst.is_ipv4() {
+            ipv4::HEADER_LEN
+        } else {
+            ipv6::HEADER_LEN
+        };
+        if send.payload.len() <= size {
+            send.segment = None;
+        } else if size + udp::HEADER_LEN + ip > route.mtu as usize {
+            return Err(DatagramError::TooBig { mtu: route.mtu });
+        }
+        let datagrams = send.payload.len().div_ceil(size).max(1) as u64;
+        if route.loopback {
+            send_datagram(now, net, route, from, send)?;
+            self.space(from.protocol).counters.sent += datagrams;
+            return Ok(());
+        }
+        send.segment = None;
+        while send.payload.len() > size {
+            let payload = send.payload.split_to(size);
+            send_datagram(
+                now,
+                net,
+                route,
+                from,
+                UdpSend {
+                    payload,
+                    ..send.clone()
+                },
+            )?;
+            self.space(from.protocol).counters.sent += 1;
+        }
+        send_datagram(now, net, route, from, send)?;
         self.space(from.protocol).counters.sent += 1;
         Ok(())
     }
@@ -144,7 +191,15 @@ fn send_datagram(
     let link_mtu = net.link(route.link).map_or(0, crate::Link::mtu);
     let dont_fragment = send.fragmentation.dont_fragment(ip_len, route, link_mtu)?;
     let whole = ip_len <= route.mtu as usize || dont_fragment;
-    let frame = build(from, send.dst, send.payload, route.checksum_offload && whole);
+    let mut frame = build(from, send.dst, send.payload, route.checksum_offload && whole);
+    frame.offload.gso = send.segment.map(|size| Gso {
+        kind: if send.dst.is_ipv4() {
+            GsoKind::Udp4
+        } else {
+            GsoKind::Udp6
+        },
+        size,
+    });
     let out = IpOut {
         src: from.local.ip(),
         dst: send.dst.ip(),

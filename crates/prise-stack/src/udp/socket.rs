@@ -28,6 +28,8 @@ pub struct UdpDatagram {
     pub tos: u8,
     /// When it arrived.
     pub received: Instant,
+    /// It is several of one flow, each of so many octets, the last of fewer perhaps; see [`udp_set_joining`](crate::Stack::udp_set_joining).
+    pub segment: Option<u16>,
 }
 
 /// A datagram, or a train of them under one header (`UDP_GRO`), as it is queued.
@@ -36,6 +38,20 @@ pub(super) struct Queued {
     pub(super) datagram: UdpDatagram,
     /// Octets of each datagram of a train; the last may have fewer.
     pub(super) train: Option<u16>,
+}
+
+impl Queued {
+    /// Octets of the first datagram, if there are so many.
+    fn size(&self) -> usize {
+        self.train.map_or(usize::MAX, usize::from)
+    }
+
+    /// All that is left of it, said to be a train if it is one.
+    fn whole(self) -> UdpDatagram {
+        let Self { datagram, train } = self;
+        let segment = train.filter(|size| usize::from(*size) < datagram.payload.len());
+        UdpDatagram { segment, ..datagram }
+    }
 }
 
 #[derive(Debug)]
@@ -49,6 +65,8 @@ pub(super) struct Socket {
     pub(super) reuse_port: bool,
     /// Whether datagrams of groups that only other sockets joined are taken (`IP_MULTICAST_ALL`).
     pub(super) multicast_all: bool,
+    /// Whether trains are received whole (`UDP_GRO`).
+    pub(super) joining: bool,
     pub(super) memberships: Vec<Membership>,
     /// The route of the last datagram sent.
     pub(super) cached_route: Option<CachedRoute>,
@@ -83,6 +101,7 @@ impl Socket {
             remote: config.remote,
             reuse_port: config.reuse_port,
             multicast_all: true,
+            joining: false,
             memberships: Vec::new(),
             cached_route: None,
             mailbox: Mailbox::new(config.receive_limit, memory),
@@ -116,33 +135,36 @@ impl Socket {
     }
 
     pub(super) fn dequeue(&mut self) -> Option<UdpDatagram> {
-        let Queued { datagram, train } = self.mailbox.queue.front_mut()?;
-        if let Some(size) = train.map(usize::from)
-            && size < datagram.payload.len()
-        {
-            let payload = datagram.payload.split_to(size);
+        let joining = self.joining;
+        let queued = self.mailbox.queue.front_mut()?;
+        let size = queued.size();
+        if size < queued.datagram.payload.len() && !joining {
+            let payload = queued.datagram.payload.split_to(size);
             return Some(UdpDatagram {
                 payload,
-                ..datagram.clone()
+                ..queued.datagram.clone()
             });
         }
-        self.mailbox.queue.pop().map(|queued| queued.datagram)
+        self.mailbox.queue.pop().map(Queued::whole)
     }
 
     /// The datagram that [`dequeue`](Self::dequeue) would give.
     pub(super) fn front(&self) -> Option<UdpDatagram> {
-        let Queued { datagram, train } = self.mailbox.queue.front()?;
-        let mut datagram = datagram.clone();
-        if let Some(size) = train {
-            datagram.payload.truncate((*size).into());
+        let queued = self.mailbox.queue.front()?.clone();
+        if self.joining {
+            return Some(queued.whole());
         }
+        let size = queued.size();
+        let mut datagram = queued.datagram;
+        datagram.payload.truncate(size);
         Some(datagram)
     }
 
     /// The octets of the next datagram.
     pub(super) fn readable(&self) -> Option<usize> {
-        let Queued { datagram, train } = self.mailbox.queue.front()?;
-        Some(datagram.payload.len().min(train.map_or(usize::MAX, usize::from)))
+        let queued = self.mailbox.queue.front()?;
+        let len = queued.datagram.payload.len();
+        Some(if self.joining { len } else { len.min(queued.size()) })
     }
 
     pub(super) fn signal(&mut self, events: &mut Events, id: UdpId, ready: Ready) {

@@ -410,6 +410,39 @@ fn a_train_of_datagrams_is_received_one_by_one() {
 }
 
 #[test]
+fn a_train_to_this_host_stays_together_for_who_asks_for_it() {
+    for (to, from) in [("127.0.0.1:80", Family::V4), ("[::1]:80", Family::Dual)] {
+        let mut a = node(1);
+        let receiver = a.stack.udp_bind(&UdpConfig::new(Local::endpoint(at(to)), 1));
+        let sender = a.stack.udp_bind(&UdpConfig::new(Local::wildcard(from, 9), 2));
+        let train = || UdpSend {
+            segment: Some(4),
+            ..UdpSend::new(at(to), b"aaaabbbbcc".to_vec())
+        };
+        for joining in [true, false] {
+            a.stack.udp_set_joining(receiver, joining);
+            a.stack.udp_send(ms(0), sender, train()).unwrap();
+            a.pump_lo(ms(0));
+            let expected: &[(&[u8], Option<u16>)] = if joining {
+                &[(b"aaaabbbbcc", Some(4))]
+            } else {
+                &[(b"aaaa", None), (b"bbbb", None), (b"cc", None)]
+            };
+            for (octets, segment) in expected {
+                let len = a.stack.udp_readable(receiver);
+                let got = a.stack.udp_receive(receiver).unwrap();
+                assert_eq!(
+                    (&got.payload.to_vec()[..], got.segment, len),
+                    (*octets, *segment, Some(octets.len()))
+                );
+            }
+            assert_eq!(a.stack.udp_receive(receiver), None);
+        }
+        assert_eq!(a.stack.udp_counters().sent, 6);
+    }
+}
+
+#[test]
 fn a_full_link_makes_senders_wait_and_tells_them_when_it_drains() {
     let mut a = bare_ip();
     let id = a.stack.udp_bind(&UdpConfig::new(Local::wildcard(Family::V4, 80), 7));

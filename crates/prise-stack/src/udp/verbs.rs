@@ -291,6 +291,13 @@ impl Stack {
         }
     }
 
+    /// Whether datagrams that came joined are received so (`UDP_GRO`), rather than one by one.
+    pub fn udp_set_joining(&mut self, id: UdpId, joining: bool) {
+        if let Some(socket) = self.udp.sockets.find_mut(id.key()) {
+            socket.joining = joining;
+        }
+    }
+
     /// What a UDP-Lite socket asks of checksums (`UDPLITE_SEND_CSCOV`, `UDPLITE_RECV_CSCOV`); UDP sockets ask for everything.
     pub fn udp_set_coverage(&mut self, id: UdpId, coverage: Coverage) {
         if let Some(socket) = self.udp.sockets.find_mut(id.key())
