@@ -48,6 +48,7 @@ impl Socket {
             // The kernel doubles what it is told, to have room for its own bookkeeping; half of that is octets again.
             receive_buffer: self.value_set(Opt::ReceiveBuffer).map(|octets| (octets / 2) as u32),
             send_buffer: self.value_set(Opt::SendBuffer).map(|octets| (octets / 2) as u32),
+            rto_max: Duration::from_millis(value(Opt::RtoMax).max(1) as u64),
             syn_retries: value(Opt::SynCount) as u8,
             fin_wait_2: Duration::from_secs(value(Opt::Linger2).max(0) as u64),
             unsent_low_water: positive(Opt::NotSentLowWater)

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
     let mut failed = 0;
     for file in &files {
         let name = file.display();
+        plan.folder = file.parent().map(PathBuf::from);
         let outcome = match std::fs::read_to_string(file) {
             Ok(text) => run(&text, &plan).map_err(|failure| failure.to_string()),
             Err(error) => Err(error.to_string()),

@@ -272,7 +272,7 @@ impl Calls {
 
     /// A `sockaddr`: `...` is the usual one.
     fn address(value: &Value, usual: SocketAddr) -> Vec<u8> {
-        let family = value.member("sa_family").and_then(Value::number);
+        let family = value.member("sa_family").and_then(Value::number).or(value.number());
         match family {
             None => encode(usual),
             Some(0) => {
@@ -298,7 +298,8 @@ impl Calls {
 
     fn connect(&self, spec: &CallSpec) -> Result<Done, String> {
         let to = argument(spec, 1)?;
-        let unspecified = to.member("sa_family").and_then(Value::number) == Some(0);
+        let family = to.member("sa_family").and_then(Value::number).or(to.number());
+        let unspecified = family == Some(0);
         self.table().connecting = !unspecified;
         Ok(self.library.connect(self.fd(spec, 0)?, &Self::address(to, self.remote)))
     }

@@ -37,6 +37,8 @@ pub struct Plan {
     pub ipv6: bool,
     /// The shared object to load; none for the stack that is linked in.
     pub library: Option<PathBuf>,
+    /// Where the script lies, and with it what its commands name.
+    pub folder: Option<PathBuf>,
     /// Flags for the library, beside those that the script's settings make.
     pub flags: String,
 }
@@ -74,8 +76,8 @@ fn load(text: &str, plan: &Plan) -> Result<Library, String> {
         mtu: if plan.ipv6 { 1520 } else { 1500 },
         ..Settings::default()
     };
-    settings.read_script(text);
-    let mut flags = format!("mtu={}", settings.mtu);
+    settings.read_script(text, plan.folder.as_deref());
+    let mut flags = format!("mtu={},gso={}", settings.mtu, u8::from(settings.gso));
     for (name, value) in &settings.sysctls {
         let value = value.split_whitespace().collect::<Vec<_>>().join(":");
         flags.extend([",", name, "=", &value]);
@@ -357,10 +359,13 @@ impl Player {
             self.flows.push(Flow::new(None, self.calls.remote));
             self.under_test = Some(self.flows.len() - 1);
         }
-        let (when, at, first) = self.sniff()?;
-        if Some(at) != self.under_test {
-            return Err("a packet of another connection was sent".into());
-        }
+        // As in packetdrill, what other connections send is passed over.
+        let (when, at, first) = loop {
+            let (when, at, first) = self.sniff()?;
+            if Some(at) == self.under_test {
+                break (when, at, first);
+            }
+        };
         compare_ip(spec.ip, &first)?;
         match (&spec.body, &first.content) {
             (Body::Tcp(expected), Content::Tcp(segment)) => {

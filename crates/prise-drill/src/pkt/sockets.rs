@@ -54,27 +54,34 @@ impl Flow {
         ported
     }
 
-    fn live_ack(&self, script: u32) -> u32 {
+    /// Beside a SYN the script has absolute numbers, everywhere else they count from our SYN's.
+    fn live_ack(&self, script: u32, beside_syn: bool) -> u32 {
         let (from, to) = self.isn.unwrap_or((0, 0));
-        script.wrapping_sub(from).wrapping_add(to)
+        script.wrapping_sub(if beside_syn { from } else { 0 }).wrapping_add(to)
     }
 
-    fn script_seq(&self, live: u32) -> u32 {
+    fn script_seq(&self, live: u32, beside_syn: bool) -> u32 {
         let (to, from) = self.isn.unwrap_or((0, 0));
-        live.wrapping_sub(from).wrapping_add(to)
+        live.wrapping_sub(from).wrapping_add(if beside_syn { to } else { 0 })
     }
 
     /// Options of a segment to be injected, with our numbers in them made live.
-    fn live_options(&self, script: &[TcpOption]) -> Result<Vec<TcpOption>, String> {
+    fn live_options(&self, script: &[TcpOption], acknowledges: bool) -> Result<Vec<TcpOption>, String> {
         let live = |option: &TcpOption| {
             Ok(match option {
                 TcpOption::Sack(blocks) => {
-                    let block = |(left, right): &(u32, u32)| (self.live_ack(*left), self.live_ack(*right));
+                    let block =
+                        |(left, right): &(u32, u32)| (self.live_ack(*left, false), self.live_ack(*right, false));
                     TcpOption::Sack(blocks.iter().map(block).collect())
                 }
                 TcpOption::Timestamps { value, echo } => TcpOption::Timestamps {
                     value: *value,
-                    echo: self.live_timestamp(*echo)?,
+                    // What acknowledges nothing echoes nothing: it stays as the script has it.
+                    echo: if acknowledges {
+                        self.live_timestamp(*echo)?
+                    } else {
+                        *echo
+                    },
                 },
                 other => other.clone(),
             })
@@ -135,12 +142,14 @@ impl Flow {
             flags: spec.flags,
             seq,
             ack: match spec.ack {
-                Some(ack) => self.live_ack(ack),
+                Some(ack) => self.live_ack(ack, spec.flags & SYN != 0),
                 None => 0,
             },
             window: spec.window.unwrap_or(0),
             urgent: spec.urgent.unwrap_or(0),
-            options: options::emit(&self.live_options(spec.options.as_deref().unwrap_or_default())?)?,
+            options: options::emit(
+                &self.live_options(spec.options.as_deref().unwrap_or_default(), spec.flags & ACK != 0)?,
+            )?,
             length: spec.range.length,
         })
     }
@@ -148,7 +157,7 @@ impl Flow {
     /// The beginning of a segment of ours, as an ICMP error quotes it.
     fn quote(&self, local: SocketAddr, range: Range) -> Vec<u8> {
         let segment = Segment {
-            seq: self.live_ack(range.start),
+            seq: self.live_ack(range.start, false),
             ..Segment::default()
         };
         let transport = wire::tcp(local.port(), self.remote.port(), &segment);
@@ -180,7 +189,7 @@ impl Flow {
             same(
                 "sequence number",
                 spec.range.start.into(),
-                self.script_seq(live.seq).into(),
+                self.script_seq(live.seq, live.flags & SYN != 0).into(),
             )?;
             same("payload", spec.range.length as u64, live.length as u64)?;
             match spec.ack {
@@ -254,7 +263,7 @@ impl Flow {
             .filter(|(bit, _)| live.flags & 1 << bit != 0)
             .map(|(_, letter)| letter)
             .collect();
-        let start = self.script_seq(live.seq);
+        let start = self.script_seq(live.seq, live.flags & SYN != 0);
         format!(
             "{flags} {start}:{}({}) ack {} win {} {:?}",
             start.wrapping_add(live.length as u32),
@@ -293,7 +302,7 @@ impl Flow {
 )]
 pub(super) fn icmp_numbers(kind: &str, code: Option<&str>, v6: bool) -> Result<(u8, u8), String> {
     let found = match (v6, kind, code.unwrap_or("")) {
-        (false, "unreachable", "net_unreachable") => (3, 0),
+        (false, "unreachable", "" | "net_unreachable") => (3, 0),
         (false, "unreachable", "host_unreachable") => (3, 1),
         (false, "unreachable", "protocol_unreachable") => (3, 2),
         (false, "unreachable", "port_unreachable") => (3, 3),
@@ -305,7 +314,7 @@ pub(super) fn icmp_numbers(kind: &str, code: Option<&str>, v6: bool) -> Result<(
         (false, "time_exceeded", _) => (11, 0),
         (false, "source_quench", _) => (4, 0),
         (false, "parameter_problem", _) => (12, 0),
-        (true, "unreachable", "no_route" | "net_unreachable") => (1, 0),
+        (true, "unreachable", "" | "no_route" | "net_unreachable") => (1, 0),
         (true, "unreachable", "admin_prohibited") => (1, 1),
         (true, "unreachable", "not_neighbour") => (1, 2),
         (true, "unreachable", "address_unreachable" | "host_unreachable") => (1, 3),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use prise_socket::sockaddr::{Given, decode, encode};
-use prise_socket::{Control, Errno, ErrorReport, Flags, Received, ZeroCopied};
+use prise_socket::{Control, Errno, ErrorReport, Flags, Readiness, Received, ZeroCopied};
 use prise_wire::{Instant, Payload};
 
 use super::advance::{Look, Stage};
@@ -283,6 +283,10 @@ fn receive_more(
     };
     let before = taken.count;
     loop {
+        // An error stays for the next call where this one has something to tell.
+        if taken.count > 0 && world.host.readiness(target.id).contains(Readiness::ERR) {
+            return Look::Done(Ok(()));
+        }
         match world.host.recv(world.now, target.id, room - taken.count, flags) {
             Ok(payload) if payload.is_empty() => return Look::Done(Ok(())),
             Ok(payload) => {
@@ -326,7 +330,7 @@ impl World {
             return None;
         }
         let left = self.host.receive_queue(target.id).unwrap_or(0) as i32;
-        let ended = self.host.readiness(target.id).contains(prise_socket::Readiness::RDHUP);
+        let ended = self.host.readiness(target.id).contains(Readiness::RDHUP);
         Some(if left == 0 && ended { 1 } else { left })
     }
 }

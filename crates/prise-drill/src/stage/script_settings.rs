@@ -4,6 +4,7 @@
 //! There is no kernel behind this stack that such commands could reach, so the values are read from the script's text.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// What the `defaults.sh` of both collections sets, as far as it differs from Linux's own defaults.
 const DEFAULTS: &[(&str, &str)] = &[
@@ -28,28 +29,55 @@ pub(super) fn options(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Settings of `net.ipv4` by their last name that hold from the script's start.
-pub(super) fn sysctls(text: &str) -> BTreeMap<String, String> {
-    of_commands(preamble(text))
+/// Settings of `net.ipv4` by their last name that hold from the script's start. A `defaults.sh` is looked for from `beside`, the
+/// script's folder.
+pub(super) fn sysctls(text: &str, beside: Option<&Path>) -> BTreeMap<String, String> {
+    of_commands(preamble(text), beside)
 }
 
 /// Settings of `net.ipv4` by their last name that these commands make, later ones winning.
-pub(super) fn of_commands(text: &str) -> BTreeMap<String, String> {
+pub(super) fn of_commands(text: &str, beside: Option<&Path>) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    if text.contains("defaults.sh") {
-        let defaults = DEFAULTS
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        found.extend(defaults);
-    }
-    for marker in ["net.ipv4.", "/proc/sys/net/ipv4/"] {
-        for (at, _) in text.match_indices(marker) {
-            if let Some((name, value)) = assignment(&text[at + marker.len()..]) {
-                found.insert(name.to_owned(), value);
-            }
+    if let Some(name) = text
+        .split([' ', '\t', '\n', '`', ';'])
+        .find(|word| word.ends_with("defaults.sh"))
+    {
+        match beside.and_then(|folder| std::fs::read_to_string(folder.join(name)).ok()) {
+            Some(commands) => found.extend(assignments(&commands)),
+            None => found.extend(
+                DEFAULTS
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+            ),
         }
     }
+    found.extend(assignments(text));
     found
+}
+
+fn assignments(text: &str) -> impl Iterator<Item = (String, String)> {
+    let markers = ["net.ipv4.", "/proc/sys/net/ipv4/"];
+    markers.into_iter().flat_map(move |marker| {
+        let found = text.match_indices(marker);
+        found.filter_map(move |(at, _)| assignment(&text[at + marker.len()..]))
+    })
+}
+
+/// The link's MTU, if a command before the first event sets it (`ip link set dev tun0 mtu 9000`).
+pub(super) fn link_mtu(text: &str) -> Option<&str> {
+    let line = preamble(text).lines().find(|line| line.contains("ip link set"))?;
+    let mut words = line.split([' ', '`']).skip_while(|word| *word != "mtu");
+    words.nth(1)
+}
+
+/// Whether a command has the device take no units of several segments.
+pub(super) fn cuts_units(text: &str) -> bool {
+    text.contains("ethtool") && (text.contains("gso off") || text.contains("tso off"))
+}
+
+/// Whether the commands before the first event do.
+pub(super) fn cuts_units_from_the_start(text: &str) -> bool {
+    cuts_units(preamble(text))
 }
 
 /// The text before the first event. What a command sets in the middle of a script is told by who runs it
@@ -69,7 +97,7 @@ fn preamble(text: &str) -> &str {
 }
 
 /// `name=value` or `name="several values"`.
-fn assignment(rest: &str) -> Option<(&str, String)> {
+fn assignment(rest: &str) -> Option<(String, String)> {
     let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
     let (name, rest) = rest.split_at(end);
     let rest = rest.strip_prefix('=')?;
@@ -77,7 +105,18 @@ fn assignment(rest: &str) -> Option<(&str, String)> {
         Some(quoted) => quoted.split(['"', '\'']).next()?,
         None => rest.split([' ', '\t', '\n', '`', ';', '\\']).next()?,
     };
-    Some((name, value.trim().to_owned()))
+    let value: Vec<String> = value.split_whitespace().map(computed).collect();
+    Some((name.to_owned(), value.join(" ")))
+}
+
+/// The shell's `$((15*1024*1024))`; anything else as it is.
+fn computed(word: &str) -> String {
+    let inner = word.strip_prefix("$((").and_then(|rest| rest.strip_suffix("))"));
+    let product = inner.and_then(|inner| {
+        let factors: Option<Vec<u64>> = inner.split('*').map(|factor| factor.trim().parse().ok()).collect();
+        factors?.into_iter().try_fold(1_u64, u64::checked_mul)
+    });
+    product.map_or_else(|| word.to_owned(), |number| number.to_string())
 }
 
 #[cfg(test)]
@@ -86,11 +125,11 @@ mod tests {
 
     #[test]
     fn settings_are_found_in_both_forms_and_win_over_the_common_ones() {
-        let text = "--tolerance_usecs=10000\n--mtu=1400\n`./defaults.sh\nsysctl -q net.ipv4.tcp_ecn=1 net.ipv4.tcp_rmem=\"1 2 3\"`\n\
+        let text = "--tolerance_usecs=10000\n--mtu=1400\n`./defaults.sh\nsysctl -q net.ipv4.tcp_ecn=1 net.ipv4.tcp_rmem=\"1 2 $((3*1024))\"`\n\
                     `./set.py /proc/sys/net/ipv4/tcp_min_tso_segs=10`\n0 socket(...) = 3\n";
-        let found = sysctls(text);
+        let found = sysctls(text, None);
         assert_eq!(found["tcp_ecn"], "1");
-        assert_eq!(found["tcp_rmem"], "1 2 3");
+        assert_eq!(found["tcp_rmem"], "1 2 3072");
         assert_eq!(found["tcp_min_tso_segs"], "10");
         assert_eq!(found["tcp_syn_retries"], "5");
         assert_eq!(options(text), ["--tolerance_usecs=10000", "--mtu=1400"]);
@@ -98,6 +137,6 @@ mod tests {
 
     #[test]
     fn a_script_without_commands_sets_nothing() {
-        assert!(sysctls("0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3").is_empty());
+        assert!(sysctls("0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3", None).is_empty());
     }
 }

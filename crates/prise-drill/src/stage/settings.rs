@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::Path;
 
 use prise_stack::FastOpenKeys;
 
@@ -39,8 +40,10 @@ impl Settings {
         let line: Vec<String> = std::env::args().skip(1).collect();
         settings.read_command_line(&line);
         let scripts: Vec<&String> = line.iter().filter(|word| is_script(word)).collect();
-        if let Some(text) = scripts.get(count).and_then(|path| std::fs::read_to_string(path).ok()) {
-            settings.read_script(&text);
+        if let Some(path) = scripts.get(count).map(Path::new)
+            && let Ok(text) = std::fs::read_to_string(path)
+        {
+            settings.read_script(&text, path.parent());
         }
         settings.read_command_line(&line);
         settings.read_flags(&std::env::var("PRISE_DRILL").unwrap_or_default());
@@ -48,11 +51,16 @@ impl Settings {
         settings
     }
 
-    /// What a script sets: options of its first lines, and `sysctl` in its commands.
-    pub fn read_script(&mut self, text: &str) {
+    /// What a script sets: options of its first lines, and `sysctl`, `ip link` and `ethtool` in its commands. `beside` is the folder
+    /// it lies in.
+    pub fn read_script(&mut self, text: &str, beside: Option<&Path>) {
         let words = script_settings::options(text);
         self.read_command_line(&words);
-        self.sysctls.extend(script_settings::sysctls(text));
+        if let Some(mtu) = script_settings::link_mtu(text) {
+            self.set_mtu(mtu);
+        }
+        self.gso &= !script_settings::cuts_units_from_the_start(text);
+        self.sysctls.extend(script_settings::sysctls(text, beside));
     }
 
     /// `name=value` words, between commas or blanks: `mtu`, `gso`, `local`, and any name of `net.ipv4`. Values of several words are
@@ -140,7 +148,7 @@ impl Settings {
 }
 
 fn is_script(word: &str) -> bool {
-    !word.starts_with('-') && std::path::Path::new(word).extension().is_some_and(|it| it == "pkt")
+    !word.starts_with('-') && Path::new(word).extension().is_some_and(|it| it == "pkt")
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ const MORE: u32 = 4;
 /// `MSG_DONTWAIT`, `MSG_MORE`.
 const MSG_DONTWAIT: u32 = 0x40;
 const MSG_MORE: u32 = 0x8000;
+const SIOCATMARK: u64 = 0x8905;
 
 fn of(error: rustix::io::Errno) -> Errno {
     Errno::from_raw(error.raw_os_error()).unwrap_or(Errno::EIO)
@@ -27,6 +28,10 @@ impl Stage {
         let room = size.saturating_sub(queued).min(len);
         if room == 0 {
             return Err(Errno::EAGAIN);
+        }
+        if self.ioctl(fd, SIOCATMARK, 0) == Ok(1) {
+            // Urgent octets are not spliced, and nothing comes before this one any more.
+            return Ok(0);
         }
         let dont_wait = if flags & NONBLOCK != 0 { MSG_DONTWAIT } else { 0 };
         let received = self.receive(fd, room, dont_wait)?;

@@ -44,7 +44,8 @@ pub(super) struct World {
     /// Nobody may sleep any more.
     pub(super) closed: bool,
     pub(super) settings: Settings,
-    /// A TUN device of Linux's that is told to take units of several segments takes none with Accurate ECN's flags.
+    /// Units of several segments are cut before they leave: the script has the device take none, or they have Accurate ECN's flags,
+    /// which a TUN device of Linux's does not know.
     cuts_units: bool,
     /// The link's queue takes nothing.
     drops: bool,
@@ -65,7 +66,7 @@ impl World {
                 medium: Medium::Ip,
                 mac: None,
                 mtu: settings.mtu,
-                gso_max: if settings.gso { 65_536 } else { 0 },
+                gso_max: 65_536,
                 checksum_offload: false,
                 loopback: false,
                 transparent: false,
@@ -107,7 +108,7 @@ impl World {
 
     /// Hands the settings of `net.ipv4.tcp_*` to the host.
     pub(super) fn configure(&mut self) {
-        self.cuts_units = self.settings.number("tcp_ecn").is_some_and(|number| number > 2);
+        self.cuts_units |= !self.settings.gso || self.settings.number("tcp_ecn").is_some_and(|number| number > 2);
         let settings = &self.settings;
         let number = |name: &str, otherwise: u64| settings.number(name).unwrap_or(otherwise);
         let is_on = |name: &str| number(name, 1) != 0;
@@ -127,6 +128,8 @@ impl World {
                 1 => prise_stack::MtuProbing::BlackHoles,
                 _ => prise_stack::MtuProbing::Always,
             },
+            challenge_interval: Duration::from_millis(number("tcp_invalid_ratelimit", 500)),
+            rto_max: Duration::from_millis(number("tcp_rto_max_ms", 120_000)),
             syn_linear_timeouts: number("tcp_syn_linear_timeouts", 4) as u8,
             syn_ack_retries: number("tcp_synack_retries", 5) as u8,
             min_unit_segments: number("tcp_min_tso_segs", 2) as u32,
@@ -153,13 +156,14 @@ impl World {
 
     /// A command of the script's that administers the machine, in its middle.
     pub(super) fn command(&mut self, text: &str) {
-        let changed = super::script_settings::of_commands(text);
+        let changed = super::script_settings::of_commands(text, None);
         if !changed.is_empty() {
             self.settings.sysctls.extend(changed);
             self.configure();
             self.host.reconfigure_all(self.now);
             self.flush();
         }
+        self.cuts_units |= super::script_settings::cuts_units(text);
         // A queueing discipline that holds nothing drops everything.
         if text.contains("qdisc") {
             self.drops = text.contains("limit 0");

@@ -132,11 +132,10 @@ fn encode_windows(out: &mut Layout, of: &TcpInfo) {
     });
     out.segments(of.cwnd, mss);
     out.u32(of.advertised_mss);
-    // tcpi_reordering: the least that Linux assumes.
-    out.u32(3);
+    out.u32(of.reordering);
     out.micros(of.receive_rtt);
     // tcpi_rcv_space.
-    out.u32(of.receive_buffer);
+    out.u32(of.receive_space);
     out.u32(of.total_retransmissions);
 }
 
@@ -165,8 +164,8 @@ fn encode_totals(out: &mut Layout, of: &TcpInfo) {
     out.u32(of.received_out_of_order);
     out.u32(of.send_window);
     out.u32(of.receive_window);
-    // tcpi_rehash: paths are not chosen by a hash here.
-    out.u32(0);
+    // tcpi_rehash: Linux draws a new hash of the flow at each timeout, so that another path may be chosen.
+    out.u32(of.timeouts.into());
     out.u16(of.timeouts);
     out.u16(of.timeout_recoveries);
     out.millis(of.timeout_time);

@@ -46,7 +46,9 @@ impl Connection {
         self.take_timestamp(seg);
         if ack.precedes(self.snd.una) {
             // RFC 5961 §5.2: older than anything the peer could still mean.
-            if self.snd.una.distance_from(ack) > self.snd.max_wnd.max(65_535) {
+            // No older than our SYN, which Linux counts as acknowledged octets, too, as it does our FIN.
+            let acked = self.statistics.bytes_acked.saturating_add(2).min(u64::from(u32::MAX)) as u32;
+            if self.snd.una.distance_from(ack) > self.snd.max_wnd.min(acked) {
                 return self.challenge(seg.at);
             }
             self.take_sack(seg, ack, false);
@@ -238,7 +240,7 @@ impl Connection {
     /// (RFC 8985 §7.2, RFC 6298 §5).
     pub(crate) fn rearm_retransmit(&mut self, now: Instant, progress: bool) {
         let around = self.surroundings();
-        let rto = self.rtt.rto_backed_off(self.backoff);
+        let rto = self.rto();
         let srtt = self.rtt.srtt();
         let size = self.segment_size();
         let Some(sending) = self.sending.as_deref_mut().filter(|sending| !sending.flight.is_empty()) else {

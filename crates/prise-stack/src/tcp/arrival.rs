@@ -26,11 +26,6 @@ const SYN_AGAIN: Duration = Duration::from_millis(10);
 /// `TS.Recent` is not believed after this many milliseconds (RFC 7323 §5.5).
 const TIMESTAMP_LIFETIME: u32 = 24 * 24 * 3600 * 1000;
 
-/// Answers to what lies outside of the window, and challenge ACKs, are so far apart on one connection: two hosts that
-/// disagree must not talk for ever, and a count for the whole stack would tell an attacker of connections that are not
-/// his (RFC 5961 §7; CVE-2016-5696; Linux's `tcp_invalid_ratelimit`).
-pub(crate) const CHALLENGE_INTERVAL: u32 = 500;
-
 impl Connection {
     /// Processes one segment; the caller settles the consequences.
     pub(crate) fn arrival(&mut self, seg: &mut Segment) -> Check {
@@ -167,6 +162,9 @@ impl Connection {
         self.congestion.set_initial(size, lost, srtt);
         self.begin_search();
         self.last_sent = Stamp::at(now);
+        if self.statistics.data_segments_in == 0 {
+            self.last_data = Stamp::at(now);
+        }
         self.touch_keepalive(now);
         self.raise(Ready::CONNECTED | Ready::WRITABLE);
     }
@@ -314,7 +312,8 @@ impl Connection {
 
     fn may_challenge(&mut self, now: Instant) -> bool {
         let clock = timestamp_clock(now);
-        let may = clock.wrapping_sub(self.challenged_at) >= CHALLENGE_INTERVAL;
+        let interval = self.config.tuning().challenge_interval.as_millis() as u32;
+        let may = clock.wrapping_sub(self.challenged_at) >= interval;
         if may {
             self.challenged_at = clock;
         }
@@ -517,7 +516,7 @@ impl Connection {
             return;
         }
         self.rcv.nxt += 1;
-        self.acks.now = true;
+        self.acknowledge_fin(seg);
         // Nothing is out of order or twice any more (tcp_fin resets what it had to report).
         if let Some(rare) = &mut self.rare {
             rare.duplicate = None;
@@ -529,6 +528,24 @@ impl Connection {
             State::FinWait1 => self.state = State::Closing,
             State::FinWait2 => self.enter_time_wait(),
             _ => {}
+        }
+    }
+
+    /// A FIN is acknowledged within the delay like data, for the program is about to say something itself, at the least its own FIN.
+    /// Where no data have come at all nobody knows of an exchange, and it is at once (`tcp_fin`, with `icsk_ack.ato` of zero).
+    fn acknowledge_fin(&mut self, seg: &Segment) {
+        let waits = matches!(self.state, State::SynReceived | State::Established)
+            && self.statistics.data_segments_in > u32::from(self.took_syn_data())
+            && !self.config.quick_ack
+            && self.acks.owed <= self.acks.peer_mss
+            && !self.acks.now;
+        if !waits {
+            self.acks.now = true;
+            return;
+        }
+        self.acks.interactive = true;
+        if self.deadlines.delayed_ack == Instant::FAR_FUTURE {
+            self.deadlines.delayed_ack = seg.at + DELAYED_ACK;
         }
     }
 

@@ -2,6 +2,7 @@
 //! §2.2, RFC 6691).
 
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use prise_wire::{Instant, SeqNum};
 
@@ -84,6 +85,10 @@ impl Tcp {
         connection.timestamps.last_ack_sent = agreement.irs + 1;
         connection.mss = connection.mss.min(agreement.peer_mss);
         connection.acks.peer_mss = u32::from(connection.mss);
+        // With Fast Open data may leave before the handshake has ended.
+        connection
+            .congestion
+            .set_initial(u32::from(connection.mss), false, Duration::ZERO);
         connection.flags.set_window_scaling(agreement.peer_scale.is_some());
         connection.snd_scale = agreement.peer_scale.unwrap_or(0);
         if agreement.peer_scale.is_none() {
@@ -118,10 +123,16 @@ impl Tcp {
         iss: SeqNum,
         config: Arc<TcpConfig>,
     ) -> Connection {
-        let mss = own_mss(net, &tuple, &config);
+        let OwnMss {
+            link: offered,
+            path: mss,
+        } = own_mss(net, &tuple, &config);
         let zero = SeqNum(0);
         let limit = receive_limit(&config);
         let rcv_scale = window_shift(&config);
+        let interval = config.tuning().challenge_interval.as_millis() as u32;
+        let mut window = ReceiveWindow::new(zero, limit, now);
+        window.expect_segments_of(u32::from(offered));
         let congestion = super::congestion::Congestion::new(self.congestion(net, link, &config), u32::from(mss));
         Connection {
             tuple,
@@ -139,7 +150,7 @@ impl Tcp {
             rcv: ReceiveVariables {
                 nxt: zero,
                 irs: zero,
-                window: ReceiveWindow::new(zero, limit, now),
+                window,
                 fin: None,
             },
             timestamps: TimestampState {
@@ -166,9 +177,9 @@ impl Tcp {
             last_received: Stamp::at(now),
             last_data: Stamp::at(now),
             trouble_since: Moment::at(now),
-            challenged_at: timestamp_clock(now).wrapping_sub(super::arrival::CHALLENGE_INTERVAL),
+            challenged_at: timestamp_clock(now).wrapping_sub(interval),
             mss,
-            advertised_mss: mss,
+            advertised_mss: offered,
             link,
             device: None,
             state: State::Closed,
@@ -186,13 +197,27 @@ impl Tcp {
     }
 }
 
-/// The segment size that fits the way to the peer (RFC 9293 §3.7.1, RFC 6691), options not subtracted.
-pub(crate) fn own_mss(net: &Net, tuple: &FourTuple, config: &TcpConfig) -> u16 {
-    let mtu = net
-        .route(tuple.remote_ip(), Some(tuple.local_ip()), None)
-        .map_or(576, |route| route.mtu);
-    let fits = mss_for_mtu(mtu, tuple.is_v4());
-    config.max_segment.map_or(fits, |max| fits.min(max.max(super::MSS_MIN)))
+/// Segment sizes, options not subtracted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnMss {
+    /// What we can take, for the MSS option: what the link takes, whatever is known of the path (RFC 1191 §3.1, RFC 6691 §2).
+    pub(crate) link: u16,
+    /// What fits the way to the peer (RFC 9293 §3.7.1).
+    pub(crate) path: u16,
+}
+
+pub(crate) fn own_mss(net: &Net, tuple: &FourTuple, config: &TcpConfig) -> OwnMss {
+    let route = net.route(tuple.remote_ip(), Some(tuple.local_ip()), None).ok();
+    let path = route.map_or(576, |route| route.mtu);
+    let link = route.and_then(|route| net.link(route.link)).map_or(path, Link::mtu);
+    let size = |mtu| {
+        let fits = mss_for_mtu(mtu, tuple.is_v4());
+        config.max_segment.map_or(fits, |max| fits.min(max.max(super::MSS_MIN)))
+    };
+    OwnMss {
+        link: size(link.max(path)),
+        path: size(path),
+    }
 }
 
 /// What an MTU leaves for TCP's payload and options. An IPv4 packet has 65,535 octets at most, whatever the link.

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::acc_ecn::EcnPolicy;
 use super::fast_open::FastOpenKeys;
+use super::loss::rtt::RTO_MAX;
 use super::tuning::Tuning;
 use crate::endpoint::Local;
 
@@ -76,6 +77,8 @@ pub struct TcpConfig {
     pub receive_buffer: Option<u32>,
     /// Octets the send queue may hold; `None` lets it grow by measurement.
     pub send_buffer: Option<u32>,
+    /// `TCP_RTO_MAX_MS`: how far a timeout is backed off at most.
+    pub rto_max: Duration,
     /// `TCP_SYNCNT`: retransmissions of a SYN before giving up.
     pub syn_retries: u8,
     /// `TCP_LINGER2`: how long an orphan may stay in FIN-WAIT-2.
@@ -115,6 +118,11 @@ impl TcpConfig {
         const DEFAULT: &Tuning = &Tuning::DEFAULT;
         self.tuning.as_deref().unwrap_or(DEFAULT)
     }
+
+    /// The longest timeout: the program's word or the host's.
+    pub(crate) fn rto_limit(&self) -> Duration {
+        self.rto_max.min(self.tuning().rto_max)
+    }
 }
 
 impl Default for TcpConfig {
@@ -129,6 +137,7 @@ impl Default for TcpConfig {
             max_segment: None,
             receive_buffer: None,
             send_buffer: None,
+            rto_max: RTO_MAX,
             syn_retries: 6,
             fin_wait_2: Duration::from_secs(60),
             unsent_low_water: None,

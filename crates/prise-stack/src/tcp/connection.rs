@@ -368,6 +368,11 @@ impl Connection {
             .min(left)
     }
 
+    /// The retransmission timeout as it stands, backed off.
+    pub(crate) fn rto(&self) -> Duration {
+        self.rtt.rto_backed_off(self.backoff).min(self.config.rto_limit())
+    }
+
     /// Our timestamp clock: milliseconds, as Linux (RFC 7323 §5.4 asks for 1 ms to 1 s).
     pub(crate) fn timestamp(&self, now: Instant) -> u32 {
         timestamp_clock(now).wrapping_add(self.timestamps.offset)
@@ -562,7 +567,7 @@ impl Connection {
         self.acks.now = false;
         self.flags.set_probe_due(false);
         self.flags.set_tail_probe_due(false);
-        let rto = self.rtt.rto_backed_off(self.backoff);
+        let rto = self.rto();
         if self.flags.syn_due() || self.has_unsent() || !self.flight_is_empty() {
             self.flags.set_syn_due(false);
             self.arm_timeout(super::deadlines::Retransmit::Rto, now, rto);

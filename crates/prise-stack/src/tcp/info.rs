@@ -147,6 +147,8 @@ pub struct TcpInfo {
     pub receive_window: u32,
     /// The receive buffer's current size.
     pub receive_buffer: u32,
+    /// What the program reads in a round trip at most, by which the buffer grows.
+    pub receive_space: u32,
     /// The send buffer's current size.
     pub send_buffer: u32,
     /// Octets acknowledged by the peer.
@@ -183,6 +185,8 @@ pub struct TcpInfo {
     pub delivered: u32,
     /// Duplicate selective acknowledgments received.
     pub dsack_dups: u32,
+    /// By how many segments something was late at most; 3 where nothing was later.
+    pub reordering: u32,
     /// Acknowledgments that showed reordering.
     pub reordering_seen: u32,
     /// Retransmissions that proved unnecessary.
@@ -235,6 +239,17 @@ impl Connection {
 }
 
 impl Connection {
+    /// The rate that Linux computes for every connection and paces by if a queueing discipline asks (`tcp_update_pacing_rate`): a window
+    /// in a round trip, twice that in slow start, a fifth more after it. Octets in a second; none before the first round trip.
+    fn implied_rate(&self) -> Option<u64> {
+        let rtt = self.rtt.srtt().as_micros() as u64;
+        let outstanding = self.sending.as_ref().map_or(0, |sending| sending.flight.outstanding());
+        let (cwnd, ssthresh) = (self.congestion.cwnd(), self.congestion.ssthresh());
+        let percent = if cwnd < ssthresh / 2 { 200 } else { 120 };
+        let octets = u64::from(cwnd.max(outstanding)) * percent / 100;
+        (octets * 1_000_000).checked_div(rtt)
+    }
+
     /// A snapshot; walks nothing but the connection's own flight.
     pub(crate) fn info(&self, now: Instant) -> TcpInfo {
         let flight = self.sending.as_ref().map(|sending| &sending.flight);
@@ -265,7 +280,7 @@ impl Connection {
             fast_open_failure: rare.map_or(FastOpenFailure::None, |rare| rare.fast_open.failure),
             send_scale: self.flags.window_scaling().then_some(self.snd_scale),
             receive_scale: self.flags.window_scaling().then_some(self.rcv_scale),
-            rto: self.rtt.rto_backed_off(self.backoff),
+            rto: self.rto(),
             srtt: self.rtt.srtt(),
             rttvar: self.rtt.rttvar(),
             min_rtt: self.min_rtt(),
@@ -292,6 +307,7 @@ impl Connection {
             send_window: self.snd.wnd,
             receive_window: self.rcv.window.remaining(self.rcv.nxt),
             receive_buffer: self.rcv.window.limit(),
+            receive_space: self.rcv.window.space(),
             send_buffer: self.send_buffer(),
             bytes_acked: statistics.bytes_acked,
             control_acked: self.control_acked(),
@@ -307,11 +323,12 @@ impl Connection {
             since_data_sent: self.last_sent.age(now),
             since_data_received: self.last_data.age(now),
             since_ack_received: self.last_received.age(now),
-            pacing_rate: self.congestion.pacing_rate(),
+            pacing_rate: self.congestion.pacing_rate().or_else(|| self.implied_rate()),
             delivery_rate: self.sending.as_ref().map_or(0, |it| it.rate.latest),
             app_limited: self.sending.as_ref().is_none_or(|it| it.rate.is_app_limited()),
             delivered: statistics.delivered,
             dsack_dups: troubles.dsack_dups,
+            reordering: self.sending.as_ref().map_or(3, |sending| sending.rack.degree()),
             reordering_seen: troubles.reordering,
             spurious_retransmissions: self.sending.as_ref().map_or(0, |it| u32::from(it.spurious)),
             received_out_of_order: troubles.out_of_order,

@@ -214,6 +214,11 @@ impl Tcp {
         .unwrap_or_else(|| self.default_config.clone())
     }
 
+    fn listener_config_at(&self, index: u32) -> Arc<TcpConfig> {
+        let record = self.half_open.get(index);
+        record.map_or_else(|| self.default_config.clone(), |record| self.listener_config(record))
+    }
+
     fn send_syn_ack(&mut self, now: Instant, net: &mut Net, index: u32) {
         if let Some(record) = self.half_open.get(index) {
             self.transmit_syn_ack(now, net, record, SynAck::Again);
@@ -223,7 +228,7 @@ impl Tcp {
     fn transmit_syn_ack(&self, now: Instant, net: &mut Net, record: &HalfOpen, kind: SynAck) {
         let cookie = kind == SynAck::Cookie;
         let config = self.listener_config(record);
-        let mss = own_mss(net, &record.tuple, &config);
+        let mss = own_mss(net, &record.tuple, &config).link;
         let mut timestamp = timestamp_clock(now).wrapping_add(self.secrets.timestamp_offset(&record.tuple));
         if cookie {
             timestamp = super::cookie::mark_timestamp(timestamp, record);
@@ -245,10 +250,14 @@ impl Tcp {
     }
 
     fn arm_half_open(&mut self, now: Instant, index: u32) {
+        let Some(record) = self.half_open.get(index) else {
+            return;
+        };
+        let wait = SYN_ACK_TIMEOUT * (1 << record.retries);
+        let deadline = now + wait.min(self.listener_config_at(index).rto_limit());
         let Some(record) = self.half_open.get_mut(index) else {
             return;
         };
-        let deadline = now + SYN_ACK_TIMEOUT * (1 << record.retries);
         if record.timer.is_none() {
             record.timer = self.wheel.insert(deadline, Timer::HalfOpen(index).pack());
         } else {
@@ -301,9 +310,15 @@ impl Tcp {
         };
         let tuple = record.tuple;
         if seg.flags.rst() {
-            if seg.seq == record.irs + 1 {
+            // RFC 9293 §3.10.7.4, second: exact, in the window, anywhere (RFC 5961 §3.2).
+            let next = record.irs + 1;
+            let window = u32::from(offered_window(&self.listener_config_at(index)));
+            if seg.seq == next {
                 self.forget_half_open(index);
                 net.discard(Discard::TcpReset);
+            } else if seg.seq.is_within(next, window) {
+                net.discard(Discard::TcpChallenged);
+                self.acknowledge_half_open(seg.at, net, index);
             } else {
                 net.discard(Discard::TcpOutOfWindow);
             }
@@ -346,10 +361,7 @@ impl Tcp {
             record.set_ts_recent(timestamps.value);
         }
         let next = record.irs + 1;
-        let window = self
-            .half_open
-            .get(index)
-            .map_or(0, |record| u32::from(offered_window(&self.listener_config(record))));
+        let window = u32::from(offered_window(&self.listener_config_at(index)));
         if seg.seq != next && !seg.seq.is_within(next, window) {
             net.discard(Discard::TcpOutOfWindow);
             self.acknowledge_half_open(seg.at, net, index);

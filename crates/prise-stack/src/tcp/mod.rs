@@ -413,9 +413,9 @@ impl Tcp {
             return;
         };
         connection.deadlines.fired();
-        let (seq, ack, tuple) = (connection.snd.nxt, connection.rcv.nxt, connection.tuple);
+        let farewell = reset::Farewell::new(connection, now);
         if connection.on_deadline(now) == Consequence::Reset {
-            reset::abort(now, net, &tuple, seq, ack);
+            farewell.send(now, net);
         }
         if let Some(mtu) = connection.take_doubted_mtu() {
             Self::lower_path_mtu(now, net, connection, mtu);

@@ -51,9 +51,9 @@ impl Tcp {
             let Some(connection) = self.connections.find_mut(key) else {
                 continue;
             };
-            let (tuple, seq, ack) = (connection.tuple, connection.snd.nxt, connection.rcv.nxt);
+            let farewell = reset::Farewell::new(connection, now);
             connection.end(None);
-            reset::abort(now, net, &tuple, seq, ack);
+            farewell.send(now, net);
             net.discard(Discard::TcpOrphanReset);
             return self.settle(now, net, key.index);
         }

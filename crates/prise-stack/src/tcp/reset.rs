@@ -2,8 +2,9 @@
 
 use core::net::IpAddr;
 
-use prise_wire::{Body, Instant, SeqNum, TcpFlags, TcpHeader, protocol};
+use prise_wire::{Body, Instant, SeqNum, TcpFlags, TcpHeader, Timestamps, protocol};
 
+use super::connection::Connection;
 use super::segment::Segment;
 use super::send::output::build;
 use super::tuple::FourTuple;
@@ -47,15 +48,46 @@ pub(crate) fn reply(now: Instant, net: &mut Net, tuple: &FourTuple, seg: &Segmen
     send(now, net, tuple, &header, 0);
 }
 
-/// Tells the peer that a connection is gone: `<SEQ=SND.NXT><CTL=RST>`, with an ACK as all stacks send it.
-pub(crate) fn abort(now: Instant, net: &mut Net, tuple: &FourTuple, seq: SeqNum, ack: SeqNum) {
-    let header = TcpHeader {
-        source_port: tuple.local_port,
-        destination_port: tuple.remote_port,
-        seq,
-        ack: Some(ack),
-        flags: TcpFlags::RST,
-        ..TcpHeader::default()
-    };
-    send(now, net, tuple, &header, 0);
+/// The RST that ends a connection, made before its record forgets what stands in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Farewell {
+    tuple: FourTuple,
+    seq: SeqNum,
+    ack: SeqNum,
+    window: u16,
+    timestamps: Option<Timestamps>,
+}
+
+impl Farewell {
+    pub(crate) fn new(connection: &Connection, now: Instant) -> Self {
+        let echo = connection.timestamps.recent;
+        let timestamps = connection.flags.timestamps_on().then(|| Timestamps {
+            value: connection.timestamp(now),
+            echo,
+        });
+        Self {
+            tuple: connection.tuple,
+            seq: connection.snd.nxt,
+            ack: connection.rcv.nxt,
+            // It means nothing any more; Linux has it, too.
+            window: (connection.rcv.window.remaining(connection.rcv.nxt) >> connection.rcv_scale).min(0xffff) as u16,
+            timestamps,
+        }
+    }
+
+    /// Tells the peer that the connection is gone: `<SEQ=SND.NXT><CTL=RST>`, with an ACK as all stacks send it, and with
+    /// timestamps, as RFC 7323 §3.2 recommends.
+    pub(crate) fn send(self, now: Instant, net: &mut Net) {
+        let mut header = TcpHeader {
+            source_port: self.tuple.local_port,
+            destination_port: self.tuple.remote_port,
+            seq: self.seq,
+            ack: Some(self.ack),
+            flags: TcpFlags::RST,
+            window: self.window,
+            ..TcpHeader::default()
+        };
+        header.options.timestamps = self.timestamps;
+        send(now, net, &self.tuple, &header, 0);
+    }
 }

@@ -100,7 +100,7 @@ impl Connection {
         self.suspect_path_mtu();
         self.note_timeout(now, first);
         self.backoff = self.backoff.saturating_add(1);
-        let rto = self.rtt.rto_backed_off(self.backoff);
+        let rto = self.rto();
         self.arm_timeout(Retransmit::Rto, now, rto);
     }
 
@@ -128,7 +128,7 @@ impl Connection {
         let possible = self.tail_probe().is_some();
         self.flags.set_tail_probe_due(possible);
         // Whatever is sent, the RTO guards it from here (§7.3, last step).
-        let rto = self.rtt.rto_backed_off(self.backoff);
+        let rto = self.rto();
         self.arm_timeout(Retransmit::Rto, now, rto);
     }
 
@@ -168,14 +168,14 @@ impl Connection {
         }
         // An orphan whose peer answers but keeps its window shut would stay for ever: Linux lets it go when the probes
         // have become as rare as they may.
-        let hopeless = self.is_orphan() && self.rtt.rto_backed_off(self.backoff) >= RTO_MAX;
+        let hopeless = self.is_orphan() && self.rto() >= RTO_MAX.min(self.config.rto_limit());
         if hopeless || self.gave_up(now) {
             self.end(Some(TcpError::TimedOut));
             return;
         }
         self.flags.set_probe_due(true);
         self.backoff = self.backoff.saturating_add(1);
-        let wait = self.rtt.rto_backed_off(self.backoff);
+        let wait = self.rto();
         self.arm_timeout(Retransmit::Persist, now, wait);
     }
 

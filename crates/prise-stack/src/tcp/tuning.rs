@@ -1,6 +1,9 @@
 //! What the administrator of a host decides for all its connections: Linux's `net.ipv4.tcp_*` (tcp(7)), as far as it changes what goes
 //! over the wire. Each connection has it through its [`TcpConfig`](super::config::TcpConfig).
 
+use core::time::Duration;
+
+use super::loss::rtt::RTO_MAX;
 use super::plpmtud::MtuProbing;
 use super::receive::window::{BUFFER_INITIAL, BUFFER_MAX};
 
@@ -25,6 +28,12 @@ pub struct Tuning {
     pub mtu_probing: MtuProbing,
     /// `tcp_syn_linear_timeouts`: so many timeouts of a SYN come at the same distance before it doubles, against RFC 6298 §5.5.
     pub syn_linear_timeouts: u8,
+    /// `tcp_invalid_ratelimit`: answers to what lies outside of the window, and challenge ACKs, are so far apart on one connection.
+    /// Two hosts that disagree must not talk for ever, and a count for the whole stack would tell an attacker of connections
+    /// that are not his (RFC 5961 §7; CVE-2016-5696).
+    pub challenge_interval: Duration,
+    /// `tcp_rto_max_ms`: no timeout is backed off further than this.
+    pub rto_max: Duration,
     /// `tcp_synack_retries`.
     pub syn_ack_retries: u8,
     /// `tcp_min_tso_segs`: units are not made smaller than this by the pace.
@@ -53,6 +62,8 @@ impl Tuning {
         window_scaling: true,
         mtu_probing: MtuProbing::BlackHoles,
         syn_linear_timeouts: 0,
+        challenge_interval: Duration::from_millis(500),
+        rto_max: RTO_MAX,
         syn_ack_retries: 5,
         min_unit_segments: 2,
         defer_units: false,

@@ -149,11 +149,20 @@ impl Connection {
         let next = self.rcv.nxt;
         let arrived = self.receiving.get_or_insert_default().insert(next, next, body);
         if let Arrived::InOrder { octets, .. } = arrived {
+            let offered = self.rcv.window.remaining(next);
             self.rcv.nxt += octets;
+            // The SYN-ACK's window counts from behind the data that it acknowledges.
+            let promised = offered.min(self.rcv.window.limit().saturating_sub(octets));
+            self.rcv.window.start_at(self.rcv.nxt, promised);
             self.statistics.data_segments_in = 1;
             self.statistics.bytes_received = u64::from(octets);
             self.last_data = Stamp::at(now);
         }
+    }
+
+    /// Whether the peer's SYN brought data that were taken.
+    pub(crate) fn took_syn_data(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.fast_open.data_taken)
     }
 
     /// The SYN again, data and all: the SYN-ACK was lost, or is late. Answers whether it was that.

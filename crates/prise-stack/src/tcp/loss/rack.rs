@@ -14,6 +14,8 @@ use crate::tcp::send::flight::{Delivery, Flight, Latest};
 const PERSIST_RECOVERIES: u8 = 16;
 /// RFC 5681's duplicate threshold, in segments.
 const DUP_THRESH: u32 = 3;
+/// `tcp_max_reordering`.
+const DEGREE_MAX: u32 = 300;
 
 /// What RACK remembers of a connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,6 +24,8 @@ pub(crate) struct Rack {
     rtt: Duration,
     /// `RACK.reordering_seen`.
     reordering_seen: bool,
+    /// By how many segments something was late at most, where that is more than usual (`tcpi_reordering`).
+    degree: u16,
     /// `RACK.reo_wnd_mult`.
     multiplier: u8,
     persist: u8,
@@ -40,9 +44,15 @@ pub(crate) struct Surroundings {
 
 impl Rack {
     /// Steps 2 and 3: an acknowledgment delivered something.
-    pub(crate) fn update(&mut self, delivery: &Delivery) {
+    pub(crate) fn update(&mut self, delivery: &Delivery, fack: Option<SeqNum>) {
         if delivery.reordered {
             self.reordering_seen = true;
+        }
+        if let (Some(late), Some(fack)) = (delivery.reordered_from, fack)
+            && late.precedes(fack)
+        {
+            let degree = fack.distance_from(late).div_ceil(delivery.mss.max(1)).min(DEGREE_MAX);
+            self.degree = self.degree.max(degree as u16);
         }
         if let Some(rtt) = delivery.rack_rtt {
             self.rtt = rtt;
@@ -87,6 +97,11 @@ impl Rack {
     /// Whether reordering was ever seen on this connection.
     pub(crate) fn reordering_seen(&self) -> bool {
         self.reordering_seen
+    }
+
+    /// By how many segments something was late at most: Linux's `tp->reordering`, which begins at the duplicate threshold.
+    pub(crate) fn degree(&self) -> u32 {
+        u32::from(self.degree).max(DUP_THRESH)
     }
 
     fn reordering_window(&self, flight: &Flight, around: &Surroundings) -> Duration {

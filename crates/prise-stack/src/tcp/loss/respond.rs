@@ -40,10 +40,13 @@ pub(crate) struct AckFacts {
 
 impl Sending {
     pub(crate) fn respond(&mut self, facts: &AckFacts, congestion: &mut Congestion) {
+        let facts = &mut facts.clone();
+        // What acknowledged all has forgotten how far reports went: then up to there.
+        let fack = self.flight.fack().or(Some(facts.una));
         self.undo_if_spurious(facts, congestion);
         self.settle_probe(facts, congestion);
         self.leave_if_recovered(facts, congestion);
-        self.rack.update(&facts.delivery);
+        self.rack.update(&facts.delivery, fack);
         let lost_before = self.flight.lost();
         let newly_lost = if facts.sack_on {
             let around = Surroundings {
@@ -52,6 +55,7 @@ impl Sending {
             };
             self.rack.detect(&mut self.flight, &around, facts.now).0
         } else {
+            self.count_without_sack(facts);
             self.detect_without_sack(facts)
         };
         self.enter_if_lost(
@@ -168,20 +172,13 @@ impl Sending {
     }
 
     fn leave_if_recovered(&mut self, facts: &AckFacts, congestion: &mut Congestion) {
-        let Self {
-            recovery, flight, rack, ..
-        } = self;
+        let Self { recovery, rack, .. } = self;
         if !recovery.holds_point() || facts.una.precedes(recovery.point) {
             return;
         }
         if recovery.state == LossState::Recovery && !congestion.is_model_based() {
-            // RFC 9937 §6.3: what is in flight must not burst up to ssthresh at once.
-            let size = facts.around.mss;
-            let cautious = congestion
-                .ssthresh()
-                .min(flight.in_flight().max(size) + size)
-                .max(2 * size);
-            congestion.set_cwnd(cautious.max(congestion.cwnd().min(congestion.ssthresh())));
+            // RFC 9937 §6, and RFC 6582 §3.2 (3) in its second form.
+            congestion.set_cwnd(congestion.ssthresh());
         }
         if recovery.state == LossState::Recovery {
             rack.on_recovered();
@@ -192,18 +189,26 @@ impl Sending {
         recovery.leave();
     }
 
+    /// Each duplicate acknowledgment tells that a segment was delivered; the cumulative one that includes it does not tell so again
+    /// (RFC 9937 §6, DeliveredData without SACK; `tcp_add_reno_sack`).
+    fn count_without_sack(&mut self, facts: &mut AckFacts) {
+        let size = facts.around.mss;
+        let delivery = &mut facts.delivery;
+        if delivery.acked > 0 {
+            let told = self.flight.uncount_duplicates(delivery.acked, size);
+            delivery.octets = delivery.octets.saturating_sub(told);
+        }
+        if facts.duplicate {
+            self.recovery.duplicates = self.recovery.duplicates.saturating_add(1);
+            delivery.octets += self.flight.count_duplicate(size);
+        }
+    }
+
     /// RFC 6582: three duplicate acknowledgments, then each partial one, say that the front is lost.
     fn detect_without_sack(&mut self, facts: &AckFacts) -> u32 {
         let Self { recovery, flight, .. } = self;
         let size = facts.around.mss;
         let acked = facts.delivery.acked;
-        if acked > 0 {
-            flight.uncount_duplicates(acked, size);
-        }
-        if facts.duplicate {
-            recovery.duplicates = recovery.duplicates.saturating_add(1);
-            flight.count_duplicate(size);
-        }
         let partial = recovery.state == LossState::Recovery && acked > 0;
         let believed = recovery.believes_duplicates_of(facts.una);
         let third = recovery.duplicates >= DUP_THRESH && !recovery.in_recovery() && believed;

@@ -54,6 +54,16 @@ impl ReceiveWindow {
         self.advertised
     }
 
+    /// What the program has read in a round trip at most (`tcpi_rcv_space`).
+    pub(crate) fn space(&self) -> u32 {
+        self.space
+    }
+
+    /// Ten segments are what a first round trip brings at most (`tcp_init_buffer_space`).
+    pub(crate) fn expect_segments_of(&mut self, mss: u32) {
+        self.space = self.limit.min(10 * mss);
+    }
+
     pub(crate) fn limit(&self) -> u32 {
         self.limit
     }

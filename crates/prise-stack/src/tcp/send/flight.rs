@@ -85,6 +85,8 @@ pub(crate) struct Delivery {
     pub(crate) measured: Option<(SendSnapshot, Instant)>,
     /// An original transmission arrived after one that was sent later.
     pub(crate) reordered: bool,
+    /// Where the first such began.
+    pub(crate) reordered_from: Option<SeqNum>,
 }
 
 /// The most recently sent of the delivered segments: RFC 8985 `RACK.xmit_ts` and `RACK.end_seq`.
@@ -95,6 +97,14 @@ pub(crate) struct Latest {
 }
 
 impl Delivery {
+    fn note_reordered(&mut self, start: SeqNum) {
+        self.reordered = true;
+        self.reordered_from = Some(match self.reordered_from {
+            Some(known) => known.earlier(start),
+            None => start,
+        });
+    }
+
     fn deliver(&mut self, record: &Sent, now: Instant, min_rtt: Duration) {
         self.octets += record.len;
         self.packets += record.len.div_ceil(self.mss.max(1));
@@ -247,7 +257,7 @@ impl Flight {
                 self.lost -= covered;
             }
             if self.fack.is_some_and(|fack| part.end().precedes(fack)) && !part.is(RETRANSMITTED) {
-                delivery.reordered = true;
+                delivery.note_reordered(part.start);
             }
             delivery.deliver(&part, now, min_rtt);
         }
@@ -353,7 +363,7 @@ impl Flight {
             record.flags &= !LOST;
         }
         if fack.is_some_and(|fack| record.end().precedes(fack)) && !record.is(RETRANSMITTED) {
-            delivery.reordered = true;
+            delivery.note_reordered(record.start);
         }
         delivery.deliver(record, now, min_rtt);
         record.flags |= SACKED;
@@ -421,14 +431,25 @@ impl Flight {
         true
     }
 
-    /// A duplicate acknowledgment without SACK: one more segment has left the network.
-    pub(crate) fn count_duplicate(&mut self, mss: u32) {
-        self.reno_sacked = (self.reno_sacked + mss).min(self.outstanding.saturating_sub(self.lost));
+    /// The highest octet that the peer has reported, and what follows it.
+    pub(crate) fn fack(&self) -> Option<SeqNum> {
+        self.fack
     }
 
-    /// The acknowledged octets contained those that duplicate acknowledgments had told of.
-    pub(crate) fn uncount_duplicates(&mut self, acked: u32, mss: u32) {
-        self.reno_sacked = self.reno_sacked.saturating_sub(acked.saturating_sub(mss));
+    /// A duplicate acknowledgment without SACK: one more segment has left the network.
+    pub(crate) fn count_duplicate(&mut self, mss: u32) -> u32 {
+        let before = self.reno_sacked;
+        self.reno_sacked = (before + mss)
+            .min(self.outstanding.saturating_sub(self.lost))
+            .max(before);
+        self.reno_sacked - before
+    }
+
+    /// The acknowledged octets contained those that duplicate acknowledgments had told of: so many.
+    pub(crate) fn uncount_duplicates(&mut self, acked: u32, mss: u32) -> u32 {
+        let told = self.reno_sacked.min(acked.saturating_sub(mss));
+        self.reno_sacked -= told;
+        told
     }
 
     /// A retransmission timeout: everything that is not selectively acknowledged is taken for lost. If the front

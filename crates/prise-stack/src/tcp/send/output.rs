@@ -319,7 +319,10 @@ impl Connection {
             State::SynSent => self.config.tuning().syn_linear_timeouts,
             _ => 0,
         };
-        let rto = self.rtt.rto_backed_off(self.backoff.saturating_sub(linear));
+        let rto = self
+            .rtt
+            .rto_backed_off(self.backoff.saturating_sub(linear))
+            .min(self.config.rto_limit());
         self.arm_timeout(Retransmit::Rto, now, rto);
         let seq = self.snd.iss;
         let mut flags = TcpFlags::SYN;
@@ -335,7 +338,7 @@ impl Connection {
 
     fn emit_retransmission(&mut self, now: Instant, start: SeqNum, len: u32, route: &RouteInfo) -> Option<Frame> {
         let (queue_start, queue_end) = (self.queue_start(), self.queue_end());
-        let rto = self.rtt.rto_backed_off(self.backoff);
+        let rto = self.rto();
         let size = self.segment_size();
         let due = self.flags.take_tail_probe_due();
         let nxt = self.snd.nxt;
@@ -598,7 +601,7 @@ impl Connection {
         match self.next_data(unit_max) {
             Err(Held::Window) if idle => {
                 self.wait_for(now, Wait::Window);
-                let wait = self.rtt.rto_backed_off(self.backoff);
+                let wait = self.rto();
                 self.trouble_since = Moment::at(now);
                 self.arm_timeout(Retransmit::Persist, now, wait);
             }

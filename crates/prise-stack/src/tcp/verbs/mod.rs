@@ -266,10 +266,10 @@ impl Stack {
                 | State::Closing
                 | State::LastAck
         );
-        let (tuple, seq, ack) = (connection.tuple, connection.snd.nxt, connection.rcv.nxt);
+        let farewell = reset::Farewell::new(connection, now);
         connection.end(None);
         if told {
-            reset::abort(now, &mut self.net, &tuple, seq, ack);
+            farewell.send(now, &mut self.net);
         }
         self.tcp.settle(now, &mut self.net, id.key().index);
     }
@@ -283,11 +283,11 @@ impl Stack {
         if connection.state == State::Closed {
             return;
         }
-        let (tuple, seq, ack) = (connection.tuple, connection.snd.nxt, connection.rcv.nxt);
+        let farewell = reset::Farewell::new(connection, now);
         let told = connection.state != State::SynSent;
         connection.end(error);
         if told {
-            reset::abort(now, &mut self.net, &tuple, seq, ack);
+            farewell.send(now, &mut self.net);
         }
         self.tcp.settle(now, &mut self.net, id.key().index);
     }
