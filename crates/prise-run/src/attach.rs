@@ -72,14 +72,19 @@ fn open() -> io::Result<(OwnedFd, SocketAddrUnix)> {
         SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
         None,
     )?;
+    let address = name()?;
+    bind(&listener, &address)?;
+    listen(&listener, BACKLOG)?;
+    Ok((listener, address))
+}
+
+/// An abstract name that nobody guesses.
+pub(crate) fn name() -> io::Result<SocketAddrUnix> {
     let mut secret = [0; 16];
     rustix::rand::getrandom(&mut secret, rustix::rand::GetRandomFlags::empty())?;
     // Printable: it is listed in /proc/net/unix, which many read as text.
     let name = format!("prise-{:032x}", u128::from_ne_bytes(secret));
-    let address = SocketAddrUnix::new_abstract_name(name.as_bytes())?;
-    bind(&listener, &address)?;
-    listen(&listener, BACKLOG)?;
-    Ok((listener, address))
+    Ok(SocketAddrUnix::new_abstract_name(name.as_bytes())?)
 }
 
 #[cfg(test)]

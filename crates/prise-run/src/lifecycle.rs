@@ -441,7 +441,7 @@ impl Supervisor {
             .sockets
             .iter()
             .filter(|(_, socket)| match &socket.role {
-                Role::Listener(listening) => !listening.ended && hung_up(&listening.end),
+                Role::Listener(listening) => !listening.ended && listening.is_closed(),
                 Role::Connecting(Connecting::InProgress { end, .. }) => hung_up(end),
                 _ => false,
             })

@@ -1,27 +1,41 @@
-//! A listening stream: one octet in the program's descriptor for each connection that waits, so that it polls as a
-//! listener does.
+//! A listening stream: what shows the program that connections wait, so that its descriptor polls as a listener does.
 //!
-//! A token is sent for each connection and taken by accept(2). Each is an edge of its own, as each arriving connection
-//! is. Connections themselves wait in the host, whose backlog is the one that counts.
+//! Each connection has a token, sent when it arrives and taken by accept(2), so that each is an edge of its own.
+//! Connections themselves wait in the host, whose backlog is the one that counts. There are two signs:
+//!
+//! *Octets* in a connected stream. Its other end, the supervisor's, tells of the close at once. But a program that reads
+//! from its listener finds nothing, or a token, where Linux says `ENOTCONN`.
+//!
+//! *Callers* of a listening AF_UNIX stream, each a connection that the supervisor makes. Reading from it fails
+//! (`EINVAL`), but nothing tells of its close while no connection waits: the name that it has is free again, and this is
+//! asked for when it matters. Who asks a listener for its peer's name is about to read from it, and gets this one:
+//! CPython's `SSLContext.wrap_socket` does both, to learn that a socket is not connected.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 use core::net::SocketAddr;
 
 use prise_gateway::Caller;
 use prise_socket::SocketId;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::Timespec;
+use rustix::io::Errno;
+use rustix::net::{Shutdown, SocketAddrUnix, SocketFlags, accept_with, bind, connect, listen, shutdown};
 
+use crate::attach;
 use crate::parked::ParkId;
 use crate::unix;
+
+/// Tokens that may wait; the kernel cuts it to `net.core.somaxconn`. More connections wait in the host all the same.
+const TOKENS_MAX: i32 = 4096;
 
 /// A listening stream.
 #[derive(Debug)]
 pub(crate) struct Listening {
-    /// The supervisor's end.
-    pub(crate) end: OwnedFd,
-    /// Octets in the program's descriptor.
-    tokens: usize,
+    pub(crate) sign: Sign,
     /// shutdown(2) has ended it.
     pub(crate) ended: bool,
     /// Connections that were accepted for a call that could not take them; the next call's.
@@ -32,11 +46,36 @@ pub(crate) struct Listening {
     pub(crate) waiting: VecDeque<ParkId>,
 }
 
+/// How connections that wait are shown.
+#[derive(Debug)]
+pub(crate) enum Sign {
+    /// By octets that were sent through this end.
+    Octets {
+        /// The supervisor's end.
+        end: OwnedFd,
+        /// Octets in the program's descriptor.
+        tokens: usize,
+    },
+    /// By callers of the program's descriptor.
+    Callers(Callers),
+}
+
+/// A listening AF_UNIX stream, as who calls it sees it.
+#[derive(Debug)]
+pub(crate) struct Callers {
+    name: SocketAddrUnix,
+    /// Those that were not accepted yet.
+    ends: VecDeque<OwnedFd>,
+    /// The last call found nobody.
+    refused: bool,
+    /// A set that becomes readable when one of them hangs up, as all do when the listener is closed.
+    hung_up: OwnedFd,
+}
+
 impl Listening {
     pub(crate) fn new(end: OwnedFd) -> Self {
         Self {
-            end,
-            tokens: 0,
+            sign: Sign::Octets { end, tokens: 0 },
             ended: false,
             returned: VecDeque::new(),
             callers: VecDeque::new(),
@@ -46,17 +85,155 @@ impl Listening {
 
     /// Sends tokens until there are as many as connections wait. A full queue holds hundreds: readable all the same.
     pub(crate) fn announce(&mut self, connections: usize) {
-        while self.tokens < connections && unix::send_octet(&self.end).is_ok() {
-            self.tokens += 1;
+        match &mut self.sign {
+            Sign::Octets { end, tokens } => {
+                while *tokens < connections && unix::send_octet(&*end).is_ok() {
+                    *tokens += 1;
+                }
+            }
+            Sign::Callers(callers) => while callers.ends.len() < connections && callers.call().is_ok() {},
         }
     }
 
     /// Takes tokens, through a copy of the program's descriptor, until there are no more than connections wait.
     pub(crate) fn withdraw(&mut self, connections: usize, copy: &OwnedFd) {
-        while self.tokens > connections {
-            self.tokens -= 1;
-            // A program that reads from its listener has taken it already.
-            let _ = unix::take_octet(copy);
+        match &mut self.sign {
+            Sign::Octets { tokens, .. } => {
+                while *tokens > connections {
+                    *tokens -= 1;
+                    // A program that reads from its listener has taken it already.
+                    let _ = unix::take_octet(copy);
+                }
+            }
+            Sign::Callers(callers) => {
+                while callers.ends.len() > connections {
+                    callers.take(copy);
+                }
+            }
         }
+    }
+
+    /// Whether a connection that arrived found nobody.
+    pub(crate) fn was_closed_silently(&self) -> bool {
+        matches!(&self.sign, Sign::Callers(callers) if callers.refused)
+    }
+
+    /// Whether the program has closed it.
+    pub(crate) fn is_closed(&self) -> bool {
+        match &self.sign {
+            Sign::Octets { end, .. } => shows(end, PollFlags::HUP),
+            Sign::Callers(callers) => callers.name_is_free(),
+        }
+    }
+
+    /// shutdown(2): what the program holds shows the end from now on.
+    pub(crate) fn shut(&self, copy: &OwnedFd) {
+        // Refused only where there is nothing left to shut.
+        let _ = match &self.sign {
+            Sign::Octets { end, .. } => shutdown(end, Shutdown::Write),
+            Sign::Callers(_) => shutdown(copy, Shutdown::Both),
+        };
+    }
+}
+
+impl Callers {
+    /// Makes an unconnected stream a listener, and what calls it.
+    pub(crate) fn of(stream: &OwnedFd) -> io::Result<Self> {
+        let name = attach::name()?;
+        bind(stream, &name)?;
+        listen(stream, TOKENS_MAX)?;
+        Ok(Self {
+            name,
+            ends: VecDeque::new(),
+            refused: false,
+            hung_up: epoll::create(CreateFlags::CLOEXEC)?,
+        })
+    }
+
+    /// To be watched: readable when the listener may be closed.
+    pub(crate) fn hung_up(&self) -> &OwnedFd {
+        &self.hung_up
+    }
+
+    fn call(&mut self) -> Result<(), Errno> {
+        let end = unix::stream(SocketFlags::NONBLOCK)?;
+        let connected = connect(&end, &self.name);
+        self.refused = connected == Err(Errno::CONNREFUSED);
+        connected?;
+        epoll::add(&self.hung_up, &end, EventData::new_u64(0), EventFlags::HUP)?;
+        self.ends.push_back(end);
+        Ok(())
+    }
+
+    /// Takes the oldest caller off the queue.
+    fn take(&mut self, copy: &OwnedFd) {
+        // First, so that what is accepted and dropped does not look like the end of the listener.
+        drop(self.ends.pop_front());
+        // Blocking, as the program's descriptor may be, accept(2) must not find the queue empty: a process outside of the
+        // run, which may have been given the descriptor, could have emptied it.
+        if shows(copy, PollFlags::IN) {
+            let _ = accept_with(copy, SocketFlags::CLOEXEC);
+        }
+    }
+
+    fn name_is_free(&self) -> bool {
+        unix::stream(SocketFlags::empty()).is_ok_and(|probe| bind(&probe, &self.name).is_ok())
+    }
+}
+
+fn shows(fd: impl AsFd, flags: PollFlags) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut polled = [PollFd::new(&fd, flags)];
+    poll(&mut polled, Some(&now)).is_ok() && polled[0].revents().intersects(flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{RecvFlags, recv};
+
+    fn callers() -> (OwnedFd, Listening) {
+        let stream = unix::stream(SocketFlags::NONBLOCK).unwrap();
+        let mut listening = Listening::new(unix::stream(SocketFlags::empty()).unwrap());
+        listening.sign = Sign::Callers(Callers::of(&stream).unwrap());
+        (stream, listening)
+    }
+
+    #[test]
+    fn callers_show_that_connections_wait_and_nobody_reads_them() {
+        let (program, mut listening) = callers();
+        assert!(!shows(&program, PollFlags::IN | PollFlags::OUT | PollFlags::HUP));
+        assert_eq!(
+            recv(&program, &mut [0; 1][..], RecvFlags::empty()).unwrap_err(),
+            Errno::INVAL
+        );
+        listening.announce(2);
+        assert!(shows(&program, PollFlags::IN));
+        assert_eq!(
+            recv(&program, &mut [0; 1][..], RecvFlags::empty()).unwrap_err(),
+            Errno::INVAL
+        );
+        listening.withdraw(1, &program);
+        assert!(shows(&program, PollFlags::IN));
+        listening.withdraw(0, &program);
+        assert!(!shows(&program, PollFlags::IN | PollFlags::OUT | PollFlags::HUP));
+        assert!(!listening.is_closed());
+    }
+
+    #[test]
+    fn a_closed_listener_is_known_by_its_name_and_its_callers_hang_up() {
+        let (program, mut listening) = callers();
+        listening.announce(2);
+        listening.withdraw(1, &program);
+        let Sign::Callers(callers) = &listening.sign else {
+            unreachable!()
+        };
+        assert!(!shows(callers.hung_up(), PollFlags::IN));
+        drop(program);
+        assert!(listening.is_closed());
+        let Sign::Callers(callers) = &listening.sign else {
+            unreachable!()
+        };
+        assert!(shows(callers.hung_up(), PollFlags::IN));
     }
 }

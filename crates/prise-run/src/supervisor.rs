@@ -23,6 +23,7 @@ use crate::handed::Hands;
 use crate::joined::Joins;
 use crate::keeping::Keeping;
 use crate::ledger::Ledger;
+use crate::listener::Sign;
 use crate::local_sockets::LocalSockets;
 use crate::names::Names;
 use crate::netlink::NetlinkSockets;
@@ -76,6 +77,8 @@ pub(crate) struct Supervisor {
     decided: Vec<Slot>,
     /// Listeners that have connections: attended after those, which then know whether they may be joined.
     arrived: Vec<Slot>,
+    /// Listeners of whose close nothing may tell.
+    pub(crate) silent_listeners: Vec<Slot>,
     /// For what is read to be copied at once.
     pub(crate) scratch: Vec<u8>,
     pub(crate) program: Program,
@@ -167,6 +170,7 @@ impl Supervisor {
             asked: Vec::new(),
             decided: Vec::new(),
             arrived: Vec::new(),
+            silent_listeners: Vec::new(),
             scratch: vec![0; SCRATCH],
             program: parts.program,
             answers: parts.answers,
@@ -366,6 +370,11 @@ impl Supervisor {
         match &mut socket.role {
             Role::Fresh | Role::Ended(_) => (),
             Role::Listener(listening) if listening.ended => (),
+            Role::Listener(listening) if matches!(listening.sign, Sign::Callers(_)) => {
+                if listening.is_closed() {
+                    self.close(slot, false);
+                }
+            }
             Role::Listener(_) | Role::Connecting(_) => {
                 if events.contains(EventFlags::HUP) {
                     self.close(slot, false);

@@ -161,6 +161,9 @@ impl Supervisor {
             }
             let Some(id) = listening.waiting.pop_front() else {
                 listening.announce(connections);
+                if listening.was_closed_silently() {
+                    self.finish(slot);
+                }
                 return;
             };
             let Some(parked) = self.parked.remove(id) else { continue };

@@ -73,6 +73,7 @@ impl Supervisor {
             Way::Judged(judged) => return judged,
             Way::Inside(target) => target,
         };
+        self.sweep_listeners();
         let blocking = blocks(&target.copy, 0);
         let had_failed = self.host.has_failed_to_connect(id);
         match self.host.connect(self.now, id, address) {
@@ -315,31 +316,43 @@ impl Supervisor {
 
     /// A new object in place of a stream's descriptor.
     pub(super) fn renewed(&mut self, call: &Call, target: &Target) -> Result<Target, Errno> {
-        let mut flags = SocketFlags::empty();
-        flags.set(SocketFlags::NONBLOCK, !unix::blocks(&target.copy));
-        let theirs = unix::stream(flags).map_err(errno)?;
-        let cookie = self.name_of(&theirs)?;
-        for which in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
-            // Kept by the object; without it there is none.
-            let kept = sockopt::socket_timeout(&target.copy, which).ok().flatten();
-            let _ = sockopt::set_socket_timeout(&theirs, which, kept);
-        }
-        let close_on_exec = crate::guest::closes_on_exec(call.tid, call.fd());
-        let watched = Watched::of(&mut self.guests, call.tid, call.fd(), unix::inode(&target.copy).into());
-        self.calls
-            .replace(call.id, theirs.as_fd(), call.fd(), close_on_exec)
-            .map_err(|error| errno_of(&error))?;
-        watched.follow(&target.copy, &theirs);
-        self.sockets.renew(target.slot, cookie, unix::inode(&theirs));
-        if let Some(keeping) = &mut self.keeping {
-            keeping.keep(target.slot, &theirs);
-        }
+        let theirs = Self::like(&target.copy)?;
+        self.replace_object(call, target, &theirs)?;
         let target = Target {
             slot: target.slot,
             copy: theirs,
         };
         self.enter_ledger(&target);
         Ok(target)
+    }
+
+    /// An unconnected object with the flags and timeouts of another.
+    pub(super) fn like(copy: &OwnedFd) -> Result<OwnedFd, Errno> {
+        let mut flags = SocketFlags::empty();
+        flags.set(SocketFlags::NONBLOCK, !unix::blocks(copy));
+        let theirs = unix::stream(flags).map_err(errno)?;
+        for which in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
+            // Kept by the object; without it there is none.
+            let kept = sockopt::socket_timeout(copy, which).ok().flatten();
+            let _ = sockopt::set_socket_timeout(&theirs, which, kept);
+        }
+        Ok(theirs)
+    }
+
+    /// Another object takes the place of the socket's under the number that the call names, and in epoll(7) sets.
+    pub(super) fn replace_object(&mut self, call: &Call, target: &Target, theirs: &OwnedFd) -> Result<(), Errno> {
+        let cookie = self.name_of(theirs)?;
+        let close_on_exec = crate::guest::closes_on_exec(call.tid, call.fd());
+        let watched = Watched::of(&mut self.guests, call.tid, call.fd(), unix::inode(&target.copy).into());
+        self.calls
+            .replace(call.id, theirs.as_fd(), call.fd(), close_on_exec)
+            .map_err(|error| errno_of(&error))?;
+        watched.follow(&target.copy, theirs);
+        self.sockets.renew(target.slot, cookie, unix::inode(theirs));
+        if let Some(keeping) = &mut self.keeping {
+            keeping.keep(target.slot, theirs);
+        }
+        Ok(())
     }
 
     fn finish_in_progress(&mut self, slot: Slot, end: OwnedFd, filled: unix::Filled, failed: bool) {

@@ -42,7 +42,7 @@ impl Supervisor {
                 listening.ended = true;
                 Self::turn_callers_away(listening.callers.drain(..));
                 // Both directions are shut then: the end hangs up, and no longer tells of the close.
-                let _ = shutdown(&listening.end, Shutdown::Write);
+                listening.shut(&target.copy);
                 self.host.shutdown(self.now, id, how)?;
                 self.enter_ledger(target);
                 self.wake_acceptors(target.slot);

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""What SSLContext.wrap_socket does to a listener to learn that it is not connected (getpeername, recv), and that it listens
+all the same afterwards.
+
+Argument: 4 or 6."""
+import errno
+import select
+import signal
+import socket
+import sys
+
+signal.alarm(20)
+FAMILY, HOST = {"4": (socket.AF_INET, "127.0.0.1"), "6": (socket.AF_INET6, "::1")}[(sys.argv[1:] or ["4"])[0]]
+
+
+def ask(sock):
+    """Neither has a peer nor anything to read. An AF_UNIX stream says EINVAL where TCP says ENOTCONN; CPython takes both."""
+    try:
+        return sock.getpeername()
+    except OSError as error:
+        peer = error.errno
+    sock.setblocking(False)
+    try:
+        sock.recv(1)
+        received = 0
+    except OSError as error:
+        received = error.errno
+    sock.setblocking(True)
+    return errno.errorcode[peer], received in (errno.ENOTCONN, errno.EINVAL)
+
+
+def connect(address):
+    return socket.create_connection(address[:2], timeout=5)
+
+
+listener = socket.socket(FAMILY, socket.SOCK_STREAM)
+listener.bind((HOST, 0))
+listener.listen(5)
+address = listener.getsockname()
+epoll = select.epoll()
+epoll.register(listener.fileno(), select.EPOLLIN)
+print("asked:", *ask(listener))
+print("nothing waits:", epoll.poll(0))
+
+clients = [connect(address) for _ in range(3)]
+print("asked while three wait:", *ask(listener))
+for number in range(3):
+    print("waits:", bool(epoll.poll(5)))
+    with listener.accept()[0] as server:
+        server.sendall(b"number %d" % number)
+    print("answer:", clients[number].recv(100))
+print("nothing waits:", epoll.poll(0))
+
+# Someone else has it too.
+other = listener.dup()
+print("the other asked:", *ask(other)[:1])
+client = connect(address)
+print("the first accepts:", listener.accept()[0].getpeername()[:2] == client.getsockname()[:2])
+client = connect(address)
+print("the other accepts:", other.accept()[0].getpeername()[:2] == client.getsockname()[:2])
+other.close()
+
+client = connect(address)
+listener.close()
+try:
+    print("closed while one waits:", client.recv(1))
+except OSError as error:
+    print("closed while one waits:", error.strerror)
+try:
+    connect(address)
+except OSError as error:
+    print("closed:", error.strerror)
+
+listener = socket.socket(FAMILY, socket.SOCK_STREAM)
+listener.bind((HOST, 0))
+listener.listen()
+address = listener.getsockname()
+print("asked:", *ask(listener))
+listener.close()
+try:
+    connect(address)
+except OSError as error:
+    print("closed while nobody waits:", error.strerror)
+again = socket.socket(FAMILY, socket.SOCK_STREAM)
+again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+again.bind(address)
+again.listen()
+print("bound again, asked:", *ask(again))
+again.shutdown(socket.SHUT_RDWR)
+try:
+    again.accept()
+except OSError as error:
+    print("shut down:", error.strerror)
