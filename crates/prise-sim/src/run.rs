@@ -7,7 +7,7 @@ use crate::scenario::{CLIENT, Layout, SERVER, Scenario, Workload};
 use crate::stream::{Client, Server};
 use crate::trace::Trace;
 use crate::world::World;
-use prise_stack::FastOpenSettings;
+use prise_stack::{EcnPolicy, FastOpenSettings};
 use prise_wire::Instant;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -93,8 +93,11 @@ fn build(scenario: &Scenario, trace: Trace) -> World {
         Layout::Hostile(hunt) => hunt.build(&mut world, &random),
         Layout::Pair(wire, workload) => {
             let (client, server) = (world.add_host("client"), world.add_host("server"));
+            let mut policies = random.fork(4);
             for host in [client, server] {
-                world.host_mut(host).set_fast_open(FastOpenSettings::from_bits(3));
+                let host = world.host_mut(host);
+                host.set_fast_open(FastOpenSettings::from_bits(3));
+                host.set_ecn(EcnPolicy::from_number(policies.below(6) as u32).unwrap_or_default());
             }
             world.connect(wire, [(client, &CLIENT), (server, &SERVER)]);
             match workload {
