@@ -1,0 +1,112 @@
+"""Crates as they were published, with the tests that they contain, and the network tests of Rust's standard library."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+from suite import FAIL, PASS, SKIP, Case
+
+VERDICTS = {"ok": PASS, "FAILED": FAIL, "ignored": SKIP}
+
+
+def libtest(status, output):
+    found = re.findall(r"^test (\S+)(?: - should panic)? \.\.\. (?:.*?)(ok|FAILED|ignored)\b", output, re.MULTILINE)
+    tests = {name: VERDICTS[verdict] for name, verdict in found}
+    for name in re.findall(r"^test (\S+) has been running for", output, re.MULTILINE):
+        tests.setdefault(name, FAIL)
+    return tests
+
+
+def compile_tests(tree, room, *selected):
+    """Builds test programs; {target: path}, `lib` for the crate's own."""
+    env = dict(os.environ, CARGO_TARGET_DIR=str(room.at / "target"), CARGO_PROFILE_DEV_DEBUG="0", RUSTC_BOOTSTRAP="1")
+    command = ["cargo", "test", "--no-run", "--message-format=json", *selected]
+    told = subprocess.run(command, cwd=tree, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout
+    built = [message for message in map(json.loads, told.splitlines()) if message.get("executable") and message["profile"]["test"]]
+    return {"lib" if "lib" in message["target"]["kind"] else message["target"]["name"]: message["executable"] for message in built}
+
+
+class Tests:
+    """What the suites of this file have in common: programs that are built once, one a case."""
+
+    PACKAGES = []
+    seconds = 300
+
+    def prepare(self, room):
+        for name, program in self.build(room).items() if not (room.at / "bin").exists() else ():
+            (room.at / "bin").mkdir(exist_ok=True)
+            shutil.copy(program, room.at / "bin" / name)
+
+    def cases(self, room):
+        for program in sorted((room.at / "bin").iterdir()):
+            yield Case(program.name, [program, "--test-threads=2"], cwd=self.tree(room), read=libtest, seconds=self.seconds)
+
+
+class Published(Tests):
+    def __init__(self, name, release, *tests):
+        self.name, self.release, self.tests = name, release, tests
+        self.__doc__ = f"{name} {release}, of crates.io"
+
+    def tree(self, room):
+        return room.at / f"{self.name}-{self.release}"
+
+    def build(self, room):
+        if not self.tree(room).exists():
+            self.fetch(room)
+        return compile_tests(self.tree(room), room, *(word for test in self.tests for word in (["--lib"] if test == "lib" else ["--test", test])))
+
+    def fetch(self, room):
+        """As somebody's dependency."""
+        asks = room.at / "fetch"
+        (asks / "src").mkdir(parents=True, exist_ok=True)
+        (asks / "src/lib.rs").touch()
+        package = '[package]\nname = "fetch"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n'
+        (asks / "Cargo.toml").write_text(f'{package}[dependencies]\n{self.name} = "={self.release}"\n')
+        subprocess.run(["cargo", "fetch", "-q"], cwd=asks, check=True)
+        home = pathlib.Path(os.environ.get("CARGO_HOME", pathlib.Path.home() / ".cargo"))
+        shutil.copytree(next(home.glob(f"registry/src/*/{self.name}-{self.release}")), self.tree(room))
+        with open(self.tree(room) / "Cargo.toml", "a") as manifest:
+            manifest.write("\n[workspace]\n")
+
+
+class StandardLibrary(Tests):
+    """std/src/net/{tcp,udp}/tests.rs of Debian's rust-src, as a crate of their own, against the installed toolchain's std.
+    The one line that looks into a private field asks for the same number through a trait."""
+
+    PACKAGES = ["rust-src"]
+    SOURCE = pathlib.Path("/usr/lib/rustlib/src/rust/library/std/src/net")
+    ROOT = """#![cfg(test)]
+#![feature(io_error_uncategorized, tcp_linger)]
+pub use std::{env, fmt, io, mem, os, sync, thread, time};
+mod net {
+    pub use std::net::*;
+    mod tcp;
+    pub mod test;
+    mod udp;
+}
+"""
+
+    def tree(self, room):
+        return room.at / "std-net"
+
+    def build(self, room):
+        tree = self.tree(room)
+        (tree / "src/net").mkdir(parents=True, exist_ok=True)
+        (tree / "Cargo.toml").write_text('[package]\nname = "std-net"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n')
+        (tree / "src/lib.rs").write_text(self.ROOT)
+        for name, origin in (("tcp", "tcp/tests.rs"), ("udp", "udp/tests.rs"), ("test", "test.rs")):
+            text = (self.SOURCE / origin).read_text()
+            text = text.replace("udpsock.0.socket().as_raw()", "std::os::fd::AsRawFd::as_raw_fd(&udpsock)")
+            (tree / f"src/net/{name}.rs").write_text(text)
+        return compile_tests(tree, room)
+
+
+SUITES = {
+    "rust-std": StandardLibrary(),
+    "polling": Published("polling", "3.11.0", "io", "many_connections", "concurrent_modification", "multiple_pollers", "notify", "other_modes", "timeout"),
+    "async-io": Published("async-io", "2.6.0", "async", "block_on", "issue_182"),
+    "quinn-udp": Published("quinn-udp", "0.6.3", "tests"),
+    "quinn": Published("quinn", "0.11.12", "lib", "many_connections"),
+}

@@ -1,0 +1,110 @@
+"""Projects of PyPI, each a suite of its own (tornado, aiohttp, urllib3, gevent …), with the interpreter that runs this."""
+import re
+import subprocess
+import sys
+import tarfile
+
+from suite import FAIL, PASS, SKIP, Case
+
+# A test's verdict may come more than once: for its call, and for what ends after it.
+PYTEST = re.compile(r"^(\S+::.+?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b", re.MULTILINE)
+
+
+def pytest(status, output):
+    tests = {}
+    for name, verdict in PYTEST.findall(output):
+        if tests.get(name) != FAIL:
+            tests[name] = {"PASSED": PASS, "FAILED": FAIL, "ERROR": FAIL}.get(verdict, SKIP)
+    if status not in (0, 1):
+        # 5: nothing was collected.
+        tests["end"] = SKIP if status == 5 else FAIL
+    return tests
+
+
+def unittest(status, output):
+    """Of `unittest -v`; what tests print may lie between a name and its verdict."""
+    tests = {}
+    blocks = re.split(r"^(\w+ \([\w.]+\))(?=$|\n| \.\.\.)", output, flags=re.MULTILINE)
+    for name, block in zip(blocks[1::2], blocks[2::2]):
+        verdict = re.search(r"(?:^|\.\.\. )(ok|FAIL|ERROR|skipped|expected failure)\b", block, re.MULTILINE)
+        if tests.get(name) != FAIL:
+            tests[name] = {"ok": PASS, "skipped": SKIP, "expected failure": SKIP}.get(verdict and verdict[1], FAIL)
+    return tests
+
+
+class Project:
+    """Tests lie in the installed package (`inside`, those whose name matches `only`) or in the source archive (`files`).
+    `before`: Python that the project's own runner does before its tests. `programs`: each file is one of its own, not
+    pytest's. `needs`: what else they import."""
+
+    PACKAGES = []
+
+    def __init__(self, name, release, needs="", files=(), inside=None, only="", before="pass", programs=False, seconds=300):
+        self.name, self.release, self.needs = name, release, needs.split()
+        self.files, self.inside, self.only, self.before = files, inside, only, before
+        self.programs, self.seconds = programs, seconds
+        self.__doc__ = f"{name} {release}, of PyPI"
+
+    def prepare(self, room):
+        if not (room.at / "installed").exists():
+            self.client(sys.executable, "-m", "venv", room.at / "venv")
+            self.client(room.at / "venv/bin/pip", "install", "-q", "pytest", "pytest-timeout", f"{self.name}=={self.release}", *self.needs)
+            (room.at / "installed").touch()
+        if self.files and not self.tree(room).exists():
+            self.client(room.at / "venv/bin/pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "-d", room.at, f"{self.name}=={self.release}")
+            with tarfile.open(next(room.at.glob(f"{self.name}-*.tar.gz"))) as archive:
+                archive.extractall(room.at, filter="data")
+
+    @staticmethod
+    def client(*words):
+        subprocess.run([str(word) for word in words], check=True)
+
+    def tree(self, room):
+        return room.at / f"{self.name}-{self.release}"
+
+    def cases(self, room):
+        python = room.at / "venv/bin/python"
+        env = {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
+        main = f"import sys; {self.before}; import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+        # Without the project's own options: they ask for plugins that share the work between processes, or measure.
+        words = [python, "-c", main, "-v", "--color=no", "-p", "no:cacheprovider", "-o", "addopts=", "--timeout=60"]
+        if not self.inside:
+            tree = self.tree(room)
+            for path in sorted({path.relative_to(tree) for pattern in self.files for path in tree.glob(pattern)}):
+                yield Case(str(path), [*words, path], cwd=tree, env=env, read=pytest, seconds=self.seconds)
+            return
+        root = next((room.at / "venv").glob("lib/python3*/site-packages")) / self.inside.replace(".", "/")
+        for path in sorted([*root.rglob("test_*.py"), *root.rglob("*_test.py")]):
+            module = ".".join([self.inside, *path.relative_to(root).with_suffix("").parts])
+            if not re.search(self.only, module):
+                continue
+            if self.programs:
+                yield Case(module, [python, "-m", module, "-v"], cwd=room.at, env=env, read=unittest, seconds=self.seconds)
+            else:
+                yield Case(module, [*words, "--pyargs", module], cwd=room.at, env=env, read=pytest, seconds=self.seconds)
+
+
+NETWORK = "socket|ssl|server|pywsgi|select|ares|resolver|makefile|core|backdoor|subprocess|threadpool"
+SUITES = {
+    project.name: project
+    for project in (
+        Project("tornado", "6.6.1", "pycurl", inside="tornado.test", only="http|stream|tcp|netutil|web|wsgi|ioloop|process|asyncio",
+                before="import logging; logging.getLogger('tornado.access').setLevel(50)"),
+        Project("gevent", "26.9.0", "dnspython psutil requests", inside="gevent.tests", only=NETWORK, programs=True, seconds=120),
+        Project("trio", "0.35.0", "trustme pyOpenSSL", inside="trio._tests", only="socket|ssl|dtls|highlevel|epoll|io|subprocess|signal"),
+        Project("anyio", "4.16.0", "anyio[test] trio trustme uvloop pytest-mock psutil truststore",
+                files=["tests/test_sockets.py", "tests/streams/test_tls.py", "tests/test_eventloop.py", "tests/test_from_thread.py", "tests/test_subprocesses.py"]),
+        Project("aiohttp", "3.14.5", "coverage blockbuster pytest-mock pytest-xdist pytest-codspeed trustme uvloop proxy.py re-assert freezegun time-machine aiodns brotli zlib-ng isal",
+                files=["tests/test_*functional.py", "tests/test_connector.py", "tests/test_run_app.py", "tests/test_web_server.py", "tests/test_web_runner.py",
+                       "tests/test_test_utils.py", "tests/test_loop.py", "tests/test_tcp_helpers.py"]),
+        Project("urllib3", "2.8.0", "tornado trustme hypercorn quart quart-trio httpx PySocks pytest-socket trio h2 pyOpenSSL idna", files=["test/**/test_*.py"]),
+        Project("httpcore", "1.0.9", "anyio trio pytest-httpbin pytest-trio h2 socksio hpack", files=["tests/**/test_*.py"]),
+        Project("httpx", "0.28.1", "anyio trio uvicorn trustme chardet h2 cryptography zstandard brotli click rich pygments pytest-trio", files=["tests/**/test_*.py"]),
+        Project("requests", "2.34.2", "pytest-httpbin pytest-mock trustme PySocks", files=["tests/test_*.py"]),
+        Project("uvicorn", "0.54.0", "uvicorn[standard] httpx httpx2 pytest-mock trustme a2wsgi wsproto cryptography anyio typing-extensions", files=["tests/**/test_*.py"]),
+        Project("hypercorn", "0.18.0", "pytest-asyncio pytest-trio trio httpx h2 uvloop", files=["tests/**/test_*.py"]),
+        Project("eventlet", "0.41.3", "pyOpenSSL pyzmq", files=["tests/*_test.py", "tests/test_*.py"]),
+        Project("paramiko", "5.1.0", "pytest-relaxed icecream mock", files=["tests/test_*.py"]),
+        Project("asyncssh", "2.24.1", "uvloop pyOpenSSL", files=["tests/test_*.py"]),
+    )
+}
