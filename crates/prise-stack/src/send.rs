@@ -15,6 +15,9 @@ pub enum Fragmentation {
     Refuse,
     /// Sets DF and refuses only what exceeds the link's own MTU: `IP_PMTUDISC_PROBE`.
     Probe,
+    /// Sets no DF and refuses what exceeds the link's own MTU: nothing is fragmented here, whatever is said of the path
+    /// (`IP_PMTUDISC_INTERFACE`).
+    Interface,
 }
 
 impl Fragmentation {
@@ -24,10 +27,10 @@ impl Fragmentation {
             Self::Allow => return Ok(false),
             Self::Want => return Ok(ip_len <= route.mtu as usize),
             Self::Refuse => route.mtu,
-            Self::Probe => link_mtu,
+            Self::Probe | Self::Interface => link_mtu,
         };
         if ip_len <= limit as usize {
-            Ok(true)
+            Ok(self != Self::Interface)
         } else {
             Err(DatagramError::TooBig { mtu: limit })
         }

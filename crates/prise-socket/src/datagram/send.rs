@@ -287,7 +287,9 @@ impl Host {
         if let Some(socket) = self.sockets.get_mut(s)
             && socket.receives_errors(way.destination.ip())
         {
-            let destination = socket.present(way.destination);
+            // ip_local_error tells the port that the socket is connected to.
+            let mut destination = socket.present(way.destination);
+            destination.set_port(socket.remote().map_or(0, |remote| remote.port()));
             socket.queue_error(ErrorReport {
                 errno: Errno::EMSGSIZE,
                 origin: ErrorOrigin::Local,
@@ -376,7 +378,8 @@ impl Socket {
             1 => Fragmentation::Want,
             2 => Fragmentation::Refuse,
             3 => Fragmentation::Probe,
-            // IP_PMTUDISC_DONT; INTERFACE and OMIT do not believe in path MTUs either.
+            4 => Fragmentation::Interface,
+            // IP_PMTUDISC_DONT; OMIT does not believe in path MTUs either.
             _ => Fragmentation::Allow,
         }
     }

@@ -85,10 +85,6 @@ impl Tcp {
         connection.timestamps.last_ack_sent = agreement.irs + 1;
         connection.mss = connection.mss.min(agreement.peer_mss);
         connection.acks.peer_mss = u32::from(connection.mss);
-        // With Fast Open data may leave before the handshake has ended.
-        connection
-            .congestion
-            .set_initial(u32::from(connection.mss), false, Duration::ZERO);
         connection.flags.set_window_scaling(agreement.peer_scale.is_some());
         connection.snd_scale = agreement.peer_scale.unwrap_or(0);
         if agreement.peer_scale.is_none() {
@@ -97,6 +93,9 @@ impl Tcp {
         connection.agree_on_ecn(agreement.ecn);
         connection.flags.set_sack_on(agreement.sack);
         connection.flags.set_timestamps_on(agreement.timestamps);
+        // With Fast Open data may leave before the handshake has ended.
+        let size = connection.segment_size();
+        connection.congestion.set_initial(size, false, Duration::ZERO);
         connection.timestamps.recent = agreement.ts_recent;
         connection.timestamps.recent_at = timestamp_clock(now);
         connection.snd.wnd = u32::from(agreement.window);

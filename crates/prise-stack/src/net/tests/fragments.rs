@@ -67,6 +67,20 @@ fn more_than_a_datagram_can_carry_is_refused() {
 }
 
 #[test]
+fn by_the_interface_nothing_is_fragmented_here_and_routers_may() {
+    let mut a = node(1);
+    let id = a.udp(9001);
+    let mut send = UdpSend::new(at("10.0.2.2:9000"), text(1473));
+    send.fragmentation = Fragmentation::Interface;
+    assert_eq!(
+        a.stack.udp_send(ms(0), id, send.clone()),
+        Err(DatagramError::TooBig { mtu: 1500 })
+    );
+    send.payload.truncate(1472);
+    assert_eq!(a.stack.udp_send(ms(0), id, send), Ok(()));
+}
+
+#[test]
 fn what_may_not_be_fragmented_is_refused_with_the_mtu() {
     let mut a = node(1);
     let id = a.udp(9001);
