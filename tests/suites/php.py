@@ -14,7 +14,7 @@ def prepare(room):
 def cases(room):
     source = room.source("php8.2")
     for place in PLACES:
-        argv = ["php", "run-tests.php", "-q", "--no-color", "--no-clean", "--set-timeout", "20", "-p", "/usr/bin/php", place]
+        argv = ["php", "run-tests.php", "-q", "--no-color", "--set-timeout", "20", "-p", "/usr/bin/php", place]
         env = {"NO_INTERACTION": "1", "SKIP_ONLINE_TESTS": "1", "TEST_PHP_CGI_EXECUTABLE": "", "TEST_PHPDBG_EXECUTABLE": ""}
         yield Case(place, argv, cwd=source, env=env, read=verdicts, seconds=400)
 

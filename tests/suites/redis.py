@@ -1,4 +1,4 @@
-"""Redis's tests that are about its network: protocol, replication, clients, cluster's bus, sentinel-less."""
+"""Redis's tests that are about its network: protocol, replication, clients, cluster's bus, redis-cli, redis-benchmark."""
 import re
 
 from suite import FAIL, PASS, Case

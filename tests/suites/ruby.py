@@ -1,4 +1,4 @@
-"""Ruby's socket, net/http, net/protocol, DNS, DRb, WEBrick-less and io tests."""
+"""Ruby's socket, net/http, open-uri, resolv, DRb, fiber scheduler, OpenSSL and IO tests."""
 import re
 
 from suite import FAIL, PASS, SKIP, Case

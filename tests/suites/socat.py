@@ -13,7 +13,7 @@ def prepare(room):
 
 def cases(room):
     source = room.source("socat")
-    yield Case("test.sh", ["bash", "./test.sh", "-t", "0.2", "functions", "bugs"], cwd=source, env={"SOCAT": "/usr/bin/socat", "TERM": "dumb"}, read=verdicts, seconds=1500)
+    yield Case("test.sh", ["bash", "./test.sh", "-t", "0.2", "functions", "bugs"], cwd=source, env={"SOCAT": "/usr/bin/socat", "TERM": "dumb"}, read=verdicts, seconds=2400)
 
 
 def verdicts(status, output):
