@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -254,6 +255,15 @@ static void call_sendmsg(const long *a)
 		message.msg_controllen = CMSG_SPACE(4);
 		break;
 	case 7: message.msg_control = control; message.msg_controllen = (size_t)1 << 40; break;
+	case 10:
+	case 11:
+	case 12:
+		*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(a[7] == 10 ? 2 : 4), .cmsg_level = a[7] == 10 ? SOL_UDP : a[7] == 11 ? SOL_SOCKET : IPPROTO_IPV6,
+				       .cmsg_type = a[7] == 10 ? UDP_SEGMENT : a[7] == 11 ? SO_MARK : IPV6_HOPLIMIT };
+		*(int *)CMSG_DATA(c) = a[7] == 10 ? 40 : 9;
+		message.msg_control = control;
+		message.msg_controllen = CMSG_SPACE(4);
+		break;
 	case 8: message.msg_namelen = -1; break;
 	case 9: message.msg_namelen = 200; break;
 	}
@@ -280,6 +290,63 @@ static void call_setsockopt(const long *a)
 	long value[32] = { a[3] };
 	((int *)value)[1] = a[6];
 	answered(syscall(SYS_setsockopt, fd_of(a[0]), (int)a[1], (int)a[2], pointer(a[5], value, 64), (socklen_t)a[4]));
+}
+
+/* An address of a group or a source into a sockaddr_storage, of the family that the level has. */
+static void put_group(unsigned char *at, long level, const char *v4, const char *v6, long family)
+{
+	struct sockaddr_in *four = (void *)at;
+	struct sockaddr_in6 *six = (void *)at;
+	four->sin_family = family ? family : level ? AF_INET6 : AF_INET;
+	if (level)
+		inet_pton(AF_INET6, v6, &six->sin6_addr);
+	else
+		inet_pton(AF_INET, v4, &four->sin_addr);
+}
+
+/* slot, level, name, group, source, link, how many or which mode, family (0: the right one), what the length is wrong by */
+static void call_group(const long *a, int get)
+{
+	static const char *groups4[] = { "239.1.2.3", "239.1.2.4", "224.0.0.251", "127.0.0.1" }, *groups6[] = { "ff05::1:3", "ff02::1:3", "ff01::5", "::1" };
+	static const char *sources4[] = { "127.0.0.1", "127.0.0.2", "10.1.1.1", "0.0.0.0" }, *sources6[] = { "::1", "fd00::9", "fe80::1", "::" };
+	long level = a[1] ? 41 : 0, name = a[2];
+	const char *g4 = groups4[a[3] % 4], *g6 = groups6[a[3] % 4], *s4 = sources4[a[4] % 4], *s6 = sources6[a[4] % 4];
+	unsigned char value[2048] = { 0 };
+	socklen_t len;
+	*(int *)value = a[5];
+	if (name == 48) { /* group_filter */
+		unsigned count = a[6] & 7;
+		put_group(value + 8, level, g4, g6, a[7]);
+		*(unsigned *)(value + 136) = a[6] >> 3 & 3;
+		*(unsigned *)(value + 140) = count;
+		for (unsigned i = 0; i < count; i++)
+			put_group(value + 144 + 128 * i, level, sources4[(a[4] + i) % 4], sources6[(a[4] + i) % 4], 0);
+		len = 144 + 128 * count;
+	} else if (name >= 42 && name <= 47) { /* group_req, group_source_req */
+		put_group(value + 8, level, g4, g6, a[7]);
+		put_group(value + 136, level, s4, s6, 0);
+		len = name == 42 || name == 45 ? 136 : 264;
+	} else { /* ip_mreq, ip_mreq_source, ip_msfilter */
+		inet_pton(AF_INET, g4, value);
+		inet_pton(AF_INET, a[5] == 1 ? "127.0.0.1" : "9.9.9.9", value + 4);
+		inet_pton(AF_INET, s4, value + 8);
+		len = name < 37 ? 8 : 12;
+		if (name == 41) {
+			*(unsigned *)(value + 8) = a[6] >> 3 & 3;
+			*(unsigned *)(value + 12) = a[6] & 7;
+			for (int i = 0; i < (a[6] & 7); i++)
+				inet_pton(AF_INET, sources4[(a[4] + i) % 4], value + 16 + 4 * i);
+			len = 16 + 4 * (a[6] & 7);
+		}
+	}
+	len += a[8];
+	long result = get ? syscall(SYS_getsockopt, fd_of(a[0]), (int)level, (int)name, value, &len)
+			  : syscall(SYS_setsockopt, fd_of(a[0]), (int)level, (int)name, value, len);
+	answered(result);
+	if (get && result == 0) {
+		printf(" len %u", len);
+		show_octets(value, len);
+	}
 }
 
 static void call_ioctl(const long *a)
@@ -446,6 +513,8 @@ static void call(const char *name, const long *a)
 		call_fork(a);
 	else if (!strcmp(name, "pass"))
 		call_pass(a);
+	else if (!strcmp(name, "group") || !strcmp(name, "groups"))
+		call_group(a, name[5] == 's');
 	else
 		printf(" ?");
 }
@@ -483,7 +552,7 @@ int main(int argc, char **argv)
 		char name[32] = "";
 		long a[ARGS] = { 0 };
 		int before = pipes;
-		sscanf(line, "%31s %ld %ld %ld %ld %ld %ld %ld %ld", name, a, a + 1, a + 2, a + 3, a + 4, a + 5, a + 6, a + 7);
+		sscanf(line, "%31s %ld %ld %ld %ld %ld %ld %ld %ld %ld", name, a, a + 1, a + 2, a + 3, a + 4, a + 5, a + 6, a + 7, a + 8);
 		line[strcspn(line, "\n")] = 0;
 		if (!strcmp(name, "begin")) {
 			begin();

@@ -10,7 +10,7 @@ NATIVE = [
     ("write send sendmsg", "EPIPE", "ENOTCONN", "a stream that was never connected"),
     ("write send", "EDESTADDRREQ", "ENOTCONN", "a datagram socket without a peer"),
     ("write send sendmsg sendto", "ECONNRESET", "EPIPE", "the first write after a reset"),
-    ("read recv recvmsg", "ECONNREFUSED", "ECONNRESET", "a datagram socket whose peer is not there, a stream that was refused"),
+    ("read recv recvmsg recvfrom", "ECONNREFUSED", "ECONNRESET", "a datagram socket whose peer is not there, a stream that was refused"),
     ("write send sendmsg", "ECONNREFUSED", "ECONNRESET", "the same"),
     ("write send sendmsg", "ECONNREFUSED", "EPIPE", "the same"),
     ("read recv recvmsg", "0", "EINVAL", "a stream that was shut before it was connected"),

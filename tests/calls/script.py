@@ -125,7 +125,7 @@ class Draw:
             "send": lambda: (slot, self.size(), self.some(*FLAGS_SEND), self.pointer()),
             "write": lambda: (slot, self.size(), self.pointer()),
             "sendto": lambda: (slot, self.size(), self.some(*FLAGS_SEND), *self.address(slot), self.pointer()),
-            "sendmsg": lambda: (slot, self.size(), self.some(*FLAGS_SEND), *self.rarely((0, 0, 0, 0), self.address(slot), 2), self.rarely(random.randrange(10), odds=3)),
+            "sendmsg": lambda: (slot, self.size(), self.some(*FLAGS_SEND), *self.rarely((0, 0, 0, 0), self.address(slot), 2), self.rarely(random.randrange(13), odds=3)),
             "recv": lambda: (slot, self.size(), self.some(*FLAGS_RECV), self.pointer()),
             "read": lambda: (slot, self.size(), 0, self.pointer()),
             "recvfrom": lambda: (slot, self.size(), self.some(*FLAGS_RECV), self.rarely(self.some(1, 2, 8, 500, -1)), self.pointer()),
@@ -136,6 +136,8 @@ class Draw:
             "dup2": lambda: (slot, random.randrange(SLOTS)),
             "setsockopt": lambda: (slot, *self.option(), self.some(*VALUES), self.some(*LENGTHS), self.pointer(), self.some(0, 0, 1)),
             "getsockopt": lambda: (slot, *self.option(), self.some(*LENGTHS), self.pointer(), self.pointer()),
+            "group": lambda: (slot, *self.group()),
+            "groups": lambda: (slot, *self.group(self.some(41, 48, 48))),
             "ioctl": lambda: (slot, random.randrange(9), self.some(0, 1), self.pointer()),
             "nonblock": lambda: (slot, self.some(0, 1)),
             "getfl": lambda: (slot,),
@@ -150,6 +152,15 @@ class Draw:
         words = makers[name]()
         self.say(name, *words)
         self.follow(name, words)
+
+    def group(self, name=None):
+        """level, name, group, source, link, count and mode, family, length."""
+        level = self.some(0, 0, 1)
+        names = (42, 42, 43, 44, 45, 46, 46, 47, 48) if level else (35, 36, 37, 38, 39, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48)
+        name = name or self.some(*names)
+        mode = self.some(0, 0, 1, 1, self.rarely(2))
+        return (level, 48 if level and name < 42 else name, self.some(0, 0, 0, 1, self.rarely(self.some(2, 3))), self.some(0, 0, 1, 2, self.rarely(3)), self.rarely(77, 1),
+                self.some(0, 1, 2, 3) | mode << 3, self.rarely(self.some(1, 2, 10, 99), odds=25), self.rarely(self.some(-1, 1, 4, -8), odds=25))
 
     def option(self):
         return self.random.choice(OPTIONS)

@@ -50,6 +50,10 @@ impl Supervisor {
             libc::SYS_uname => return self.uname(call),
             _ => (),
         }
+        if matches!(call.number, libc::SYS_sendto | libc::SYS_recvfrom) && call.args[1].cast_signed() < 0 {
+            // import_ubuf looks at the pointer, which is none of a program's, before anybody looks at the descriptor.
+            return Err(Errno::EFAULT);
+        }
         let target = match self.target(call) {
             Ok(target) => target,
             Err(Ok(Answer::Native)) if self.is_confined() => return self.judge_foreign(call),

@@ -200,6 +200,12 @@ impl Supervisor {
             let ended = !urgent && matches!(socket.role, Role::Fresh) && self.host.is_deaf(id);
             if ended {
                 // tcp_recvmsg: that it was shut is told before that it was never connected.
+                let about = About {
+                    name: &[],
+                    control: ControlBuffer::new(0),
+                    flags: 0,
+                };
+                to.write(memory, &[], &about)?;
                 return Ok(0);
             }
             return Err(if urgent { Errno::EINVAL } else { Errno::ENOTCONN });

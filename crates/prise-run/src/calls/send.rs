@@ -33,16 +33,21 @@ const STREAM_MAX: usize = 256 << 10;
 impl Supervisor {
     pub(super) fn sendto(&mut self, call: &Call, target: Target) -> Judged {
         let flags = call.int(3);
-        let is_stream = self.entry(target.slot)?.kind == Kind::Stream;
-        if call.args[4] == 0 && (is_stream || flags & libc::MSG_OOB == 0) {
-            // A send(2) that is judged only because it may be netlink's, or of urgent data, which a stream of AF_UNIX has too.
-            return Ok(Answer::Native);
-        }
-        self.refuse_urgent(target.slot, flags)?;
         let area = Area {
             address: call.args[1],
             len: call.args[2] as usize,
         };
+        let is_stream = self.entry(target.slot)?.kind == Kind::Stream;
+        let urgent = flags & libc::MSG_OOB != 0;
+        if urgent && call.args[4] == 0 && area.len == 0 && self.speaks(target.slot) {
+            // No urgent octet at all: an AF_UNIX stream refuses that.
+            return self.send_stream(call, &target, &[], flags);
+        }
+        if call.args[4] == 0 && (is_stream || !urgent) {
+            // A send(2) that is judged only because it may be netlink's, or of urgent data, which a stream of AF_UNIX has too.
+            return Ok(Answer::Native);
+        }
+        self.refuse_urgent(target.slot, flags)?;
         if is_stream {
             if flags & libc::MSG_FASTOPEN != 0 {
                 let address = read_address(call, call.args[4], call.int(5))?;
@@ -124,10 +129,25 @@ impl Supervisor {
     /// TCP reads control data that is the socket layer's, and none is that goes with octets of a stream.
     fn check_stream_control(&mut self, call: &Call, slot: Slot, header: &Header) -> Result<(), Errno> {
         let control = header.control(call.memory())?;
-        if matches!(self.entry(slot)?.role, Role::Stream(_) | Role::Joined(_)) {
-            control_pieces(&control)?;
+        if !self.speaks(slot) {
+            return Ok(());
+        }
+        for (level, kind, _) in control_pieces(&control)? {
+            match (level, kind) {
+                // As in __sock_cmsg_send: descriptors and credentials are ignored, a mark is the superuser's.
+                (libc::SOL_SOCKET, libc::SCM_RIGHTS | libc::SCM_CREDENTIALS | libc::SO_TIMESTAMPING) => (),
+                (libc::SOL_SOCKET, libc::SO_MARK) => return Err(Errno::EPERM),
+                (libc::SOL_SOCKET, _) => return Err(Errno::EINVAL),
+                _ => (),
+            }
         }
         Ok(())
+    }
+
+    /// Whether a stream is connected.
+    fn speaks(&self, slot: Slot) -> bool {
+        let role = self.sockets.get(slot).map(|socket| &socket.role);
+        matches!(role, Some(Role::Stream(_) | Role::Joined(_)))
     }
 
     pub(super) fn sendmmsg(&mut self, call: &Call, target: &Target) -> Judged {
@@ -321,7 +341,8 @@ impl Supervisor {
         if self.is_unkept(target.slot) {
             return self.send_unkept(call, target.slot, octets, flags);
         }
-        let urgent = SendFlags::from_bits_retain((flags & libc::MSG_OOB) as u32);
+        let urgent = if octets.is_empty() { 0 } else { flags & libc::MSG_OOB };
+        let urgent = SendFlags::from_bits_retain(urgent as u32);
         let sent = send(&target.copy, octets, crate::unix::QUIET | urgent);
         match sent {
             Ok(sent) => {

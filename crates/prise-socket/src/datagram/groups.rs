@@ -163,7 +163,11 @@ impl Host {
         }
         let joined = Membership::new(group, link, mode);
         match (transport, link) {
-            (Transport::Udp(id), _) => self.stack.udp_join_sources(now, id, group, link, joined.filter())?,
+            (Transport::Udp(id), _) => match self.stack.udp_join_sources(now, id, group, link, joined.filter()) {
+                // Bound to an address of the other family: it is a member, and will hear nothing.
+                Ok(()) | Err(JoinError::NotAGroup) => {}
+                Err(error) => return Err(error.into()),
+            },
             // Ping and raw sockets get whatever IP delivers: that the host is a member is all they need.
             (_, Some(link)) if !is_udp => self
                 .stack
@@ -183,7 +187,11 @@ impl Host {
         let at = groups.iter().position(|have| have.is(group, link));
         let left = groups.remove(at.ok_or(Errno::EADDRNOTAVAIL)?);
         match (transport, left.link) {
-            (Transport::Udp(id), link) => self.stack.udp_leave(now, id, group, link)?,
+            (Transport::Udp(id), link) => match self.stack.udp_leave(now, id, group, link) {
+                // It was a member in name only, or its link is gone.
+                Ok(()) | Err(JoinError::NotJoined) => {}
+                Err(error) => return Err(error.into()),
+            },
             (_, Some(link)) if !is_udp => self.stack.refilter_group(now, link, group, Some(&left.filter()), None),
             _ => {}
         }

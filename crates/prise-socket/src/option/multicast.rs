@@ -10,7 +10,7 @@ use super::socket::int_at;
 use super::{Call, Query, existing_link, level};
 use crate::datagram::{Mode, sources_max};
 use crate::sockaddr::Given;
-use crate::{Errno, Host, Kind, sockaddr};
+use crate::{Errno, Host, sockaddr};
 
 /// Where the address of a `group_req` is, behind an index and padding.
 const GROUP_AT: usize = 8;
@@ -47,9 +47,6 @@ fn address_at(octets: &[u8], at: usize, level: i32) -> Option<IpAddr> {
 pub(super) fn group_request(call: &mut Call<'_>, join: bool) -> Result<(), Errno> {
     if call.value.len() < GROUP_AT + STORAGE {
         return Err(Errno::EINVAL);
-    }
-    if call.socket().kind == Kind::Stream {
-        return Err(Errno::EPROTO);
     }
     let group = address_at(call.value, GROUP_AT, call.level).ok_or(Errno::EADDRNOTAVAIL)?;
     if !group.is_multicast() {
