@@ -81,7 +81,12 @@ impl Supervisor {
             Err(error) if had_failed => self.told_of_failure(call, target, error),
             Err(Errno::EINPROGRESS) => {
                 self.note_owner(call, target.slot, Some(address));
-                let target = self.unused(call, target)?;
+                let target = if self.host.is_shut(id) {
+                    // What was shut before has an object that cannot be filled.
+                    self.renewed(call, &target)?
+                } else {
+                    self.unused(call, target)?
+                };
                 self.asked.push(target.slot);
                 let slot = target.slot;
                 let asked = Asked {
