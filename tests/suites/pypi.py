@@ -35,12 +35,12 @@ def unittest(status, output):
 class Project:
     """Tests lie in the installed package (`inside`, those whose name matches `only`) or in the source archive (`files`).
     `before`: Python that the project's own runner does before its tests. `programs`: each file is one of its own, not
-    pytest's. `needs`: what else they import."""
+    pytest's. `needs`: what else they import. `options`: of pytest."""
 
     PACKAGES = []
 
-    def __init__(self, name, release, needs="", files=(), inside=None, only="", before="pass", programs=False, seconds=300):
-        self.name, self.release, self.needs = name, release, needs.split()
+    def __init__(self, name, release, needs="", files=(), inside=None, only="", before="pass", options="", programs=False, seconds=300):
+        self.name, self.release, self.needs, self.options = name, release, needs.split(), options.split()
         self.files, self.inside, self.only, self.before = files, inside, only, before
         self.programs, self.seconds = programs, seconds
         self.__doc__ = f"{name} {release}, of PyPI"
@@ -67,7 +67,7 @@ class Project:
         env = {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
         main = f"import sys; {self.before}; import pytest; sys.exit(pytest.main(sys.argv[1:]))"
         # Without the project's own options: they ask for plugins that share the work between processes, or measure.
-        words = [python, "-c", main, "-v", "--color=no", "-p", "no:cacheprovider", "-o", "addopts=", "--timeout=60"]
+        words = [python, "-c", main, "-v", "--color=no", "-p", "no:cacheprovider", "-o", "addopts=", "--timeout=60", *self.options]
         if not self.inside:
             tree = self.tree(room)
             for path in sorted({path.relative_to(tree) for pattern in self.files for path in tree.glob(pattern)}):
@@ -91,7 +91,7 @@ SUITES = {
         Project("tornado", "6.6.1", "pycurl", inside="tornado.test", only="http|stream|tcp|netutil|web|wsgi|ioloop|process|asyncio",
                 before="import logging; logging.getLogger('tornado.access').setLevel(50)"),
         Project("gevent", "26.9.0", "dnspython psutil requests", inside="gevent.tests", only=NETWORK, programs=True, seconds=120),
-        Project("trio", "0.35.0", "trustme pyOpenSSL", inside="trio._tests", only="socket|ssl|dtls|highlevel|epoll|io|subprocess|signal"),
+        Project("trio", "0.35.0", "trustme pyOpenSSL", inside="trio._tests", options="-p trio._tests.pytest_plugin", only="socket|ssl|dtls|highlevel|epoll|io|subprocess|signal"),
         Project("anyio", "4.16.0", "anyio[test] trio trustme uvloop pytest-mock psutil truststore",
                 files=["tests/test_sockets.py", "tests/streams/test_tls.py", "tests/test_eventloop.py", "tests/test_from_thread.py", "tests/test_subprocesses.py"]),
         Project("aiohttp", "3.14.5", "coverage blockbuster pytest-mock pytest-xdist pytest-codspeed trustme uvloop proxy.py re-assert freezegun time-machine aiodns brotli zlib-ng isal",
