@@ -1,0 +1,77 @@
+//! Streams whose connection is carried elsewhere have their names, their port and their options here.
+
+#[allow(dead_code, reason = "each test file compiles this module and uses its part of it")]
+mod world;
+
+use prise_socket::{Errno, Family, State, level};
+use world::{World, addr};
+
+/// `TCP_CONGESTION` and `SO_BINDTODEVICE` (tcp(7), socket(7)).
+const CONGESTION: i32 = 13;
+const DEVICE: i32 = 25;
+
+fn alone_with_a_way_out() -> World {
+    let mut world = World::new(2);
+    world.default_route(0);
+    world
+}
+
+#[test]
+fn a_stream_connected_elsewhere_has_names_and_a_port_of_its_own() {
+    let mut world = alone_with_a_way_out();
+    let s = world.tcp(0, Family::Inet);
+    let remote = addr("198.51.100.7:443");
+    let host = &mut world.hosts[0];
+    assert_eq!(host.leads_elsewhere(s, remote), Some(remote));
+    let held = host.ports_held();
+    host.connect_elsewhere(s, remote).unwrap();
+    assert_eq!(host.ports_held()[0], held[0] + 1);
+    let local = host.local_addr(s).unwrap();
+    assert!(host.stack().is_local(local.ip()) && local.port() >= 32768, "{local}");
+    assert_eq!(host.peer_addr(s), Ok(remote));
+    assert_eq!(host.info(s).unwrap().state, State::Established);
+    assert_eq!(world.connect(0, s, "198.51.100.7:443"), Err(Errno::EISCONN));
+    assert_eq!(world.bind(0, s, "0.0.0.0:0"), Err(Errno::EINVAL));
+    let now = world.now;
+    let host = &mut world.hosts[0];
+    host.disconnect(now, s).unwrap();
+    assert_eq!((host.peer_addr(s), host.ports_held()), (Err(Errno::ENOTCONN), held));
+    assert_eq!(host.leads_elsewhere(s, remote), Some(remote));
+}
+
+#[test]
+fn what_is_this_hosts_own_or_was_asked_of_its_tcp_does_not_lead_elsewhere() {
+    let mut world = alone_with_a_way_out();
+    let remote = addr("198.51.100.7:443");
+    let s = world.tcp(0, Family::Inet);
+    assert_eq!(world.hosts[0].leads_elsewhere(s, addr("127.0.0.1:443")), None);
+    world.bind(0, s, "127.0.0.1:0").unwrap();
+    assert_eq!(world.hosts[0].leads_elsewhere(s, remote), None, "bound to loopback");
+    let s = world.tcp(0, Family::Inet);
+    let now = world.now;
+    let host = &mut world.hosts[0];
+    host.set_option(now, s, level::TCP, CONGESTION, b"bbr\0").unwrap();
+    assert_eq!(host.leads_elsewhere(s, remote), None, "another congestion control");
+    let s = world.tcp(0, Family::Inet);
+    let host = &mut world.hosts[0];
+    host.set_option(now, s, level::SOCKET, DEVICE, b"lo\0").unwrap();
+    assert_eq!(host.leads_elsewhere(s, remote), None, "a link of its choice");
+}
+
+#[test]
+fn a_connection_accepted_elsewhere_has_the_listeners_options_and_holds_its_port() {
+    let mut world = alone_with_a_way_out();
+    let listener = world.listener(0, "0.0.0.0:8000");
+    world.set(0, listener, level::SOCKET, 9, 1).unwrap();
+    let (local, remote) = (addr("10.0.0.1:8000"), addr("198.51.100.7:50000"));
+    let host = &mut world.hosts[0];
+    let s = host.accept_elsewhere(listener, local, remote).unwrap();
+    assert_eq!((host.local_addr(s), host.peer_addr(s)), (Ok(local), Ok(remote)));
+    assert_eq!(world.get(0, s, level::SOCKET, 9), Ok(1), "SO_KEEPALIVE");
+    let now = world.now;
+    let host = &mut world.hosts[0];
+    host.close(now, listener);
+    assert_eq!(host.ports_held()[0], 1);
+    host.close(now, s);
+    assert_eq!(host.ports_held()[0], 0);
+}
