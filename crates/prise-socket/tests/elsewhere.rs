@@ -1,6 +1,5 @@
 //! Streams whose connection is carried elsewhere have their names, their port and their options here.
 
-#[allow(dead_code, reason = "each test file compiles this module and uses its part of it")]
 mod world;
 
 use prise_socket::{Errno, Family, State, level};
