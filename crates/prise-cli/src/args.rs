@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use prise_run::config::{
     BurstLoss, CongestionAlgorithm, Decision, ImpairmentConfig, InterfaceAddress, LinkChoice, Policy, Probability,
-    Publish, Rule, RunConfig, Sysctls,
+    Rule, RunConfig, Sysctls,
 };
 
 use crate::log::Level;
@@ -47,9 +47,9 @@ pub(crate) struct Run {
     /// The program, and after it everything is its own
     #[arg(value_name = "PROGRAM [ARGS]", required = true, trailing_var_arg = true)]
     command: Vec<OsString>,
-    /// Lead a port of the host to the program; without ADDR only this machine reaches it. Repeatable
+    /// Lead a port of the host, or a range (8000-8010), to the program; without ADDR only this machine reaches it. Repeatable
     #[arg(short, long, value_name = "[ADDR:]PORT[:GUEST_PORT][/udp]", value_parser = values::publish)]
-    publish: Vec<Publish>,
+    publish: Vec<values::Published>,
     /// Where packets leave: host (through its own sockets), none, or tun:NAME (a device of the host)
     #[arg(long, value_name = "LINK", default_value = "host", value_parser = values::link)]
     link: LinkChoice,
@@ -228,7 +228,7 @@ impl Run {
         Ok(RunConfig {
             program,
             args: command.collect(),
-            publish: self.publish,
+            publish: self.publish.into_iter().flat_map(|published| published.0).collect(),
             link: self.link,
             policy: PolicyArgs::policy(self.policy.allow, self.policy.deny),
             audit: self.policy.audit,
@@ -343,7 +343,10 @@ mod tests {
             publish: vec![
                 values::publish("8080").unwrap(),
                 values::publish("[::1]:53:5353/udp").unwrap(),
-            ],
+            ]
+            .into_iter()
+            .flat_map(|published| published.0)
+            .collect(),
             link: LinkChoice::Tun("tun0".into()),
             impairment: ImpairmentConfig {
                 delay: Duration::from_millis(50),

@@ -149,3 +149,64 @@ fn the_program_begins_as_it_would_natively() {
     assert!(native.contains("SigIgn") && native.contains("open 2"), "{native}");
     assert!(prised == native, "natively:\n{native}\nunder prise:\n{prised}");
 }
+
+/// Rust opens /dev/null for standard descriptors that are closed; the program begins without them all the same.
+#[test]
+fn closed_standard_descriptors_are_closed_for_the_program() {
+    let stage = Stage::new();
+    let prise = stage.path("prise");
+    let open = "for fd in 0 1 2 3; do [ -e /proc/self/fd/$fd ] && echo $fd; done >told";
+    let script = format!("{} run -- sh -c '{open}' <&- 2>&-; cat told", prise.display());
+    let ended = finish(&mut stage.native("sh", ["-c", &script]), LIMIT).expect_success();
+    // The shell's own output is the file.
+    assert_eq!(ended.stdout, "1\n");
+}
+
+#[test]
+fn too_few_descriptors_are_said_with_what_to_do() {
+    let stage = Stage::new();
+    let script = format!("ulimit -n 8; exec {} run -- true", stage.path("prise").display());
+    let ended = finish(&mut stage.native("sh", ["-c", &script]), LIMIT);
+    assert_eq!(ended.status.code(), Some(125), "{}", ended.stderr);
+    assert!(
+        ended.stderr.starts_with("prise: ") && ended.stderr.contains("ulimit -n"),
+        "{}",
+        ended.stderr
+    );
+}
+
+/// A 32-bit program of a few instructions: what it does first is a system call of i386.
+#[test]
+fn a_32_bit_program_is_refused_with_a_sentence() {
+    let stage = Stage::new();
+    // mov eax, 20 (getpid); int 0x80; mov eax, 1 (exit); xor ebx, ebx; int 0x80; hlt
+    let code = [
+        0xb8, 20, 0, 0, 0, 0xcd, 0x80, 0xb8, 1, 0, 0, 0, 0x31, 0xdb, 0xcd, 0x80, 0xf4,
+    ];
+    let base: u32 = 0x0804_8000;
+    let (header, segment) = (52u16, 32u16);
+    let entry = base + u32::from(header + segment);
+    let size = u32::from(header + segment) + code.len() as u32;
+    let mut file = vec![0x7f, b'E', b'L', b'F', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    for half in [2u16, 3] {
+        file.extend(half.to_le_bytes());
+    }
+    for word in [1, entry, u32::from(header), 0, 0] {
+        file.extend(word.to_le_bytes());
+    }
+    for half in [header, segment, 1, 0, 0, 0] {
+        file.extend(half.to_le_bytes());
+    }
+    for word in [1, 0, base, base, size, size, 5, 0x1000] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(code);
+    let program = stage.write("old", file);
+    let native = finish(&mut stage.native(&program, [""; 0]), LIMIT);
+    if native.status.code() != Some(0) {
+        return world::skip("32-bit programs", "this kernel runs none");
+    }
+    let ended = finish(&mut stage.run(&[], &[program.into()]), LIMIT);
+    assert!(!ended.status.success());
+    assert!(ended.stderr.contains("makes 32-bit system calls"), "{}", ended.stderr);
+}

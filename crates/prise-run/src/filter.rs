@@ -195,7 +195,8 @@ fn refuse_foreign_calls(p: &mut Assembler) {
     let (native, known) = (p.label(), p.label());
     p.load(Field::Arch);
     p.if_equal(ARCH_X86_64, native);
-    p.verdict(refused);
+    // Refused too, once the supervisor has said why.
+    p.verdict(Verdict::Notify);
     p.place(native);
     p.load(Field::Number);
     p.unless_at_least(X32_SYSCALL_BIT, known);

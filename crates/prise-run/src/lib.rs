@@ -21,6 +21,7 @@ mod calls;
 mod carried;
 mod chosen;
 mod clock;
+mod complaints;
 pub mod config;
 mod confinement;
 mod connecting;

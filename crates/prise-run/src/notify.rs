@@ -1,7 +1,7 @@
 //! A judged call and its answer.
 
 use prise_socket::Errno;
-use prise_sys::seccomp::Notification;
+use prise_sys::seccomp::{ARCH_X86_64, Notification};
 
 use crate::guest::Memory;
 
@@ -35,12 +35,19 @@ impl Call {
     }
 }
 
+/// The number of every call of another architecture.
+pub(crate) const FOREIGN: i64 = -1;
+
 impl From<Notification> for Call {
     fn from(notification: Notification) -> Self {
         Self {
             id: notification.id,
             tid: notification.tid,
-            number: i64::from(notification.number),
+            number: if notification.arch == ARCH_X86_64 {
+                i64::from(notification.number)
+            } else {
+                FOREIGN
+            },
             args: notification.args,
         }
     }

@@ -216,7 +216,14 @@ impl core::fmt::Display for RunError {
             Self::Unavailable { option } => {
                 write!(f, "{option} is not available in this version of prise; run without it")
             }
-            Self::Setup { step, error } => write!(f, "cannot {step}: {error}"),
+            Self::Setup { step, error } => {
+                write!(f, "cannot {step}: {error}")?;
+                match error.raw_os_error() {
+                    Some(libc::EMFILE) => f.write_str("; prise needs some 20 open files, and one more for each connection: ulimit -n 1024"),
+                    Some(libc::ENFILE) => f.write_str("; the machine has no more: end what has many files open"),
+                    _ => Ok(()),
+                }
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 
-use prise_socket::{Host, Readiness, SocketId};
+use prise_socket::{Errno, Host, Readiness, SocketId};
 use prise_sys::seccomp::Listener;
 use prise_wire::Instant;
 use rustix::event::epoll::EventFlags;
@@ -16,6 +16,7 @@ use crate::attach::Attacher;
 use crate::audit::Audit;
 use crate::calls::process::Closed;
 use crate::clock;
+use crate::complaints::Complaints;
 use crate::config::Policy;
 use crate::gate::Gate;
 use crate::guest::Guests;
@@ -98,8 +99,7 @@ pub(crate) struct Supervisor {
     pub(crate) command: Vec<String>,
     /// No filtered task is left.
     pub(crate) guests_gone: bool,
-    /// Whether a guest that cannot be looked at was spoken of.
-    pub(crate) complained: bool,
+    pub(crate) complaints: Complaints,
 }
 
 /// What [`Supervisor::new`] is given.
@@ -186,7 +186,7 @@ impl Supervisor {
             policy: parts.policy,
             command: parts.command,
             guests_gone: false,
-            complained: false,
+            complaints: Complaints::default(),
         })
     }
 
@@ -229,6 +229,9 @@ impl Supervisor {
         }
         if let Some(call) = call {
             let judged = self.judge(&call);
+            if matches!(judged, Err(Errno::EMFILE | Errno::ENFILE)) {
+                self.complain_of_exhaustion();
+            }
             self.answer(&call, judged);
         }
         self.look_at_kept();

@@ -224,6 +224,7 @@ fn child(launch: &Launch<'_>, argv: &[*const libc::c_char], report: i32, go_ahea
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         }
     }
+    crate::closed::close_on_exec();
     match confine(launch.confinement).and_then(|()| install(launch.filter)) {
         Ok(listener) => {
             say(report, LISTENER, listener);

@@ -4,6 +4,7 @@
 
 use std::io;
 
+mod closed;
 pub mod epoll;
 pub mod heap;
 pub mod inet;

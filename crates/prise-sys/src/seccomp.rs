@@ -253,6 +253,8 @@ pub struct Notification {
     pub id: u64,
     /// The thread that calls, in the listener's PID namespace.
     pub tid: u32,
+    /// The architecture whose call it is (`AUDIT_ARCH_*`).
+    pub arch: u32,
     /// The system call's number.
     pub number: i32,
     /// Its arguments, as they stand in the registers.
@@ -286,6 +288,7 @@ impl Listener {
         Ok(Some(Notification {
             id: raw.id,
             tid: raw.pid,
+            arch: raw.data.arch,
             number: raw.data.nr,
             args: raw.data.args,
         }))

@@ -1,4 +1,4 @@
-//! `-p [ADDR:]PORT[:GUEST_PORT][/udp]`.
+//! `-p [ADDR:]PORT[:GUEST_PORT][/udp]`, with ranges of ports for a port.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,12 +15,18 @@ pub(crate) enum PublishError {
     /// `::1:80` could be an address or an address and a port.
     NoBrackets,
     Transport(String),
+    /// The last of a range lies below the first.
+    Backwards(String),
+    /// The host's range and the program's are not of one length.
+    Lengths,
 }
 
 impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Shape => f.write_str("write [ADDR:]PORT[:GUEST_PORT][/udp], such as 8080, 8080:80 or [::1]:8080:80"),
+            Self::Shape => {
+                f.write_str("write [ADDR:]PORT[:GUEST_PORT][/udp], such as 8080, 8080:80, 8000-8010 or [::1]:8080:80")
+            }
             Self::Port(text) => write!(f, "{text:?} is not a port; write a number from 1 to 65535"),
             Self::Address(text) => {
                 write!(
@@ -29,6 +35,10 @@ impl fmt::Display for PublishError {
                 )
             }
             Self::NoBrackets => f.write_str("an IPv6 address stands in brackets; write [::1]:80"),
+            Self::Backwards(text) => write!(f, "{text:?} ends before it begins; write the lower port first"),
+            Self::Lengths => {
+                f.write_str("the two ranges differ in length; write as many ports of the program as of the host")
+            }
             Self::Transport(text) => write!(f, "{text:?} is not a transport; write /udp, or nothing for TCP"),
         }
     }
@@ -36,8 +46,12 @@ impl fmt::Display for PublishError {
 
 impl core::error::Error for PublishError {}
 
-/// `8080`, `8080:80`, `127.0.0.1:8080`, `[::1]:8080:80/udp`.
-pub(crate) fn publish(text: &str) -> Result<Publish, PublishError> {
+/// What one option publishes: a port, or a range of ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Published(pub(crate) Vec<Publish>);
+
+/// `8080`, `8080:80`, `127.0.0.1:8080`, `[::1]:8080:80/udp`, `8000-8010`, `8000-8010:9000-9010`.
+pub(crate) fn publish(text: &str) -> Result<Published, PublishError> {
     let (endpoints, transport) = match text.split_once('/') {
         None | Some((_, "tcp")) => (text.split('/').next().unwrap_or(text), Transport::Tcp),
         Some((endpoints, "udp")) => (endpoints, Transport::Udp),
@@ -45,17 +59,36 @@ pub(crate) fn publish(text: &str) -> Result<Publish, PublishError> {
     };
     let (host_address, ports) = split_address(endpoints)?;
     let mut ports = ports.split(':');
-    let host_port = port(ports.next().unwrap_or_default())?;
-    let guest_port = ports.next().map_or(Ok(host_port), port)?;
+    let (first, last) = range(ports.next().unwrap_or_default())?;
+    let (guest_first, guest_last) = ports.next().map_or(Ok((first, last)), range)?;
     if ports.next().is_some() {
         return Err(PublishError::Shape);
     }
-    Ok(Publish {
+    let (host, guest) = (first.get()..=last.get(), guest_first.get()..=guest_last.get());
+    if host.len() != guest.len() {
+        return Err(PublishError::Lengths);
+    }
+    let nonzero = |port| NonZeroU16::new(port).unwrap_or(first);
+    let publish = |(host_port, guest_port)| Publish {
         host_address,
-        host_port,
-        guest_port,
+        host_port: nonzero(host_port),
+        guest_port: nonzero(guest_port),
         transport,
-    })
+    };
+    Ok(Published(host.zip(guest).map(publish).collect()))
+}
+
+/// `8000`, `8000-8010`: the first and the last port.
+fn range(text: &str) -> Result<(NonZeroU16, NonZeroU16), PublishError> {
+    let Some((first, last)) = text.split_once('-') else {
+        let only = port(text)?;
+        return Ok((only, only));
+    };
+    let (first, last) = (port(first)?, port(last)?);
+    if last < first {
+        return Err(PublishError::Backwards(text.to_owned()));
+    }
+    Ok((first, last))
 }
 
 /// Takes the address off the front, if there is one: in brackets, or anything that is no number before the first colon.
@@ -68,7 +101,7 @@ fn split_address(text: &str) -> Result<(Option<IpAddr>, &str), PublishError> {
     match text.split_once(':') {
         _ if text.is_empty() => Err(PublishError::Shape),
         _ if text.contains("::") || text.matches(':').count() > 2 => Err(PublishError::NoBrackets),
-        Some((first, ports)) if !first.bytes().all(|b| b.is_ascii_digit()) => {
+        Some((first, ports)) if !first.bytes().all(|b| b.is_ascii_digit() || b == b'-') => {
             let address: Ipv4Addr = first.parse().map_err(|_| PublishError::Address(first.to_owned()))?;
             Ok((Some(address.into()), ports))
         }
@@ -90,13 +123,13 @@ fn port(text: &str) -> Result<NonZeroU16, PublishError> {
 mod tests {
     use super::*;
 
-    fn published(address: Option<&str>, host_port: u16, guest_port: u16, transport: Transport) -> Publish {
-        Publish {
+    fn published(address: Option<&str>, host_port: u16, guest_port: u16, transport: Transport) -> Published {
+        Published(vec![Publish {
             host_address: address.map(|text| text.parse().unwrap()),
             host_port: NonZeroU16::new(host_port).unwrap(),
             guest_port: NonZeroU16::new(guest_port).unwrap(),
             transport,
-        }
+        }])
     }
 
     #[test]
@@ -143,5 +176,19 @@ mod tests {
         ] {
             assert_eq!(publish(text), Err(error), "{text}");
         }
+    }
+    #[test]
+    fn ranges_are_as_many_ports() {
+        let ports = |text: &str| -> Vec<(u16, u16)> {
+            let Published(all) = publish(text).unwrap();
+            all.iter().map(|it| (it.host_port.get(), it.guest_port.get())).collect()
+        };
+        assert_eq!(ports("8000-8002"), [(8000, 8000), (8001, 8001), (8002, 8002)]);
+        assert_eq!(ports("127.0.0.1:80-81:90-91/udp"), [(80, 90), (81, 91)]);
+        assert_eq!(ports("[::1]:65535-65535"), [(65535, 65535)]);
+        assert_eq!(publish("81-80"), Err(PublishError::Backwards("81-80".to_owned())));
+        assert_eq!(publish("80-82:90-91"), Err(PublishError::Lengths));
+        assert_eq!(publish("80-"), Err(PublishError::Port(String::new())));
+        assert_eq!(publish("80-82:90"), Err(PublishError::Lengths));
     }
 }

@@ -23,6 +23,7 @@ use prise_wire::Instant;
 use self::line::{Answered, Ends, Event, Line, Owner, Protocol, Totals, Verdict, Way, record_type};
 use self::time::Calendar;
 use crate::clock;
+use crate::complaints::say;
 use crate::notify::Call;
 use crate::outcome::RunError;
 use crate::socket::Slot;
@@ -82,7 +83,10 @@ impl Audit {
         if let Err(error) = written
             && !core::mem::replace(&mut self.complained, true)
         {
-            eprintln!("prise: {}: the audit is incomplete: {error}", self.path.display());
+            say(format_args!(
+                "{}: the audit is incomplete: {error}",
+                self.path.display()
+            ));
         }
     }
 

@@ -24,7 +24,7 @@ use rustix::net::sockopt;
 pub(crate) use send::raise_sigpipe;
 
 use crate::guest::LookupError;
-use crate::notify::{Answer, Call, Judged};
+use crate::notify::{Answer, Call, FOREIGN, Judged};
 use crate::sockaddr::ADDRESS_MAX;
 use crate::socket::{GuestSocket, Holder, Slot};
 use crate::supervisor::Supervisor;
@@ -45,6 +45,10 @@ impl Supervisor {
             return self.open_file(call);
         }
         match call.number {
+            FOREIGN => {
+                self.complain_of_foreign(call.tid);
+                return Err(Errno::ENOSYS);
+            }
             libc::SYS_socket => return self.socket(call),
             libc::SYS_prctl => return self.prctl(call),
             libc::SYS_uname => return self.uname(call),
@@ -110,7 +114,10 @@ impl Supervisor {
             Ok(copy) => copy,
             Err(LookupError::NotOpen) => return Err(Err(Errno::EBADF)),
             Err(LookupError::Gone) => return Err(Ok(Answer::Settled)),
-            Err(LookupError::Exhausted) => return Err(Err(Errno::ENFILE)),
+            Err(LookupError::Exhausted) => {
+                self.complain_of_exhaustion();
+                return Err(Err(Errno::ENFILE));
+            }
             // Such a program was told when it asked for an Internet socket; its other sockets are its own.
             Err(LookupError::Forbidden) => return Err(Ok(Answer::Native)),
         };

@@ -49,7 +49,7 @@ impl Supervisor {
             kind => kind?,
         };
         if !self.guests.is_open(call.tid) {
-            self.complain(call.tid);
+            self.complain_of_closed(call.tid);
             return Err(Errno::EACCES);
         }
         let id = self.host.socket(family, kind, protocol)?;
@@ -132,18 +132,5 @@ impl Supervisor {
             process: self.guests.process(call.tid),
             role,
         })
-    }
-
-    /// Says once that a program cannot be served, and what would help.
-    fn complain(&mut self, tid: u32) {
-        if core::mem::replace(&mut self.complained, true) {
-            return;
-        }
-        let name = std::fs::read_to_string(format!("/proc/{tid}/comm")).unwrap_or_default();
-        eprintln!(
-            "prise: {} (process {tid}) does not let itself be looked at and gets no sockets: its file may be executed and not \
-             read, or it has changed its user; make the file readable, or run prise as root",
-            name.trim_end()
-        );
     }
 }

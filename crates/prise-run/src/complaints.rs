@@ -1,0 +1,62 @@
+//! What the supervisor says by itself while a program runs, each once: who is not served, why, and what would help.
+
+use core::fmt::Display;
+use std::io::Write;
+
+use crate::supervisor::Supervisor;
+
+/// What was spoken of already.
+#[derive(Debug, Default)]
+pub(crate) struct Complaints {
+    closed: bool,
+    foreign: bool,
+    exhausted: bool,
+}
+
+/// prise's own words, on standard error. Where that is closed, or a pipe that nobody reads, there is nobody to tell.
+pub(crate) fn say(message: impl Display) {
+    let _ = writeln!(std::io::stderr(), "prise: {message}");
+}
+
+impl Supervisor {
+    /// A program that cannot be looked at.
+    pub(crate) fn complain_of_closed(&mut self, tid: u32) {
+        if !core::mem::replace(&mut self.complaints.closed, true) {
+            let name = name(tid);
+            say(format_args!(
+                "{name} (process {tid}) does not let itself be looked at and gets no sockets: its file may be executed and not \
+                 read, or it has changed its user; make the file readable, or run prise as root"
+            ));
+        }
+    }
+
+    /// A program of another architecture's calls.
+    pub(crate) fn complain_of_foreign(&mut self, tid: u32) {
+        if !core::mem::replace(&mut self.complaints.foreign, true) {
+            let name = name(tid);
+            say(format_args!(
+                "{name} (process {tid}) makes 32-bit system calls, which prise cannot judge and which fail; run a 64-bit build \
+                 of it"
+            ));
+        }
+    }
+
+    /// A call failed for want of descriptors: said where they are the supervisor's own.
+    pub(crate) fn complain_of_exhaustion(&mut self) {
+        if self.complaints.exhausted || rustix::io::dup(&self.calls).is_ok() {
+            return;
+        }
+        self.complaints.exhausted = true;
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+        let limit = limit.map_or_else(String::new, |limit| format!(" of {limit}"));
+        say(format_args!(
+            "the limit{limit} open files is reached, and sockets cannot be made; every connection takes one of prise too: raise \
+             it (ulimit -Hn, or nofile in limits.conf) and start again"
+        ));
+    }
+}
+
+fn name(tid: u32) -> String {
+    let name = std::fs::read_to_string(format!("/proc/{tid}/comm")).unwrap_or_default();
+    name.trim_end().to_owned()
+}
