@@ -154,7 +154,6 @@ fn way(socket: &SocketEntry) -> &'static str {
         _ if socket.peer.is_none() => "-",
         Way::Stack => "stack",
         Way::Kernel => "kernel",
-        Way::Joined => "joined",
     }
 }
 

@@ -21,16 +21,12 @@ pub(crate) struct Attacher {
     listener: OwnedFd,
     address: SocketAddrUnix,
     own: Pid,
-    /// What a socket's send buffer is set to where nobody has chosen.
-    send_buffer: usize,
 }
 
 impl Attacher {
     pub(crate) fn new() -> io::Result<Self> {
         let (listener, address) = open()?;
         Ok(Self {
-            // What is set reads back doubled (socket(7)).
-            send_buffer: sockopt::socket_send_buffer_size(&listener)? / 2,
             listener,
             address,
             own: getpid(),
@@ -51,11 +47,6 @@ impl Attacher {
                 return Ok(end);
             }
         }
-    }
-
-    /// The size of a send buffer that nobody has chosen, as it is set.
-    pub(crate) fn send_buffer(&self) -> usize {
-        self.send_buffer
     }
 
     /// Leaves the old name, and whoever waits there, behind.

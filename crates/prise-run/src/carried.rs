@@ -35,16 +35,6 @@ pub(crate) fn by_kernel(copy: &OwnedFd) -> Carried {
     }
 }
 
-/// A stream whose other end is the peer's descriptor.
-pub(crate) fn by_pair(copy: &OwnedFd) -> Carried {
-    Carried {
-        state: None,
-        unread: ioctl_fionread(copy).unwrap_or(0),
-        unsent: sockopt::unacknowledged(copy.as_fd()).map_or(0, |octets| octets as u64),
-        tcp: None,
-    }
-}
-
 /// The fields of `struct tcp_info` at their offsets.
 fn figures(info: &[u8]) -> TcpEntry {
     let octets = |at: usize, len: usize| info.get(at..at + len).unwrap_or(&[]);

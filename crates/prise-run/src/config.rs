@@ -71,12 +71,12 @@ impl RunConfig {
     /// Whether connections that leave the run may be the host kernel's own: nobody needs to know of them, no packets are to be
     /// impaired or captured, no octets counted, nothing refused.
     pub(crate) fn hands_over(&self) -> bool {
-        self.join
-            && self.link == LinkChoice::Host
-            && self.impairment.is_none()
-            && self.capture.is_none()
-            && self.audit.is_none()
-            && self.policy.is_empty()
+        self.pairs_up() && self.link == LinkChoice::Host && self.impairment.is_none()
+    }
+
+    /// Whether connections between two processes of the run may be; what impairs the way out does not touch them.
+    pub(crate) fn pairs_up(&self) -> bool {
+        self.join && self.capture.is_none() && self.audit.is_none() && self.policy.is_empty()
     }
 }
 

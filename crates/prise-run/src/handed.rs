@@ -1,27 +1,30 @@
-//! Handed streams: connections that leave the run, while nobody needs their packets, are the host kernel's own.
+//! Handed streams: connections that leave the run or lead to another process of it are the host kernel's own, while nobody needs
+//! their packets.
 //!
 //! ```text
 //! pumped   program ── AF_UNIX ── supervisor ── TCP ── gateway ── host socket ── network
 //! handed   program ─────────────────────────────────────────── host socket ── network
 //! ```
-//! The descriptor that the program has *is* the socket of the host that the gateway would have used. Data calls, poll(2),
+//! The descriptor that the program has *is* the socket of the host that the gateway would have used, or an end of a pair
+//! ([`crate::paired`]). Data calls, poll(2),
 //! shutdown(2), `SO_ERROR`, `TCP_INFO` and the queues are then the kernel's; connect(2) is made here, non-blocking, so that
 //! the address means what it means in the run and no call is let through that was judged. Names, the port and options that
 //! are about addresses stay the host's of the run ([`prise_socket::Host::connect_elsewhere`]).
 //!
-//! *When an object of the kernel's is made.* A stream is born as an AF_UNIX stream, unless the last stream of its process
-//! left the run: then, in the expectation that this one will too, as the kernel's. A wrong guess costs a replacement of the
+//! *When an object of the kernel's is made.* A stream is born as an AF_UNIX stream, unless the last stream that its process
+//! connected was handed: then, in the expectation that this one will be too, as the kernel's. A wrong guess costs a replacement of the
 //! object under the program's number at connect(2) or listen(2), while it is still unconnected; its epoll sets follow. An
 //! object that others hold too (dup(2), fork(2), passed on) is put back, and its connection pumped.
 //!
-//! *Who notices the close.* Nobody at once: the ledger tells, as of joined streams.
+//! *Who notices the close.* The other program, at once, from the kernel. The supervisor holds nothing of a handed stream and is
+//! not woken: the ledger tells it later.
 
 use core::net::{IpAddr, SocketAddr};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use prise_socket::{Errno, Family, Kind};
+use prise_socket::{Destination, Errno, Family, Kind, SocketId};
 use rustix::event::epoll::EventFlags;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, getpeername, socket_with, sockopt};
@@ -30,6 +33,7 @@ use crate::calls::Target;
 use crate::epoll_sets::Watched;
 use crate::ledger::Ledger;
 use crate::notify::{Answer, Call, DONE, Judged, errno};
+use crate::paired::Meeting;
 use crate::parked::Wish;
 use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
@@ -64,39 +68,69 @@ impl Handed {
 /// Who is handed a socket of the host's.
 #[derive(Debug)]
 pub(crate) struct Hands {
-    /// Nobody needs packets or facts.
-    allowed: bool,
-    /// The processes whose last stream left the run.
-    leaving: HashMap<u32, bool>,
+    /// Nobody needs packets or facts of what leaves the run.
+    outside: bool,
+    /// Nor of what goes on within it, and pairs can be had.
+    inside: bool,
+    /// The processes whose last stream was handed.
+    habits: HashMap<u32, bool>,
+    /// Where the ends of pairs meet, from the first one on.
+    meeting: Option<Meeting>,
     /// Tells whether an object is open anywhere.
     witness: Ledger,
 }
 
 impl Hands {
-    pub(crate) fn new(allowed: bool) -> io::Result<Self> {
+    pub(crate) fn new(outside: bool, inside: bool) -> io::Result<Self> {
         Ok(Self {
-            allowed,
-            leaving: HashMap::new(),
+            outside,
+            inside,
+            habits: HashMap::new(),
+            meeting: None,
             witness: Ledger::new()?,
         })
     }
 
     /// Whether any stream may be handed.
     pub(crate) fn are_allowed(&self) -> bool {
-        self.allowed
+        self.outside || self.inside
     }
 
-    /// Whether the next stream of a process is expected to leave the run.
-    pub(crate) fn expects(&self, process: u32) -> bool {
-        self.allowed && self.leaving.get(&process) == Some(&true)
+    /// Whether clients of published ports may be given to the program as they are.
+    pub(crate) fn take_callers(&self) -> bool {
+        self.outside
     }
 
-    fn note(&mut self, process: u32, leaves: bool) {
-        if self.leaving.len() >= HABITS_MAX && !self.leaving.contains_key(&process) {
-            self.leaving.clear();
+    /// Whether the next stream of a process is expected to be handed.
+    fn expects(&self, process: u32) -> bool {
+        self.are_allowed() && self.habits.get(&process) == Some(&true)
+    }
+
+    fn note(&mut self, process: u32, handed: bool) {
+        if self.habits.len() >= HABITS_MAX && !self.habits.contains_key(&process) {
+            self.habits.clear();
         }
-        self.leaving.insert(process, leaves);
+        self.habits.insert(process, handed);
     }
+
+    /// Where the ends of pairs meet.
+    pub(crate) fn meeting(&mut self) -> Result<&Meeting, rustix::io::Errno> {
+        let meeting = match self.meeting.take() {
+            Some(meeting) => meeting,
+            None => Meeting::new()?,
+        };
+        Ok(self.meeting.insert(meeting))
+    }
+}
+
+/// How a connection is handed.
+struct Leg {
+    /// Where it leads, as the run names it.
+    seen: SocketAddr,
+    /// The same in the host's network.
+    to: SocketAddr,
+    /// It leads to another process of the run.
+    is_paired: bool,
 }
 
 /// What becomes of a connect(2).
@@ -110,7 +144,7 @@ pub(crate) enum Way {
 impl Supervisor {
     /// connect(2) of a stream: made by the host's kernel where it leaves the run and may be handed.
     pub(crate) fn connect_outside(&mut self, call: &Call, target: Target, remote: SocketAddr) -> Result<Way, Errno> {
-        if !self.hands.allowed {
+        if !self.hands.are_allowed() {
             return Ok(Way::Inside(target));
         }
         let socket = self.entry(target.slot)?;
@@ -122,9 +156,7 @@ impl Supervisor {
             _ => return Ok(Way::Inside(target)),
         };
         let process = self.guests.process(call.tid);
-        let destination = self.host.leads_elsewhere(id, remote);
-        let gate = self.gate.as_ref();
-        let Some((seen, to)) = destination.and_then(|seen| Some((seen, gate?.host_endpoint(seen)?))) else {
+        let Some(leg) = self.leg(process, id, remote) else {
             self.hands.note(process, false);
             return Ok(Way::Inside(if born_handed {
                 self.unused(call, target)?
@@ -141,18 +173,81 @@ impl Supervisor {
                 Err(target) => return Ok(Way::Inside(target)),
             }
         };
-        if self.host.connect_elsewhere(id, seen).is_err() {
+        if self.host.connect_elsewhere(id, leg.seen).is_err() {
             // No port that is nobody else's: the stack can share one.
             return self.unused(call, target).map(Way::Inside);
         }
-        let to = for_family(to, self.entry(target.slot)?.family);
+        let to = for_family(leg.to, self.entry(target.slot)?.family);
         self.set_stage(target.slot, Stage::Connecting(to));
+        if leg.is_paired {
+            return self.dial_neighbor(call, process, target, (leg.seen, to));
+        }
         Ok(Way::Judged(self.dial(call, &target, to)))
+    }
+
+    /// How a connection from `id` to `remote` can be handed, if it can.
+    fn leg(&mut self, process: u32, id: SocketId, remote: SocketAddr) -> Option<Leg> {
+        match self.host.leads_to(id, remote)? {
+            Destination::Outside(seen) if self.hands.outside => Some(Leg {
+                seen,
+                to: self.gate.as_ref()?.host_endpoint(seen)?,
+                is_paired: false,
+            }),
+            Destination::Own { local, remote: seen } if self.hands.inside => {
+                // Which port it will come from decides nothing yet but which of several equal listeners gets it.
+                self.listener_of_another(process, seen, SocketAddr::new(local, 0))?;
+                Some(Leg {
+                    seen,
+                    to: self.hands.meeting().ok()?.at(),
+                    is_paired: true,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Makes a pair of the program's socket and one that waits at the listener.
+    fn dial_neighbor(
+        &mut self,
+        call: &Call,
+        process: u32,
+        target: Target,
+        (seen, to): (SocketAddr, SocketAddr),
+    ) -> Result<Way, Errno> {
+        use rustix::io::Errno as E;
+        let Target { slot, copy } = &target;
+        let id = self.entry(*slot)?.id;
+        let shown = canonical(self.host.local_addr(id)?);
+        let flags = fcntl_getfl(copy).map_err(errno)?;
+        let listener = self.listener_of_another(process, seen, shown);
+        let connected = match listener {
+            Some(_) => connect_without_waiting(copy, to, flags),
+            None => Err(E::CONNREFUSED),
+        };
+        let begun = matches!(connected, Ok(()) | Err(E::INPROGRESS));
+        let paired = |listener| self.pair(copy, listener, (seen, shown)).is_ok();
+        if !(begun && listener.is_some_and(paired)) {
+            // With a listener that has room only a loopback that cannot be used prevents it, now and later.
+            self.hands.inside = listener.is_none();
+            self.let_go_of_peer(*slot);
+            return self.unused(call, target).map(Way::Inside);
+        }
+        // A call that would not wait is told so even where the end is known, and finds it out by poll(2) or another connect(2).
+        if flags.contains(OFlags::NONBLOCK) {
+            return Ok(Way::Judged(Err(Errno::EINPROGRESS)));
+        }
+        Ok(Way::Judged(match connected {
+            Ok(()) => {
+                self.set_stage(target.slot, Stage::Connected);
+                DONE
+            }
+            Err(_) => self.dial(call, &target, to),
+        }))
     }
 
     /// A listener is the run's own affair.
     pub(crate) fn stays_inside_next(&mut self, call: &Call) {
-        if self.hands.allowed {
+        if self.hands.are_allowed() {
             let process = self.guests.process(call.tid);
             self.hands.note(process, false);
         }
@@ -359,7 +454,7 @@ impl Supervisor {
         family: Family,
         flags: SocketFlags,
     ) -> Option<OwnedFd> {
-        if kind != Kind::Stream || !self.hands.allowed {
+        if kind != Kind::Stream || !self.hands.are_allowed() {
             return None;
         }
         let process = self.guests.process(call.tid);
@@ -383,6 +478,11 @@ fn connect_without_waiting(copy: &OwnedFd, to: SocketAddr, flags: OFlags) -> Res
     };
     fcntl_setfl(copy, flags)?;
     connected
+}
+
+/// An IPv4 endpoint as such.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// An endpoint as a socket of `family` names it.

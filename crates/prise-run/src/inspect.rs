@@ -31,18 +31,14 @@ impl Supervisor {
     /// The streams that the run's own TCP does not carry, as far as a program that has one lets itself be found at once.
     pub(crate) fn carried_by_kernel(&mut self) -> HashMap<SocketId, Carried> {
         let mut found = HashMap::new();
-        let not_ours = |role: &Role| match role {
-            Role::Joined(_) => Some(false),
-            Role::Handed(handed) if handed.stage != Stage::Idle => Some(true),
-            _ => None,
-        };
         for (_, socket) in self.sockets.iter() {
-            let Some(handed) = not_ours(&socket.role) else { continue };
+            if !matches!(&socket.role, Role::Handed(handed) if handed.stage != Stage::Idle) {
+                continue;
+            }
             let is_it = |copy: &OwnedFd| sockopt::socket_cookie(copy).is_ok_and(|found| found == socket.cookie);
             let copy = self.guests.descriptor(socket.holder.tid, socket.holder.fd).ok();
             if let Some(copy) = copy.filter(is_it) {
-                let look = if handed { carried::by_kernel } else { carried::by_pair };
-                found.insert(socket.id, look(&copy));
+                found.insert(socket.id, carried::by_kernel(&copy));
             }
         }
         found
@@ -58,7 +54,6 @@ fn entries(host: &Host, sockets: &Sockets, carried: &HashMap<SocketId, Carried>)
         let process = holder.map(|socket| socket.process);
         let program = process.and_then(|process| programs.entry(process).or_insert_with(|| name(process)).clone());
         let way = match holder.map(|socket| &socket.role) {
-            Some(Role::Joined(_)) => Way::Joined,
             Some(Role::Handed(_)) => Way::Kernel,
             _ => Way::Stack,
         };
@@ -74,7 +69,6 @@ fn entries(host: &Host, sockets: &Sockets, carried: &HashMap<SocketId, Carried>)
             pid: process,
             program,
             way,
-            // Of a joined connection these are the handshake's, and of silence since.
             tcp: match kernels.and_then(|kernels| kernels.tcp) {
                 None => host.tcp_info(now, id).filter(|_| connection).map(|info| figures(&info)),
                 told => told,

@@ -298,7 +298,6 @@ impl Supervisor {
             Role::Stream(_) | Role::Connecting(Connecting::Asked(_)) => true,
             Role::Fresh
             | Role::Ended(_)
-            | Role::Joined(_)
             | Role::Handed(_)
             | Role::Datagram(_)
             | Role::Listener(_)

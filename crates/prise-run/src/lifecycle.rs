@@ -92,7 +92,6 @@ impl Supervisor {
         let Role::Stream(stream) = core::mem::replace(&mut socket.role, Role::Ended(failure)) else {
             return;
         };
-        self.joins.forget(stream.candidate(), slot);
         if let Some(keeping) = &mut self.keeping {
             keeping.suspect();
         }
@@ -300,19 +299,9 @@ impl Supervisor {
                 .host
                 .set_option(self.now, socket.id, libc::SOL_SOCKET, libc::SO_LINGER, &LINGER_RESET);
         }
-        match &socket.role {
-            Role::Listener(_) => {
-                if let Ok(local) = local {
-                    self.joins.listens_no_more(local.port(), slot);
-                }
-                self.tell_gate(local);
-            }
-            Role::Stream(stream) => self.joins.forget(stream.candidate(), slot),
-            Role::Joined(joined) => self.leave_peer(joined),
-            _ => (),
-        }
         let mut socket = socket;
         if let Role::Listener(listening) = &mut socket.role {
+            self.tell_gate(local);
             Self::turn_callers_away(listening.callers.drain(..));
             for &(connection, _) in &listening.returned {
                 let _ = self
@@ -396,7 +385,7 @@ impl Supervisor {
         // It fails only without memory; then nothing is known, and nothing closed.
         let Ok(open) = self.ledger.open_sockets() else { return };
         let silent = |socket: &GuestSocket| match &socket.role {
-            Role::Fresh | Role::Ended(_) | Role::Joined(_) | Role::Handed(_) | Role::Datagram(_) => true,
+            Role::Fresh | Role::Ended(_) | Role::Handed(_) | Role::Datagram(_) => true,
             Role::Connecting(connecting) => matches!(connecting, Connecting::Waiting { .. }),
             Role::Listener(listening) => listening.ended,
             Role::Stream(_) => false,
@@ -407,27 +396,10 @@ impl Supervisor {
             .filter(|(slot, socket)| silent(socket) && !open.contains(slot))
             .map(|(slot, _)| slot)
             .collect();
-        self.finish_unheard(closed);
+        for slot in closed {
+            self.finish(slot);
+        }
         self.ledger.rest(begin, clock::now());
-    }
-
-    /// Closes sockets of which nobody knows in which order the program did. Of a joined connection the end that connected
-    /// goes first: TIME-WAIT then keeps a port that nobody wants to bind.
-    fn finish_unheard(&mut self, slots: Vec<Slot>) {
-        let connected = |role: &Role| matches!(role, Role::Joined(joined) if joined.connector);
-        let (first, then): (Vec<Slot>, Vec<Slot>) = slots
-            .into_iter()
-            .partition(|&slot| self.sockets.get(slot).is_some_and(|socket| connected(&socket.role)));
-        let joined = !first.is_empty();
-        for slot in first {
-            self.finish(slot);
-        }
-        if joined {
-            self.world.exchange(&mut self.host, self.now);
-        }
-        for slot in then {
-            self.finish(slot);
-        }
     }
 
     /// Listeners and streams whose close was told and not yet heard: the news may be behind the call that needs it.

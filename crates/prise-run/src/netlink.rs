@@ -240,7 +240,6 @@ fn held(socket: &GuestSocket, guests: &mut Guests) -> Held {
     let octets = |fd: &OwnedFd| ioctl_fionread(fd).map_or(0, |octets| u32::try_from(octets).unwrap_or(u32::MAX));
     match &socket.role {
         Role::Stream(stream) => held.unsent = octets(&stream.end),
-        Role::Joined(_) => (),
         _ => return held,
     }
     let is_it = |copy: &OwnedFd| sockopt::socket_cookie(copy).is_ok_and(|found| found == socket.cookie);

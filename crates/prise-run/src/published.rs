@@ -8,6 +8,7 @@
 //! run, and counts against the backlog as they do. A listener without room, or one that waits for data itself, gets the client
 //! by TCP. See [`crate::handed`] for what the accepted socket is.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -30,7 +31,9 @@ impl Supervisor {
         let mut came = false;
         while let Some(caller) = self.gate.as_ref().and_then(crate::gate::Gate::caller) {
             came = true;
-            let Some(slot) = self.listener_with_room(&caller) else {
+            let outside = self.host.stack().links().iter().find(|link| !link.is_loopback());
+            let link = outside.map(Link::id);
+            let Some(slot) = link.and_then(|link| self.listener_with_room(link, caller.guest, caller.shown)) else {
                 if let Some(gate) = &self.gate {
                     gate.admit(self.now, caller);
                     self.world.attend();
@@ -45,10 +48,9 @@ impl Supervisor {
         came
     }
 
-    fn listener_with_room(&self, caller: &Caller) -> Option<Slot> {
-        let outside = |link: &&Link| !link.is_loopback();
-        let link: LinkId = self.host.stack().links().iter().find(outside)?.id();
-        let id = self.host.listener_for(link, caller.guest, caller.shown)?;
+    /// The listener to which a connection between these endpoints would come by `link`, if it has room for one more.
+    pub(crate) fn listener_with_room(&self, link: LinkId, guest: SocketAddr, shown: SocketAddr) -> Option<Slot> {
+        let id = self.host.listener_for(link, guest, shown)?;
         let slot = self.sockets.by_id(id)?;
         let listens = matches!(&self.sockets.get(slot)?.role, Role::Listener(listening) if !listening.ended);
         let backlog = self.host.info(id)?.send_queue;

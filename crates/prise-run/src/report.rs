@@ -83,12 +83,8 @@ pub enum Way {
     /// The run's own stack.
     #[default]
     Stack,
-    /// The host kernel's TCP: the connection leaves the run and nobody needs its packets. State, queues and figures are the
-    /// kernel's.
+    /// The host kernel's TCP: nobody needs its packets. State, queues and figures are the kernel's.
     Kernel,
-    /// Nobody: both ends are in the run, and their descriptors are joined. The queues are those of the descriptors; the
-    /// figures are those of the handshake.
-    Joined,
 }
 
 /// The state of a connection's sender.

@@ -10,7 +10,6 @@ use crate::chosen::Chosen;
 use crate::connecting::Connecting;
 use crate::datagram::Datagram;
 use crate::handed::Handed;
-use crate::joined::Joined;
 use crate::listener::Listening;
 use crate::stream::Stream;
 
@@ -98,8 +97,6 @@ pub(crate) enum Role {
     Connecting(Connecting),
     /// A stream whose octets are pumped.
     Stream(Stream),
-    /// A stream whose other end is the peer's descriptor itself.
-    Joined(Box<Joined>),
     /// A stream whose object is the host kernel's.
     Handed(Handed),
     /// A stream whose other end is closed, because both directions have ended or it was reset. The program still holds it.

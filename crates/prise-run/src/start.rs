@@ -72,7 +72,7 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         fetches,
         // Who captures wants to see packets, and a record tells how many octets passed.
         hands: config.hands_over() && fetches,
-        joins: config.join && fetches && capture.is_none() && config.audit.is_none(),
+        pairs: config.pairs_up() && fetches,
     };
     let exit = Supervisor::new(parts)?.run();
     if let (Some(capture), Some(file)) = (&capture, &config.capture)

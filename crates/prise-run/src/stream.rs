@@ -22,7 +22,6 @@ use prise_wire::{Instant, Payload};
 use rustix::event::epoll::EventFlags;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
-use crate::joined::{self, Candidate};
 use crate::parked::ParkId;
 use crate::unix;
 
@@ -40,10 +39,6 @@ const PIECES_MAX: usize = 64;
 pub(crate) struct Stream {
     /// The supervisor's end.
     pub(crate) end: OwnedFd,
-    /// It may be joined once its connection is accepted.
-    candidate: Option<Candidate>,
-    /// Until then what the program writes is left where it is.
-    held: bool,
     /// The end may hold octets, or its own end: edge-triggered events come once.
     readable: bool,
     /// Taken out of its place, to be sent when the mark is reached.
@@ -99,8 +94,6 @@ impl Stream {
     pub(crate) fn new(end: OwnedFd) -> Self {
         Self {
             end,
-            candidate: None,
-            held: false,
             readable: true,
             urgent: None,
             marked: false,
@@ -120,38 +113,8 @@ impl Stream {
         }
     }
 
-    /// Leaves what the program writes where it is, until the connection is accepted.
-    pub(crate) fn hold(&mut self, candidate: Candidate) {
-        self.candidate = Some(candidate);
-        self.held = true;
-    }
-
-    /// Pumps what was held; gives the candidate that it was.
-    pub(crate) fn let_go(&mut self) -> Option<Candidate> {
-        self.held = false;
-        self.readable = true;
-        self.candidate.take()
-    }
-
-    pub(crate) fn candidate(&self) -> Option<Candidate> {
-        self.candidate
-    }
-
-    /// Whether it can be joined with a descriptor of `process`: nothing happened to it that TCP would have to carry.
-    pub(crate) fn is_held_for_another(&self, process: u32) -> bool {
-        self.held
-            && !self.deaf
-            && self.receiving.is_empty()
-            && self.sending.is_empty()
-            && self.candidate.is_some_and(|candidate| candidate.process() != process)
-            && joined::is_undisturbed(&self.end)
-    }
-
     /// Remembers what epoll(7) said of the end.
     pub(crate) fn note(&mut self, events: EventFlags) {
-        if events.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR | EventFlags::PRI) {
-            self.held = false;
-        }
         if events.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
             self.readable = true;
         }
@@ -177,7 +140,6 @@ impl Stream {
     /// The program called shutdown(SHUT_WR): `queued` octets lie in the end before the sentinel.
     pub(crate) fn end_outgoing(&mut self, queued: usize) {
         self.before_fin = Some(queued);
-        self.held = false;
         self.readable = true;
     }
 
@@ -226,9 +188,6 @@ impl Stream {
 
     /// From the program to the host; true once the program has closed and nothing is left.
     fn outgoing(&mut self, host: &mut Host, id: SocketId, now: Instant) -> bool {
-        if self.held {
-            return false;
-        }
         loop {
             if !self.unsent.is_empty() {
                 match host.send(now, id, &mut self.unsent, Flags::NOSIGNAL) {

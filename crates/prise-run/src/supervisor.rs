@@ -21,7 +21,6 @@ use crate::config::Policy;
 use crate::gate::Gate;
 use crate::guest::Guests;
 use crate::handed::Hands;
-use crate::joined::Joins;
 use crate::keeping::Keeping;
 use crate::ledger::Ledger;
 use crate::listener::Sign;
@@ -64,9 +63,7 @@ pub(crate) struct Supervisor {
     pub(crate) calls: Listener,
     pub(crate) poller: Poller,
     pub(crate) ledger: Ledger,
-    /// Which connections within the run go without the supervisor.
-    pub(crate) joins: Joins,
-    /// Which connections that leave the run do.
+    /// Which connections go without the supervisor.
     pub(crate) hands: Hands,
     pub(crate) attacher: Attacher,
     /// The time of this turn.
@@ -76,7 +73,7 @@ pub(crate) struct Supervisor {
     /// Connects whose end is known, told a round later: by then the listener has the connection, as on Linux, where the
     /// last segment of a handshake on `lo` arrives before connect(2) returns.
     decided: Vec<Slot>,
-    /// Listeners that have connections: attended after those, which then know whether they may be joined.
+    /// Listeners that have connections: attended after those.
     arrived: Vec<Slot>,
     /// Listeners of whose close nothing may tell.
     pub(crate) silent_listeners: Vec<Slot>,
@@ -116,10 +113,10 @@ pub(crate) struct Parts {
     pub(crate) hostname: Option<String>,
     /// The program and its arguments, to be shown.
     pub(crate) command: Vec<String>,
-    /// Whether connections within the run may go without packets.
-    pub(crate) joins: bool,
     /// Whether connections that leave the run may.
     pub(crate) hands: bool,
+    /// Whether those between its processes may.
+    pub(crate) pairs: bool,
     /// Whether descriptors of programs can be fetched (pidfd_getfd(2)).
     pub(crate) fetches: bool,
 }
@@ -162,8 +159,7 @@ impl Supervisor {
             },
             calls: parts.calls,
             poller,
-            joins: Joins::new(parts.joins),
-            hands: Hands::new(parts.hands).map_err(setup("watch sockets"))?,
+            hands: Hands::new(parts.hands, parts.pairs).map_err(setup("watch sockets"))?,
             ledger: Ledger::new().map_err(setup("watch sockets"))?,
             attacher: Attacher::new().map_err(setup("make sockets"))?,
             now: clock::now(),
@@ -307,7 +303,7 @@ impl Supervisor {
                 moved = true;
                 self.on_ready(id, readiness);
             }
-            moved |= self.hands.are_allowed() && self.receive_callers();
+            moved |= self.hands.take_callers() && self.receive_callers();
             moved |= self.names.attend(&mut self.host, self.gate.as_ref(), self.now);
             // Who is told that it is connected finds the listener readable.
             let arrived = core::mem::take(&mut self.arrived);
@@ -352,7 +348,6 @@ impl Supervisor {
             Role::Listener(_) => self.attend_listener(slot),
             Role::Connecting(_) => self.attend_connecting(slot),
             Role::Stream(_) => self.attend_stream(slot),
-            Role::Joined(_) => self.attend_joined(slot),
             Role::Handed(_) => self.attend_handed(slot),
             Role::Datagram(_) => self.attend_datagram(slot),
         }
@@ -383,7 +378,6 @@ impl Supervisor {
                     self.close(slot, false);
                 }
             }
-            Role::Joined(_) => self.attend_joined(slot),
             Role::Handed(_) => self.attend_handed(slot),
             Role::Stream(stream) => {
                 stream.note(events);

@@ -12,10 +12,24 @@ use crate::option::Opt;
 use crate::socket::{Flag, Phase, Transport};
 use crate::{Errno, Host, Kind, SocketId};
 
+/// Where a connection leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To an address of this host's own.
+    Own {
+        /// The address that it would come from.
+        local: IpAddr,
+        /// The endpoint.
+        remote: SocketAddr,
+    },
+    /// To another host.
+    Outside(SocketAddr),
+}
+
 impl Host {
-    /// Where a `connect(2)` of a stream leads if somebody else may make it: to no address of this host's, over a link that was not
-    /// named, without a SYN that waits for data and without a congestion control of the program's choice.
-    pub fn leads_elsewhere(&mut self, s: SocketId, remote: SocketAddr) -> Option<SocketAddr> {
+    /// Where a `connect(2)` of a stream leads if somebody else may make it: over a link that was not named, without a SYN that
+    /// waits for data and without a congestion control of the program's choice.
+    pub fn leads_to(&mut self, s: SocketId, remote: SocketAddr) -> Option<Destination> {
         let socket = self.socket_ref(s).ok()?;
         let ordinary = socket.kind == Kind::Stream
             && socket.phase == Phase::Unconnected
@@ -30,11 +44,16 @@ impl Host {
         let remote = self.stream_destination(s, remote).ok()?;
         let bound = self.socket_ref(s).ok()?.stack_local();
         let route = self.stack.route(remote.ip(), bound, None).ok()?;
-        let stays = self.stack.is_local(remote.ip()) || route.source.is_loopback();
-        (!stays).then_some(remote)
+        if self.stack.is_local(remote.ip()) {
+            return Some(Destination::Own {
+                local: bound.unwrap_or(route.source),
+                remote,
+            });
+        }
+        (!route.source.is_loopback()).then_some(Destination::Outside(remote))
     }
 
-    /// `connect(2)` of a stream that [`Host::leads_elsewhere`]: from now on it has a local address, a port and a peer, and a connection
+    /// `connect(2)` of a stream that may be made elsewhere ([`Host::leads_to`]): from now on it has a local address, a port and a peer, and a connection
     /// that others carry. [`Host::disconnect`] makes it what it was.
     pub fn connect_elsewhere(&mut self, s: SocketId, remote: SocketAddr) -> Result<(), Errno> {
         let bound = self.socket_ref(s)?.stack_local();

@@ -34,6 +34,7 @@ mod sysctl;
 mod table;
 mod zero_copy;
 
+pub use elsewhere::Destination;
 pub use errno::Errno;
 pub use flags::{Flags, Readiness};
 pub use host::{Host, HostConfig};

@@ -64,34 +64,12 @@ impl Supervisor {
             listening.withdraw(waiting, copy);
             listening.announce(waiting);
         }
-        let judged = self.give_out(call, slot, (id, peer), flags);
+        let judged = self.hand_over(call, slot, id, peer, flags);
         if judged.is_err()
             && let Some(listening) = self.listening(slot)
         {
             listening.returned.push_front((id, peer));
             listening.announce(waiting + 1);
-        }
-        judged
-    }
-
-    /// Gives a connection out: joined where it can be, else pumped, and then its other end too.
-    fn give_out(
-        &mut self,
-        call: &Call,
-        listener: Slot,
-        (id, peer): (SocketId, SocketAddr),
-        flags: SocketFlags,
-    ) -> Judged {
-        let Some(client) = self.partner(id, peer) else {
-            return self.hand_over(call, listener, id, peer, flags);
-        };
-        let process = self.guests.process(call.tid);
-        if self.joins(client, id, process) {
-            return self.join(call, listener, (id, peer), client, flags);
-        }
-        let judged = self.hand_over(call, listener, id, peer, flags);
-        if judged.is_ok() {
-            self.pump_again(client);
         }
         judged
     }

@@ -89,9 +89,6 @@ impl Supervisor {
                 keeping.look_from(self.now);
             }
             let local = self.host.local_addr(id);
-            if let Ok(local) = local {
-                self.joins.listens(local.port(), target.slot);
-            }
             self.audit_listen(call, target.slot);
             self.tell_gate(local);
             self.attend_listener(target.slot);

@@ -148,7 +148,6 @@ impl Supervisor {
             let end = self.attach(&target).map_err(|error| errno_of(&error))?;
             self.entry(target.slot)?.role = Role::Stream(Stream::new(end));
             self.let_go(target.slot);
-            self.hold(&target);
         }
         drop(target.copy);
         self.attend(target.slot);
@@ -312,7 +311,7 @@ impl Supervisor {
     pub(crate) fn unused(&mut self, call: &Call, target: Target) -> Result<Target, Errno> {
         if !matches!(
             self.entry(target.slot)?.role,
-            Role::Ended(_) | Role::Stream(_) | Role::Joined(_) | Role::Handed(_) | Role::Listener(_)
+            Role::Ended(_) | Role::Stream(_) | Role::Handed(_) | Role::Listener(_)
         ) {
             return Ok(target);
         }
@@ -327,6 +326,10 @@ impl Supervisor {
             slot: target.slot,
             copy: theirs,
         };
+        let socket = self.entry(target.slot)?;
+        if matches!(socket.role, Role::Handed(_)) {
+            socket.role = Role::Fresh;
+        }
         self.enter_ledger(&target);
         Ok(target)
     }
@@ -392,7 +395,6 @@ impl Supervisor {
         }
         if !failed {
             self.let_go(target.slot);
-            self.hold(target);
         }
     }
 

@@ -74,10 +74,6 @@ impl Supervisor {
         {
             return judged;
         }
-        // Neither a name nor a setting depends on whether the peer is still there.
-        if !matches!(call.number, libc::SYS_getsockname | libc::SYS_setsockopt) {
-            self.look_at_peer(&target);
-        }
         let judged = match call.number {
             libc::SYS_bind => self.bind(call, &target),
             libc::SYS_listen => self.listen(call, target),

@@ -66,9 +66,6 @@ impl Supervisor {
         self.pass_on(target, level, name, &value);
         if level == libc::SOL_SOCKET {
             self.mirror(target, name, &value);
-            if name == libc::SO_LINGER {
-                self.follow_linger(target);
-            }
         }
         self.attend(target.slot);
         DONE
@@ -112,7 +109,7 @@ impl Supervisor {
                     let _ = typed::set_socket_send_buffer_size(&datagram.end, size);
                 }
             }
-            Role::Fresh | Role::Ended(_) | Role::Joined(_) => {
+            Role::Fresh | Role::Ended(_) => {
                 if let Some(size) = socket.buffers.send {
                     let _ = typed::set_socket_send_buffer_size(&target.copy, size);
                 }
@@ -210,7 +207,6 @@ impl Supervisor {
             let shown = typed::socket_error(&target.copy);
             return match &mut self.entry(target.slot).ok()?.role {
                 Role::Ended(failure) if matches!(shown, Ok(Err(_))) => failure.take(),
-                Role::Joined(_) if matches!(shown, Ok(Err(_))) => Some(Errno::ECONNRESET),
                 _ => None,
             };
         }

@@ -32,7 +32,7 @@ const STREAM_MAX: usize = 256 << 10;
 impl Supervisor {
     pub(super) fn recvfrom(&mut self, call: &Call, target: &Target) -> Judged {
         let is_plain = call.args[4] == 0 && call.int(3) & (libc::MSG_TRUNC | libc::MSG_ERRQUEUE) == 0;
-        if is_plain && matches!(self.entry(target.slot)?.role, Role::Stream(_) | Role::Joined(_)) {
+        if is_plain && matches!(self.entry(target.slot)?.role, Role::Stream(_)) {
             // A recv(2) of urgent data, which an AF_UNIX stream knows as TCP does.
             return Ok(Answer::Native);
         }
@@ -104,10 +104,6 @@ impl Supervisor {
         match &mut self.entry(target.slot)?.role {
             Role::Datagram(datagram) => datagram.receiving.push_back(id),
             Role::Stream(stream) => stream.receiving.push_back(id),
-            Role::Joined(joined) => {
-                joined.receiving.push_back(id);
-                self.watch_joined(target);
-            }
             _ => (),
         }
         Ok(Answer::Settled)
@@ -194,7 +190,7 @@ impl Supervisor {
     ) -> Result<usize, Errno> {
         let socket = self.entry(target.slot)?;
         let id = socket.id;
-        if !matches!(socket.role, Role::Stream(_) | Role::Joined(_) | Role::Ended(_)) {
+        if !matches!(socket.role, Role::Stream(_) | Role::Ended(_)) {
             // There is no urgent data, which is looked at first; a listener has none at all.
             let urgent = flags & libc::MSG_OOB != 0 && !matches!(socket.role, Role::Listener(_));
             let ended = !urgent && matches!(socket.role, Role::Fresh) && self.host.is_deaf(id);
@@ -230,7 +226,7 @@ impl Supervisor {
         Ok(received)
     }
 
-    /// A pumped stream's queue follows what the host has; a joined one's is its own.
+    /// A pumped stream's queue follows what the host has.
     fn pump_first(&mut self, slot: Slot) {
         if matches!(self.sockets.get(slot).map(|socket| &socket.role), Some(Role::Stream(_))) {
             self.attend_stream(slot);
@@ -345,7 +341,6 @@ impl Supervisor {
         match &mut self.sockets.get_mut(slot)?.role {
             Role::Datagram(datagram) => Some(&mut datagram.receiving),
             Role::Stream(stream) => Some(&mut stream.receiving),
-            Role::Joined(joined) => Some(&mut joined.receiving),
             _ => None,
         }
     }

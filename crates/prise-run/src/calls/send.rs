@@ -84,9 +84,7 @@ impl Supervisor {
         if self.entry(target.slot)?.kind == Kind::Stream {
             let header = Header::read(call.memory(), call.args[1])?;
             // As with recvmsg(2), only chooses between two harmless ways.
-            // On a joined stream the kernel would pass descriptors on, which TCP ignores.
-            let plain = header.control == 0 || !matches!(self.entry(target.slot)?.role, Role::Joined(_));
-            if (header.name == 0 || header.name_len == 0) && plain && !self.is_idle(target.slot) {
+            if (header.name == 0 || header.name_len == 0) && !self.is_idle(target.slot) {
                 return Ok(Answer::Native);
             }
             let areas = header.areas(call.memory())?;
@@ -147,7 +145,7 @@ impl Supervisor {
     /// Whether a stream is connected.
     fn speaks(&self, slot: Slot) -> bool {
         let role = self.sockets.get(slot).map(|socket| &socket.role);
-        matches!(role, Some(Role::Stream(_) | Role::Joined(_)))
+        matches!(role, Some(Role::Stream(_)))
     }
 
     pub(super) fn sendmmsg(&mut self, call: &Call, target: &Target) -> Judged {
@@ -304,10 +302,7 @@ impl Supervisor {
 
     /// A stream with an address that says nothing.
     fn send_stream(&mut self, call: &Call, target: &Target, areas: &[Area], flags: i32) -> Judged {
-        if !matches!(
-            self.entry(target.slot)?.role,
-            Role::Stream(_) | Role::Joined(_) | Role::Ended(_)
-        ) {
+        if !matches!(self.entry(target.slot)?.role, Role::Stream(_) | Role::Ended(_)) {
             raise_sigpipe(self.guests.process(call.tid), call, flags);
             return Err(Errno::EPIPE);
         }
@@ -326,13 +321,8 @@ impl Supervisor {
             flags,
         };
         let id = self.park(call, target.slot, Wish::Send(request), limit);
-        match &mut self.entry(target.slot)?.role {
-            Role::Stream(stream) => stream.sending.push_back(id),
-            Role::Joined(joined) => {
-                joined.sending.push_back(id);
-                self.watch_joined(target);
-            }
-            _ => (),
+        if let Role::Stream(stream) = &mut self.entry(target.slot)?.role {
+            stream.sending.push_back(id);
         }
         Ok(Answer::Settled)
     }
@@ -346,9 +336,7 @@ impl Supervisor {
         let sent = send(&target.copy, octets, crate::unix::QUIET | urgent);
         match sent {
             Ok(sent) => {
-                if !matches!(self.entry(target.slot)?.role, Role::Joined(_)) {
-                    self.attend(target.slot);
-                }
+                self.attend(target.slot);
                 Ok(Answer::Value(sent as i64))
             }
             Err(rustix::io::Errno::PIPE) => {
@@ -373,7 +361,6 @@ impl Supervisor {
             let front = match self.sockets.get(slot).map(|socket| &socket.role) {
                 Some(Role::Datagram(datagram)) => datagram.sending.front().copied(),
                 Some(Role::Stream(stream)) => stream.sending.front().copied(),
-                Some(Role::Joined(joined)) => joined.sending.front().copied(),
                 _ => None,
             };
             let Some(id) = front else { return };
@@ -383,7 +370,6 @@ impl Supervisor {
             match self.sockets.get_mut(slot).map(|socket| &mut socket.role) {
                 Some(Role::Datagram(datagram)) => drop(datagram.sending.pop_front()),
                 Some(Role::Stream(stream)) => drop(stream.sending.pop_front()),
-                Some(Role::Joined(joined)) => drop(joined.sending.pop_front()),
                 _ => return,
             }
         }

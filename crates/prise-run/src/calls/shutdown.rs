@@ -48,7 +48,6 @@ impl Supervisor {
                 self.wake_acceptors(target.slot);
                 DONE
             }
-            Role::Joined(_) => self.shutdown_joined(target, how),
             Role::Fresh | Role::Handed(_) | Role::Connecting(_) | Role::Ended(_) => {
                 let judged = self.host.shutdown(self.now, id, how);
                 if judged == Err(Errno::ENOTCONN) && matches!(self.entry(target.slot)?.role, Role::Fresh) {
