@@ -187,6 +187,8 @@ guests! {
     asyncio_echo_over_ipv6: "asyncio_echo.py" "6";
     websocket_over_ipv4: "websocket.py" "4";
     websocket_over_ipv6: "websocket.py" "6";
+    closed_peer_over_ipv4: "closed_peer.py" "4";
+    closed_peer_over_ipv6: "closed_peer.py" "6";
     two_processes_over_ipv4: "two_processes.py" "4";
     two_processes_over_ipv6: "two_processes.py" "6";
     prefork_over_ipv4: "prefork.py" "4";
@@ -214,5 +216,7 @@ guests! {
 
 #[test]
 fn two_processes_see_the_same_where_every_octet_goes_by_tcp() {
-    compare_with(&["--no-join"], "two_processes.py", "4");
+    for guest in ["two_processes.py", "closed_peer.py"] {
+        compare_with(&["--no-join"], guest, "4");
+    }
 }

@@ -6,9 +6,9 @@
 //! thread with one loop (`supervisor`). A socket is a kernel object that the program holds, an AF_UNIX stream or
 //! datagram socket, on which its data calls, its polls, dup(2), fork(2) and exec(2) run natively; and a socket of the
 //! guest's [`Host`](prise_socket::Host), where everything is decided. Judged calls (`calls`) become the host's verbs,
-//! octets are pumped between the object's other end and the host (`stream`, `datagram`) or need nobody (`joined`,
-//! `handed`, `published`), and what cannot be answered yet waits (`parked`). No state of the program's is kept but what the kernel's objects themselves show: a close is
-//! seen on the other end, or in the `ledger`.
+//! octets are pumped between the object's other end and the host (`stream`, `datagram`) or need nobody (`handed`,
+//! `published`, `paired`), and what cannot be answered yet waits (`parked`). No state of the program's is kept but what the
+//! kernel's objects themselves show: a close is seen on the other end, or in the `ledger`.
 //!
 //! `docs` for each trick are at its place: listeners that poll right (`listener`), connects in progress
 //! (`connecting`), resets (`lifecycle`), signals to a thread that waits (`pending`).

@@ -127,7 +127,7 @@ pub fn remedy(feature: Feature, error: &io::Error) -> String {
         }
         // Docker's default profile.
         Feature::PidfdGetfd => {
-            "prise keeps programs' sockets instead: connections within the run are not joined, resets show as ends of file, \
+            "prise keeps programs' sockets instead: no connection is the host kernel's own, resets show as ends of file, \
              and --allow and --deny are refused; start the container with --cap-add=SYS_PTRACE for all of it"
                 .to_owned()
         }

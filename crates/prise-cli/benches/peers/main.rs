@@ -4,7 +4,7 @@
 //! with their ratio to the kernel's, because a machine's speed wanders. Nothing leaves the machine: servers are on its
 //! loopback, other peers in namespaces that they make. What is not installed or not allowed is left out, with a reason.
 //!
-//! - *within*: two processes, natively and in one run: joined, and with `--no-join`; then redis, nginx and iperf3;
+//! - *within*: two processes, natively and in one run, and there with `--no-join`; then redis, nginx and iperf3;
 //! - *outbound*: the server is the host's, the client the kernel's, prise's (handed over, and with `--no-join` by its own
 //!   TCP), or in the peer's namespace;
 //! - *published*: the client is the host's, the server behind a port that is forwarded;
