@@ -230,6 +230,11 @@ impl Datagram {
         Some(error)
     }
 
+    /// Who takes what ICMP said off the queue of errors has been told (`sock_dequeue_err_skb`); the host has the next one.
+    pub(crate) fn forget_error(&mut self) {
+        self.error = None;
+    }
+
     /// Whether the program's end shows an error.
     pub(crate) const fn shows_error(&self) -> bool {
         self.shown

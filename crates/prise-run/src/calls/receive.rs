@@ -7,7 +7,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use prise_socket::{Errno, Family, Flags, Kind};
+use prise_socket::{Errno, ErrorOrigin, Family, Flags, Kind};
 use rustix::net::{RecvFlags, recv, sockopt};
 
 use super::options::timeout;
@@ -296,6 +296,11 @@ impl Supervisor {
         let socket = self.entry(target.slot)?;
         let (id, family): (_, Family) = (socket.id, socket.family);
         let report = self.host.recv_error(id)?;
+        if let Role::Datagram(datagram) = &mut self.entry(target.slot)?.role
+            && report.origin != ErrorOrigin::Local
+        {
+            datagram.forget_error();
+        }
         let name = encode(report.destination, family);
         let control = control::error(&report, family, to.control_room());
         let copied = report.payload.len().min(to.room());
