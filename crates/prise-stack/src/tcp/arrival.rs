@@ -422,6 +422,11 @@ impl Connection {
                 let packets = len.div_ceil(self.acks.peer_mss.max(1));
                 self.rare().troubles.out_of_order += packets;
                 self.acks.now = true;
+                let end = seg.seq + len;
+                if self.rcv.nxt.precedes(end) && self.tunes_receive_buffer() {
+                    let max = self.receive_buffer_max();
+                    self.rcv.window.on_hole(end.distance_from(self.rcv.nxt), max);
+                }
                 if let Some(duplicate) = duplicate {
                     self.report_duplicate(duplicate);
                 }

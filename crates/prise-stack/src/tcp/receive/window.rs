@@ -6,9 +6,11 @@ use prise_wire::{Instant, SeqNum};
 
 use crate::tcp::connection::Moment;
 
-/// Linux's `tcp_rmem`: where a receive buffer starts, and how far it may grow.
+/// Linux's `tcp_rmem`: where a receive buffer starts, …
 pub(crate) const BUFFER_INITIAL: u32 = 131_072;
-pub(crate) const BUFFER_MAX: u32 = 32 << 20;
+/// … and how far it may grow: as far as a window with a shift of 10 can say, which is what Linux offers with a `tcp_rmem` of
+/// 32 MiB. Over a long path that loses much, several round trips of octets wait behind the hole that was lost again and again.
+pub(crate) const BUFFER_MAX: u32 = 0xffff << 10;
 
 /// The receive window of one connection.
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +150,14 @@ impl ReceiveWindow {
         self.rtt_mark = self.advertised;
     }
 
+    /// Octets have arrived that reach `span` beyond what is acknowledged: they take room until the hole is filled, and the
+    /// program reads nothing meanwhile. What it read in a round trip has to fit behind them, or the sender would stand still for
+    /// the window's sake in each recovery (Linux: `tcp_data_queue_ofo`, which also grows the buffer).
+    pub(crate) fn on_hole(&mut self, span: u32, max: u32) {
+        let grown = self.space.saturating_mul(4).saturating_add(span).min(max);
+        self.limit = self.limit.max(grown);
+    }
+
     /// The program read `count` octets: dynamic right-sizing. If it reads in a round trip more than it ever did,
     /// the buffer grows to twice that, so that the window is never what limits the sender.
     pub(crate) fn on_read(&mut self, count: u32, srtt: Duration, now: Instant, max: u32) {
@@ -228,6 +238,17 @@ mod tests {
             1,
             "less than a unit is a unit"
         );
+    }
+
+    #[test]
+    fn what_waits_behind_a_hole_does_not_take_the_room_of_a_round_trip() {
+        let mut window = ReceiveWindow::new(SeqNum(0), BUFFER_INITIAL, Instant::ZERO);
+        window.on_hole(50_000, BUFFER_MAX);
+        assert_eq!(window.limit(), BUFFER_INITIAL + 50_000);
+        window.on_hole(20_000, BUFFER_MAX);
+        assert_eq!(window.limit(), BUFFER_INITIAL + 50_000, "it never shrinks");
+        window.on_hole(500_000, 200_000);
+        assert_eq!(window.limit(), 200_000, "the bound is the program's or the host's");
     }
 
     #[test]

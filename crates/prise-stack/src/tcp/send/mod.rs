@@ -2,6 +2,7 @@
 
 pub(crate) mod flight;
 pub(crate) mod output;
+mod pace;
 pub(crate) mod queue;
 mod record;
 mod unit;

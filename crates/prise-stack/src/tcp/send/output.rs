@@ -110,31 +110,6 @@ impl Connection {
         NextSegment::Nothing
     }
 
-    /// The pace does not let the next octets go yet.
-    pub(crate) fn is_paced_out(&self, now: Instant) -> bool {
-        self.sending.as_ref().is_some_and(|sending| sending.next_send_at > now)
-    }
-
-    /// `octets` have left: the next ones wait until the pace allows.
-    fn note_paced(&mut self, now: Instant, octets: u32) {
-        if let Some(rate) = self.congestion.pacing_rate()
-            && let Some(sending) = self.sending.as_deref_mut()
-        {
-            let wait = Duration::from_nanos(u64::from(octets) * 1_000_000_000 / rate.max(1));
-            sending.next_send_at = sending.next_send_at.max(now) + wait;
-        }
-    }
-
-    /// When the pace lets go what waits for it; `FAR_FUTURE` if nothing does.
-    pub(crate) fn pace_deadline(&self, now: Instant) -> Instant {
-        match self.sending.as_ref() {
-            Some(sending) if sending.next_send_at > now && (sending.flight.lost() > 0 || self.has_unsent()) => {
-                sending.next_send_at
-            }
-            _ => Instant::FAR_FUTURE,
-        }
-    }
-
     /// RFC 8985 §7.3: a segment of new octets, which the congestion window need not allow, else the last one again; if
     /// the peer's window takes it.
     pub(crate) fn tail_probe(&self) -> Option<NextSegment> {

@@ -321,10 +321,15 @@ impl Stack {
 }
 
 impl Connection {
+    /// Whether the receive buffer may grow by measurement: a program reads, has set no size, and memory is not short.
+    pub(crate) fn tunes_receive_buffer(&self) -> bool {
+        let short = self.receiving.as_ref().is_some_and(|it| it.charge.is_under_pressure());
+        self.config.receive_buffer.is_none() && !self.is_orphan() && !short
+    }
+
     fn after_read(&mut self, now: Instant, count: u32) {
         let (srtt, max) = (self.rtt.srtt(), self.receive_buffer_max());
-        let short = self.receiving.as_ref().is_some_and(|it| it.charge.is_under_pressure());
-        if self.config.receive_buffer.is_none() && !short {
+        if self.tunes_receive_buffer() {
             self.rcv.window.on_read(count, srtt, now, max);
         }
         let queued = self.receive_queued();

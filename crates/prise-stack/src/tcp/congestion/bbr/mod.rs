@@ -3,10 +3,13 @@
 //!
 //! One deviation, argued: the draft takes more than 2 % of loss in a round for too much in flight. On a path that loses
 //! at random that would starve the connection, which is what Linux's BBR (version 1) does not do. We believe in the loss
-//! only if the round trip also says that there is a queue ([`Bbr::sees_queue`]).
+//! only if the round trip also says that there is a queue (`Model::sees_queue`), and not while the queue of a probe of ours
+//! drains.
 
 mod model;
 mod probe;
+#[cfg(test)]
+mod tests;
 
 use core::time::Duration;
 
@@ -29,6 +32,8 @@ const MIN_PIPE_SEGMENTS: u32 = 4;
 const PROBE_RTT_DURATION: Duration = Duration::from_millis(200);
 const PROBE_RTT_INTERVAL: Duration = Duration::from_secs(5);
 const MIN_RTT_FILTER: Duration = Duration::from_secs(10);
+/// A round trip that exceeds the least by so small a part of it is as good.
+const NEARLY: u32 = 64;
 const STARTUP_FULL_LOSS_COUNT: u32 = 6;
 
 /// `BBR.state`; the four phases of ProbeBW live in [`Cycle`].
@@ -114,7 +119,7 @@ impl Bbr {
     /// The window after an acknowledgment.
     pub(super) fn on_ack(&mut self, ack: &BbrAck, mut cwnd: u32) -> u32 {
         if let Some(sample) = ack.sample {
-            self.model.on_sample(ack, &sample, self.is_probing_bw());
+            self.model.on_sample(ack, &sample, self.believes_losses());
         }
         if self.model.round_start {
             self.loss_events_in_round = 0;
@@ -135,20 +140,15 @@ impl Bbr {
         self.bounded_cwnd(ack, cwnd)
     }
 
-    fn is_probing_bw(&self) -> bool {
-        self.state == State::Startup
-            || (self.state == State::ProbeBw && matches!(self.cycle.phase, Phase::Refill | Phase::Up))
-    }
-
-    /// A standing queue, by the latest round trip against the smallest.
-    fn sees_queue(&self, ack: &BbrAck) -> bool {
-        let base = self.model.min_rtt;
-        ack.rtt
-            .is_some_and(|rtt| base != Duration::MAX && rtt > base + base / 5 + Duration::from_micros(500))
-    }
-
-    fn is_inflight_too_high(&self, ack: &BbrAck, sample: &RateSample) -> bool {
-        u64::from(sample.lost) * 100 > u64::from(sample.tx_in_flight) * LOSS_THRESH && self.sees_queue(ack)
+    /// Whether a loss beside a queue is one that others make us share. It is not while a probe of ours fills the queue, nor while
+    /// that queue drains: what is delivered then is no more than the pace of the draining, and a single loss would keep us
+    /// there. (The draft excepts the probe only.)
+    fn believes_losses(&self) -> bool {
+        match self.state {
+            State::Startup => false,
+            State::ProbeBw => self.cycle.phase == Phase::Cruise,
+            State::Drain | State::ProbeRtt => true,
+        }
     }
 
     /// §5.3.1.2: the pipe is full when three rounds brought less than a quarter more.
@@ -181,7 +181,7 @@ impl Bbr {
         }
         if let Some(sample) = ack.sample
             && self.loss_events_in_round >= STARTUP_FULL_LOSS_COUNT
-            && self.is_inflight_too_high(ack, &sample)
+            && self.model.is_inflight_too_high(ack, &sample)
         {
             self.full_bw_reached = true;
             self.model.inflight_hi = self.model.inflight(100, ack.mss).max(self.model.inflight_latest);
@@ -199,6 +199,8 @@ impl Bbr {
     fn start_down(&mut self, ack: &BbrAck) {
         self.model.reset_congestion_signals();
         self.cycle.start_down(ack.now, ack.dice);
+        // BBRPickProbeWait: rounds count from here, or the next probe would follow at once.
+        self.model.rounds_since_probe = (ack.dice >> 10) & 1;
         self.model.start_round(ack.delivered);
     }
 
@@ -263,7 +265,7 @@ impl Bbr {
             self.model.advance_max_bw();
         }
         let Some(sample) = ack.sample else { return };
-        if self.is_inflight_too_high(ack, &sample) {
+        if self.model.is_inflight_too_high(ack, &sample) {
             if self.cycle.samples_count {
                 self.cycle.samples_count = false;
                 if !sample.app_limited {
@@ -290,6 +292,9 @@ impl Bbr {
 
     /// §5.3.4: the smallest round trip, looked for anew now and then with a nearly empty pipe.
     fn update_min_rtt(&mut self, ack: &BbrAck) {
+        if self.sees_empty_path(ack) {
+            self.probe_rtt_min_at = ack.now;
+        }
         let expired = ack.now.saturating_since(self.probe_rtt_min_at) > PROBE_RTT_INTERVAL;
         if let Some(rtt) = ack.rtt
             && (rtt < self.probe_rtt_min || expired)
@@ -297,17 +302,26 @@ impl Bbr {
             let known = self.probe_rtt_min != Duration::MAX;
             self.probe_rtt_min = rtt;
             self.probe_rtt_min_at = ack.now;
-            let stale = ack.now.saturating_since(self.model.min_rtt_at) > MIN_RTT_FILTER;
-            if rtt < self.model.min_rtt || stale {
-                self.model.min_rtt = rtt;
-                self.model.min_rtt_at = ack.now;
-            }
             if expired && known && self.state != State::ProbeRtt && !self.idle_restart && self.full_bw_reached {
                 self.state = State::ProbeRtt;
                 self.probe_rtt_done_at = None;
             }
         }
         self.idle_restart = false;
+        let stale = ack.now.saturating_since(self.model.min_rtt_at) > MIN_RTT_FILTER;
+        if self.probe_rtt_min < self.model.min_rtt || stale {
+            self.model.min_rtt = self.probe_rtt_min;
+            self.model.min_rtt_at = self.probe_rtt_min_at;
+        }
+    }
+
+    /// A round trip as short as the least shows that no queue stands: nothing has to be drained to see the path. (The draft
+    /// drains it every five seconds all the same, and a flow that is alone loses two of a hundred so.)
+    fn sees_empty_path(&self, ack: &BbrAck) -> bool {
+        let least = self.probe_rtt_min;
+        ack.rtt
+            .and_then(|rtt| rtt.checked_sub(least))
+            .is_some_and(|more| more <= least / NEARLY)
     }
 
     fn check_probe_rtt(&mut self, ack: &BbrAck, cwnd: u32) -> u32 {

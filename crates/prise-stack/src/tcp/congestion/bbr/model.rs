@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use prise_wire::Instant;
 
-use super::{BETA, BbrAck, scale};
+use super::{BETA, BbrAck, LOSS_THRESH, scale};
 use crate::tcp::congestion::rate::RateSample;
 
 /// The extra acknowledged octets of aggregation are remembered for so many rounds (§5.5.9).
@@ -82,8 +82,8 @@ impl Model {
         self.extra[0].max(self.extra[1])
     }
 
-    /// §5.5.3 to §5.5.10, at each sample.
-    pub(super) fn on_sample(&mut self, ack: &BbrAck, sample: &RateSample, probing: bool) {
+    /// §5.5.3 to §5.5.10, at each sample; `may_lower`: losses beside a queue lower the bounds.
+    pub(super) fn on_sample(&mut self, ack: &BbrAck, sample: &RateSample, may_lower: bool) {
         self.update_round(ack, sample);
         self.bw_latest = self.bw_latest.max(sample.rate);
         self.inflight_latest = self
@@ -97,21 +97,25 @@ impl Model {
             self.max_bw[1] = self.max_bw[1].max(sample.rate);
         }
         self.update_aggregation(ack);
-        if ack.newly_lost > 0 {
-            self.loss_in_round = true;
-        }
+        self.loss_in_round |= ack.newly_lost > 0;
         if self.loss_round_start {
-            if !probing && self.loss_in_round && self.queue_seen(ack) {
+            if may_lower && self.loss_in_round && self.sees_queue(ack) {
                 self.lower_bounds(ack);
             }
             self.loss_in_round = false;
         }
     }
 
-    fn queue_seen(&self, ack: &BbrAck) -> bool {
+    /// A standing queue, by the latest round trip against the smallest.
+    fn sees_queue(&self, ack: &BbrAck) -> bool {
         let base = self.min_rtt;
         ack.rtt
             .is_some_and(|rtt| base != Duration::MAX && rtt > base + base / 5 + Duration::from_micros(500))
+    }
+
+    /// More is lost than the draft bears, and there is a queue that may have lost it.
+    pub(super) fn is_inflight_too_high(&self, ack: &BbrAck, sample: &RateSample) -> bool {
+        u64::from(sample.lost) * 100 > u64::from(sample.tx_in_flight) * LOSS_THRESH && self.sees_queue(ack)
     }
 
     fn update_round(&mut self, ack: &BbrAck, sample: &RateSample) {
@@ -136,7 +140,6 @@ impl Model {
         if self.max_bw[1] > 0 {
             self.max_bw = [self.max_bw[1], 0];
         }
-        self.rounds_since_probe = 0;
     }
 
     fn lower_bounds(&mut self, ack: &BbrAck) {
