@@ -2,7 +2,7 @@
 
 mod world;
 
-use prise_socket::{Errno, Family, State, level};
+use prise_socket::{Destination, Errno, Family, State, level};
 use world::{World, addr};
 
 /// `TCP_CONGESTION` and `SO_BINDTODEVICE` (tcp(7), socket(7)).
@@ -21,7 +21,7 @@ fn a_stream_connected_elsewhere_has_names_and_a_port_of_its_own() {
     let s = world.tcp(0, Family::Inet);
     let remote = addr("198.51.100.7:443");
     let host = &mut world.hosts[0];
-    assert_eq!(host.leads_elsewhere(s, remote), Some(remote));
+    assert_eq!(host.leads_to(s, remote), Some(Destination::Outside(remote)));
     let held = host.ports_held();
     host.connect_elsewhere(s, remote).unwrap();
     assert_eq!(host.ports_held()[0], held[0] + 1);
@@ -35,7 +35,7 @@ fn a_stream_connected_elsewhere_has_names_and_a_port_of_its_own() {
     let host = &mut world.hosts[0];
     host.disconnect(now, s).unwrap();
     assert_eq!((host.peer_addr(s), host.ports_held()), (Err(Errno::ENOTCONN), held));
-    assert_eq!(host.leads_elsewhere(s, remote), Some(remote));
+    assert_eq!(host.leads_to(s, remote), Some(Destination::Outside(remote)));
 }
 
 #[test]
@@ -43,18 +43,22 @@ fn what_is_this_hosts_own_or_was_asked_of_its_tcp_does_not_lead_elsewhere() {
     let mut world = alone_with_a_way_out();
     let remote = addr("198.51.100.7:443");
     let s = world.tcp(0, Family::Inet);
-    assert_eq!(world.hosts[0].leads_elsewhere(s, addr("127.0.0.1:443")), None);
+    let own = Destination::Own {
+        local: addr("127.0.0.1:0").ip(),
+        remote: addr("127.0.0.1:443"),
+    };
+    assert_eq!(world.hosts[0].leads_to(s, addr("127.0.0.1:443")), Some(own));
     world.bind(0, s, "127.0.0.1:0").unwrap();
-    assert_eq!(world.hosts[0].leads_elsewhere(s, remote), None, "bound to loopback");
+    assert_eq!(world.hosts[0].leads_to(s, remote), None, "bound to loopback");
     let s = world.tcp(0, Family::Inet);
     let now = world.now;
     let host = &mut world.hosts[0];
     host.set_option(now, s, level::TCP, CONGESTION, b"bbr\0").unwrap();
-    assert_eq!(host.leads_elsewhere(s, remote), None, "another congestion control");
+    assert_eq!(host.leads_to(s, remote), None, "another congestion control");
     let s = world.tcp(0, Family::Inet);
     let host = &mut world.hosts[0];
     host.set_option(now, s, level::SOCKET, DEVICE, b"lo\0").unwrap();
-    assert_eq!(host.leads_elsewhere(s, remote), None, "a link of its choice");
+    assert_eq!(host.leads_to(s, remote), None, "a link of its choice");
 }
 
 #[test]
