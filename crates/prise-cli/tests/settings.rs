@@ -126,7 +126,7 @@ for name in 'tcp_ecn', 'tcp_rmem', 'tcp_congestion_control', 'tcp_available_cong
     let Some(said) = python(&stage, &options, script) else {
         return;
     };
-    assert_eq!(said, "3\n4096\t262144\t33554432\ncubic\ncubic reno bbr\n");
+    assert_eq!(said, "3\n4096\t262144\t67107840\ncubic\ncubic reno bbr\n");
 }
 
 #[test]

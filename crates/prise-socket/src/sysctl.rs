@@ -67,7 +67,7 @@ sysctls! {
     MtuProbing "net.ipv4.tcp_mtu_probing" [1] 0, 2;
     UnsentLowWater "net.ipv4.tcp_notsent_lowat" [U32] 0, U32;
     /// The first number changes nothing: every buffer may hold more than that.
-    ReceiveBuffer "net.ipv4.tcp_rmem" [4096, 262_144, 33_554_432] 1, I32;
+    ReceiveBuffer "net.ipv4.tcp_rmem" [4096, 262_144, 67_107_840] 1, I32;
     Sack "net.ipv4.tcp_sack" [1] 0, 255;
     SlowStartAfterIdle "net.ipv4.tcp_slow_start_after_idle" [1] 0, 255;
     SynRetries "net.ipv4.tcp_syn_retries" [6] 1, 127;
@@ -75,7 +75,7 @@ sysctls! {
     Timestamps "net.ipv4.tcp_timestamps" [1] 0, 2;
     WindowScaling "net.ipv4.tcp_window_scaling" [1] 0, 255;
     /// The first two numbers change nothing: send buffers grow by measurement alone.
-    SendBuffer "net.ipv4.tcp_wmem" [4096, 16_384, 33_554_432] 1, I32;
+    SendBuffer "net.ipv4.tcp_wmem" [4096, 16_384, 67_107_840] 1, I32;
 }
 
 /// The most numbers that one setting has.
