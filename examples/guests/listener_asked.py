@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""What SSLContext.wrap_socket does to a listener to learn that it is not connected (getpeername, recv), and that it listens
-all the same afterwards.
+"""Listeners that are read from: by whom did not look, and as SSLContext.wrap_socket does to learn that they are not connected
+(getpeername, recv); and that they listen all the same afterwards, and are closed when their last descriptor is.
 
 Argument: 4 or 6."""
 import errno
+import os
 import select
 import signal
 import socket
@@ -29,6 +30,14 @@ def ask(sock):
     return errno.errorcode[peer], received in (errno.ENOTCONN, errno.EINVAL)
 
 
+def read(sock):
+    """A call that blocks: it fails at once, whether or not somebody waits."""
+    try:
+        return os.read(sock.fileno(), 1)
+    except OSError as error:
+        return error.errno in (errno.ENOTCONN, errno.EINVAL)
+
+
 def connect(address):
     return socket.create_connection(address[:2], timeout=5)
 
@@ -51,6 +60,40 @@ for number in range(3):
     print("answer:", clients[number].recv(100))
 print("nothing waits:", epoll.poll(0))
 
+# Nobody asked these.
+fresh = socket.socket(FAMILY, socket.SOCK_STREAM)
+fresh.bind((HOST, 0))
+fresh.listen()
+edges = select.epoll()
+edges.register(fresh.fileno(), select.EPOLLIN | select.EPOLLET)
+print("read:", read(fresh), edges.poll(0))
+clients = []
+for number in range(3):
+    clients.append(connect(fresh.getsockname()))
+    print("an edge:", [it[1] for it in edges.poll(5)])
+print("read while three wait:", read(fresh))
+print("shut for writing and read:", fresh.shutdown(socket.SHUT_WR), read(fresh))
+for client in clients:
+    print("accepted in turn:", fresh.accept()[0].getpeername()[:2] == client.getsockname()[:2])
+print("no edge:", edges.poll(0))
+
+# A child has it, and its parent no more.
+here, there = socket.socketpair()
+address = fresh.getsockname()
+child = os.fork()
+if child == 0:
+    there.recv(1)
+    os._exit(0)
+fresh.close()
+print("a child's:", connect(address).getpeername()[:2] == address[:2])
+here.send(b".")
+os.waitpid(child, 0)
+try:
+    connect(address)
+except OSError as error:
+    print("the child is gone:", error.strerror)
+
+address = listener.getsockname()
 # Someone else has it too.
 other = listener.dup()
 print("the other asked:", *ask(other)[:1])

@@ -114,26 +114,6 @@ impl Guests {
         None
     }
 
-    /// How many descriptors of the guests name the socket of this number.
-    pub(crate) fn descriptors_of(&mut self, inode: u32) -> usize {
-        self.know_descendants(std::process::id());
-        let known: Vec<u32> = self.known().collect();
-        let mut processes: Vec<u32> = known.into_iter().map(|tid| self.process(tid)).collect();
-        processes.sort_unstable();
-        processes.dedup();
-        let name = format!("socket:[{inode}]");
-        let descriptors = |process: u32| std::fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten();
-        let names_it = |entry: &std::fs::DirEntry| {
-            std::fs::read_link(entry.path()).is_ok_and(|it| it.as_os_str() == name.as_str())
-        };
-        processes
-            .into_iter()
-            .flat_map(descriptors)
-            .flatten()
-            .filter(names_it)
-            .count()
-    }
-
     /// Remembers every process below `ancestor`, whether or not it has made a call (proc(5), `children`).
     pub(crate) fn know_descendants(&mut self, ancestor: u32) {
         let mut found = vec![ancestor];

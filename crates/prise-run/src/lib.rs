@@ -21,6 +21,7 @@ mod calls;
 mod carried;
 mod chosen;
 mod clock;
+mod closes;
 mod complaints;
 pub mod config;
 mod confinement;

@@ -13,6 +13,7 @@ use rustix::fs::Timespec;
 
 use crate::calls::Target;
 use crate::clock;
+use crate::closes::Closes;
 use crate::connecting::Connecting;
 use crate::datagram::Delivery;
 use crate::gate::Gate;
@@ -402,8 +403,20 @@ impl Supervisor {
         self.ledger.rest(begin, clock::now());
     }
 
+    /// Closes the listeners whose close the kernel has told of.
+    pub(crate) fn hear_of_closes(&mut self) {
+        let told = self.closes.as_mut().map(Closes::take).unwrap_or_default();
+        for (slot, inode) in told {
+            // Or another object has taken its place.
+            if self.sockets.get(slot).is_some_and(|socket| socket.inode == inode) {
+                self.finish(slot);
+            }
+        }
+    }
+
     /// Listeners and streams whose close was told and not yet heard: the news may be behind the call that needs it.
     fn sweep_hung_up(&mut self) {
+        self.hear_of_closes();
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         let hung_up = |end: &OwnedFd| {
             let mut polled = [PollFd::new(end, PollFlags::empty())];
@@ -413,7 +426,7 @@ impl Supervisor {
             .sockets
             .iter()
             .filter(|(_, socket)| match &socket.role {
-                Role::Listener(listening) => !listening.ended && listening.is_closed(),
+                Role::Listener(listening) => listening.is_hung_up(),
                 Role::Connecting(Connecting::InProgress { end, .. }) => hung_up(end),
                 _ => false,
             })

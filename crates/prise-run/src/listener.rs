@@ -3,13 +3,12 @@
 //! Each connection has a token, sent when it arrives and taken by accept(2), so that each is an edge of its own.
 //! Connections themselves wait in the host, whose backlog is the one that counts. There are two signs:
 //!
-//! *Octets* in a connected stream. Its other end, the supervisor's, tells of the close at once. But a program that reads
-//! from its listener finds nothing, or a token, where Linux says `ENOTCONN`.
+//! *Callers* of a listening AF_UNIX stream, each a connection that the supervisor makes and leaves. Reading from it fails
+//! (`EINVAL`; Linux's listener says `ENOTCONN`), whoever reads, and never waits. Nothing of it tells of the close; the
+//! kernel's notices of files do ([`crate::closes`]).
 //!
-//! *Callers* of a listening AF_UNIX stream, each a connection that the supervisor makes. Reading from it fails
-//! (`EINVAL`), but nothing tells of its close while no connection waits: the name that it has is free again, and this is
-//! asked for when it matters. Who asks a listener for its peer's name is about to read from it, and gets this one:
-//! CPython's `SSLContext.wrap_socket` does both, to learn that a socket is not connected.
+//! *Octets* in a connected stream, where there are no such notices. Its other end, the supervisor's, tells of the close at
+//! once. But a program that reads from its listener finds nothing, or a token.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,7 +18,6 @@ use core::net::SocketAddr;
 
 use prise_gateway::Caller;
 use prise_socket::SocketId;
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
 use rustix::io::Errno;
@@ -29,8 +27,9 @@ use crate::attach;
 use crate::parked::ParkId;
 use crate::unix;
 
-/// Tokens that may wait; the kernel cuts it to `net.core.somaxconn`. More connections wait in the host all the same.
-const TOKENS_MAX: i32 = 4096;
+/// Tokens that may wait: as many as octets are, about. More connections wait in the host, and whoever polls finds the
+/// listener readable all the same.
+const TOKENS_MAX: u16 = 256;
 
 /// A listening stream.
 #[derive(Debug)]
@@ -65,17 +64,15 @@ pub(crate) enum Sign {
 pub(crate) struct Callers {
     name: SocketAddrUnix,
     /// Those that were not accepted yet.
-    ends: VecDeque<OwnedFd>,
+    waiting: usize,
     /// The last call found nobody.
     refused: bool,
-    /// A set that becomes readable when one of them hangs up, as all do when the listener is closed.
-    hung_up: OwnedFd,
 }
 
 impl Listening {
-    pub(crate) fn new(end: OwnedFd) -> Self {
+    pub(crate) fn new(sign: Sign) -> Self {
         Self {
-            sign: Sign::Octets { end, tokens: 0 },
+            sign,
             ended: false,
             returned: VecDeque::new(),
             callers: VecDeque::new(),
@@ -91,7 +88,7 @@ impl Listening {
                     *tokens += 1;
                 }
             }
-            Sign::Callers(callers) => while callers.ends.len() < connections && callers.call().is_ok() {},
+            Sign::Callers(callers) => while callers.waiting < connections && callers.call().is_ok() {},
         }
     }
 
@@ -106,7 +103,7 @@ impl Listening {
                 }
             }
             Sign::Callers(callers) => {
-                while callers.ends.len() > connections {
+                while callers.waiting > connections {
                     callers.take(copy);
                 }
             }
@@ -114,16 +111,13 @@ impl Listening {
     }
 
     /// Whether a connection that arrived found nobody.
-    pub(crate) fn was_closed_silently(&self) -> bool {
-        matches!(&self.sign, Sign::Callers(callers) if callers.refused)
+    pub(crate) fn found_nobody(&self) -> bool {
+        matches!(&self.sign, Sign::Callers(callers) if callers.refused && !self.ended)
     }
 
-    /// Whether the program has closed it.
-    pub(crate) fn is_closed(&self) -> bool {
-        match &self.sign {
-            Sign::Octets { end, .. } => shows(end, PollFlags::HUP),
-            Sign::Callers(callers) => callers.name_is_free(),
-        }
+    /// Whether the end of its octets tells that the program has closed it.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        matches!(&self.sign, Sign::Octets { end, .. } if !self.ended && shows(end, PollFlags::HUP))
     }
 
     /// shutdown(2): what the program holds shows the end from now on.
@@ -141,43 +135,31 @@ impl Callers {
     pub(crate) fn of(stream: &OwnedFd) -> io::Result<Self> {
         let name = attach::name()?;
         bind(stream, &name)?;
-        listen(stream, TOKENS_MAX)?;
+        listen(stream, TOKENS_MAX.into())?;
         Ok(Self {
             name,
-            ends: VecDeque::new(),
+            waiting: 0,
             refused: false,
-            hung_up: epoll::create(CreateFlags::CLOEXEC)?,
         })
     }
 
-    /// To be watched: readable when the listener may be closed.
-    pub(crate) fn hung_up(&self) -> &OwnedFd {
-        &self.hung_up
-    }
-
+    /// The caller waits in the queue though its own end is closed at once.
     fn call(&mut self) -> Result<(), Errno> {
-        let end = unix::stream(SocketFlags::NONBLOCK)?;
-        let connected = connect(&end, &self.name);
+        let connected = connect(unix::stream(SocketFlags::NONBLOCK)?, &self.name);
         self.refused = connected == Err(Errno::CONNREFUSED);
         connected?;
-        epoll::add(&self.hung_up, &end, EventData::new_u64(0), EventFlags::HUP)?;
-        self.ends.push_back(end);
+        self.waiting += 1;
         Ok(())
     }
 
     /// Takes the oldest caller off the queue.
     fn take(&mut self, copy: &OwnedFd) {
-        // First, so that what is accepted and dropped does not look like the end of the listener.
-        drop(self.ends.pop_front());
+        self.waiting -= 1;
         // Blocking, as the program's descriptor may be, accept(2) must not find the queue empty: a process outside of the
         // run, which may have been given the descriptor, could have emptied it.
         if shows(copy, PollFlags::IN) {
             let _ = accept_with(copy, SocketFlags::CLOEXEC);
         }
-    }
-
-    fn name_is_free(&self) -> bool {
-        unix::stream(SocketFlags::empty()).is_ok_and(|probe| bind(&probe, &self.name).is_ok())
     }
 }
 
@@ -194,9 +176,8 @@ mod tests {
 
     fn callers() -> (OwnedFd, Listening) {
         let stream = unix::stream(SocketFlags::NONBLOCK).unwrap();
-        let mut listening = Listening::new(unix::stream(SocketFlags::empty()).unwrap());
-        listening.sign = Sign::Callers(Callers::of(&stream).unwrap());
-        (stream, listening)
+        let sign = Sign::Callers(Callers::of(&stream).unwrap());
+        (stream, Listening::new(sign))
     }
 
     #[test]
@@ -217,23 +198,27 @@ mod tests {
         assert!(shows(&program, PollFlags::IN));
         listening.withdraw(0, &program);
         assert!(!shows(&program, PollFlags::IN | PollFlags::OUT | PollFlags::HUP));
-        assert!(!listening.is_closed());
     }
 
     #[test]
-    fn a_closed_listener_is_known_by_its_name_and_its_callers_hang_up() {
+    fn more_connections_than_tokens_leave_the_listener_readable() {
+        let (program, mut listening) = callers();
+        listening.announce(10_000);
+        assert!(!listening.found_nobody());
+        listening.withdraw(0, &program);
+        assert!(!shows(&program, PollFlags::IN));
+        listening.announce(1);
+        assert!(shows(&program, PollFlags::IN));
+    }
+
+    #[test]
+    fn a_caller_of_a_closed_listener_finds_nobody() {
         let (program, mut listening) = callers();
         listening.announce(2);
         listening.withdraw(1, &program);
-        let Sign::Callers(callers) = &listening.sign else {
-            unreachable!()
-        };
-        assert!(!shows(callers.hung_up(), PollFlags::IN));
+        assert!(!listening.found_nobody());
         drop(program);
-        assert!(listening.is_closed());
-        let Sign::Callers(callers) = &listening.sign else {
-            unreachable!()
-        };
-        assert!(shows(callers.hung_up(), PollFlags::IN));
+        listening.announce(2);
+        assert!(listening.found_nobody());
     }
 }

@@ -23,6 +23,8 @@ pub(crate) enum Source {
     Program,
     /// The link `eth0` has something to receive.
     Link,
+    /// A listener may have been closed.
+    Closes,
     /// Someone asks for a report.
     Inspection,
     /// The supervisor's end of a socket.
@@ -38,6 +40,7 @@ impl Source {
             Self::Program => (1 << 63) | 2,
             Self::Link => (1 << 63) | 3,
             Self::Inspection => (1 << 63) | 4,
+            Self::Closes => (1 << 63) | 5,
             Self::Socket(slot) => slot.to_bits(),
         }
     }
@@ -51,6 +54,7 @@ impl Source {
             1 => Self::Signals,
             2 => Self::Program,
             3 => Self::Link,
+            5 => Self::Closes,
             _ => Self::Inspection,
         }
     }

@@ -16,6 +16,7 @@ use crate::attach::Attacher;
 use crate::audit::Audit;
 use crate::calls::process::Closed;
 use crate::clock;
+use crate::closes::Closes;
 use crate::complaints::Complaints;
 use crate::config::Policy;
 use crate::gate::Gate;
@@ -23,7 +24,6 @@ use crate::guest::Guests;
 use crate::handed::Hands;
 use crate::keeping::Keeping;
 use crate::ledger::Ledger;
-use crate::listener::Sign;
 use crate::local_sockets::LocalSockets;
 use crate::names::Names;
 use crate::netlink::NetlinkSockets;
@@ -66,6 +66,8 @@ pub(crate) struct Supervisor {
     /// Which connections go without the supervisor.
     pub(crate) hands: Hands,
     pub(crate) attacher: Attacher,
+    /// Tells of the close of listeners, where that can be had.
+    pub(crate) closes: Option<Closes>,
     /// The time of this turn.
     pub(crate) now: Instant,
     /// Connects that are to be answered, or put to wait, at the end of the turn.
@@ -75,8 +77,6 @@ pub(crate) struct Supervisor {
     decided: Vec<Slot>,
     /// Listeners that have connections: attended after those.
     arrived: Vec<Slot>,
-    /// Listeners of whose close nothing may tell.
-    pub(crate) silent_listeners: Vec<Slot>,
     /// For what is read to be copied at once.
     pub(crate) scratch: Vec<u8>,
     pub(crate) program: Program,
@@ -137,6 +137,11 @@ impl Supervisor {
             .map_err(setup("listen for prise ss"))?;
         // Optional: without it (before Linux 6.6) calls cost more.
         let _ = parts.calls.wake_synchronously();
+        // A user has few of these (fs.inotify.max_user_instances); and objects that the supervisor keeps are never closed.
+        let closes = if parts.fetches { Closes::new().ok() } else { None };
+        if let Some(closes) = &closes {
+            poller.watch(closes, Source::Closes).map_err(setup("watch sockets"))?;
+        }
         let mut parts = parts;
         let names = Names::open(&mut parts.host, parts.gate.as_ref(), clock::now());
         Ok(Self {
@@ -161,12 +166,12 @@ impl Supervisor {
             poller,
             hands: Hands::new(parts.hands, parts.pairs).map_err(setup("watch sockets"))?,
             ledger: Ledger::new().map_err(setup("watch sockets"))?,
+            closes,
             attacher: Attacher::new().map_err(setup("make sockets"))?,
             now: clock::now(),
             asked: Vec::new(),
             decided: Vec::new(),
             arrived: Vec::new(),
-            silent_listeners: Vec::new(),
             scratch: vec![0; SCRATCH],
             program: parts.program,
             answers: parts.answers,
@@ -221,6 +226,7 @@ impl Supervisor {
                 Source::Link => self.attend_link(),
                 Source::Calls => (),
                 Source::Inspection => self.answer_inspection(),
+                Source::Closes => self.hear_of_closes(),
             }
         }
         if let Some(call) = call {
@@ -368,11 +374,6 @@ impl Supervisor {
         match &mut socket.role {
             Role::Fresh | Role::Ended(_) => (),
             Role::Listener(listening) if listening.ended => (),
-            Role::Listener(listening) if matches!(listening.sign, Sign::Callers(_)) => {
-                if listening.is_closed() {
-                    self.close(slot, false);
-                }
-            }
             Role::Listener(_) | Role::Connecting(_) => {
                 if events.contains(EventFlags::HUP) {
                     self.close(slot, false);
@@ -436,6 +437,7 @@ impl Supervisor {
                 Source::Signals => self.program.forward_signals(&mut self.guests),
                 Source::Inspection => self.answer_inspection(),
                 Source::Link => self.attend_link(),
+                Source::Closes => self.hear_of_closes(),
                 Source::Calls | Source::Program => (),
             }
         }

@@ -139,7 +139,7 @@ impl Supervisor {
             }
             let Some(id) = listening.waiting.pop_front() else {
                 listening.announce(connections);
-                if listening.was_closed_silently() {
+                if listening.found_nobody() {
                     self.finish(slot);
                 }
                 return;

@@ -7,7 +7,7 @@ use prise_socket::{Errno, Family, Kind};
 use rustix::net::{Shutdown, shutdown};
 
 use super::{Target, read_address, require_stream};
-use crate::listener::Listening;
+use crate::listener::{Callers, Listening, Sign};
 use crate::notify::{Call, DONE, Judged, errno, errno_of};
 use crate::sockaddr::{Named, V4_LEN, V6_LEN_MIN, parse};
 use crate::socket::{GuestSocket, Role, Slot};
@@ -45,6 +45,24 @@ impl Supervisor {
         DONE
     }
 
+    /// Makes a stream's object a listener of the kernel's; none where nothing would tell of its close.
+    fn sign_of_callers(&mut self, target: &Target) -> Option<Callers> {
+        let inode = self.sockets.get(target.slot)?.inode;
+        let closes = self.closes.as_mut()?;
+        closes.watch(&target.copy, target.slot, inode).ok()?;
+        Callers::of(&target.copy).ok()
+    }
+
+    /// Gives a stream's object another end, for octets.
+    fn sign_of_octets(&mut self, target: &Target) -> Result<Sign, Errno> {
+        let end = self.attach(target).map_err(|error| errno_of(&error))?;
+        // A listener is never writable.
+        unix::fill(&target.copy).map_err(errno)?;
+        // And who writes to it all the same must not wait for room: EPIPE, as on Linux.
+        shutdown(&target.copy, Shutdown::Write).map_err(errno)?;
+        Ok(Sign::Octets { end, tokens: 0 })
+    }
+
     /// Whether another datagram socket has the same port, as `SO_REUSEADDR` allows.
     fn shares_port(&self, slot: Slot, port: u16) -> bool {
         let shares = |other: &GuestSocket| {
@@ -79,12 +97,11 @@ impl Supervisor {
             } else {
                 &self.unused(call, target)?
             };
-            let end = self.attach(target).map_err(|error| errno_of(&error))?;
-            // A listener is never writable.
-            unix::fill(&target.copy).map_err(errno)?;
-            // And who writes to it all the same must not wait for room: EPIPE, as on Linux.
-            shutdown(&target.copy, Shutdown::Write).map_err(errno)?;
-            self.entry(target.slot)?.role = Role::Listener(Listening::new(end));
+            let sign = match self.sign_of_callers(target) {
+                Some(callers) => Sign::Callers(callers),
+                None => self.sign_of_octets(target)?,
+            };
+            self.entry(target.slot)?.role = Role::Listener(Listening::new(sign));
             if let Some(keeping) = &mut self.keeping {
                 keeping.look_from(self.now);
             }

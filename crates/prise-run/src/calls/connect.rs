@@ -73,7 +73,8 @@ impl Supervisor {
             Way::Judged(judged) => return judged,
             Way::Inside(target) => target,
         };
-        self.sweep_listeners();
+        // Whom it reaches shall be there.
+        self.hear_of_closes();
         let blocking = blocks(&target.copy, 0);
         let had_failed = self.host.has_failed_to_connect(id);
         match self.host.connect(self.now, id, address) {

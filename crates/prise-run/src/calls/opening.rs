@@ -31,7 +31,7 @@ impl Supervisor {
             Named::Unspecified(..) => return Err(Errno::EOPNOTSUPP),
         };
         self.permit(call, target.slot, remote)?;
-        self.sweep_listeners();
+        self.hear_of_closes();
         let mut rest = gather_front(call, areas)?;
         let before = rest.len();
         let sent = self
