@@ -4,7 +4,7 @@
 NATIVE = [
     ("read recv recvmsg recvfrom", "ENOTCONN", "EINVAL", "a stream that was never connected, a listener"),
     ("write send", "EDESTADDRREQ", "EPIPE", "a datagram socket that was shut, without a peer"),
-    ("write send sendmsg", "EPIPE", "ENOTCONN", "a stream that was never connected"),
+    ("write send sendmsg", "EPIPE", "ENOTCONN", "a stream that was never connected, a listener"),
     ("write send", "EDESTADDRREQ", "ENOTCONN", "a datagram socket without a peer"),
     ("write send sendmsg sendto", "ECONNRESET", "EPIPE", "the first write after a reset"),
     ("read recv recvmsg recvfrom", "ECONNREFUSED", "ECONNRESET", "a datagram socket whose peer is not there, a stream that was refused"),

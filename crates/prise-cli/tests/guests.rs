@@ -181,6 +181,8 @@ guests! {
     accept_ready_over_ipv6: "accept_ready.py" "6";
     listener_asked_over_ipv4: "listener_asked.py" "4";
     listener_asked_over_ipv6: "listener_asked.py" "6";
+    refused_over_ipv4: "refused.py" "4";
+    refused_over_ipv6: "refused.py" "6";
     select_chat_over_ipv4: "select_chat.py" "4";
     select_chat_over_ipv6: "select_chat.py" "6";
     asyncio_echo_over_ipv4: "asyncio_echo.py" "4";

@@ -129,8 +129,18 @@ struct Leg {
     seen: SocketAddr,
     /// The same in the host's network.
     to: SocketAddr,
-    /// It leads to another process of the run.
-    is_paired: bool,
+    whom: Whom,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    /// Somebody outside of the run.
+    Stranger,
+    /// Another process of the run.
+    Neighbor,
+    /// No listener: the kernel refuses.
+    Nobody,
 }
 
 /// What becomes of a connect(2).
@@ -156,7 +166,9 @@ impl Supervisor {
             _ => return Ok(Way::Inside(target)),
         };
         let process = self.guests.process(call.tid);
-        let Some(leg) = self.leg(process, id, remote) else {
+        // What is known when connect(2) returns needs no object that shows it.
+        let shows_failure = born_handed || !unix::blocks(&target.copy);
+        let Some(leg) = self.leg(process, id, remote, shows_failure) else {
             self.hands.note(process, false);
             return Ok(Way::Inside(if born_handed {
                 self.unused(call, target)?
@@ -164,7 +176,9 @@ impl Supervisor {
                 target
             }));
         };
-        self.hands.note(process, true);
+        if leg.whom != Whom::Nobody {
+            self.hands.note(process, true);
+        }
         let target = if born_handed {
             target
         } else {
@@ -179,27 +193,35 @@ impl Supervisor {
         }
         let to = for_family(leg.to, self.entry(target.slot)?.family);
         self.set_stage(target.slot, Stage::Connecting(to));
-        if leg.is_paired {
+        if leg.whom == Whom::Neighbor {
             return self.dial_neighbor(call, process, target, (leg.seen, to));
         }
         Ok(Way::Judged(self.dial(call, &target, to)))
     }
 
     /// How a connection from `id` to `remote` can be handed, if it can.
-    fn leg(&mut self, process: u32, id: SocketId, remote: SocketAddr) -> Option<Leg> {
+    fn leg(&mut self, process: u32, id: SocketId, remote: SocketAddr, shows_failure: bool) -> Option<Leg> {
         match self.host.leads_to(id, remote)? {
             Destination::Outside(seen) if self.hands.outside => Some(Leg {
                 seen,
                 to: self.gate.as_ref()?.host_endpoint(seen)?,
-                is_paired: false,
+                whom: Whom::Stranger,
             }),
             Destination::Own { local, remote: seen } if self.hands.inside => {
                 // Which port it will come from decides nothing yet but which of several equal listeners gets it.
-                self.listener_of_another(process, seen, SocketAddr::new(local, 0))?;
+                let from = SocketAddr::new(local, 0);
+                if self.nobody_listens(id, seen, from) {
+                    return shows_failure.then_some(Leg {
+                        seen,
+                        to: self.hands.meeting().ok()?.nobody(),
+                        whom: Whom::Nobody,
+                    });
+                }
+                self.listener_of_another(process, seen, from)?;
                 Some(Leg {
                     seen,
                     to: self.hands.meeting().ok()?.at(),
-                    is_paired: true,
+                    whom: Whom::Neighbor,
                 })
             }
             _ => None,

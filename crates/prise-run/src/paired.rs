@@ -12,6 +12,9 @@
 //! *Who is paired.* A client and a listener of two processes. Within one process the run's own TCP carries the octets, and so it
 //! does wherever a pair cannot be had: no room at the listener, one that waits for data, a loopback that is down.
 //!
+//! *Refusals.* Where nobody listens, a connect(2) that does not wait is made to a port that is bound and closed, so that the
+//! program's socket has the kernel's `ECONNREFUSED`: read(2) and write(2) say so, which no other object can be made to.
+//!
 //! *Strangers.* The supervisor listens on a port of 127.0.0.1 that any process of the host can find. What it accepts is compared
 //! with the very socket that it has just connected; all others are reset.
 
@@ -20,6 +23,7 @@ use core::time::Duration;
 use std::os::fd::OwnedFd;
 
 use prise_gateway::Caller;
+use prise_socket::SocketId;
 use prise_stack::LinkId;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
@@ -47,6 +51,9 @@ const PATIENCE: Timespec = Timespec {
 pub(crate) struct Meeting {
     listener: OwnedFd,
     at: SocketAddr,
+    /// Bound, and does not listen.
+    _closed: OwnedFd,
+    nobody: SocketAddr,
 }
 
 impl Meeting {
@@ -56,12 +63,25 @@ impl Meeting {
         bind(&listener, &SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0))?;
         listen(&listener, STRANGERS_MAX as i32)?;
         let at = getsockname(&listener)?.try_into()?;
-        Ok(Self { listener, at })
+        let closed = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        bind(&closed, &SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0))?;
+        let nobody = getsockname(&closed)?.try_into()?;
+        Ok(Self {
+            listener,
+            at,
+            _closed: closed,
+            nobody,
+        })
     }
 
     /// Where a program's end is to be connected.
     pub(crate) fn at(&self) -> SocketAddr {
         self.at
+    }
+
+    /// Where a program's socket is refused: the kernel's own error is then on it, for whichever call looks first.
+    pub(crate) fn nobody(&self) -> SocketAddr {
+        self.nobody
     }
 
     /// The other end of a socket that was just connected to this place.
@@ -103,6 +123,14 @@ impl Supervisor {
         (self.guests.process(holder) != process).then_some(slot)
     }
 
+    /// Whether a SYN from `from` to `seen` would be answered with a reset: no listener, nor the socket itself.
+    pub(crate) fn nobody_listens(&self, id: SocketId, seen: SocketAddr, from: SocketAddr) -> bool {
+        let own_port = self.host.local_addr(id).map(|it| it.port());
+        let loopback = self.host.stack().links().iter().find(|link| link.is_loopback());
+        own_port != Ok(seen.port())
+            && loopback.is_some_and(|lo| self.host.stack().tcp_listener_for(lo.id(), seen, from).is_none())
+    }
+
     /// Makes the other end of a program's socket, which has just been connected, wait at the listener.
     pub(crate) fn pair(&mut self, end: &OwnedFd, listener: Slot, names: (SocketAddr, SocketAddr)) -> Result<(), Errno> {
         let socket = self.hands.meeting()?.other_end(end)?;
@@ -140,6 +168,12 @@ mod tests {
         let reset = rustix::net::recv(&stranger, &mut octet[..], rustix::net::RecvFlags::empty());
         assert_eq!(reset.map(|it| it.1), Err(Errno::CONNRESET));
         assert!(meeting.other_end(&another).is_ok(), "it has waited");
+    }
+
+    #[test]
+    fn who_connects_to_nobody_is_refused() {
+        let meeting = Meeting::new().unwrap();
+        assert_eq!(connect(stream(), &meeting.nobody()), Err(Errno::CONNREFUSED));
     }
 
     #[test]
