@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 
-signal.alarm(30)
+signal.alarm(100)
 HOST = {"4": "127.0.0.1", "6": "::1"}[(sys.argv[1:] or ["4"])[0]]
 
 

@@ -3,7 +3,7 @@
 import signal
 import socket
 
-signal.alarm(20)
+signal.alarm(100)
 both = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
 both.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
 both.bind(("::", 0))

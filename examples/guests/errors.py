@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 
-signal.alarm(30)
+signal.alarm(100)
 SIX = (sys.argv[1:] or ["4"])[0] == "6"
 FAMILY, HOST, ANY = (socket.AF_INET6, "::1", "::") if SIX else (socket.AF_INET, "127.0.0.1", "0.0.0.0")
 

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 
-signal.alarm(20)
+signal.alarm(100)
 FAMILY, HOST = {"4": (socket.AF_INET, "127.0.0.1"), "6": (socket.AF_INET6, "::1")}[(sys.argv[1:] or ["4"])[0]]
 
 

@@ -3,7 +3,7 @@
 import signal
 import socket
 
-signal.alarm(30)
+signal.alarm(100)
 print("localhost:", socket.gethostbyname("localhost"))
 server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 server.bind(("localhost", 0))

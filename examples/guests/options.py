@@ -6,7 +6,7 @@ import socket
 import struct
 import sys
 
-signal.alarm(20)
+signal.alarm(100)
 SIX = (sys.argv[1:] or ["4"])[0] == "6"
 FAMILY, HOST = (socket.AF_INET6, "::1") if SIX else (socket.AF_INET, "127.0.0.1")
 

@@ -17,7 +17,7 @@ import struct
 import sys
 import termios
 
-signal.alarm(30)
+signal.alarm(100)
 host, port, full = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 family = socket.AF_INET6 if ":" in host else socket.AF_INET
 closed = 1

@@ -7,7 +7,7 @@ import socket
 import struct
 import sys
 
-signal.alarm(20)
+signal.alarm(100)
 SIX = (sys.argv[1:] or ["4"])[0] == "6"
 FAMILY, HOST, PROTOCOL, REQUEST, REPLY = (
     (socket.AF_INET6, "::1", socket.IPPROTO_ICMPV6, 128, 129)

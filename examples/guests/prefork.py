@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 
-signal.alarm(20)
+signal.alarm(100)
 FAMILY, HOST = {"4": (socket.AF_INET, "127.0.0.1"), "6": (socket.AF_INET6, "::1")}[(sys.argv[1:] or ["4"])[0]]
 
 listener = socket.socket(FAMILY, socket.SOCK_STREAM)
@@ -16,7 +16,7 @@ workers = []
 for number in range(3):
     pid = os.fork()
     if pid == 0:
-        signal.alarm(20)
+        signal.alarm(100)
         while True:
             connection, _ = listener.accept()
             request = connection.recv(100)

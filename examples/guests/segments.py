@@ -6,7 +6,7 @@ import socket
 import struct
 import sys
 
-signal.alarm(30)
+signal.alarm(100)
 
 V6 = sys.argv[1] == "6"
 FAMILY, HOST = (socket.AF_INET6, "::1") if V6 else (socket.AF_INET, "127.0.0.1")

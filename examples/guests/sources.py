@@ -7,7 +7,7 @@ import socket
 import struct
 import sys
 
-signal.alarm(30)
+signal.alarm(100)
 
 V6 = sys.argv[1] == "6"
 FAMILY, LEVEL = (socket.AF_INET6, 41) if V6 else (socket.AF_INET, 0)
@@ -74,7 +74,7 @@ def listing(it, group, room=4, link=LINK, family=FAMILY):
 def heard(sender, receiver, group=GROUP):
     """Whether a datagram to the group arrives."""
     sent = attempt(sender.sendto, b"x", (group, receiver.getsockname()[1]))
-    came = bool(select.select([receiver], [], [], 0.15)[0])
+    came = bool(select.select([receiver], [], [], 0.5)[0])
     if came:
         receiver.recv(10)
     return sent, came

@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 
-signal.alarm(20)  # it ends by itself, whatever happens
+signal.alarm(100)  # it ends by itself, whatever happens
 FAMILY, HOST = {"4": (socket.AF_INET, "127.0.0.1"), "6": (socket.AF_INET6, "::1")}[(sys.argv[1:] or ["4"])[0]]
 
 server = socket.socket(FAMILY, socket.SOCK_STREAM)

@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 
-signal.alarm(20)
+signal.alarm(100)
 FAMILY, HOST = {"4": (socket.AF_INET, "127.0.0.1"), "6": (socket.AF_INET6, "::1")}[(sys.argv[1:] or ["4"])[0]]
 BULK = bytes(range(256)) * 4096
 

@@ -4,7 +4,7 @@ import signal
 import socket
 import sys
 
-signal.alarm(30)
+signal.alarm(100)
 
 IPPROTO_UDPLITE = 136
 SEND_CSCOV, RECV_CSCOV = 10, 11

@@ -5,7 +5,7 @@ import signal
 import socket
 import tempfile
 
-signal.alarm(20)
+signal.alarm(100)
 with tempfile.TemporaryDirectory() as directory:
     path = os.path.join(directory, "app.sock")
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

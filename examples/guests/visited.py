@@ -11,7 +11,7 @@ import socket
 import struct
 import sys
 
-signal.alarm(30)
+signal.alarm(100)
 port, family = int(sys.argv[1]), socket.AF_INET6 if sys.argv[2:] == ["6"] else socket.AF_INET
 here = "::" if family == socket.AF_INET6 else "0.0.0.0"
 listener = socket.create_server((here, port), family=family, backlog=4)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use world::{Ended, Running, Stage, finish};
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(150);
 
 fn shell(script: &str) -> Vec<std::ffi::OsString> {
     ["sh", "-c", script].map(Into::into).into()

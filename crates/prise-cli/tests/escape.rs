@@ -13,7 +13,7 @@ use std::time::Duration;
 use outside::Outside;
 use world::{Running, finish, is_root, need, skip};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(150);
 
 macro_rules! outside {
     ($what:literal) => {
@@ -132,7 +132,7 @@ fn sockets_of_the_hosts_processes_are_out_of_reach() {
 fn the_runs_own_local_sockets_work() {
     let script = r"
 import array, os, signal, socket, subprocess, sys, tempfile, threading
-signal.alarm(25)
+signal.alarm(100)
 directory = tempfile.mkdtemp(dir='.')
 os.chdir(directory)
 for name in (os.getcwd() + '/stream', 'stream-2', '\0prise-own-' + str(os.getpid())):
@@ -422,7 +422,7 @@ fn when_the_supervisor_is_killed_the_programs_sockets_end_with_it() {
     let script = format!(
         "
 import errno, os, signal, socket, time
-signal.alarm(25)
+signal.alarm(100)
 print('ready', flush=True)
 while os.getppid() == {{PARENT}}: time.sleep(0.01)
 try:
@@ -434,7 +434,7 @@ except OSError as error:
         outside.allowed
     )
     .replace("{PARENT}", "parent")
-    .replace("signal.alarm(25)", "signal.alarm(25); parent = os.getppid()");
+    .replace("signal.alarm(100)", "signal.alarm(100); parent = os.getppid()");
     let program = [outside.python.clone().into(), "-c".into(), script.into()];
     let mut run = Running::start(&mut outside.stage.run(&["--allow", &outside.policy()], &program));
     run.wait_for("ready", LIMIT);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use world::{Ended, Stage, finish, need, repository, skip};
 
 /// Every guest ends by itself within 30 s (its own alarm); this is for the machine that is busy with everything else.
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_secs(150);
 
 /// What a guest exits with where the system does not let it do what it shows.
 const NOT_ALLOWED: i32 = 77;
@@ -77,17 +77,23 @@ fn compare_with(options: &[&str], guest: &str, family: &str) {
     compare_command(&stage, &what, &program, prised);
 }
 
+/// The kernel's own answers differ now and then: it limits how many ICMP errors it sends, and its acknowledgements may
+/// come late. What it says in one of several runs is right.
+const NATIVE_RUNS_MAX: usize = 5;
+
 fn compare_command(stage: &Stage, what: &str, program: &[OsString], mut prised: Command) {
-    let native = finish(&mut stage.native(&program[0], &program[1..]), LIMIT);
+    let natively = || finish(&mut stage.native(&program[0], &program[1..]), LIMIT);
+    let first = natively();
     let prised = finish(&mut prised, LIMIT);
-    if native.status.code() == Some(NOT_ALLOWED) {
-        skip(&format!("the native half of {what}"), native.stdout.trim());
+    if first.status.code() == Some(NOT_ALLOWED) {
+        skip(&format!("the native half of {what}"), first.stdout.trim());
         prised.expect_success();
         return;
     }
-    let (prised_told, native_told) = (told(&prised), told(&native));
+    let (prised_told, native_told) = (told(&prised), told(&first));
+    let agrees = prised_told == native_told || (1..NATIVE_RUNS_MAX).any(|_| told(&natively()) == prised_told);
     assert!(
-        prised_told == native_told,
+        agrees,
         "{what} differs\n--- natively\n{native_told}\n--- under prise\n{prised_told}\n--- its standard error\n{}",
         prised.stderr
     );

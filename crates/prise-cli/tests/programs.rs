@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use world::{Running, Stage, find, finish, free_port, need, repository, skip};
 
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_secs(150);
 
 fn shell(script: &str) -> Vec<OsString> {
     ["sh", "-c", script].map(OsString::from).into()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use world::{Running, Stage, finish, need};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(150);
 
 fn python(stage: &Stage, options: &[&str], script: &str) -> Option<String> {
     let python = need("settings", "python3")?;

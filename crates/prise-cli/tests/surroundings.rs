@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use world::{Ended, Stage, finish, is_root, need, skip};
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(150);
 
 fn python(stage: &Stage, options: &[&str], script: &str) -> Option<Ended> {
     let python = need("the guest", "python3")?;
@@ -140,7 +140,7 @@ fn packets_leave_by_a_device_of_the_hosts() {
         "server.py",
         "
 import signal, socket
-signal.alarm(30)
+signal.alarm(100)
 servers = [socket.create_server((at, 7000), family=family) for at, family in (('10.0.2.2', socket.AF_INET), ('fd00:2::2', socket.AF_INET6))]
 print('ready', flush=True)
 for server in servers:
@@ -153,7 +153,7 @@ for server in servers:
         "client.py",
         "
 import signal, socket
-signal.alarm(30)
+signal.alarm(100)
 for at in ('10.0.2.2', 'fd00:2::2'):
     with socket.create_connection((at, 7000), 5) as peer:
         peer.sendall(b'hello')

@@ -21,7 +21,7 @@ const KERNEL_6: &str = "fd99::1";
 const OURS_4: &str = "10.99.0.2";
 const OURS_6: &str = "fd99::2";
 const OUR_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x99]);
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Whether this is the namespace; if not, the test has been run in one.
 fn in_namespace(test: &str) -> bool {

@@ -6,6 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+/// The kernel's own answers differ now and then, as it limits how many ICMP errors it sends. What it says in one of
+/// several runs is right.
+const NATIVE_RUNS_MAX: usize = 5;
+
 fn probe(name: &str) {
     let Some(python) = find("python3") else {
         println!("skipped: {name} needs python3");
@@ -13,9 +17,14 @@ fn probe(name: &str) {
     };
     let script = script(name);
     let program = [python.as_os_str(), "-u".as_ref(), script.as_os_str()];
-    let native = output(Command::new(program[0]).args(&program[1..]));
-    let mut supervised = as_nobody(&supervisor());
-    let supervised = output(supervised.args(program));
+    let natively = || output(Command::new(program[0]).args(&program[1..]));
+    let native = natively();
+    let supervised = output(as_nobody(&supervisor()).args(program));
+    let agree =
+        |native: &Output| native.stdout == supervised.stdout && native.status.code() == supervised.status.code();
+    if agree(&native) || (1..NATIVE_RUNS_MAX).any(|_| agree(&natively())) {
+        return;
+    }
     let (expected, seen) = (
         String::from_utf8_lossy(&native.stdout),
         String::from_utf8_lossy(&supervised.stdout),
@@ -24,8 +33,7 @@ fn probe(name: &str) {
         .lines()
         .zip(seen.lines())
         .find(|(expected, seen)| expected != seen);
-    assert!(
-        differs.is_none() && expected == seen && native.status.code() == supervised.status.code(),
+    panic!(
         "{name}: {:?} natively, {:?} supervised; first difference {differs:?}; after {:?}; it said: {}",
         native.status.code(),
         supervised.status.code(),

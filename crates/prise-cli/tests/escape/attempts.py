@@ -13,7 +13,7 @@ import socket
 import struct
 import sys
 
-signal.alarm(25)
+signal.alarm(100)
 libc = ctypes.CDLL(None, use_errno=True)
 
 

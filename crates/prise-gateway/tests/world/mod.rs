@@ -17,7 +17,7 @@ use prise_wire::{Instant, MacAddr, Medium, Payload};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// No wait of any test lasts longer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A resolver that knows three names.
 pub(crate) struct FakeResolver;

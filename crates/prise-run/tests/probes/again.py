@@ -1,7 +1,7 @@
 """A stream that is connected again after a refusal, or listens again, is watched on by the epoll sets it is in."""
 import errno, select, signal, socket, sys
 
-signal.alarm(30)
+signal.alarm(100)
 closed = socket.socket()
 closed.bind(("127.0.0.1", 0))
 listener = socket.create_server(("127.0.0.1", 0))

@@ -1,7 +1,7 @@
 """Descriptors that travel: fork, exec, dup2, SCM_RIGHTS, and calls with bad arguments."""
 import array, ctypes, errno, os, signal, socket, subprocess, sys, time
 
-signal.alarm(60)
+signal.alarm(100)
 libc = ctypes.CDLL(None, use_errno=True)
 
 

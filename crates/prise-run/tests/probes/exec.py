@@ -3,7 +3,7 @@ import os, signal, socket, subprocess, sys, threading
 
 import waits
 
-signal.alarm(60)
+signal.alarm(100)
 listener = socket.create_server(("127.0.0.1", 0), backlog=1)
 address = listener.getsockname()
 if sys.argv[1:2] == ["heir"]:

@@ -1,7 +1,7 @@
 """Descriptors run out in the program: calls that make one say so, and lose nothing."""
 import errno, os, resource, select, signal, socket, sys
 
-signal.alarm(60)
+signal.alarm(100)
 
 
 def name(action):

@@ -2,7 +2,7 @@
 closed can be had again."""
 import errno, signal, socket, sys
 
-signal.alarm(60)
+signal.alarm(100)
 listener = socket.create_server(("127.0.0.1", 0), backlog=500)
 kept, errors = [], set()
 for _ in range(300):

@@ -1,7 +1,8 @@
 """Streams, as a program sees them: prints what the kernel's do, line by line."""
 import errno, fcntl, os, select, signal, socket, struct, sys, threading, time
+import waits
 
-signal.alarm(60)
+signal.alarm(100)
 HOST = "127.0.0.1"
 
 
@@ -24,7 +25,7 @@ def mask(sock, wait=0.0, events=0x7FFF):
     return p.poll(0)[0][1] if p.poll(0) else 0
 
 
-def settle(sock, wanted, limit=5.0):
+def settle(sock, wanted, limit=50.0):
     """Waits until poll shows `wanted`, and gives what it shows in the end."""
     end = time.monotonic() + limit
     while mask(sock) != wanted and time.monotonic() < end:
@@ -79,7 +80,7 @@ print("SO_ERROR", errno.errorcode[c.getsockopt(socket.SOL_SOCKET, socket.SO_ERRO
 attempt("recv", lambda: c.recv(1))
 c, a = pair()
 c.sendall(b"unread")
-time.sleep(0.05)
+settle(a, IN | OUT)
 a.close()
 settle(c, IN | OUT | ERR | HUP | RDHUP)
 attempt("recv after unread close", lambda: c.recv(1))
@@ -107,10 +108,10 @@ c, a = pair()
 result = []
 t = threading.Thread(target=lambda: attempt("blocked", lambda: c.recv(1), result.append) or None)
 t.start()
-time.sleep(0.05)
+waits.until_in_call(os.getpid(), t.native_id, [waits.RECVFROM])
 a.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 a.close()
-t.join(5)
+t.join(60)
 
 # Nonblocking connect
 s = listener()
@@ -180,9 +181,9 @@ s = listener()
 woken = []
 t = threading.Thread(target=lambda: attempt("woken accept", s.accept))
 t.start()
-time.sleep(0.05)
+waits.until_in_call(os.getpid(), t.native_id, [waits.ACCEPT4])
 s.shutdown(socket.SHUT_RD)
-t.join(5)
+t.join(60)
 attempt("accept after", s.accept)
 s.listen(2)
 c = socket.create_connection(s.getsockname())
