@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use prise_socket::{Errno, Family, Flags, Host, HostConfig, How, Kind, Readiness, SocketId};
-use prise_stack::{AccEcnOption, EcnPolicy, FastOpenSettings, LinkConfig, LinkId, StackConfig};
+use prise_stack::{
+    AccEcnOption, BufferAccounting, EcnPolicy, FastOpenSettings, LinkConfig, LinkId, StackConfig, Tuning,
+};
 use prise_wire::{Frame, Instant, Medium, Payload};
 
 use crate::packet::Addresses;
@@ -67,6 +69,16 @@ impl Ours {
         let cidr = cidr.parse().expect("an address and a prefix");
         host.stack_mut().add_address(start, link, cidr);
         apply_sysctls(&mut host, script);
+        if script.kernel_buffers {
+            host.set_tuning(Tuning {
+                // Linux's defaults (tcp(7)).
+                receive_initial: 65_536,
+                receive_max: 6_291_456,
+                send_max: 4_194_304,
+                buffers: BufferAccounting::Kernel,
+                ..Tuning::DEFAULT
+            });
+        }
         let mut ours = Self {
             host,
             link,

@@ -59,6 +59,8 @@ pub struct Script {
     pub ipv4_only: Option<String>,
     /// Sysctls below `net.ipv4` that both subjects start with.
     pub sysctls: Vec<(String, i64)>,
+    /// Our stack counts in its buffers what Linux counts.
+    pub kernel_buffers: bool,
     /// The link's MTU for IPv4; IPv6 gets 20 more, so that segments have the same sizes.
     pub mtu: u32,
     /// What happens.

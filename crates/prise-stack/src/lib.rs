@@ -43,10 +43,10 @@ pub use raw::{EchoIntercepted, IdentifierInUse, PingConfig, PingId, PingSend, Ra
 pub use send::{DatagramError, Fragmentation};
 pub use stack::{Stack, StackConfig};
 pub use tcp::{
-    AccEcnOption, AdmitError, CongestionAlgorithm, ConnId, ConnectError, Ecn, EcnOctets, EcnPolicy, FastOpenFailure,
-    FastOpenKeys, FastOpenSettings, Keepalive, Linger, ListenConfig, ListenError, ListenerId, LossState, MtuProbing,
-    PendingId, ReceiveError, Refusal, SendError, SocketSummary, State, TcpConfig, TcpError, TcpInfo, Tuning, TupleUse,
-    UrgentError,
+    AccEcnOption, AdmitError, BufferAccounting, CongestionAlgorithm, ConnId, ConnectError, Ecn, EcnOctets, EcnPolicy,
+    FastOpenFailure, FastOpenKeys, FastOpenSettings, Keepalive, Linger, ListenConfig, ListenError, ListenerId,
+    LossState, MtuProbing, PendingId, ReceiveError, Refusal, SendError, SocketSummary, State, TcpConfig, TcpError,
+    TcpInfo, Tuning, TupleUse, UrgentError,
 };
 pub use udp::{
     Coverage, JoinError, UdpConfig, UdpCounters, UdpDatagram, UdpId, UdpInfo, UdpIntercepted, UdpProtocol, UdpSend,

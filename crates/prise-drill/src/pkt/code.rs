@@ -83,6 +83,19 @@ const MEMBERS: &[(&str, usize, usize)] = &[
     ("tcpi_received_ce_bytes", 272, 4),
 ];
 
+/// The numbers of `SO_MEMINFO` (linux/sock_diag.h).
+const MEMORY: [&str; 9] = [
+    "RMEM_ALLOC",
+    "RCVBUF",
+    "WMEM_ALLOC",
+    "SNDBUF",
+    "FWD_ALLOC",
+    "WMEM_QUEUED",
+    "OPTMEM",
+    "BACKLOG",
+    "DROPS",
+];
+
 const NAMES: &str = "TCP_ESTABLISHED = 1\nTCP_SYN_SENT = 2\nTCP_SYN_RECV = 3\nTCP_FIN_WAIT1 = 4\nTCP_FIN_WAIT2 = 5\n\
                      TCP_TIME_WAIT = 6\nTCP_CLOSE = 7\nTCP_CLOSE_WAIT = 8\nTCP_LAST_ACK = 9\nTCP_LISTEN = 10\nTCP_CLOSING = 11\n\
                      TCP_CA_Open = 0\nTCP_CA_Disorder = 1\nTCP_CA_CWR = 2\nTCP_CA_Recovery = 3\nTCP_CA_Loss = 4\n\
@@ -130,6 +143,10 @@ impl Program {
             info[6] & 15,
             info[6] >> 4
         );
+        for (name, number) in MEMORY.iter().zip(memory.chunks_exact(4)) {
+            let number = number.iter().rev().fold(0, |sum, octet| sum << 8 | u64::from(*octet));
+            let _ = writeln!(self.text, "SK_MEMINFO_{name} = {number}");
+        }
         let _ = writeln!(self.text, "tcpi_delivery_rate_app_limited = {}", info[7] & 1);
         let _ = writeln!(self.text, "_line = {line}\n{}\n", code.trim());
         Ok(())

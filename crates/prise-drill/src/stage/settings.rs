@@ -13,6 +13,8 @@ use super::script_settings;
 pub struct Settings {
     /// The link's MTU (`--mtu`).
     pub mtu: u32,
+    /// The size of the segments that a larger packet stands for (`--mss`).
+    pub mss: Option<u16>,
     /// Whether the link takes units of several segments, as a TUN device of Linux does.
     pub gso: bool,
     /// The host's addresses; those that sockets are bound to and packets are sent to are added.
@@ -25,6 +27,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             mtu: 1500,
+            mss: None,
             gso: true,
             addresses: Vec::new(),
             sysctls: BTreeMap::new(),
@@ -72,6 +75,7 @@ impl Settings {
             };
             match name {
                 "mtu" => self.set_mtu(value),
+                "mss" => self.set_mss(value),
                 "gso" => self.gso = value != "0",
                 "local" => self.set_local(value),
                 _ => {
@@ -83,7 +87,7 @@ impl Settings {
         }
     }
 
-    /// packetdrill's own options, as far as they are about the host: `--mtu`, `--local_ip`.
+    /// packetdrill's own options, as far as they are about the host: `--mtu`, `--mss`, `--local_ip`.
     pub fn read_command_line(&mut self, words: &[String]) {
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -95,7 +99,7 @@ impl Settings {
             else {
                 continue;
             };
-            if !matches!(option, "mtu" | "local_ip") {
+            if !matches!(option, "mtu" | "mss" | "local_ip") {
                 continue;
             }
             let value = match word.split_once('=') {
@@ -104,6 +108,7 @@ impl Settings {
             };
             match option {
                 "mtu" => self.set_mtu(value),
+                "mss" => self.set_mss(value),
                 _ => self.set_local(value),
             }
         }
@@ -114,6 +119,10 @@ impl Settings {
         if let Some(mtu) = value.trim().parse().ok().filter(|mtu| (68..=65_536).contains(mtu)) {
             self.mtu = mtu;
         }
+    }
+
+    fn set_mss(&mut self, value: &str) {
+        self.mss = value.trim().parse().ok().filter(|mss| *mss > 0).or(self.mss);
     }
 
     fn set_local(&mut self, value: &str) {

@@ -6,8 +6,10 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use prise_socket::{Errno, Host, HostConfig, SocketId};
-use prise_stack::{AccEcnOption, EcnPolicy, FastOpenSettings, IpCidr, LinkConfig, LinkId, Route, StackConfig, Tuning};
-use prise_wire::{Frame, Instant, Medium, Payload};
+use prise_stack::{
+    AccEcnOption, BufferAccounting, EcnPolicy, FastOpenSettings, IpCidr, LinkConfig, LinkId, Route, StackConfig, Tuning,
+};
+use prise_wire::{Frame, Gso, GsoKind, Instant, Medium, Payload};
 
 use super::descriptors::Descriptor;
 use super::settings::Settings;
@@ -116,7 +118,7 @@ impl World {
         // Linux's own defaults (tcp(7)), which are not all of ours: half of a receive buffer is for bookkeeping.
         let initial = settings.numbers("tcp_rmem").get(1).copied().unwrap_or(131_072);
         self.host.set_tuning(Tuning {
-            receive_initial: whole_segments((initial / 2) as u32, settings.mtu),
+            receive_initial: (initial / 2) as u32,
             receive_max: third("tcp_rmem", 6_291_456),
             send_max: third("tcp_wmem", 4_194_304),
             slow_start_after_idle: is_on("tcp_slow_start_after_idle"),
@@ -136,6 +138,10 @@ impl World {
             defer_units: true,
             unit_window_divisor: number("tcp_tso_win_divisor", 3) as u32,
             ecn_everywhere: true,
+            buffers: match number("tcp_shrink_window", 0) {
+                0 => BufferAccounting::Kernel,
+                _ => BufferAccounting::KernelRetreating,
+            },
         });
         let fast_open = number("tcp_fastopen", 1) as u32;
         self.host.set_fast_open(FastOpenSettings::from_bits(fast_open));
@@ -196,7 +202,8 @@ impl World {
     pub(super) fn inject(&mut self, packet: &[u8]) -> Result<(), Errno> {
         let to = destination(packet).ok_or(Errno::EINVAL)?;
         self.own(to);
-        let frame = Frame::from_contiguous(Medium::Ip, Payload::copy_from(packet));
+        let mut frame = Frame::from_contiguous(Medium::Ip, Payload::copy_from(packet));
+        frame.offload.gso = self.settings.mss.and_then(|mss| train(packet, mss));
         self.host.receive(self.now, self.link, [frame]);
         self.flush();
         self.generation += 1;
@@ -278,10 +285,13 @@ fn destination(packet: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// The window of a SYN is whole segments (`tcp_select_initial_window`).
-fn whole_segments(octets: u32, mtu: u32) -> u32 {
-    let size = mtu.saturating_sub(40).max(1);
-    if octets > size { octets / size * size } else { octets }
+/// packetdrill's `--mss`: a packet with more than a segment's octets is a train that a device has coalesced.
+fn train(packet: &[u8], mss: u16) -> Option<Gso> {
+    let kind = match packet.first()? >> 4 {
+        4 => GsoKind::Tcp4,
+        _ => GsoKind::Tcp6,
+    };
+    (packet.len() > usize::from(mss) + 60).then_some(Gso { kind, size: mss })
 }
 
 fn is_link_local(address: IpAddr) -> bool {

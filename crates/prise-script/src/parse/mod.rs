@@ -74,6 +74,7 @@ fn one(file: &str, line: usize, title: &str, lines: &[(usize, &str)]) -> Result<
         not_on_ours: None,
         ipv4_only: None,
         sysctls: Vec::new(),
+        kernel_buffers: false,
         mtu: 1500,
         steps: Vec::new(),
     };
@@ -119,6 +120,12 @@ fn header(script: &mut Script, text: &str) -> Result<bool, String> {
                 let (name, number) = pair.split_once('=').ok_or("sysctl: NAME=NUMBER")?;
                 let number = number.parse().map_err(|_| format!("{number} is no number"))?;
                 script.sysctls.push((name.into(), number));
+            }
+        }
+        "buffers" => {
+            script.kernel_buffers = value == "kernel";
+            if !script.kernel_buffers {
+                return Err(format!("buffers: kernel, not {value}"));
             }
         }
         "mtu" => script.mtu = value.parse().map_err(|_| format!("{value} is no MTU"))?,

@@ -123,6 +123,7 @@ impl Connection {
         self.rcv.irs = seg.seq;
         self.rcv.nxt = seg.seq + 1;
         self.rcv.window.start_at(self.rcv.nxt, promised);
+        self.kernel_window_begins();
         let offered = seg.options.mss.unwrap_or(if self.tuple.is_v4() { 536 } else { 1220 });
         self.mss = self.mss.min(offered.max(super::MSS_MIN));
         self.flags
@@ -218,6 +219,9 @@ impl Connection {
     /// zero, since its ACK, URG and RST count.
     fn is_in_window(&self, seg: &Segment) -> bool {
         let wnd = self.rcv.window.remaining(self.rcv.nxt);
+        if self.overfills(seg) {
+            return false;
+        }
         if seg.seq == self.rcv.nxt {
             return true;
         }
@@ -362,6 +366,20 @@ impl Connection {
             // The peer has said FIN before: what follows it is nonsense.
             return ControlFlow::Break(Discard::TcpTextAfterFin);
         }
+        match self.check_text_by_truesize(seg) {
+            Some(check) => check?,
+            None => self.cut_to_window(seg)?,
+        }
+        if self.reader != Reader::Program && self.state != State::Established {
+            // Nobody will read it: RFC 9293 §3.6.1 lets us reset, and the peer must not believe it delivered.
+            self.end((!self.is_orphan()).then_some(TcpError::Reset));
+            return ControlFlow::Break(Discard::TcpNobodyReads);
+        }
+        self.take_text(seg)
+    }
+
+    /// What lies beyond the window, or beyond our share of memory, is not taken.
+    fn cut_to_window(&mut self, seg: &mut Segment) -> Check {
         let wnd = self.rcv.window.remaining(self.rcv.nxt);
         let window_end = self.rcv.nxt + wnd;
         if window_end.precedes(seg.seq + seg.data_len()) {
@@ -382,19 +400,20 @@ impl Connection {
             self.acks.now = true;
             return ControlFlow::Break(Discard::TcpMemory);
         }
-        if self.reader != Reader::Program && self.state != State::Established {
-            // Nobody will read it: RFC 9293 §3.6.1 lets us reset, and the peer must not believe it delivered.
-            self.end((!self.is_orphan()).then_some(TcpError::Reset));
-            return ControlFlow::Break(Discard::TcpNobodyReads);
-        }
-        self.acks.peer_mss = self
-            .acks
-            .peer_mss
-            .max(seg.data_len().min(u32::from(self.advertised_mss)));
+        PASSED
+    }
+
+    /// The octets go into the queue, and are acknowledged as the order in which they came asks for.
+    fn take_text(&mut self, seg: &mut Segment) -> Check {
+        let seen = match self.kernel_buffer_size() {
+            Some(_) => seg.unit_len(),
+            None => seg.data_len(),
+        };
+        self.acks.peer_mss = self.acks.peer_mss.max(seen.min(u32::from(self.advertised_mss)));
         self.last_data = Stamp::at(seg.at);
         let before = self.rcv.nxt;
+        let (len, unit) = (seg.data_len(), seg.unit_len());
         let body = core::mem::take(&mut seg.body);
-        let len = body.len() as u32;
         let arrived = self.receiving.get_or_insert_default().insert(before, seg.seq, body);
         seg_restore_len(seg, len);
         match arrived {
@@ -405,6 +424,7 @@ impl Connection {
             } => {
                 self.rcv.nxt += octets;
                 self.statistics.bytes_received += u64::from(octets);
+                self.count_truesize(seg.seq, len, unit, octets);
                 self.rcv.window.on_data(self.rcv.nxt, seg.at);
                 self.extract_urgent();
                 self.schedule_ack(octets, filled, seg.at);
@@ -423,9 +443,9 @@ impl Connection {
                 self.rare().troubles.out_of_order += packets;
                 self.acks.now = true;
                 let end = seg.seq + len;
+                self.count_truesize(seg.seq - len, len, unit, 0);
                 if self.rcv.nxt.precedes(end) && self.tunes_receive_buffer() {
-                    let max = self.receive_buffer_max();
-                    self.rcv.window.on_hole(end.distance_from(self.rcv.nxt), max);
+                    self.make_room_behind_hole(end.distance_from(self.rcv.nxt), len);
                 }
                 if let Some(duplicate) = duplicate {
                     self.report_duplicate(duplicate);
@@ -449,6 +469,13 @@ impl Connection {
         }
     }
 
+    fn make_room_behind_hole(&mut self, span: u32, len: u32) {
+        if !self.grow_kernel_buffer_behind(span - len) {
+            let max = self.receive_buffer_max();
+            self.rcv.window.on_hole(span, max);
+        }
+    }
+
     /// Whether the stack's memory is too short for so many octets more. The peer sends them again.
     fn is_beyond_share(&self, octets: u32) -> bool {
         self.receiving.as_ref().is_some_and(|receiving| {
@@ -461,8 +488,9 @@ impl Connection {
     fn schedule_ack(&mut self, octets: u32, filled: bool, now: Instant) {
         self.acks.owed = self.acks.owed.saturating_add(octets);
         let holes = self.receiving.as_ref().is_some_and(|receiving| receiving.has_holes());
+        let full = self.acks.owed > self.acks.peer_mss && self.is_worth_acknowledging();
         let quick = self.config.quick_ack || (self.acks.quick > 0 && !self.acks.interactive);
-        if filled || holes || quick || self.acks.owed > self.acks.peer_mss {
+        if filled || holes || quick || full {
             self.acks.now = true;
         } else if self.deadlines.delayed_ack == Instant::FAR_FUTURE {
             self.deadlines.delayed_ack = now + DELAYED_ACK;
@@ -521,6 +549,7 @@ impl Connection {
             return;
         }
         self.rcv.nxt += 1;
+        self.meet_fin_when_full();
         self.acknowledge_fin(seg);
         // Nothing is out of order or twice any more (tcp_fin resets what it had to report).
         if let Some(rare) = &mut self.rare {

@@ -17,6 +17,7 @@ use super::demux::Owner;
 use super::flags::Flags;
 use super::info::State;
 use super::receive::window::ReceiveWindow;
+use super::tuning::BufferAccounting;
 use super::tuple::FourTuple;
 use crate::event::Ready;
 use crate::link::{Link, LinkId};
@@ -47,8 +48,11 @@ pub(crate) fn window_shift(config: &TcpConfig) -> u8 {
     shift
 }
 
-/// The window that our SYN or SYN-ACK offers; never scaled.
-pub(crate) fn offered_window(config: &TcpConfig) -> u16 {
+/// The window that our SYN or SYN-ACK offers, with `mss` in its option; never scaled.
+pub(crate) fn offered_window(config: &TcpConfig, mss: u16, timestamps: bool) -> u16 {
+    if config.tuning().buffers != BufferAccounting::Payload {
+        return super::receive::kernel::initial_window(config, mss, timestamps);
+    }
     receive_limit(config)
         .min(config.window_clamp.unwrap_or(u32::MAX))
         .min(0xffff) as u16
@@ -76,12 +80,15 @@ impl Tcp {
         connection.rcv.nxt = agreement.irs + 1;
         connection.rcv.window.start_at(agreement.irs + 1, 0);
         // The window that the SYN-ACK offers is a promise.
-        let clamp = connection.window_clamp();
-        let mss = connection.acks.peer_mss;
-        connection
-            .rcv
-            .window
-            .advertise(agreement.irs + 1, 0, mss, 0, clamp.min(0xffff));
+        connection.settle_initial_window(agreement.timestamps);
+        if connection.kernel_window_field(true).is_none() {
+            let clamp = connection.window_clamp();
+            let mss = connection.acks.peer_mss;
+            connection
+                .rcv
+                .window
+                .advertise(agreement.irs + 1, 0, mss, 0, clamp.min(0xffff));
+        }
         connection.timestamps.last_ack_sent = agreement.irs + 1;
         connection.mss = connection.mss.min(agreement.peer_mss);
         connection.acks.peer_mss = u32::from(connection.mss);
@@ -133,7 +140,7 @@ impl Tcp {
         let mut window = ReceiveWindow::new(zero, limit, now);
         window.expect_segments_of(u32::from(offered));
         let congestion = super::congestion::Congestion::new(self.congestion(net, link, &config), u32::from(mss));
-        Connection {
+        let mut connection = Connection {
             tuple,
             token: 0,
             snd: SendVariables {
@@ -192,7 +199,9 @@ impl Tcp {
             flags: Flags::of_a_new_connection(config.tuning()),
             reader: Reader::Program,
             config,
-        }
+        };
+        connection.begin_kernel_buffer();
+        connection
     }
 }
 

@@ -306,7 +306,9 @@ impl Connection {
             out_of_order: self.receiving.as_ref().map_or(0, |receiving| receiving.out_of_order()),
             send_window: self.snd.wnd,
             receive_window: self.rcv.window.remaining(self.rcv.nxt),
-            receive_buffer: self.rcv.window.limit(),
+            receive_buffer: self
+                .kernel_buffer_size()
+                .map_or(self.rcv.window.limit(), |size| size / 2),
             receive_space: self.rcv.window.space(),
             send_buffer: self.send_buffer(),
             bytes_acked: statistics.bytes_acked,

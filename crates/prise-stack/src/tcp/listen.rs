@@ -233,7 +233,12 @@ impl Tcp {
         if cookie {
             timestamp = super::cookie::mark_timestamp(timestamp, record);
         }
-        let mut header = record.syn_ack(mss, offered_window(&config), window_shift(&config), timestamp);
+        let mut header = record.syn_ack(
+            mss,
+            offered_window(&config, mss, record.timestamps()),
+            window_shift(&config),
+            timestamp,
+        );
         if cookie && !record.timestamps() {
             // Nothing but the segment size can be remembered then.
             header.options.window_scale = None;
@@ -303,6 +308,15 @@ impl Tcp {
         Some(record)
     }
 
+    /// What our SYN-ACK to that half-open connection offers.
+    fn offered_window_at(&self, net: &Net, index: u32) -> u16 {
+        let config = self.listener_config_at(index);
+        self.half_open.get(index).map_or(0, |record| {
+            let mss = own_mss(net, &record.tuple, &config).link;
+            offered_window(&config, mss, record.timestamps())
+        })
+    }
+
     /// A segment for a half-open connection: §3.10.7.4 for SYN-RECEIVED.
     pub(crate) fn arrival_at_half_open(&mut self, net: &mut Net, events: &mut Events, index: u32, seg: Segment) {
         let Some(record) = self.half_open.get_mut(index) else {
@@ -312,7 +326,7 @@ impl Tcp {
         if seg.flags.rst() {
             // RFC 9293 §3.10.7.4, second: exact, in the window, anywhere (RFC 5961 §3.2).
             let next = record.irs + 1;
-            let window = u32::from(offered_window(&self.listener_config_at(index)));
+            let window = u32::from(self.offered_window_at(net, index));
             if seg.seq == next {
                 self.forget_half_open(index);
                 net.discard(Discard::TcpReset);
@@ -361,7 +375,7 @@ impl Tcp {
             record.set_ts_recent(timestamps.value);
         }
         let next = record.irs + 1;
-        let window = u32::from(offered_window(&self.listener_config_at(index)));
+        let window = u32::from(self.offered_window_at(net, index));
         if seg.seq != next && !seg.seq.is_within(next, window) {
             net.discard(Discard::TcpOutOfWindow);
             self.acknowledge_half_open(seg.at, net, index);
@@ -381,7 +395,7 @@ impl Tcp {
         let scale = record.peer_scale().map_or(0, |_| window_shift(&config));
         // Rounded down (RFC 7323 §2.3), but not shut: rounded up, it would promise more than the field of a SYN-ACK, which
         // may follow, can say, and more than a buffer of 65,535 octets holds.
-        let offered = offered_window(&config);
+        let offered = self.offered_window_at(net, index);
         let window = (offered >> scale).max(1.min(offered));
         let header = record.acknowledgment(window, timestamp);
         reset::send(now, net, &record.tuple, &header, config.tos);

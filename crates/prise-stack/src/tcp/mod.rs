@@ -59,7 +59,7 @@ pub use error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, 
 pub use fast_open::{FastOpenFailure, FastOpenKeys, FastOpenSettings};
 pub use info::{LossState, State, TcpInfo};
 pub use plpmtud::MtuProbing;
-pub use tuning::Tuning;
+pub use tuning::{BufferAccounting, Tuning};
 pub use verbs::{Refusal, SocketSummary, TupleUse};
 
 use self::connection::{Connection, timestamp_clock};
@@ -220,6 +220,7 @@ impl Tcp {
             SocketAddr::new(src, header.source_port),
         );
         let mut seg = Segment::new(&header, frame.take_payload(transport_at + len), now, tos);
+        seg.unit = frame.offload.gso.map(|gso| gso.size);
         match self.owner(&tuple) {
             Some(Owner::Connection(index)) => self.arrival_at_connection(net, index, seg),
             Some(Owner::HalfOpen(index)) => self.arrival_at_half_open(net, events, index, seg),

@@ -9,6 +9,7 @@ use super::acc_ecn::AccEcnState;
 use super::connection::Connection;
 use super::fast_open::FastOpen;
 use super::plpmtud::Search;
+use super::receive::kernel::KernelBuffer;
 use super::trouble::Troubles;
 
 /// The urgent octet of the peer, RFC 6093.
@@ -42,6 +43,8 @@ pub(crate) struct Rare {
     pub(crate) search: Option<Box<Search>>,
     /// What a router said of the path and nobody believes yet (RFC 5927 §7.2).
     pub(crate) doubted_mtu: Option<(u32, SeqNum)>,
+    /// The receive buffer by Linux's account, where that is the rule.
+    pub(crate) kernel: Option<Box<KernelBuffer>>,
 }
 
 impl Connection {

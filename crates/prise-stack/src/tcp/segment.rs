@@ -22,6 +22,8 @@ pub(crate) struct Segment {
     pub(crate) at: Instant,
     /// The ECN field of the IP header (RFC 3168 §5).
     pub(crate) ecn: u8,
+    /// The size of the segments that it consists of, where a link has coalesced them.
+    pub(crate) unit: Option<u16>,
 }
 
 impl Segment {
@@ -36,6 +38,7 @@ impl Segment {
             body,
             at,
             ecn: tos & ECN_MASK,
+            unit: None,
         }
     }
 
@@ -55,6 +58,12 @@ impl Segment {
     /// Octets of data.
     pub(crate) fn data_len(&self) -> u32 {
         self.body.len() as u32
+    }
+
+    /// The peer's segment size, by this unit.
+    pub(crate) fn unit_len(&self) -> u32 {
+        self.unit
+            .map_or(self.data_len(), |unit| self.data_len().min(unit.into()))
     }
 
     /// The sequence number after the segment.

@@ -7,6 +7,19 @@ use super::loss::rtt::RTO_MAX;
 use super::plpmtud::MtuProbing;
 use super::receive::window::{BUFFER_INITIAL, BUFFER_MAX};
 
+/// What counts against a connection's buffers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BufferAccounting {
+    /// Octets of payload: a window of the whole buffer is open from the start.
+    #[default]
+    Payload,
+    /// What packets take up in Linux, with the window that follows from it (`SO_RCVBUF`, `SO_SNDBUF`, tcp(7)). It costs memory for
+    /// each connection and speed on long paths, and is for who compares with Linux octet by octet.
+    Kernel,
+    /// Likewise, and the window may retreat before the peer's eyes when memory is short (`tcp_shrink_window`).
+    KernelRetreating,
+}
+
 /// Settings of a host's TCP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tuning {
@@ -47,6 +60,8 @@ pub struct Tuning {
     /// With Accurate ECN every segment after the handshake is ECN-capable, acknowledgments and repetitions too, as Linux has it and
     /// the draft on generalized ECN allows; RFC 3168 §6.1.4 and §6.1.5 have only new data so.
     pub ecn_everywhere: bool,
+    /// What counts against the buffers.
+    pub buffers: BufferAccounting,
 }
 
 impl Tuning {
@@ -69,6 +84,7 @@ impl Tuning {
         defer_units: false,
         unit_window_divisor: 3,
         ecn_everywhere: false,
+        buffers: BufferAccounting::Payload,
     };
 }
 

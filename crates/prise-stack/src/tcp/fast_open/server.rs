@@ -154,6 +154,8 @@ impl Connection {
             // The SYN-ACK's window counts from behind the data that it acknowledges.
             let promised = offered.min(self.rcv.window.limit().saturating_sub(octets));
             self.rcv.window.start_at(self.rcv.nxt, promised);
+            self.kernel_window_begins();
+            self.count_truesize(next, octets, octets, octets);
             self.statistics.data_segments_in = 1;
             self.statistics.bytes_received = u64::from(octets);
             self.last_data = Stamp::at(now);

@@ -90,6 +90,16 @@ impl Reassembly {
         self.ranges.len() < before
     }
 
+    /// Throws away the range that is farthest from being needed; answers where it began.
+    pub(crate) fn forget_farthest(&mut self) -> Option<SeqNum> {
+        let range = self.ranges.pop()?;
+        self.ranges_held -= range.held;
+        if self.ranges.is_empty() {
+            self.forget_out_of_order();
+        }
+        Some(range.start)
+    }
+
     pub(crate) fn has_holes(&self) -> bool {
         !self.ranges.is_empty()
     }

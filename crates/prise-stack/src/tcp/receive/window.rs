@@ -50,6 +50,13 @@ impl ReceiveWindow {
         self.rtt_mark = next;
     }
 
+    /// The peer has been told of this edge, by another account than ours.
+    pub(crate) fn note_edge(&mut self, edge: SeqNum) {
+        if self.advertised.precedes(edge) {
+            self.advertised = edge;
+        }
+    }
+
     /// The right edge as the peer knows it.
     #[cfg(test)]
     pub(crate) fn right_edge(&self) -> SeqNum {

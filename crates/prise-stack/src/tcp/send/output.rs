@@ -524,6 +524,9 @@ impl Connection {
     }
 
     fn window_field(&mut self, syn: bool) -> u16 {
+        if let Some(field) = self.kernel_window_field(syn) {
+            return field;
+        }
         let scale = if syn { 0 } else { self.rcv_scale };
         let (next, queued, clamp) = (self.rcv.nxt, self.receive_queued(), self.window_clamp());
         let mss = self.acks.peer_mss;

@@ -328,6 +328,10 @@ impl Connection {
     }
 
     fn after_read(&mut self, now: Instant, count: u32) {
+        if let Some(due) = self.read_from_kernel_buffer(now, count) {
+            self.acks.now |= due && self.may_receive();
+            return self.release_memory();
+        }
         let (srtt, max) = (self.rtt.srtt(), self.receive_buffer_max());
         if self.tunes_receive_buffer() {
             self.rcv.window.on_read(count, srtt, now, max);
@@ -360,6 +364,9 @@ impl Connection {
         }
         if let Some(buffer) = self.config.receive_buffer {
             self.rcv.window.set_limit(buffer);
+            if old.receive_buffer != self.config.receive_buffer {
+                self.set_kernel_buffer_size(buffer.saturating_mul(2));
+            }
         }
         if let Some(chosen) = self.config.congestion
             && chosen != self.congestion.algorithm()
