@@ -42,8 +42,10 @@ for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
     print("trunc flag", len(b.recvfrom(10, socket.MSG_TRUNC)[0]))
     print("biggest", a.sendto(b"y" * 60000, b.getsockname()), len(b.recv(65535)))
     attempt("too big", lambda: a.sendto(b"y" * 65536, b.getsockname()))
+    a.settimeout(None)
     attempt("nowait", lambda: a.recv(1, socket.MSG_DONTWAIT))
     attempt("nowait from", lambda: a.recvfrom(1, socket.MSG_DONTWAIT))
+    a.settimeout(5)
     # connected
     a.connect(b.getsockname())
     print("peer", a.getpeername() == b.getsockname())
