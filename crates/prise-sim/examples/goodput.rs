@@ -127,4 +127,9 @@ fn watch(cell: &Cell, seed: u64) {
     for lane in world.lanes() {
         println!("{:?}", lane.counters());
     }
+    for node in world.nodes() {
+        let host = world.host(node);
+        let discards: Vec<_> = host.stack().discards().iter().collect();
+        println!("{}: {} octets held at most, {discards:?}", world.name(node), host.stack().memory().peak);
+    }
 }

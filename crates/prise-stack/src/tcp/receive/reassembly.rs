@@ -6,23 +6,18 @@ use alloc::vec::Vec;
 
 use prise_wire::{Body, Payload, SackBlock, SeqNum};
 
+use super::ranges::{Range, Ranges};
 use crate::memory::Charge;
 
 /// A hostile peer can open a hole with every octet; beyond this many ranges we refuse new ones, as RFC 2018 §8
-/// allows a receiver to forget what it has selectively acknowledged.
+/// allows a receiver to forget what it has selectively acknowledged …
 const RANGES_MAX: usize = 4096;
+/// … unless there are so many octets for each: where every second segment of a long, fast path is lost, which the end of slow start
+/// does, 64 MiB of window have 20,000 ranges, and what is refused has crossed the path in vain.
+const WORTH_A_RANGE: usize = 512;
 /// Adjacent small pieces are copied together up to this size, so that a peer sending octet by octet cannot pin a
 /// whole frame with each.
 const COPY_MAX: usize = 2048;
-
-#[derive(Debug)]
-struct Range {
-    start: SeqNum,
-    end: SeqNum,
-    pieces: Vec<Payload>,
-    /// Octets of memory that it holds.
-    held: u32,
-}
 
 /// What became of arriving octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +46,7 @@ pub(crate) struct Reassembly {
     ranges_held: u32,
     /// What of that the stack's account knows.
     pub(crate) charge: Charge,
-    /// Sorted, disjoint, not adjacent.
-    ranges: Vec<Range>,
+    ranges: Ranges,
     /// Starts of the ranges touched last, newest first: the order of the blocks in a SACK option.
     recent: [Option<SeqNum>; 4],
 }
@@ -65,10 +59,7 @@ impl Reassembly {
 
     /// Octets that wait behind a hole.
     pub(crate) fn out_of_order(&self) -> u32 {
-        self.ranges
-            .iter()
-            .map(|range| range.end.distance_from(range.start))
-            .sum()
+        self.ranges.octets()
     }
 
     /// Octets of memory held.
@@ -80,7 +71,7 @@ impl Reassembly {
     pub(crate) fn prune(&mut self, share: u32) -> bool {
         let before = self.ranges.len();
         while self.held() > share
-            && let Some(range) = self.ranges.pop()
+            && let Some(range) = self.ranges.pop_last()
         {
             self.ranges_held -= range.held;
         }
@@ -92,7 +83,7 @@ impl Reassembly {
 
     /// Throws away the range that is farthest from being needed; answers where it began.
     pub(crate) fn forget_farthest(&mut self) -> Option<SeqNum> {
-        let range = self.ranges.pop()?;
+        let range = self.ranges.pop_last()?;
         self.ranges_held -= range.held;
         if self.ranges.is_empty() {
             self.forget_out_of_order();
@@ -122,7 +113,7 @@ impl Reassembly {
         if seq.precedes_or_equals(next) {
             body.trim_front(next.distance_from(seq) as usize);
             let below = seq.precedes(next).then_some(SackBlock { left: seq, right: next });
-            let duplicate = below.or_else(|| overlap(&self.ranges, next, end));
+            let duplicate = below.or_else(|| self.ranges.overlap(next, end));
             let mut reached = end;
             self.append(body);
             let filled = !self.ranges.is_empty() && self.join_front(&mut reached);
@@ -161,72 +152,59 @@ impl Reassembly {
 
     /// Moves ranges that `reached` now touches to the ready queue.
     fn join_front(&mut self, reached: &mut SeqNum) -> bool {
-        let mut taken = 0;
-        for index in 0..self.ranges.len() {
-            let range = &mut self.ranges[index];
-            if reached.precedes(range.start) {
-                break;
-            }
+        let mut filled = false;
+        while let Some(range) = self.ranges.first()
+            && range.start.precedes_or_equals(*reached)
+            && let Some(range) = self.ranges.pop_first()
+        {
+            filled = true;
             self.ranges_held -= range.held;
-            taken = index + 1;
             if !reached.precedes(range.end) {
                 continue;
             }
             let mut body = Body::new();
-            for piece in core::mem::take(&mut range.pieces) {
+            for piece in range.pieces {
                 body.push_back(piece);
             }
             body.trim_front(reached.distance_from(range.start) as usize);
             *reached = range.end;
             self.append(body);
         }
-        self.ranges.drain(..taken);
         if self.ranges.is_empty() {
-            self.ranges = Vec::new();
             self.recent = [None; 4];
         }
-        taken > 0
+        filled
     }
 
     fn insert_range(&mut self, start: SeqNum, end: SeqNum, body: Body) -> Arrived {
-        let first = self.ranges.partition_point(|range| range.end.precedes(start));
-        if let Some(range) = self.ranges.get(first)
-            && range.start.precedes_or_equals(start)
-            && end.precedes_or_equals(range.end)
-        {
-            let found = range.start;
-            self.touch(found);
-            return Arrived::Duplicate(SackBlock {
-                left: start,
-                right: end,
-            });
-        }
-        // All ranges that overlap or touch [start, end) become one.
-        let mut last = first;
-        while self
-            .ranges
-            .get(last)
-            .is_some_and(|range| range.start.precedes_or_equals(end))
-        {
-            last += 1;
-        }
-        if first == last && self.ranges.len() >= RANGES_MAX {
+        // The first of those that overlap or touch [start, end), which become one.
+        let touches = |range: &&Range| range.start.precedes_or_equals(end);
+        let first = self.ranges.at_or_after(start).filter(touches);
+        if first.is_none() && self.has_too_many_ranges() {
             return Arrived::Refused;
         }
-        let duplicate = overlap(&self.ranges[first..last], start, end);
-        if last == first + 1
-            && let Some(range) = self.ranges.get_mut(first)
+        let duplicate = self.ranges.overlap(start, end);
+        if let Some(range) = first
             && range.start.precedes_or_equals(start)
         {
-            // The usual case by far, and the one that must not move what is there.
-            let mut fresh = body;
-            fresh.trim_front(range.end.distance_from(start) as usize);
-            range.end = end;
-            let (grown, found) = (push_pieces(&mut range.pieces, fresh), range.start);
-            range.held += grown;
-            self.ranges_held += grown;
-            self.touch(found);
-            return Arrived::OutOfOrder { duplicate };
+            let found = range.start;
+            if end.precedes_or_equals(range.end) {
+                self.touch(found);
+                return Arrived::Duplicate(SackBlock {
+                    left: start,
+                    right: end,
+                });
+            }
+            if self.ranges.at_or_after(range.end + 1).filter(touches).is_none() {
+                // The usual case by far, and the one that must not move what is there.
+                self.ranges_held += self.ranges.extend(found, end, |pieces, old| {
+                    let mut fresh = body;
+                    fresh.trim_front(old.distance_from(start) as usize);
+                    push_pieces(pieces, fresh)
+                });
+                self.touch(found);
+                return Arrived::OutOfOrder { duplicate };
+            }
         }
         let mut merged = Range {
             start,
@@ -236,7 +214,9 @@ impl Reassembly {
         };
         let mut fresh = body;
         let mut fresh_at = start;
-        for old in self.ranges.drain(first..last) {
+        while let Some(old) = self.ranges.at_or_after(start).filter(touches).map(|old| old.start)
+            && let Some(old) = self.ranges.remove(old)
+        {
             self.ranges_held -= old.held;
             merged.held += old.held - RANGE_COST;
             if old.start.precedes(merged.start) {
@@ -248,7 +228,12 @@ impl Reassembly {
                 fresh_at = old.start;
             }
             // The old octets win over the new ones that overlap them.
-            merged.pieces.extend(old.pieces);
+            if merged.pieces.is_empty() {
+                // What is long already is not copied for each segment that joins it to the next.
+                merged.pieces = old.pieces;
+            } else {
+                merged.pieces.extend(old.pieces);
+            }
             merged.end = old.end;
             if fresh_at.precedes(old.end) {
                 let count = old.end.distance_from(fresh_at) as usize;
@@ -262,9 +247,14 @@ impl Reassembly {
         }
         self.ranges_held += merged.held;
         let start = merged.start;
-        self.ranges.insert(first, merged);
+        self.ranges.insert(merged);
         self.touch(start);
         Arrived::OutOfOrder { duplicate }
+    }
+
+    fn has_too_many_ranges(&self) -> bool {
+        let count = self.ranges.len();
+        count >= RANGES_MAX && count * WORTH_A_RANGE > self.ranges.octets() as usize
     }
 
     fn touch(&mut self, start: SeqNum) {
@@ -282,10 +272,9 @@ impl Reassembly {
         let mut told: [Option<SeqNum>; 4] = [None; 4];
         let mut count = 0;
         self.recent.iter().flatten().filter_map(move |&start| {
-            let index = self.ranges.partition_point(|range| range.end.precedes_or_equals(start));
             let range = self
                 .ranges
-                .get(index)
+                .at_or_after(start + 1)
                 .filter(|range| range.start.precedes_or_equals(start))?;
             if told[..count].contains(&Some(range.start)) {
                 return None;
@@ -405,7 +394,7 @@ impl Reassembly {
 
     /// Throws away what waits behind holes: memory pressure (RFC 2018 §8), or the connection has ended.
     pub(crate) fn forget_out_of_order(&mut self) {
-        self.ranges = Vec::new();
+        self.ranges = Ranges::default();
         self.ranges_held = 0;
         self.recent = [None; 4];
     }
@@ -417,14 +406,6 @@ const RANGE_COST: u32 = 256;
 /// What a piece costs: the memory that it keeps alive, its place in the queue, what the allocator adds.
 fn cost(piece: &Payload) -> u32 {
     u32::try_from(piece.pinned()).unwrap_or(u32::MAX >> 4) + 64
-}
-
-/// The first octets of `[start, end)` that lie in one of the ranges.
-fn overlap(ranges: &[Range], start: SeqNum, end: SeqNum) -> Option<SackBlock> {
-    ranges.iter().find_map(|range| {
-        let (left, right) = (range.start.later(start), range.end.earlier(end));
-        left.precedes(right).then_some(SackBlock { left, right })
-    })
 }
 
 fn joined(first: &Payload, second: &Payload) -> Payload {
@@ -475,7 +456,7 @@ mod tests {
                 self.ranges_held,
                 self.ranges.iter().map(|range| range.held).sum::<u32>()
             );
-            for range in &self.ranges {
+            for range in self.ranges.iter() {
                 let pieces: u32 = range.pieces.iter().map(cost).sum();
                 assert!(range.held >= pieces + RANGE_COST, "{} {pieces}", range.held);
             }
@@ -579,6 +560,25 @@ mod tests {
             .filter(|i| queue.insert(base, base + 2 * i, body(&[1])) == Arrived::Refused)
             .count();
         assert_eq!(refused, 5999 - RANGES_MAX);
+    }
+
+    #[test]
+    fn a_hole_for_every_segment_of_a_long_path_is_kept() {
+        let mut queue = Reassembly::default();
+        let base = SeqNum(0);
+        let segment = [7; 1448];
+        for i in 0..20_000 {
+            let arrived = queue.insert(base, base + (2 * i + 1) * 1448, body(&segment));
+            assert_eq!(arrived, Arrived::OutOfOrder { duplicate: None });
+        }
+        assert_eq!(queue.out_of_order(), 20_000 * 1448);
+        for i in 0..20_000 {
+            let next = base + 2 * i * 1448;
+            let arrived = queue.insert(next, next, body(&segment));
+            assert!(matches!(arrived, Arrived::InOrder { octets: 2896, .. }));
+            queue.consume(2896);
+        }
+        assert!(queue.is_empty() && queue.held() == 0);
     }
 
     #[test]
