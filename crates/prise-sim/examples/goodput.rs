@@ -130,6 +130,10 @@ fn watch(cell: &Cell, seed: u64) {
     for node in world.nodes() {
         let host = world.host(node);
         let discards: Vec<_> = host.stack().discards().iter().collect();
-        println!("{}: {} octets held at most, {discards:?}", world.name(node), host.stack().memory().peak);
+        println!(
+            "{}: {} octets held at most, {discards:?}",
+            world.name(node),
+            host.stack().memory().peak
+        );
     }
 }

@@ -181,7 +181,7 @@ impl Connection {
             && !seg.flags.rst()
         {
             let old = (timestamps.value.wrapping_sub(self.timestamps.recent)).cast_signed() < 0;
-            if old && !outdated {
+            if old && !outdated && !self.was_overtaken(seg, timestamps.value, timestamp_clock(seg.at)) {
                 self.answer_unacceptable(seg);
                 return ControlFlow::Break(Discard::TcpStaleTimestamp);
             }
@@ -210,8 +210,7 @@ impl Connection {
             && seg.seq.precedes_or_equals(self.timestamps.last_ack_sent)
             && ((timestamps.value.wrapping_sub(self.timestamps.recent)).cast_signed() >= 0 || outdated)
         {
-            self.timestamps.recent = timestamps.value;
-            self.timestamps.recent_at = timestamp_clock(seg.at);
+            self.set_ts_recent(timestamps.value, timestamp_clock(seg.at));
         }
     }
 

@@ -27,6 +27,7 @@ mod loss;
 #[cfg(test)]
 mod memory_tests;
 mod orphans;
+mod paws;
 mod plpmtud;
 #[cfg(test)]
 mod plpmtud_tests;

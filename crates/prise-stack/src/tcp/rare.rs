@@ -8,6 +8,7 @@ use prise_wire::{SackBlock, SeqNum};
 use super::acc_ecn::AccEcnState;
 use super::connection::Connection;
 use super::fast_open::FastOpen;
+use super::paws::Overtaken;
 use super::plpmtud::Search;
 use super::receive::kernel::KernelBuffer;
 use super::trouble::Troubles;
@@ -45,6 +46,8 @@ pub(crate) struct Rare {
     pub(crate) doubted_mtu: Option<(u32, SeqNum)>,
     /// The receive buffer by Linux's account, where that is the rule.
     pub(crate) kernel: Option<Box<KernelBuffer>>,
+    /// What TS.Recent was a little while ago, once holes were filled out of order.
+    pub(crate) overtaken: Option<Overtaken>,
 }
 
 impl Connection {

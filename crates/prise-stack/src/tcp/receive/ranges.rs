@@ -67,6 +67,7 @@ impl Ranges {
         self.octets
     }
 
+    #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = &Range> {
         self.tree.values()
     }
@@ -115,6 +116,10 @@ impl Ranges {
         self.tree.first_key_value().map(|(_, range)| range)
     }
 
+    pub(super) fn last(&self) -> Option<&Range> {
+        self.tree.last_key_value().map(|(_, range)| range)
+    }
+
     /// The range from `start` on ends at `end` now, and `append` puts what is new into its pieces and answers what that costs.
     pub(super) fn extend(
         &mut self,
@@ -151,7 +156,11 @@ mod tests {
         }
         let starts: Vec<u32> = ranges.iter().map(|range| range.start.distance_from(base)).collect();
         assert_eq!((starts, ranges.octets()), (alloc::vec![0, 20, 40], 30));
-        let found = |at: u32| ranges.at_or_after(base + at).map(|range| range.start.distance_from(base));
+        let found = |at: u32| {
+            ranges
+                .at_or_after(base + at)
+                .map(|range| range.start.distance_from(base))
+        };
         assert_eq!(
             [found(5), found(10), found(11), found(30), found(31), found(51)],
             [Some(0), Some(0), Some(20), Some(20), Some(40), None]

@@ -95,6 +95,11 @@ impl Reassembly {
         !self.ranges.is_empty()
     }
 
+    /// The end of the highest octet that waits behind a hole.
+    pub(crate) fn highest(&self) -> Option<SeqNum> {
+        self.ranges.last().map(|range| range.end)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.ready.is_empty() && self.ranges.is_empty()
     }
@@ -179,6 +184,7 @@ impl Reassembly {
     fn insert_range(&mut self, start: SeqNum, end: SeqNum, body: Body) -> Arrived {
         // The first of those that overlap or touch [start, end), which become one.
         let touches = |range: &&Range| range.start.precedes_or_equals(end);
+        let alone = |range: &Range| end.precedes(range.start);
         let first = self.ranges.at_or_after(start).filter(touches);
         if first.is_none() && self.has_too_many_ranges() {
             return Arrived::Refused;
@@ -195,7 +201,7 @@ impl Reassembly {
                     right: end,
                 });
             }
-            if self.ranges.at_or_after(range.end + 1).filter(touches).is_none() {
+            if self.ranges.at_or_after(range.end + 1).is_none_or(alone) {
                 // The usual case by far, and the one that must not move what is there.
                 self.ranges_held += self.ranges.extend(found, end, |pieces, old| {
                     let mut fresh = body;
