@@ -32,6 +32,7 @@ mod socket;
 mod stream;
 mod sysctl;
 mod table;
+mod transmit_stamp;
 mod zero_copy;
 
 pub use elsewhere::Destination;

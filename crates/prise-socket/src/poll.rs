@@ -37,7 +37,10 @@ impl Host {
         let Some(socket) = self.sockets.get(s) else {
             return ready;
         };
-        ready.with(Readiness::ERR, socket.error.is_some() || self.has_zero_copied(s))
+        ready.with(
+            Readiness::ERR,
+            socket.error.is_some() || self.has_zero_copied(s) || self.has_transmit_stamp(s),
+        )
     }
 
     /// The part of `tcp_poll` for sockets that are or were connected; a fresh one is writable, strange as it is.

@@ -64,6 +64,9 @@ impl Host {
         if flags.contains(Flags::ZEROCOPY) && payload.is_empty() {
             self.note_zero_copy(now, s, flags);
         }
+        if payload.is_empty() && sent > 0 {
+            self.mark_sent(now, s);
+        }
         Ok(sent)
     }
 

@@ -45,8 +45,8 @@ pub use stack::{Stack, StackConfig};
 pub use tcp::{
     AccEcnOption, AdmitError, BufferAccounting, CongestionAlgorithm, ConnId, ConnectError, Ecn, EcnOctets, EcnPolicy,
     FastOpenFailure, FastOpenKeys, FastOpenSettings, Keepalive, Linger, ListenConfig, ListenError, ListenerId,
-    LossState, MtuProbing, PendingId, ReceiveError, Refusal, SendError, SocketSummary, State, TcpConfig, TcpError,
-    TcpInfo, Tuning, TupleUse, UrgentError,
+    LossState, MtuProbing, PendingId, ReceiveError, Refusal, SendError, SocketSummary, Stamp, StampKind, StampsWanted,
+    State, TcpConfig, TcpError, TcpInfo, Tuning, TupleUse, UrgentError,
 };
 pub use udp::{
     Coverage, JoinError, UdpConfig, UdpCounters, UdpDatagram, UdpId, UdpInfo, UdpIntercepted, UdpProtocol, UdpSend,

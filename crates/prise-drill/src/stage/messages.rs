@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prise_socket::sockaddr::{Given, decode, encode};
 use prise_socket::{Control, Errno, ErrorReport, Flags, Readiness, Received, ZeroCopied};
+use prise_stack::{Stamp, StampKind};
 use prise_wire::{Instant, Payload};
 
 use super::advance::{Look, Stage};
@@ -17,6 +18,8 @@ const SOL_SOCKET: i32 = 1;
 const SO_RCVLOWAT: i32 = 18;
 /// `SO_TIMESTAMPNS`, whose control message has the same number.
 const SO_TIMESTAMPNS: i32 = 35;
+/// `SO_TIMESTAMPING`, whose control message has the same number.
+const SO_TIMESTAMPING: i32 = 37;
 const SOL_IP: i32 = 0;
 const IP_RECVERR: i32 = 11;
 const SOL_IPV6: i32 = 41;
@@ -61,6 +64,17 @@ impl Incoming {
         self.control.extend_from_slice(&kind.to_ne_bytes());
         self.control.extend_from_slice(data);
         self.control.resize(self.control.len().next_multiple_of(8), 0);
+    }
+}
+
+impl Incoming {
+    fn say_error(&mut self, v6: bool, data: &[u8]) {
+        let (level, kind) = if v6 {
+            (SOL_IPV6, IPV6_RECVERR)
+        } else {
+            (SOL_IP, IP_RECVERR)
+        };
+        self.say(level, kind, data);
     }
 }
 
@@ -199,8 +213,12 @@ impl Stage {
         let flags = Flags::from_raw(flags);
         if flags.contains(Flags::ERRQUEUE) {
             return self.at_once(|world| {
+                let v6 = world.host.local_addr(target.id).is_ok_and(|local| local.is_ipv6());
+                if let Some(stamp) = world.host.take_transmit_stamp(target.id) {
+                    let flags = world.number(target, SOL_SOCKET, SO_TIMESTAMPING).unwrap_or(0);
+                    return Ok(transmit_stamp(&stamp, v6, flags));
+                }
                 if let Some(done) = world.host.take_zero_copied(target.id) {
-                    let v6 = world.host.local_addr(target.id).is_ok_and(|local| local.is_ipv6());
                     return Ok(zero_copied(done, v6));
                 }
                 let report = world.host.recv_error(target.id)?;
@@ -261,7 +279,10 @@ fn send_more(
                 }
             }
             Err(Errno::EAGAIN) if patience.waits() => return Look::Wait { progress },
-            Err(_) if sent > 0 => return Look::Done(Ok(sent)),
+            Err(_) if sent > 0 => {
+                world.host.mark_sent(world.now, target.id);
+                return Look::Done(Ok(sent));
+            }
             Err(errno) => return Look::Done(Err(errno)),
         }
     }
@@ -383,6 +404,40 @@ fn error_message(report: &ErrorReport, room: usize) -> Incoming {
     incoming
 }
 
+/// A stamp of an octet that was sent: `scm_timestamping` and `SO_EE_ORIGIN_TIMESTAMPING`. Without `SOF_TIMESTAMPING_OPT_TSONLY` the packet
+/// comes along, of which nothing is told here but that it did not fit.
+fn transmit_stamp(stamp: &Stamp, v6: bool, flags: i32) -> Incoming {
+    /// `SOF_TIMESTAMPING_SOFTWARE`.
+    const SOFTWARE: i32 = 1 << 4;
+    /// `SOF_TIMESTAMPING_OPT_TSONLY`.
+    const ALONE: i32 = 1 << 11;
+    /// `ENOMSG`.
+    const NO_MESSAGE: u32 = 42;
+    let mut incoming = Incoming {
+        flags: Flags::ERRQUEUE.raw(),
+        ..Incoming::default()
+    };
+    if flags & ALONE == 0 {
+        incoming.flags |= Flags::TRUNC.raw();
+    }
+    if flags & SOFTWARE != 0 {
+        let mut times = [0; 48];
+        times[..16].copy_from_slice(&timespec(stamp.at));
+        incoming.say(SOL_SOCKET, SO_TIMESTAMPING, &times);
+    }
+    let step: u32 = match stamp.kind {
+        StampKind::Sent => 0,
+        StampKind::Scheduled => 1,
+        StampKind::Acknowledged => 2,
+    };
+    let mut data = NO_MESSAGE.to_ne_bytes().to_vec();
+    data.extend_from_slice(&[4, 0, 0, 0]);
+    data.extend_from_slice(&step.to_ne_bytes());
+    data.extend_from_slice(&stamp.key.to_ne_bytes());
+    incoming.say_error(v6, &data);
+    incoming
+}
+
 /// The end of sends with `MSG_ZEROCOPY`: `SO_EE_ORIGIN_ZEROCOPY`, copied after all.
 fn zero_copied(done: ZeroCopied, v6: bool) -> Incoming {
     let mut incoming = Incoming {
@@ -392,12 +447,7 @@ fn zero_copied(done: ZeroCopied, v6: bool) -> Incoming {
     let mut data = vec![0, 0, 0, 0, 5, 0, 1, 0];
     data.extend_from_slice(&done.first.to_ne_bytes());
     data.extend_from_slice(&done.last.to_ne_bytes());
-    let (level, kind) = if v6 {
-        (SOL_IPV6, IPV6_RECVERR)
-    } else {
-        (SOL_IP, IP_RECVERR)
-    };
-    incoming.say(level, kind, &data);
+    incoming.say_error(v6, &data);
     incoming
 }
 

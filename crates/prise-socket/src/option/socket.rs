@@ -3,6 +3,7 @@
 use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, number};
 use crate::Errno;
 use crate::socket::Flag;
+use crate::transmit_stamp::{NUMBERED, OF_SENDING};
 
 const READ_ONLY: Set = Set::ReadOnly(Errno::ENOPROTOOPT);
 
@@ -553,16 +554,27 @@ fn timestamp(query: &Query<'_>, name: i64) -> i32 {
     i32::from(query.socket().value(Opt::Timestamp) == name)
 }
 
-/// Time stamps of arrival, by software, are all that there is; asking for others is refused rather than never answered.
+/// Time stamps are by software: of arrival, and of sending where a stream's sends are seen; asking for others is refused rather than never
+/// answered.
 fn set_timestamping(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
     /// `SOF_TIMESTAMPING_RX_SOFTWARE`, `SOF_TIMESTAMPING_SOFTWARE`, `SOF_TIMESTAMPING_OPT_CMSG`, `SOF_TIMESTAMPING_OPT_TSONLY`.
     const POSSIBLE: i32 = 1 << 3 | 1 << 4 | 1 << 10 | 1 << 11;
-    if value & !POSSIBLE != 0 {
+    let of_sending = i64::from(value) & OF_SENDING;
+    let sends = if call.host.tells_zero_copies(call.id) {
+        OF_SENDING as i32
+    } else {
+        0
+    };
+    if value & !(POSSIBLE | sends) != 0 {
         return Err(if (0..=0xffff).contains(&value) {
             Errno::EINVAL
         } else {
             Errno::EOPNOTSUPP
         });
+    }
+    if of_sending & NUMBERED != 0 {
+        let (now, id) = (call.now, call.id);
+        call.host.number_octets(now, id)?;
     }
     call.socket().set_value(Opt::Timestamping, value.into());
     Ok(())

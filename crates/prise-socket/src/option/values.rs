@@ -49,6 +49,8 @@ opts! {
     Timestamp = 0;
     /// `SO_TIMESTAMPING`.
     Timestamping = 0;
+    /// Of `SO_TIMESTAMPING`: the octet of the stream that has number 0.
+    StampBase = 0;
     /// `SO_PEEK_OFF`.
     PeekOffset = -1;
     /// `SO_BUSY_POLL`.

@@ -197,6 +197,7 @@ impl Connection {
         self.note_delivered_size(delivery.largest);
         self.settle_mtu_probe(seg.at);
         if advanced {
+            self.stamp_acknowledged(seg.at);
             self.trouble_since = Moment::at(seg.at);
             self.note_progress(seg.at);
             if self.queued() == 0 {

@@ -60,6 +60,7 @@ pub use error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, 
 pub use fast_open::{FastOpenFailure, FastOpenKeys, FastOpenSettings};
 pub use info::{LossState, State, TcpInfo};
 pub use plpmtud::MtuProbing;
+pub use send::stamps::{Stamp, StampKind, StampsWanted};
 pub use tuning::{BufferAccounting, Tuning};
 pub use verbs::{Refusal, SocketSummary, TupleUse};
 

@@ -11,6 +11,7 @@ use super::fast_open::FastOpen;
 use super::paws::Overtaken;
 use super::plpmtud::Search;
 use super::receive::kernel::KernelBuffer;
+use super::send::stamps::Stamps;
 use super::trouble::Troubles;
 
 /// The urgent octet of the peer, RFC 6093.
@@ -48,6 +49,8 @@ pub(crate) struct Rare {
     pub(crate) kernel: Option<Box<KernelBuffer>>,
     /// What TS.Recent was a little while ago, once holes were filled out of order.
     pub(crate) overtaken: Option<Overtaken>,
+    /// When octets left and were acknowledged, for a program that asks.
+    pub(crate) stamps: Option<Box<Stamps>>,
 }
 
 impl Connection {

@@ -5,4 +5,5 @@ pub(crate) mod output;
 mod pace;
 pub(crate) mod queue;
 mod record;
+pub(crate) mod stamps;
 mod unit;

@@ -395,6 +395,7 @@ impl Connection {
         if len > 0 && !len.is_multiple_of(size) {
             self.snd.small_end = seq + len;
         }
+        self.stamp_sent(now);
         let last = len == unsent;
         // MSG_MORE pushes nothing; the end of a record is pushed like that of a write.
         let ends_record = self.end_record_at(seq + len);
