@@ -182,10 +182,15 @@ def endings():
     end.sendall(b"reset")
     print("reset:", outcome(end.recv, 1), outcome(end.getpeername), outcome(end.connect, (host, port)))
     end = connected()
+    chosen = (socket.TCP_NODELAY, 1), (socket.TCP_KEEPIDLE, 77), (socket.TCP_USER_TIMEOUT, 5000)
+    for name, value in chosen:
+        end.setsockopt(socket.IPPROTO_TCP, name, value)
     unspecified = struct.pack("=HHI8x", socket.AF_UNSPEC, 0, 0)
     libc = ctypes.CDLL(None, use_errno=True)
     print("disconnect:", libc.connect(end.fileno(), unspecified, 16), outcome(end.getpeername))
-    print("anew:", outcome(end.connect, (host, port)), echoes(end))
+    kept = [end.getsockopt(socket.IPPROTO_TCP, name) for name, _ in chosen]
+    print("anew:", kept, outcome(end.connect, (host, port)), echoes(end))
+    print("kept:", [end.getsockopt(socket.IPPROTO_TCP, name) for name, _ in chosen])
     here = socket.create_server(("127.0.0.1", 0))
     near = new() if family == socket.AF_INET else socket.socket()
     near.connect(here.getsockname())

@@ -25,11 +25,13 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::{Destination, Errno, Family, Kind, SocketId};
+use prise_sys::sockopt as options;
 use rustix::event::epoll::EventFlags;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, getpeername, socket_with, sockopt};
 
 use crate::calls::Target;
+use crate::chosen;
 use crate::epoll_sets::Watched;
 use crate::ledger::Ledger;
 use crate::notify::{Answer, Call, DONE, Judged, errno};
@@ -323,7 +325,31 @@ impl Supervisor {
     pub(crate) fn disconnect_handed(&mut self, target: &Target) -> Judged {
         rustix::net::connect_unspec(&target.copy).map_err(errno)?;
         self.let_go_of_peer(target.slot);
+        self.bring_back(target);
         DONE
+    }
+
+    /// The options that a program has set while the kernel alone was asked are the host's again.
+    fn bring_back(&mut self, target: &Target) {
+        const SET_ALONE: [i32; 5] = [
+            libc::TCP_NODELAY,
+            libc::TCP_KEEPIDLE,
+            libc::TCP_KEEPINTVL,
+            libc::TCP_KEEPCNT,
+            libc::TCP_USER_TIMEOUT,
+        ];
+        let Some(socket) = self.sockets.get_mut(target.slot) else {
+            return;
+        };
+        for name in SET_ALONE {
+            if let Ok(value) = options::get(target.copy.as_fd(), libc::IPPROTO_TCP, name, size_of::<i32>()) {
+                // What the kernel holds, the host holds too.
+                let _ = self
+                    .host
+                    .set_option(self.now, socket.id, libc::IPPROTO_TCP, name, &value);
+                socket.chosen.note(libc::IPPROTO_TCP, name, &value);
+            }
+        }
     }
 
     /// The socket is as before connect(2).
@@ -378,6 +404,9 @@ impl Supervisor {
             libc::SYS_sendto | libc::SYS_sendmmsg => !opens(call.int(3)),
             libc::SYS_sendmsg => !opens(call.int(2)),
             libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_recvmmsg | libc::SYS_shutdown => true,
+            // The host learns of these when it speaks for the socket again: see `bring_back`.
+            libc::SYS_setsockopt => handed.stage == Stage::Connected && call.int(1) == libc::IPPROTO_TCP,
+            libc::SYS_getsockopt => handed.stage != Stage::Idle && chosen::is_told_by_kernel(call.int(1), call.int(2)),
             libc::SYS_ioctl => {
                 let request = call.args[1] as u32;
                 request < NETWORK || request == SIOCOUTQNSD || request == libc::TIOCOUTQ as u32

@@ -1,11 +1,18 @@
-//! The one epoll(7) set that the supervisor sleeps on, and what each of its descriptors stands for.
+//! What the supervisor sleeps on: the calls of its guests, and one epoll(7) set for everything else.
+//!
+//! Calls are not in the set. Their listener wakes who polls it on the caller's processor, which is about to be free; an epoll
+//! set passes that wish on as a mere hint, and the scheduler then takes any processor that is idle, out of whose sleep both
+//! have to be fetched, at several times the cost of the call.
 
 use core::time::Duration;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use prise_sys::seccomp::Listener;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
+use rustix::io::Errno;
 
 use crate::socket::Slot;
 
@@ -107,7 +114,7 @@ impl Poller {
     pub(crate) fn watch_once(&self, fd: impl AsFd, slot: Slot, interest: EventFlags) -> io::Result<()> {
         let data = EventData::new_u64(Source::Socket(slot).encode());
         match epoll::add(&self.epoll, &fd, data, interest) {
-            Err(rustix::io::Errno::EXIST) => Ok(epoll::modify(&self.epoll, &fd, data, interest)?),
+            Err(Errno::EXIST) => Ok(epoll::modify(&self.epoll, &fd, data, interest)?),
             added => Ok(added?),
         }
     }
@@ -123,20 +130,48 @@ impl Poller {
         let _ = epoll::delete(&self.epoll, fd);
     }
 
-    /// Sleeps until something is ready or `timeout` has passed, and tells what.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<(Source, EventFlags)>) -> io::Result<()> {
+    /// Sleeps until something is ready or `timeout` has passed, and tells what. `calls`: as long as there can be any.
+    pub(crate) fn wait(
+        &mut self,
+        calls: Option<&Listener>,
+        timeout: Option<Duration>,
+        ready: &mut Vec<(Source, EventFlags)>,
+    ) -> io::Result<()> {
         let timeout = timeout.map(|timeout| Timespec {
             tv_sec: timeout.as_secs() as i64,
             tv_nsec: i64::from(timeout.subsec_nanos()),
         });
-        self.events.clear();
         ready.clear();
-        match epoll::wait(
-            &self.epoll,
-            rustix::buffer::spare_capacity(&mut self.events),
-            timeout.as_ref(),
-        ) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => (),
+        let Some(calls) = calls else {
+            return self.look(timeout.as_ref(), ready);
+        };
+        let mut polled = [
+            PollFd::new(calls, PollFlags::IN),
+            PollFd::new(&self.epoll, PollFlags::IN),
+        ];
+        match poll(&mut polled, timeout.as_ref()) {
+            Ok(_) => (),
+            Err(Errno::INTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        let [on_calls, on_others] = polled.map(|it| it.revents());
+        if !on_calls.is_empty() {
+            let mut flags = EventFlags::empty();
+            flags.set(EventFlags::IN, on_calls.contains(PollFlags::IN));
+            flags.set(EventFlags::HUP, on_calls.contains(PollFlags::HUP));
+            ready.push((Source::Calls, flags));
+        }
+        if on_others.is_empty() {
+            return Ok(());
+        }
+        self.look(Some(&Timespec { tv_sec: 0, tv_nsec: 0 }), ready)
+    }
+
+    /// Adds what has happened in the set, for which it sleeps up to `timeout`.
+    fn look(&mut self, timeout: Option<&Timespec>, ready: &mut Vec<(Source, EventFlags)>) -> io::Result<()> {
+        self.events.clear();
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), timeout) {
+            Ok(_) | Err(Errno::INTR) => (),
             Err(error) => return Err(error.into()),
         }
         ready.extend(

@@ -126,7 +126,6 @@ impl Supervisor {
         let setup = |step| move |error| RunError::Setup { step, error };
         let poller = Poller::new().map_err(setup("watch descriptors"))?;
         let watch = setup("watch the program");
-        poller.watch(&parts.calls, Source::Calls).map_err(watch)?;
         poller.watch(&parts.program.pidfd, Source::Program).map_err(watch)?;
         poller.watch(&parts.program.signals, Source::Signals).map_err(watch)?;
         if let Some(fd) = parts.world.poll_fd() {
@@ -208,7 +207,8 @@ impl Supervisor {
             step: "wait for the program",
             error,
         };
-        self.poller.wait(self.timeout(), ready).map_err(setup)?;
+        let (timeout, calls) = (self.timeout(), (!self.guests_gone).then_some(&self.calls));
+        self.poller.wait(calls, timeout, ready).map_err(setup)?;
         self.now = clock::now();
         // Taken at once, because until then a signal makes the call fail, whatever it is; judged after what the ends tell,
         // because a close that came before the call must be known.
@@ -275,7 +275,6 @@ impl Supervisor {
         }
         if events.contains(EventFlags::HUP) {
             self.guests_gone = true;
-            self.poller.forget(&self.calls);
         }
         None
     }
@@ -429,7 +428,7 @@ impl Supervisor {
             step: "deliver what the program wrote",
             error,
         };
-        self.poller.wait(Some(timeout), ready).map_err(setup)?;
+        self.poller.wait(None, Some(timeout), ready).map_err(setup)?;
         self.now = clock::now();
         for &(source, events) in &*ready {
             match source {

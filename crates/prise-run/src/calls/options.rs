@@ -57,7 +57,7 @@ impl Supervisor {
             value => value?,
         };
         if self.is_connected_elsewhere(target.slot) && level == libc::IPPROTO_TCP {
-            // The connection is the kernel's, and so is the answer; what the host thinks of it is nobody's business.
+            // A connection that is being made is the kernel's, and so is the answer; what the host thinks of it is nobody's business.
             sockopt::set(target.copy.as_fd(), level, name, &value).map_err(|error| errno_of(&error))?;
             let _ = self.host.set_option(self.now, id, level, name, &value);
             return DONE;
@@ -143,11 +143,6 @@ impl Supervisor {
         }
         let room = room?;
         value.clear();
-        if self.is_connected_elsewhere(target.slot) && chosen::is_told_by_kernel(level, name) {
-            value = sockopt::get(target.copy.as_fd(), level, name, room.min(VALUE_MAX))
-                .map_err(|error| errno_of(&error))?;
-            return tell(call, &value, room);
-        }
         let given = if prise_socket::Host::option_asks(level, name) {
             call.memory().read_front(call.args[3], room.min(VALUE_MAX))?
         } else {
