@@ -18,7 +18,8 @@ pub(crate) fn ask_all(uid: u32) -> io::Result<Answers> {
     for supervisor in report::running(uid)? {
         match report::ask(uid, supervisor) {
             Ok(report) => answers.reports.push(report),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            // It may end between any two steps of the question: then it listens no more.
+            Err(_) if !report::running(uid)?.contains(&supervisor) => {}
             Err(error) => answers.silent.push((supervisor, error)),
         }
     }

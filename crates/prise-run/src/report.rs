@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// A report of more than this is not ours: 100,000 sockets at some 400 octets each fit.
 const REPORT_MAX: u64 = 64 << 20;
 /// A run that does not answer within this time is stopped or wedged, and is left out with a word.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One run and all its sockets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
