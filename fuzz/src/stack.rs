@@ -5,6 +5,7 @@
 //! random octets would never get past the first check.
 
 use crate::target::Target;
+use prise_stack::bpf::{Packet, Program};
 use prise_stack::{
     Event, Family, LinkConfig, LinkId, ListenConfig, Local, RawConfig, Stack, StackConfig, TcpConfig, UdpConfig,
 };
@@ -16,7 +17,7 @@ use prise_wire::{
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Every target by its name.
-pub(crate) const TARGETS: &[Target] = &[("stack", stack)];
+pub(crate) const TARGETS: &[Target] = &[("stack", stack), ("bpf", bpf)];
 
 const OWN_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
 const PEER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
@@ -24,6 +25,22 @@ const OWN_V4: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const PEER_V4: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 1);
 const OWN_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 2);
 const PEER_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 1);
+
+/// A program of classic BPF, behind the packet on which it is run if it is found good: it ends.
+fn bpf(input: &[u8]) {
+    let [len, rest @ ..] = input else { return };
+    let (octets, program) = rest.split_at(usize::from(*len).min(rest.len()));
+    let Ok(program) = Program::new(program) else { return };
+    let _ = program.run(&Packet {
+        octets,
+        network: octets.len() / 4,
+        data: octets.len() / 2,
+        payload: octets.len(),
+        protocol: 0x0800,
+        interface: 1,
+        hash: 7,
+    });
+}
 
 struct World {
     stack: Stack,

@@ -187,6 +187,8 @@ guests! {
     accept_ready_over_ipv6: "accept_ready.py" "6";
     listener_asked_over_ipv4: "listener_asked.py" "4";
     listener_asked_over_ipv6: "listener_asked.py" "6";
+    packet_filter_over_ipv4: "packet_filter.py" "4";
+    packet_filter_over_ipv6: "packet_filter.py" "6";
     refused_over_ipv4: "refused.py" "4";
     refused_over_ipv6: "refused.py" "6";
     select_chat_over_ipv4: "select_chat.py" "4";

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use prise_stack::bpf::Program;
 use prise_stack::{ConnId, LinkId, ListenerId, PingId, RawId, UdpId};
 
 use crate::option::{Opt, Values};
@@ -174,6 +175,10 @@ pub(crate) struct Extra {
     pub(crate) corked: Option<Corked>,
     /// Multicast groups joined, in the order of joining.
     pub(crate) groups: Vec<crate::datagram::Membership>,
+    /// `SO_ATTACH_FILTER`.
+    pub(crate) filter: Option<Arc<Program>>,
+    /// `SO_ATTACH_REUSEPORT_CBPF`.
+    pub(crate) chooser: Option<Arc<Program>>,
     /// `ICMP_FILTER` and `ICMPV6_FILTER`.
     pub(crate) icmp_filter: Option<IcmpFilter>,
     /// `TCP_FASTOPEN_KEY`: what was set, 16 or 32 octets.

@@ -10,6 +10,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod bpf;
 mod endpoint;
 mod event;
 #[cfg(test)]

@@ -17,6 +17,10 @@ use crate::supervisor::Supervisor;
 /// No option is longer; what is longer is cut, as Linux does where it does not refuse it.
 const VALUE_MAX: usize = 64 << 10;
 
+/// Octets of a `struct sock_fprog`, and how many instructions it may name (linux/filter.h).
+const SOCK_FPROG: usize = 16;
+const BPF_MAXINSNS: u16 = 4096;
+
 /// asm-generic/socket.h: the same options with 64-bit time.
 const SO_TIMESTAMP_NEW: i32 = 63;
 const SO_TIMESTAMPNS_NEW: i32 = 64;
@@ -42,6 +46,9 @@ impl Supervisor {
         if level == libc::SOL_SOCKET && len < size_of::<i32>() && name != libc::SO_BINDTODEVICE {
             return Err(Errno::EINVAL);
         }
+        if level == libc::SOL_SOCKET && matches!(name, libc::SO_ATTACH_FILTER | libc::SO_ATTACH_REUSEPORT_CBPF) {
+            return self.attach_program(call, target, name, len);
+        }
         let value = match call.memory().read_front(call.args[3], len.min(VALUE_MAX)) {
             // An option that is none is told of first, except by `sock_setsockopt`, which reads before it looks.
             Err(Errno::EFAULT) if level != libc::SOL_SOCKET => {
@@ -66,6 +73,30 @@ impl Supervisor {
         self.pass_on(target, level, name, &value);
         if level == libc::SOL_SOCKET {
             self.mirror(target, name, &value);
+        }
+        self.attend(target.slot);
+        DONE
+    }
+
+    /// A filter or chooser of packets, whose program lies where the value points to (`struct sock_fprog`).
+    fn attach_program(&mut self, call: &Call, target: &Target, name: i32, len: usize) -> Judged {
+        let value = call.memory().read_front(call.args[3], len.min(VALUE_MAX))?;
+        let (Some(&[low, high, ..]), Some(&place), true) =
+            (value.first_chunk::<8>(), value.last_chunk::<8>(), len == SOCK_FPROG)
+        else {
+            return Err(Errno::EINVAL);
+        };
+        let (instructions, place) = (u16::from_ne_bytes([low, high]), u64::from_ne_bytes(place));
+        if instructions == 0 || instructions > BPF_MAXINSNS || place == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let program = call.memory().read_front(place, usize::from(instructions) * 8)?;
+        let id = self.entry(target.slot)?.id;
+        if name == libc::SO_ATTACH_FILTER {
+            self.flush_datagrams(target.slot);
+            self.host.attach_filter(id, &program)?;
+        } else {
+            self.host.attach_chooser(self.now, id, &program)?;
         }
         self.attend(target.slot);
         DONE

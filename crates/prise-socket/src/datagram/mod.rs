@@ -3,6 +3,7 @@
 //! A UDP or ping socket has something behind it in the stack from the moment it has a port, a raw socket from birth.
 
 mod errors;
+mod filter;
 mod groups;
 mod receive;
 mod send;
@@ -103,10 +104,12 @@ impl Host {
             .unwrap_or_default();
         let (all, coverage) = (socket.takes_all_groups(), socket.coverage());
         let joining = socket.has(Flag::UdpGro);
+        let chooser = socket.extra.as_ref().and_then(|extra| extra.chooser.clone());
         let id = self.stack.udp_bind(&config);
         self.stack.udp_set_multicast_all(id, all);
         self.stack.udp_set_coverage(id, coverage);
         self.stack.udp_set_joining(id, joining);
+        self.stack.udp_set_chooser(id, chooser);
         self.socket_mut(s)?.transport = Transport::Udp(id);
         for joined in groups {
             // Each was judged when the program joined it; a link that has vanished since takes its groups with it.
@@ -195,6 +198,7 @@ impl Host {
         let (device, limit) = (socket.device(), socket.receive_limit());
         let (all, reuse_port) = (socket.takes_all_groups(), socket.has(Flag::ReusePort));
         let (coverage, joining) = (socket.coverage(), socket.has(Flag::UdpGro));
+        let chooser = socket.extra.as_ref().and_then(|extra| extra.chooser.clone());
         match socket.transport {
             Transport::Udp(id) => {
                 self.stack.udp_set_device(id, device);
@@ -203,6 +207,7 @@ impl Host {
                 self.stack.udp_set_reuse_port(id, reuse_port);
                 self.stack.udp_set_coverage(id, coverage);
                 self.stack.udp_set_joining(id, joining);
+                self.stack.udp_set_chooser(id, chooser);
             }
             Transport::Ping(id) => {
                 self.stack.icmp_set_device(id, device);

@@ -11,13 +11,13 @@ use crate::socket::{Socket, Transport};
 use crate::{Errno, Family, Flags, Host, Kind, Received, SocketId, protocol};
 
 /// One message as it lies in one of the stack's queues.
-struct Message {
-    payload: Body,
-    src: SocketAddr,
-    dst: SocketAddr,
-    link: LinkId,
-    hop_limit: u8,
-    tos: u8,
+pub(super) struct Message {
+    pub(super) payload: Body,
+    pub(super) src: SocketAddr,
+    pub(super) dst: SocketAddr,
+    pub(super) link: LinkId,
+    pub(super) hop_limit: u8,
+    pub(super) tos: u8,
     received: Instant,
     /// Octets of each of several datagrams in one (`UDP_GRO`).
     segment: Option<u16>,
@@ -96,8 +96,9 @@ impl Host {
         } else {
             self.take_message(s)
         };
-        let message = message.ok_or(Errno::EAGAIN)?;
+        let mut message = message.ok_or(Errno::EAGAIN)?;
         let socket = self.socket_ref(s)?;
+        message.payload.truncate(socket.kept(&message).unwrap_or(0));
         let source = self.scoped(socket, socket.present(message.src));
         let destination = socket.present(SocketAddr::new(message.dst.ip(), socket.port));
         Ok(Received {
@@ -156,7 +157,7 @@ impl Host {
         }
     }
 
-    /// Takes away from the front what the socket's filters keep out: ICMP types (`ICMP_FILTER`) and low hop limits (`IP_MINTTL`).
+    /// Takes away from the front what the socket's filters keep out: ICMP types (`ICMP_FILTER`), packets (`SO_ATTACH_FILTER`) and low hop limits (`IP_MINTTL`).
     fn drop_unwanted(&mut self, s: SocketId) {
         while let (Some(socket), Some(message)) = (self.sockets.get(s), self.front_if_filtered(s)) {
             if socket.wants(&message) {
@@ -169,11 +170,9 @@ impl Host {
     /// The first message, if the socket has any filter at all.
     fn front_if_filtered(&self, s: SocketId) -> Option<Message> {
         let socket = self.sockets.get(s)?;
-        let filtered = socket
-            .extra
-            .as_ref()
-            .is_some_and(|extra| extra.icmp_filter.is_some() || extra.groups.iter().any(Membership::is_filtered))
-            || socket.value(Opt::MinTtl) > 0
+        let filtered = socket.extra.as_ref().is_some_and(|extra| {
+            extra.icmp_filter.is_some() || extra.filter.is_some() || extra.groups.iter().any(Membership::is_filtered)
+        }) || socket.value(Opt::MinTtl) > 0
             || socket.value(Opt::MinHopCount) > 0;
         if filtered { self.front(s) } else { None }
     }
@@ -205,7 +204,7 @@ impl Socket {
             SocketAddr::V4(_) => (self.value(Opt::MinTtl), true),
             SocketAddr::V6(_) => (self.value(Opt::MinHopCount), false),
         };
-        if i64::from(message.hop_limit) < min {
+        if i64::from(message.hop_limit) < min || self.kept(message).is_none() {
             return false;
         }
         if self.kind == Kind::Raw && !self.hears(message) {

@@ -108,6 +108,19 @@ pub(super) const TABLE: &[Entry] = &[
     ),
     entry(25, On::ALL, Set::Octets(bind_to_device), Get::Octets(device)),
     entry(62, On::ALL, Set::Number(bind_to_index), Get::Value(Opt::Device)),
+    // SO_ATTACH_FILTER and SO_ATTACH_REUSEPORT_CBPF point into memory: see `Host::attach_filter`.
+    entry(
+        27,
+        On::ALL,
+        Set::Number(|call, _| call.host.detach_filter(call.id)),
+        Get::Refuse(Errno::ENOPROTOOPT),
+    ),
+    entry(
+        68,
+        On::UDP,
+        Set::Number(|call, _| call.host.detach_chooser(call.now, call.id)),
+        Get::Refuse(Errno::ENOPROTOOPT),
+    ),
     entry(28, On::ALL, READ_ONLY, Get::Octets(peer_name)),
     entry(
         30,

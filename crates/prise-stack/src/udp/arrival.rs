@@ -7,6 +7,7 @@ use crate::event::{Events, Ready};
 use crate::link::LinkId;
 use crate::mailbox::Full;
 use crate::net::{Delivered, Discard, IcmpError, IcmpReport, Net};
+use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use prise_wire::{Instant, UdpHeader, checksum, udp, udp_lite};
 
@@ -40,7 +41,13 @@ impl Udp {
             return self.deliver_copies(now, net, events, packet, about);
         }
         let demux = &self.spaces[protocol as usize].demux;
-        match demux.lookup(&self.sockets, about.dst, about.src, packet.link) {
+        let payload = || {
+            packet
+                .frame
+                .payload_from(packet.transport_at + udp::HEADER_LEN)
+                .to_vec()
+        };
+        match demux.lookup(&self.sockets, about.dst, about.src, packet.link, &payload) {
             Some(id) => self.deliver(net, events, id, covered, queued(now, packet, about)),
             None => self.without_socket(now, net, events, packet, about),
         }
@@ -178,7 +185,7 @@ impl Udp {
     ) -> bool {
         let remote = report.destination;
         let demux = &self.spaces[protocol as usize].demux;
-        let Some(id) = demux.lookup(&self.sockets, local, remote, link) else {
+        let Some(id) = demux.lookup(&self.sockets, local, remote, link, &Vec::new) else {
             return false;
         };
         let Some(socket) = self.sockets.find_mut(id.key()) else {

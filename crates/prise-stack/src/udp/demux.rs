@@ -2,6 +2,7 @@
 
 use super::UdpId;
 use super::socket::Socket;
+use crate::bpf::{Packet, Program};
 use crate::endpoint::{Family, Local};
 use crate::hash::HashKey;
 use crate::link::LinkId;
@@ -88,13 +89,15 @@ impl Demux {
         self.by_port.get(&port).map_or(&[], Vec::as_slice)
     }
 
-    /// The socket for a datagram from `remote` to `local` that came by `link`.
+    /// The socket for a datagram from `remote` to `local` that came by `link`. `payload` is asked for only where a program
+    /// chooses among several.
     pub(super) fn lookup(
         &self,
         sockets: &Slab<Socket>,
         local: SocketAddr,
         remote: SocketAddr,
         link: LinkId,
+        payload: &dyn Fn() -> Vec<u8>,
     ) -> Option<UdpId> {
         let on_port = self.by_port.get(&local.port())?;
         // The usual case: one socket has the port, and one comparison tells whether the datagram is its.
@@ -105,7 +108,7 @@ impl Demux {
         let ipv4 = local.is_ipv4();
         let candidates = |key: Key| {
             let list = self.by_key.get(&key)?;
-            self.choose(sockets, list, local, remote, link)
+            self.choose(sockets, list, (local, remote, link), payload)
         };
         // Sockets connected from a wildcard keep it until a route gives them an address, hence never occur here.
         candidates(Key::connected(local.ip(), local.port(), remote))
@@ -126,9 +129,8 @@ impl Demux {
         &self,
         sockets: &Slab<Socket>,
         list: &[UdpId],
-        local: SocketAddr,
-        remote: SocketAddr,
-        link: LinkId,
+        (local, remote, link): (SocketAddr, SocketAddr, LinkId),
+        payload: &dyn Fn() -> Vec<u8>,
     ) -> Option<UdpId> {
         let eligible = |id: &UdpId| {
             let socket = sockets.find(id.key())?;
@@ -156,9 +158,29 @@ impl Demux {
             (address_key(remote.ip()) >> 64) as u64,
             u64::from(remote.port()) << 16 | u64::from(local.port()),
         ]);
+        if let Some(program) = group().find_map(|(_, member)| member.chooser.as_deref()) {
+            let place = run(program, &payload(), local, link, flow as u32);
+            // Beyond the last the hash decides (`run_bpf_filter`).
+            if let Some((id, _)) = group().nth(place as usize) {
+                return Some(id);
+            }
+        }
         let pick = ((u128::from(flow) * group().count() as u128) >> 64) as usize;
         group().nth(pick).map(|(id, _)| id)
     }
+}
+
+/// What a program says of a datagram's payload, which is all that it sees.
+fn run(program: &Program, payload: &[u8], local: SocketAddr, link: LinkId, hash: u32) -> u32 {
+    program.run(&Packet {
+        octets: payload,
+        network: payload.len(),
+        data: 0,
+        payload: 0,
+        protocol: if local.is_ipv4() { 0x0800 } else { 0x86dd },
+        interface: link.interface_index(),
+        hash,
+    })
 }
 
 fn forget<K: core::hash::Hash + Eq>(table: &mut HashMap<K, Vec<UdpId>, HashKey>, key: K, id: UdpId) {

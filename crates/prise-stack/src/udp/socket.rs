@@ -1,12 +1,14 @@
 //! One UDP socket: its endpoints and its bounded queues.
 
 use super::{Coverage, UdpId, UdpProtocol};
+use crate::bpf::Program;
 use crate::endpoint::Local;
 use crate::event::{Event, Events, Ready};
 use crate::link::LinkId;
 use crate::mailbox::{Full, Mailbox};
 use crate::memory::Memory;
 use crate::net::{RouteInfo, SourceFilter};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use prise_wire::{Body, Instant};
@@ -63,6 +65,8 @@ pub(super) struct Socket {
     pub(super) local: Local,
     pub(super) remote: Option<SocketAddr>,
     pub(super) reuse_port: bool,
+    /// Says which of the sockets that share the port gets a datagram (`SO_ATTACH_REUSEPORT_CBPF`).
+    pub(super) chooser: Option<Arc<Program>>,
     /// Whether datagrams of groups that only other sockets joined are taken (`IP_MULTICAST_ALL`).
     pub(super) multicast_all: bool,
     /// Whether trains are received whole (`UDP_GRO`).
@@ -100,6 +104,7 @@ impl Socket {
             local: config.local,
             remote: config.remote,
             reuse_port: config.reuse_port,
+            chooser: None,
             multicast_all: true,
             joining: false,
             memberships: Vec::new(),

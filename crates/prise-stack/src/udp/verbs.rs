@@ -2,12 +2,14 @@
 
 use super::socket::{Membership, Socket};
 use super::{Coverage, Udp, UdpCounters, UdpDatagram, UdpId, UdpIntercepted, UdpProtocol, UdpSend};
+use crate::bpf::Program;
 use crate::endpoint::Local;
 use crate::event::Ready;
 use crate::link::LinkId;
 use crate::net::{IcmpError, IcmpReport, Net, QuotedFlow, SourceFilter};
 use crate::send::DatagramError;
 use crate::stack::Stack;
+use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 use prise_wire::{Body, Instant};
 
@@ -288,6 +290,14 @@ impl Stack {
     pub fn udp_set_reuse_port(&mut self, id: UdpId, reuse_port: bool) {
         if let Some(socket) = self.udp.sockets.find_mut(id.key()) {
             socket.reuse_port = reuse_port;
+        }
+    }
+
+    /// Which of the sockets that share the endpoint gets a datagram: the program returns its place among them, in the order of
+    /// their coming (`SO_ATTACH_REUSEPORT_CBPF`). One socket's program is that of all.
+    pub fn udp_set_chooser(&mut self, id: UdpId, chooser: Option<Arc<Program>>) {
+        if let Some(socket) = self.udp.sockets.find_mut(id.key()) {
+            socket.chooser = chooser;
         }
     }
 
