@@ -224,9 +224,41 @@ guests! {
     posix_calls_over_ipv6: "posix.c" "6";
 }
 
-#[test]
-fn two_processes_see_the_same_where_every_octet_goes_by_tcp() {
-    for guest in ["two_processes.py", "closed_peer.py"] {
-        compare_with(&["--no-join"], guest, "4");
-    }
+/// The same where every octet goes by our TCP.
+macro_rules! guests_by_our_tcp {
+    ($($name:ident: $guest:literal $family:literal;)*) => {
+        mod by_our_tcp {
+            $(
+                #[test]
+                fn $name() {
+                    super::compare_with(&["--no-join"], $guest, $family);
+                }
+            )*
+        }
+    };
+}
+
+guests_by_our_tcp! {
+    tcp: "tcp.py" "4";
+    tcp_lifecycle: "tcp_lifecycle.py" "6";
+    endings: "endings.py" "4";
+    http_server: "http_server.py" "6";
+    http_library: "http_library.py" "4";
+    nonblocking_epoll: "nonblocking_epoll.py" "6";
+    accept_ready: "accept_ready.py" "4";
+    listener_asked: "listener_asked.py" "6";
+    select_chat: "select_chat.py" "4";
+    asyncio_echo: "asyncio_echo.py" "6";
+    websocket: "websocket.py" "4";
+    closed_peer: "closed_peer.py" "6";
+    two_processes: "two_processes.py" "4";
+    prefork: "prefork.py" "6";
+    options: "options.py" "4";
+    flags: "flags.py" "6";
+    errors: "errors.py" "4";
+    dual_stack: "dual_stack.py" "6";
+    node_net: "net_server.js" "4";
+    node_http: "http_dgram.js" "6";
+    go: "udp_client.go" "4";
+    posix_calls: "posix.c" "6";
 }

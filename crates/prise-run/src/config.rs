@@ -38,8 +38,7 @@ pub struct RunConfig {
     pub hostname: Option<String>,
     /// Whether files of /proc/net show the run's sockets, links and routes: every open for reading costs more then.
     pub proc_net: bool,
-    /// Whether connections may go without our stack where nobody needs their packets: directly between two processes of the
-    /// run, and as the host kernel's own where they leave it.
+    /// Whether connections may go without our stack where nobody needs their packets: as the host kernel's own.
     pub join: bool,
     /// What the administrator of the guest's host decides.
     pub sysctls: Sysctls,
@@ -74,7 +73,7 @@ impl RunConfig {
         self.pairs_up() && self.link == LinkChoice::Host && self.impairment.is_none()
     }
 
-    /// Whether connections between two processes of the run may be; what impairs the way out does not touch them.
+    /// Whether connections within the run may be; what impairs the way out does not touch them.
     pub(crate) fn pairs_up(&self) -> bool {
         self.join && self.capture.is_none() && self.audit.is_none() && self.policy.is_empty()
     }

@@ -1,5 +1,4 @@
-//! Handed streams: connections that leave the run or lead to another process of it are the host kernel's own, while nobody needs
-//! their packets.
+//! Handed streams: connections that leave the run or stay within it are the host kernel's own, while nobody needs their packets.
 //!
 //! ```text
 //! pumped   program ── AF_UNIX ── supervisor ── TCP ── gateway ── host socket ── network
@@ -170,7 +169,7 @@ impl Supervisor {
         let process = self.guests.process(call.tid);
         // What is known when connect(2) returns needs no object that shows it.
         let shows_failure = born_handed || !unix::blocks(&target.copy);
-        let Some(leg) = self.leg(process, id, remote, shows_failure) else {
+        let Some(leg) = self.leg(id, remote, shows_failure) else {
             self.hands.note(process, false);
             return Ok(Way::Inside(if born_handed {
                 self.unused(call, target)?
@@ -196,13 +195,13 @@ impl Supervisor {
         let to = for_family(leg.to, self.entry(target.slot)?.family);
         self.set_stage(target.slot, Stage::Connecting(to));
         if leg.whom == Whom::Neighbor {
-            return self.dial_neighbor(call, process, target, (leg.seen, to));
+            return self.dial_neighbor(call, target, (leg.seen, to));
         }
         Ok(Way::Judged(self.dial(call, &target, to)))
     }
 
     /// How a connection from `id` to `remote` can be handed, if it can.
-    fn leg(&mut self, process: u32, id: SocketId, remote: SocketAddr, shows_failure: bool) -> Option<Leg> {
+    fn leg(&mut self, id: SocketId, remote: SocketAddr, shows_failure: bool) -> Option<Leg> {
         match self.host.leads_to(id, remote)? {
             Destination::Outside(seen) if self.hands.outside => Some(Leg {
                 seen,
@@ -219,7 +218,7 @@ impl Supervisor {
                         whom: Whom::Nobody,
                     });
                 }
-                self.listener_of_another(process, seen, from)?;
+                self.listener_within(seen, from)?;
                 Some(Leg {
                     seen,
                     to: self.hands.meeting().ok()?.at(),
@@ -234,7 +233,6 @@ impl Supervisor {
     fn dial_neighbor(
         &mut self,
         call: &Call,
-        process: u32,
         target: Target,
         (seen, to): (SocketAddr, SocketAddr),
     ) -> Result<Way, Errno> {
@@ -243,7 +241,7 @@ impl Supervisor {
         let id = self.entry(*slot)?.id;
         let shown = canonical(self.host.local_addr(id)?);
         let flags = fcntl_getfl(copy).map_err(errno)?;
-        let listener = self.listener_of_another(process, seen, shown);
+        let listener = self.listener_within(seen, shown);
         let connected = match listener {
             Some(_) => connect_without_waiting(copy, to, flags),
             None => Err(E::CONNREFUSED),
@@ -256,6 +254,7 @@ impl Supervisor {
             self.let_go_of_peer(*slot);
             return self.unused(call, target).map(Way::Inside);
         }
+        self.note_ends(target.slot, &target.copy);
         // A call that would not wait is told so even where the end is known, and finds it out by poll(2) or another connect(2).
         if flags.contains(OFlags::NONBLOCK) {
             return Ok(Way::Judged(Err(Errno::EINPROGRESS)));

@@ -38,6 +38,7 @@ mod inspect;
 mod keeping;
 mod ledger;
 mod lifecycle;
+mod lingering;
 mod listener;
 mod local_sockets;
 mod message;

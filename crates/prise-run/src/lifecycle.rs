@@ -293,6 +293,9 @@ impl Supervisor {
             return;
         };
         self.let_go(slot);
+        if let (Some(left), Some(ends)) = (self.host.left_port(socket.id), &socket.ends) {
+            self.lingering.note(left, **ends);
+        }
         let local = self.host.local_addr(socket.id);
         if abort {
             // Only fails where there is no connection to reset.

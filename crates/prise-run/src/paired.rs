@@ -1,5 +1,4 @@
-//! Connections between two processes of a run, while nobody needs their packets: a pair of the host kernel's TCP over its
-//! loopback.
+//! Connections within a run, while nobody needs their packets: a pair of the host kernel's TCP over its loopback.
 //!
 //! ```text
 //! pumped   client ── AF_UNIX ── supervisor ── TCP ── supervisor ── AF_UNIX ── server
@@ -9,8 +8,9 @@
 //! listener, beside the clients of published ports ([`crate::published`]), until accept(2). Each is a *handed* stream
 //! ([`crate::handed`]): everything that happens to it from then on is TCP's own, to the last errno.
 //!
-//! *Who is paired.* A client and a listener of two processes. Within one process the run's own TCP carries the octets, and so it
-//! does wherever a pair cannot be had: no room at the listener, one that waits for data, a loopback that is down.
+//! *Who is paired.* A client and a listener of the run, in two processes or in one: what one thread has written another finds
+//! there once write(2) has returned, which no pump can promise. The run's own TCP carries the octets wherever a pair cannot be
+//! had: no room at the listener, one that waits for data, a loopback that is down.
 //!
 //! *Refusals.* Where nobody listens, a connect(2) that does not wait is made to a port that is bound and closed, so that the
 //! program's socket has the kernel's `ECONNREFUSED`: read(2) and write(2) say so, which no other object can be made to.
@@ -115,12 +115,10 @@ fn is(from: &SocketAddrAny, wanted: SocketAddr) -> bool {
 }
 
 impl Supervisor {
-    /// The listener of another process than `process` to which a connection between these endpoints would come, if it has room.
-    pub(crate) fn listener_of_another(&mut self, process: u32, guest: SocketAddr, shown: SocketAddr) -> Option<Slot> {
+    /// The listener of the run to which a connection between these endpoints would come, if it has room.
+    pub(crate) fn listener_within(&self, guest: SocketAddr, shown: SocketAddr) -> Option<Slot> {
         let link: LinkId = self.host.stack().links().iter().find(|link| link.is_loopback())?.id();
-        let slot = self.listener_with_room(link, guest, shown)?;
-        let holder = self.sockets.get(slot)?.holder.tid;
-        (self.guests.process(holder) != process).then_some(slot)
+        self.listener_with_room(link, guest, shown)
     }
 
     /// Whether a SYN from `from` to `seen` would be answered with a reset: no listener, nor the socket itself.

@@ -100,6 +100,7 @@ impl Supervisor {
                 };
                 let slot = self.sockets.insert(accepted);
                 self.entry(slot)?.holder.fd = fd;
+                self.note_ends(slot, &caller.socket);
                 // Out of memory or watches, the socket stays until its guests have gone.
                 let _ = self.ledger.enter(caller.socket.as_fd(), slot);
                 if self.ledger.is_due() {

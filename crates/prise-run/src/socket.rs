@@ -10,6 +10,7 @@ use crate::chosen::Chosen;
 use crate::connecting::Connecting;
 use crate::datagram::Datagram;
 use crate::handed::Handed;
+use crate::lingering::Ends;
 use crate::listener::Listening;
 use crate::stream::Stream;
 
@@ -124,6 +125,8 @@ pub(crate) struct GuestSocket {
     pub(crate) chosen: Chosen,
     /// The process that made it.
     pub(crate) process: u32,
+    /// The kernel's names for a stream that it carries.
+    pub(crate) ends: Option<Box<Ends>>,
     pub(crate) role: Role,
 }
 

@@ -24,6 +24,7 @@ use crate::guest::Guests;
 use crate::handed::Hands;
 use crate::keeping::Keeping;
 use crate::ledger::Ledger;
+use crate::lingering::Lingering;
 use crate::local_sockets::LocalSockets;
 use crate::names::Names;
 use crate::netlink::NetlinkSockets;
@@ -65,6 +66,8 @@ pub(crate) struct Supervisor {
     pub(crate) ledger: Ledger,
     /// Which connections go without the supervisor.
     pub(crate) hands: Hands,
+    /// What is left of those that were closed.
+    pub(crate) lingering: Lingering,
     pub(crate) attacher: Attacher,
     /// Tells of the close of listeners, where that can be had.
     pub(crate) closes: Option<Closes>,
@@ -164,6 +167,7 @@ impl Supervisor {
             calls: parts.calls,
             poller,
             hands: Hands::new(parts.hands, parts.pairs).map_err(setup("watch sockets"))?,
+            lingering: Lingering::default(),
             ledger: Ledger::new().map_err(setup("watch sockets"))?,
             closes,
             attacher: Attacher::new().map_err(setup("make sockets"))?,

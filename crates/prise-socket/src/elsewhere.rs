@@ -9,6 +9,7 @@ use prise_stack::LinkId;
 use prise_wire::Instant;
 
 use crate::option::Opt;
+use crate::ports::Claim;
 use crate::socket::{Flag, Phase, Transport};
 use crate::{Errno, Host, Kind, SocketId};
 
@@ -26,7 +27,45 @@ pub enum Destination {
     Outside(SocketAddr),
 }
 
+/// The port of a stream that was closed, as long as what is left of its connection elsewhere, TIME-WAIT included, holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftPort {
+    port: u16,
+    claim: Claim,
+}
+
+impl LeftPort {
+    /// Its number.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
 impl Host {
+    /// What [`Host::close`] of such a stream leaves behind if its connection lingers. None for any other socket, nor for a port
+    /// that was picked for it.
+    pub fn left_port(&self, s: SocketId) -> Option<LeftPort> {
+        let socket = self.socket_ref(s).ok()?;
+        let claim = Claim {
+            listening: false,
+            closed: true,
+            ..socket.claim(self.owner)
+        };
+        let leaves = matches!(socket.transport, Transport::Elsewhere) && socket.port != 0 && !claim.picked;
+        leaves.then_some(LeftPort {
+            port: socket.port,
+            claim,
+        })
+    }
+
+    /// `bind(2)` while what is left of another connection holds its port.
+    pub fn bind_beside(&mut self, now: Instant, s: SocketId, addr: SocketAddr, left: LeftPort) -> Result<(), Errno> {
+        self.tcp_ports.hold(left.port, left.claim);
+        let bound = self.bind(now, s, addr);
+        self.tcp_ports.release(left.port, left.claim);
+        bound
+    }
+
     /// Where a `connect(2)` of a stream leads if somebody else may make it: over a link that was not named, without a SYN that
     /// waits for data and without a congestion control of the program's choice.
     pub fn leads_to(&mut self, s: SocketId, remote: SocketAddr) -> Option<Destination> {

@@ -3,19 +3,16 @@
 
 use core::mem::size_of;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// linux/sock_diag.h, linux/unix_diag.h, linux/netlink.h.
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
+use crate::sock_diag::{SockDiag, half, word};
+
+/// linux/unix_diag.h.
 const UDIAG_SHOW_NAME: u32 = 1;
 const UDIAG_SHOW_VFS: u32 = 2;
 const UNIX_DIAG_NAME: u16 = 0;
 const UNIX_DIAG_VFS: u16 = 1;
-const HEADER_LEN: usize = 16;
 /// `struct unix_diag_msg`.
 const MESSAGE_LEN: usize = 16;
-/// An answer is a header, a message, a name of 108 octets at most and eight octets of an inode.
-const ANSWER_MAX: usize = 1024;
 
 /// A socket, by the numbers that fstat(2) and `SO_COOKIE` give. The cookie is never given out twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,67 +41,30 @@ pub enum Binding {
 
 /// A way to ask.
 #[derive(Debug)]
-pub struct UnixDiag(OwnedFd);
+pub struct UnixDiag(SockDiag);
 
 impl UnixDiag {
     /// Opens it, for the caller's network namespace.
     pub fn open() -> io::Result<Self> {
-        const NETLINK_SOCK_DIAG: i32 = 4;
-        // SAFETY: no memory is involved.
-        let fd = crate::check(unsafe {
-            libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
-        })?;
-        // SAFETY: the descriptor is new and owned by nobody else.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+        SockDiag::open().map(Self)
     }
 
     /// What the socket is bound to; `None` where there is no such socket (any more).
     pub fn binding(&self, socket: SocketKey) -> io::Result<Option<Binding>> {
-        let mut request = Vec::with_capacity(HEADER_LEN + 24);
-        request.extend_from_slice(&((HEADER_LEN + 24) as u32).to_ne_bytes());
-        request.extend_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-        request.extend_from_slice(&(libc::NLM_F_REQUEST as u16).to_ne_bytes());
-        request.extend_from_slice(&[0; 8]);
         // struct unix_diag_req: family, protocol and padding; states; inode; what to show; cookie.
-        request.extend_from_slice(&[libc::AF_UNIX as u8, 0, 0, 0]);
+        let mut request = vec![libc::AF_UNIX as u8, 0, 0, 0];
         request.extend_from_slice(&u32::MAX.to_ne_bytes());
         request.extend_from_slice(&socket.inode.to_ne_bytes());
         request.extend_from_slice(&(UDIAG_SHOW_NAME | UDIAG_SHOW_VFS).to_ne_bytes());
         request.extend_from_slice(&(socket.cookie as u32).to_ne_bytes());
         request.extend_from_slice(&((socket.cookie >> 32) as u32).to_ne_bytes());
-        let fd = self.0.as_raw_fd();
-        // SAFETY: the kernel reads a live buffer of that length. It answers before the call returns.
-        let sent = unsafe { libc::send(fd, request.as_ptr().cast(), request.len(), 0) };
-        if sent < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let mut answer = [0u8; ANSWER_MAX];
-        // SAFETY: the kernel writes at most so many octets into a live buffer of that length.
-        let len = unsafe { libc::recv(fd, answer.as_mut_ptr().cast(), answer.len(), libc::MSG_DONTWAIT) };
-        let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
-        parse(&answer[..len.min(ANSWER_MAX)])
+        self.0.ask(&request)?.map(|message| parse(&message)).transpose()
     }
 }
 
-fn word(octets: &[u8], at: usize) -> Option<u32> {
-    octets.get(at..)?.first_chunk().map(|word| u32::from_ne_bytes(*word))
-}
-
-fn half(octets: &[u8], at: usize) -> Option<u16> {
-    octets.get(at..)?.first_chunk().map(|half| u16::from_ne_bytes(*half))
-}
-
-fn parse(answer: &[u8]) -> io::Result<Option<Binding>> {
+fn parse(message: &[u8]) -> io::Result<Binding> {
     let malformed = || io::Error::from(io::ErrorKind::InvalidData);
-    let kind = half(answer, 4).ok_or_else(malformed)?;
-    if kind == libc::NLMSG_ERROR as u16 {
-        let errno = word(answer, HEADER_LEN).ok_or_else(malformed)?.cast_signed();
-        return match -errno {
-            libc::ENOENT | libc::ESTALE => Ok(None),
-            errno => Err(io::Error::from_raw_os_error(errno)),
-        };
-    }
-    let mut rest = answer.get(HEADER_LEN + MESSAGE_LEN..).ok_or_else(malformed)?;
+    let mut rest = message.get(MESSAGE_LEN..).ok_or_else(malformed)?;
     let (mut name, mut file) = (None, None);
     while rest.len() >= 2 * size_of::<u16>() {
         let (len, kind) = (half(rest, 0).unwrap_or(0), half(rest, 2).unwrap_or(0));
@@ -117,7 +77,7 @@ fn parse(answer: &[u8]) -> io::Result<Option<Binding>> {
         }
         rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
     }
-    Ok(Some(match (name, file) {
+    Ok(match (name, file) {
         // The kernel's own dev_t: twenty bits of minor number.
         (_, Some((inode, device))) => Binding::File {
             device: (device >> 20, device & 0xf_ffff),
@@ -125,12 +85,13 @@ fn parse(answer: &[u8]) -> io::Result<Option<Binding>> {
         },
         (Some(name), None) if name.first() == Some(&0) => Binding::Abstract(name[1..].to_vec()),
         _ => Binding::None,
-    }))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::fs::MetadataExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};

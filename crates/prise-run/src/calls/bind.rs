@@ -18,7 +18,7 @@ impl Supervisor {
     pub(super) fn bind(&mut self, call: &Call, target: &Target) -> Judged {
         let octets = read_address(call, call.args[1], call.int(2))?;
         let socket = self.entry(target.slot)?;
-        let (id, family) = (socket.id, socket.family);
+        let (id, family, kind) = (socket.id, socket.family, socket.kind);
         let address = match (parse(&octets, family)?, family) {
             (Named::Endpoint(address), _) => address,
             (Named::Unspecified(..), Family::Inet) if octets.len() < V4_LEN => return Err(Errno::EINVAL),
@@ -29,11 +29,11 @@ impl Supervisor {
             }
             (Named::Unspecified(..), _) => return Err(Errno::EAFNOSUPPORT),
         };
-        match self.host.bind(self.now, id, address) {
+        match self.bind_in_view(id, kind, address) {
             Err(Errno::EADDRINUSE) => {
                 // Perhaps by a socket that was closed without telling.
                 self.sweep();
-                self.host.bind(self.now, id, address)?;
+                self.bind_in_view(id, kind, address)?;
             }
             result => result?,
         }

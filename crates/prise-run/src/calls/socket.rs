@@ -130,6 +130,7 @@ impl Supervisor {
             buffers: Buffers::default(),
             chosen: Chosen::default(),
             process: self.guests.process(call.tid),
+            ends: None,
             role,
         })
     }

@@ -1,0 +1,99 @@
+//! Ports of handed streams that were closed: TIME-WAIT of the host kernel's own connections, in the run's table of ports.
+//!
+//! What is left of a connection after its last close(2) is known to the kernel that carries it, under the kernel's names. It matters to
+//! who binds the port again: bind(2) asks then, and only then ([`crate::handed`] says which streams these are).
+
+use core::net::SocketAddr;
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+
+use prise_socket::{Errno, Kind, LeftPort, SocketId};
+use prise_sys::inet_diag::InetDiag;
+use rustix::net::{getpeername, getsockname};
+
+use crate::socket::Slot;
+use crate::supervisor::Supervisor;
+
+/// Connections of one port that are remembered. The last one to be closed stays longest; others tell only where it is gone.
+const EACH_MAX: usize = 16;
+/// Ports that are remembered. Beyond it all are forgotten, and found free.
+const PORTS_MAX: usize = 1024;
+
+/// The names that the kernel has for a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends {
+    local: SocketAddr,
+    remote: SocketAddr,
+}
+
+impl Ends {
+    /// Those of a connected socket.
+    pub(crate) fn of(socket: &OwnedFd) -> Option<Self> {
+        Some(Self {
+            local: getsockname(socket).ok()?.try_into().ok()?,
+            remote: getpeername(socket).ok()??.try_into().ok()?,
+        })
+    }
+}
+
+/// What was closed.
+#[derive(Debug, Default)]
+pub(crate) struct Lingering {
+    ports: HashMap<u16, VecDeque<(LeftPort, Ends)>>,
+    /// From the first question on.
+    diag: Option<InetDiag>,
+}
+
+impl Lingering {
+    /// A stream is being closed.
+    pub(crate) fn note(&mut self, left: LeftPort, ends: Ends) {
+        if self.ports.len() >= PORTS_MAX && !self.ports.contains_key(&left.port()) {
+            self.ports.clear();
+        }
+        let connections = self.ports.entry(left.port()).or_default();
+        if connections.len() == EACH_MAX {
+            connections.pop_front();
+        }
+        connections.push_back((left, ends));
+    }
+
+    /// What still holds a port.
+    fn at(&mut self, port: u16) -> Option<LeftPort> {
+        let connections = self.ports.get_mut(&port)?;
+        if self.diag.is_none() {
+            // Where the kernel is not to be asked the port is free.
+            self.diag = InetDiag::open().ok();
+        }
+        let diag = self.diag.as_ref()?;
+        while let Some(&(left, ends)) = connections.back() {
+            if diag.has_connection(ends.local, ends.remote).unwrap_or(false) {
+                return Some(left);
+            }
+            connections.pop_back();
+        }
+        self.ports.remove(&port);
+        None
+    }
+}
+
+impl Supervisor {
+    /// The kernel carries a stream from now on.
+    pub(crate) fn note_ends(&mut self, slot: Slot, socket: &OwnedFd) {
+        if let Some(stream) = self.sockets.get_mut(slot) {
+            stream.ends = Ends::of(socket).map(Box::new);
+        }
+    }
+
+    /// bind(2), in view of what is left of connections that the kernel carried.
+    pub(crate) fn bind_in_view(&mut self, id: SocketId, kind: Kind, address: SocketAddr) -> Result<(), Errno> {
+        let left = if kind == Kind::Stream {
+            self.lingering.at(address.port())
+        } else {
+            None
+        };
+        match left {
+            Some(left) => self.host.bind_beside(self.now, id, address, left),
+            None => self.host.bind(self.now, id, address),
+        }
+    }
+}
