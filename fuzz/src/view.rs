@@ -1,10 +1,10 @@
 //! What prise-view promises, for any octets from programs: no panic, answers that hold together, and an end to each.
 
 use crate::target::Target;
-use prise_socket::{Family, Host, HostConfig, Kind};
+use prise_socket::{Family, Host, HostConfig, Kind, SocketId};
 use prise_stack::{LinkConfig, Route, StackConfig};
 use prise_view::netlink::{Protocol, Socket, requests};
-use prise_view::{Held, View, Who, ioctl};
+use prise_view::{Driver, Held, View, Who, ioctl};
 use prise_wire::{Instant, IpCidr, MacAddr, Medium};
 
 /// Every target by its name.
@@ -63,18 +63,30 @@ pub(crate) fn host() -> Host {
     host
 }
 
+/// Holds every socket, and carries none.
+struct SomeDriver;
+
+impl Driver for SomeDriver {
+    fn held(&mut self, _: SocketId) -> Held {
+        Held {
+            inode: 4711,
+            ..Held::default()
+        }
+    }
+
+    fn carried_option(&mut self, _: SocketId, _: i32) -> Option<Vec<u8>> {
+        None
+    }
+}
+
 /// Everything that a socket answers to one datagram.
 pub(crate) fn ask(host: &mut Host, socket: &mut Socket, is_admin: bool, datagram: &[u8]) -> Vec<Vec<u8>> {
     /// More than any answer has here.
     const ENDLESS: usize = 10_000;
-    let mut held = |_| Held {
-        inode: 4711,
-        ..Held::default()
-    };
     let mut view = View {
         host,
         now: Instant::ZERO,
-        held: &mut held,
+        driver: &mut SomeDriver,
     };
     let who = Who { is_admin: &|| is_admin };
     socket.submit(&mut view, who, datagram);

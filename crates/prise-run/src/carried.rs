@@ -9,8 +9,8 @@ use rustix::io::ioctl_fionread;
 
 use crate::report::TcpEntry;
 
-/// `struct tcp_info` (linux/tcp.h) up to `tcpi_bytes_retrans`; older kernels tell less.
-const TCP_INFO_ROOM: usize = 216;
+/// More than `struct tcp_info` (linux/tcp.h) has; `tcpi_bytes_retrans`, at 208, is the last field that is read here. Older kernels tell less.
+pub(crate) const INFO_ROOM: usize = 512;
 
 /// A stream of the kernel's as `ss` shows it.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub(crate) struct Carried {
 
 /// A connection of the kernel's TCP.
 pub(crate) fn by_kernel(copy: &OwnedFd) -> Carried {
-    let info = sockopt::get(copy.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, TCP_INFO_ROOM).unwrap_or_default();
+    let info = sockopt::get(copy.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, INFO_ROOM).unwrap_or_default();
     Carried {
         state: info.first().copied().and_then(state),
         unread: ioctl_fionread(copy).unwrap_or(0),

@@ -2,16 +2,14 @@
 
 use core::time::Duration;
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
 
 use prise_socket::{Host, Kind, SocketId, SocketInfo, State};
 
 use prise_stack::{MemoryUse, TcpInfo};
-use rustix::net::sockopt;
 
 use crate::carried::{self, Carried};
 use crate::clock;
-use crate::handed::Stage;
+use crate::netlink::{is_carried, seen};
 use crate::report::{MemoryEntry, Report, SocketEntry, TcpEntry, Way};
 use crate::socket::{Role, Sockets};
 use crate::supervisor::Supervisor;
@@ -32,12 +30,10 @@ impl Supervisor {
     pub(crate) fn carried_by_kernel(&mut self) -> HashMap<SocketId, Carried> {
         let mut found = HashMap::new();
         for (_, socket) in self.sockets.iter() {
-            if !matches!(&socket.role, Role::Handed(handed) if handed.stage != Stage::Idle) {
+            if !is_carried(socket) {
                 continue;
             }
-            let is_it = |copy: &OwnedFd| sockopt::socket_cookie(copy).is_ok_and(|found| found == socket.cookie);
-            let copy = self.guests.descriptor(socket.holder.tid, socket.holder.fd).ok();
-            if let Some(copy) = copy.filter(is_it) {
+            if let Some(copy) = seen(socket, &mut self.guests) {
                 found.insert(socket.id, carried::by_kernel(&copy));
             }
         }

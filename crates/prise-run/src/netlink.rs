@@ -5,17 +5,20 @@
 //! call is judged.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::SocketId;
+use prise_sys::sockopt::get as option_of;
 use prise_view::netlink::{Protocol, Socket};
-use prise_view::{Held, View, Who};
+use prise_view::{Driver, Held, View, Who};
 use rustix::io::ioctl_fionread;
 use rustix::net::{RecvFlags, recv, sockopt};
 
+use crate::carried::{self, INFO_ROOM};
 use crate::guest::{Guests, own_number};
+use crate::handed::Stage;
 use crate::parked::ParkId;
-use crate::socket::{GuestSocket, Role, Slot};
+use crate::socket::{GuestSocket, Role, Slot, Sockets};
 use crate::supervisor::Supervisor;
 use crate::unix::QUIET;
 
@@ -141,14 +144,10 @@ impl Supervisor {
             now,
             ..
         } = self;
-        let mut held = |id: SocketId| {
-            let socket = sockets.by_id(id).and_then(|slot| sockets.get(slot));
-            socket.map_or_else(Held::default, |socket| held(socket, guests))
-        };
         let mut view = View {
             host,
             now: *now,
-            held: &mut held,
+            driver: &mut OfGuests { sockets, guests },
         };
         look(netlink, &mut view)
     }
@@ -230,6 +229,42 @@ impl Supervisor {
     }
 }
 
+/// What the kernel knows of the guests' sockets.
+struct OfGuests<'a> {
+    sockets: &'a Sockets,
+    guests: &'a mut Guests,
+}
+
+impl Driver for OfGuests<'_> {
+    fn held(&mut self, id: SocketId) -> Held {
+        let socket = self.sockets.by_id(id).and_then(|slot| self.sockets.get(slot));
+        socket.map_or_else(Held::default, |socket| held(socket, self.guests))
+    }
+
+    fn carried_option(&mut self, id: SocketId, name: i32) -> Option<Vec<u8>> {
+        let socket = self.sockets.by_id(id).and_then(|slot| self.sockets.get(slot))?;
+        if !is_carried(socket) {
+            return None;
+        }
+        let copy = seen(socket, self.guests)?;
+        option_of(copy.as_fd(), libc::IPPROTO_TCP, name, INFO_ROOM).ok()
+    }
+}
+
+/// Whether the kernel carries a stream.
+pub(crate) fn is_carried(socket: &GuestSocket) -> bool {
+    matches!(&socket.role, Role::Handed(handed) if handed.stage != Stage::Idle)
+}
+
+/// A copy of a socket's descriptor, from where it was last seen.
+pub(crate) fn seen(socket: &GuestSocket, guests: &mut Guests) -> Option<OwnedFd> {
+    let is_it = |copy: &OwnedFd| sockopt::socket_cookie(copy).is_ok_and(|found| found == socket.cookie);
+    guests
+        .descriptor(socket.holder.tid, socket.holder.fd)
+        .ok()
+        .filter(is_it)
+}
+
 /// What lies in the kernel's object of a socket. Its unread octets are told by the program's end only: by the descriptor where
 /// it was last seen, or not at all.
 fn held(socket: &GuestSocket, guests: &mut Guests) -> Held {
@@ -238,16 +273,20 @@ fn held(socket: &GuestSocket, guests: &mut Guests) -> Held {
         ..Held::default()
     };
     let octets = |fd: &OwnedFd| ioctl_fionread(fd).map_or(0, |octets| u32::try_from(octets).unwrap_or(u32::MAX));
-    match &socket.role {
-        Role::Stream(stream) => held.unsent = octets(&stream.end),
-        _ => return held,
+    if is_carried(socket) {
+        let carried = seen(socket, guests).map(|copy| carried::by_kernel(&copy));
+        return carried.map_or(held, |carried| Held {
+            unread: u32::try_from(carried.unread).unwrap_or(u32::MAX),
+            unsent: u32::try_from(carried.unsent).unwrap_or(u32::MAX),
+            state: carried.state,
+            ..held
+        });
     }
-    let is_it = |copy: &OwnedFd| sockopt::socket_cookie(copy).is_ok_and(|found| found == socket.cookie);
-    if let Some(copy) = guests
-        .descriptor(socket.holder.tid, socket.holder.fd)
-        .ok()
-        .filter(is_it)
-    {
+    let Role::Stream(stream) = &socket.role else {
+        return held;
+    };
+    held.unsent = octets(&stream.end);
+    if let Some(copy) = seen(socket, guests) {
         held.unread = octets(&copy);
     }
     held

@@ -17,4 +17,4 @@ mod sockets;
 mod view;
 
 pub use sockets::Row;
-pub use view::{Held, View, Who};
+pub use view::{Driver, Held, View, Who};

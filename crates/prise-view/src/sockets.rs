@@ -44,8 +44,9 @@ pub(crate) fn row(view: &mut View<'_>, id: SocketId) -> Option<Row> {
     if info.kind != Kind::Raw && (info.local.port() == 0 || info.kind == Kind::Stream && info.state == State::Closed) {
         return None;
     }
-    let held = (view.held)(id);
-    let (unread, unsent) = match info.state {
+    let held = view.driver.held(id);
+    let state = held.state.unwrap_or(info.state);
+    let (unread, unsent) = match state {
         State::Listen => (0, 0),
         _ => (held.unread, held.unsent),
     };
@@ -59,7 +60,7 @@ pub(crate) fn row(view: &mut View<'_>, id: SocketId) -> Option<Row> {
         family: info.family,
         kind: info.kind,
         protocol: info.protocol,
-        state: info.state,
+        state,
         local: info.local,
         remote: info.remote.unwrap_or(nobody),
         receive_queue: octets(info.receive_queue, unread),

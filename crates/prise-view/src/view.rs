@@ -1,6 +1,8 @@
 //! What is looked at.
 
-use prise_socket::{Host, SocketId};
+use alloc::vec::Vec;
+
+use prise_socket::{Host, SocketId, State};
 use prise_wire::Instant;
 
 /// A host, and what its driver knows of it besides.
@@ -9,8 +11,17 @@ pub struct View<'a> {
     pub host: &'a mut Host,
     /// The time.
     pub now: Instant,
-    /// What the driver knows of a socket.
-    pub held: &'a mut dyn FnMut(SocketId) -> Held,
+    /// Who knows what the host does not.
+    pub driver: &'a mut dyn Driver,
+}
+
+/// The driver of a host, asked about its sockets.
+pub trait Driver {
+    /// What it knows of a socket.
+    fn held(&mut self, socket: SocketId) -> Held;
+
+    /// An option at level `IPPROTO_TCP` of a stream that is carried elsewhere, as who carries it has it; none where the host's own is meant.
+    fn carried_option(&mut self, socket: SocketId, name: i32) -> Option<Vec<u8>>;
 }
 
 /// What the driver of a host knows of a socket and the host does not.
@@ -22,6 +33,8 @@ pub struct Held {
     pub unread: u32,
     /// Octets that were written and have not come to the host yet.
     pub unsent: u32,
+    /// The state of a stream that is carried elsewhere.
+    pub state: Option<State>,
 }
 
 impl core::fmt::Debug for View<'_> {

@@ -92,17 +92,28 @@ fn attributes(view: &mut View<'_>, row: &Row, id: SocketId, extensions: u8, mess
     if row.kind != Kind::Stream {
         return;
     }
-    // TCP_INFO, TCP_CONGESTION.
     if asked(INFO) {
-        message.attribute(INFO, &option(view, id, level::TCP, 11));
+        message.attribute(INFO, &option_of_tcp(view, id, TCP_INFO));
     }
     if asked(CONGESTION) {
-        let name = option(view, id, level::TCP, 13);
+        let name = option_of_tcp(view, id, TCP_CONGESTION);
         let end = name
             .iter()
             .position(|&octet| octet == 0)
             .map_or(name.len(), |at| at + 1);
         message.attribute(CONGESTION, &name[..end]);
+    }
+}
+
+/// Options of tcp(7).
+const TCP_INFO: i32 = 11;
+const TCP_CONGESTION: i32 = 13;
+
+/// What getsockopt(2) shows of a stream, whoever carries it; nothing where it fails.
+fn option_of_tcp(view: &mut View<'_>, id: SocketId, name: i32) -> Vec<u8> {
+    match view.driver.carried_option(id, name) {
+        Some(value) => value,
+        None => option(view, id, level::TCP, name),
     }
 }
 
