@@ -86,6 +86,29 @@ fn reordering_alone_costs_nothing() {
     }
 }
 
+/// At a gigabit there is always something late, some of it by more than the round trip.
+#[test]
+fn reordering_costs_little_at_a_gigabit() {
+    for (rtt, least) in [(1, 0.9), (20, 0.95)] {
+        let [in_order, late] = [Loss::Even(0), Loss::Late].map(|loss| {
+            let cell = Cell {
+                algorithm: "cubic",
+                loss,
+                rtt,
+                rate: 1000,
+                queue: 10,
+            };
+            let flow = [(cell.algorithm, Duration::ZERO)];
+            let octets = carry(&cell.impairment(), &flow, Duration::from_secs(2), 1).expect("it connects");
+            octets[0] as f64
+        });
+        assert!(
+            late >= in_order * least,
+            "{rtt} ms: {late} octets where 2 % come 3 ms late, else {in_order}"
+        );
+    }
+}
+
 #[test]
 fn flows_share_a_bottleneck_fairly() {
     let cell = Cell {

@@ -12,6 +12,10 @@ use crate::tcp::send::flight::{Delivery, Flight, Latest};
 
 /// §6.2 step 4: after this many recoveries without a D-SACK the window shrinks back to a quarter of the RTT.
 const PERSIST_RECOVERIES: u8 = 16;
+/// §6.2 step 4 bounds the window by SRTT. What reorders – parallel links, busy hosts – knows nothing of the round trip: where
+/// D-SACKs go on to tell of needless retransmissions, the window of a short path grows as far as this, which is little beside the
+/// least timeout.
+const SHORT_PATH_WINDOW: Duration = Duration::from_millis(10);
 /// RFC 5681's duplicate threshold, in segments.
 const DUP_THRESH: u32 = 3;
 /// `tcp_max_reordering`.
@@ -76,6 +80,12 @@ impl Rack {
         self.persist = PERSIST_RECOVERIES;
     }
 
+    /// A loss was none: the original arrived behind what was sent later (Linux's `tcp_check_sack_reordering`). Step 3 sees that only
+    /// where nothing was retransmitted, which is hardly ever where the window is too small.
+    pub(crate) fn on_spurious(&mut self) {
+        self.reordering_seen = true;
+    }
+
     /// Step 4: a recovery ended.
     pub(crate) fn on_recovered(&mut self) {
         self.persist = self.persist.saturating_sub(1);
@@ -109,7 +119,7 @@ impl Rack {
             return Duration::ZERO;
         }
         let quarter = around.min_rtt / 4;
-        (quarter * (u32::from(self.multiplier) + 1)).min(around.srtt)
+        (quarter * (u32::from(self.multiplier) + 1)).min(around.srtt.max(SHORT_PATH_WINDOW))
     }
 
     /// Step 5: marks what is lost; answers those octets and the time until the timer should look again.
@@ -147,5 +157,24 @@ mod tests {
             rack.on_recovered();
         }
         assert_eq!(window(&rack), 10, "and sixteen recoveries without forget it");
+    }
+
+    #[test]
+    fn a_short_path_may_reorder_by_more_than_its_round_trip() {
+        let flight = Flight::default();
+        let around = Surroundings {
+            in_recovery: true,
+            min_rtt: Duration::from_millis(1),
+            srtt: Duration::from_millis(1),
+            mss: 1000,
+        };
+        let mut rack = Rack::default();
+        assert_eq!(rack.reordering_window(&flight, &around), Duration::ZERO);
+        rack.on_spurious();
+        assert_eq!(rack.reordering_window(&flight, &around), Duration::from_micros(250));
+        for round in 0..50 {
+            rack.on_dsack(SeqNum(round * 10_000), SeqNum(round * 10_000 + 10_000));
+        }
+        assert_eq!(rack.reordering_window(&flight, &around), SHORT_PATH_WINDOW);
     }
 }

@@ -120,6 +120,9 @@ impl Sending {
         }
         let echo = facts.echo.filter(|_| facts.delivery.acked > 0);
         if original_in_loss || recovery.is_spurious(echo) {
+            if recovery.state != LossState::Loss {
+                self.rack.on_spurious();
+            }
             if let Some(undo) = recovery.undo.take() {
                 congestion.undo(undo.cwnd, undo.ssthresh);
                 self.spurious = self.spurious.saturating_add(1);
@@ -155,6 +158,7 @@ impl Sending {
         if self.recovery.is_spurious(None)
             && let Some(undo) = self.recovery.undo.take()
         {
+            self.rack.on_spurious();
             congestion.undo(undo.cwnd, undo.ssthresh);
             self.spurious = self.spurious.saturating_add(1);
         }

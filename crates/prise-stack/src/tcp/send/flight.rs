@@ -14,8 +14,10 @@ use crate::tcp::congestion::rate::SendSnapshot;
 use crate::tcp::connection::timestamp_clock;
 
 /// A peer can cut a record with each block it sends; beyond this many we no longer cut (the block is ignored, which
-/// only costs a retransmission).
+/// only costs a retransmission) …
 const RECORDS_MAX: usize = 16_384;
+/// … unless there are so many octets in flight for each: where every second segment of 64 MiB is lost, each is a record.
+const WORTH_A_RECORD: u32 = 512;
 
 const SACKED: u8 = 1;
 /// Taken for lost and waiting to be sent again.
@@ -286,7 +288,7 @@ impl Flight {
                     self.move_edge(index, len, fack_before, now, min_rtt, delivery);
                     break;
                 }
-                if (cut_front || cut_back) && self.records.len() >= RECORDS_MAX {
+                if (cut_front || cut_back) && self.has_too_many_records() {
                     index += 1;
                     continue;
                 }
@@ -307,6 +309,11 @@ impl Flight {
         if self.fack.is_none_or(|fack| fack.precedes(range.right)) {
             self.fack = Some(range.right);
         }
+    }
+
+    fn has_too_many_records(&self) -> bool {
+        let count = self.records.len();
+        count >= RECORDS_MAX && count > (self.outstanding / WORTH_A_RECORD) as usize
     }
 
     fn is_sacked_before(&self, index: usize) -> bool {
@@ -620,6 +627,25 @@ mod tests {
             (delivery.sacked, flight.sacked(), flight.in_flight()),
             (3500, 3500, 2500)
         );
+    }
+
+    #[test]
+    fn where_every_second_segment_of_a_large_window_is_lost_each_is_known() {
+        let mut flight = Flight::default();
+        flight.push(seq(0), 40_000 * 1448, at(0), snapshot());
+        let mut delivery = Delivery::default();
+        for number in 0..20_000 {
+            let start = (2 * number + 1) * 1448;
+            flight.sack(range(start, start + 1448), at(10), NO_RTT, &mut delivery);
+        }
+        assert_eq!((flight.records.len(), flight.sacked()), (40_000, 20_000 * 1448));
+        // Octet by octet it ends.
+        let mut flight = Flight::default();
+        flight.push(seq(0), 100_000, at(0), snapshot());
+        for number in 0..20_000 {
+            flight.sack(range(2 * number + 1, 2 * number + 2), at(10), NO_RTT, &mut delivery);
+        }
+        assert!(flight.records.len() <= RECORDS_MAX + 1, "{}", flight.records.len());
     }
 
     #[test]
