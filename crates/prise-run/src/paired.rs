@@ -133,11 +133,10 @@ impl Supervisor {
     pub(crate) fn pair(&mut self, end: &OwnedFd, listener: Slot, names: (SocketAddr, SocketAddr)) -> Result<(), Errno> {
         let socket = self.hands.meeting()?.other_end(end)?;
         let (guest, shown) = names;
-        let Some(listening) = self.listening(listener) else {
+        if self.listening(listener).is_none() {
             return Err(Errno::CONNREFUSED);
-        };
-        listening.callers.push_back(Caller { socket, shown, guest });
-        self.attend_listener(listener);
+        }
+        self.queue_caller(listener, Caller { socket, shown, guest });
         Ok(())
     }
 }

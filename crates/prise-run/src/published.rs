@@ -40,12 +40,30 @@ impl Supervisor {
                 }
                 continue;
             };
-            if let Some(listening) = self.listening(slot) {
-                listening.callers.push_back(caller);
-                self.attend_listener(slot);
-            }
+            self.queue_caller(slot, caller);
         }
         came
+    }
+
+    /// A caller waits at a listener.
+    pub(crate) fn queue_caller(&mut self, slot: Slot, caller: Caller) {
+        if let Some(listening) = self.listening(slot) {
+            listening.callers.push_back(caller);
+            self.count_callers(slot);
+            self.attend_listener(slot);
+        }
+    }
+
+    /// Those who wait take places of the listener's queue in the host.
+    fn count_callers(&mut self, slot: Slot) {
+        if let Some(GuestSocket {
+            id,
+            role: Role::Listener(listening),
+            ..
+        }) = self.sockets.get(slot)
+        {
+            self.host.wait_elsewhere(*id, listening.callers.len());
+        }
     }
 
     /// The listener to which a connection between these endpoints would come by `link`, if it has room for one more.
@@ -75,6 +93,7 @@ impl Supervisor {
             listening.callers.push_front(caller);
             listening.announce(waiting + 1);
         }
+        self.count_callers(slot);
         judged
     }
 

@@ -128,6 +128,14 @@ impl Host {
         (matches!(socket.transport, Transport::Listener(_)) && !waits).then_some(s)
     }
 
+    /// So many connections that are carried elsewhere wait at a listener: they count against its backlog.
+    pub fn wait_elsewhere(&mut self, listener: SocketId, waiting: usize) {
+        if let Ok(Transport::Listener(id)) = self.socket_ref(listener).map(|socket| socket.transport) {
+            let taken = u32::try_from(waiting).unwrap_or(u32::MAX);
+            self.stack.tcp_set_backlog_taken(id, taken);
+        }
+    }
+
     /// `accept(2)` of a connection that came to a listener elsewhere: a new socket with the listener's options and these names.
     pub fn accept_elsewhere(
         &mut self,

@@ -260,6 +260,8 @@ pub(crate) struct Listener {
     pub(crate) backlog: u32,
     /// Completed connections that wait for `accept`.
     pub(crate) queue: alloc::collections::VecDeque<Key>,
+    /// Places of the queue that connections have which others carry.
+    pub(crate) taken: u32,
     /// Half-open connections that will come here.
     pub(crate) half_open: u32,
     /// Cookies were handed out so lately that they may still come back.
@@ -271,6 +273,6 @@ pub(crate) struct Listener {
 impl Listener {
     /// Linux lets one more in than the backlog says.
     pub(crate) fn is_full(&self) -> bool {
-        self.queue.len() > self.backlog as usize
+        self.queue.len() + self.taken as usize > self.backlog as usize
     }
 }

@@ -483,6 +483,22 @@ fn the_urgent_octet_is_read_out_of_band() {
 }
 
 #[test]
+fn connections_that_others_carry_count_against_the_backlog() {
+    let mut world = World::new(13);
+    let listener = world.listen(80);
+    world.stacks[1].tcp_set_backlog(listener, 3);
+    world.stacks[1].tcp_set_backlog_taken(listener, 3);
+    for i in 0..3 {
+        world.open(41_000 + i, 80);
+    }
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.stacks[1].tcp_backlog(listener), Some((1, 3)));
+    world.stacks[1].tcp_set_backlog_taken(listener, 0);
+    world.run_for(Duration::from_secs(40));
+    assert_eq!(world.stacks[1].tcp_backlog(listener), Some((3, 3)));
+}
+
+#[test]
 fn a_full_accept_queue_holds_new_connections_back_until_there_is_room() {
     let mut world = World::new(13);
     let listener = world.listen(80);

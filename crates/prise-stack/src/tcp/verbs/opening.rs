@@ -47,6 +47,7 @@ impl Stack {
             token,
             backlog,
             queue: alloc::collections::VecDeque::new(),
+            taken: 0,
             half_open: 0,
             cookies_until: Instant::ZERO,
             fast_open: None,
@@ -68,6 +69,13 @@ impl Stack {
     pub fn tcp_set_backlog(&mut self, id: ListenerId, backlog: u32) {
         if let Some(listener) = self.tcp.listeners.find_mut(id.key()) {
             listener.backlog = backlog;
+        }
+    }
+
+    /// So many connections that others carry wait for the listener's program as well: they count against the backlog.
+    pub fn tcp_set_backlog_taken(&mut self, id: ListenerId, taken: u32) {
+        if let Some(listener) = self.tcp.listeners.find_mut(id.key()) {
+            listener.taken = taken;
         }
     }
 
