@@ -436,3 +436,63 @@ fn files_of_proc_net_show_the_run_where_it_was_asked_to() {
         ended.stderr
     );
 }
+
+const COUNTS: &str = "
+import ctypes, os, socket, struct
+def rows(path):
+    with open(path) as file:
+        lines = [line.split() for line in file]
+    return {title[0] + name: int(value) for title, values in zip(lines[::2], lines[1::2]) for name, value in zip(title[1:], values[1:])}
+before = rows('/proc/net/snmp')
+listener = socket.create_server(('127.0.0.1', 0))
+client = socket.create_connection(listener.getsockname())
+server = listener.accept()[0]
+client.sendall(b'x')
+server.recv(1)
+for host in ('127.0.0.1', '::1'):
+    udp = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind((host, 0))
+    udp.sendto(b'x', udp.getsockname())
+    udp.recv(1)
+refused = socket.socket()
+print('refused', refused.connect_ex(('127.0.0.1', 9)))
+now = rows('/proc/net/snmp')
+more = lambda name: now[name] - before[name]
+print([more(name) for name in ('Tcp:ActiveOpens', 'Tcp:PassiveOpens', 'Tcp:AttemptFails', 'Tcp:OutRsts', 'Tcp:CurrEstab', 'Udp:InDatagrams', 'Udp:OutDatagrams')])
+print(more('Tcp:InSegs') > 4, more('Tcp:OutSegs') > 4, more('Ip:InReceives') > 6, now['Tcp:MaxConn'], now['Ip:DefaultTTL'])
+six = dict(line.split() for line in open('/proc/net/snmp6'))
+print(int(six['Ip6InReceives']) >= 1, 'TcpExt:ListenOverflows' in rows('/proc/net/netstat'))
+value = lambda path: open('/sys/class/net/' + path).read().strip()
+print([value('eth0/' + name) for name in ('address', 'mtu', 'operstate', 'type', 'carrier', 'ifindex', 'flags')])
+print([value('lo/' + name) for name in ('address', 'mtu', 'operstate', 'type')], int(value('lo/statistics/rx_bytes')) > 100)
+how = ctypes.create_string_buffer(struct.pack('QQQ', os.O_RDONLY, 0, 0))
+fd = ctypes.CDLL(None).syscall(437, -100, b'/sys/class/net/eth0/mtu', how, 24)
+print(os.read(fd, 10))
+";
+
+#[test]
+fn counters_and_links_are_the_runs_own() {
+    let Some(python) = need("--proc-net", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("counts.py", COUNTS);
+    let program = [python.into(), script.into()];
+    // Connections that are the kernel's are counted there.
+    let ended = finish(&mut stage.run(&["--proc-net", "--no-join"], &program), LIMIT).expect_success();
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "refused 111",
+            "[2, 1, 1, 1, 2, 2, 2]",
+            "True True True -1 64",
+            "True True",
+            "['02:50:52:49:53:45', '1500', 'up', '1', '1', '2', '0x1003']",
+            "['00:00:00:00:00:00', '65536', 'unknown', '772'] True",
+            "b'1500\\n'"
+        ],
+        "{}",
+        ended.stderr
+    );
+}

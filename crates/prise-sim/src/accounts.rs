@@ -3,7 +3,8 @@
 use crate::node::Port;
 use crate::world::{Place, World};
 use prise_stack::Discard;
-use prise_wire::Medium;
+use prise_stack::IpCounters;
+use prise_wire::{IpVersion, Medium};
 
 /// Nothing is left over, and every frame is accounted for.
 pub(crate) fn conserved(world: &World) -> Result<(), String> {
@@ -79,16 +80,18 @@ fn counted(world: &World) -> Result<(), String> {
         if sent > left || (!cuts && sent != left) {
             return Err(format!("{} has counted {sent} frames sent, wires {left}", node.name));
         }
-        let ip = node.host.stack().ip_counters();
+        let both = [IpVersion::V4, IpVersion::V6].map(|version| node.host.stack().ip_counters(version));
+        let of = |count: fn(&IpCounters) -> u64| both.into_iter().map(count).sum::<u64>();
+        let (delivered, fragments) = (of(|ip| ip.delivered), of(|ip| ip.fragments_received));
         let is_bare = node.ports.iter().all(|port| port.medium == Medium::Ip);
-        if is_bare && ip.fragments_received == 0 {
+        if is_bare && fragments == 0 {
             let all = node.host.stack().links();
             let received: u64 = all.iter().map(|link| link.counters().received_frames).sum();
             let discarded: u64 = all.iter().map(|link| link.counters().received_discards).sum();
-            if received != ip.delivered + discarded {
+            if received != delivered + discarded {
                 return Err(format!(
-                    "{}: {received} packets came in, {} were delivered and {discarded} discarded",
-                    node.name, ip.delivered
+                    "{}: {received} packets came in, {delivered} were delivered and {discarded} discarded",
+                    node.name
                 ));
             }
         }

@@ -36,7 +36,7 @@ pub use link::{LINK_NAME_MAX, LINKS_MAX, Link, LinkConfig, LinkCounters, LinkId,
 pub use memory::{MemoryBudget, MemoryUse};
 pub use net::{
     Discard, DiscardCounts, IcmpCounters, IcmpError, IcmpReport, IpCounters, LinkAddress, NeighborInfo, NeighborState,
-    QuotedFlow, Route, RouteError, RouteInfo, SourceFilter,
+    QuotedFlow, Route, RouteError, RouteInfo, SourceFilter, TcpCounters,
 };
 pub use prise_wire::IpCidr;
 pub use random::Random;

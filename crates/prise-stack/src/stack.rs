@@ -6,14 +6,14 @@ use crate::link::{Link, LinkConfig, LinkId, LinkSet};
 use crate::memory::{Memory, MemoryBudget, MemoryUse};
 use crate::net::{
     Delivered, Discard, DiscardCounts, IcmpArrival, IcmpCounters, IcmpError, IpCounters, LinkAddress, NeighborInfo,
-    Net, QuotedError, Route, RouteError, RouteInfo, SourceFilter,
+    Net, QuotedError, Route, RouteError, RouteInfo, SourceFilter, TcpCounters,
 };
 use crate::random::Random;
 use crate::raw::Raw;
 use crate::tcp::{CongestionAlgorithm, Tcp};
 use crate::udp::{Udp, UdpProtocol};
 use core::net::IpAddr;
-use prise_wire::{Frame, Instant, IpCidr, MacAddr, checksum, protocol, tcp};
+use prise_wire::{Frame, Instant, IpCidr, IpVersion, MacAddr, checksum, protocol, tcp};
 
 /// What a stack is given at birth.
 #[derive(Clone, Debug)]
@@ -159,13 +159,18 @@ impl Stack {
     }
 
     /// IP packets counted.
-    pub fn ip_counters(&self) -> &IpCounters {
-        self.net.ip_counters()
+    pub fn ip_counters(&self, version: IpVersion) -> &IpCounters {
+        self.net.ip_counters(version)
     }
 
     /// ICMP messages counted.
-    pub fn icmp_counters(&self) -> &IcmpCounters {
-        self.net.icmp_counters()
+    pub fn icmp_counters(&self, version: IpVersion) -> &IcmpCounters {
+        self.net.icmp_counters(version)
+    }
+
+    /// TCP's segments and connections counted.
+    pub fn tcp_counters(&self) -> &TcpCounters {
+        &self.net.tcp_counters
     }
 
     /// Joins a group on a link for a socket that is not UDP's; groups are counted, each join needs its leave.

@@ -8,12 +8,14 @@
 
 extern crate alloc;
 
+mod counters;
 pub mod interface;
 pub mod ioctl;
 pub mod netlink;
 mod octets;
 pub mod proc_net;
 mod sockets;
+pub mod sys_net;
 mod view;
 
 pub use sockets::Row;

@@ -1,7 +1,7 @@
 //! Files of `/proc/net` (`proc_net(5)`): sockets, links, routes, addresses and neighbors as text, in Linux's columns.
 
 use crate::sockets::{self, Row, TCP};
-use crate::{View, interface};
+use crate::{View, counters, interface};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -26,7 +26,7 @@ pub fn name(path: &[u8]) -> Option<&str> {
 }
 
 /// Every file that is told of.
-const FILES: [&str; 14] = [
+const FILES: [&str; 17] = [
     "tcp",
     "tcp6",
     "udp",
@@ -41,10 +41,16 @@ const FILES: [&str; 14] = [
     "if_inet6",
     "sockstat",
     "sockstat6",
+    "snmp",
+    "snmp6",
+    "netstat",
 ];
 
 /// What the file says now; none if there is no such file here.
 pub fn text(view: &mut View<'_>, name: &str) -> Option<String> {
+    if let Some(text) = counters_text(view, name) {
+        return Some(text);
+    }
     let (plain, family) = match name.strip_suffix('6') {
         Some(plain) => (plain, Family::Inet6),
         None => (name, Family::Inet),
@@ -59,6 +65,24 @@ pub fn text(view: &mut View<'_>, name: &str) -> Option<String> {
         "arp" => neighbors(view),
         "if_inet" => addresses(view),
         "sockstat" => counts(view, family),
+        _ => return None,
+    })
+}
+
+/// The files of counters.
+fn counters_text(view: &mut View<'_>, name: &str) -> Option<String> {
+    let mut count =
+        |wanted: fn(State) -> bool| rows(view, |row| row.kind == Kind::Stream && wanted(row.state)).len() as u64;
+    Some(match name {
+        "snmp" => {
+            let established = count(counters::is_established);
+            counters::snmp(view, established)
+        }
+        "netstat" => {
+            let waiting = count(|state| state == State::TimeWait);
+            counters::netstat(view, waiting)
+        }
+        "snmp6" => counters::snmp6(view),
         _ => return None,
     })
 }

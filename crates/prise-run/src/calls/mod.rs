@@ -41,7 +41,7 @@ pub(crate) struct Target {
 impl Supervisor {
     /// Decides a call.
     pub(crate) fn judge(&mut self, call: &Call) -> Judged {
-        if matches!(call.number, libc::SYS_open | libc::SYS_openat) {
+        if matches!(call.number, libc::SYS_open | libc::SYS_openat | libc::SYS_openat2) {
             return self.open_file(call);
         }
         match call.number {

@@ -1,11 +1,11 @@
-//! open(2) and openat(2) of files of `/proc/net` and `/proc/sys/net/ipv4`, where the run was asked to answer them (`--proc-net`).
+//! open(2), openat(2) and openat2(2) of files of `/proc/net`, `/proc/sys/net/ipv4` and `/sys/class/net`, where the run was asked to answer them (`--proc-net`).
 //!
 //! Every open for reading is judged then, because a filter cannot see paths. What is read of the path only chooses between
 //! two harmless ways: a program that changes it meanwhile opens with its own rights what it could open anyway.
 
 use std::os::fd::AsFd;
 
-use prise_view::proc_net;
+use prise_view::{proc_net, sys_net};
 use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
 use rustix::io::write;
 
@@ -19,10 +19,13 @@ const PAGE: u64 = 4096;
 
 impl Supervisor {
     pub(super) fn open_file(&mut self, call: &Call) -> Judged {
-        let (path, flags) = if call.number == libc::SYS_open {
-            (call.args[0], call.int(1))
-        } else {
-            (call.args[1], call.int(2))
+        let (path, flags) = match call.number {
+            libc::SYS_open => (call.args[0], call.int(1)),
+            libc::SYS_openat2 => match how_to_open(call) {
+                Some(flags) => (call.args[1], flags),
+                None => return Ok(Answer::Native),
+            },
+            _ => (call.args[1], call.int(2)),
         };
         let Some(path) = read_path(call.memory(), path) else {
             return Ok(Answer::Native);
@@ -53,12 +56,26 @@ impl Supervisor {
             let value = self.host.sysctls().get(name)?;
             return Some((name, value + "\n"));
         }
+        if path.starts_with(sys_net::PLACE) {
+            let text = self.with_view(|_, view| sys_net::text(view, path))?;
+            return Some(("sysfs", text));
+        }
         let name = proc_net::name(path)?;
         // Some sockets may be closed that did not tell.
         self.sweep();
         let text = self.with_view(|_, view| proc_net::text(view, name))?;
         Some((name, text))
     }
+}
+
+/// The flags of an openat2(2) that reads and asks nothing of the way there (`struct open_how`).
+fn how_to_open(call: &Call) -> Option<i32> {
+    const OPEN_HOW: usize = 24;
+    let octets = call.memory().read_front(call.args[2], OPEN_HOW).ok()?;
+    let number = |at: usize| Some(u64::from_ne_bytes(*octets.get(at..)?.first_chunk()?));
+    let (flags, resolve) = (number(0)?, number(16)?);
+    let reads = flags & !((libc::O_CLOEXEC | libc::O_LARGEFILE) as u64) == 0;
+    (reads && resolve == 0).then_some(flags as i32)
 }
 
 /// A short path; none if it is longer or cannot be read. No page is read beyond the one where it ends.

@@ -1,6 +1,6 @@
 //! What the Internet layer counts beside [discards](super::Discard).
 
-/// Packets of both versions, counted as RFC 4293 does.
+/// Packets of one version, counted as RFC 4293 does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IpCounters {
     /// Packets that came by any link (`InReceives`), reassembled ones once more.
@@ -19,7 +19,7 @@ pub struct IpCounters {
     pub fragments_sent: u64,
 }
 
-/// ICMP messages of both versions.
+/// ICMP messages of one version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IcmpCounters {
     /// Messages received (`icmpInMsgs`).
@@ -30,4 +30,27 @@ pub struct IcmpCounters {
     pub sent: u64,
     /// Errors among them.
     pub errors_sent: u64,
+}
+
+/// Segments and connections of both versions, counted as RFC 4022 does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpCounters {
+    /// Connections that were opened actively (`tcpActiveOpens`).
+    pub active_opens: u64,
+    /// Connections that came to listeners and were established (`tcpPassiveOpens`).
+    pub passive_opens: u64,
+    /// Handshakes that a reset ended (`tcpAttemptFails`).
+    pub attempt_fails: u64,
+    /// Established connections that a reset ended (`tcpEstabResets`).
+    pub established_resets: u64,
+    /// Segments received, each of a train one (`tcpInSegs`).
+    pub received: u64,
+    /// Segments that were malformed or corrupt (`tcpInErrs`).
+    pub errors: u64,
+    /// Segments sent, each of a train one, retransmissions and resets among them (`tcpOutSegs` and `tcpRetransSegs`).
+    pub sent: u64,
+    /// Units of segments that were sent again (`tcpRetransSegs`).
+    pub retransmitted: u64,
+    /// Resets sent (`tcpOutRsts`).
+    pub resets_sent: u64,
 }

@@ -37,11 +37,11 @@ impl Net {
             };
             let mut frame = Frame::new(Head::new(), data);
             push_header(out, fragment, &mut frame);
-            self.ip_counters.fragments_sent += 1;
+            self.ip_counters[usize::from(out.dst.is_ipv6())].fragments_sent += 1;
             self.send_wrapped(now, route.link, route.next_hop, frame);
             offset += len;
         }
-        self.ip_counters.fragmented += 1;
+        self.ip_counters[usize::from(out.dst.is_ipv6())].fragmented += 1;
     }
 }
 

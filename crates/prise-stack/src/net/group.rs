@@ -253,7 +253,7 @@ impl Net {
         header.options = ipv4::Ipv4Options::copy_from(&ipv4::ROUTER_ALERT);
         header.total_len += header.options.padded_len() as u16;
         frame.push_header(&header);
-        self.ip_counters.sent += 1;
+        self.ip_counters[0].sent += 1;
         self.send_wrapped(now, link, to.into(), frame);
     }
 

@@ -15,7 +15,7 @@ impl Net {
         arrival: Arrival,
         frame: &'f mut Frame,
     ) -> Result<Option<Delivered<'f>>, Discard> {
-        self.ip_counters.received += 1;
+        self.ip_counters[0].received += 1;
         let at = arrival.at;
         if !frame.pull(at + ipv4::HEADER_LEN) {
             return Err(Discard::IpMalformed);
@@ -41,7 +41,7 @@ impl Net {
         if header.is_fragment() {
             return self.input_fragment_v4(now, arrival, unicast && arrival.link_unicast, &header, frame);
         }
-        self.ip_counters.delivered += 1;
+        self.ip_counters[0].delivered += 1;
         Ok(Some(Delivered {
             link: arrival.link,
             src: header.source.into(),
@@ -112,7 +112,7 @@ impl Net {
         header: &Ipv4Header,
         frame: &'f mut Frame,
     ) -> Result<Option<Delivered<'f>>, Discard> {
-        self.ip_counters.fragments_received += 1;
+        self.ip_counters[0].fragments_received += 1;
         let offset = usize::from(header.fragment_offset);
         let len = header.payload_len();
         // All but the last carry a multiple of eight octets, and the whole fits an IPv4 packet.
@@ -159,13 +159,14 @@ impl Net {
         key: FragmentKey,
         fragment: Fragment,
     ) -> Result<Option<Reassembled>, Discard> {
+        let is_v6 = !key.is_ipv4();
         let mut evicted = 0;
         let whole = self.reassembly.add(now, key, fragment, &mut evicted);
         for _ in 0..evicted {
             self.discard(Discard::ReassemblyEvicted);
         }
         if matches!(whole, Ok(Some(_))) {
-            self.ip_counters.reassembled += 1;
+            self.ip_counters[usize::from(is_v6)].reassembled += 1;
         }
         whole
     }

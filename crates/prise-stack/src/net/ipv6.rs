@@ -24,7 +24,7 @@ impl Net {
         arrival: Arrival,
         frame: &'f mut Frame,
     ) -> Result<Option<Delivered<'f>>, Discard> {
-        self.ip_counters.received += 1;
+        self.ip_counters[1].received += 1;
         let at = arrival.at;
         if !frame.pull(at + ipv6::HEADER_LEN) {
             return Err(Discard::IpMalformed);
@@ -60,7 +60,7 @@ impl Net {
                 return self.input_fragment_v6(now, arrival, delivered, &chain, fragment_at, fragment);
             }
         }
-        self.ip_counters.delivered += 1;
+        self.ip_counters[1].delivered += 1;
         Ok(Some(delivered))
     }
 
@@ -166,7 +166,7 @@ impl Net {
         fragment_at: usize,
         header: FragmentHeader,
     ) -> Result<Option<Delivered<'f>>, Discard> {
-        self.ip_counters.fragments_received += 1;
+        self.ip_counters[1].fragments_received += 1;
         if arrival.reassembled {
             return Err(Discard::FragmentMalformed);
         }
@@ -174,7 +174,7 @@ impl Net {
         let len = packet.frame.total_len() - data_at;
         if header.is_atomic() {
             // The whole packet is here: not to be mixed up with fragments of the same identification (RFC 6946 §4).
-            self.ip_counters.delivered += 1;
+            self.ip_counters[1].delivered += 1;
             return Ok(Some(packet));
         }
         if header.more_fragments && !len.is_multiple_of(8) {

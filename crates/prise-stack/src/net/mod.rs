@@ -26,7 +26,7 @@ mod tests;
 
 pub use address::LinkAddress;
 pub(crate) use address::key as address_key;
-pub use counters::{IcmpCounters, IpCounters};
+pub use counters::{IcmpCounters, IpCounters, TcpCounters};
 pub use discard::{Discard, DiscardCounts};
 pub use filter::SourceFilter;
 pub(crate) use icmp::{IcmpArrival, Quoted, QuotedError};
@@ -47,7 +47,7 @@ use icmp::RateLimit;
 use neighbor::{Due, Neighbors};
 use pmtu::PathMtus;
 use prise_wire::icmpv6::ndp::solicited_node;
-use prise_wire::{Frame, Instant, IpCidr, Ipv4Header, Ipv6Header, Layout, MacAddr, Medium, icmpv4};
+use prise_wire::{Frame, Instant, IpCidr, IpVersion, Ipv4Header, Ipv6Header, Layout, MacAddr, Medium, icmpv4};
 use reassembly::{Reassembly, TimedOut};
 use route::Routes;
 
@@ -122,8 +122,11 @@ pub(crate) struct Net {
     /// Counts changes of what [`Net::route`] would answer.
     generation: u32,
     discards: DiscardCounts,
-    ip_counters: IpCounters,
-    icmp_counters: IcmpCounters,
+    /// By version, as those of ICMP.
+    ip_counters: [IpCounters; 2],
+    icmp_counters: [IcmpCounters; 2],
+    /// What TCP counts, kept where all of its segments pass.
+    pub(crate) tcp_counters: TcpCounters,
     random: Random,
     hash: HashKey,
 }
@@ -149,8 +152,9 @@ impl Net {
             undeliverable: VecDeque::new(),
             generation: 0,
             discards: DiscardCounts::new(),
-            ip_counters: IpCounters::default(),
-            icmp_counters: IcmpCounters::default(),
+            ip_counters: <[IpCounters; 2]>::default(),
+            icmp_counters: <[IcmpCounters; 2]>::default(),
+            tcp_counters: TcpCounters::default(),
             random,
             hash,
         }
@@ -265,12 +269,12 @@ impl Net {
         self.neighbors.iter()
     }
 
-    pub(crate) fn ip_counters(&self) -> &IpCounters {
-        &self.ip_counters
+    pub(crate) fn ip_counters(&self, version: IpVersion) -> &IpCounters {
+        &self.ip_counters[usize::from(version == IpVersion::V6)]
     }
 
-    pub(crate) fn icmp_counters(&self) -> &IcmpCounters {
-        &self.icmp_counters
+    pub(crate) fn icmp_counters(&self, version: IpVersion) -> &IcmpCounters {
+        &self.icmp_counters[usize::from(version == IpVersion::V6)]
     }
 
     /// Whether the unicast address is one of ours.

@@ -93,7 +93,7 @@ impl Net {
                 return false;
             }
         }
-        self.ip_counters.sent += 1;
+        self.ip_counters[usize::from(out.dst.is_ipv6())].sent += 1;
         true
     }
 
@@ -111,7 +111,7 @@ impl Net {
                 dont_fragment: false,
             });
         }
-        self.ip_counters.sent += 1;
+        self.ip_counters[0].sent += 1;
         self.send_wrapped(now, route.link, route.next_hop, Frame::with_header(&header, payload));
     }
 

@@ -48,7 +48,7 @@ impl FragmentKey {
         }
     }
 
-    const fn is_ipv4(&self) -> bool {
+    pub(super) const fn is_ipv4(&self) -> bool {
         self.dst >> 32 == 0xffff
     }
 }

@@ -467,6 +467,7 @@ impl Tcp {
         let listener = self.listeners.find_mut(listener_key)?;
         let (config, token, device) = (listener.config.clone(), listener.token, listener.local.device);
         let key = self.adopt(now, net, tuple, link, agreement, config);
+        net.tcp_counters.passive_opens += 1;
         if let Some(connection) = self.connections.find_mut(key) {
             connection.device = device;
             connection.reader = Reader::Nobody;

@@ -203,12 +203,15 @@ impl Tcp {
             tos,
             ..
         } = packet;
+        net.tcp_counters.received += segments(frame, frame.total_len().saturating_sub(transport_at));
         if !checksum_ok {
+            net.tcp_counters.errors += 1;
             net.discard(Discard::TcpChecksum);
             return;
         }
         let parsed = frame.head().get(transport_at..).map(TcpHeader::parse);
         let Some(Ok((header, len))) = parsed else {
+            net.tcp_counters.errors += 1;
             net.discard(Discard::TcpMalformed);
             return;
         };
@@ -259,6 +262,13 @@ impl Tcp {
         let was = connection.state;
         let una = connection.snd.una;
         let verdict = connection.arrival(&mut seg);
+        if connection.state == State::Closed {
+            match was {
+                State::SynSent | State::SynReceived => net.tcp_counters.attempt_fails += 1,
+                State::Established | State::CloseWait => net.tcp_counters.established_resets += 1,
+                _ => {}
+            }
+        }
         if connection.snd.una != una {
             net.confirm_path(at, connection.tuple.remote_ip());
         }
@@ -380,6 +390,8 @@ impl Tcp {
             return None;
         }
         let frame = connection.emit(now, next, &route)?;
+        net.tcp_counters.sent += segments(&frame, frame.total_len());
+        net.tcp_counters.retransmitted += u64::from(matches!(next, NextSegment::Retransmit { .. }));
         let out = IpOut {
             src,
             dst,
@@ -608,3 +620,11 @@ impl Tcp {
 
 /// How long a quiet SYN-ACK waits before it is sent again, doubled each time: RFC 6298 §2.1.
 const SYN_ACK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How many segments a unit of `len` octets is, header included; what is cut on its way counts so often.
+fn segments(frame: &Frame, len: usize) -> u64 {
+    match frame.offload.gso {
+        Some(gso) if gso.size > 0 => len.div_ceil(usize::from(gso.size)).max(1) as u64,
+        _ => 1,
+    }
+}

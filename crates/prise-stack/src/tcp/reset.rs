@@ -16,6 +16,8 @@ pub(crate) fn send(now: Instant, net: &mut Net, tuple: &FourTuple, header: &TcpH
     let Ok(route) = net.route(dst, Some(src), None) else {
         return;
     };
+    net.tcp_counters.sent += 1;
+    net.tcp_counters.resets_sent += u64::from(header.flags.rst());
     let frame = build(header, Body::new(), u32::MAX, (src, dst), &route);
     let out = IpOut {
         src,

@@ -114,7 +114,7 @@ impl Net {
             icmpv6::ERROR_PACKET_MAX - ipv6::HEADER_LEN - icmpv6::HEADER_LEN
         };
         quote.truncate(limit);
-        self.icmp_counters.errors_sent += 1;
+        self.icmp_counters[usize::from(to.is_ipv6())].errors_sent += 1;
         self.send_message(now, route, to, ERROR_TOS, Message::Error(fields), quote);
     }
 
@@ -145,7 +145,7 @@ impl Net {
             tos,
             dont_fragment: false,
         };
-        self.icmp_counters.sent += 1;
+        self.icmp_counters[usize::from(to.is_ipv6())].sent += 1;
         self.send(now, &header, route, Frame::new(out, body));
     }
 }

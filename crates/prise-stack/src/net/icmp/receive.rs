@@ -44,7 +44,7 @@ impl Net {
         now: Instant,
         mut packet: Delivered<'f>,
     ) -> Result<IcmpArrival<'f>, Discard> {
-        self.icmp_counters.received += 1;
+        self.icmp_counters[0].received += 1;
         if !packet.frame.pull(packet.transport_at + icmpv4::HEADER_LEN) {
             return Err(Discard::IcmpMalformed);
         }
@@ -73,7 +73,7 @@ impl Net {
         now: Instant,
         mut packet: Delivered<'f>,
     ) -> Result<IcmpArrival<'f>, Discard> {
-        self.icmp_counters.received += 1;
+        self.icmp_counters[1].received += 1;
         if !packet.frame.pull(packet.transport_at + icmpv6::HEADER_LEN) {
             return Err(Discard::IcmpMalformed);
         }
@@ -116,7 +116,7 @@ impl Net {
 
     /// Reads the quotation and checks that the quoted packet can be ours.
     fn error_received<'f>(&mut self, packet: &mut Delivered<'_>, error: IcmpError) -> Result<IcmpArrival<'f>, Discard> {
-        self.icmp_counters.errors_received += 1;
+        self.icmp_counters[usize::from(packet.src.is_ipv6())].errors_received += 1;
         let quotation = read_quotation(packet.frame, packet.transport_at + icmpv4::HEADER_LEN)
             .filter(|quotation| quotation.quoted.local.is_ipv4() == packet.src.is_ipv4())
             .ok_or(Discard::IcmpErrorTruncated)?;

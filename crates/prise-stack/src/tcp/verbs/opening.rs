@@ -190,6 +190,7 @@ impl Stack {
         connection.device = device;
         let key = self.tcp.connections.insert(connection);
         self.tcp.tuples.insert(&tuple, Owner::Connection(key.index));
+        self.net.tcp_counters.active_opens += 1;
         Ok(ConnId::from_key(key))
     }
 
