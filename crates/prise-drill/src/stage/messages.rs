@@ -107,7 +107,14 @@ impl Stage {
         }
         let total = outgoing.octets.len();
         let mut rest = Payload::from(outgoing.octets);
+        let mut waited = false;
         let sent = self.wait_for(patience.timeout(), |world| {
+            // Who waits goes on when there is room worth waking for, not with the first octet.
+            let worth = Readiness::OUT | Readiness::ERR | Readiness::HUP;
+            if waited && !world.host.readiness(target.id).intersects(worth) {
+                return Look::Wait { progress: false };
+            }
+            waited = true;
             send_more(world, target, &mut rest, flags, total, patience)
         });
         match (sent, total - rest.len()) {

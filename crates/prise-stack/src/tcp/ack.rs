@@ -198,6 +198,7 @@ impl Connection {
         self.settle_mtu_probe(seg.at);
         if advanced {
             self.stamp_acknowledged(seg.at);
+            self.reconcile_send_buffer();
             self.trouble_since = Moment::at(seg.at);
             self.note_progress(seg.at);
             if self.queued() == 0 {

@@ -425,6 +425,9 @@ impl Connection {
         if self.flags.fin_queued() || !open {
             return 0;
         }
+        if let Some((room, _)) = self.kernel_send_room() {
+            return room;
+        }
         let space = self.send_limit().saturating_sub(self.queued());
         match self.config.unsent_low_water {
             Some(low) if self.unsent() >= low => 0,
@@ -450,7 +453,11 @@ impl Connection {
     pub(crate) fn is_worth_waking(&self) -> bool {
         let low = self.config.unsent_low_water;
         let much_unsent = low.is_some_and(|low| self.unsent().saturating_mul(2) >= low);
-        !much_unsent && self.send_space() >= self.send_limit() / 3
+        let wakes = match self.kernel_send_room() {
+            Some((_, wakes)) => wakes && self.send_space() > 0,
+            None => self.send_space() >= self.send_limit() / 3,
+        };
+        !much_unsent && wakes
     }
 
     pub(crate) fn raise(&mut self, ready: Ready) {

@@ -11,6 +11,7 @@ use super::fast_open::FastOpen;
 use super::paws::Overtaken;
 use super::plpmtud::Search;
 use super::receive::kernel::KernelBuffer;
+use super::send::kernel::KernelSendBuffer;
 use super::send::stamps::Stamps;
 use super::trouble::Troubles;
 
@@ -47,6 +48,8 @@ pub(crate) struct Rare {
     pub(crate) doubted_mtu: Option<(u32, SeqNum)>,
     /// The receive buffer by Linux's account, where that is the rule.
     pub(crate) kernel: Option<Box<KernelBuffer>>,
+    /// The send buffer likewise.
+    pub(crate) kernel_send: Option<Box<KernelSendBuffer>>,
     /// What TS.Recent was a little while ago, once holes were filled out of order.
     pub(crate) overtaken: Option<Overtaken>,
     /// When octets left and were acknowledged, for a program that asks.

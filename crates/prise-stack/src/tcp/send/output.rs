@@ -158,7 +158,7 @@ impl Connection {
     pub(crate) fn next_data(&self, unit_max: u32) -> Result<NextSegment, Held> {
         let whole = self.unsent();
         // One record (MSG_EOR) at a time, and what follows does not wait for more.
-        let unsent = whole.min(self.rest_of_record());
+        let unsent = whole.min(self.rest_of_record()).min(self.rest_of_unit());
         let more_follows = unsent < whole;
         let fin = self.flags.fin_queued() && !self.flags.fin_sent() && !more_follows;
         let outstanding = self.outstanding();
@@ -384,11 +384,15 @@ impl Connection {
         sending.recovery.on_sent(total);
         let wait = if len < unsent && wnd < outstanding + total + size && in_flight < cwnd {
             Wait::Window
+        } else if len == unsent && self.flags.write_blocked() {
+            // Everything is out, and the program waits for room to say more.
+            Wait::Buffer
         } else {
             Wait::Network
         };
         self.wait_for(now, wait);
         self.snd.nxt += total;
+        let forced = self.split_send_buffer(seq + len);
         if fin {
             self.flags.set_fin_sent(true);
         }
@@ -399,7 +403,7 @@ impl Connection {
         let last = len == unsent;
         // MSG_MORE pushes nothing; the end of a record is pushed like that of a write.
         let ends_record = self.end_record_at(seq + len);
-        let ends_push = ends_record || last && !self.flags.unpushed();
+        let ends_push = ends_record || forced || last && !self.flags.unpushed();
         if last {
             self.flags.set_push_due(false);
             self.flags.set_more(false);

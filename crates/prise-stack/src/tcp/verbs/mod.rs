@@ -44,6 +44,7 @@ impl Stack {
         urgent: bool,
     ) -> Result<usize, SendError> {
         let share = self.memory.share();
+        self.learn_whether_link_splits(id);
         let connection = self.connection_mut(id).ok_or(SendError::Closed)?;
         match connection.state {
             _ if connection.flags.fin_queued() => return Err(SendError::Closed),
@@ -62,7 +63,10 @@ impl Stack {
             return Err(SendError::WouldBlock);
         }
         connection.restart_after_idle(now);
-        let taken = connection.sending().queue.push(data, room);
+        let taken = match connection.push_by_truesize(now, data) {
+            Some(taken) => taken,
+            None => connection.sending().queue.push(data, room),
+        };
         connection.flags.set_more(more);
         connection.note_write(now, (taken as usize) < whole);
         connection.flags.set_unpushed(more);
@@ -75,6 +79,20 @@ impl Stack {
         }
         self.tcp.settle(now, &mut self.net, id.key().index);
         Ok(taken as usize)
+    }
+
+    /// Linux's account of a send buffer has to know before the first segment has left.
+    fn learn_whether_link_splits(&mut self, id: ConnId) {
+        let link = self
+            .connection(id)
+            .filter(|it| it.keeps_kernel_send_buffer())
+            .map(|it| it.link);
+        let splits = link
+            .and_then(|link| self.net.link(link))
+            .map(|link| link.gso_max() != 0);
+        if let (Some(splits), Some(connection)) = (splits, self.connection_mut(id)) {
+            connection.flags.set_link_splits(splits);
+        }
     }
 
     /// Lets go what `MSG_MORE`, cork or Nagle's algorithm holds back.
