@@ -1,7 +1,9 @@
 //! The cheap cells of the goodput matrix against the snapshot in `goodput.txt`, which is the output of
 //! `cargo run -p prise-sim --release --example goodput`. Fairness among our own flows.
 
-use prise_sim::goodput::{Cell, Loss, carry, fairness, table};
+use prise_sim::fault::Fault;
+use prise_sim::goodput::{Cell, Loss, carry, fairness, prepare, table};
+use prise_wire::Instant;
 use std::time::Duration;
 
 /// Words before a row's figures: algorithm, rate, round trip, queue.
@@ -107,6 +109,28 @@ fn reordering_costs_little_at_a_gigabit() {
             "{rtt} ms: {late} octets where 2 % come 3 ms late, else {in_order}"
         );
     }
+}
+
+/// `--example stall` has more of these.
+#[test]
+fn a_host_that_sleeps_most_of_the_time_keeps_its_pace() {
+    let cell = Cell {
+        algorithm: "bbr",
+        loss: Loss::Even(0),
+        rtt: 20,
+        rate: 100,
+        queue: 10,
+    };
+    let (mut world, node, tally) = prepare(&cell.impairment(), &[(cell.algorithm, Duration::ZERO)], 1);
+    let (end, time) = (Instant::ZERO + Duration::from_secs(2), Duration::from_millis(8));
+    let mut at = Instant::ZERO;
+    while at < end {
+        world.schedule(at, Fault::Sleep { node, time });
+        at += Duration::from_millis(10);
+    }
+    while world.step(end) {}
+    let rate = tally.flows()[0] as f64 * 8.0 / 1e6 / 2.0;
+    assert!(rate >= 80.0, "asleep for 8 of 10 ms: {rate} of 100 Mbit/s");
 }
 
 #[test]

@@ -25,6 +25,7 @@ use super::rare::Rare;
 use super::receive::reassembly::Reassembly;
 use super::receive::window::ReceiveWindow;
 use super::send::flight::Flight;
+use super::send::pace::Pace;
 use super::send::queue::SendQueue;
 use super::trouble::Chronograph;
 use super::tuple::FourTuple;
@@ -149,8 +150,7 @@ pub(crate) struct Sending {
     pub(crate) reduction_to_tell: bool,
     pub(crate) rate: RateSampler,
     pub(crate) chronograph: Chronograph,
-    /// Pacing: no data before this.
-    pub(crate) next_send_at: Instant,
+    pub(crate) pace: Pace,
     /// `snd.up`: the octet after the urgent one, until that is acknowledged.
     pub(crate) up: Option<SeqNum>,
     /// `TLP.end_seq`: a probe is out.
@@ -326,7 +326,7 @@ impl Connection {
                 reduction_to_tell: false,
                 rate: RateSampler::default(),
                 chronograph: Chronograph::default(),
-                next_send_at: Instant::ZERO,
+                pace: Pace::OPEN,
                 up: None,
                 probe_end: None,
                 record_ends: VecDeque::new(),

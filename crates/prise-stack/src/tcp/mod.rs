@@ -534,7 +534,7 @@ impl Tcp {
             self.ready[position].push_back(key);
             self.links_ready.insert(link);
         }
-        let pace = connection.pace_deadline(now);
+        let pace = connection.settle_pace(now);
         connection
             .deadlines
             .settle(&mut self.wheel, Timer::Connection(index).pack(), pace);

@@ -3,7 +3,7 @@
 pub(crate) mod flight;
 pub(crate) mod kernel;
 pub(crate) mod output;
-mod pace;
+pub(crate) mod pace;
 pub(crate) mod queue;
 mod record;
 pub(crate) mod stamps;
