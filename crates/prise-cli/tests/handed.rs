@@ -226,3 +226,57 @@ fn ss_shows_connections_that_leave_with_the_kernels_figures() {
         run.end(LIMIT).expect_success();
     }
 }
+
+/// Both ends at home, then a connection that leaves; a copy of a socket from before it had a name or a peer is the same socket.
+const ELSEWHERE: &str = r#"
+import os, socket, sys
+
+here = socket.create_server(("127.0.0.1", 0))
+near = socket.create_connection(here.getsockname())
+peer, name = here.accept()
+near.sendall(b"near")
+print(peer.recv(4, socket.MSG_WAITALL), name == near.getsockname())
+far = (sys.argv[1], int(sys.argv[2]))
+first = socket.socket()
+if sys.argv[3:]:
+    copy = first.dup()
+    if os.fork() == 0:
+        copy.connect(far)
+        os._exit(0)
+    os.wait()
+else:
+    first.connect(far)
+first.sendall(b"far")
+print(first.recv(3, socket.MSG_WAITALL), first.getpeername() == far)
+"#;
+
+#[test]
+fn neither_copies_nor_a_network_name_space_of_its_own_keep_a_stream_from_connecting() {
+    let what = "programs in other network name spaces";
+    let Some(python) = need(what, "python3") else { return };
+    let stage = Stage::new();
+    let (_server, ports) = serve(&stage, &python);
+    let script = stage.write("elsewhere.py", ELSEWHERE);
+    let plain: Vec<OsString> = [
+        python.as_os_str(),
+        script.as_os_str(),
+        "10.0.2.2".as_ref(),
+        ports[0].as_ref(),
+    ]
+    .map(OsString::from)
+    .into();
+    let expected = "b'near' True\nb'far' True\n";
+    let shared = [plain.clone(), vec!["shared".into()]].concat();
+    let ended = finish(&mut stage.run(&[], &shared), LIMIT).expect_success();
+    assert_eq!(ended.stdout, expected, "{}", ended.stderr);
+    let Some(unshare) = need(what, "unshare") else { return };
+    if !finish(stage.native(&unshare, ["-Urn", "true"]).stderr(Stdio::null()), LIMIT)
+        .status
+        .success()
+    {
+        return world::skip(what, "user name spaces are not allowed");
+    }
+    let apart = [vec![unshare.into(), "-Urn".into()], plain].concat();
+    let ended = finish(&mut stage.run(&[], &apart), LIMIT).expect_success();
+    assert_eq!(ended.stdout, expected, "{}", ended.stderr);
+}

@@ -89,15 +89,23 @@ fn programs_that_cannot_be_looked_into_are_told_so() {
     let Some(compiler) = need(what, "cc") else { return };
     let source = stage.write(
         "closed.c",
-        "#include <errno.h>\n#include <stdio.h>\n#include <sys/socket.h>\n\
-         int main(void) { puts(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EACCES ? \"EACCES\" : \"socket\"); return 0; }\n",
+        "#include <errno.h>\n#include <netinet/in.h>\n#include <stdio.h>\n#include <sys/socket.h>\n\
+         static void tell(int failed) { puts(failed && errno == EACCES ? \"EACCES\" : \"allowed\"); }\n\
+         int main(void) {\n\
+             struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(INADDR_LOOPBACK)}};\n\
+             int stream = socket(AF_INET, SOCK_STREAM, 0);\n\
+             tell(stream < 0 || connect(stream, (void *)&to, sizeof to) < 0);\n\
+             tell(stream < 0 || bind(stream, (void *)&to, sizeof to) < 0);\n\
+             tell(socket(AF_INET, SOCK_DGRAM, 0) < 0);\n\
+             return 0;\n\
+         }\n",
     );
     let program = stage.path("closed");
     let mut build = Command::new(compiler);
     finish(build.arg("-o").arg(&program).arg(source), LIMIT).expect_success();
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o711)).expect("permissions can be set");
     let ended = finish(&mut stage.run(&[], &[program.into()]), LIMIT).expect_success();
-    assert_eq!(ended.stdout, "EACCES\n");
+    assert_eq!(ended.stdout, "EACCES\nEACCES\nEACCES\n");
     assert!(
         ended.stderr.starts_with("prise: closed (process ") && ended.stderr.contains("make the file readable"),
         "{}",

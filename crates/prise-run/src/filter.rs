@@ -61,7 +61,17 @@ pub(crate) struct Asked {
     pub(crate) hostname: bool,
     /// Files of /proc/net.
     pub(crate) proc_net: bool,
+    /// Families whose TCP streams are born as the kernel's, without being asked for ([`crate::adopted`]).
+    pub(crate) native_streams: &'static [i32],
 }
+
+/// What socket(2) is asked for a stream with: `SOCK_STREAM` and whichever flags there are.
+const STREAMS: [i32; 4] = [
+    libc::SOCK_STREAM,
+    libc::SOCK_STREAM | libc::SOCK_NONBLOCK,
+    libc::SOCK_STREAM | libc::SOCK_CLOEXEC,
+    libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+];
 
 /// The flags with which files of /proc/net are opened: for reading, with close-on-exec or without, and `O_LARGEFILE` of
 /// programs that set it.
@@ -77,7 +87,7 @@ pub(crate) fn program(confinement: Option<&Confinement>, asked: Asked) -> Progra
     for number in ALWAYS {
         on_call(&mut p, number, |p| p.verdict(Verdict::Notify));
     }
-    judge_sockets(&mut p);
+    judge_sockets(&mut p, asked.native_streams);
     judge_messages(&mut p);
     for number in [libc::SYS_setsockopt, libc::SYS_getsockopt] {
         on_call(&mut p, number, |p| {
@@ -162,17 +172,33 @@ fn judge_dumpable(p: &mut Assembler) {
 }
 
 /// socket(2) of the families that are ours, and of netlink where it is about the network.
-fn judge_sockets(p: &mut Assembler) {
+fn judge_sockets(p: &mut Assembler, native_streams: &[i32]) {
     on_call(p, libc::SYS_socket, |p| {
-        let ours = p.label();
+        let (ours, native) = (p.label(), p.label());
         p.load(Field::ArgLow(0));
+        let perhaps = p.label();
+        for &family in native_streams {
+            p.if_equal(family as u32, perhaps);
+        }
         for family in FAMILIES {
             p.if_equal(family as u32, ours);
         }
-        let native = p.label();
         p.unless_equal(libc::AF_NETLINK as u32, native);
         p.load(Field::ArgLow(2));
         for protocol in NATIVE_NETLINK {
+            p.if_equal(protocol as u32, native);
+        }
+        p.verdict(Verdict::Notify);
+        p.place(perhaps);
+        let stream = p.label();
+        p.load(Field::ArgLow(1));
+        for kind in STREAMS {
+            p.if_equal(kind as u32, stream);
+        }
+        p.verdict(Verdict::Notify);
+        p.place(stream);
+        p.load(Field::ArgLow(2));
+        for protocol in [0, libc::IPPROTO_TCP] {
             p.if_equal(protocol as u32, native);
         }
         p.place(ours);
@@ -237,6 +263,7 @@ mod tests {
         let asked = Asked {
             hostname: true,
             proc_net: false,
+            native_streams: &[libc::AF_INET, libc::AF_INET6],
         };
         let program = program(None, asked);
         assert!(program.len() < 120, "{} instructions", program.len());
@@ -244,6 +271,7 @@ mod tests {
             Some(&Confinement { domain: None }),
             Asked {
                 proc_net: true,
+                native_streams: &[],
                 ..asked
             },
         );

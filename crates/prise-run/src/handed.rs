@@ -10,9 +10,10 @@
 //! the address means what it means in the run and no call is let through that was judged. Names, the port and options that
 //! are about addresses stay the host's of the run ([`prise_socket::Host::connect_elsewhere`]).
 //!
-//! *When an object of the kernel's is made.* A stream is born as an AF_UNIX stream, unless the last stream that its process
+//! *When an object of the kernel's is made.* By socket(2), without the supervisor, where connections that leave are handed over
+//! ([`crate::adopted`]). Elsewhere a stream is born as an AF_UNIX stream, unless the last stream that its process
 //! connected was handed: then, in the expectation that this one will be too, as the kernel's. A wrong guess costs a replacement of the
-//! object under the program's number at connect(2) or listen(2), while it is still unconnected; its epoll sets follow. An
+//! object under the program's number at connect(2), bind(2) or listen(2), while it is still unconnected; its epoll sets follow. An AF_UNIX
 //! object that others hold too (dup(2), fork(2), passed on) is put back, and its connection pumped.
 //!
 //! *Who notices the close.* The other program, at once, from the kernel. The supervisor holds nothing of a handed stream and is
@@ -29,6 +30,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, getpeername, socket_with, sockopt};
 
+use crate::adopted;
 use crate::calls::Target;
 use crate::chosen;
 use crate::epoll_sets::Watched;
@@ -73,6 +75,8 @@ pub(crate) struct Hands {
     outside: bool,
     /// Nor of what goes on within it, and pairs can be had.
     inside: bool,
+    /// Streams are born as the kernel's, in this network name space where they are to be used as they are.
+    native: Option<[u8; 8]>,
     /// The processes whose last stream was handed.
     habits: HashMap<u32, bool>,
     /// Where the ends of pairs meet, from the first one on.
@@ -82,10 +86,16 @@ pub(crate) struct Hands {
 }
 
 impl Hands {
-    pub(crate) fn new(outside: bool, inside: bool) -> io::Result<Self> {
+    pub(crate) fn new(outside: bool, inside: bool, native: bool) -> io::Result<Self> {
+        let native = if native {
+            adopted::name_space(&Supervisor::hosts_object(Family::Inet, SocketFlags::empty())?)
+        } else {
+            None
+        };
         Ok(Self {
             outside,
             inside,
+            native,
             habits: HashMap::new(),
             meeting: None,
             witness: Ledger::new()?,
@@ -95,6 +105,16 @@ impl Hands {
     /// Whether any stream may be handed.
     pub(crate) fn are_allowed(&self) -> bool {
         self.outside || self.inside
+    }
+
+    /// Whether streams are born as the kernel's.
+    pub(crate) fn have_native_streams(&self) -> bool {
+        self.native.is_some()
+    }
+
+    /// Whether a stream that was born so belongs to the supervisor's network.
+    pub(crate) fn is_at_home(&self, stream: &OwnedFd) -> bool {
+        self.native == adopted::name_space(stream)
     }
 
     /// Whether clients of published ports may be given to the program as they are.
@@ -251,7 +271,7 @@ impl Supervisor {
         if !(begun && listener.is_some_and(paired)) {
             // With a listener that has room only a loopback that cannot be used prevents it, now and later.
             self.hands.inside = listener.is_none();
-            self.let_go_of_peer(*slot);
+            self.let_go_of_peer(&target);
             return self.unused(call, target).map(Way::Inside);
         }
         self.note_ends(target.slot, &target.copy);
@@ -304,7 +324,7 @@ impl Supervisor {
                 Err(Errno::EISCONN)
             }
             Err(error) => {
-                self.let_go_of_peer(target.slot);
+                self.let_go_of_peer(target);
                 Err(errno(error))
             }
         }
@@ -323,8 +343,7 @@ impl Supervisor {
     /// connect(2) with `AF_UNSPEC`.
     pub(crate) fn disconnect_handed(&mut self, target: &Target) -> Judged {
         rustix::net::connect_unspec(&target.copy).map_err(errno)?;
-        self.let_go_of_peer(target.slot);
-        self.bring_back(target);
+        self.let_go_of_peer(target);
         DONE
     }
 
@@ -352,11 +371,14 @@ impl Supervisor {
     }
 
     /// The socket is as before connect(2).
-    fn let_go_of_peer(&mut self, slot: Slot) {
-        let Some(socket) = self.sockets.get(slot) else { return };
+    fn let_go_of_peer(&mut self, target: &Target) {
+        let Some(socket) = self.sockets.get(target.slot) else {
+            return;
+        };
         // Fails only for what is no socket.
         let _ = self.host.disconnect(self.now, socket.id);
-        self.set_stage(slot, Stage::Idle);
+        self.set_stage(target.slot, Stage::Idle);
+        self.bring_back(target);
     }
 
     /// A blocking connect wants to know when the kernel's is over.
@@ -404,7 +426,7 @@ impl Supervisor {
             libc::SYS_sendmsg => !opens(call.int(2)),
             libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_recvmmsg | libc::SYS_shutdown => true,
             // The host learns of these when it speaks for the socket again: see `bring_back`.
-            libc::SYS_setsockopt => handed.stage == Stage::Connected && call.int(1) == libc::IPPROTO_TCP,
+            libc::SYS_setsockopt => handed.stage != Stage::Idle && call.int(1) == libc::IPPROTO_TCP,
             libc::SYS_getsockopt => handed.stage != Stage::Idle && chosen::is_told_by_kernel(call.int(1), call.int(2)),
             libc::SYS_ioctl => {
                 let request = call.args[1] as u32;
@@ -507,11 +529,16 @@ impl Supervisor {
         if kind != Kind::Stream || !self.hands.are_allowed() {
             return None;
         }
-        let process = self.guests.process(call.tid);
-        if !self.hands.expects(process) {
+        if !self.is_expected_to_be_handed(call) {
             return None;
         }
         Self::hosts_object(family, flags).ok()
+    }
+
+    /// Whether the next stream of the calling process is expected to be handed.
+    pub(crate) fn is_expected_to_be_handed(&mut self, call: &Call) -> bool {
+        let process = self.guests.process(call.tid);
+        self.hands.expects(process)
     }
 }
 

@@ -14,6 +14,7 @@
 //! (`connecting`), resets (`lifecycle`), signals to a thread that waits (`pending`).
 #![forbid(unsafe_code)]
 
+mod adopted;
 mod answers;
 mod attach;
 mod audit;

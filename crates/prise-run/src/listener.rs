@@ -92,6 +92,14 @@ impl Listening {
         }
     }
 
+    /// How many connections it shows.
+    pub(crate) fn shown(&self) -> usize {
+        match &self.sign {
+            Sign::Octets { tokens, .. } => *tokens,
+            Sign::Callers(callers) => callers.waiting,
+        }
+    }
+
     /// Takes tokens, through a copy of the program's descriptor, until there are no more than connections wait.
     pub(crate) fn withdraw(&mut self, connections: usize, copy: &OwnedFd) {
         match &mut self.sign {

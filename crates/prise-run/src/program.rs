@@ -75,7 +75,12 @@ pub(crate) struct Program {
 
 impl Program {
     /// Starts the program of `config` under the filter.
-    pub(crate) fn start(config: &RunConfig, signals: Signals, fetches: bool) -> Result<(Self, Listener), RunError> {
+    pub(crate) fn start(
+        config: &RunConfig,
+        signals: Signals,
+        fetches: bool,
+        native_streams: &'static [i32],
+    ) -> Result<(Self, Listener), RunError> {
         let setup = |step| move |error: io::Error| RunError::Setup { step, error };
         // Daemons remain our descendants: Yama lets a process look at those only.
         set_child_subreaper(Some(rustix::process::getpid()))
@@ -93,6 +98,7 @@ impl Program {
         let asked = filter::Asked {
             hostname: config.hostname.is_some(),
             proc_net: config.proc_net,
+            native_streams,
         };
         let launched = launch(&Launch {
             program: &program,

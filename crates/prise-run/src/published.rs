@@ -77,13 +77,21 @@ impl Supervisor {
     }
 
     /// accept(2) of a client; `EAGAIN` if none waits.
-    pub(crate) fn accept_caller(&mut self, call: &Call, slot: Slot, copy: &OwnedFd, flags: SocketFlags) -> Judged {
+    pub(crate) fn accept_caller(
+        &mut self,
+        call: &Call,
+        slot: Slot,
+        copy: Option<&OwnedFd>,
+        flags: SocketFlags,
+    ) -> Judged {
         let listening = self.listening(slot).ok_or(Errno::EINVAL)?;
         let caller = listening.callers.pop_front().ok_or(Errno::EAGAIN)?;
         let waiting = self.connections_waiting(slot);
         if let Some(listening) = self.listening(slot) {
             // Before the answer, as for every connection.
-            listening.withdraw(waiting, copy);
+            if let Some(copy) = copy {
+                listening.withdraw(waiting, copy);
+            }
             listening.announce(waiting);
         }
         let judged = self.install_caller(call, slot, &caller, flags);

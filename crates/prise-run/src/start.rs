@@ -7,6 +7,7 @@ use prise_link::{Capture, Captured, Impaired, Link, Loopback, TunLink, WallClock
 use prise_socket::{Host, HostConfig};
 use prise_stack::{IpCidr, Route, StackConfig};
 
+use crate::adopted;
 use crate::answers::Answers;
 use crate::audit::Audit;
 use crate::clock;
@@ -57,7 +58,9 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         step: "listen for prise ss",
         error,
     })?;
-    let (program, calls) = Program::start(config, signals, fetches)?;
+    let hands = config.hands_over() && fetches;
+    let native_streams = if hands { adopted::families() } else { &[] };
+    let (program, calls) = Program::start(config, signals, fetches, native_streams)?;
     let parts = Parts {
         host,
         world,
@@ -71,8 +74,9 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         command: command(config),
         fetches,
         // Who captures wants to see packets, and a record tells how many octets passed.
-        hands: config.hands_over() && fetches,
+        hands,
         pairs: config.pairs_up() && fetches,
+        native_streams: !native_streams.is_empty(),
     };
     let exit = Supervisor::new(parts)?.run();
     if let (Some(capture), Some(file)) = (&capture, &config.capture)

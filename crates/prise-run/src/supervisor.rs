@@ -120,6 +120,8 @@ pub(crate) struct Parts {
     pub(crate) hands: bool,
     /// Whether those between its processes may.
     pub(crate) pairs: bool,
+    /// Whether streams are born as the kernel's ([`crate::adopted`]).
+    pub(crate) native_streams: bool,
     /// Whether descriptors of programs can be fetched (pidfd_getfd(2)).
     pub(crate) fetches: bool,
 }
@@ -166,7 +168,7 @@ impl Supervisor {
             },
             calls: parts.calls,
             poller,
-            hands: Hands::new(parts.hands, parts.pairs).map_err(setup("watch sockets"))?,
+            hands: Hands::new(parts.hands, parts.pairs, parts.native_streams).map_err(setup("watch sockets"))?,
             lingering: Lingering::default(),
             ledger: Ledger::new().map_err(setup("watch sockets"))?,
             closes,

@@ -25,7 +25,7 @@ impl Supervisor {
         let listening = self.listening(target.slot).ok_or(Errno::EINVAL)?;
         // Those who came first are served first.
         if listening.waiting.is_empty() || !blocking {
-            match self.try_accept(call, target.slot, &target.copy) {
+            match self.try_accept(call, target.slot, Some(&target.copy)) {
                 Err(Errno::EAGAIN) if blocking => (),
                 judged => return judged,
             }
@@ -48,7 +48,7 @@ impl Supervisor {
     }
 
     /// Gives the oldest connection that waits to `call`; `EAGAIN` if none does.
-    pub(crate) fn try_accept(&mut self, call: &Call, slot: Slot, copy: &OwnedFd) -> Judged {
+    pub(crate) fn try_accept(&mut self, call: &Call, slot: Slot, copy: Option<&OwnedFd>) -> Judged {
         let flags = accept_flags(call)?;
         let listener = self.entry(slot)?.id;
         let returned = self
@@ -61,7 +61,9 @@ impl Supervisor {
         // Before the answer: who has it may poll at once, and must not find the token of what it has just accepted.
         let waiting = self.connections_waiting(slot);
         if let Some(listening) = self.listening(slot) {
-            listening.withdraw(waiting, copy);
+            if let Some(copy) = copy {
+                listening.withdraw(waiting, copy);
+            }
             listening.announce(waiting);
         }
         let judged = self.hand_over(call, slot, id, peer, flags);
@@ -144,13 +146,19 @@ impl Supervisor {
                 }
                 return;
             };
+            let shows_too_many = listening.shown() >= connections;
             let Some(parked) = self.parked.remove(id) else { continue };
-            // Its copy was not held while it waited: that would have hidden a close.
-            let Some(target) = self.target_again(&parked.call, slot) else {
-                self.answer(&parked.call, Err(Errno::EBADF));
-                continue;
+            // Its copy was not held while it waited: that would have hidden a close. Mostly nothing is shown to be withdrawn.
+            let copy = if shows_too_many {
+                let Some(target) = self.target_again(&parked.call, slot) else {
+                    self.answer(&parked.call, Err(Errno::EBADF));
+                    continue;
+                };
+                Some(target.copy)
+            } else {
+                None
             };
-            let judged = self.try_accept(&parked.call, slot, &target.copy);
+            let judged = self.try_accept(&parked.call, slot, copy.as_ref());
             self.answer(&parked.call, judged);
         }
     }

@@ -42,6 +42,10 @@ impl Supervisor {
             // One of them may be closed, and would take what is meant for this one.
             self.sweep();
         }
+        if self.listens_next(call, target.slot) {
+            // If it fails listen(2) tries again.
+            let _ = self.renewed(call, target);
+        }
         DONE
     }
 

@@ -115,12 +115,20 @@ impl Supervisor {
                 return Err(Err(Errno::ENFILE));
             }
             // Such a program was told when it asked for an Internet socket; its other sockets are its own.
-            Err(LookupError::Forbidden) => return Err(Ok(Answer::Native)),
+            Err(LookupError::Forbidden) if !self.names_endpoint(call) => return Err(Ok(Answer::Native)),
+            Err(LookupError::Forbidden) => {
+                self.complain_of_closed(call.tid);
+                return Err(Err(Errno::EACCES));
+            }
         };
         let cookie = sockopt::socket_cookie(&copy).map_err(|_| Ok(Answer::Native))?;
         let slot = self.sockets.by_cookie(cookie);
-        let Some(slot) = slot.or_else(|| self.netlink.by_cookie(cookie)) else {
-            return Err(self.foreign(call));
+        let slot = slot.or_else(|| self.netlink.by_cookie(cookie));
+        let Some(slot) = slot else {
+            let Some(slot) = self.adopt_stream(call, &copy) else {
+                return Err(self.foreign(call));
+            };
+            return self.bring_home(call, Target { slot, copy }).map_err(Err);
         };
         if let Some(socket) = self.sockets.get_mut(slot) {
             socket.holder = Holder {
@@ -129,6 +137,19 @@ impl Supervisor {
             };
         }
         Ok(Target { slot, copy })
+    }
+
+    /// Whether a call gives a name or a peer to what may be a stream that was born as the kernel's: as far as the length of
+    /// an address tells, which is all that can be seen of a program that is closed.
+    fn names_endpoint(&self, call: &Call) -> bool {
+        const LENGTHS: [usize; 3] = [
+            size_of::<libc::sockaddr_in>(),
+            size_of::<libc::sockaddr_in6>(),
+            size_of::<libc::sockaddr_storage>(),
+        ];
+        self.hands.have_native_streams()
+            && matches!(call.number, libc::SYS_connect | libc::SYS_bind)
+            && usize::try_from(call.int(2)).is_ok_and(|len| LENGTHS.contains(&len))
     }
 
     /// Whether what guests can reach is restricted.

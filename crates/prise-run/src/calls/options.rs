@@ -9,9 +9,8 @@ use rustix::net::sockopt as typed;
 
 use super::Target;
 use crate::chosen;
-use crate::handed::Stage;
-use crate::notify::{Call, DONE, Judged, errno_of};
-use crate::socket::{Buffers, Role, Slot};
+use crate::notify::{Call, DONE, Judged};
+use crate::socket::{Buffers, Role};
 use crate::supervisor::Supervisor;
 
 /// No option is longer; what is longer is cut, as Linux does where it does not refuse it.
@@ -63,12 +62,6 @@ impl Supervisor {
             }
             value => value?,
         };
-        if self.is_connected_elsewhere(target.slot) && level == libc::IPPROTO_TCP {
-            // A connection that is being made is the kernel's, and so is the answer; what the host thinks of it is nobody's business.
-            sockopt::set(target.copy.as_fd(), level, name, &value).map_err(|error| errno_of(&error))?;
-            let _ = self.host.set_option(self.now, id, level, name, &value);
-            return DONE;
-        }
         self.host.set_option(self.now, id, level, name, &value)?;
         self.pass_on(target, level, name, &value);
         if level == libc::SOL_SOCKET {
@@ -192,12 +185,6 @@ impl Supervisor {
             }
         }
         tell(call, &value, room)
-    }
-
-    /// Whether the kernel carries the connection, or has begun to make one.
-    fn is_connected_elsewhere(&self, slot: Slot) -> bool {
-        let role = self.sockets.get(slot).map(|socket| &socket.role);
-        matches!(role, Some(Role::Handed(handed)) if handed.stage != Stage::Idle)
     }
 
     /// What a program asks of its connection reaches the kernel's object that carries it, now or once there is one.
