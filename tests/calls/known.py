@@ -5,7 +5,7 @@ NATIVE = [
     ("read recv recvmsg recvfrom", "ENOTCONN", "EINVAL", "a stream that was never connected, a listener"),
     ("write send", "EDESTADDRREQ", "EPIPE", "a datagram socket that was shut, without a peer"),
     ("write send sendmsg", "EPIPE", "ENOTCONN", "a stream that was never connected, a listener"),
-    ("write send", "EDESTADDRREQ", "ENOTCONN", "a datagram socket without a peer"),
+    ("write send sendto", "EDESTADDRREQ", "ENOTCONN", "a datagram socket without a peer"),
     ("write send sendmsg sendto", "ECONNRESET", "EPIPE", "the first write after a reset"),
     ("read recv recvmsg recvfrom", "ECONNREFUSED", "ECONNRESET", "a datagram socket whose peer is not there, a stream that was refused"),
     ("write send sendmsg", "ECONNREFUSED", "ECONNRESET", "the same"),
@@ -46,8 +46,8 @@ def reason(before, native, prise):
 MORE = "32768"
 # Level and name: SO_SNDBUF and SO_RCVBUF after autotuning, SO_ATTACH_BPF, SO_TIMESTAMPING; TCP_WINDOW_CLAMP,
 # TCP_TIMESTAMP (a clock), TCP_TX_DELAY; IP_OPTIONS, an IP option that no kernel has.
-# The size of segments and IP_MULTICAST_TTL of what was accepted, both taken from its first packets.
-OPTIONS = {("6", "2"), ("0", "33"), ("1", "7"), ("1", "8"), ("1", "50"), ("1", "37"), ("6", "10"), ("6", "24"), ("6", "37"), ("0", "4"), ("0", "99"), ("0", "14")}
+# The size of segments, IP_MULTICAST_TTL, IPV6_MULTICAST_IF and _HOPS of what was accepted, taken from its first packets.
+OPTIONS = {("6", "2"), ("0", "33"), ("1", "7"), ("1", "8"), ("1", "50"), ("1", "37"), ("6", "10"), ("6", "24"), ("6", "37"), ("0", "4"), ("0", "99"), ("0", "14"), ("41", "17"), ("41", "18")}
 
 
 def more(line):

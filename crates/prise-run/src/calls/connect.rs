@@ -57,6 +57,7 @@ impl Supervisor {
             Named::Unspecified(..) => {
                 self.flush_datagrams(target.slot);
                 self.host.disconnect(self.now, id)?;
+                self.end_listening(&target);
                 return self.follow_peer(&target, Datagram::lose_peer);
             }
         };

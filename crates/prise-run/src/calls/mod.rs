@@ -193,7 +193,7 @@ impl Supervisor {
                 && self
                     .host
                     .info(socket.id)
-                    .is_some_and(|info| i32::from(info.protocol) == libc::IPPROTO_UDP)
+                    .is_some_and(|info| matches!(i32::from(info.protocol), libc::IPPROTO_UDP | libc::IPPROTO_UDPLITE))
         })
     }
 

@@ -47,7 +47,6 @@ impl Supervisor {
             // A send(2) that is judged only because it may be netlink's, or of urgent data, which a stream of AF_UNIX has too.
             return Ok(Answer::Native);
         }
-        self.refuse_urgent(target.slot, flags)?;
         if is_stream {
             if flags & libc::MSG_FASTOPEN != 0 {
                 let address = read_address(call, call.args[4], call.int(5))?;
@@ -57,11 +56,14 @@ impl Supervisor {
             read_address(call, call.args[4], call.int(5))?;
             return self.send_stream(call, &target, &[area], flags);
         }
-        let destination = if call.args[4] == 0 {
-            None
-        } else {
-            let address = read_address(call, call.args[4], call.int(5))?;
-            self.destination(target.slot, &address)?
+        let address = match call.args[4] {
+            0 => None,
+            address => Some(read_address(call, address, call.int(5))?),
+        };
+        self.refuse_urgent(target.slot, flags)?;
+        let destination = match address {
+            Some(address) => self.destination(target.slot, &address)?,
+            None => None,
         };
         let octets = gather(call, &[area]).map_err(|error| self.sooner(target.slot, destination, error))?;
         let message = Outgoing {
@@ -107,15 +109,19 @@ impl Supervisor {
         )
     }
 
-    /// Datagrams have no urgent data (`udp_sendmsg`), which is found out once there is a port to send from (`inet_sendmsg`).
+    /// A datagram has a port to come from before anything else of it is looked at (`inet_send_prepare`), and then no urgent data
+    /// (`udp_sendmsg`).
     fn refuse_urgent(&mut self, slot: Slot, flags: i32) -> Result<(), Errno> {
         let socket = self.entry(slot)?;
         let (id, v4) = (socket.id, socket.family == prise_socket::Family::Inet);
-        if flags & libc::MSG_OOB == 0 || !v4 || !self.is_udp(slot) {
+        if !self.is_udp(slot) {
             return Ok(());
         }
-        self.host.autobind(self.now, id)?;
-        Err(Errno::EOPNOTSUPP)
+        self.host.autobind(self.now, id).map_err(|_| Errno::EAGAIN)?;
+        if v4 && flags & libc::MSG_OOB != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        Ok(())
     }
 
     /// Whether a stream has nobody to speak to and is not about to: what the kernel's object would say of that is not what TCP says.
@@ -172,16 +178,19 @@ impl Supervisor {
         let memory = call.memory();
         let header = Header::read(memory, address)?;
         let areas = header.areas(memory)?;
-        let destination = if header.name == 0 || header.name_len == 0 {
+        let address = if header.name == 0 || header.name_len == 0 {
             None
         } else {
             // More than an address can be is ignored here, though not in sendto(2).
             let len = header.name_len.min(crate::sockaddr::ADDRESS_MAX as i32);
-            let octets = read_address(call, header.name, len)?;
-            self.destination(slot, &octets)?
+            Some(read_address(call, header.name, len)?)
         };
         let family = self.entry(slot)?.family;
         self.refuse_urgent(slot, flags)?;
+        let destination = match address {
+            Some(octets) => self.destination(slot, &octets)?,
+            None => None,
+        };
         let octets = header.control(memory)?;
         let control = control::to_send(&octets, family).map_err(|error| self.sooner(slot, destination, error))?;
         let octets = gather(call, &areas).map_err(|error| self.sooner(slot, destination, error))?;

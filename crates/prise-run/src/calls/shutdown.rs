@@ -38,14 +38,9 @@ impl Supervisor {
             }
             // A listener has nothing to send.
             Role::Listener(listening) if !how.read() && !listening.ended => DONE,
-            Role::Listener(listening) => {
-                listening.ended = true;
-                Self::turn_callers_away(listening.callers.drain(..));
-                // Both directions are shut then: the end hangs up, and no longer tells of the close.
-                listening.shut(&target.copy);
+            Role::Listener(_) => {
                 self.host.shutdown(self.now, id, how)?;
-                self.enter_ledger(target);
-                self.wake_acceptors(target.slot);
+                self.end_listening(target);
                 DONE
             }
             Role::Fresh | Role::Handed(_) | Role::Connecting(_) | Role::Ended(_) => {
@@ -64,6 +59,19 @@ impl Supervisor {
 }
 
 impl Supervisor {
+    /// The host listens no more: nor does the program's object, and nobody waits for it.
+    pub(super) fn end_listening(&mut self, target: &Target) {
+        let Some(listening) = self.listening(target.slot).filter(|it| !it.ended) else {
+            return;
+        };
+        listening.ended = true;
+        Self::turn_callers_away(listening.callers.drain(..));
+        // Both directions are shut then: the end hangs up, and no longer tells of the close.
+        listening.shut(&target.copy);
+        self.enter_ledger(target);
+        self.wake_acceptors(target.slot);
+    }
+
     /// The kernel's object behaves as UDP's does. Without a peer the call fails and shuts the socket all the same, as on
     /// Linux: programs wake those who wait by it.
     fn shutdown_datagram(&mut self, target: &Target, id: SocketId, how: How) -> Judged {

@@ -48,13 +48,18 @@ pub(super) fn group_request(call: &mut Call<'_>, join: bool) -> Result<(), Errno
     if call.value.len() < GROUP_AT + STORAGE {
         return Err(Errno::EINVAL);
     }
-    let group = address_at(call.value, GROUP_AT, call.level).ok_or(Errno::EADDRNOTAVAIL)?;
+    // ip_mcast_join_leave and ipv6_mcast_join_leave differ in what a wrong family is.
+    let v4 = call.level == level::IP;
+    let wrong = if v4 { Errno::EINVAL } else { Errno::EADDRNOTAVAIL };
+    let group = address_at(call.value, GROUP_AT, call.level).ok_or(wrong)?;
     if !group.is_multicast() {
         return Err(Errno::EINVAL);
     }
+    // Who leaves asks for the membership, not for the link.
+    let missing = if join { Errno::ENODEV } else { Errno::EADDRNOTAVAIL };
     let link = match int_at(call.value, 0) {
         None | Some(0) => None,
-        Some(index) => Some(existing_link(call.host, index).ok_or(Errno::ENODEV)?),
+        Some(index) => Some(existing_link(call.host, index).ok_or(missing)?),
     };
     call.host.membership(call.now, call.id, group, link, join)
 }
@@ -69,7 +74,10 @@ pub(super) fn source_v4(call: &mut Call<'_>, mode: Mode, add: bool) -> Result<()
 
 /// `MCAST_JOIN_SOURCE_GROUP`, `MCAST_LEAVE_SOURCE_GROUP`, `MCAST_BLOCK_SOURCE`, `MCAST_UNBLOCK_SOURCE`: a `group_source_req`.
 pub(super) fn source(call: &mut Call<'_>, mode: Mode, add: bool) -> Result<(), Errno> {
-    let (Some(index), true) = (int_at(call.value, 0), call.value.len() >= GROUP_AT + 2 * STORAGE) else {
+    // do_mcast_group_source wants just that length.
+    let len = call.value.len();
+    let fits = len == GROUP_AT + 2 * STORAGE || (call.level != level::IP && len > GROUP_AT + 2 * STORAGE);
+    let (Some(index), true) = (int_at(call.value, 0), fits) else {
         return Err(Errno::EINVAL);
     };
     let group = address_at(call.value, GROUP_AT, call.level).ok_or(Errno::EADDRNOTAVAIL)?;
