@@ -182,11 +182,12 @@ impl Scenario {
             }
             Workload::Streams(agreement)
         };
+        let bound = BOUND + slowest(&workload);
         Self {
             family: Family::Pair,
             seed,
             layout: Layout::Pair(wire, workload),
-            bound: BOUND,
+            bound,
         }
     }
 
@@ -229,6 +230,16 @@ impl Scenario {
 /// In which time everything has happened: a connection gives up after fifteen minutes without an answer (RFC 9293 §3.8.3,
 /// R2, as Linux has it), and may do so a few times; slow readers and bad wires take less.
 const BOUND: Duration = Duration::from_hours(3);
+
+/// What many connections with much to say may take besides, where windows are tiny and the path is long: a thousand octets
+/// a second.
+fn slowest(workload: &Workload) -> Duration {
+    let Workload::Streams(it) = workload else {
+        return Duration::ZERO;
+    };
+    let octets = u64::from(it.connections) * (it.client.expect + it.server_plan.expect);
+    Duration::from_millis(octets)
+}
 
 /// How many seeds are large.
 const LARGE: f64 = 0.01;

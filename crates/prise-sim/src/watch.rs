@@ -19,9 +19,9 @@ pub(crate) struct Watch {
 #[derive(Clone, Copy, Debug)]
 struct Sender {
     isn: SeqNum,
-    /// One after the initial sequence number of another answer to the same SYN, given before the host lost power: it may be
-    /// under way still, and then the peer's connection is with a host that is no more.
-    former: Option<SeqNum>,
+    /// What may be acknowledged, first and last, of another answer to the same SYN, given before the host lost power: it
+    /// may be under way still, and then the peer's connection is with a host that is no more.
+    former: Option<(SeqNum, SeqNum)>,
     /// The window scale in its SYN.
     scale: Option<u8>,
     /// One after the last sequence number it has sent, and after that of its SYN, which may have had data (RFC 7413).
@@ -108,7 +108,12 @@ impl Watch {
             return Ok(());
         };
         // Whoever has taken the answer of a host that has lost its memory since is told so by a reset.
-        if peer.former.is_some() && seen.header.ack == peer.former {
+        let of_former = |(first, last): (SeqNum, SeqNum), ack: SeqNum| {
+            first.precedes_or_equals(ack) && ack.precedes_or_equals(last)
+        };
+        if let (Some(former), Some(ack)) = (peer.former, seen.header.ack)
+            && of_former(former, ack)
+        {
             return Ok(());
         }
         sender.check_data(&peer, seen)?;
@@ -125,8 +130,14 @@ impl Watch {
         if known.is_some_and(|known| known.isn == header.seq) {
             return;
         }
-        let former = known.filter(|known| header.ack.is_some() && header.ack == known.acked);
-        let former = former.map(|known| known.isn + 1);
+        // Both answer the same SYN, the one with more of its octets than the other (Fast Open).
+        let answers = |peer: &Sender, ack: Option<SeqNum>| {
+            ack.is_some_and(|ack| ack.follows(peer.isn) && ack.precedes_or_equals(peer.opened))
+        };
+        let asker = self.senders.get(&back);
+        let same = |known: &&Sender| asker.is_some_and(|peer| answers(peer, header.ack) && answers(peer, known.acked));
+        let former = known.filter(same);
+        let former = former.map(|known| (known.isn + 1, known.sent));
         // A SYN's answer belongs to it, unless the asker has gone on since: then the SYN was a late copy, and the asker's
         // segments belong to the connection before, which it still remembers (TIME-WAIT).
         let goes_along = |known: &Sender| header.ack.is_some() && known.sent == known.opened;

@@ -127,9 +127,13 @@ impl Connection {
         // Nothing is sent beyond a window that has shrunk meanwhile.
         let possible = self.tail_probe().is_some();
         self.flags.set_tail_probe_due(possible);
-        // Whatever is sent, the RTO guards it from here (§7.3, last step).
+        // Whatever is sent, the RTO guards it from here (§7.3, last step). Where nothing was, the timeout is that of what
+        // has been under way all along, as on Linux: else a long probe timeout and a long RTO would be silent together.
+        let oldest = self.sending.as_ref().and_then(|sending| sending.flight.front());
+        let passed = oldest.map_or(Duration::ZERO, |front| now.saturating_since(front.sent_at));
         let rto = self.rto();
-        self.arm_timeout(Retransmit::Rto, now, rto);
+        let wait = if possible { rto } else { rto.saturating_sub(passed) };
+        self.arm_timeout(Retransmit::Rto, now, wait);
     }
 
     /// RFC 8985 §6.3: the reordering window has passed.
