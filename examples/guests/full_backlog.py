@@ -4,7 +4,7 @@ import signal
 import socket
 import sys
 
-signal.alarm(30)
+signal.alarm(100)
 v6 = sys.argv[1] == "6"
 family, host = (socket.AF_INET6, "::1") if v6 else (socket.AF_INET, "127.0.0.1")
 listener = socket.socket(family)

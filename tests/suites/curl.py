@@ -21,8 +21,8 @@ def cases(room):
     for first in range(1, LAST, EACH):
         chosen = sorted(number for number in numbers if first <= number < first + EACH)
         if chosen:
-            # -n: without valgrind; -am: a verdict for each test; the unit tests have programs that are not built.
-            yield Case(f"{chosen[0]} to {chosen[-1]}", ["perl", "runtests.pl", "-n", "-am", "!unittest", *chosen], cwd=tests, read=verdicts, seconds=600)
+            # -n: without valgrind; -a: on after a failure; -am: a verdict for each test; the unit tests have programs that are not built.
+            yield Case(f"{chosen[0]} to {chosen[-1]}", ["perl", "runtests.pl", "-n", "-a", "-am", "!unittest", *chosen], cwd=tests, read=verdicts, seconds=600)
 
 
 def verdicts(status, output):

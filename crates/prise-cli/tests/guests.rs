@@ -191,6 +191,8 @@ guests! {
     packet_filter_over_ipv6: "packet_filter.py" "6";
     refused_over_ipv4: "refused.py" "4";
     refused_over_ipv6: "refused.py" "6";
+    copies_over_ipv4: "copies.py" "4";
+    copies_over_ipv6: "copies.py" "6";
     full_backlog_over_ipv4: "full_backlog.py" "4";
     full_backlog_over_ipv6: "full_backlog.py" "6";
     select_chat_over_ipv4: "select_chat.py" "4";
@@ -249,6 +251,7 @@ guests_by_our_tcp! {
     nonblocking_epoll: "nonblocking_epoll.py" "6";
     accept_ready: "accept_ready.py" "4";
     listener_asked: "listener_asked.py" "6";
+    copies: "copies.py" "4";
     full_backlog: "full_backlog.py" "6";
     select_chat: "select_chat.py" "4";
     asyncio_echo: "asyncio_echo.py" "6";

@@ -114,6 +114,21 @@ impl Guests {
         None
     }
 
+    /// The other numbers of a socket in the table of the task that has it as `fd` (dup(2)).
+    pub(crate) fn copies(tid: u32, fd: i32, inode: u64) -> Vec<i32> {
+        let name = format!("socket:[{inode}]");
+        // A task that hides its descriptors, or is gone, keeps what it has.
+        let entries = std::fs::read_dir(format!("/proc/{tid}/fd"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        entries
+            .filter(|entry| std::fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == name.as_str()))
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|&number| number != fd)
+            .collect()
+    }
+
     /// Remembers every process below `ancestor`, whether or not it has made a call (proc(5), `children`).
     pub(crate) fn know_descendants(&mut self, ancestor: u32) {
         let mut found = vec![ancestor];

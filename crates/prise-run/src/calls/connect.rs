@@ -17,6 +17,7 @@ use super::{Target, blocks, read_address};
 use crate::connecting::{Asked, Connecting, Opening};
 use crate::datagram::Datagram;
 use crate::epoll_sets::Watched;
+use crate::guest::Guests;
 use crate::handed::Way;
 use crate::notify::{Answer, Call, DONE, Judged, errno, errno_of};
 use crate::parked::Wish;
@@ -349,15 +350,22 @@ impl Supervisor {
         Ok(theirs)
     }
 
-    /// Another object takes the place of the socket's under the number that the call names, and in epoll(7) sets.
+    /// Another object takes the place of the socket's under the number that the call names, its copies in the same table, and
+    /// in epoll(7) sets.
     pub(super) fn replace_object(&mut self, call: &Call, target: &Target, theirs: &OwnedFd) -> Result<(), Errno> {
         let cookie = self.name_of(theirs)?;
-        let close_on_exec = crate::guest::closes_on_exec(call.tid, call.fd());
-        let watched = Watched::of(&mut self.guests, call.tid, call.fd(), unix::inode(&target.copy).into());
-        self.calls
-            .replace(call.id, theirs.as_fd(), call.fd(), close_on_exec)
-            .map_err(|error| errno_of(&error))?;
-        watched.follow(&target.copy, theirs);
+        let before = unix::inode(&target.copy).into();
+        let copies = Guests::copies(call.tid, call.fd(), before);
+        for number in core::iter::once(call.fd()).chain(copies) {
+            let close_on_exec = crate::guest::closes_on_exec(call.tid, number);
+            let watched = Watched::of(&mut self.guests, call.tid, number, before);
+            match self.calls.replace(call.id, theirs.as_fd(), number, close_on_exec) {
+                Ok(()) => watched.follow(&target.copy, theirs),
+                Err(error) if number == call.fd() => return Err(errno_of(&error)),
+                // A copy stays what it was.
+                Err(_) => (),
+            }
+        }
         self.sockets.renew(target.slot, cookie, unix::inode(theirs));
         if let Some(keeping) = &mut self.keeping {
             keeping.keep(target.slot, theirs);
