@@ -189,6 +189,8 @@ guests! {
     listener_asked_over_ipv6: "listener_asked.py" "6";
     packet_filter_over_ipv4: "packet_filter.py" "4";
     packet_filter_over_ipv6: "packet_filter.py" "6";
+    sending_told_over_ipv4: "sending_told.py" "4";
+    sending_told_over_ipv6: "sending_told.py" "6";
     refused_over_ipv4: "refused.py" "4";
     refused_over_ipv6: "refused.py" "6";
     copies_over_ipv4: "copies.py" "4";

@@ -98,13 +98,19 @@ pub(crate) fn is_of_connection(level: i32, name: i32) -> bool {
     }
 }
 
+/// Whether nobody but the kernel can do what an option asks, because it sees each send: stamps of sending, and notices of sends
+/// that were not copied.
+pub(crate) fn is_kernels_alone(level: i32, name: i32) -> bool {
+    level == libc::SOL_SOCKET && matches!(name, libc::SO_TIMESTAMPING | SO_TIMESTAMPING_NEW | libc::SO_ZEROCOPY)
+}
+
 /// Whether of a connection that is the kernel's the kernel tells an option.
 pub(crate) fn is_told_by_kernel(level: i32, name: i32) -> bool {
     match level {
         libc::IPPROTO_TCP => true,
         libc::SOL_SOCKET => OF_SOCKETS.contains(&name) || TOLD_BY_KERNEL.contains(&name),
         libc::IPPROTO_IP => name == libc::IP_MTU,
-        libc::IPPROTO_IPV6 => name == libc::IPV6_MTU,
+        // IPV6_MTU is the host's to tell: the kernel's end may be a socket of IPv4.
         _ => false,
     }
 }

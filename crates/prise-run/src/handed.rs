@@ -426,7 +426,10 @@ impl Supervisor {
             libc::SYS_sendmsg => !opens(call.int(2)),
             libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_recvmmsg | libc::SYS_shutdown => true,
             // The host learns of these when it speaks for the socket again: see `bring_back`.
-            libc::SYS_setsockopt => handed.stage != Stage::Idle && call.int(1) == libc::IPPROTO_TCP,
+            libc::SYS_setsockopt => {
+                let (level, name) = (call.int(1), call.int(2));
+                handed.stage != Stage::Idle && (level == libc::IPPROTO_TCP || chosen::is_kernels_alone(level, name))
+            }
             libc::SYS_getsockopt => handed.stage != Stage::Idle && chosen::is_told_by_kernel(call.int(1), call.int(2)),
             libc::SYS_ioctl => {
                 let request = call.args[1] as u32;

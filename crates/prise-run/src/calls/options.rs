@@ -1,16 +1,16 @@
 //! setsockopt(2) and getsockopt(2).
 
 use core::time::Duration;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::{Errno, Kind};
 use prise_sys::sockopt;
-use rustix::net::sockopt as typed;
+use rustix::net::{SocketFlags, sockopt as typed};
 
 use super::Target;
 use crate::chosen;
-use crate::notify::{Call, DONE, Judged};
-use crate::socket::{Buffers, Role};
+use crate::notify::{Call, DONE, Judged, errno, errno_of};
+use crate::socket::{Buffers, Role, Slot};
 use crate::supervisor::Supervisor;
 
 /// No option is longer; what is longer is cut, as Linux does where it does not refuse it.
@@ -62,6 +62,9 @@ impl Supervisor {
             }
             value => value?,
         };
+        if chosen::is_kernels_alone(level, name) && self.may_be_kernels(target.slot) {
+            return self.ask_kernel(target, level, name, &value);
+        }
         self.host.set_option(self.now, id, level, name, &value)?;
         self.pass_on(target, level, name, &value);
         if level == libc::SOL_SOCKET {
@@ -92,6 +95,38 @@ impl Supervisor {
             self.host.attach_chooser(self.now, id, &program)?;
         }
         self.attend(target.slot);
+        DONE
+    }
+
+    /// Whether a stream's connection is the kernel's, or is going to be unless something comes between.
+    fn may_be_kernels(&self, slot: Slot) -> bool {
+        self.sockets
+            .get(slot)
+            .is_some_and(|socket| match (&socket.role, socket.kind) {
+                (Role::Handed(_), _) => true,
+                (Role::Fresh, Kind::Stream) => self.hands.are_allowed(),
+                _ => false,
+            })
+    }
+
+    /// What the kernel has to be asked through where the program's object is none of its streams: such a one, with all that
+    /// was chosen.
+    fn kernels_object(&mut self, target: &Target) -> Result<Option<OwnedFd>, Errno> {
+        let socket = self.entry(target.slot)?;
+        if matches!(socket.role, Role::Handed(_)) {
+            return Ok(None);
+        }
+        let object = Self::hosts_object(socket.family, SocketFlags::empty()).map_err(errno)?;
+        self.entry(target.slot)?.chosen.apply(&object);
+        Ok(Some(object))
+    }
+
+    /// Sets an option as the kernel would, and remembers it for the object that takes the place of this one.
+    fn ask_kernel(&mut self, target: &Target, level: i32, name: i32, value: &[u8]) -> Judged {
+        let object = self.kernels_object(target)?;
+        let object = object.as_ref().unwrap_or(&target.copy);
+        sockopt::set(object.as_fd(), level, name, value).map_err(|error| errno_of(&error))?;
+        self.entry(target.slot)?.chosen.note(level, name, value);
         DONE
     }
 
@@ -167,6 +202,12 @@ impl Supervisor {
         }
         let room = room?;
         value.clear();
+        if chosen::is_kernels_alone(level, name) && self.may_be_kernels(target.slot) {
+            let object = self.kernels_object(target)?;
+            let object = object.as_ref().unwrap_or(&target.copy);
+            value = sockopt::get(object.as_fd(), level, name, room.min(VALUE_MAX)).map_err(|error| errno_of(&error))?;
+            return tell(call, &value, room);
+        }
         let given = if prise_socket::Host::option_asks(level, name) {
             call.memory().read_front(call.args[3], room.min(VALUE_MAX))?
         } else {
