@@ -91,6 +91,9 @@ impl Host {
             self.stack.tcp_connect(now, local, remote, device, &config, s.index())
         }
         .map_err(|error| Errno::from_connect(error, remote.ip()))?;
+        if self.socket_ref(s)?.value_set(Opt::QuickAck) == Some(0) {
+            self.stack.tcp_set_quick_ack(now, id, false);
+        }
         let socket = self.socket_mut(s)?;
         socket.shown_port = port;
         // tcp_connect_init forgets what was before.

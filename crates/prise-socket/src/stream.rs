@@ -70,6 +70,15 @@ impl Host {
         Ok(sent)
     }
 
+    /// A program waits in a write for the connection: its octets will carry the handshake's last acknowledgment.
+    pub fn expect_write(&mut self, now: Instant, s: SocketId) {
+        if self.state(s) == State::SynSent
+            && let Some(id) = self.connection(s)
+        {
+            self.stack.tcp_set_quick_ack(now, id, false);
+        }
+    }
+
     /// How many octets [`Host::send`] would take now; 0 where it would answer `EAGAIN` or an error.
     pub fn send_space(&self, s: SocketId) -> usize {
         self.connection(s).map_or(0, |id| self.stack.tcp_send_space(id))

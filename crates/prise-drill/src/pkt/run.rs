@@ -346,7 +346,12 @@ impl Player {
             let Some(sniffed) = wire::read(&packet) else {
                 return Err("a packet was sent that cannot be read".into());
             };
-            if let Some(at) = self.flows.iter_mut().rposition(|flow| flow.claims(&sniffed)) {
+            // What an older flow sends late is not the SYN of one that is just connecting.
+            let known = self
+                .flows
+                .iter()
+                .rposition(|flow| flow.is_known() && flow.has(&sniffed));
+            if let Some(at) = known.or_else(|| self.flows.iter_mut().rposition(|flow| flow.claims(&sniffed))) {
                 let since = time - self.calls.start.as_micros() as i64;
                 return Ok((since, at, sniffed));
             }

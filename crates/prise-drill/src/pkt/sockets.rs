@@ -41,17 +41,29 @@ impl Flow {
         }
     }
 
-    /// Whether a packet that left belongs here; a flow that is just connecting learns its local side.
-    pub(super) fn claims(&mut self, packet: &Sniffed) -> bool {
+    /// Whether its local side is known.
+    pub(super) fn is_known(&self) -> bool {
+        self.local.is_some()
+    }
+
+    /// Whether a packet that left belongs here.
+    pub(super) fn has(&self, packet: &Sniffed) -> bool {
         let ported = !matches!(packet.content, Content::Icmp(_));
         if packet.to.ip() != self.remote.ip() || ported && packet.to.port() != self.remote.port() {
             return false;
         }
-        if let Some(local) = self.local {
-            return packet.from.ip() == local.ip() && (!ported || packet.from.port() == local.port());
+        self.local.map_or(ported, |local| {
+            packet.from.ip() == local.ip() && (!ported || packet.from.port() == local.port())
+        })
+    }
+
+    /// Whether a packet that left belongs here; a flow that is just connecting learns its local side.
+    pub(super) fn claims(&mut self, packet: &Sniffed) -> bool {
+        let claims = self.has(packet);
+        if claims && self.local.is_none() {
+            self.local = Some(packet.from);
         }
-        self.local = ported.then_some(packet.from);
-        ported
+        claims
     }
 
     /// Beside a SYN the script has absolute numbers, everywhere else they count from our SYN's.
@@ -94,7 +106,13 @@ impl Flow {
             return Ok(0);
         }
         let known = self.timestamps.get(&script).copied();
-        known.ok_or_else(|| format!("no segment with TS val {script} has left that could be echoed"))
+        // What never left is echoed as wrong as the script has it, counted from what did.
+        known
+            .or_else(|| {
+                let (from, live) = self.timestamps.iter().min()?;
+                Some(live.wrapping_add(script.wrapping_sub(*from)))
+            })
+            .ok_or_else(|| format!("no segment with TS val {script} has left that could be echoed"))
     }
 
     /// The octets of a packet of the script's that is to come in.

@@ -99,7 +99,8 @@ impl Stage {
         if !target.stream {
             return self.send_datagram(target, outgoing.octets, flags, to, patience);
         }
-        if flags.contains(Flags::FASTOPEN) {
+        let deferred = self.enter().host.is_deferred(target.id);
+        if flags.contains(Flags::FASTOPEN) || deferred {
             return self.send_opening(target, outgoing.octets, flags, to, patience);
         }
         if flags.contains(Flags::ZEROCOPY) && outgoing.pieces.len() > FRAGMENTS_MAX {
@@ -192,14 +193,29 @@ impl Stage {
         let mut rest = Payload::from(octets);
         let mut opened = false;
         let sent = self.wait_for(patience.timeout(), |world| {
-            let Some(to) = to.filter(|_| opened) else {
+            if !opened {
                 if let Some(to) = to {
                     world.own_some(to);
                 }
                 opened = true;
                 return match world.host.send_opening(world.now, target.id, &mut rest, flags, to) {
-                    Ok(_) | Err(Errno::EINPROGRESS) if patience.waits() => Look::Wait { progress: true },
+                    Ok(_) | Err(Errno::EINPROGRESS) if patience.waits() => {
+                        if !rest.is_empty() {
+                            world.host.expect_write(world.now, target.id);
+                        }
+                        Look::Wait { progress: true }
+                    }
                     result => Look::Done(result),
+                };
+            }
+            let Some(to) = to else {
+                // connect(2) has said where to.
+                let ready = world.host.readiness(target.id);
+                return match world.host.take_error(target.id) {
+                    Some(errno) => Look::Done(Err(errno)),
+                    None if !rest.is_empty() => send_more(world, target, &mut rest, flags, total, patience),
+                    None if ready.contains(Readiness::OUT) => Look::Done(Ok(total)),
+                    None => Look::Wait { progress: false },
                 };
             };
             match world.host.connect(world.now, target.id, to) {

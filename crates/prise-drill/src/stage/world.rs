@@ -169,6 +169,9 @@ impl World {
             self.host.reconfigure_all(self.now);
             self.flush();
         }
+        if text.contains("tcp_metrics flush") {
+            self.host.stack_mut().tcp_forget_fast_open_servers();
+        }
         self.cuts_units |= super::script_settings::cuts_units(text);
         // A queueing discipline that holds nothing drops everything.
         if text.contains("qdisc") {

@@ -58,6 +58,9 @@ impl Connection {
 
     /// SYN-SENT: §3.10.7.3.
     fn arrival_in_syn_sent(&mut self, seg: &mut Segment) -> Check {
+        if self.echoes_another_syn(seg) {
+            return ControlFlow::Break(Discard::TcpAckOfUnsent);
+        }
         let acceptable = match seg.ack {
             Some(ack) if !self.acknowledges_syn(ack) => {
                 if !self.flags.syn_retransmitted() && !self.flags.syn_deferred() {
@@ -96,7 +99,7 @@ impl Connection {
             // The window in a segment with SYN is never scaled (RFC 7323 §2.2).
             self.set_send_window(seg, u32::from(seg.window));
             self.establish(seg.at);
-            self.acks.now = true;
+            self.acknowledge_syn_ack(seg.at);
             if let Some(ack) = seg.ack {
                 self.conclude_fast_open(seg, ack);
             }
@@ -115,6 +118,31 @@ impl Connection {
         self.snd.wl1 = seg.seq;
         self.flags.set_syn_due(true);
         PASSED
+    }
+
+    /// Whether a SYN-ACK echoes a timestamp that none of our SYNs had: it belongs to an old connection, and is answered like one that
+    /// acknowledges what was never sent. RFC 7323 is silent; Linux does so.
+    fn echoes_another_syn(&self, seg: &Segment) -> bool {
+        let (true, Some(timestamps)) = (self.flags.timestamps_on(), seg.options.timestamps) else {
+            return false;
+        };
+        let now = self.timestamp(seg.at);
+        // Rounded up: the SYN's clock is read in milliseconds.
+        let age = self.trouble_since.age(seg.at).as_millis() as u32 + 1;
+        let since_echo = now.wrapping_sub(timestamps.echo);
+        seg.ack.is_some() && !seg.flags.rst() && timestamps.echo != 0 && since_echo > age
+    }
+
+    /// The handshake's last acknowledgment is sent at once, unless the program is about to write, as it has said by `TCP_QUICKACK` or by a
+    /// write that waits: then the data carry it (`tcp_rcv_synsent_state_process`).
+    fn acknowledge_syn_ack(&mut self, now: Instant) {
+        /// `TCP_DELACK_MAX`.
+        const PATIENCE: Duration = Duration::from_millis(200);
+        if self.acks.interactive {
+            self.deadlines.delayed_ack = now + PATIENCE;
+        } else {
+            self.acks.now = true;
+        }
     }
 
     /// Takes over what the peer's SYN offers.
@@ -332,6 +360,10 @@ impl Connection {
                 state.meet_syn(seg);
             }
             self.acks.now = true;
+            if self.config.tuning().ecn_everywhere && self.flags.acc_ecn() {
+                // RFC 9768 §3.2.3 counts octets of acceptable segments; Linux counts those that come twice, too.
+                self.take_congestion_mark(seg);
+            }
             self.note_duplicate(seg);
         }
     }

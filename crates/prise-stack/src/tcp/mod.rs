@@ -560,7 +560,9 @@ impl Tcp {
         if connection.acks.now {
             // The acknowledgment of the FIN that brought us here: nobody else will send it.
             let header = record.acknowledgment(timestamp_clock(now));
-            reset::send(now, net, &tuple, &header, connection.config.tos);
+            // What any other acknowledgment would have.
+            let tos = connection.config.tos | connection.ecn_codepoint(NextSegment::Ack);
+            reset::send(now, net, &tuple, &header, tos);
         }
         self.tuples.remove(&tuple, Owner::Connection(index));
         if self.time_wait.len() >= TIME_WAIT_MAX {

@@ -206,4 +206,9 @@ impl FastOpens {
             black_hole: BlackHole::default(),
         }
     }
+
+    /// Nothing is known of any server any more (`ip tcp_metrics flush`).
+    pub(crate) fn forget_servers(&mut self) {
+        self.cache = Cache::default();
+    }
 }

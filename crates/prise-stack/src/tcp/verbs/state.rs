@@ -74,6 +74,11 @@ impl Stack {
         self.tcp.fast_opens.settings = settings;
     }
 
+    /// Forgets what servers have given as cookies (`ip tcp_metrics flush`).
+    pub fn tcp_forget_fast_open_servers(&mut self) {
+        self.tcp.fast_opens.forget_servers();
+    }
+
     /// The keys of cookies, for listeners that have none of their own.
     pub fn tcp_fast_open_keys(&self) -> FastOpenKeys {
         self.tcp.fast_opens.keys
