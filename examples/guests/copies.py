@@ -43,6 +43,16 @@ for bound in (True, False):
     for it in (client, accepted, again, accepted_again):
         it.close()
 
+# Bound by one process, made a listener by another, as servers with workers do.
+shared = socket.socket(family)
+shared.bind((host, 0))
+if (child := os.fork()) == 0:
+    shared.listen(3)
+    os._exit(0)
+os.waitpid(child, 0)
+client = socket.create_connection((host, shared.getsockname()[1]))
+print("a child's listener:", shared.accept()[1][:2] == client.getsockname()[:2])
+
 listener = socket.create_server((host, 0), family=family)
 original = socket.socket(family)
 copy = original.dup()

@@ -539,7 +539,7 @@ impl Supervisor {
     }
 
     /// Whether the next stream of the calling process is expected to be handed.
-    pub(crate) fn is_expected_to_be_handed(&mut self, call: &Call) -> bool {
+    fn is_expected_to_be_handed(&mut self, call: &Call) -> bool {
         let process = self.guests.process(call.tid);
         self.hands.expects(process)
     }

@@ -42,7 +42,7 @@ impl Supervisor {
             // One of them may be closed, and would take what is meant for this one.
             self.sweep();
         }
-        if self.listens_next(call, target.slot) {
+        if self.listens_next(target.slot) {
             // If it fails listen(2) tries again.
             let _ = self.renewed(call, target);
         }
