@@ -12,8 +12,9 @@ use crate::message::{ReceiveRequest, SendRequest};
 use crate::notify::Call;
 use crate::socket::Slot;
 
-/// How often waiting calls are looked at. A signal is noticed within 10 ms on average, 20 ms at most.
-const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// How often waiting calls are looked at: a signal is to be noticed within 20 ms also where the machine is busy
+/// (tests/calls/storm.c measures it).
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Looking takes some 10 µs a call; however many wait, it shall not take more than a tenth of a processor.
 const LOOK_SHARE: u32 = 10;

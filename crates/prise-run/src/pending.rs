@@ -4,7 +4,7 @@
 //! fail with `EINTR`. Without a signal pending *for that thread* the raw 512 would reach the program. A signal sent to a
 //! thread is certain. One sent to a process is taken by one of its threads, which the kernel chooses and does not tell:
 //! the first thread, unless it blocks the signal or is about to handle another. So a signal to a process with threads counts
-//! for the first thread when it is still pending at the second look, and for the others at the third, with `EINTR`, which a
+//! for the first thread when it is still pending at the third look, and for the others at the sixth, with `EINTR`, which a
 //! program can always be told: nobody else is taking it.
 
 /// What is to be done for a waiting call.

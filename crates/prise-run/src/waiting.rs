@@ -14,8 +14,8 @@ use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
 
 /// Looks after which a signal that is still pending for a process counts for its first thread, and for any other.
-const LIKELY_AFTER: u8 = 2;
-const POSSIBLE_AFTER: u8 = 3;
+const LIKELY_AFTER: u8 = 3;
+const POSSIBLE_AFTER: u8 = 6;
 
 impl Supervisor {
     /// Lets a call wait, for `timeout` at most.
