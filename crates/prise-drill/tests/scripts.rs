@@ -1,4 +1,5 @@
-//! Every script of `tests/scripts` through the shared object, loaded as packetdrill loads it, over IPv4 and IPv6.
+//! Every script of `tests/scripts` through the shared object, loaded as packetdrill loads it, over IPv4, over IPv6, and over IPv4 by
+//! IPv6 sockets.
 
 mod common;
 
@@ -17,7 +18,7 @@ fn scripts() -> Vec<PathBuf> {
     scripts
 }
 
-fn all_pass(ipv6: bool) {
+fn all_pass(ipv6: bool, mapped: bool) {
     let scripts = scripts();
     assert!(!scripts.is_empty(), "there are no scripts");
     let mut failures = Vec::new();
@@ -30,6 +31,7 @@ fn all_pass(ipv6: bool) {
         let text = fs::read_to_string(&path).expect("a script");
         let plan = Plan {
             ipv6,
+            mapped,
             library: Some(common::library()),
             ..Plan::default()
         };
@@ -42,10 +44,15 @@ fn all_pass(ipv6: bool) {
 
 #[test]
 fn scripts_pass_over_ipv4() {
-    all_pass(false);
+    all_pass(false, false);
 }
 
 #[test]
 fn scripts_pass_over_ipv6() {
-    all_pass(true);
+    all_pass(true, false);
+}
+
+#[test]
+fn scripts_pass_over_ipv4_by_ipv6_sockets() {
+    all_pass(false, true);
 }

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use prise_drill::pkt::{Plan, run};
 
-const USAGE: &str = "usage: prise-drill [--library FILE.so] [--flags FLAGS] [-4|-6] [-v] FILE.pkt...
+const USAGE: &str = "usage: prise-drill [--library FILE.so] [--flags FLAGS] [-4|-6|-m] [-v] FILE.pkt...
 
-Runs each script over IPv4 (and over IPv6 with -6), against the stack that is linked in or against FILE.so, which is loaded as
+Runs each script over IPv4 (over IPv6 with -6, over IPv4 by IPv6 sockets with -m), against the stack that is linked in or against FILE.so, which is loaded as
 packetdrill loads it. Exits with 1 if a script failed.";
 
 fn main() -> ExitCode {
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
             "--flags" => plan.flags = words.next().unwrap_or_default(),
             "-4" => plan.ipv6 = false,
             "-6" => plan.ipv6 = true,
+            "-m" => plan.mapped = true,
             "-v" => verbose = true,
             other if !other.starts_with('-') => files.push(PathBuf::from(other)),
             _ => {

@@ -1,7 +1,7 @@
 //! The calls of a script, made on the library, and their results compared.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::IntoRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -106,7 +106,10 @@ impl Calls {
                 self.table().datagrams = kind & 0xf == 2;
                 library.socket(domain, kind, number(spec, 2)? as i32)
             }
-            "bind" => library.bind(self.fd(spec, 0)?, &Self::address(argument(spec, 1)?, self.local)),
+            "bind" => library.bind(
+                self.fd(spec, 0)?,
+                &Self::address(argument(spec, 1)?, self.named(self.local)),
+            ),
             "listen" => {
                 let done = library.listen(self.fd(spec, 0)?, number(spec, 1)? as i32);
                 self.table().listening |= done.is_ok();
@@ -178,14 +181,18 @@ impl Calls {
             "send" => library.send(fd, &octets()?, Some(flags(3)?)),
             "writev" => library.writev(fd, &sizes(argument(spec, 1)?)),
             "sendto" => {
-                let to = Self::address(argument(spec, 4)?, self.remote);
+                let to = Self::address(argument(spec, 4)?, self.named(self.remote));
                 self.table().connecting |= flags(3)? & 0x2000_0000 != 0;
                 library.sendto(fd, &octets()?, flags(3)?, &to)
             }
             "sendmsg" => {
                 let message = argument(spec, 1)?;
                 let named = message.member("msg_name").is_some_and(|name| *name == Value::Any);
-                let mut to = if named { encode(self.remote) } else { Vec::new() };
+                let mut to = if named {
+                    encode(self.named(self.remote))
+                } else {
+                    Vec::new()
+                };
                 let vector = message.member("msg_iov").map(sizes).unwrap_or_default();
                 self.table().connecting |= flags(2)? & 0x2000_0000 != 0;
                 library.sendmsg(fd, &vector, flags(2)?, &mut to)
@@ -270,6 +277,16 @@ impl Calls {
         })
     }
 
+    /// An address as the sockets know it: mapped, where they are of IPv6 and it is not.
+    fn named(&self, address: SocketAddr) -> SocketAddr {
+        /// `AF_INET6`.
+        const IPV6: i32 = 10;
+        match address.ip() {
+            IpAddr::V4(ip) if self.domain == IPV6 => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
+            _ => address,
+        }
+    }
+
     /// A `sockaddr`: `...` is the usual one.
     fn address(value: &Value, usual: SocketAddr) -> Vec<u8> {
         let family = value.member("sa_family").and_then(Value::number).or(value.number());
@@ -301,7 +318,9 @@ impl Calls {
         let family = to.member("sa_family").and_then(Value::number).or(to.number());
         let unspecified = family == Some(0);
         self.table().connecting = !unspecified;
-        Ok(self.library.connect(self.fd(spec, 0)?, &Self::address(to, self.remote)))
+        Ok(self
+            .library
+            .connect(self.fd(spec, 0)?, &Self::address(to, self.named(self.remote))))
     }
 
     fn ioctl(&self, spec: &CallSpec, checks: &mut Vec<String>) -> Result<Done, String> {

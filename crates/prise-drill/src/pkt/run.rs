@@ -35,6 +35,8 @@ const FIRST_PORT: u16 = 40_000;
 pub struct Plan {
     /// Over IPv6, with an MTU of 20 octets more, so that segments are as large.
     pub ipv6: bool,
+    /// Over IPv4 with sockets of IPv6, whose addresses are mapped (packetdrill's `ipv4-mapped-ipv6`).
+    pub mapped: bool,
     /// The shared object to load; none for the stack that is linked in.
     pub library: Option<PathBuf>,
     /// Where the script lies, and with it what its commands name.
@@ -49,10 +51,15 @@ pub struct Plan {
 /// The first thing that differed from what the script says.
 pub fn run(text: &str, plan: &Plan) -> Result<Report, Failure> {
     // As Linux's own runner of such scripts defines them; the cookies are those of the addresses and of the key in `defaults.sh`.
-    let [level, kind, cookie, cookie_zero] = if plan.ipv6 {
-        ["SOL_IPV6", "IPV6_RECVERR", "c1d1e9742a47a9bc", "82af1a8f9a205c34"]
+    let [level, kind] = if plan.ipv6 || plan.mapped {
+        ["SOL_IPV6", "IPV6_RECVERR"]
     } else {
-        ["SOL_IP", "IP_RECVERR", "3021b9d889017eeb", "b7c12350a90dc8f5"]
+        ["SOL_IP", "IP_RECVERR"]
+    };
+    let [cookie, cookie_zero] = if plan.ipv6 {
+        ["c1d1e9742a47a9bc", "82af1a8f9a205c34"]
+    } else {
+        ["3021b9d889017eeb", "b7c12350a90dc8f5"]
     };
     let defines = [
         ("CMSG_LEVEL_IP", level),
@@ -140,7 +147,7 @@ impl Player {
                 descriptors: Arc::new(Mutex::new(Descriptors::default())),
                 local: SocketAddr::new(local, 8080),
                 remote: SocketAddr::new(remote, 8080),
-                domain: if plan.ipv6 { 10 } else { 2 },
+                domain: if plan.ipv6 || plan.mapped { 10 } else { 2 },
                 start,
             },
             flows: Vec::new(),
