@@ -28,9 +28,12 @@ const CLOSED: u8 = 7;
 /// asm-generic/socket.h; libc has the name for other architectures only.
 const SO_NETNS_COOKIE: i32 = 71;
 
-/// The families whose streams may be born as the kernel's: those that it has.
+/// The families whose streams may be born as the kernel's: those that it has, where it tells name spaces apart.
 pub(crate) fn families() -> &'static [i32] {
-    let has = |family| socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None).is_ok();
+    let has = |family| {
+        let stream = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+        stream.is_ok_and(|it| name_space(&it).is_some())
+    };
     match (has(AddressFamily::INET), has(AddressFamily::INET6)) {
         (true, true) => &[libc::AF_INET, libc::AF_INET6],
         (true, false) => &[libc::AF_INET],
