@@ -20,10 +20,14 @@ use rustix::net::{SocketFlags, sockopt};
 
 use crate::calls::write_address;
 use crate::handed::{Handed, Stage};
+use crate::listener::Listening;
 use crate::notify::{Answer, Call, Judged, errno, errno_of};
 use crate::sockaddr::encode;
 use crate::socket::{GuestSocket, Role, Slot};
 use crate::supervisor::Supervisor;
+
+/// Clients that may wait at one listener, a descriptor of the supervisor's each; the others come by the run's TCP.
+const CALLERS_MAX: usize = 1024;
 
 impl Supervisor {
     /// Clients have come to published ports: gives each to its listener. Whether there were any.
@@ -33,7 +37,7 @@ impl Supervisor {
             came = true;
             let outside = self.host.stack().links().iter().find(|link| !link.is_loopback());
             let link = outside.map(Link::id);
-            let Some(slot) = link.and_then(|link| self.listener_with_room(link, caller.guest, caller.shown)) else {
+            let Some(slot) = link.and_then(|link| self.listener_for_caller(link, &caller)) else {
                 if let Some(gate) = &self.gate {
                     gate.admit(self.now, caller);
                     self.world.attend();
@@ -64,6 +68,15 @@ impl Supervisor {
         {
             self.host.wait_elsewhere(*id, listening.callers.len());
         }
+    }
+
+    /// The listener of a client of a published port. The client is connected already, whatever the backlog says: held back by the
+    /// run's TCP, all that find the queue full would come again at the same moments, and most in vain each time.
+    fn listener_for_caller(&self, link: LinkId, caller: &Caller) -> Option<Slot> {
+        let id = self.host.listener_for(link, caller.guest, caller.shown)?;
+        let slot = self.sockets.by_id(id)?;
+        let takes = |it: &Listening| !it.ended && it.callers.len() < CALLERS_MAX;
+        matches!(&self.sockets.get(slot)?.role, Role::Listener(listening) if takes(listening)).then_some(slot)
     }
 
     /// The listener to which a connection between these endpoints would come by `link`, if it has room for one more.
