@@ -7,6 +7,9 @@ PACKAGES = ["gcc", "libtool", "libssl-dev", "libnghttp2-dev", "zlib1g-dev", "stu
 WITHOUT = " ".join(f"--without-{name}" for name in ("libpsl", "brotli", "zstd", "libssh2", "librtmp", "libidn2"))
 # So many at once, because the servers are started anew for each case.
 EACH, LAST = 100, 3100
+# -n: without valgrind; -a: on after a failure; -am: a verdict for each test; the unit tests have programs that are not built.
+# A runner that gives up leaves its servers.
+ALL = 'perl runtests.pl -n -a -am "!unittest" "$@"; status=$?; cat .*.pid 2> /dev/null | xargs -r kill 2> /dev/null; exit $status'
 VERDICTS = {"PASS": PASS, "FAIL": FAIL, "SKIP": SKIP}
 
 
@@ -21,8 +24,7 @@ def cases(room):
     for first in range(1, LAST, EACH):
         chosen = sorted(number for number in numbers if first <= number < first + EACH)
         if chosen:
-            # -n: without valgrind; -a: on after a failure; -am: a verdict for each test; the unit tests have programs that are not built.
-            yield Case(f"{chosen[0]} to {chosen[-1]}", ["perl", "runtests.pl", "-n", "-a", "-am", "!unittest", *chosen], cwd=tests, read=verdicts, seconds=600)
+            yield Case(f"{chosen[0]} to {chosen[-1]}", ["sh", "-c", ALL, "sh", *chosen], cwd=tests, read=verdicts, seconds=600)
 
 
 def verdicts(status, output):
