@@ -118,7 +118,7 @@ impl Supervisor {
     /// The listener of the run to which a connection between these endpoints would come, if it has room.
     pub(crate) fn listener_within(&self, guest: SocketAddr, shown: SocketAddr) -> Option<Slot> {
         let link: LinkId = self.host.stack().links().iter().find(|link| link.is_loopback())?.id();
-        self.listener_with_room(link, guest, shown, 0)
+        self.listener_with_room(link, guest, shown)
     }
 
     /// Whether a SYN from `from` to `seen` would be answered with a reset: no listener, nor the socket itself.

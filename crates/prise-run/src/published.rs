@@ -5,7 +5,7 @@
 //! handed   client ── host socket ─────────────────────────────────────────── program
 //! ```
 //! The gateway accepts; the client then waits at the listener to which its SYN would have gone, beside the connections of the
-//! run, and counts against the backlog as they do, though it may wait beyond it. A listener before which thousands wait, or one that waits for data itself, gets the client
+//! run, and counts against the backlog as they do. A listener without room, or one that waits for data itself, gets the client
 //! by TCP. See [`crate::handed`] for what the accepted socket is.
 
 use core::net::SocketAddr;
@@ -28,10 +28,6 @@ use crate::supervisor::Supervisor;
 
 /// Clients that may wait at one listener, a descriptor of the supervisor's each; the others come by the run's TCP.
 const CALLERS_MAX: usize = 1024;
-
-/// Clients that wait beyond a listener's backlog: their connections stand already, so that asking the listener for them by TCP
-/// would have them all wait for the same retransmissions of their SYN. As many as Linux lets wait by default (`net.core.somaxconn`).
-const CALLERS_BEYOND: usize = 4096;
 
 impl Supervisor {
     /// Clients have come to published ports: gives each to its listener. Whether there were any.
@@ -84,20 +80,13 @@ impl Supervisor {
     }
 
     /// The listener to which a connection between these endpoints would come by `link`, if it has room for one more.
-    /// `beyond`: so many more than its backlog says.
-    pub(crate) fn listener_with_room(
-        &self,
-        link: LinkId,
-        guest: SocketAddr,
-        shown: SocketAddr,
-        beyond: usize,
-    ) -> Option<Slot> {
+    pub(crate) fn listener_with_room(&self, link: LinkId, guest: SocketAddr, shown: SocketAddr) -> Option<Slot> {
         let id = self.host.listener_for(link, guest, shown)?;
         let slot = self.sockets.by_id(id)?;
         let listens = matches!(&self.sockets.get(slot)?.role, Role::Listener(listening) if !listening.ended);
         let backlog = self.host.info(id)?.send_queue;
         // One more than the backlog, as on Linux (`sk_acceptq_is_full`).
-        (listens && self.connections_waiting(slot) <= backlog + beyond).then_some(slot)
+        (listens && self.connections_waiting(slot) <= backlog).then_some(slot)
     }
 
     /// accept(2) of a client; `EAGAIN` if none waits.
