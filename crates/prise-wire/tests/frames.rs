@@ -133,6 +133,33 @@ fn media() -> impl Strategy<Value = Medium> {
     prop_oneof![Just(Medium::Ip), Just(Medium::Ethernet)]
 }
 
+/// A sum of nothing: TCP's checksum is zero then, and UDP's the other zero, as zero says there that it has none.
+#[test]
+fn a_checksum_of_zero_stands_for_itself_but_in_udp() {
+    for (kind, expected) in [
+        (GsoKind::Tcp4, 0),
+        (GsoKind::Tcp6, 0),
+        (GsoKind::Udp4, 0xffff),
+        (GsoKind::Udp6, 0xffff),
+    ] {
+        let completed = |word: u16| {
+            let mut body = Body::new();
+            body.push_back(Payload::from(word.to_be_bytes().to_vec()));
+            let mut frame = train(kind, Medium::Ip, body, 1);
+            frame.offload.gso = None;
+            let Checksum::Partial { start, offset } = frame.offload.checksum else {
+                panic!("nobody has computed it");
+            };
+            let at = usize::from(start + offset);
+            frame.complete_checksum();
+            u16::from_be_bytes([frame.head()[at], frame.head()[at + 1]])
+        };
+        // The word that makes up for all others.
+        let missing = completed(0);
+        assert_eq!(completed(missing), expected, "{kind:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 

@@ -245,8 +245,13 @@ impl Frame {
             return;
         }
         let sum = self.sum_from(start);
-        // Zero means "none" in UDP; in TCP and ICMP the other zero is as good.
-        self.head[field..field + 2].copy_from_slice(&checksum::finish_nonzero(sum).to_be_bytes());
+        // Zero means "none" in UDP, and stands for itself elsewhere: who looks closely calls the other zero wrong in TCP
+        // (RFC 1624 §3).
+        let checksum = match offset {
+            crate::udp::CHECKSUM_OFFSET => checksum::finish_nonzero(sum),
+            _ => checksum::finish(sum),
+        };
+        self.head[field..field + 2].copy_from_slice(&checksum.to_be_bytes());
     }
 
     /// Whether the transport checksum may be relied on: someone vouches for it, or it holds over everything from
