@@ -8,8 +8,7 @@ use core::net::{IpAddr, SocketAddr};
 use prise_socket::{Errno, Readiness, Received, SocketId};
 use prise_stack::{IcmpError, Link, QuotedFlow};
 use prise_wire::SeqNum;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::Timespec;
+use rustix::event::PollFlags;
 
 use crate::calls::Target;
 use crate::clock;
@@ -420,17 +419,12 @@ impl Supervisor {
     /// Listeners and streams whose close was told and not yet heard: the news may be behind the call that needs it.
     fn sweep_hung_up(&mut self) {
         self.hear_of_closes();
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let hung_up = |end: &OwnedFd| {
-            let mut polled = [PollFd::new(end, PollFlags::empty())];
-            poll(&mut polled, Some(&now)).is_ok() && polled[0].revents().contains(PollFlags::HUP)
-        };
         let closed: Vec<Slot> = self
             .sockets
             .iter()
             .filter(|(_, socket)| match &socket.role {
                 Role::Listener(listening) => listening.is_hung_up(),
-                Role::Connecting(Connecting::InProgress { end, .. }) => hung_up(end),
+                Role::Connecting(Connecting::InProgress { end, .. }) => unix::shows(end, PollFlags::HUP),
                 _ => false,
             })
             .map(|(slot, _)| slot)

@@ -12,14 +12,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use core::net::SocketAddr;
 
 use prise_gateway::Caller;
 use prise_socket::SocketId;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::Timespec;
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketAddrUnix, SocketFlags, accept_with, bind, connect, listen, shutdown};
 
@@ -125,7 +124,7 @@ impl Listening {
 
     /// Whether the end of its octets tells that the program has closed it.
     pub(crate) fn is_hung_up(&self) -> bool {
-        matches!(&self.sign, Sign::Octets { end, .. } if !self.ended && shows(end, PollFlags::HUP))
+        matches!(&self.sign, Sign::Octets { end, .. } if !self.ended && unix::shows(end, PollFlags::HUP))
     }
 
     /// shutdown(2): what the program holds shows the end from now on.
@@ -165,16 +164,10 @@ impl Callers {
         self.waiting -= 1;
         // Blocking, as the program's descriptor may be, accept(2) must not find the queue empty: a process outside of the
         // run, which may have been given the descriptor, could have emptied it.
-        if shows(copy, PollFlags::IN) {
+        if unix::shows(copy, PollFlags::IN) {
             let _ = accept_with(copy, SocketFlags::CLOEXEC);
         }
     }
-}
-
-fn shows(fd: impl AsFd, flags: PollFlags) -> bool {
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let mut polled = [PollFd::new(&fd, flags)];
-    poll(&mut polled, Some(&now)).is_ok() && polled[0].revents().intersects(flags)
 }
 
 #[cfg(test)]
@@ -191,21 +184,21 @@ mod tests {
     #[test]
     fn callers_show_that_connections_wait_and_nobody_reads_them() {
         let (program, mut listening) = callers();
-        assert!(!shows(&program, PollFlags::IN | PollFlags::OUT | PollFlags::HUP));
+        assert!(!unix::shows(&program, PollFlags::IN | PollFlags::OUT | PollFlags::HUP));
         assert_eq!(
             recv(&program, &mut [0; 1][..], RecvFlags::empty()).unwrap_err(),
             Errno::INVAL
         );
         listening.announce(2);
-        assert!(shows(&program, PollFlags::IN));
+        assert!(unix::shows(&program, PollFlags::IN));
         assert_eq!(
             recv(&program, &mut [0; 1][..], RecvFlags::empty()).unwrap_err(),
             Errno::INVAL
         );
         listening.withdraw(1, &program);
-        assert!(shows(&program, PollFlags::IN));
+        assert!(unix::shows(&program, PollFlags::IN));
         listening.withdraw(0, &program);
-        assert!(!shows(&program, PollFlags::IN | PollFlags::OUT | PollFlags::HUP));
+        assert!(!unix::shows(&program, PollFlags::IN | PollFlags::OUT | PollFlags::HUP));
     }
 
     #[test]
@@ -214,9 +207,9 @@ mod tests {
         listening.announce(10_000);
         assert!(!listening.found_nobody());
         listening.withdraw(0, &program);
-        assert!(!shows(&program, PollFlags::IN));
+        assert!(!unix::shows(&program, PollFlags::IN));
         listening.announce(1);
-        assert!(shows(&program, PollFlags::IN));
+        assert!(unix::shows(&program, PollFlags::IN));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use std::os::fd::OwnedFd;
 
 use prise_gateway::Caller;
 use prise_socket::SocketId;
-use prise_stack::LinkId;
+use prise_stack::{Link, LinkId};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
 use rustix::io::Errno;
@@ -117,16 +117,21 @@ fn is(from: &SocketAddrAny, wanted: SocketAddr) -> bool {
 impl Supervisor {
     /// The listener of the run to which a connection between these endpoints would come, if it has room.
     pub(crate) fn listener_within(&self, guest: SocketAddr, shown: SocketAddr) -> Option<Slot> {
-        let link: LinkId = self.host.stack().links().iter().find(|link| link.is_loopback())?.id();
-        self.listener_with_room(link, guest, shown)
+        self.listener_with_room(self.loopback()?, guest, shown)
+    }
+
+    fn loopback(&self) -> Option<LinkId> {
+        let links = self.host.stack().links();
+        links.iter().find(|link| link.is_loopback()).map(Link::id)
     }
 
     /// Whether a SYN from `from` to `seen` would be answered with a reset: no listener, nor the socket itself.
     pub(crate) fn nobody_listens(&self, id: SocketId, seen: SocketAddr, from: SocketAddr) -> bool {
         let own_port = self.host.local_addr(id).map(|it| it.port());
-        let loopback = self.host.stack().links().iter().find(|link| link.is_loopback());
         own_port != Ok(seen.port())
-            && loopback.is_some_and(|lo| self.host.stack().tcp_listener_for(lo.id(), seen, from).is_none())
+            && self
+                .loopback()
+                .is_some_and(|lo| self.host.stack().tcp_listener_for(lo, seen, from).is_none())
     }
 
     /// Makes the other end of a program's socket, which has just been connected, wait at the listener.

@@ -4,7 +4,8 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::How;
-use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, Timespec, fcntl_getfl};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType, recv, send, sendmsg,
@@ -116,16 +117,27 @@ pub(crate) fn drain(end: impl AsFd, filled: Filled) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Which of these poll(2) shows at this moment, and what it shows unasked; nothing where it cannot be asked.
+fn shown(fd: impl AsFd, asked: PollFlags) -> PollFlags {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut polled = [PollFd::new(&fd, asked)];
+    match poll(&mut polled, Some(&now)) {
+        Ok(_) => polled[0].revents(),
+        Err(_) => PollFlags::empty(),
+    }
+}
+
+/// Whether poll(2) shows any of these at this moment.
+pub(crate) fn shows(fd: impl AsFd, flags: PollFlags) -> bool {
+    shown(fd, flags).intersects(flags)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::event::{PollFd, PollFlags, poll};
 
     fn readiness(fd: &OwnedFd) -> PollFlags {
-        let mut polled = [PollFd::new(fd, PollFlags::IN | PollFlags::OUT)];
-        let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut polled, Some(&now)).unwrap();
-        polled[0].revents()
+        shown(fd, PollFlags::IN | PollFlags::OUT)
     }
 
     #[test]

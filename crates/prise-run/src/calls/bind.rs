@@ -95,12 +95,8 @@ impl Supervisor {
         }
         if !listens {
             self.stays_inside_next(call);
-            let target = if self.host.is_shut(id) {
-                // What was shut and never connected listens all the same.
-                &self.renewed(call, &target)?
-            } else {
-                &self.unused(call, target)?
-            };
+            // What was shut and never connected listens all the same.
+            let target = &self.unused_or_shut(call, target, id)?;
             let sign = match self.sign_of_callers(target) {
                 Some(callers) => Sign::Callers(callers),
                 None => self.sign_of_octets(target)?,

@@ -10,7 +10,7 @@
 use core::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use prise_socket::{Errno, Kind, Readiness};
+use prise_socket::{Errno, Kind, Readiness, SocketId};
 use rustix::net::{SocketFlags, sockopt};
 
 use super::{Target, blocks, read_address};
@@ -84,12 +84,7 @@ impl Supervisor {
             Err(error) if had_failed => self.told_of_failure(call, target, error),
             Err(Errno::EINPROGRESS) => {
                 self.note_owner(call, target.slot, Some(address));
-                let target = if self.host.is_shut(id) {
-                    // What was shut before has an object that cannot be filled.
-                    self.renewed(call, &target)?
-                } else {
-                    self.unused(call, target)?
-                };
+                let target = self.unused_or_shut(call, target, id)?;
                 self.asked.push(target.slot);
                 let slot = target.slot;
                 let asked = Asked {
@@ -319,6 +314,15 @@ impl Supervisor {
             return Ok(target);
         }
         self.renewed(call, &target)
+    }
+
+    /// As [`unused`](Self::unused), and a new object too where the stream was shut: such an object cannot be filled.
+    pub(super) fn unused_or_shut(&mut self, call: &Call, target: Target, id: SocketId) -> Result<Target, Errno> {
+        if self.host.is_shut(id) {
+            self.renewed(call, &target)
+        } else {
+            self.unused(call, target)
+        }
     }
 
     /// A new object in place of a stream's descriptor.

@@ -74,10 +74,6 @@ impl Connection {
     /// After something has happened: when the pace lets go what waits for it; `FAR_FUTURE` if nothing does.
     pub(crate) fn settle_pace(&mut self, now: Instant) -> Instant {
         if self.congestion.pacing_rate().is_none() {
-            // The program may have chosen another algorithm while the pace of the last one held something back.
-            if let Some(sending) = self.sending.as_deref_mut() {
-                sending.pace = Pace::OPEN;
-            }
             return Instant::FAR_FUTURE;
         }
         let (cwnd, size) = (self.congestion.cwnd(), self.segment_size());

@@ -14,6 +14,7 @@ use crate::tcp::connection::{Closing, Connection, Reader};
 use crate::tcp::error::{ReceiveError, SendError, TcpError, UrgentError};
 use crate::tcp::info::State;
 use crate::tcp::rare::UrgentOctet;
+use crate::tcp::send::pace::Pace;
 use crate::tcp::{ConnId, reset};
 
 pub use interception::Refusal;
@@ -390,6 +391,10 @@ impl Connection {
             && chosen != self.congestion.algorithm()
         {
             self.congestion.set_algorithm(chosen);
+            // What the last one's pace held back is not the new one's to wait for.
+            if let Some(sending) = self.sending.as_deref_mut() {
+                sending.pace = Pace::OPEN;
+            }
         }
         if old.keepalive != self.config.keepalive {
             if self.config.keepalive.is_some() {
