@@ -60,9 +60,9 @@ pub(crate) struct Run {
     /// it and into it
     #[arg(long)]
     no_join: bool,
-    /// Show the program its own sockets, links and routes in /proc/net too; every file that it opens costs more then
+    /// Leave /proc/net, /proc/sys/net and /sys/class/net the host's: opening a file then costs what it costs without prise
     #[arg(long)]
-    proc_net: bool,
+    no_proc_net: bool,
     /// The guest's own address on eth0; once for IPv4, once for IPv6
     #[arg(long, value_name = "ADDR[/PREFIX]", value_parser = values::interface_address)]
     address: Vec<InterfaceAddress>,
@@ -236,7 +236,7 @@ impl Run {
             capture: self.capture,
             addresses: self.address,
             hostname: self.hostname,
-            proc_net: self.proc_net,
+            proc_net: !self.no_proc_net,
             join: !self.no_join,
             sysctls,
             congestion: self.congestion,
@@ -334,7 +334,7 @@ mod tests {
         let arguments = "-p 8080 --publish [::1]:53:5353/udp --link tun:tun0 --delay 50ms --jitter 5ms --loss 1% \
             --burst-loss 0.3% --burst-length 8 --duplicate 0.1% --reorder 2% --reorder-delay 3ms --corrupt 0.01% --rate 100mbit --queue 100 --seed 7 --capture out.pcapng \
             --address 192.168.7.15/24 --address fd00:7::15 --hostname guest --allow *.example.com:443 \
-            --deny 10.0.0.0/8 --audit net.jsonl --no-join --proc-net --sysctl net.ipv4.tcp_ecn=1 \
+            --deny 10.0.0.0/8 --audit net.jsonl --no-join --no-proc-net --sysctl net.ipv4.tcp_ecn=1 \
             --congestion bbr --sysctl net.ipv4.tcp_ecn=3 --congestion lo=reno -- prog -p 1";
         let arguments: Vec<&str> = arguments.split_ascii_whitespace().collect();
         let share = |share| Probability::new(share).unwrap();
@@ -387,7 +387,7 @@ mod tests {
                 },
             ]),
             audit: Some("net.jsonl".into()),
-            proc_net: true,
+            proc_net: false,
             join: false,
             sysctls: {
                 let mut sysctls = Sysctls::default();

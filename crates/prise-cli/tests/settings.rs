@@ -117,7 +117,7 @@ print(peer.recv(100), peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[5]
 #[test]
 fn files_of_proc_sys_say_what_was_set() {
     let stage = Stage::new();
-    let options = "--link none --proc-net --sysctl net.ipv4.tcp_ecn=1 --sysctl net.ipv4.tcp_ecn=3";
+    let options = "--link none --sysctl net.ipv4.tcp_ecn=1 --sysctl net.ipv4.tcp_ecn=3";
     let options: Vec<&str> = options.split_ascii_whitespace().collect();
     let script = "
 for name in 'tcp_ecn', 'tcp_rmem', 'tcp_congestion_control', 'tcp_available_congestion_control':

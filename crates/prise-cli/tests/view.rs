@@ -409,14 +409,14 @@ print(open('/proc/self/comm').read().strip(), os.path.exists('/proc/net/unix'))
 ";
 
 #[test]
-fn files_of_proc_net_show_the_run_where_it_was_asked_to() {
-    let Some(python) = need("--proc-net", "python3") else {
+fn files_of_proc_net_show_the_run() {
+    let Some(python) = need("/proc/net", "python3") else {
         return;
     };
     let stage = Stage::new();
     let script = stage.write("files.py", FILES);
     let program = [python.into(), script.into()];
-    let ended = finish(&mut stage.run(&["--proc-net"], &program), LIMIT).expect_success();
+    let ended = finish(&mut stage.run(&[], &program), LIMIT).expect_success();
     let lines: Vec<&str> = ended.stdout.lines().collect();
     assert_eq!(
         lines,
@@ -435,6 +435,28 @@ fn files_of_proc_net_show_the_run_where_it_was_asked_to() {
         "{}",
         ended.stderr
     );
+}
+
+const WHOSE: &str = "
+import os
+file = open('/proc/net/dev')
+print(os.readlink(f'/proc/self/fd/{file.fileno()}'))
+";
+
+#[test]
+fn files_of_proc_net_can_be_left_the_hosts() {
+    let Some(python) = need("/proc/net", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("whose.py", WHOSE);
+    let program = [python.into(), script.into()];
+    let whose = |options: &[&str]| {
+        let ended = finish(&mut stage.run(options, &program), LIMIT).expect_success();
+        ended.stdout
+    };
+    assert!(whose(&[]).starts_with("/memfd:"));
+    assert!(whose(&["--no-proc-net"]).starts_with("/proc/"));
 }
 
 const COUNTS: &str = "
@@ -472,14 +494,14 @@ print(os.read(fd, 10))
 
 #[test]
 fn counters_and_links_are_the_runs_own() {
-    let Some(python) = need("--proc-net", "python3") else {
+    let Some(python) = need("/proc/net", "python3") else {
         return;
     };
     let stage = Stage::new();
     let script = stage.write("counts.py", COUNTS);
     let program = [python.into(), script.into()];
     // Connections that are the kernel's are counted there.
-    let ended = finish(&mut stage.run(&["--proc-net", "--no-join"], &program), LIMIT).expect_success();
+    let ended = finish(&mut stage.run(&["--no-join"], &program), LIMIT).expect_success();
     let lines: Vec<&str> = ended.stdout.lines().collect();
     assert_eq!(
         lines,

@@ -36,7 +36,8 @@ pub struct RunConfig {
     pub addresses: Vec<InterfaceAddress>,
     /// The guest's host name; `None` keeps the host's.
     pub hostname: Option<String>,
-    /// Whether files of /proc/net show the run's sockets, links and routes: every open for reading costs more then.
+    /// Whether files of /proc/net show the run's sockets, links and routes: every open for reading costs more then, and
+    /// nothing if not.
     pub proc_net: bool,
     /// Whether connections may go without our stack where nobody needs their packets: as the host kernel's own.
     pub join: bool,
@@ -60,7 +61,7 @@ impl RunConfig {
             capture: None,
             addresses: Vec::new(),
             hostname: None,
-            proc_net: false,
+            proc_net: true,
             join: true,
             sysctls: Sysctls::default(),
             congestion: Vec::new(),

@@ -1,4 +1,4 @@
-//! open(2), openat(2) and openat2(2) of files of `/proc/net`, `/proc/sys/net/ipv4` and `/sys/class/net`, where the run was asked to answer them (`--proc-net`).
+//! open(2), openat(2) and openat2(2) of files of `/proc/net`, `/proc/sys/net/ipv4` and `/sys/class/net`, unless the run was told to leave them (`--no-proc-net`).
 //!
 //! Every open for reading is judged then, because a filter cannot see paths. What is read of the path only chooses between
 //! two harmless ways: a program that changes it meanwhile opens with its own rights what it could open anyway.
