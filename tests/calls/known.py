@@ -34,12 +34,14 @@ def reason(before, native, prise):
         return "a listener that was shut"
     if name == "poll" and native.replace(":201d", ":2015") == prise:
         return "the peer's end, and then its reset"
-    if name in ("sendto", "sendmsg") and theirs == "ENETUNREACH" and all_nodes(native):
+    if name in ("sendto", "sendmsg", "connect") and theirs == "ENETUNREACH" and leads_out(native):
         return "the kernel's side has no link but lo"
     if name == "socket" and (theirs, ours) in ELSEWHERE:
         return "a raw socket, which needs no privilege here; netlink of IPsec; what is wrong with a socket of netlink"
     if name == "recv" and native.split()[3:4] and int(native.split()[3]) & 1 and ours == "EINVAL":
         return "MSG_OOB of a stream that was never connected"
+    if any(leads_out(line) and "ENETUNREACH" in line for line in before if line.startswith("connect")):
+        return "a port was picked for what then had no way"
     if name in ("getsockopt", "setsockopt") and tuple(native.split()[2:4]) in OPTIONS:
         return "an option that is the machine's, or not there"
     return None
@@ -48,8 +50,9 @@ def reason(before, native, prise):
 MORE = "32768"
 # Level and name: SO_SNDBUF and SO_RCVBUF after autotuning, SO_ATTACH_BPF, SO_TIMESTAMPING; TCP_WINDOW_CLAMP,
 # TCP_TIMESTAMP (a clock), TCP_TX_DELAY; IP_OPTIONS, an IP option that no kernel has.
+# TCP_QUICKACK, which changes by itself.
 # IPV6_MTU of lo, which is 65,535 here; the size of segments, IP_MULTICAST_TTL, IPV6_MULTICAST_IF and _HOPS of what was accepted, taken from its first packets.
-OPTIONS = {("6", "2"), ("0", "33"), ("1", "7"), ("1", "8"), ("1", "50"), ("1", "37"), ("6", "10"), ("6", "24"), ("6", "37"), ("0", "4"), ("0", "99"), ("0", "14"), ("41", "17"), ("41", "18"), ("41", "24")}
+OPTIONS = {("6", "2"), ("6", "12"), ("0", "33"), ("1", "7"), ("1", "8"), ("1", "50"), ("1", "37"), ("6", "10"), ("6", "24"), ("6", "37"), ("0", "4"), ("0", "99"), ("0", "14"), ("41", "17"), ("41", "18"), ("41", "24")}
 
 
 def more(line):
@@ -61,10 +64,10 @@ def more(line):
 ELSEWHERE = {("EPERM", "0"), ("EPERM", "EPROTONOSUPPORT"), ("0", "EPROTONOSUPPORT"), ("EINVAL", "ESOCKTNOSUPPORT")}
 
 
-def all_nodes(line):
-    """Whether it is about ff02::1 of the interpreter's addresses."""
+def leads_out(line):
+    """Whether it is about ff02::1 or 240.0.0.1 of the interpreter's addresses."""
     words = line.split()
-    return words[4:6] == ["10", "4"]
+    return words[3 if words[0] == "connect" else 5] == "4"
 
 
 def answer(line):

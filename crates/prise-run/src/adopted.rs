@@ -23,7 +23,7 @@ use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
 
 /// `TCP_CLOSE` (net/tcp_states.h).
-const CLOSED: u8 = 7;
+pub(crate) const CLOSED: u8 = 7;
 
 /// asm-generic/socket.h; libc has the name for other architectures only.
 const SO_NETNS_COOKIE: i32 = 71;

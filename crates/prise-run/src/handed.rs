@@ -312,10 +312,10 @@ impl Supervisor {
                 self.set_stage(target.slot, Stage::Connected);
                 DONE
             }
-            Err(E::INPROGRESS | E::ALREADY) if blocking => {
+            Err(still @ (E::INPROGRESS | E::ALREADY)) if blocking => {
                 self.watch_handed(target);
                 let timeout = sockopt::socket_timeout(&target.copy, sockopt::Timeout::Send);
-                self.park(call, target.slot, Wish::Connect, timeout.ok().flatten());
+                self.park(call, target.slot, Wish::Connect(errno(still)), timeout.ok().flatten());
                 Ok(Answer::Settled)
             }
             Err(error @ (E::INPROGRESS | E::ALREADY)) => Err(errno(error)),
@@ -553,7 +553,10 @@ fn connect_without_waiting(copy: &OwnedFd, to: SocketAddr, flags: OFlags) -> Res
     fcntl_setfl(copy, flags | OFlags::NONBLOCK)?;
     let connected = match connect(copy, &to) {
         // On loopback the handshake is over by now.
-        Err(rustix::io::Errno::INPROGRESS) => connect(copy, &to),
+        Err(rustix::io::Errno::INPROGRESS) => match connect(copy, &to) {
+            Err(rustix::io::Errno::ALREADY) => Err(rustix::io::Errno::INPROGRESS),
+            other => other,
+        },
         other => other,
     };
     fcntl_setfl(copy, flags)?;

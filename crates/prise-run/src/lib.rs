@@ -48,6 +48,7 @@ mod nested;
 mod netlink;
 mod notify;
 mod outcome;
+mod over;
 mod paired;
 mod parked;
 mod pending;

@@ -128,7 +128,8 @@ impl Supervisor {
     /// Whether a SYN from `from` to `seen` would be answered with a reset: no listener, nor the socket itself.
     pub(crate) fn nobody_listens(&self, id: SocketId, seen: SocketAddr, from: SocketAddr) -> bool {
         let own_port = self.host.local_addr(id).map(|it| it.port());
-        own_port != Ok(seen.port())
+        // Port 0 is nobody's, and an unbound socket's.
+        (own_port != Ok(seen.port()) || seen.port() == 0)
             && self
                 .loopback()
                 .is_some_and(|lo| self.host.stack().tcp_listener_for(lo, seen, from).is_none())

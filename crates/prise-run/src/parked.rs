@@ -6,6 +6,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use prise_socket::Errno;
 use prise_wire::Instant;
 
 use crate::message::{ReceiveRequest, SendRequest};
@@ -28,8 +29,8 @@ pub(crate) struct ParkId(u64);
 pub(crate) enum Wish {
     /// accept(2): a connection.
     Accept,
-    /// connect(2): the end of the handshake.
-    Connect,
+    /// connect(2): the end of the handshake. What it says if it waits no longer: another call may have begun it.
+    Connect(Errno),
     /// recvfrom(2) and its like.
     Receive(ReceiveRequest),
     /// sendto(2) and its like: room.

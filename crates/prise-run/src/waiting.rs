@@ -38,9 +38,9 @@ impl Supervisor {
         let Some(parked) = self.parked.remove(id) else { return };
         let judged = match (&parked.wish, transferred(&parked.wish)) {
             (_, Some(count)) => Ok(Answer::Value(count)),
-            (Wish::Connect, _) => {
+            (&Wish::Connect(still), _) => {
                 self.leave_waiting_connect(&parked.call, parked.slot);
-                Err(Errno::EINPROGRESS)
+                Err(still)
             }
             _ => Err(Errno::EAGAIN),
         };
@@ -82,7 +82,7 @@ impl Supervisor {
     /// Lets a waiting call go for a signal's sake.
     fn interrupt(&mut self, id: ParkId, restartable: bool) {
         let Some(parked) = self.parked.remove(id) else { return };
-        if matches!(parked.wish, Wish::Connect) {
+        if matches!(parked.wish, Wish::Connect(_)) {
             self.leave_waiting_connect(&parked.call, parked.slot);
         }
         if let Some(count) = transferred(&parked.wish) {
@@ -117,7 +117,7 @@ fn transferred(wish: &Wish) -> Option<i64> {
             SendForm::Many { sent, .. } => sent,
             SendForm::One(_) => 0,
         },
-        Wish::Accept | Wish::Connect | Wish::Foreign => 0,
+        Wish::Accept | Wish::Connect(_) | Wish::Foreign => 0,
     };
     (count > 0).then_some(count as i64)
 }

@@ -119,6 +119,23 @@ impl Host {
         Ok(())
     }
 
+    /// Who carries a stream's connection says that it is over, and the socket is still held: a port that was picked for it is anybody's
+    /// again (`tcp_set_state`), and `bind(2)` may give it another.
+    pub fn over_elsewhere(&mut self, s: SocketId) {
+        let Some(socket) = self.sockets.get_mut(s) else { return };
+        if socket.transport != Transport::Elsewhere || socket.has(Flag::PortLeft) {
+            return;
+        }
+        socket.flags.set(Flag::PortLeft, true);
+        if !socket.has(Flag::PortLocked) {
+            self.release_port(s);
+        }
+    }
+
+    pub(crate) fn is_over(&self, s: SocketId) -> bool {
+        self.sockets.get(s).is_some_and(|socket| socket.has(Flag::PortLeft))
+    }
+
     /// The listener that a connection from `remote` to `local` would come to by `link`, if one that does not wait for data
     /// (`TCP_DEFER_ACCEPT`) would get it.
     pub fn listener_for(&self, link: LinkId, local: SocketAddr, remote: SocketAddr) -> Option<SocketId> {

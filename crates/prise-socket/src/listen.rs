@@ -125,7 +125,7 @@ impl Host {
                 State::TimeWait => State::Closed,
                 state => state,
             },
-            Some(Transport::Elsewhere) => State::Established,
+            Some(Transport::Elsewhere) if !self.is_over(s) => State::Established,
             _ => State::Closed,
         }
     }

@@ -142,7 +142,7 @@ pub(crate) enum Flag {
     PortLocked,
     /// The port was picked by `connect`.
     PortPicked,
-    /// The connection is over and has left the port to its TIME-WAIT.
+    /// The connection is over and has left the port to its TIME-WAIT; carried elsewhere it is over.
     PortLeft,
 }
 

@@ -29,10 +29,12 @@ impl Supervisor {
             }
             (Named::Unspecified(..), _) => return Err(Errno::EAFNOSUPPORT),
         };
+        self.look_whether_over(target);
         match self.bind_in_view(id, kind, address) {
             Err(Errno::EADDRINUSE) => {
-                // Perhaps by a socket that was closed without telling.
+                // Perhaps by a socket that was closed without telling, or whose connection is over.
                 self.sweep();
+                self.give_up_ports_of_those_over(address.port());
                 self.bind_in_view(id, kind, address)?;
             }
             result => result?,

@@ -160,7 +160,7 @@ impl Supervisor {
         let timeout = sockopt::socket_timeout(&target.copy, sockopt::Timeout::Send)
             .ok()
             .flatten();
-        self.park(call, target.slot, Wish::Connect, timeout);
+        self.park(call, target.slot, Wish::Connect(Errno::EALREADY), timeout);
         Ok(Answer::Settled)
     }
 
@@ -185,7 +185,7 @@ impl Supervisor {
             } = asked;
             let role = if blocking {
                 let timeout = sockopt::socket_timeout(&copy, sockopt::Timeout::Send).ok().flatten();
-                let parked = self.park(&call, slot, Wish::Connect, timeout);
+                let parked = self.park(&call, slot, Wish::Connect(Errno::EINPROGRESS), timeout);
                 Ok(Connecting::Waiting {
                     parked,
                     remote,
@@ -418,7 +418,7 @@ impl Supervisor {
             if self
                 .parked
                 .get(id)
-                .is_some_and(|parked| matches!(parked.wish, Wish::Connect))
+                .is_some_and(|parked| matches!(parked.wish, Wish::Connect(_)))
                 && let Some(parked) = self.parked.remove(id)
             {
                 let error = |errno: Option<Errno>| Err(errno.unwrap_or(Errno::ECONNABORTED));

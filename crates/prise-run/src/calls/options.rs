@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::os::fd::{AsFd, OwnedFd};
 
-use prise_socket::{Errno, Kind};
+use prise_socket::{Errno, Family, Kind};
 use prise_sys::sockopt;
 use rustix::net::{SocketFlags, sockopt as typed};
 
@@ -27,6 +27,33 @@ const SO_TIMESTAMPNS_NEW: i32 = 64;
 /// Levels whose options are numbers, all of them.
 const READS_NUMBERS: [i32; 2] = [libc::SOL_TCP, libc::SOL_UDP];
 
+/// `do_ip_setsockopt` reads the number of these before it looks what they are.
+const READ_FIRST_V4: [i32; 26] = [
+    1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 15, 18, 19, 20, 21, 22, 23, 24, 25, 26, 33, 34, 49, 50, 51,
+];
+
+/// IPv6 options that are more than a number; of all others `do_ipv6_setsockopt` takes no value at all for 0.
+const NO_NUMBER_V6: [i32; 18] = [
+    libc::IPV6_ADD_MEMBERSHIP,
+    libc::IPV6_DROP_MEMBERSHIP,
+    libc::IPV6_JOIN_ANYCAST,
+    libc::IPV6_LEAVE_ANYCAST,
+    libc::IPV6_PKTINFO,
+    libc::IPV6_HOPOPTS,
+    libc::IPV6_RTHDR,
+    libc::IPV6_RTHDRDSTOPTS,
+    libc::IPV6_DSTOPTS,
+    libc::IPV6_2292PKTOPTIONS,
+    libc::IPV6_FLOWLABEL_MGR,
+    libc::MCAST_JOIN_GROUP,
+    libc::MCAST_LEAVE_GROUP,
+    libc::MCAST_JOIN_SOURCE_GROUP,
+    libc::MCAST_LEAVE_SOURCE_GROUP,
+    libc::MCAST_BLOCK_SOURCE,
+    libc::MCAST_UNBLOCK_SOURCE,
+    libc::MCAST_MSFILTER,
+];
+
 /// Whether a level is none of a kind of socket's, whatever the option.
 const fn is_foreign(level: i32, kind: Kind) -> bool {
     match level {
@@ -48,7 +75,10 @@ impl Supervisor {
         if level == libc::SOL_SOCKET && matches!(name, libc::SO_ATTACH_FILTER | libc::SO_ATTACH_REUSEPORT_CBPF) {
             return self.attach_program(call, target, name, len);
         }
+        let is_nothing = level == libc::SOL_IPV6 && call.args[3] == 0 && !NO_NUMBER_V6.contains(&name);
         let value = match call.memory().read_front(call.args[3], len.min(VALUE_MAX)) {
+            Err(Errno::EFAULT) if is_nothing => vec![0; len.min(VALUE_MAX)],
+            Err(Errno::EFAULT) if self.reads_first(target.slot, (level, name), len) => return Err(Errno::EFAULT),
             // An option that is none is told of first, except by `sock_setsockopt`, which reads before it looks.
             Err(Errno::EFAULT) if level != libc::SOL_SOCKET => {
                 match self.host.set_option(self.now, id, level, name, &[]) {
@@ -72,6 +102,16 @@ impl Supervisor {
         }
         self.attend(target.slot);
         DONE
+    }
+
+    /// Whether Linux reads an option's number before it looks what option it is.
+    fn reads_first(&self, slot: Slot, (level, name): (i32, i32), len: usize) -> bool {
+        let family = self.sockets.get(slot).map(|socket| socket.family);
+        match level {
+            libc::SOL_IP => READ_FIRST_V4.contains(&name),
+            libc::SOL_IPV6 => family == Some(Family::Inet6) && len >= size_of::<i32>(),
+            _ => false,
+        }
     }
 
     /// A filter or chooser of packets, whose program lies where the value points to (`struct sock_fprog`).

@@ -185,13 +185,13 @@ impl Supervisor {
             let len = header.name_len.min(crate::sockaddr::ADDRESS_MAX as i32);
             Some(read_address(call, header.name, len)?)
         };
+        let octets = header.control(memory)?;
         let family = self.entry(slot)?.family;
         self.refuse_urgent(slot, flags)?;
         let destination = match address {
             Some(octets) => self.destination(slot, &octets)?,
             None => None,
         };
-        let octets = header.control(memory)?;
         let control = control::to_send(&octets, family).map_err(|error| self.sooner(slot, destination, error))?;
         let octets = gather(call, &areas).map_err(|error| self.sooner(slot, destination, error))?;
         Ok(Outgoing {

@@ -52,10 +52,10 @@ pub(super) fn group_request(call: &mut Call<'_>, join: bool) -> Result<(), Errno
     let v4 = call.level == level::IP;
     let wrong = if v4 { Errno::EINVAL } else { Errno::EADDRNOTAVAIL };
     let group = address_at(call.value, GROUP_AT, call.level).ok_or(wrong)?;
-    if !group.is_multicast() {
+    // Who leaves asks for the membership: neither the group nor the link need be one.
+    if join && !group.is_multicast() {
         return Err(Errno::EINVAL);
     }
-    // Who leaves asks for the membership, not for the link.
     let missing = if join { Errno::ENODEV } else { Errno::EADDRNOTAVAIL };
     let link = match int_at(call.value, 0) {
         None | Some(0) => None,
