@@ -24,7 +24,7 @@
 //! linux: no, the reason             not run against Linux
 //! ours: not yet, the reason         not run against our stack
 //! only: ipv4, the reason            not run over IPv6
-//! sysctl: tcp_ecn=1                 settings below net.ipv4 of both subjects
+//! sysctl: tcp_ecn=1                 settings below net.ipv4 of both subjects; prise.NAME=1 of ours, in scripts not run on Linux
 //! buffers: kernel                   our stack counts what packets take up in Linux (`BufferAccounting::Kernel`)
 //! mtu: 1500                         of the link (IPv6 has 20 more, so that segments are the same)
 //! open passive <mss 1000,sackOK>

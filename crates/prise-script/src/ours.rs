@@ -69,6 +69,13 @@ impl Ours {
         let cidr = cidr.parse().expect("an address and a prefix");
         host.stack_mut().add_address(start, link, cidr);
         apply_sysctls(&mut host, script);
+        let window_validation = script.is_on("prise.tcp_window_validation");
+        if window_validation {
+            host.set_tuning(Tuning {
+                window_validation,
+                ..Tuning::DEFAULT
+            });
+        }
         if script.kernel_buffers {
             host.set_tuning(Tuning {
                 // Linux's defaults (tcp(7)).

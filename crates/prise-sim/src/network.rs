@@ -158,14 +158,17 @@ impl Network {
         let servers: Vec<NodeId> = (0..self.servers.len())
             .map(|number| world.add_host(&format!("server{number}")))
             .collect();
+        let mut dice = random.fork(40);
         for ((side, number), mtu_probing) in [&clients, &servers].into_iter().zip(self.ecn).zip(self.probing) {
             let policy = EcnPolicy::from_number(number).unwrap_or_default();
+            let window_validation = dice.chance(0.2);
             for node in side {
                 let host = world.host_mut(*node);
                 host.set_ecn(policy);
                 host.set_fast_open(FastOpenSettings::from_bits(3));
                 host.set_tuning(Tuning {
                     mtu_probing,
+                    window_validation,
                     ..Tuning::DEFAULT
                 });
             }

@@ -1,6 +1,6 @@
 //! What the administrator of a host decides: `net.ipv4.*` by Linux's names and values (`ip-sysctl`, tcp(7), ip(7)), as text.
 //!
-//! Only what changes something here is known; a value is kept to Linux's range. [`Host::set_sysctls`] applies all of them at
+//! and `prise.*` for what Linux has no name for. Only what changes something here is known; a value is kept to Linux's range. [`Host::set_sysctls`] applies all of them at
 //! once, and [`Sysctls::memory`] gives those that a stack is born with.
 
 use alloc::string::{String, ToString};
@@ -76,6 +76,8 @@ sysctls! {
     WindowScaling "net.ipv4.tcp_window_scaling" [1] 0, 255;
     /// The first two numbers change nothing: send buffers grow by measurement alone.
     SendBuffer "net.ipv4.tcp_wmem" [4096, 16_384, 67_107_840] 1, I32;
+    /// RFC 7661, which Linux does not have.
+    WindowValidation "prise.tcp_window_validation" [0] 0, 1;
 }
 
 /// The most numbers that one setting has.
@@ -224,6 +226,7 @@ impl Sysctls {
             receive_max,
             send_max: (self.0[Key::SendBuffer as usize][2] as u32).max(BUFFER_MIN),
             slow_start_after_idle: is_on(Key::SlowStartAfterIdle),
+            window_validation: is_on(Key::WindowValidation),
             timestamps: is_on(Key::Timestamps),
             sack: is_on(Key::Sack),
             window_scaling: is_on(Key::WindowScaling),

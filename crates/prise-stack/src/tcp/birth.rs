@@ -200,6 +200,9 @@ impl Tcp {
             reader: Reader::Program,
             config,
         };
+        if connection.config.tuning().window_validation {
+            connection.congestion.validate_window();
+        }
         connection.begin_kernel_buffer();
         connection
     }

@@ -146,10 +146,8 @@ impl Connection {
             sending.rate.lost = sending.rate.lost.wrapping_add(lost);
             if lost > 0 && !sending.recovery.in_recovery() {
                 sending.enter_if_lost(now, nxt, 0, size, &mut self.congestion);
-                let (in_flight, ssthresh) = (sending.flight.in_flight(), self.congestion.ssthresh());
-                let window = sending.recovery.prr_window(0, false, in_flight, ssthresh, size);
                 if !self.congestion.is_model_based() {
-                    self.congestion.set_cwnd(window);
+                    sending.reduce_in_proportion(0, false, size, &mut self.congestion);
                 }
             }
         }

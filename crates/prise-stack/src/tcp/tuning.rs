@@ -31,6 +31,9 @@ pub struct Tuning {
     pub send_max: u32,
     /// `tcp_slow_start_after_idle`.
     pub slow_start_after_idle: bool,
+    /// RFC 7661 in place of it: a window that the program does not use is kept for five minutes, paced when it is used again, and a
+    /// congestion signal reduces from what was in use. Linux has no such rule. Not for BBR, whose model is of what was in use anyway.
+    pub window_validation: bool,
     /// `tcp_timestamps`: offer and take RFC 7323's timestamps.
     pub timestamps: bool,
     /// `tcp_sack`.
@@ -72,6 +75,7 @@ impl Tuning {
         // As much as a receive buffer may grow to: a smaller one would be what limits a long path.
         send_max: BUFFER_MAX,
         slow_start_after_idle: true,
+        window_validation: false,
         timestamps: true,
         sack: true,
         window_scaling: true,

@@ -1,10 +1,13 @@
 //! CUBIC, RFC 9438: the window follows a cubic of the time since the last reduction, never below what Reno
 //! would have. Integer arithmetic: windows in octets, times in milliseconds.
 
+use alloc::boxed::Box;
+
 use prise_wire::Instant;
 
 use super::AckSample;
 use super::hystart::HyStart;
+use super::validation::Validation;
 
 /// `β_cubic = 0.7` (§4.6), as a fraction.
 const BETA: (u64, u64) = (7, 10);
@@ -23,6 +26,8 @@ pub(super) struct Cubic {
     cwnd_prior: u32,
     /// Only during the first slow start.
     pub(super) hystart: Option<HyStart>,
+    /// Only where it is asked for.
+    pub(super) validation: Option<Box<Validation>>,
 }
 
 impl Cubic {

@@ -8,6 +8,7 @@ mod cubic;
 mod hystart;
 mod newreno;
 pub(crate) mod rate;
+mod validation;
 
 use core::time::Duration;
 
@@ -18,6 +19,7 @@ use self::bbr::Bbr;
 pub(crate) use self::bbr::BbrAck;
 use self::cubic::Cubic;
 use self::hystart::{Growth, HyStart};
+use self::validation::Validation;
 use super::config::CongestionAlgorithm;
 
 /// RFC 6928: ten segments, but no more than 14,600 octets unless two segments are larger.
@@ -51,7 +53,10 @@ pub(crate) struct Congestion {
 
 #[derive(Debug)]
 enum Law {
-    NewReno { counted: u32 },
+    NewReno {
+        counted: u32,
+        validation: Option<Box<Validation>>,
+    },
     Cubic(Option<Box<Cubic>>),
     Bbr(Box<Bbr>),
 }
@@ -70,6 +75,13 @@ impl Congestion {
 
     pub(crate) fn set_algorithm(&mut self, algorithm: CongestionAlgorithm) {
         self.law = Law::new(algorithm);
+    }
+
+    /// From now on a window that is not used is not believed (RFC 7661). A model does not need that.
+    pub(crate) fn validate_window(&mut self) {
+        if let Some(validation) = self.law.place_of_validation() {
+            *validation = Some(Box::default());
+        }
     }
 
     pub(crate) fn algorithm(&self) -> CongestionAlgorithm {
@@ -124,7 +136,7 @@ impl Congestion {
             }
         }
         match &mut self.law {
-            Law::NewReno { counted } => newreno::avoid(&mut self.cwnd, counted, acked, sample.mss),
+            Law::NewReno { counted, .. } => newreno::avoid(&mut self.cwnd, counted, acked, sample.mss),
             Law::Bbr(_) => {}
             Law::Cubic(state) => {
                 state.get_or_insert_default().avoid(&mut self.cwnd, acked, sample);
@@ -167,15 +179,27 @@ impl Congestion {
     /// Octets per second at which segments are let go; `None` if they go as the window allows.
     pub(crate) fn pacing_rate(&self) -> Option<u64> {
         match &self.law {
-            Law::Bbr(bbr) if bbr.pacing_rate() > 0 => Some(bbr.pacing_rate()),
-            _ => None,
+            Law::Bbr(bbr) => Some(bbr.pacing_rate()).filter(|rate| *rate > 0),
+            law => law.validation()?.pacing_rate(self.cwnd),
         }
     }
 
     /// Loss or an ECN echo: sets ssthresh, and leaves cwnd to recovery (PRR) or to the caller.
     pub(crate) fn on_congestion(&mut self, now: Instant, in_flight: u32, mss: u32) {
+        if let Some(in_use) = self
+            .law
+            .validation_mut()
+            .and_then(|it| it.on_congestion(now, in_flight))
+        {
+            // RFC 7661 §4.4.1: half of what was used, whatever the algorithm reduces to; it only takes note.
+            if let Law::Cubic(Some(state)) = &mut self.law {
+                state.threshold(now, in_use, mss);
+            }
+            self.ssthresh = newreno::threshold(in_use, mss);
+            return;
+        }
         self.ssthresh = match &mut self.law {
-            Law::NewReno { counted } => {
+            Law::NewReno { counted, .. } => {
                 *counted = 0;
                 newreno::threshold(self.cwnd.min(in_flight.max(mss)), mss)
             }
@@ -186,6 +210,8 @@ impl Congestion {
 
     /// A retransmission timeout: one segment, RFC 5681 §3.1; `first` if it is not a repetition.
     pub(crate) fn on_timeout(&mut self, now: Instant, in_flight: u32, mss: u32, first: bool) {
+        // RFC 7661 §4.4: a timeout ends the phase, and the standard rules hold.
+        self.forget_use();
         if first {
             self.on_congestion(now, in_flight, mss);
         }
@@ -205,6 +231,79 @@ impl Congestion {
     pub(crate) fn undo(&mut self, cwnd: u32, ssthresh: u32) {
         self.cwnd = self.cwnd.max(cwnd);
         self.ssthresh = ssthresh;
+        self.forget_use();
+    }
+
+    fn forget_use(&mut self) {
+        if let Some(validation) = self.law.validation_mut() {
+            validation.begin_again();
+        }
+    }
+
+    /// Octets were acknowledged outside of recovery, whether they let the window grow or not.
+    pub(crate) fn note_use(&mut self, sample: &AckSample) {
+        let cwnd = self.cwnd;
+        if let Some(validation) = self.law.validation_mut() {
+            validation.on_ack(sample, cwnd);
+        }
+    }
+
+    /// Whether the window is one that was used lately; always, where nobody asks.
+    pub(crate) fn is_validated(&self) -> bool {
+        self.law.validation().is_none_or(Validation::is_validated)
+    }
+
+    /// Octets were sent again for the first time.
+    pub(crate) fn on_retransmitted(&mut self, octets: u32) {
+        if let Some(validation) = self.law.validation_mut() {
+            validation.on_retransmitted(octets);
+        }
+    }
+
+    /// What recovery may have in flight at most, beside proportional rate reduction.
+    pub(crate) fn recovery_limit(&self) -> u32 {
+        let limit = self.law.validation().and_then(Validation::recovery_limit);
+        limit.unwrap_or(u32::MAX)
+    }
+
+    /// The window goes to where the reduction aims; a model's is what the model says.
+    pub(crate) fn reduce_at_once(&mut self) {
+        if !self.is_model_based() {
+            self.cwnd = self.ssthresh;
+        }
+    }
+
+    /// Recovery, or the round trip after a congestion mark, is over; `from_loss`: the window goes to where the reduction aimed
+    /// (RFC 9937 §6, and RFC 6582 §3.2 (3) in its second form).
+    pub(crate) fn on_recovered(&mut self, mss: u32, from_loss: bool) {
+        if from_loss {
+            self.reduce_at_once();
+        }
+        if let Some(window) = self.law.validation_mut().and_then(Validation::begin_again) {
+            self.cwnd = window.max(mss);
+            self.ssthresh = self.cwnd.max(2 * mss);
+        }
+    }
+
+    /// Before new octets leave: a window that was not validated for five minutes is halved (RFC 7661 §4.4.3). Answers false where
+    /// nobody asks for that.
+    pub(crate) fn expire_unused(&mut self, now: Instant, mss: u32) -> bool {
+        let cwnd = self.cwnd;
+        let Some(validation) = self.law.validation_mut() else {
+            return false;
+        };
+        for _ in 0..validation.periods_passed(now, cwnd) {
+            self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
+            self.cwnd = self.cwnd.min((self.cwnd / 2).max(initial_window(mss)));
+        }
+        true
+    }
+
+    /// A pause does not count in what grows with time (RFC 9438 §5.8).
+    pub(crate) fn note_pause(&mut self) {
+        if let Law::Cubic(Some(state)) = &mut self.law {
+            state.restart();
+        }
     }
 
     /// Nothing was sent for `idle`: the window decays by half each RTO down to the initial one (RFC 2861, as
@@ -231,9 +330,36 @@ impl Congestion {
 impl Law {
     fn new(algorithm: CongestionAlgorithm) -> Self {
         match algorithm {
-            CongestionAlgorithm::NewReno => Self::NewReno { counted: 0 },
+            CongestionAlgorithm::NewReno => Self::NewReno {
+                counted: 0,
+                validation: None,
+            },
             CongestionAlgorithm::Cubic => Self::Cubic(None),
             CongestionAlgorithm::Bbr => Self::Bbr(Box::new(Bbr::new())),
+        }
+    }
+
+    fn validation(&self) -> Option<&Validation> {
+        match self {
+            Self::NewReno { validation, .. } => validation.as_deref(),
+            Self::Cubic(state) => state.as_ref()?.validation.as_deref(),
+            Self::Bbr(_) => None,
+        }
+    }
+
+    fn validation_mut(&mut self) -> Option<&mut Validation> {
+        match self {
+            Self::NewReno { validation, .. } => validation.as_deref_mut(),
+            Self::Cubic(state) => state.as_mut()?.validation.as_deref_mut(),
+            Self::Bbr(_) => None,
+        }
+    }
+
+    fn place_of_validation(&mut self) -> Option<&mut Option<Box<Validation>>> {
+        match self {
+            Self::NewReno { validation, .. } => Some(validation),
+            Self::Cubic(state) => Some(&mut state.get_or_insert_default().validation),
+            Self::Bbr(_) => None,
         }
     }
 }

@@ -145,6 +145,11 @@ impl Recovery {
         }
     }
 
+    /// Whether this recovery has sent anything.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.prr_out > 0
+    }
+
     pub(crate) fn on_retransmitted(&mut self, now: Instant, segments: u32) {
         if let Some(undo) = &mut self.undo {
             undo.first_retransmission.get_or_insert(timestamp_clock(now));

@@ -146,8 +146,10 @@ impl Sending {
         if repaired && !self.recovery.holds_point() {
             let (cwnd, ssthresh) = (congestion.cwnd(), congestion.ssthresh());
             self.recovery.remember(cwnd, ssthresh, &self.flight, facts.around.mss);
-            congestion.on_congestion(facts.now, self.flight.outstanding(), facts.around.mss);
-            congestion.set_cwnd(congestion.ssthresh());
+            let size = facts.around.mss;
+            congestion.on_congestion(facts.now, self.flight.outstanding(), size);
+            congestion.on_retransmitted(size);
+            congestion.on_recovered(size, true);
         }
     }
 
@@ -180,10 +182,7 @@ impl Sending {
         if !recovery.holds_point() || facts.una.precedes(recovery.point) {
             return;
         }
-        if recovery.state == LossState::Recovery && !congestion.is_model_based() {
-            // RFC 9937 §6, and RFC 6582 §3.2 (3) in its second form.
-            congestion.set_cwnd(congestion.ssthresh());
-        }
+        congestion.on_recovered(facts.around.mss, recovery.state == LossState::Recovery);
         if recovery.state == LossState::Recovery {
             rack.on_recovered();
         }
@@ -260,44 +259,61 @@ impl Sending {
         }
         let flight_size = self.flight.outstanding();
         congestion.on_congestion(facts.now, flight_size, facts.around.mss);
-        congestion.set_cwnd(congestion.ssthresh());
+        congestion.reduce_at_once();
         self.recovery.enter_reduced(facts.nxt);
         self.reduction_to_tell = facts.classic;
     }
 
     fn steer(&mut self, facts: &AckFacts, newly_lost: u32, congestion: &mut Congestion) {
-        let Self { recovery, flight, .. } = self;
         let (size, delivery) = (facts.around.mss, &facts.delivery);
-        match recovery.state {
+        let in_loss = self.recovery.state == LossState::Loss;
+        let mut sample = AckSample {
+            now: facts.now,
+            acked: if in_loss { delivery.acked } else { delivery.octets },
+            srtt: facts.around.srtt,
+            cwnd_limited: true,
+            mss: size,
+            rtt: delivery.rtt,
+            una: facts.una,
+            nxt: facts.nxt,
+        };
+        match self.recovery.state {
             LossState::Recovery => {
                 let safe = delivery.acked > 0 && newly_lost == 0;
-                let ssthresh = congestion.ssthresh();
-                let window = recovery.prr_window(delivery.octets, safe, flight.in_flight(), ssthresh, size);
-                // All may have left the network without an octet being reported (no SACK): one segment always may go.
-                congestion.set_cwnd(window.max(size));
+                self.reduce_in_proportion(delivery.octets, safe, size, congestion);
             }
             LossState::WindowReduced => {}
             // Octets that arrived behind a hole let the window grow only where reordering is usual: RFC 5681 §3.1 speaks
             // of new acknowledgments, RFC 3042 has duplicate ones change nothing.
-            state if delivery.acked > 0 || (delivery.octets > 0 && self.rack.reordering_seen()) => {
-                let in_loss = state == LossState::Loss;
-                let used = if congestion.in_slow_start() {
+            _ if delivery.acked > 0 || (delivery.octets > 0 && self.rack.reordering_seen()) => {
+                let used = if congestion.in_slow_start() && congestion.is_validated() {
                     congestion.cwnd() < 2 * self.max_in_flight.max(1)
                 } else {
                     self.cwnd_limited
                 };
-                congestion.on_ack(&AckSample {
-                    now: facts.now,
-                    acked: if in_loss { delivery.acked } else { delivery.octets },
-                    srtt: facts.around.srtt,
-                    cwnd_limited: used || in_loss,
-                    mss: size,
-                    rtt: delivery.rtt,
-                    una: facts.una,
-                    nxt: facts.nxt,
-                });
+                sample.cwnd_limited = used || in_loss;
+                congestion.on_ack(&sample);
             }
             _ => {}
         }
+        if delivery.octets > 0 && !self.recovery.holds_point() {
+            congestion.note_use(&sample);
+        }
+    }
+
+    /// RFC 9937: the window of fast recovery after an acknowledgment, or a timer, that told of `delivered` octets. All may have left
+    /// the network without an octet being reported (no SACK): one segment always may go.
+    pub(crate) fn reduce_in_proportion(&mut self, delivered: u32, safe: bool, size: u32, congestion: &mut Congestion) {
+        let Self { recovery, flight, .. } = self;
+        let (in_flight, ssthresh) = (flight.in_flight(), congestion.ssthresh());
+        let window = recovery.prr_window(delivered, safe, in_flight, ssthresh, size);
+        // Where the window was not validated recovery has less, but the first retransmission (RFC 7661 §4.4.1, RFC 6675 §5).
+        let first = if recovery.has_sent() {
+            0
+        } else {
+            in_flight.saturating_add(size)
+        };
+        let limit = congestion.recovery_limit().max(first);
+        congestion.set_cwnd(window.min(limit).max(size));
     }
 }

@@ -512,6 +512,14 @@ impl Flight {
         self.records.get(index).is_some_and(|record| record.is(LOST))
     }
 
+    /// Whether the octet at `start` was sent more than once.
+    pub(crate) fn was_retransmitted(&self, start: SeqNum) -> bool {
+        let index = self
+            .records
+            .partition_point(|record| record.end().precedes_or_equals(start));
+        self.records.get(index).is_some_and(|record| record.is(RETRANSMITTED))
+    }
+
     /// The first record that waits to be sent again.
     pub(crate) fn first_lost(&self) -> Option<&Sent> {
         if self.lost == 0 {

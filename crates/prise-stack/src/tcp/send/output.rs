@@ -326,6 +326,9 @@ impl Connection {
         }
         let in_flight = sending.flight.in_flight() + len;
         let snapshot = sending.rate.on_send(now, false, in_flight);
+        if !sending.flight.was_retransmitted(start) {
+            self.congestion.on_retransmitted(len);
+        }
         let pushed = sending.flight.retransmitted(start, len, now, snapshot);
         sending.recovery.on_sent(len);
         sending.recovery.on_retransmitted(now, len.div_ceil(size));
@@ -441,13 +444,16 @@ impl Connection {
         self.segment(now, seq, flags, body, route)
     }
 
-    /// RFC 2861, RFC 9293 §3.8.2: a window that was not used for a while is not believed.
+    /// RFC 2861, RFC 9293 §3.8.2, or RFC 7661: a window that was not used for a while is not believed.
     pub(crate) fn restart_after_idle(&mut self, now: Instant) {
+        let size = self.segment_size();
+        let validates = self.congestion.expire_unused(now, size);
         if self.flight_is_empty() {
             let idle = self.last_sent.age(now);
             let rto = self.rtt.rto();
-            if idle > rto && self.config.tuning().slow_start_after_idle {
-                let size = self.segment_size();
+            if idle > rto && validates {
+                self.congestion.note_pause();
+            } else if idle > rto && self.config.tuning().slow_start_after_idle {
                 self.congestion.after_idle(idle, rto, size);
             }
         }

@@ -391,6 +391,9 @@ impl Connection {
             && chosen != self.congestion.algorithm()
         {
             self.congestion.set_algorithm(chosen);
+            if self.config.tuning().window_validation {
+                self.congestion.validate_window();
+            }
             // What the last one's pace held back is not the new one's to wait for.
             if let Some(sending) = self.sending.as_deref_mut() {
                 sending.pace = Pace::OPEN;
