@@ -2,15 +2,15 @@
 
 use std::io::{self, Write};
 
-use prise_run::probe::{Finding, findings, purpose, remedy};
+use prise_run::probe::{Finding, findings, purpose};
 
 /// Prints every finding. Whether programs can be run.
 pub(crate) fn report(output: &mut impl Write) -> io::Result<bool> {
     let findings = findings();
     for finding in &findings {
         writeln!(output, "{:8} {}", word(finding), purpose(finding.feature))?;
-        if let Some(error) = &finding.missing {
-            writeln!(output, "         {} ({error})", remedy(finding.feature, error))?;
+        if let (Some(remedy), Some(error)) = (finding.remedy(), &finding.missing) {
+            writeln!(output, "         {remedy} ({error})")?;
         }
     }
     let healthy = !findings.iter().any(Finding::is_fatal);

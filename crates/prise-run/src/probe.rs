@@ -45,6 +45,18 @@ impl Finding {
     pub fn is_fatal(&self) -> bool {
         self.missing.is_some() && is_needed(self.feature)
     }
+
+    /// What its absence means here, and what to do about it; none if it is there.
+    pub fn remedy(&self) -> Option<String> {
+        let error = self.missing.as_ref()?;
+        Some(match self.feature {
+            Feature::ProcessVm if !self.is_fatal() => {
+                "prise reads them through /proc/PID/mem; --cap-add=SYS_PTRACE allows the faster way".to_owned()
+            }
+            Feature::MemoryFile if !self.is_fatal() => "nothing is lost: process_vm_readv serves".to_owned(),
+            feature => remedy(feature, error),
+        })
+    }
 }
 
 /// Whether nothing goes without it.
@@ -102,7 +114,7 @@ pub fn purpose(feature: Feature) -> &'static str {
 }
 
 /// What to do about a feature that is missing.
-pub fn remedy(feature: Feature, error: &io::Error) -> String {
+pub(crate) fn remedy(feature: Feature, error: &io::Error) -> String {
     const NEWER: &str = "prise needs Linux 5.19 or newer";
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     // A kernel without a call says ENOSYS, and so do some containers (podman); EPERM is always somebody's decision.
