@@ -277,3 +277,61 @@ fn neither_copies_nor_a_network_name_space_of_its_own_keep_a_stream_from_connect
     }
     assert_eq!(ended.expect_success().stdout, expected);
 }
+
+/// Connections of which the run was told nothing but that they are to be made: one as it was made, one whose number is another's, one that
+/// is a child's, and one that is closed.
+const UNASKED: &str = r#"
+import os, socket, struct, sys
+
+far = (sys.argv[1], int(sys.argv[2]))
+
+def connect():
+    one = socket.socket()
+    one.connect(far)
+    return one
+
+def listed():
+    wanted = "%08X:%04X" % (struct.unpack("=I", socket.inet_aton(far[0]))[0], far[1])
+    rows = [line.split() for line in open("/proc/net/tcp")][1:]
+    return sorted(int(row[1].split(":")[1], 16) for row in rows if row[2] == wanted and row[3] == "01")
+
+plain, moved, closed = connect(), connect(), connect()
+moved = socket.socket(fileno=os.dup(moved.fileno()))
+closed.close()
+told, tell = os.pipe()
+wait, end = os.pipe()
+if os.fork() == 0:
+    plain.close(), moved.close()
+    child = connect()
+    os.write(tell, b"x")
+    os.read(wait, 1)
+    child.sendall(b"child")
+    os._exit(child.recv(5, socket.MSG_WAITALL) != b"child" or child.getsockname()[1] not in listed())
+os.read(told, 1)
+ports = listed()
+print(len(ports), all(it.getsockname()[1] in ports for it in (plain, moved)), all(it.getpeername() == far for it in (plain, moved)))
+os.write(end, b"x")
+print(os.wait()[1])
+plain.close(), moved.close()
+print(listed())
+"#;
+
+#[test]
+fn what_nobody_asked_about_is_listed_all_the_same() {
+    let Some(python) = need("sockets listed", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let (_server, ports) = serve(&stage, &python);
+    let script = stage.write("unasked.py", UNASKED);
+    let program = [
+        python.into(),
+        script.into(),
+        "10.0.2.2".into(),
+        OsString::from(&ports[0]),
+    ];
+    for options in [&[][..], &["--no-join"]] {
+        let ended = finish(&mut stage.run(options, &program), LIMIT).expect_success();
+        assert_eq!(ended.stdout, "3 True True\n0\n[]\n", "{options:?}: {}", ended.stderr);
+    }
+}

@@ -107,6 +107,11 @@ impl Hands {
         self.outside || self.inside
     }
 
+    /// Whether of streams that leave the run only a note is taken ([`crate::noted`]).
+    pub(crate) fn note_connections(&self) -> bool {
+        self.outside && self.have_native_streams()
+    }
+
     /// Whether streams are born as the kernel's.
     pub(crate) fn have_native_streams(&self) -> bool {
         self.native.is_some()
@@ -313,10 +318,7 @@ impl Supervisor {
                 DONE
             }
             Err(still @ (E::INPROGRESS | E::ALREADY)) if blocking => {
-                self.watch_handed(target);
-                let timeout = sockopt::socket_timeout(&target.copy, sockopt::Timeout::Send);
-                self.park(call, target.slot, Wish::Connect(errno(still)), timeout.ok().flatten());
-                Ok(Answer::Settled)
+                Ok(self.wait_for_handshake(call, target, errno(still)))
             }
             Err(error @ (E::INPROGRESS | E::ALREADY)) => Err(errno(error)),
             Err(E::ISCONN) => {
@@ -328,6 +330,14 @@ impl Supervisor {
                 Err(errno(error))
             }
         }
+    }
+
+    /// A blocking call waits; one whose time is over is told that it is `still` so.
+    pub(crate) fn wait_for_handshake(&mut self, call: &Call, target: &Target, still: Errno) -> Answer {
+        self.watch_handed(target);
+        let timeout = sockopt::socket_timeout(&target.copy, sockopt::Timeout::Send);
+        self.park(call, target.slot, Wish::Connect(still), timeout.ok().flatten());
+        Answer::Settled
     }
 
     /// connect(2) once more.
@@ -546,7 +556,7 @@ impl Supervisor {
 }
 
 /// connect(2) on an open file that others share: without waiting, whatever its flags say.
-fn connect_without_waiting(copy: &OwnedFd, to: SocketAddr, flags: OFlags) -> Result<(), rustix::io::Errno> {
+pub(crate) fn connect_without_waiting(copy: &OwnedFd, to: SocketAddr, flags: OFlags) -> Result<(), rustix::io::Errno> {
     if flags.contains(OFlags::NONBLOCK) {
         return connect(copy, &to);
     }
@@ -569,7 +579,7 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 /// An endpoint as a socket of `family` names it.
-fn for_family(endpoint: SocketAddr, family: Family) -> SocketAddr {
+pub(crate) fn for_family(endpoint: SocketAddr, family: Family) -> SocketAddr {
     match (family, endpoint.ip()) {
         (Family::Inet6, IpAddr::V4(v4)) => SocketAddr::new(v4.to_ipv6_mapped().into(), endpoint.port()),
         _ => endpoint,

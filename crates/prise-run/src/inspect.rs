@@ -17,6 +17,7 @@ use crate::supervisor::Supervisor;
 impl Supervisor {
     pub(crate) fn answer_inspection(&mut self) {
         self.sweep();
+        self.enter_all_noted();
         let carried = self.carried_by_kernel();
         self.answers.give(|| Report {
             supervisor: std::process::id(),

@@ -46,6 +46,7 @@ mod message;
 mod names;
 mod nested;
 mod netlink;
+mod noted;
 mod notify;
 mod outcome;
 mod over;

@@ -379,6 +379,7 @@ impl Supervisor {
 
     /// Closes the sockets that were closed without telling.
     pub(crate) fn sweep(&mut self) {
+        self.swept = true;
         if self.keeping.is_some() {
             self.sweep_kept();
             return;
@@ -402,6 +403,7 @@ impl Supervisor {
         for slot in closed {
             self.finish(slot);
         }
+        self.forget_noted(&open);
         self.ledger.rest(begin, clock::now());
     }
 

@@ -158,6 +158,7 @@ impl Supervisor {
         if self.netlink.is_about_sockets(slot) {
             // Some may be closed that did not tell.
             self.sweep();
+            self.enter_all_noted();
         }
         let process = self.netlink.get_mut(slot).map_or(0, |socket| socket.process);
         let asker = asker.unwrap_or(process);

@@ -12,6 +12,7 @@ use crate::datagram::Datagram;
 use crate::handed::Handed;
 use crate::lingering::Ends;
 use crate::listener::Listening;
+use crate::noted::Noted;
 use crate::stream::Stream;
 
 /// Names one socket of the table for its whole life, and nothing afterwards: places are reused, generations are not.
@@ -137,12 +138,25 @@ pub(crate) struct Sockets {
     free: Vec<u32>,
     by_cookie: HashMap<u64, Slot>,
     by_id: HashMap<SocketId, Slot>,
+    /// Connections that are no sockets yet.
+    noted: usize,
 }
 
 #[derive(Debug)]
 struct Place {
     generation: u32,
     socket: Option<GuestSocket>,
+    /// The connection that is to be a socket once somebody asks for it.
+    noted: Option<Noted>,
+}
+
+impl Place {
+    /// A place that was never taken.
+    const NEW: Self = Self {
+        generation: 0,
+        socket: None,
+        noted: None,
+    };
 }
 
 impl Sockets {
@@ -155,17 +169,74 @@ impl Sockets {
     }
 
     pub(crate) fn insert(&mut self, socket: GuestSocket) -> Slot {
-        let slot = self.next_slot();
+        let slot = self.take_place();
         self.by_cookie.insert(socket.cookie, slot);
         self.by_id.insert(socket.id, slot);
-        match self.free.pop() {
-            Some(index) => self.places[index as usize].socket = Some(socket),
-            None => self.places.push(Place {
-                generation: 0,
-                socket: Some(socket),
-            }),
+        self.places[slot.index as usize].socket = Some(socket);
+        slot
+    }
+
+    /// Gives a connection the slot that its socket will have.
+    pub(crate) fn note(&mut self, noted: Noted) -> Slot {
+        let slot = self.take_place();
+        self.by_cookie.insert(noted.cookie, slot);
+        self.places[slot.index as usize].noted = Some(noted);
+        self.noted += 1;
+        slot
+    }
+
+    /// A noted connection is a socket from now on.
+    pub(crate) fn enter(&mut self, slot: Slot, socket: GuestSocket) {
+        let Some(place) = self.places.get_mut(slot.index as usize) else {
+            return;
+        };
+        self.by_id.insert(socket.id, slot);
+        self.noted -= usize::from(place.noted.take().is_some());
+        place.socket = Some(socket);
+    }
+
+    /// How many connections are no sockets yet.
+    pub(crate) fn noted_len(&self) -> usize {
+        self.noted
+    }
+
+    /// The connection that is no socket yet.
+    pub(crate) fn noted(&self, slot: Slot) -> Option<&Noted> {
+        let place = self.places.get(slot.index as usize)?;
+        place.noted.as_ref().filter(|_| place.generation == slot.generation)
+    }
+
+    /// All connections that are no sockets yet.
+    pub(crate) fn all_noted(&self) -> impl Iterator<Item = (Slot, &Noted)> {
+        self.places.iter().enumerate().filter_map(|(index, place)| {
+            let slot = Slot::new(index as u32, place.generation);
+            place.noted.as_ref().map(|noted| (slot, noted))
+        })
+    }
+
+    /// A noted connection was closed.
+    pub(crate) fn forget(&mut self, slot: Slot) {
+        if let Some(cookie) = self.noted(slot).map(|noted| noted.cookie) {
+            self.by_cookie.remove(&cookie);
+            self.places[slot.index as usize].noted = None;
+            self.noted -= 1;
+            self.give_back_place(slot);
+        }
+    }
+
+    fn take_place(&mut self) -> Slot {
+        let slot = self.next_slot();
+        if self.free.pop().is_none() {
+            self.places.push(Place::NEW);
         }
         slot
+    }
+
+    fn give_back_place(&mut self, slot: Slot) {
+        if let Some(place) = self.places.get_mut(slot.index as usize) {
+            place.generation = (place.generation + 1) & Slot::GENERATION_MASK;
+            self.free.push(slot.index);
+        }
     }
 
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<GuestSocket> {
@@ -174,8 +245,7 @@ impl Sockets {
             return None;
         }
         let socket = place.socket.take()?;
-        place.generation = (place.generation + 1) & Slot::GENERATION_MASK;
-        self.free.push(slot.index);
+        self.give_back_place(slot);
         self.by_cookie.remove(&socket.cookie);
         self.by_id.remove(&socket.id);
         Some(socket)

@@ -93,6 +93,12 @@ pub(crate) struct Supervisor {
     pub(crate) closed: Closed,
     /// The guest's own name.
     pub(crate) hostname: Option<String>,
+    /// The call that was judged has begun nothing that a turn would have to finish.
+    pub(crate) still: bool,
+    /// Sockets were closed because nobody had them open any more.
+    pub(crate) swept: bool,
+    /// When something is to be done although nothing happens, as it stood after the last turn that was not still.
+    due: Option<Instant>,
     /// The call that is being tried again: it waits already.
     pub(crate) retrying: Option<u64>,
     /// The program and its arguments, to be shown.
@@ -187,6 +193,9 @@ impl Supervisor {
             },
             closed: Closed::default(),
             hostname: parts.hostname,
+            still: false,
+            swept: false,
+            due: None,
             retrying: None,
             audit: parts.audit,
             policy: parts.policy,
@@ -199,6 +208,7 @@ impl Supervisor {
     /// Serves the guests until the last of them has gone and what they wrote is delivered.
     pub(crate) fn run(mut self) -> Result<Exit, RunError> {
         let mut ready = Vec::new();
+        self.due = self.next_due();
         while !self.guests_gone || self.program.exit.is_none() {
             self.turn(&mut ready)?;
         }
@@ -213,7 +223,8 @@ impl Supervisor {
             step: "wait for the program",
             error,
         };
-        let (timeout, calls) = (self.timeout(), (!self.guests_gone).then_some(&self.calls));
+        let timeout = self.due.map(|due| due.saturating_since(clock::now()));
+        let calls = (!self.guests_gone).then_some(&self.calls);
         self.poller.wait(calls, timeout, ready).map_err(setup)?;
         self.now = clock::now();
         // Taken at once, because until then a signal makes the call fail, whatever it is; judged after what the ends tell,
@@ -236,11 +247,19 @@ impl Supervisor {
             }
         }
         if let Some(call) = call {
+            (self.still, self.swept) = (false, false);
             let judged = self.judge(&call);
             if matches!(judged, Err(Errno::EMFILE | Errno::ENFILE)) {
                 self.complain_of_exhaustion();
             }
             self.answer(&call, judged);
+            if self.still && !self.swept && ready.len() == 1 && self.due.is_none_or(|due| due > self.now) {
+                // The caller goes on meanwhile; the sooner the supervisor sleeps, the less it is in the way.
+                if !self.sweep_is_due() {
+                    return Ok(());
+                }
+                self.sweep();
+            }
         }
         self.look_at_kept();
         if self.parked.look_is_due(self.now) {
@@ -250,6 +269,7 @@ impl Supervisor {
             self.give_up(id);
         }
         self.settle();
+        self.due = self.next_due();
         Ok(())
     }
 
@@ -261,15 +281,15 @@ impl Supervisor {
         }
     }
 
-    fn timeout(&self) -> Option<Duration> {
+    /// When something is to be done although nothing happens.
+    fn next_due(&self) -> Option<Instant> {
         let next = [
             self.host.next_deadline(),
             self.world.next_deadline(),
             self.parked.next_deadline(),
             self.keeping.as_ref().and_then(Keeping::next_deadline),
         ];
-        let next = next.into_iter().flatten().min()?;
-        Some(next.saturating_since(clock::now()))
+        next.into_iter().flatten().min()
     }
 
     /// The call that waits, if one does; and whether calls can come at all.
@@ -429,7 +449,8 @@ impl Supervisor {
     /// A turn that does not sleep for long: what is waited for has no event.
     fn turn_briefly(&mut self, ready: &mut Vec<(Source, EventFlags)>) -> Result<(), RunError> {
         const PAUSE: Duration = Duration::from_millis(20);
-        let timeout = self.timeout().map_or(PAUSE, |timeout| timeout.min(PAUSE));
+        let due = self.next_due().map(|due| due.saturating_since(clock::now()));
+        let timeout = due.map_or(PAUSE, |timeout| timeout.min(PAUSE));
         let setup = |error| RunError::Setup {
             step: "deliver what the program wrote",
             error,

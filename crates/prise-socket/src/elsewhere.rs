@@ -82,6 +82,20 @@ impl Host {
         }
         let remote = self.stream_destination(s, remote).ok()?;
         let bound = self.socket_ref(s).ok()?.stack_local();
+        self.destination(bound, remote)
+    }
+
+    /// The same of a stream that has no name and was asked nothing yet, as far as it needs no more than a look at the address:
+    /// none for the unspecified one, groups, broadcast, and IPv4 addresses written as IPv6's.
+    pub fn new_stream_leads_to(&self, remote: SocketAddr) -> Option<Destination> {
+        let is_plain = match remote.ip() {
+            IpAddr::V4(v4) => !v4.is_unspecified() && !v4.is_multicast() && !self.is_broadcast(v4),
+            IpAddr::V6(v6) => !v6.is_unspecified() && v6.to_ipv4_mapped().is_none() && !is_link_local(v6.into()),
+        };
+        if is_plain { self.destination(None, remote) } else { None }
+    }
+
+    fn destination(&self, bound: Option<IpAddr>, remote: SocketAddr) -> Option<Destination> {
         let route = self.stack.route(remote.ip(), bound, None).ok()?;
         if self.stack.is_local(remote.ip()) {
             return Some(Destination::Own {

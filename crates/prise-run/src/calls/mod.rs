@@ -38,6 +38,17 @@ pub(crate) struct Target {
     pub(crate) copy: OwnedFd,
 }
 
+/// What a call's first argument stands for.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// A copy of the caller's descriptor: the same open file.
+    pub(crate) copy: OwnedFd,
+    /// The kernel's `SO_COOKIE` of it.
+    pub(crate) cookie: u64,
+    /// The socket, if it is one of ours.
+    slot: Option<Slot>,
+}
+
 impl Supervisor {
     /// Decides a call.
     pub(crate) fn judge(&mut self, call: &Call) -> Judged {
@@ -58,7 +69,7 @@ impl Supervisor {
             // import_ubuf looks at the pointer, which is none of a program's, before anybody looks at the descriptor.
             return Err(Errno::EFAULT);
         }
-        let target = match self.target(call) {
+        let target = match self.target_unless_connected(call) {
             Ok(target) => target,
             Err(Ok(Answer::Native)) if self.is_confined() => return self.judge_foreign(call),
             Err(judged) => return judged,
@@ -67,6 +78,7 @@ impl Supervisor {
             return self.judge_netlink(call, &target);
         }
         if self.is_kernels(call, target.slot) {
+            self.still = true;
             return Ok(Answer::Native);
         }
         if self.is_unkept(target.slot)
@@ -101,11 +113,30 @@ impl Supervisor {
         judged
     }
 
+    /// The target of a call, unless it is a connect(2) that needs none.
+    fn target_unless_connected(&mut self, call: &Call) -> Result<Target, Judged> {
+        if call.number != libc::SYS_connect || self.keeping.is_some() {
+            return self.target(call);
+        }
+        let found = self.find(call)?;
+        if found.slot.is_none()
+            && let Some(judged) = self.connect_unknown(call, &found)
+        {
+            return Err(judged);
+        }
+        self.target_of(call, found)
+    }
+
     /// Finds the socket behind a call's first argument. What is not one of ours is the kernel's affair.
     fn target(&mut self, call: &Call) -> Result<Target, Judged> {
         if self.keeping.is_some() {
             return self.kept_target(call);
         }
+        let found = self.find(call)?;
+        self.target_of(call, found)
+    }
+
+    fn find(&mut self, call: &Call) -> Result<Found, Judged> {
         let copy = match self.guests.descriptor(call.tid, call.fd()) {
             Ok(copy) => copy,
             Err(LookupError::NotOpen) => return Err(Err(Errno::EBADF)),
@@ -124,12 +155,19 @@ impl Supervisor {
         let cookie = sockopt::socket_cookie(&copy).map_err(|_| Ok(Answer::Native))?;
         let slot = self.sockets.by_cookie(cookie);
         let slot = slot.or_else(|| self.netlink.by_cookie(cookie));
+        Ok(Found { copy, cookie, slot })
+    }
+
+    /// The socket that was found; what was never judged is adopted.
+    fn target_of(&mut self, call: &Call, found: Found) -> Result<Target, Judged> {
+        let Found { copy, slot, .. } = found;
         let Some(slot) = slot else {
             let Some(slot) = self.adopt_stream(call, &copy) else {
                 return Err(self.foreign(call));
             };
             return self.bring_home(call, Target { slot, copy }).map_err(Err);
         };
+        self.enter_noted(slot, &copy).map_err(Err)?;
         if let Some(socket) = self.sockets.get_mut(slot) {
             socket.holder = Holder {
                 tid: call.tid,

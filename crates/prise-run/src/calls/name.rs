@@ -11,6 +11,7 @@ impl Supervisor {
         let (id, family) = (socket.id, socket.family);
         let address = self.host.local_addr(id)?;
         write_address(call, call.args[1], call.args[2], encode(address, family).as_slice())?;
+        self.still = true;
         DONE
     }
 
@@ -20,6 +21,7 @@ impl Supervisor {
         let (id, family) = (socket.id, socket.family);
         let address = self.host.peer_addr(id)?;
         write_address(call, call.args[1], call.args[2], encode(address, family).as_slice())?;
+        self.still = true;
         DONE
     }
 }

@@ -63,6 +63,7 @@ impl Supervisor {
         let name = proc_net::name(path)?;
         // Some sockets may be closed that did not tell.
         self.sweep();
+        self.enter_all_noted();
         let text = self.with_view(|_, view| proc_net::text(view, name))?;
         Some((name, text))
     }
