@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use prise_socket::{Errno, Family, Flags, Host, HostConfig, How, Kind, Readiness, SocketId};
+use prise_socket::{Errno, Family, Flags, Host, HostConfig, How, Kind, Readiness, SocketId, Sysctls};
 use prise_stack::{
     AccEcnOption, BufferAccounting, EcnPolicy, FastOpenSettings, LinkConfig, LinkId, StackConfig, Tuning,
 };
@@ -69,13 +69,6 @@ impl Ours {
         let cidr = cidr.parse().expect("an address and a prefix");
         host.stack_mut().add_address(start, link, cidr);
         apply_sysctls(&mut host, script);
-        let window_validation = script.is_on("prise.tcp_window_validation");
-        if window_validation {
-            host.set_tuning(Tuning {
-                window_validation,
-                ..Tuning::DEFAULT
-            });
-        }
         if script.kernel_buffers {
             host.set_tuning(Tuning {
                 // Linux's defaults (tcp(7)).
@@ -226,6 +219,12 @@ impl Ours {
 
 /// Settings that we have too. The others are how Linux is made to behave as we do anyway.
 fn apply_sysctls(host: &mut Host, script: &Script) {
+    let mut own = Sysctls::default();
+    for (name, value) in script.sysctls.iter().filter(|(name, _)| name.starts_with("prise.")) {
+        own.set(name, &value.to_string())
+            .unwrap_or_else(|error| panic!("{}: {name}={value}: {error}", script.name()));
+    }
+    host.set_sysctls(&own);
     let mut fast_open = FastOpenSettings::default();
     let mut ecn = EcnPolicy::default();
     for (name, value) in &script.sysctls {

@@ -73,11 +73,6 @@ impl Script {
         !ipv6 || self.ipv4_only.is_none()
     }
 
-    /// Whether a setting is on for both subjects, or for ours.
-    pub fn is_on(&self, setting: &str) -> bool {
-        self.sysctls.iter().any(|(name, value)| name == setting && *value != 0)
-    }
-
     /// `file: title`, what filters look at.
     pub fn name(&self) -> String {
         format!("{}: {}", self.file, self.title)

@@ -8,6 +8,7 @@
 use crate::frames;
 use crate::random::Random;
 use crate::world::{Place, World};
+use prise_wire::tcp::UserTimeout;
 use prise_wire::{
     AccEcn, AccEcnOrder, Body, FastOpenCookie, Frame, Instant, Ipv4Header, Ipv6Header, Medium, Payload, SackBlock,
     SeqNum, TcpFlags, TcpHeader, Timestamps, checksum, protocol,
@@ -310,8 +311,12 @@ impl Foe {
         }
     }
 
-    /// The packet, its ECN field drawn.
+    /// The packet, its ECN field drawn, and perhaps a user timeout of any length told.
     fn packet(&mut self, flow: usize, header: &TcpHeader, len: u32) -> Frame {
+        let mut header = *header;
+        if self.random.chance(0.05) {
+            header.options.user_timeout = Some(UserTimeout::from_field(random_bits(&mut self.random)));
+        }
         let field = if self.random.chance(0.3) {
             random_bits(&mut self.random) as u8 & 3
         } else {
@@ -327,7 +332,7 @@ impl Foe {
         {
             known.una = known.una.later(ack);
         }
-        build(flow.own.ip(), flow.prey.ip(), header, len as usize, field)
+        build(flow.own.ip(), flow.prey.ip(), &header, len as usize, field)
     }
 }
 

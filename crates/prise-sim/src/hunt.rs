@@ -8,7 +8,7 @@ use crate::scenario::{CLIENT, SERVER};
 use crate::stream::{Agreement, Client, Server};
 use crate::world::{Cutting, End, WireConfig, World};
 use prise_link::{ImpairmentConfig, Probability};
-use prise_stack::{EcnPolicy, FastOpenSettings, MtuProbing, Tuning};
+use prise_stack::{EcnPolicy, FastOpenSettings, MtuProbing, Tuning, UserTimeoutExchange};
 use prise_wire::{Instant, Medium};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -92,6 +92,7 @@ impl Hunt {
         host.set_fast_open(FastOpenSettings::from_bits(self.fast_open));
         host.set_tuning(Tuning {
             mtu_probing: self.probing,
+            user_timeout_option: random.fork(8).chance(0.5).then_some(UserTimeoutExchange::DEFAULT),
             ..Tuning::DEFAULT
         });
         world.spawn(server, Box::new(Server::new(self.agreement.clone(), random.fork(2))));

@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::stream::{Agreement, Client, Server};
 use crate::world::{Cutting, End, NodeId, WireConfig, WireId, World};
 use prise_link::{BurstLoss, Early, ImpairmentConfig, Probability};
-use prise_stack::{EcnPolicy, FastOpenSettings, MtuProbing, Tuning};
+use prise_stack::{EcnPolicy, FastOpenSettings, MtuProbing, Tuning, UserTimeoutExchange};
 use prise_wire::{Instant, Medium};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64};
@@ -162,6 +162,7 @@ impl Network {
         for ((side, number), mtu_probing) in [&clients, &servers].into_iter().zip(self.ecn).zip(self.probing) {
             let policy = EcnPolicy::from_number(number).unwrap_or_default();
             let window_validation = dice.chance(0.2);
+            let user_timeout_option = dice.chance(0.2).then_some(UserTimeoutExchange::DEFAULT);
             for node in side {
                 let host = world.host_mut(*node);
                 host.set_ecn(policy);
@@ -169,6 +170,7 @@ impl Network {
                 host.set_tuning(Tuning {
                     mtu_probing,
                     window_validation,
+                    user_timeout_option,
                     ..Tuning::DEFAULT
                 });
             }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use prise_stack::{EcnPolicy, FastOpenSettings, MemoryBudget, MtuProbing, Tuning};
+use prise_stack::{EcnPolicy, FastOpenSettings, MemoryBudget, MtuProbing, Tuning, UserTimeoutExchange};
 
 use crate::Host;
 use crate::option::Opt;
@@ -76,6 +76,10 @@ sysctls! {
     WindowScaling "net.ipv4.tcp_window_scaling" [1] 0, 255;
     /// The first two numbers change nothing: send buffers grow by measurement alone.
     SendBuffer "net.ipv4.tcp_wmem" [4096, 16_384, 67_107_840] 1, I32;
+    /// What peers may bring our user timeout to (RFC 5482), in seconds.
+    UserTimeoutLimits "prise.tcp_user_timeout_limits" [100, 3600] 1, 32_767 * 60;
+    /// RFC 5482, which Linux does not have: the timeout in seconds that peers are told, 0 for none.
+    UserTimeoutOption "prise.tcp_user_timeout_option" [0] 0, 32_767 * 60;
     /// RFC 7661, which Linux does not have.
     WindowValidation "prise.tcp_window_validation" [0] 0, 1;
 }
@@ -217,6 +221,18 @@ impl Sysctls {
         }
     }
 
+    fn user_timeout_option(&self) -> Option<UserTimeoutExchange> {
+        let [least, most, _] =
+            self.0[Key::UserTimeoutLimits as usize].map(|seconds| Duration::from_secs(seconds as u64));
+        let advertised = Duration::from_secs(self.one(Key::UserTimeoutOption) as u64);
+        (!advertised.is_zero()).then_some(UserTimeoutExchange {
+            advertised,
+            changeable: None,
+            least,
+            most,
+        })
+    }
+
     fn tuning(&self) -> Tuning {
         let [_, receive_initial, receive_max] = self.0[Key::ReceiveBuffer as usize].map(|octets| octets as u32);
         let receive_max = receive_max.max(BUFFER_MIN);
@@ -235,6 +251,7 @@ impl Sysctls {
                 1 => MtuProbing::BlackHoles,
                 _ => MtuProbing::Always,
             },
+            user_timeout_option: self.user_timeout_option(),
             syn_ack_retries: self.one(Key::SynAckRetries) as u8,
             min_unit_segments: self.one(Key::MinTsoSegments) as u32,
             ..Tuning::DEFAULT

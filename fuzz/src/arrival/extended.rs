@@ -1,10 +1,13 @@
-//! Fast Open (RFC 7413), Accurate ECN (RFC 9768) and the search for the path's MTU (RFC 4821, RFC 8899): what an input that
+//! Fast Open (RFC 7413), Accurate ECN (RFC 9768), user timeouts (RFC 5482), windows that are validated (RFC 7661) and the search for the path's MTU (RFC 4821, RFC 8899): what an input that
 //! names them chooses of both ends, and the ways into their states.
 
 use super::peer::{COOKIE_KEY, Peer, outward};
 use super::states::{CALLING, acknowledge, data, established, flagged};
 use super::{Choice, Input, World};
-use prise_stack::{AccEcnOption, EcnPolicy, FastOpenKeys, FastOpenSettings, MtuProbing, State, Tuning};
+use prise_stack::{
+    AccEcnOption, EcnPolicy, FastOpenKeys, FastOpenSettings, MtuProbing, State, Tuning, UserTimeoutExchange,
+};
+use prise_wire::tcp::UserTimeout;
 use prise_wire::time::Duration;
 use prise_wire::{AccEcn, AccEcnOrder, FastOpenCookie, Payload, TcpFlags, TcpHeader};
 use std::sync::Arc;
@@ -121,6 +124,8 @@ pub(super) fn extend(choice: &mut Choice, input: &mut Input<'_>) {
     choice.config.tuning = Some(Arc::new(Tuning {
         mtu_probing: probing[usize::from(size & 3)],
         defer_units: size & 4 != 0,
+        window_validation: size & 3 == 3,
+        user_timeout_option: (ecn >> 6 == 3).then_some(UserTimeoutExchange::DEFAULT),
         ..Tuning::DEFAULT
     }));
     choice.config.fast_open_queue = if size & 8 != 0 { 2 } else { 16 };
@@ -160,6 +165,10 @@ pub(super) fn options(header: &mut TcpHeader, world: &mut World, which: u8, inpu
         world.peer.field = what & 3;
         if what & 4 != 0 {
             header.flags |= TcpFlags::AE;
+        }
+        if what & 8 != 0 {
+            let field = u16::from_be_bytes([input.octet(), input.octet()]);
+            header.options.user_timeout = Some(UserTimeout::from_field(field));
         }
     }
 }

@@ -41,6 +41,7 @@ impl Connection {
                 limited => limited,
             };
         }
+        self.take_user_timeout(seg);
         // What MSG_MORE held back waits for no more than this (tcp_data_snd_check).
         self.flags.set_more(false);
         self.take_timestamp(seg);

@@ -87,6 +87,7 @@ impl Connection {
             return ControlFlow::Break(Discard::TcpNoSyn);
         }
         self.adopt_syn(seg);
+        self.take_user_timeout(seg);
         if acceptable {
             self.last_received = Stamp::at(seg.at);
             self.snd.una = self.snd.iss + 1;
@@ -190,6 +191,7 @@ impl Connection {
         let srtt = self.rtt.srtt();
         self.congestion.set_initial(size, lost, srtt);
         self.begin_search();
+        self.tell_user_timeout_soon();
         self.last_sent = Stamp::at(now);
         if self.statistics.data_segments_in == 0 {
             self.last_data = Stamp::at(now);

@@ -35,6 +35,8 @@ pub(crate) struct Agreement {
     pub(crate) timestamps: bool,
     pub(crate) ts_recent: u32,
     pub(crate) window: u16,
+    /// The user timeout option of the SYN as it came, 0 for none (RFC 5482).
+    pub(crate) user_timeout: u16,
     pub(crate) ecn: EcnAgreement,
 }
 
@@ -97,6 +99,7 @@ impl Tcp {
         if agreement.peer_scale.is_none() {
             connection.rcv_scale = 0;
         }
+        connection.take_timeout_of_syn(agreement.user_timeout);
         connection.agree_on_ecn(agreement.ecn);
         connection.flags.set_sack_on(agreement.sack);
         connection.flags.set_timestamps_on(agreement.timestamps);

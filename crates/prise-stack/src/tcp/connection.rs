@@ -639,7 +639,7 @@ impl Connection {
     /// too, so that programs get their error in time).
     pub(crate) fn arm_timeout(&mut self, kind: super::deadlines::Retransmit, now: Instant, wait: Duration) {
         let trouble = self.trouble_since.age(now);
-        let left = self.config.user_timeout.map(|limit| limit.saturating_sub(trouble));
+        let left = self.user_timeout().map(|limit| limit.saturating_sub(trouble));
         self.deadlines.arm(kind, now + left.map_or(wait, |left| left.min(wait)));
     }
 

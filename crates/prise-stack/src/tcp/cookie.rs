@@ -75,6 +75,7 @@ pub(crate) fn taste(secrets: &Secrets, tuple: &FourTuple, seg: &Segment) -> Opti
         timestamps: options.is_some(),
         ts_recent: seg.options.timestamps.map_or(0, |timestamps| timestamps.value),
         window: seg.window,
+        user_timeout: 0,
         ecn: EcnAgreement::unpack(options.is_some_and(|options| options & 1 << 5 != 0).into()),
     })
 }

@@ -79,6 +79,8 @@ flags! {
     ecn_seen set_ecn_seen 23;
     /// A segment of the size in use was acknowledged.
     full_size_acked set_full_size_acked 25;
+    /// The peer is to be told our user timeout (RFC 5482).
+    user_timeout_due set_user_timeout_due 26;
     /// Among the orphans of the stack.
     counted_as_orphan set_counted_as_orphan 24;
 }

@@ -3,6 +3,7 @@
 //! It holds what the SYN said and what our SYN-ACK promised; the connection record is made when the handshake's
 //! last segment proves that the peer exists (RFC 4987 §3.3 calls this a SYN cache).
 
+use prise_wire::tcp::UserTimeout;
 use prise_wire::{SeqNum, TcpFlags, TcpHeader, Timestamps};
 
 use super::acc_ecn::{Ecn, EcnAgreement, SynRequest, answer_flags, failure};
@@ -38,6 +39,8 @@ pub(crate) struct HalfOpen {
     /// The peer's segment size, and the window of its SYN.
     pub(crate) mss: u16,
     pub(crate) window: u16,
+    /// The peer's user timeout option as it came; 0 for none, or where nobody asks.
+    user_timeout: u16,
     /// Low four bits: the peer's window shift, 15 for none. Then SACK, timestamps, whether the last ACK came while
     /// the accept queue was full.
     options: u8,
@@ -85,6 +88,7 @@ impl HalfOpen {
             timer: TimerId::NONE,
             mss: seg.options.mss.unwrap_or(default).max(super::MSS_MIN),
             window: seg.window,
+            user_timeout: seg.options.user_timeout.map_or(0, UserTimeout::field),
             options,
             retries: 0,
             ecn: ecn.pack(),
@@ -110,6 +114,9 @@ impl HalfOpen {
         refuse(tuning.timestamps, TIMESTAMPS);
         if !tuning.window_scaling {
             self.options |= NO_SCALE;
+        }
+        if tuning.user_timeout_option.is_none() {
+            self.user_timeout = 0;
         }
     }
 
@@ -171,6 +178,7 @@ impl HalfOpen {
             timestamps: self.timestamps(),
             ts_recent: self.ts_recent(),
             window: self.window,
+            user_timeout: self.user_timeout,
             ecn,
         }
     }

@@ -105,6 +105,10 @@ pub struct TcpInfo {
     pub receive_rtt: Duration,
     /// What the delayed acknowledgment waits.
     pub ato: Duration,
+    /// How long octets may stay unacknowledged, if the program or the peer has a say in it (RFC 5482).
+    pub user_timeout: Option<Duration>,
+    /// What the peer has said of its own (`REMOTE_UTO`).
+    pub peer_user_timeout: Option<Duration>,
     /// Segment size for sending.
     pub send_mss: u32,
     /// Segment size last seen from the peer.
@@ -286,6 +290,8 @@ impl Connection {
             min_rtt: self.min_rtt(),
             receive_rtt: self.rcv.window.rtt(),
             ato: super::arrival::DELAYED_ACK,
+            user_timeout: self.user_timeout(),
+            peer_user_timeout: self.remote_timeout(),
             send_mss: self.segment_size() + self.acc_ecn_room(),
             receive_mss: self.acks.peer_mss,
             advertised_mss: u32::from(self.advertised_mss) - if self.flags.timestamps_on() { 12 } else { 0 },

@@ -244,6 +244,7 @@ impl Tcp {
             header.options.window_scale = None;
             header.options.sack_permitted = false;
         }
+        header.options.user_timeout = super::user_timeout::of_syn_ack(&config, record.retries);
         if let SynAck::Fresh(cookie) = kind {
             header.options.fast_open = cookie;
             let EcnAgreement { kind, syn_field, .. } = record.ecn();

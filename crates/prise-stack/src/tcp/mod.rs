@@ -43,6 +43,7 @@ mod timers;
 mod trouble;
 mod tuning;
 mod tuple;
+mod user_timeout;
 mod verbs;
 
 use alloc::collections::VecDeque;
@@ -62,6 +63,7 @@ pub use info::{LossState, State, TcpInfo};
 pub use plpmtud::MtuProbing;
 pub use send::stamps::{Stamp, StampKind, StampsWanted};
 pub use tuning::{BufferAccounting, Tuning};
+pub use user_timeout::UserTimeoutExchange;
 pub use verbs::{Refusal, SocketSummary, TupleUse};
 
 use self::connection::{Connection, timestamp_clock};

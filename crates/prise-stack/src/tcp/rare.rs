@@ -2,6 +2,7 @@
 //! the record in one box, so that an idle connection that never had any of it pays eight octets for all.
 
 use alloc::boxed::Box;
+use core::time::Duration;
 
 use prise_wire::{SackBlock, SeqNum};
 
@@ -52,6 +53,8 @@ pub(crate) struct Rare {
     pub(crate) kernel_send: Option<Box<KernelSendBuffer>>,
     /// What TS.Recent was a little while ago, once holes were filled out of order.
     pub(crate) overtaken: Option<Overtaken>,
+    /// `REMOTE_UTO`: what the peer has said of its user timeout (RFC 5482).
+    pub(crate) remote_timeout: Option<Duration>,
     /// When octets left and were acknowledged, for a program that asks.
     pub(crate) stamps: Option<Box<Stamps>>,
 }

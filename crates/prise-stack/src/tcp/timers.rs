@@ -11,9 +11,9 @@ use super::info::{LossState, State};
 use super::loss::rtt::RTO_MAX;
 
 /// RFC 9293 §3.8.3's R2, as Linux has it: 15 retransmissions with a floor of 200 ms come to this.
-const GIVE_UP: Duration = Duration::from_millis(924_600);
+pub(crate) const GIVE_UP: Duration = Duration::from_millis(924_600);
 /// An orphan has nobody to tell: Linux's `tcp_orphan_retries` of 8 come to this.
-const GIVE_UP_ORPHAN: Duration = Duration::from_millis(102_000);
+pub(crate) const GIVE_UP_ORPHAN: Duration = Duration::from_millis(102_000);
 
 /// What the caller still has to do after a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,13 +105,12 @@ impl Connection {
     }
 
     fn user_timeout_passed(&self, now: Instant) -> bool {
-        self.config
-            .user_timeout
+        self.user_timeout()
             .is_some_and(|limit| self.trouble_since.age(now) >= limit)
     }
 
     fn gave_up(&self, now: Instant) -> bool {
-        let limit = match self.config.user_timeout {
+        let limit = match self.user_timeout() {
             Some(limit) => limit,
             None if self.is_orphan() => GIVE_UP_ORPHAN,
             None => GIVE_UP,
@@ -209,7 +208,7 @@ impl Connection {
                 .arm_slow(Slow::Keepalive, due.max(now + keepalive.interval));
             return Consequence::Nothing;
         }
-        let exhausted = match self.config.user_timeout {
+        let exhausted = match self.user_timeout() {
             Some(limit) => self.keepalive_probes > 0 && self.last_received.age(now) >= limit,
             None => self.keepalive_probes >= keepalive.probes,
         };

@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::loss::rtt::RTO_MAX;
 use super::plpmtud::MtuProbing;
 use super::receive::window::{BUFFER_INITIAL, BUFFER_MAX};
+use super::user_timeout::UserTimeoutExchange;
 
 /// What counts against a connection's buffers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub struct Tuning {
     /// With Accurate ECN every segment after the handshake is ECN-capable, acknowledgments and repetitions too, as Linux has it and
     /// the draft on generalized ECN allows; RFC 3168 §6.1.4 and §6.1.5 have only new data so.
     pub ecn_everywhere: bool,
+    /// RFC 5482: whether ends tell each other their user timeouts. `None`, Linux's way, neither sends nor reads the option.
+    pub user_timeout_option: Option<UserTimeoutExchange>,
     /// What counts against the buffers.
     pub buffers: BufferAccounting,
 }
@@ -88,6 +91,7 @@ impl Tuning {
         defer_units: false,
         unit_window_divisor: 3,
         ecn_everywhere: false,
+        user_timeout_option: None,
         buffers: BufferAccounting::Payload,
     };
 }

@@ -80,6 +80,19 @@ pub struct UserTimeout {
 }
 
 impl UserTimeout {
+    /// As it stands in the option: the granularity bit, then the value.
+    pub const fn field(self) -> u16 {
+        self.value & 0x7fff | (self.minutes as u16) << 15
+    }
+
+    /// From the option's two octets.
+    pub const fn from_field(field: u16) -> Self {
+        Self {
+            value: field & 0x7fff,
+            minutes: field & 0x8000 != 0,
+        }
+    }
+
     /// The timeout in seconds.
     pub const fn seconds(self) -> u32 {
         self.value as u32 * if self.minutes { 60 } else { 1 }
@@ -284,11 +297,7 @@ impl TcpOptions {
                 }
             }
             (option_kind::USER_TIMEOUT, 2) => {
-                let field = u16_at(data, 0);
-                self.user_timeout = Some(UserTimeout {
-                    value: field & 0x7fff,
-                    minutes: field & 0x8000 != 0,
-                });
+                self.user_timeout = Some(UserTimeout::from_field(u16_at(data, 0)));
             }
             (option_kind::ACC_ECN_0, 0 | 3 | 6 | 9) => self.acc_ecn = Some(acc_ecn(AccEcnOrder::Ect0First, data)),
             (option_kind::ACC_ECN_1, 0 | 3 | 6 | 9) => self.acc_ecn = Some(acc_ecn(AccEcnOrder::Ect1First, data)),
@@ -351,11 +360,13 @@ impl TcpOptions {
                 out.put(&right.0.to_be_bytes());
             }
         }
+        let cookie = fast_open.map_or(0, |cookie| cookie.overhead() + cookie.len());
+        // A suggestion yields to what opens the connection.
         if let Some(timeout) = user_timeout
-            && out.room() >= 4
+            && out.room() >= 4 + cookie
         {
             out.put(&[kind::USER_TIMEOUT, 4]);
-            out.put(&(timeout.value & 0x7fff | (timeout.minutes as u16) << 15).to_be_bytes());
+            out.put(&timeout.field().to_be_bytes());
         }
         if let Some(cookie) = fast_open
             && out.room() >= cookie.overhead() + cookie.len()

@@ -518,6 +518,8 @@ impl Connection {
         if self.flags.acc_ecn() {
             self.tell_marks(&mut header, body.is_empty());
         }
+        let room = self.segment_size().saturating_sub(body.len() as u32);
+        self.tell_user_timeout(&mut header, room);
         self.mark_urgent(&mut header);
         self.statistics.segments_out = self.statistics.segments_out.wrapping_add(1);
         let size = self.segment_size();

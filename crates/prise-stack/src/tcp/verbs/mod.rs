@@ -399,6 +399,10 @@ impl Connection {
                 sending.pace = Pace::OPEN;
             }
         }
+        let told = |config: &TcpConfig| (config.user_timeout, config.tuning().user_timeout_option);
+        if told(&old) != told(&self.config) && self.is_synchronized() {
+            self.tell_user_timeout_soon();
+        }
         if old.keepalive != self.config.keepalive {
             if self.config.keepalive.is_some() {
                 self.touch_keepalive(now);
