@@ -45,8 +45,8 @@ class Tests:
 
 
 class Published(Tests):
-    def __init__(self, name, release, *tests):
-        self.name, self.release, self.tests = name, release, tests
+    def __init__(self, name, release, *tests, options=()):
+        self.name, self.release, self.tests, self.options = name, release, tests, options
         self.__doc__ = f"{name} {release}, of crates.io"
 
     def tree(self, room):
@@ -55,7 +55,7 @@ class Published(Tests):
     def build(self, room):
         if not self.tree(room).exists():
             self.fetch(room)
-        return compile_tests(self.tree(room), room, *(word for test in self.tests for word in (["--lib"] if test == "lib" else ["--test", test])))
+        return compile_tests(self.tree(room), room, *self.options, *(word for test in self.tests for word in (["--lib"] if test == "lib" else ["--test", test])))
 
     def fetch(self, room):
         """As somebody's dependency."""
@@ -108,5 +108,14 @@ SUITES = {
     "polling": Published("polling", "3.11.0", "io", "many_connections", "concurrent_modification", "multiple_pollers", "notify", "other_modes", "timeout"),
     "async-io": Published("async-io", "2.6.0", "async", "block_on", "issue_182"),
     "quinn-udp": Published("quinn-udp", "0.6.3", "tests"),
+    "nix": Published("nix", "0.31.3", "test", options=["--all-features"]),
+    "tiny_http": Published("tiny_http", "0.12.0", "network", "non-chunked-buffering", "promptness", "simple-test", "unblock-test", "unix-test", "input-tests"),
+    "async-std": Published("async-std", "1.13.2", "tcp", "udp", "uds", "stream", options=["--features", "unstable,attributes"]),
+    "curl-rust": Published("curl", "0.4.51", "easy", "multi", "post", "formdata", "protocols", "lib"),
+    "hyper-util": Published("hyper-util", "0.1.21", "legacy_client", "proxy", "lib", options=["--all-features"]),
+    "actix-server": Published("actix-server", "2.10.0", "server", "testing_server"),
+    "ureq": Published("ureq", "3.5.1", "socks", "tcp_eintr", "lib"),
+    "isahc": Published("isahc", "2.0.2", "auth", "timeouts", "net", "unix", "proxy", "redirects", "request_body", "response_body", "methods", "status", "tls"),
+    "axum": Published("axum", "0.8.9", "lib", options=["--all-features"]),
     "quinn": Published("quinn", "0.11.12", "lib", "many_connections"),
 }

@@ -32,17 +32,32 @@ def unittest(status, output):
     return tests
 
 
+def trial(status, output):
+    """Of Twisted's `trial --reporter=verbose`: a tree by indentation, a verdict at the end of each leaf; what tests print may lie between."""
+    tests, above = {}, {}
+    for line in output.splitlines():
+        if match := re.match(r"( *)([\w.]+)(?: \.\.\.)?\s*(?:\[(OK|ERROR|FAIL|SKIPPED|TODO)\])?$", line):
+            depth, word, verdict = len(match[1]) // 2, match[2], match[3]
+            above = {at: name for at, name in above.items() if at < depth} | {depth: word}
+            if word.startswith("test_"):
+                tests[".".join(above.values())] = {"OK": PASS, "ERROR": FAIL, "FAIL": FAIL, None: FAIL}.get(verdict, SKIP)
+    if status not in (0, 1):
+        tests["end"] = FAIL
+    return tests
+
+
 class Project:
     """Tests lie in the installed package (`inside`, those whose name matches `only`) or in the source archive (`files`).
     `before`: Python that the project's own runner does before its tests. `programs`: each file is one of its own, not
-    pytest's. `needs`: what else they import. `options`: of pytest."""
+    pytest's. `trials`: once with each of these reactors of Twisted's. `needs`: what else they import. `options`: of pytest.
+    `compiled`: the installed package is what is tested; the archive's own is moved out of the way."""
 
     PACKAGES = []
 
-    def __init__(self, name, release, needs="", files=(), inside=None, only="", before="pass", options="", programs=False, seconds=300):
+    def __init__(self, name, release, needs="", files=(), inside=None, only="", before="pass", options="", programs=False, trials=(), compiled=False, seconds=300):
         self.name, self.release, self.needs, self.options = name, release, needs.split(), options.split()
         self.files, self.inside, self.only, self.before = files, inside, only, before
-        self.programs, self.seconds = programs, seconds
+        self.programs, self.trials, self.compiled, self.seconds = programs, trials, compiled, seconds
         self.__doc__ = f"{name} {release}, of PyPI"
 
     def prepare(self, room):
@@ -53,7 +68,9 @@ class Project:
         if self.files and not self.tree(room).exists():
             self.client(room.at / "venv/bin/pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "-d", room.at, f"{self.name}=={self.release}")
             with tarfile.open(next(room.at.glob(f"{self.name}-*.tar.gz"))) as archive:
-                archive.extractall(room.at, filter="data")
+                archive.extractall(room.at)
+            if self.compiled:
+                (self.tree(room) / self.name).rename(room.at / "not-compiled")
 
     @staticmethod
     def client(*words):
@@ -78,6 +95,11 @@ class Project:
             module = ".".join([self.inside, *path.relative_to(root).with_suffix("").parts])
             if not re.search(self.only, module):
                 continue
+            for reactor in self.trials:
+                command = [python, "-m", "twisted.trial", "--reporter=verbose", f"--reactor={reactor}", f"--temp-directory=/tmp/trial-{reactor}", module]
+                yield Case(f"{reactor} {module}", command, cwd=room.at, env=env, read=trial, seconds=self.seconds)
+            if self.trials:
+                continue
             if self.programs:
                 yield Case(module, [python, "-m", module, "-v"], cwd=room.at, env=env, read=unittest, seconds=self.seconds)
             else:
@@ -85,6 +107,7 @@ class Project:
 
 
 NETWORK = "socket|ssl|server|pywsgi|select|ares|resolver|makefile|core|backdoor|subprocess|threadpool"
+REACTORS = r"internet\.test|names\.test|test\.test_(tcp|udp|unix|ssl|internet|stdio|ftp|socks|process|sslverify|amp|iutils|ident|protocols|tcp_internals|banana|threadable|threads)"
 SUITES = {
     project.name: project
     for project in (
@@ -104,7 +127,9 @@ SUITES = {
         Project("uvicorn", "0.54.0", "uvicorn[standard] httpx httpx2 pytest-mock trustme a2wsgi wsproto cryptography anyio typing-extensions", files=["tests/**/test_*.py"]),
         Project("hypercorn", "0.18.0", "pytest-asyncio pytest-trio trio httpx h2 uvloop", files=["tests/**/test_*.py"]),
         Project("eventlet", "0.41.3", "pyOpenSSL pyzmq", files=["tests/*_test.py", "tests/test_*.py"]),
-        Project("paramiko", "5.1.0", "pytest-relaxed icecream mock", files=["tests/test_*.py"]),
+        Project("paramiko", "5.1.0", "pytest-relaxed icecream mock", options="-p no:relaxed", files=["tests/test_*.py"]),
         Project("asyncssh", "2.24.1", "uvloop pyOpenSSL", files=["tests/test_*.py"]),
+        Project("twisted", "26.10.0", "twisted[tls,conch,http2] pyasn1 hypothesis httpx h2 priority", inside="twisted", trials=["epoll", "asyncio", "poll"], only=REACTORS),
+        Project("uvloop", "0.23.0", "pyOpenSSL psutil aiohttp", files=["tests/test_*.py"], compiled=True),
     )
 }

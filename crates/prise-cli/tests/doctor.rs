@@ -147,7 +147,11 @@ fn what_can_be_done_without_is_done_without() {
             .expect_success();
         let line = doctor.stdout.lines().find(|line| line.starts_with("without"));
         assert!(line.unwrap_or_default().contains(what), "{rules:?}: {}", doctor.stdout);
-        assert!(!doctor.stdout.contains("cannot be read"), "{rules:?}: {}", doctor.stdout);
+        assert!(
+            !doctor.stdout.contains("cannot be read"),
+            "{rules:?}: {}",
+            doctor.stdout
+        );
     }
 }
 

@@ -177,6 +177,8 @@ guests! {
     sources_over_ipv6: "sources.py" "6";
     control_data_over_ipv4: "control_data.py" "4";
     control_data_over_ipv6: "control_data.py" "6";
+    datagram_stamps_over_ipv4: "datagram_stamps.py" "4";
+    datagram_stamps_over_ipv6: "datagram_stamps.py" "6";
     http_server_over_ipv4: "http_server.py" "4";
     http_server_over_ipv6: "http_server.py" "6";
     http_library_over_ipv4: "http_library.py" "4";

@@ -21,11 +21,14 @@ const IPV6_RECVORIGDSTADDR: i32 = 74;
 /// The same two by their names of RFC 2292, under which they are also told.
 const IPV6_2292PKTINFO: i32 = 2;
 const IPV6_2292HOPLIMIT: i32 = 8;
-/// What only `CAP_NET_ADMIN` may say of a datagram.
-const SO_MARK: i32 = 36;
 /// asm-generic/socket.h.
 const SO_TIMESTAMP_NEW: i32 = 63;
 const SO_TIMESTAMPNS_NEW: i32 = 64;
+const SO_TIMESTAMPING_NEW: i32 = 65;
+const SCM_TS_OPT_ID: i32 = 81;
+/// linux/net_tstamp.h.
+const RX_SOFTWARE: i32 = 1 << 3;
+const SOFTWARE: i32 = 1 << 4;
 
 /// Reads the control data of a datagram to be sent: what no protocol here knows is `EINVAL`.
 pub(crate) fn to_send(octets: &[u8], family: Family) -> Result<Control, Errno> {
@@ -48,14 +51,39 @@ pub(crate) fn to_send(octets: &[u8], family: Family) -> Result<Control, Errno> {
                 control.hop_limit = Some(u8::try_from(ttl).ok().filter(|&ttl| ttl > 0).ok_or(Errno::EINVAL)?);
             }
             (libc::SOL_IP, libc::IP_TOS) => control.tos = Some(small(data)?),
-            (libc::SOL_SOCKET, SO_MARK) => return Err(Errno::EPERM),
-            (libc::SOL_SOCKET | SOL_UDP | libc::SOL_IP, _) => return Err(Errno::EINVAL),
+            (libc::SOL_SOCKET, _) => to_send_of_any(&mut control, kind, data)?,
+            (SOL_UDP | libc::SOL_IP, _) => return Err(Errno::EINVAL),
             (libc::SOL_IPV6, _) if family == Family::Inet6 => to_send_v6(&mut control, kind, data)?,
             // Other levels are other protocols'.
             _ => (),
         }
     }
     Ok(control)
+}
+
+/// What every protocol knows (`__sock_cmsg_send`); whether the socket may is the host's to say.
+fn to_send_of_any(control: &mut Control, kind: i32, data: &[u8]) -> Result<(), Errno> {
+    /// `SOF_TIMESTAMPING_TX_RECORD_MASK`.
+    const STAMPS_OF_SENDING: u32 = 1 | 1 << 1 | 1 << 8 | 1 << 9 | 1 << 18;
+    let number = || data.try_into().map(u32::from_ne_bytes).map_err(|_| Errno::EINVAL);
+    match kind {
+        libc::SO_MARK => control.mark = Some(number()?),
+        libc::SO_PRIORITY => control.priority = Some(number()?.cast_signed()),
+        libc::SO_TIMESTAMPING | SO_TIMESTAMPING_NEW => {
+            let wanted = number()?;
+            if wanted & !STAMPS_OF_SENDING != 0 {
+                return Err(Errno::EINVAL);
+            }
+            control.stamps = Some(wanted);
+        }
+        SCM_TS_OPT_ID => control.stamp_number = Some(number()?),
+        libc::SO_TXTIME => {
+            let time = data.try_into().map_err(|_| Errno::EINVAL)?;
+            control.transmit_time = Some(u64::from_ne_bytes(time));
+        }
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(())
 }
 
 fn to_send_v6(control: &mut Control, kind: i32, data: &[u8]) -> Result<(), Errno> {
@@ -118,14 +146,9 @@ pub(crate) fn received(
     room: usize,
 ) -> ControlBuffer {
     let mut buffer = ControlBuffer::new(room);
-    let mut value = Vec::new();
     let v4 = v4_of(origin);
     let own = v4.map_or(Ipv4Addr::UNSPECIFIED, |to| answering(host, to, origin));
     let interface = place(host, origin).map_or(0, LinkId::interface_index);
-    let mut is_on = |level, name| {
-        let shown = host.option(now, id, level, name, &mut value);
-        shown.is_ok() && value.iter().any(|&octet| octet != 0)
-    };
     if let Some(timestamp) = origin.timestamp {
         let (seconds, nanos) = wall_clock(timestamp);
         // The time comes under the number that asked for it; on this machine all have the same layout.
@@ -135,11 +158,13 @@ pub(crate) fn received(
             (libc::SO_TIMESTAMP, nanos / 1000),
             (SO_TIMESTAMP_NEW, nanos / 1000),
         ] {
-            if is_on(libc::SOL_SOCKET, kind) {
+            if shows(host, now, id, libc::SOL_SOCKET, kind) {
                 put_pair(&mut buffer, kind, seconds, fraction);
             }
         }
+        put_stamping(&mut buffer, host, now, id, RX_SOFTWARE | SOFTWARE, timestamp);
     }
+    let mut is_on = |level, name| shows(host, now, id, level, name);
     if let Some(segment) = origin.segment
         && is_on(SOL_UDP, UDP_GRO)
     {
@@ -243,6 +268,54 @@ fn put_pair(buffer: &mut ControlBuffer, kind: i32, seconds: i64, fraction: i64) 
     buffer.put(libc::SOL_SOCKET, kind, &data);
 }
 
+/// Whether an option is on.
+fn shows(host: &mut Host, now: Instant, id: SocketId, level: i32, name: i32) -> bool {
+    let mut value = Vec::new();
+    let shown = host.option(now, id, level, name, &mut value);
+    shown.is_ok() && value.iter().any(|&octet| octet != 0)
+}
+
+/// Whether the time of each datagram is to be told: then no two agree.
+pub(crate) fn is_stamped(host: &mut Host, now: Instant, id: SocketId) -> bool {
+    let names = [
+        libc::SO_TIMESTAMP,
+        libc::SO_TIMESTAMPNS,
+        SO_TIMESTAMP_NEW,
+        SO_TIMESTAMPNS_NEW,
+        libc::SO_TIMESTAMPING,
+    ];
+    names
+        .into_iter()
+        .any(|name| shows(host, now, id, libc::SOL_SOCKET, name))
+}
+
+/// `SO_TIMESTAMPING`'s three times, of which software knows the first, if the socket has all of these flags.
+fn put_stamping(
+    buffer: &mut ControlBuffer,
+    host: &mut Host,
+    now: Instant,
+    id: SocketId,
+    flags: i32,
+    timestamp: Instant,
+) {
+    let mut value = Vec::new();
+    let shown = host.option(now, id, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &mut value);
+    let has = value.first_chunk().map_or(0, |octets| i32::from_ne_bytes(*octets));
+    if shown.is_err() || has & flags != flags {
+        return;
+    }
+    let kind = if host.stamps_by_new_name(id) {
+        SO_TIMESTAMPING_NEW
+    } else {
+        libc::SO_TIMESTAMPING
+    };
+    let (seconds, nanos) = wall_clock(timestamp);
+    let mut data = seconds.to_ne_bytes().to_vec();
+    data.extend_from_slice(&nanos.to_ne_bytes());
+    data.resize(48, 0);
+    buffer.put(libc::SOL_SOCKET, kind, &data);
+}
+
 /// A time on the stack's clock as the calendar has it: seconds and nanoseconds since 1970.
 fn wall_clock(timestamp: Instant) -> (i64, i64) {
     let ago = clock::now().saturating_since(timestamp);
@@ -253,13 +326,23 @@ fn wall_clock(timestamp: Instant) -> (i64, i64) {
     (then.as_secs() as i64, i64::from(then.subsec_nanos()))
 }
 
-/// `IP_RECVERR`'s control data: `struct sock_extended_err` and the offender's address.
-pub(crate) fn error(report: &ErrorReport, family: Family, room: usize) -> ControlBuffer {
+/// The control data of what is in the queue of errors: when it left, `struct sock_extended_err` and the offender's address.
+pub(crate) fn error(
+    host: &mut Host,
+    now: Instant,
+    id: SocketId,
+    report: &ErrorReport,
+    family: Family,
+    room: usize,
+) -> ControlBuffer {
     let mut buffer = ControlBuffer::new(room);
+    if let Some(timestamp) = report.timestamp {
+        put_stamping(&mut buffer, host, now, id, SOFTWARE, timestamp);
+    }
     let mut data = (report.errno.raw() as u32).to_ne_bytes().to_vec();
     data.extend_from_slice(&[report.origin as u8, report.kind, report.code, 0]);
     data.extend_from_slice(&report.info.to_ne_bytes());
-    data.extend_from_slice(&0u32.to_ne_bytes());
+    data.extend_from_slice(&report.data.to_ne_bytes());
     match report.offender {
         Some(offender) => data.extend_from_slice(encode(SocketAddr::new(offender, 0), family).as_slice()),
         None => data.extend_from_slice(&[0; 16]),

@@ -22,6 +22,16 @@ pub struct Control {
     pub dont_fragment: Option<bool>,
     /// `UDP_SEGMENT`: cut the payload into datagrams of this many octets.
     pub segment: Option<u16>,
+    /// `SCM_TXTIME`: when it is to leave, on the clock of `SO_TXTIME`.
+    pub transmit_time: Option<u64>,
+    /// `SO_MARK`.
+    pub mark: Option<u32>,
+    /// `SO_PRIORITY`.
+    pub priority: Option<i32>,
+    /// `SO_TIMESTAMPING`: which stamps of sending are wanted of this one.
+    pub stamps: Option<u32>,
+    /// `SCM_TS_OPT_ID`: the number that its stamps carry.
+    pub stamp_number: Option<u32>,
 }
 
 /// One received datagram with all that `recvmsg(2)` could tell of it.
@@ -74,6 +84,15 @@ pub enum ErrorOrigin {
     Icmp = 2,
     /// An ICMPv6 message (`SO_EE_ORIGIN_ICMP6`, 3).
     Icmp6 = 3,
+    /// No error: the time at which a datagram left (`SO_EE_ORIGIN_TIMESTAMPING`, 4).
+    Timestamping = 4,
+}
+
+impl ErrorOrigin {
+    /// Whether the network said it: then it is a pending error besides.
+    pub const fn is_icmp(self) -> bool {
+        matches!(self, Self::Icmp | Self::Icmp6)
+    }
 }
 
 /// One entry of the error queue that `IP_RECVERR` asks for (`recvmsg(2)` with `MSG_ERRQUEUE`).
@@ -89,6 +108,8 @@ pub struct ErrorReport {
     pub code: u8,
     /// `ee_info`: the path MTU for `EMSGSIZE`.
     pub info: u32,
+    /// `ee_data`: the number of a stamp.
+    pub data: u32,
     /// `SO_EE_OFFENDER`: who sent the ICMP message.
     pub offender: Option<IpAddr>,
     /// The destination of the datagram that caused it (`msg_name`).

@@ -5,14 +5,15 @@ use prise_stack::{Stamp, StampsWanted};
 use prise_wire::Instant;
 
 use crate::option::Opt;
+use crate::option::stamping::BY_NEW_NAME;
 use crate::{Errno, Host, SocketId};
 
 /// `SOF_TIMESTAMPING_TX_SOFTWARE`.
-const SENT: i64 = 1 << 1;
+pub(crate) const SENT: i64 = 1 << 1;
 /// `SOF_TIMESTAMPING_OPT_ID`: the stamps of a stream are numbered by octets.
 pub(crate) const NUMBERED: i64 = 1 << 7;
 /// `SOF_TIMESTAMPING_TX_SCHED`.
-const SCHEDULED: i64 = 1 << 8;
+pub(crate) const SCHEDULED: i64 = 1 << 8;
 /// `SOF_TIMESTAMPING_TX_ACK`.
 const ACKNOWLEDGED: i64 = 1 << 9;
 /// What is about sending.
@@ -58,6 +59,12 @@ impl Host {
     pub fn take_transmit_stamp(&mut self, s: SocketId) -> Option<Stamp> {
         let id = self.connection(s)?;
         self.stack.tcp_take_stamp(id)
+    }
+
+    /// Whether `SO_TIMESTAMPING` was set by its newer number (`SO_TIMESTAMPING_NEW`), which its control data has then.
+    pub fn stamps_by_new_name(&self, s: SocketId) -> bool {
+        let socket = self.sockets.get(s);
+        socket.is_some_and(|socket| socket.value(Opt::Timestamping) & BY_NEW_NAME != 0)
     }
 
     /// Whether there is one, which readiness shows as an error.

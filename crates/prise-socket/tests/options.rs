@@ -16,7 +16,7 @@ const DIFFERENCES: &[(i32, i32, &str)] = &[
     (
         1,
         37,
-        "SO_TIMESTAMPING: only stamps of arrival, by software; the rest is refused",
+        "SO_TIMESTAMPING: of a stream's sends, where these are not seen, it is refused",
     ),
     (1, 65, "SO_TIMESTAMPING by its newer number"),
     (1, 60, "SO_ZEROCOPY: refused, programs fall back to copying"),

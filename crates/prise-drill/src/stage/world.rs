@@ -122,6 +122,7 @@ impl World {
             receive_max: third("tcp_rmem", 6_291_456),
             send_max: third("tcp_wmem", 4_194_304),
             slow_start_after_idle: is_on("tcp_slow_start_after_idle"),
+            window_validation: false,
             timestamps: is_on("tcp_timestamps"),
             sack: is_on("tcp_sack"),
             window_scaling: is_on("tcp_window_scaling"),

@@ -9,6 +9,7 @@ use rustix::net::{SocketFlags, sockopt as typed};
 
 use super::Target;
 use crate::chosen;
+use crate::control;
 use crate::notify::{Call, DONE, Judged, errno, errno_of};
 use crate::socket::{Buffers, Role, Slot};
 use crate::supervisor::Supervisor;
@@ -23,6 +24,7 @@ const BPF_MAXINSNS: u16 = 4096;
 /// asm-generic/socket.h: the same options with 64-bit time.
 const SO_TIMESTAMP_NEW: i32 = 63;
 const SO_TIMESTAMPNS_NEW: i32 = 64;
+const SO_TIMESTAMPING_NEW: i32 = 65;
 
 /// Levels whose options are numbers, all of them.
 const READS_NUMBERS: [i32; 2] = [libc::SOL_TCP, libc::SOL_UDP];
@@ -183,11 +185,16 @@ impl Supervisor {
                 // Refused by the kernel, it stays the host's alone.
                 let _ = typed::set_socket_oobinline(&target.copy, number != 0);
             }
-            libc::SO_TIMESTAMP | libc::SO_TIMESTAMPNS | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW => {
-                if let Ok(socket) = self.entry(target.slot)
+            libc::SO_TIMESTAMP
+            | libc::SO_TIMESTAMPNS
+            | libc::SO_TIMESTAMPING
+            | SO_TIMESTAMP_NEW
+            | SO_TIMESTAMPNS_NEW
+            | SO_TIMESTAMPING_NEW => {
+                if let Some(socket) = self.sockets.get_mut(target.slot)
                     && let Role::Datagram(datagram) = &mut socket.role
                 {
-                    datagram.stamped = number != 0;
+                    datagram.stamped = control::is_stamped(&mut self.host, self.now, socket.id);
                 }
             }
             _ => (),

@@ -297,12 +297,13 @@ impl Supervisor {
         let (id, family): (_, Family) = (socket.id, socket.family);
         let report = self.host.recv_error(id)?;
         if let Role::Datagram(datagram) = &mut self.entry(target.slot)?.role
-            && report.origin != ErrorOrigin::Local
+            && report.origin.is_icmp()
         {
             datagram.forget_error();
         }
-        let name = encode(report.destination, family);
-        let control = control::error(&report, family, to.control_room());
+        // ipv4_datagram_support_addr: a stamp names nobody.
+        let name = (report.origin != ErrorOrigin::Timestamping).then(|| encode(report.destination, family));
+        let control = control::error(&mut self.host, self.now, id, &report, family, to.control_room());
         let copied = report.payload.len().min(to.room());
         let truncated = if report.payload.len() > copied {
             libc::MSG_TRUNC
@@ -310,7 +311,7 @@ impl Supervisor {
             0
         };
         let about = About {
-            name: name.as_slice(),
+            name: name.as_ref().map_or(&[], |name| name.as_slice()),
             control,
             flags: libc::MSG_ERRQUEUE | truncated,
         };

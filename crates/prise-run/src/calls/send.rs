@@ -302,8 +302,8 @@ impl Supervisor {
             self.note_owner(call, target.slot, None);
         }
         // EPIPE of a datagram socket raises no signal.
-        if sent == Err(Errno::EMSGSIZE) {
-            // It may be queued as well.
+        if self.host.has_queued_errors(id) {
+            // EMSGSIZE, or the time at which it was sent.
             self.show_queued_errors(target.slot, &target.copy);
         }
         sent

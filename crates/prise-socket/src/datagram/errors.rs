@@ -41,8 +41,8 @@ impl Host {
         let report = extra.errors.pop_front().ok_or(Errno::EAGAIN)?;
         // sock_dequeue_err_skb: the pending error is the next one's, or no more if this was what ICMP had said.
         match extra.errors.front() {
-            Some(next) if next.origin != ErrorOrigin::Local => socket.error = Some(next.errno),
-            _ if report.origin != ErrorOrigin::Local => socket.error = None,
+            Some(next) if next.origin.is_icmp() => socket.error = Some(next.errno),
+            _ if report.origin.is_icmp() => socket.error = None,
             _ => {}
         }
         Ok(report)
@@ -124,6 +124,7 @@ impl Socket {
             kind,
             code,
             info,
+            data: 0,
             offender: Some(offender),
             destination: self.present(report.destination),
             payload: Payload::from(report.payload.to_vec()),

@@ -7,6 +7,7 @@ mod filter;
 mod groups;
 mod receive;
 mod send;
+mod stamps;
 
 pub(crate) use groups::{Membership, Mode, sources_max};
 

@@ -5,6 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use prise_stack::{DatagramError, Fragmentation, LinkId, PingSend, RawSend, UdpSend};
 use prise_wire::{Instant, Payload, checksum};
 
+use super::stamps::Stamps;
 use crate::option::Opt;
 use crate::socket::{Corked, Flag, Socket, Transport};
 use crate::sysctl::{Key, Sysctls};
@@ -17,13 +18,14 @@ const PAYLOAD_MAX_V6: usize = 65_535 - 8;
 const SEGMENTS_MAX: usize = 128;
 
 /// Everything decided about one outgoing message.
-struct Way {
-    destination: SocketAddr,
-    source: Option<IpAddr>,
+pub(super) struct Way {
+    pub(super) destination: SocketAddr,
+    pub(super) source: Option<IpAddr>,
     device: Option<LinkId>,
-    hop_limit: u8,
-    tos: u8,
+    pub(super) hop_limit: u8,
+    pub(super) tos: u8,
     fragmentation: Fragmentation,
+    pub(super) stamps: Stamps,
 }
 
 impl Host {
@@ -80,6 +82,7 @@ impl Host {
             return Err(Errno::EOPNOTSUPP);
         }
         let more = flags.contains(Flags::MORE) || socket.has(Flag::UdpCork);
+        self.check_control(s, control)?;
         let way = self.way(s, destination, control)?;
         if more && self.socket_ref(s)?.is_udp() {
             self.check_sendable(s)?;
@@ -160,6 +163,7 @@ impl Host {
             hop_limit: control.hop_limit.unwrap_or_else(|| socket.hop_limit(ip, &self.sysctls)),
             tos: control.tos.unwrap_or_else(|| socket.tos(ip)),
             fragmentation: socket.fragmentation(ip, control.dont_fragment),
+            stamps: Stamps::wanted(socket, control),
         })
     }
 
@@ -176,6 +180,7 @@ impl Host {
 
     fn emit(&mut self, now: Instant, s: SocketId, way: &Way, payload: Payload, segment: u16) -> Result<(), Errno> {
         self.check_sendable(s)?;
+        let stamped = way.stamps.are_wanted().then(|| payload.clone());
         let result = match self.socket_ref(s)?.transport {
             Transport::Udp(id) => {
                 let max = if way.destination.is_ipv4() {
@@ -237,6 +242,9 @@ impl Host {
                 Err(DatagramError::Closed)
             }
         };
+        if let (Ok(()), Some(payload)) = (&result, &stamped) {
+            self.stamp_sent(now, s, way, payload);
+        }
         result.map_err(|error| match error {
             DatagramError::TooBig { mtu } => self.too_big(s, way, mtu),
             DatagramError::Closed => Errno::EBADF,
@@ -296,6 +304,7 @@ impl Host {
                 kind: 0,
                 code: 0,
                 info: mtu,
+                data: 0,
                 offender: None,
                 destination,
                 payload: Payload::new(),

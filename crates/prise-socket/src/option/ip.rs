@@ -276,7 +276,12 @@ pub(super) fn path_mtu(query: &mut Query<'_>) -> Result<i32, Errno> {
         .host
         .stack
         .route(peer.ip().to_canonical(), socket.stack_local(), socket.device());
-    route.map(|route| route.mtu as i32).map_err(|_| Errno::ENOTCONN)
+    let mtu = route.map_err(|_| Errno::ENOTCONN)?.mtu as i32;
+    // ipv4_mtu: what a link carries, a packet of IPv4 may not be able to fill.
+    Ok(match peer.ip().to_canonical() {
+        IpAddr::V4(_) => mtu.min(u16::MAX.into()),
+        IpAddr::V6(_) => mtu,
+    })
 }
 
 fn set_transparent(call: &mut Call<'_>) -> Result<(), Errno> {

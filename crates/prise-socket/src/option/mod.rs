@@ -10,6 +10,7 @@ mod ipv6;
 mod multicast;
 mod raw;
 mod socket;
+pub(crate) mod stamping;
 mod tcp;
 mod tcp_info;
 mod udp;

@@ -1,9 +1,8 @@
 //! `SOL_SOCKET`: `socket(7)`, `sk_setsockopt`, `sk_getsockopt`.
 
-use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, number};
+use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, number, stamping};
 use crate::Errno;
 use crate::socket::Flag;
-use crate::transmit_stamp::{NUMBERED, OF_SENDING};
 
 const READ_ONLY: Set = Set::ReadOnly(Errno::ENOPROTOOPT);
 
@@ -157,8 +156,18 @@ pub(super) const TABLE: &[Entry] = &[
         Set::Number(|call, value| set_timestamp(call, 64, value)),
         Get::Number(|query| Ok(timestamp(query, 64))),
     ),
-    entry(37, On::ALL, Set::Number(set_timestamping), Get::Octets(timestamping)),
-    entry(65, On::ALL, Set::Number(set_timestamping), Get::Octets(timestamping)),
+    entry(
+        37,
+        On::ALL,
+        Set::Number(|call, value| stamping::set(call, 37, value)),
+        Get::Octets(stamping::get),
+    ),
+    entry(
+        65,
+        On::ALL,
+        Set::Number(|call, value| stamping::set(call, 65, value)),
+        Get::Octets(stamping::get),
+    ),
     entry(
         32,
         On::ALL,
@@ -249,12 +258,8 @@ pub(super) const TABLE: &[Entry] = &[
     entry(
         61,
         On::ALL,
-        Set::Octets(set_transmit_time),
-        Get::Octets(|query| {
-            let both = query.socket().value(Opt::TransmitTime);
-            query.put(&both.to_le_bytes());
-            Ok(())
-        }),
+        Set::Octets(stamping::set_transmit_time),
+        Get::Octets(stamping::transmit_time),
     ),
     entry(
         69,
@@ -567,38 +572,6 @@ fn timestamp(query: &Query<'_>, name: i64) -> i32 {
     i32::from(query.socket().value(Opt::Timestamp) == name)
 }
 
-/// Time stamps are by software: of arrival, and of sending where a stream's sends are seen; asking for others is refused rather than never
-/// answered.
-fn set_timestamping(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
-    /// `SOF_TIMESTAMPING_RX_SOFTWARE`, `SOF_TIMESTAMPING_SOFTWARE`, `SOF_TIMESTAMPING_OPT_CMSG`, `SOF_TIMESTAMPING_OPT_TSONLY`.
-    const POSSIBLE: i32 = 1 << 3 | 1 << 4 | 1 << 10 | 1 << 11;
-    let of_sending = i64::from(value) & OF_SENDING;
-    let sends = if call.host.tells_zero_copies(call.id) {
-        OF_SENDING as i32
-    } else {
-        0
-    };
-    if value & !(POSSIBLE | sends) != 0 {
-        return Err(if (0..=0xffff).contains(&value) {
-            Errno::EINVAL
-        } else {
-            Errno::EOPNOTSUPP
-        });
-    }
-    if of_sending & NUMBERED != 0 {
-        let (now, id) = (call.now, call.id);
-        call.host.number_octets(now, id)?;
-    }
-    call.socket().set_value(Opt::Timestamping, value.into());
-    Ok(())
-}
-
-fn timestamping(query: &mut Query<'_>) -> Result<(), Errno> {
-    let flags = query.socket().value(Opt::Timestamping);
-    query.put(&flags.to_le_bytes());
-    Ok(())
-}
-
 fn lock_filter(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
     if value == 0 && call.socket().has(Flag::LockFilter) {
         return Err(Errno::EPERM);
@@ -634,19 +607,6 @@ fn cookie(query: &mut Query<'_>) -> Result<(), Errno> {
     }
     query.put(&query.id.to_bits().to_le_bytes());
     Ok(())
-}
-
-/// `SO_TXTIME`: a clock and flags. There is no queue that sends by the clock; only the setting that changes nothing is accepted.
-fn set_transmit_time(call: &mut Call<'_>) -> Result<(), Errno> {
-    /// `CLOCK_MONOTONIC`.
-    const MONOTONIC: i32 = 1;
-    match (call.value.len(), int_at(call.value, 0), int_at(call.value, 4)) {
-        (8, Some(MONOTONIC), Some(0)) => {
-            call.socket().set_value(Opt::TransmitTime, MONOTONIC.into());
-            Ok(())
-        }
-        _ => Err(Errno::EINVAL),
-    }
 }
 
 pub(super) fn int_at(octets: &[u8], at: usize) -> Option<i32> {
