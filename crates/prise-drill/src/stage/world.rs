@@ -123,7 +123,7 @@ impl World {
             send_max: third("tcp_wmem", 4_194_304),
             slow_start_after_idle: is_on("tcp_slow_start_after_idle"),
             window_validation: false,
-            user_timeout_option: false,
+            user_timeout_option: None,
             timestamps: is_on("tcp_timestamps"),
             sack: is_on("tcp_sack"),
             window_scaling: is_on("tcp_window_scaling"),
