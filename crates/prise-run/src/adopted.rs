@@ -78,6 +78,9 @@ impl Supervisor {
         if self.hands.is_at_home(&target.copy) {
             return Ok(target);
         }
+        if self.listens_natively() {
+            return self.renewed_natively(call, &target);
+        }
         self.unused(call, target)
     }
 

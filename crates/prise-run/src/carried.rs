@@ -7,7 +7,9 @@ use prise_socket::State;
 use prise_sys::sockopt;
 use rustix::io::ioctl_fionread;
 
+use crate::netlink::is_carried;
 use crate::report::TcpEntry;
+use crate::socket::{GuestSocket, Role};
 
 /// More than `struct tcp_info` (linux/tcp.h) has; `tcpi_bytes_retrans`, at 208, is the last field that is read here. Older kernels tell less.
 pub(crate) const INFO_ROOM: usize = 512;
@@ -24,6 +26,15 @@ pub(crate) struct Carried {
     pub(crate) tcp: Option<TcpEntry>,
 }
 
+/// How what the kernel carries of a socket is looked at; none if it carries nothing.
+pub(crate) fn look_of(socket: &GuestSocket) -> Option<fn(&OwnedFd) -> Option<Carried>> {
+    match &socket.role {
+        Role::Listener(listening) if listening.is_native() => Some(listener),
+        _ if is_carried(socket) => Some(|copy| Some(by_kernel(copy))),
+        _ => None,
+    }
+}
+
 /// A connection of the kernel's TCP.
 pub(crate) fn by_kernel(copy: &OwnedFd) -> Carried {
     let info = sockopt::get(copy.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, INFO_ROOM).unwrap_or_default();
@@ -33,6 +44,19 @@ pub(crate) fn by_kernel(copy: &OwnedFd) -> Carried {
         unsent: sockopt::unacknowledged(copy.as_fd()).map_or(0, |octets| octets as u64),
         tcp: Some(figures(&info)),
     }
+}
+
+/// A listener of the kernel's: its queue and its backlog.
+pub(crate) fn listener(copy: &OwnedFd) -> Option<Carried> {
+    let info = sockopt::get(copy.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, INFO_ROOM).ok()?;
+    // tcp_get_info: `tcpi_unacked` and `tcpi_sacked` stand for these.
+    let word = |at| Some(u64::from(u32::from_ne_bytes(info.get(at..at + 4)?.try_into().ok()?)));
+    Some(Carried {
+        state: state(*info.first()?),
+        unread: word(24)?,
+        unsent: word(28)?,
+        tcp: None,
+    })
 }
 
 /// The fields of `struct tcp_info` at their offsets.
@@ -75,6 +99,10 @@ fn state(number: u8) -> Option<State> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::supervisor::Supervisor;
+    use core::net::SocketAddr;
+    use prise_socket::Family;
+    use rustix::net::SocketFlags;
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
 
@@ -89,5 +117,22 @@ mod tests {
         let tcp = seen.tcp.unwrap();
         assert_eq!(tcp.bytes_received, 5);
         assert!(tcp.mss > 500 && tcp.cwnd >= u64::from(tcp.mss), "{tcp:?}");
+    }
+
+    #[test]
+    fn a_listener_of_the_kernels_tells_its_queue_and_its_backlog() {
+        let stream = Supervisor::hosts_object(Family::Inet, SocketFlags::empty()).unwrap();
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        rustix::net::bind(&stream, &loopback).unwrap();
+        rustix::net::listen(&stream, 7).unwrap();
+        let _client = TcpStream::connect(("127.0.0.1", port_of(&stream))).unwrap();
+        let seen = listener(&stream).unwrap();
+        assert_eq!((seen.state, seen.unread, seen.unsent), (Some(State::Listen), 1, 7));
+    }
+
+    fn port_of(stream: &OwnedFd) -> u16 {
+        SocketAddr::try_from(rustix::net::getsockname(stream).unwrap())
+            .unwrap()
+            .port()
     }
 }

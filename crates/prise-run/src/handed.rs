@@ -35,6 +35,7 @@ use crate::calls::Target;
 use crate::chosen;
 use crate::epoll_sets::Watched;
 use crate::ledger::Ledger;
+use crate::native_listener::Names;
 use crate::notify::{Answer, Call, DONE, Judged, errno};
 use crate::paired::Meeting;
 use crate::parked::Wish;
@@ -77,6 +78,8 @@ pub(crate) struct Hands {
     inside: bool,
     /// Streams are born as the kernel's, in this network name space where they are to be used as they are.
     native: Option<[u8; 8]>,
+    /// And listeners are the kernel's.
+    listen: bool,
     /// The processes whose last stream was handed.
     habits: HashMap<u32, bool>,
     /// Where the ends of pairs meet, from the first one on.
@@ -86,7 +89,7 @@ pub(crate) struct Hands {
 }
 
 impl Hands {
-    pub(crate) fn new(outside: bool, inside: bool, native: bool) -> io::Result<Self> {
+    pub(crate) fn new(outside: bool, inside: bool, (native, listen): (bool, bool)) -> io::Result<Self> {
         let native = if native {
             adopted::name_space(&Supervisor::hosts_object(Family::Inet, SocketFlags::empty())?)
         } else {
@@ -95,6 +98,7 @@ impl Hands {
         Ok(Self {
             outside,
             inside,
+            listen: listen && native.is_some(),
             native,
             habits: HashMap::new(),
             meeting: None,
@@ -115,6 +119,11 @@ impl Hands {
     /// Whether streams are born as the kernel's.
     pub(crate) fn have_native_streams(&self) -> bool {
         self.native.is_some()
+    }
+
+    /// Whether listeners are the kernel's.
+    pub(crate) fn listen_natively(&self) -> bool {
+        self.listen
     }
 
     /// Whether a stream that was born so belongs to the supervisor's network.
@@ -163,7 +172,9 @@ struct Leg {
 enum Whom {
     /// Somebody outside of the run.
     Stranger,
-    /// Another process of the run.
+    /// A listener of the run that is the kernel's own.
+    Listener,
+    /// Another listener of the run.
     Neighbor,
     /// No listener: the kernel refuses.
     Nobody,
@@ -189,6 +200,11 @@ impl Supervisor {
             Role::Fresh => false,
             Role::Handed(Handed { stage: Stage::Idle }) => true,
             Role::Handed(_) => return Ok(Way::Judged(self.connect_again(call, &target))),
+            // The kernel's object is tied to its place.
+            Role::Listener(ref listening) if listening.ended && listening.is_native() => {
+                let target = self.renewed_natively(call, &target)?;
+                return self.connect_outside(call, target, remote);
+            }
             _ => return Ok(Way::Inside(target)),
         };
         let process = self.guests.process(call.tid);
@@ -219,10 +235,11 @@ impl Supervisor {
         }
         let to = for_family(leg.to, self.entry(target.slot)?.family);
         self.set_stage(target.slot, Stage::Connecting(to));
-        if leg.whom == Whom::Neighbor {
-            return self.dial_neighbor(call, target, (leg.seen, to));
+        match leg.whom {
+            Whom::Listener => self.dial_within(call, target, leg.seen),
+            Whom::Neighbor => self.dial_neighbor(call, target, (leg.seen, to)),
+            Whom::Stranger | Whom::Nobody => Ok(Way::Judged(self.dial(call, &target, to))),
         }
-        Ok(Way::Judged(self.dial(call, &target, to)))
     }
 
     /// How a connection from `id` to `remote` can be handed, if it can.
@@ -243,6 +260,13 @@ impl Supervisor {
                         whom: Whom::Nobody,
                     });
                 }
+                if let Some(listener) = self.native_listener_within(seen, from) {
+                    return Some(Leg {
+                        seen,
+                        to: self.native_listener(listener)?.at(),
+                        whom: Whom::Listener,
+                    });
+                }
                 self.listener_within(seen, from)?;
                 Some(Leg {
                     seen,
@@ -252,6 +276,43 @@ impl Supervisor {
             }
             _ => None,
         }
+    }
+
+    /// Connects the program's socket to a listener of the kernel's.
+    fn dial_within(&mut self, call: &Call, target: Target, seen: SocketAddr) -> Result<Way, Errno> {
+        use rustix::io::Errno as E;
+        let socket = self.entry(target.slot)?;
+        let (id, family) = (socket.id, socket.family);
+        let names = Names {
+            guest: seen,
+            shown: canonical(self.host.local_addr(id)?),
+        };
+        let flags = fcntl_getfl(&target.copy).map_err(errno)?;
+        let (connected, to) = match self.dial_listener(&target, names, |at| {
+            connect_without_waiting(&target.copy, for_family(at, family), flags)
+        }) {
+            Ok((connected, at)) => (connected, for_family(at, family)),
+            Err(E::CONNREFUSED) => {
+                self.let_go_of_peer(&target);
+                return Ok(Way::Judged(Err(Errno::ECONNREFUSED)));
+            }
+            Err(_) => {
+                // No port or no route of the host's: our TCP has its own.
+                self.let_go_of_peer(&target);
+                return self.unused(call, target).map(Way::Inside);
+            }
+        };
+        self.set_stage(target.slot, Stage::Connecting(to));
+        // A call that would not wait is told so even where the end is known, and finds it out by poll(2) or another connect(2).
+        if flags.contains(OFlags::NONBLOCK) {
+            return Ok(Way::Judged(Err(Errno::EINPROGRESS)));
+        }
+        Ok(Way::Judged(if connected.is_ok() {
+            self.set_stage(target.slot, Stage::Connected);
+            DONE
+        } else {
+            self.dial(call, &target, to)
+        }))
     }
 
     /// Makes a pair of the program's socket and one that waits at the listener.
@@ -423,11 +484,12 @@ impl Supervisor {
 
     /// Calls on a handed socket that are the kernel's own affair. Under a policy nothing is handed.
     pub(crate) fn is_kernels(&self, call: &Call, slot: Slot) -> bool {
-        /// The first request about the network rather than the socket (`SIOCADDRT`, linux/sockios.h).
-        const NETWORK: u32 = 0x890b;
-        const SIOCOUTQNSD: u32 = 0x894b;
-        let Some(Role::Handed(handed)) = self.sockets.get(slot).map(|socket| &socket.role) else {
-            return false;
+        let handed = match self.sockets.get(slot).map(|socket| &socket.role) {
+            Some(Role::Handed(handed)) => handed,
+            Some(Role::Listener(listening)) if listening.is_native() && !listening.ended => {
+                return is_about_octets(call);
+            }
+            _ => return false,
         };
         // A message that opens a connection has an address, which means what it means in the run.
         let opens = |flags: i32| handed.stage == Stage::Idle && flags & libc::MSG_FASTOPEN != 0;
@@ -441,10 +503,7 @@ impl Supervisor {
                 handed.stage != Stage::Idle && (level == libc::IPPROTO_TCP || chosen::is_kernels_alone(level, name))
             }
             libc::SYS_getsockopt => handed.stage != Stage::Idle && chosen::is_told_by_kernel(call.int(1), call.int(2)),
-            libc::SYS_ioctl => {
-                let request = call.args[1] as u32;
-                request < NETWORK || request == SIOCOUTQNSD || request == libc::TIOCOUTQ as u32
-            }
+            libc::SYS_ioctl => is_about_octets(call),
             _ => false,
         }
     }
@@ -491,6 +550,18 @@ impl Supervisor {
         self.sockets.renew(slot, cookie, inode);
         self.set_stage(slot, Stage::Idle);
         let target = Target { slot, copy: theirs };
+        self.enter_ledger(&target);
+        Ok(target)
+    }
+
+    /// A new object of the kernel's, of the supervisor's own network, in place of a stream's that is not connected.
+    pub(crate) fn renewed_natively(&mut self, call: &Call, target: &Target) -> Result<Target, Errno> {
+        let slot = target.slot;
+        let family = self.entry(slot)?.family;
+        let copy = self.prepare_hosts(slot, family, &target.copy).map_err(errno)?;
+        self.replace_object(call, target, &copy)?;
+        self.set_stage(slot, Stage::Idle);
+        let target = Target { slot, copy };
         self.enter_ledger(&target);
         Ok(target)
     }
@@ -552,6 +623,26 @@ impl Supervisor {
     fn is_expected_to_be_handed(&mut self, call: &Call) -> bool {
         let process = self.guests.process(call.tid);
         self.hands.expects(process)
+    }
+}
+
+/// Calls that send, receive or ask about queues.
+fn is_about_octets(call: &Call) -> bool {
+    /// The first request about the network rather than the socket (`SIOCADDRT`, linux/sockios.h).
+    const NETWORK: u32 = 0x890b;
+    const SIOCOUTQNSD: u32 = 0x894b;
+    match call.number {
+        libc::SYS_sendto
+        | libc::SYS_sendmsg
+        | libc::SYS_sendmmsg
+        | libc::SYS_recvfrom
+        | libc::SYS_recvmsg
+        | libc::SYS_recvmmsg => true,
+        libc::SYS_ioctl => {
+            let request = call.args[1] as u32;
+            request < NETWORK || request == SIOCOUTQNSD || request == libc::TIOCOUTQ as u32
+        }
+        _ => false,
     }
 }
 

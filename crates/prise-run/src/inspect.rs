@@ -9,7 +9,7 @@ use prise_stack::{MemoryUse, TcpInfo};
 
 use crate::carried::{self, Carried};
 use crate::clock;
-use crate::netlink::{is_carried, seen};
+use crate::netlink::seen;
 use crate::report::{MemoryEntry, Report, SocketEntry, TcpEntry, Way};
 use crate::socket::{Role, Sockets};
 use crate::supervisor::Supervisor;
@@ -31,11 +31,9 @@ impl Supervisor {
     pub(crate) fn carried_by_kernel(&mut self) -> HashMap<SocketId, Carried> {
         let mut found = HashMap::new();
         for (_, socket) in self.sockets.iter() {
-            if !is_carried(socket) {
-                continue;
-            }
-            if let Some(copy) = seen(socket, &mut self.guests) {
-                found.insert(socket.id, carried::by_kernel(&copy));
+            let Some(look) = carried::look_of(socket) else { continue };
+            if let Some(carried) = seen(socket, &mut self.guests).as_ref().and_then(look) {
+                found.insert(socket.id, carried);
             }
         }
         found

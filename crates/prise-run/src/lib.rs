@@ -44,6 +44,7 @@ mod listener;
 mod local_sockets;
 mod message;
 mod names;
+mod native_listener;
 mod nested;
 mod netlink;
 mod noted;

@@ -27,6 +27,11 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
+    /// Those of a connection between `local` and `remote`.
+    pub(crate) fn between(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self { local, remote }
+    }
+
     /// Those of a connected socket.
     pub(crate) fn of(socket: &OwnedFd) -> Option<Self> {
         Some(Self {

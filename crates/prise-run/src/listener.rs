@@ -1,7 +1,9 @@
 //! A listening stream: what shows the program that connections wait, so that its descriptor polls as a listener does.
 //!
 //! Each connection has a token, sent when it arrives and taken by accept(2), so that each is an edge of its own.
-//! Connections themselves wait in the host, whose backlog is the one that counts. There are two signs:
+//! Connections themselves wait in the host, whose backlog is the one that counts. There are three signs:
+//!
+//! *The kernel's own queue*, where the program's object is a TCP listener of the host's kernel: [`crate::native_listener`].
 //!
 //! *Callers* of a listening AF_UNIX stream, each a connection that the supervisor makes and leaves. Reading from it fails
 //! (`EINVAL`; Linux's listener says `ENOTCONN`), whoever reads, and never waits. Nothing of it tells of the close; the
@@ -23,6 +25,7 @@ use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketAddrUnix, SocketFlags, accept_with, bind, connect, listen, shutdown};
 
 use crate::attach;
+use crate::native_listener::NativeListener;
 use crate::parked::ParkId;
 use crate::unix;
 
@@ -56,6 +59,8 @@ pub(crate) enum Sign {
     },
     /// By callers of the program's descriptor.
     Callers(Callers),
+    /// By the kernel, whose listener it is.
+    Native(NativeListener),
 }
 
 /// A listening AF_UNIX stream, as who calls it sees it.
@@ -88,6 +93,7 @@ impl Listening {
                 }
             }
             Sign::Callers(callers) => while callers.waiting < connections && callers.call().is_ok() {},
+            Sign::Native(native) => while native.tokens() < connections && native.show().is_ok() {},
         }
     }
 
@@ -96,7 +102,13 @@ impl Listening {
         match &self.sign {
             Sign::Octets { tokens, .. } => *tokens,
             Sign::Callers(callers) => callers.waiting,
+            Sign::Native(native) => native.tokens(),
         }
+    }
+
+    /// Whether it is a listener of the kernel's.
+    pub(crate) fn is_native(&self) -> bool {
+        matches!(self.sign, Sign::Native(_))
     }
 
     /// Takes tokens, through a copy of the program's descriptor, until there are no more than connections wait.
@@ -114,6 +126,8 @@ impl Listening {
                     callers.take(copy);
                 }
             }
+            // accept(2) takes them as it finds them.
+            Sign::Native(_) => (),
         }
     }
 
@@ -132,7 +146,7 @@ impl Listening {
         // Refused only where there is nothing left to shut.
         let _ = match &self.sign {
             Sign::Octets { end, .. } => shutdown(end, Shutdown::Write),
-            Sign::Callers(_) => shutdown(copy, Shutdown::Both),
+            Sign::Callers(_) | Sign::Native(_) => shutdown(copy, Shutdown::Both),
         };
     }
 }

@@ -274,8 +274,8 @@ fn held(socket: &GuestSocket, guests: &mut Guests) -> Held {
         ..Held::default()
     };
     let octets = |fd: &OwnedFd| ioctl_fionread(fd).map_or(0, |octets| u32::try_from(octets).unwrap_or(u32::MAX));
-    if is_carried(socket) {
-        let carried = seen(socket, guests).map(|copy| carried::by_kernel(&copy));
+    if let Some(look) = carried::look_of(socket) {
+        let carried = seen(socket, guests).as_ref().and_then(look);
         return carried.map_or(held, |carried| Held {
             unread: u32::try_from(carried.unread).unwrap_or(u32::MAX),
             unsent: u32::try_from(carried.unsent).unwrap_or(u32::MAX),

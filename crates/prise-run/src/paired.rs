@@ -120,7 +120,7 @@ impl Supervisor {
         self.listener_with_room(self.loopback()?, guest, shown)
     }
 
-    fn loopback(&self) -> Option<LinkId> {
+    pub(crate) fn loopback(&self) -> Option<LinkId> {
         let links = self.host.stack().links();
         links.iter().find(|link| link.is_loopback()).map(Link::id)
     }

@@ -27,7 +27,7 @@ use crate::socket::{GuestSocket, Role, Slot};
 use crate::supervisor::Supervisor;
 
 /// Clients that may wait at one listener, a descriptor of the supervisor's each; the others come by the run's TCP.
-const CALLERS_MAX: usize = 1024;
+pub(crate) const CALLERS_MAX: usize = 1024;
 
 impl Supervisor {
     /// Clients have come to published ports: gives each to its listener. Whether there were any.
@@ -99,6 +99,12 @@ impl Supervisor {
     ) -> Judged {
         let listening = self.listening(slot).ok_or(Errno::EINVAL)?;
         let caller = listening.callers.pop_front().ok_or(Errno::EAGAIN)?;
+        let mut status = OFlags::RDWR;
+        status.set(OFlags::NONBLOCK, flags.contains(SocketFlags::NONBLOCK));
+        fcntl_setfl(&caller.socket, status).map_err(errno)?;
+        if let Ok(listener) = self.entry(slot) {
+            listener.chosen.apply(&caller.socket);
+        }
         let waiting = self.connections_waiting(slot);
         if let Some(listening) = self.listening(slot) {
             // Before the answer, as for every connection.
@@ -107,14 +113,21 @@ impl Supervisor {
             }
             listening.announce(waiting);
         }
+        let judged = self.give_caller(call, slot, caller, flags);
+        self.count_callers(slot);
+        judged
+    }
+
+    /// Answers accept(2) with a connection. If the call cannot take it the next one gets it.
+    pub(crate) fn give_caller(&mut self, call: &Call, slot: Slot, caller: Caller, flags: SocketFlags) -> Judged {
         let judged = self.install_caller(call, slot, &caller, flags);
-        if judged.is_err()
+        // Accepted, and closed because its name could not be told: Linux does so.
+        if judged.as_ref().is_err_and(|&error| error != Errno::EFAULT)
             && let Some(listening) = self.listening(slot)
         {
             listening.callers.push_front(caller);
-            listening.announce(waiting + 1);
+            self.show_hidden(slot);
         }
-        self.count_callers(slot);
         judged
     }
 
@@ -122,10 +135,6 @@ impl Supervisor {
         let socket = self.entry(listener)?;
         let (id, family, kind) = (socket.id, socket.family, socket.kind);
         let (buffers, chosen) = (socket.buffers, socket.chosen.clone());
-        if !flags.contains(SocketFlags::NONBLOCK) {
-            fcntl_setfl(&caller.socket, OFlags::RDWR).map_err(errno)?;
-        }
-        chosen.apply(&caller.socket);
         let id = self.host.accept_elsewhere(id, caller.guest, caller.shown)?;
         let installed = self.name_and_install(call, (id, family), caller, flags).and_then(|fd| {
             let role = Handed::role(Stage::Connected);

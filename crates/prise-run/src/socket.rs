@@ -108,6 +108,17 @@ pub(crate) enum Role {
     Datagram(Box<Datagram>),
 }
 
+impl Role {
+    /// Whether the program's object is a TCP socket of the host kernel's.
+    pub(crate) fn is_hosts_object(&self) -> bool {
+        match self {
+            Self::Handed(_) => true,
+            Self::Listener(listening) => listening.is_native(),
+            Self::Fresh | Self::Connecting(_) | Self::Stream(_) | Self::Ended(_) | Self::Datagram(_) => false,
+        }
+    }
+}
+
 /// One socket.
 #[derive(Debug)]
 pub(crate) struct GuestSocket {

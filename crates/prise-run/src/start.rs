@@ -77,6 +77,8 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         hands,
         pairs: config.pairs_up() && fetches,
         native_streams: !native_streams.is_empty(),
+        // One word turns them off: listeners are then AF_UNIX objects, as where streams are not born as the kernel's.
+        native_listeners: !native_streams.is_empty(),
     };
     let exit = Supervisor::new(parts)?.run();
     if let (Some(capture), Some(file)) = (&capture, &config.capture)

@@ -27,6 +27,7 @@ use crate::ledger::Ledger;
 use crate::lingering::Lingering;
 use crate::local_sockets::LocalSockets;
 use crate::names::Names;
+use crate::native_listener::{Strangers, loopback_works};
 use crate::netlink::NetlinkSockets;
 use crate::notify::{Answer, Call, ERESTARTSYS, Judged};
 use crate::outcome::{Exit, RunError};
@@ -68,6 +69,8 @@ pub(crate) struct Supervisor {
     pub(crate) hands: Hands,
     /// What is left of those that were closed.
     pub(crate) lingering: Lingering,
+    /// Who came to the run's listeners without being its affair.
+    pub(crate) strangers: Strangers,
     pub(crate) attacher: Attacher,
     /// Tells of the close of listeners, where that can be had.
     pub(crate) closes: Option<Closes>,
@@ -128,6 +131,8 @@ pub(crate) struct Parts {
     pub(crate) pairs: bool,
     /// Whether streams are born as the kernel's ([`crate::adopted`]).
     pub(crate) native_streams: bool,
+    /// Whether listeners are ([`crate::native_listener`]).
+    pub(crate) native_listeners: bool,
     /// Whether descriptors of programs can be fetched (pidfd_getfd(2)).
     pub(crate) fetches: bool,
 }
@@ -152,6 +157,7 @@ impl Supervisor {
         if let Some(closes) = &closes {
             poller.watch(closes, Source::Closes).map_err(setup("watch sockets"))?;
         }
+        let native_listeners = parts.native_listeners && parts.pairs && closes.is_some() && loopback_works();
         let mut parts = parts;
         let names = Names::open(&mut parts.host, parts.gate.as_ref(), clock::now());
         Ok(Self {
@@ -174,8 +180,10 @@ impl Supervisor {
             },
             calls: parts.calls,
             poller,
-            hands: Hands::new(parts.hands, parts.pairs, parts.native_streams).map_err(setup("watch sockets"))?,
+            hands: Hands::new(parts.hands, parts.pairs, (parts.native_streams, native_listeners))
+                .map_err(setup("watch sockets"))?,
             lingering: Lingering::default(),
+            strangers: Strangers::default(),
             ledger: Ledger::new().map_err(setup("watch sockets"))?,
             closes,
             attacher: Attacher::new().map_err(setup("make sockets"))?,
@@ -320,6 +328,11 @@ impl Supervisor {
         let _ = self.calls.fail(call.id, ERESTARTSYS);
     }
 
+    /// A connection has come to a listener.
+    pub(crate) fn arrived(&mut self, slot: Slot) {
+        self.arrived.push(slot);
+    }
+
     /// Moves everything that can move.
     pub(crate) fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
@@ -399,6 +412,7 @@ impl Supervisor {
         match &mut socket.role {
             Role::Fresh | Role::Ended(_) => (),
             Role::Listener(listening) if listening.ended => (),
+            Role::Listener(listening) if listening.is_native() => self.attend_native_listener(slot),
             Role::Listener(_) | Role::Connecting(_) => {
                 if events.contains(EventFlags::HUP) {
                     self.close(slot, false);

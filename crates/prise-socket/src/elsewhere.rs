@@ -150,13 +150,16 @@ impl Host {
         self.sockets.get(s).is_some_and(|socket| socket.has(Flag::PortLeft))
     }
 
-    /// The listener that a connection from `remote` to `local` would come to by `link`, if one that does not wait for data
-    /// (`TCP_DEFER_ACCEPT`) would get it.
-    pub fn listener_for(&self, link: LinkId, local: SocketAddr, remote: SocketAddr) -> Option<SocketId> {
+    /// The listener that a connection from `remote` to `local` would come to by `link`.
+    pub fn listener_at(&self, link: LinkId, local: SocketAddr, remote: SocketAddr) -> Option<SocketId> {
         let s = self.sockets.id_at(self.stack.tcp_listener_for(link, local, remote)?)?;
-        let socket = self.sockets.get(s)?;
-        let waits = socket.value(Opt::DeferAccept) != 0;
-        (matches!(socket.transport, Transport::Listener(_)) && !waits).then_some(s)
+        matches!(self.sockets.get(s)?.transport, Transport::Listener(_)).then_some(s)
+    }
+
+    /// As [`Host::listener_at`], if it does not wait for data (`TCP_DEFER_ACCEPT`).
+    pub fn listener_for(&self, link: LinkId, local: SocketAddr, remote: SocketAddr) -> Option<SocketId> {
+        let s = self.listener_at(link, local, remote)?;
+        (self.sockets.get(s)?.value(Opt::DeferAccept) == 0).then_some(s)
     }
 
     /// So many connections that are carried elsewhere wait at a listener: they count against its backlog.

@@ -47,7 +47,8 @@ pub(crate) fn row(view: &mut View<'_>, id: SocketId) -> Option<Row> {
     let held = view.driver.held(id);
     let state = held.state.unwrap_or(info.state);
     let (unread, unsent) = match state {
-        State::Listen => (0, 0),
+        // Of a listener that is carried elsewhere: who waits there.
+        State::Listen => (held.unread, 0),
         _ => (held.unread, held.unsent),
     };
     let octets = |queue: usize, more: u32| u32::try_from(queue).unwrap_or(u32::MAX).saturating_add(more);

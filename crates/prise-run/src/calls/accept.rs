@@ -21,10 +21,11 @@ impl Supervisor {
     pub(super) fn accept(&mut self, call: &Call, target: &Target) -> Judged {
         accept_flags(call)?;
         require_stream(self.entry(target.slot)?)?;
-        let blocking = blocks(&target.copy, 0);
         let listening = self.listening(target.slot).ok_or(Errno::EINVAL)?;
-        // Those who came first are served first.
-        if listening.waiting.is_empty() || !blocking {
+        let (native, nobody_waits) = (listening.is_native(), listening.waiting.is_empty());
+        let blocking = blocks(&target.copy, 0);
+        // Those who came first are served first. Who waits at a listener of the kernel's has found nobody.
+        if native || nobody_waits || !blocking {
             match self.try_accept(call, target.slot, Some(&target.copy)) {
                 Err(Errno::EAGAIN) if blocking => (),
                 judged => return judged,
@@ -36,6 +37,9 @@ impl Supervisor {
         let id = self.park(call, target.slot, Wish::Accept, timeout);
         if let Some(listening) = self.listening(target.slot) {
             listening.waiting.push_back(id);
+        }
+        if native {
+            self.watch_native_listener(target.slot, &target.copy);
         }
         Ok(Answer::Settled)
     }
@@ -50,6 +54,20 @@ impl Supervisor {
     /// Gives the oldest connection that waits to `call`; `EAGAIN` if none does.
     pub(crate) fn try_accept(&mut self, call: &Call, slot: Slot, copy: Option<&OwnedFd>) -> Judged {
         let flags = accept_flags(call)?;
+        if self.listening(slot).is_some_and(|listening| listening.is_native()) {
+            return self.try_accept_natively(call, slot, copy.ok_or(Errno::EAGAIN)?, flags);
+        }
+        self.accept_hidden(call, slot, copy, flags)
+    }
+
+    /// Gives the oldest connection that waits with the supervisor to `call`; `EAGAIN` if none does.
+    pub(crate) fn accept_hidden(
+        &mut self,
+        call: &Call,
+        slot: Slot,
+        copy: Option<&OwnedFd>,
+        flags: SocketFlags,
+    ) -> Judged {
         let listener = self.entry(slot)?.id;
         let returned = self
             .listening(slot)
@@ -133,6 +151,9 @@ impl Supervisor {
 
     /// Connections have arrived, or were reset: serves who waits, then shows the others to who polls.
     pub(crate) fn attend_listener(&mut self, slot: Slot) {
+        if self.listening(slot).is_some_and(|listening| listening.is_native()) {
+            return self.attend_native_listener(slot);
+        }
         loop {
             let connections = self.connections_waiting(slot);
             let Some(listening) = self.listening(slot) else { return };

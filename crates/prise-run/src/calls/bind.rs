@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use prise_socket::{Errno, Family, Kind};
+use prise_socket::{Errno, Family, Kind, SocketId};
 
 use rustix::net::{Shutdown, shutdown};
 
@@ -44,7 +44,7 @@ impl Supervisor {
             // One of them may be closed, and would take what is meant for this one.
             self.sweep();
         }
-        if self.listens_next(target.slot) {
+        if !self.listens_natively() && self.listens_next(target.slot) {
             // If it fails listen(2) tries again.
             let _ = self.renewed(call, target);
         }
@@ -95,7 +95,13 @@ impl Supervisor {
             }
             result => result?,
         }
-        if !listens {
+        if listens {
+            self.listen_again(&target);
+            return DONE;
+        }
+        if let Some(slot) = self.listen_natively(call, &target) {
+            self.opened_listener(call, slot, id);
+        } else {
             self.stays_inside_next(call);
             // What was shut and never connected listens all the same.
             let target = &self.unused_or_shut(call, target, id)?;
@@ -107,11 +113,15 @@ impl Supervisor {
             if let Some(keeping) = &mut self.keeping {
                 keeping.look_from(self.now);
             }
-            let local = self.host.local_addr(id);
-            self.audit_listen(call, target.slot);
-            self.tell_gate(local);
-            self.attend_listener(target.slot);
+            self.opened_listener(call, target.slot, id);
         }
         DONE
+    }
+
+    fn opened_listener(&mut self, call: &Call, slot: Slot, id: SocketId) {
+        let local = self.host.local_addr(id);
+        self.audit_listen(call, slot);
+        self.tell_gate(local);
+        self.attend_listener(slot);
     }
 }

@@ -356,7 +356,7 @@ impl Supervisor {
 
     /// Another object takes the place of the socket's under the number that the call names, its copies in the same table, and
     /// in epoll(7) sets.
-    pub(super) fn replace_object(&mut self, call: &Call, target: &Target, theirs: &OwnedFd) -> Result<(), Errno> {
+    pub(crate) fn replace_object(&mut self, call: &Call, target: &Target, theirs: &OwnedFd) -> Result<(), Errno> {
         let cookie = self.name_of(theirs)?;
         let before = unix::inode(&target.copy).into();
         let copies = Guests::copies(call.tid, call.fd(), before);

@@ -145,7 +145,7 @@ impl Supervisor {
         self.sockets
             .get(slot)
             .is_some_and(|socket| match (&socket.role, socket.kind) {
-                (Role::Handed(_), _) => true,
+                (role, _) if role.is_hosts_object() => true,
                 (Role::Fresh, Kind::Stream) => self.hands.are_allowed(),
                 _ => false,
             })
@@ -155,7 +155,7 @@ impl Supervisor {
     /// was chosen.
     fn kernels_object(&mut self, target: &Target) -> Result<Option<OwnedFd>, Errno> {
         let socket = self.entry(target.slot)?;
-        if matches!(socket.role, Role::Handed(_)) {
+        if socket.role.is_hosts_object() {
             return Ok(None);
         }
         let object = Self::hosts_object(socket.family, SocketFlags::empty()).map_err(errno)?;
@@ -283,12 +283,9 @@ impl Supervisor {
         let Some(socket) = self.sockets.get_mut(target.slot) else {
             return;
         };
-        match socket.role {
-            Role::Handed(_) if chosen::is_of_connection(level, name) => {
-                // The host has said what the program is told.
-                let _ = sockopt::set(target.copy.as_fd(), level, name, value);
-            }
-            _ => (),
+        if socket.role.is_hosts_object() && chosen::is_of_connection(level, name) {
+            // The host has said what the program is told.
+            let _ = sockopt::set(target.copy.as_fd(), level, name, value);
         }
         if socket.kind == Kind::Stream {
             socket.chosen.note(level, name, value);

@@ -1,0 +1,491 @@
+//! Listeners that are the host kernel's own, where streams are born so ([`crate::adopted`]).
+//!
+//! ```text
+//! within the run   client ── connect(2) to the listener's place on the host's loopback ── accept(2)
+//! hidden           our own caller, a token ── accept(2) finds it and gives out who waits with us
+//! a stranger       whoever else of the host connects there ── reset, counted, never given out
+//! ```
+//! The program's stream is bound to a port of 127.0.0.1 that the kernel picks, and listens. Its queue is the kernel's: backlog,
+//! poll(2), epoll(7), `TCP_DEFER_ACCEPT`, inheritance of options, what becomes of those who wait when it is closed. The run keeps the name
+//! under which its programs know it, and accept(2) is judged, because names are the run's and because anybody on the host
+//! may connect to 127.0.0.1: whom the run has not sent there is turned away.
+//!
+//! *Who is expected.* connect(2) within the run notes from where its socket has come. The kernel's queue is in the order of
+//! arrival, and so is the list, so that the first entry is mostly the one.
+//!
+//! *Hidden connections*, those that our TCP carries and clients of published ports that the gateway has accepted, are shown by
+//! tokens: connections that the supervisor makes to the listener and resets when they are accepted.
+//!
+//! *Nothing is held open.* The supervisor keeps no copy of a listener; an accept(2) that waits is woken through an epoll(7)
+//! registration, which lasts as long as somebody has the listener.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+
+use prise_gateway::Caller;
+use prise_socket::{Errno, Family};
+use rustix::event::PollFlags;
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno as E;
+use rustix::net::{
+    AddressFamily, SendFlags, SocketFlags, SocketType, acceptfrom_with, bind, connect, getsockname, listen, send,
+    socket_with, sockopt,
+};
+
+use crate::calls::Target;
+use crate::handed::{Handed, Stage, canonical, for_family};
+use crate::lingering::Ends;
+use crate::listener::{Listening, Sign};
+use crate::notify::{Call, Judged};
+use crate::published::CALLERS_MAX;
+use crate::socket::{Role, Slot};
+use crate::supervisor::Supervisor;
+use crate::unix;
+
+/// Tokens that may wait, a descriptor of the supervisor's each. More connections wait unseen, and are given out after these.
+const TOKENS_MAX: usize = 256;
+
+/// Clients that were sent to a listener, twice as many as its queue holds: some may never arrive. Beyond it those are forgotten whose
+/// sockets are gone.
+const EXPECTED_MAX: usize = 8192;
+
+/// Connections to places of the run on the host's loopback that nobody of the run has made.
+#[derive(Debug, Default)]
+pub(crate) struct Strangers {
+    /// How many were reset.
+    pub(crate) turned_away: u64,
+}
+
+/// A listener of the host kernel's.
+#[derive(Debug)]
+pub(crate) struct NativeListener {
+    /// Where it listens, as the host names it.
+    at: SocketAddr,
+    /// Clients of the run, in the order in which they were sent there.
+    expected: VecDeque<Expected>,
+    /// The supervisor's own connections.
+    tokens: VecDeque<Token>,
+}
+
+/// A connection of the supervisor's.
+#[derive(Debug)]
+struct Token {
+    /// Its own name.
+    from: SocketAddr,
+    socket: OwnedFd,
+    /// It is in the queue.
+    waits: bool,
+}
+
+/// A client of the run.
+#[derive(Debug)]
+struct Expected {
+    /// The host's name for its socket.
+    from: SocketAddr,
+    /// The names that the run has for both ends.
+    names: Names,
+    client: Slot,
+    /// Its handshake was not over when connect(2) returned.
+    underway: bool,
+}
+
+/// The run's names for a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Names {
+    /// The listener's end.
+    pub(crate) guest: SocketAddr,
+    /// The client's.
+    pub(crate) shown: SocketAddr,
+}
+
+/// Who was accepted.
+#[derive(Debug, PartialEq, Eq)]
+enum Who {
+    /// A client of the run.
+    Client(Names),
+    /// The supervisor: somebody waits with it.
+    Token,
+    /// Nobody that was sent.
+    Stranger,
+}
+
+impl NativeListener {
+    /// Makes an unconnected stream of the kernel's listen on the host's loopback. It never listens anywhere else, whatever it was
+    /// bound to before.
+    pub(crate) fn open(stream: &OwnedFd, family: Family, backlog: i32) -> Result<Self, E> {
+        bind_to_loopback(stream, family)?;
+        listen(stream, backlog)?;
+        Ok(Self {
+            at: own_name(stream)?,
+            expected: VecDeque::new(),
+            tokens: VecDeque::new(),
+        })
+    }
+
+    /// Where it listens.
+    pub(crate) fn at(&self) -> SocketAddr {
+        self.at
+    }
+
+    /// How many of those who wait are shown by tokens.
+    pub(crate) fn tokens(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Makes the kernel's queue show one more connection; fails where it is full, which shows as well.
+    pub(crate) fn show(&mut self) -> Result<(), E> {
+        if let Some(last) = self.tokens.back_mut() {
+            // What did not fit would come again after a second, and then ever more rarely.
+            if last.waits || connect(&last.socket, &self.at).is_ok() {
+                last.waits = true;
+            } else {
+                self.tokens.pop_back();
+            }
+        }
+        if self.tokens.len() >= TOKENS_MAX {
+            return Err(E::NOBUFS);
+        }
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let family = match self.at {
+            SocketAddr::V4(_) => AddressFamily::INET,
+            SocketAddr::V6(_) => AddressFamily::INET6,
+        };
+        let token = socket_with(family, SocketType::STREAM, flags, None)?;
+        // Reset when it is closed, it leaves nothing in TIME-WAIT.
+        sockopt::set_socket_linger(&token, Some(Duration::ZERO))?;
+        let connected = match connect(&token, &self.at) {
+            // On loopback the handshake is over by now.
+            Err(E::INPROGRESS) => connect(&token, &self.at),
+            other => other,
+        };
+        match connected {
+            Ok(()) | Err(E::ALREADY) => (),
+            Err(error) => return Err(error),
+        }
+        // A listener that waits for data waits for a token's, too.
+        let _ = send(&token, b"!", SendFlags::NOSIGNAL);
+        self.tokens.push_back(Token {
+            from: own_name(&token)?,
+            socket: token,
+            waits: connected.is_ok(),
+        });
+        connected
+    }
+
+    /// A client of the run was sent here.
+    fn expect(&mut self, client: Expected) {
+        self.expected.push_back(client);
+    }
+
+    /// Whose connection it is that came from there.
+    fn recognise(&mut self, from: SocketAddr) -> Who {
+        if let Some(index) = self.expected.iter().position(|it| it.from == from) {
+            return self
+                .expected
+                .remove(index)
+                .map_or(Who::Stranger, |it| Who::Client(it.names));
+        }
+        match self.tokens.iter().position(|it| it.from == from) {
+            Some(index) => {
+                self.tokens.remove(index);
+                Who::Token
+            }
+            None => Who::Stranger,
+        }
+    }
+}
+
+/// Binds a stream to a port of the host's loopback. One that has listened there keeps the address and shows the port that it had;
+/// listen(2) gives it another.
+fn bind_to_loopback(stream: &OwnedFd, family: Family) -> Result<(), E> {
+    let before = own_name(stream)?;
+    if before.port() == 0 {
+        if family == Family::Inet6 {
+            // Who may come is the run's affair; of the host everybody comes by IPv4.
+            sockopt::set_ipv6_v6only(stream, false)?;
+        }
+        bind(
+            stream,
+            &for_family(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0), family),
+        )?;
+    } else if before.ip() != IpAddr::V4(Ipv4Addr::LOCALHOST) {
+        return Err(E::INVAL);
+    }
+    Ok(())
+}
+
+/// A socket's own name, an IPv4 one as such.
+fn own_name(socket: &OwnedFd) -> Result<SocketAddr, E> {
+    Ok(canonical(getsockname(socket)?.try_into()?))
+}
+
+/// Whether a connection can be made over the host's loopback: it may be down, or forbidden.
+pub(crate) fn loopback_works() -> bool {
+    let tried = || {
+        let stream = Supervisor::hosts_object(Family::Inet, SocketFlags::empty())?;
+        let listener = NativeListener::open(&stream, Family::Inet, 1)?;
+        connect(
+            Supervisor::hosts_object(Family::Inet, SocketFlags::empty())?,
+            &listener.at,
+        )
+    };
+    tried().is_ok()
+}
+
+/// Resets a connection.
+fn reset(socket: OwnedFd) {
+    // If it fails the other end gets a FIN, which is the next best.
+    let _ = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
+    drop(socket);
+}
+
+impl Supervisor {
+    /// Whether listeners are the kernel's.
+    pub(crate) fn listens_natively(&self) -> bool {
+        self.hands.listen_natively()
+    }
+
+    /// The kernel's listener behind a socket.
+    pub(crate) fn native_listener(&self, slot: Slot) -> Option<&NativeListener> {
+        match &self.sockets.get(slot)?.role {
+            Role::Listener(Listening {
+                sign: Sign::Native(native),
+                ended: false,
+                ..
+            }) => Some(native),
+            _ => None,
+        }
+    }
+
+    fn native_listener_mut(&mut self, slot: Slot) -> Option<&mut NativeListener> {
+        match &mut self.listening(slot)?.sign {
+            Sign::Native(native) => Some(native),
+            _ => None,
+        }
+    }
+
+    /// listen(2) of a stream that the host has just made a listener. None where the kernel's object cannot be one.
+    pub(crate) fn listen_natively(&mut self, call: &Call, target: &Target) -> Option<Slot> {
+        if !self.listens_natively() {
+            return None;
+        }
+        // A listener that was shut has its object still.
+        let idle = match &self.sockets.get(target.slot)?.role {
+            Role::Handed(Handed { stage }) => *stage == Stage::Idle,
+            Role::Listener(listening) => listening.is_native(),
+            _ => false,
+        };
+        let renewed = if idle {
+            None
+        } else {
+            Some(self.renewed_natively(call, target).ok()?)
+        };
+        let target = renewed.as_ref().unwrap_or(target);
+        let socket = self.sockets.get(target.slot)?;
+        let (family, inode) = (socket.family, socket.inode);
+        let backlog = self.host.info(socket.id)?.send_queue as i32;
+        // Whom nothing tells of the close, another program of the host's could follow in its place.
+        self.closes.as_mut()?.watch(&target.copy, target.slot, inode).ok()?;
+        let native = NativeListener::open(&target.copy, family, backlog).ok()?;
+        let listening = Listening::new(Sign::Native(native));
+        self.sockets.get_mut(target.slot)?.role = Role::Listener(listening);
+        Some(target.slot)
+    }
+
+    /// listen(2) once more: another backlog.
+    pub(crate) fn listen_again(&mut self, target: &Target) {
+        let Some(socket) = self.sockets.get(target.slot) else {
+            return;
+        };
+        if self.native_listener(target.slot).is_some()
+            && let Some(info) = self.host.info(socket.id)
+        {
+            // It listens: only the number changes.
+            let _ = listen(&target.copy, info.send_queue as i32);
+        }
+    }
+
+    /// The oldest connection of the kernel's queue that is not ours or a stranger's: `EAGAIN` if there is none. True where one waits
+    /// with us, whose turn it is.
+    fn accept_natively(&mut self, slot: Slot, copy: &OwnedFd, flags: SocketFlags) -> Result<Option<Caller>, Errno> {
+        loop {
+            // Nobody else takes connections: accept(2) of a blocking listener finds what poll(2) has seen.
+            if !unix::shows(copy, PollFlags::IN) {
+                return Err(Errno::EAGAIN);
+            }
+            let accepted = acceptfrom_with(copy, flags | SocketFlags::CLOEXEC);
+            let native = self.native_listener_mut(slot).ok_or(Errno::EINVAL)?;
+            let (socket, from) = match accepted {
+                Ok((socket, from)) => (socket, from.and_then(|it| SocketAddr::try_from(it).ok())),
+                // Reset before it was accepted (accept(2)): the next one may be well.
+                Err(E::CONNABORTED | E::INTR) => continue,
+                Err(error) => return Err(crate::notify::errno(error)),
+            };
+            match from.map_or(Who::Stranger, |from| native.recognise(canonical(from))) {
+                Who::Client(Names { guest, shown }) => return Ok(Some(Caller { socket, shown, guest })),
+                Who::Token => return Ok(None),
+                Who::Stranger => {
+                    reset(socket);
+                    self.strangers.turned_away += 1;
+                }
+            }
+        }
+    }
+
+    /// accept(2) of a listener of the kernel's, `EAGAIN` if nobody waits.
+    pub(crate) fn try_accept_natively(
+        &mut self,
+        call: &Call,
+        slot: Slot,
+        copy: &OwnedFd,
+        flags: SocketFlags,
+    ) -> Judged {
+        let judged = loop {
+            match self.accept_natively(slot, copy, flags) {
+                Ok(Some(caller)) => break self.give_caller(call, slot, caller, flags),
+                // Whom the token stood for may have been reset; without a token somebody may wait all the same.
+                Ok(None) => match self.accept_hidden(call, slot, Some(copy), flags) {
+                    Err(Errno::EAGAIN) => (),
+                    judged => break judged,
+                },
+                Err(Errno::EAGAIN) => break self.accept_hidden(call, slot, Some(copy), flags),
+                Err(error) => break Err(error),
+            }
+        };
+        if judged.as_ref().is_err_and(|&error| error != Errno::EAGAIN) && self.connections_waiting(slot) > 0 {
+            self.take_in(slot, copy);
+        }
+        self.show_hidden(slot);
+        judged
+    }
+
+    /// A call could not take the connection that it was given, which waits with the supervisor now: so do those who have come after it,
+    /// for tokens come behind all others.
+    fn take_in(&mut self, slot: Slot, copy: &OwnedFd) {
+        while self.listening(slot).is_some_and(|it| it.callers.len() < CALLERS_MAX) {
+            match self.accept_natively(slot, copy, SocketFlags::NONBLOCK) {
+                Ok(Some(caller)) => {
+                    if let Some(listening) = self.listening(slot) {
+                        listening.callers.push_back(caller);
+                    }
+                }
+                // Those for whom a token stood are shown anew.
+                Ok(None) => (),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Tokens for those who wait unseen.
+    pub(crate) fn show_hidden(&mut self, slot: Slot) {
+        let hidden = self.connections_waiting(slot);
+        if let Some(listening) = self.listening(slot) {
+            listening.announce(hidden);
+        }
+    }
+
+    /// Somebody has come, or may have: serves who waits in accept(2), and asks to be told of the next one.
+    pub(crate) fn attend_native_listener(&mut self, slot: Slot) {
+        loop {
+            let Some(id) = self.listening(slot).and_then(|it| it.waiting.pop_front()) else {
+                return self.show_hidden(slot);
+            };
+            let Some(parked) = self.parked.remove(id) else { continue };
+            // Its copy was not held while it waited: that would have hidden a close.
+            let Some(target) = self.target_again(&parked.call, slot) else {
+                self.answer(&parked.call, Err(Errno::EBADF));
+                continue;
+            };
+            match self.try_accept(&parked.call, slot, Some(&target.copy)) {
+                Err(Errno::EAGAIN) => {
+                    self.parked.restore(id, parked, self.now);
+                    if let Some(listening) = self.listening(slot) {
+                        listening.waiting.push_front(id);
+                    }
+                    return self.watch_native_listener(slot, &target.copy);
+                }
+                judged => self.answer(&parked.call, judged),
+            }
+        }
+    }
+
+    /// An accept(2) waits: the next connection is to be told.
+    pub(crate) fn watch_native_listener(&mut self, slot: Slot, copy: &OwnedFd) {
+        use std::os::fd::AsFd;
+        let poller = &self.poller;
+        // Unwatched, the call still sees connections of the run, signals and its timeout.
+        let _ = self.ledger.through_door(copy.as_fd(), |door| {
+            poller.watch_once(door, slot, EventFlags::IN | EventFlags::ONESHOT)
+        });
+    }
+
+    /// connect(2) of a program's own socket to the place of a listener of the run, by `dial`: what came of it, and where that is.
+    pub(crate) fn dial_listener(
+        &mut self,
+        target: &Target,
+        names: Names,
+        dial: impl Fn(SocketAddr) -> Result<(), E>,
+    ) -> Result<(Result<(), E>, SocketAddr), E> {
+        let Names { guest, shown } = names;
+        let mut refused = false;
+        loop {
+            let Some(slot) = self.native_listener_within(guest, shown) else {
+                return Err(E::CONNREFUSED);
+            };
+            let at = self
+                .native_listener(slot)
+                .map(NativeListener::at)
+                .ok_or(E::CONNREFUSED)?;
+            let connected = dial(at);
+            match connected {
+                Ok(()) | Err(E::INPROGRESS) => {
+                    let from = own_name(&target.copy)?;
+                    self.expect_client(
+                        slot,
+                        Expected {
+                            from,
+                            names,
+                            client: target.slot,
+                            underway: connected.is_err(),
+                        },
+                    );
+                    if let Some(client) = self.sockets.get_mut(target.slot) {
+                        client.ends = Some(Box::new(Ends::between(from, at)));
+                    }
+                    self.arrived(slot);
+                    return Ok((connected, at));
+                }
+                // Closed a moment ago: another may listen in its stead.
+                Err(E::CONNREFUSED) if !refused => {
+                    refused = true;
+                    self.hear_of_closes();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn expect_client(&mut self, listener: Slot, client: Expected) {
+        let Some(native) = self.native_listener_mut(listener) else {
+            return;
+        };
+        native.expect(client);
+        if native.expected.len() < EXPECTED_MAX {
+            return;
+        }
+        let mut expected = core::mem::take(&mut native.expected);
+        expected.retain(|it| !it.underway || self.sockets.get(it.client).is_some());
+        if let Some(native) = self.native_listener_mut(listener) {
+            native.expected = expected;
+        }
+    }
+
+    /// The listener of the kernel's to which a connection within the run between these endpoints would come.
+    pub(crate) fn native_listener_within(&self, guest: SocketAddr, shown: SocketAddr) -> Option<Slot> {
+        let id = self.host.listener_at(self.loopback()?, guest, shown)?;
+        let slot = self.sockets.by_id(id)?;
+        self.native_listener(slot).map(|_| slot)
+    }
+}
