@@ -128,7 +128,7 @@ SUITES = {
         Project("hypercorn", "0.18.0", "pytest-asyncio pytest-trio trio httpx h2 uvloop", files=["tests/**/test_*.py"]),
         Project("eventlet", "0.41.3", "pyOpenSSL pyzmq", files=["tests/*_test.py", "tests/test_*.py"]),
         Project("paramiko", "5.1.0", "pytest-relaxed icecream mock", options="-p no:relaxed", files=["tests/test_*.py"]),
-        Project("asyncssh", "2.24.1", "uvloop pyOpenSSL", files=["tests/test_*.py"]),
+        Project("asyncssh", "2.24.1", "uvloop pyOpenSSL bcrypt", files=["tests/test_*.py"]),
         Project("twisted", "26.10.0", "twisted[tls,conch,http2] pyasn1 hypothesis httpx h2 priority", inside="twisted", trials=["epoll", "asyncio", "poll"], only=REACTORS),
         Project("uvloop", "0.23.0", "pyOpenSSL psutil aiohttp", files=["tests/test_*.py"], compiled=True),
     )
