@@ -32,10 +32,14 @@ def reason(before, native, prise):
         return "the machine's own default of congestion control"
     if name == "poll" and native.replace(":14", ":2011") == prise:
         return "a listener that was shut"
-    if name == "poll" and native.replace(":201d", ":2015") == prise:
+    if name in ("poll", "epoll_wait") and native.replace(":201d", ":2015") == prise:
         return "the peer's end, and then its reset"
     if name in ("sendto", "sendmsg", "connect") and theirs == "ENETUNREACH" and leads_out(native):
         return "the kernel's side has no link but lo"
+    if name in ("getsockname", "bind", "connect", "sendto", "sendmsg") and any(sends_as_child(line) for line in before):
+        return "the port that send(2) without a peer picks"
+    if name == "recvfrom" and native.split()[2] == "0" and ours == "EAGAIN":
+        return "no octets asked for"
     if name == "socket" and (theirs, ours) in ELSEWHERE:
         return "a raw socket, which needs no privilege here; netlink of IPsec; what is wrong with a socket of netlink"
     if name == "recv" and native.split()[3:4] and int(native.split()[3]) & 1 and ours == "EINVAL":
@@ -68,6 +72,11 @@ def leads_out(line):
     """Whether it is about ff02::1 or 240.0.0.1 of the interpreter's addresses."""
     words = line.split()
     return words[3 if words[0] == "connect" else 5] == "4"
+
+
+def sends_as_child(line):
+    words = line.split()
+    return words[0] == "fork" and int(words[2]) % 4 == 3
 
 
 def answer(line):

@@ -2,8 +2,9 @@
 
 use core::fmt;
 use std::fs::File;
-use std::io;
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use clap::ValueEnum;
 use tracing::{Event, Subscriber};
@@ -41,9 +42,44 @@ pub(crate) fn start(level: Level, file: Option<&Path>) -> io::Result<()> {
         .event_format(Line);
     match file {
         None => builder.with_writer(io::stderr).init(),
-        Some(file) => builder.with_writer(File::create(file)?).init(),
+        Some(path) => builder.with_writer(Mutex::new(LogFile::create(path)?)).init(),
     }
     Ok(())
+}
+
+/// The file of `--log-file`: that it cannot be written is told once, and lines that cannot be are left out.
+struct LogFile {
+    file: File,
+    path: PathBuf,
+    complained: bool,
+}
+
+impl LogFile {
+    fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            file: File::create(path)?,
+            path: path.to_owned(),
+            complained: false,
+        })
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match self.file.write(octets) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                if !core::mem::replace(&mut self.complained, true) {
+                    crate::say(format_args!("{}: the log is incomplete: {error}", self.path.display()));
+                }
+                Ok(octets.len())
+            }
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// `prise: 0.001234567s DEBUG prise_run::launch: …`: the prefix that all of prise's words have, then seconds since the start.
@@ -61,5 +97,16 @@ where
         write!(to, " {} {}: ", metadata.level(), metadata.target())?;
         context.field_format().format_fields(to.by_ref(), event)?;
         writeln!(to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_cannot_be_written_stops_nobody() {
+        let mut log = LogFile::create(Path::new("/dev/full")).unwrap();
+        assert!(log.write_all(b"a line").is_ok() && log.complained);
     }
 }

@@ -19,6 +19,7 @@ mod answers;
 mod attach;
 mod audit;
 mod calls;
+mod capture_file;
 mod carried;
 mod chosen;
 mod clock;

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use prise_sys::launch::{Launch, LaunchError, launch};
 use prise_sys::seccomp::Listener;
-use prise_sys::signal::{Blocked, SignalFd, SignalSet};
+use prise_sys::signal::{self, Blocked, SignalFd, SignalSet};
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitOptions, getrlimit, kill_process, set_child_subreaper, setrlimit, wait,
 };
@@ -38,6 +38,8 @@ const FORWARDED: [i32; 10] = [
 pub(crate) struct Signals {
     arrived: SignalFd,
     blocked: Blocked,
+    /// Whether a file that grows too large ends the program (`SIGXFSZ`), though not prise: its guests would get no answers any more.
+    file_limit_ends: bool,
 }
 
 impl Signals {
@@ -51,7 +53,11 @@ impl Signals {
         let taken = SignalSet::of(&taken);
         let blocked = Blocked::new(&taken).map_err(setup)?;
         let arrived = SignalFd::new(&taken).map_err(setup)?;
-        Ok(Self { arrived, blocked })
+        Ok(Self {
+            arrived,
+            blocked,
+            file_limit_ends: signal::ignore(libc::SIGXFSZ),
+        })
     }
 }
 
@@ -105,6 +111,7 @@ impl Program {
             args: &args,
             filter: &filter::program(confinement.as_ref(), asked),
             mask: signals.blocked.before(),
+            file_limit_ends: signals.file_limit_ends,
             descriptors,
             confinement: confinement.as_ref(),
             fetches,

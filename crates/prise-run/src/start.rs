@@ -10,8 +10,8 @@ use prise_stack::{IpCidr, Route, StackConfig};
 use crate::adopted;
 use crate::answers::Answers;
 use crate::audit::Audit;
+use crate::capture_file::CaptureFile;
 use crate::clock;
-use crate::complaints::say;
 use crate::config::{LinkChoice, RunConfig};
 use crate::gate::Gate;
 use crate::nested;
@@ -81,11 +81,9 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         native_listeners: !native_streams.is_empty(),
     };
     let exit = Supervisor::new(parts)?.run();
-    if let (Some(capture), Some(file)) = (&capture, &config.capture)
-        && let Err(error) = capture.flush()
-    {
-        // The program has run: its status is what counts.
-        say(format_args!("{}: the capture is incomplete: {error}", file.display()));
+    if let Some(capture) = &capture {
+        // Told by the file itself; the program has run: its status is what counts.
+        let _ = capture.flush();
     }
     exit
 }
@@ -187,11 +185,11 @@ fn captured(device: impl Link + 'static, capture: Option<&Capture>, name: &str) 
 }
 
 fn open_capture(file: &Path) -> Result<Capture, RunError> {
-    Capture::create(file, WallClock::new(clock::now(), std::time::SystemTime::now())).map_err(|error| {
-        RunError::Capture {
-            file: file.to_owned(),
-            error,
-        }
+    let clock = WallClock::new(clock::now(), std::time::SystemTime::now());
+    let capture = CaptureFile::create(file).and_then(|sink| Capture::new(sink, clock));
+    capture.map_err(|error| RunError::Capture {
+        file: file.to_owned(),
+        error,
     })
 }
 

@@ -26,6 +26,8 @@ pub struct Launch<'a> {
     pub filter: &'a Program,
     /// The signals that it starts with blocked.
     pub mask: &'a SignalSet,
+    /// Whether `SIGXFSZ` ends it, which the caller ignores ([`crate::signal::ignore`]).
+    pub file_limit_ends: bool,
     /// `RLIMIT_NOFILE`, soft and hard, that it starts with; `None` inherits the caller's.
     pub descriptors: Option<(u64, u64)>,
     /// What it is confined by, where it is.
@@ -215,6 +217,9 @@ fn child(launch: &Launch<'_>, argv: &[*const libc::c_char], report: i32, go_ahea
         }
         // Rust ignores SIGPIPE in its own process; the program starts as any other does.
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        if launch.file_limit_ends {
+            libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
+        }
         libc::sigprocmask(libc::SIG_SETMASK, &raw const launch.mask.0, ptr::null_mut());
         if let Some((soft, hard)) = launch.descriptors {
             let limit = libc::rlimit {

@@ -87,6 +87,13 @@ pub fn end_by(signal: i32) {
     }
 }
 
+/// Whether `signal` is ignored by this process from now on though it was not before.
+pub fn ignore(signal: i32) -> bool {
+    // SAFETY: no handler is installed; a number that is no signal's is refused and changes nothing.
+    let before = unsafe { libc::signal(signal, libc::SIG_IGN) };
+    before != libc::SIG_IGN && before != libc::SIG_ERR
+}
+
 /// A signal that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrived {

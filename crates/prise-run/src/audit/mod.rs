@@ -52,6 +52,9 @@ pub(crate) struct Audit {
     owners: HashMap<Side, Owner>,
     flows: HashMap<FlowNumber, Flow>,
     lost: u64,
+    /// Lines that could not be written, and whether the last one was cut.
+    unwritten: u64,
+    torn: bool,
     /// Whether the user was told that the file cannot be written.
     complained: bool,
 }
@@ -71,23 +74,52 @@ impl Audit {
             owners: HashMap::new(),
             flows: HashMap::new(),
             lost: 0,
+            unwritten: 0,
+            torn: false,
             complained: false,
         })
     }
 
+    /// Writes a line; once that works again, how many could not be written.
     fn write(&mut self, line: &Line) {
-        let written = serde_json::to_vec(line).map_err(io::Error::from).and_then(|mut text| {
-            text.push(b'\n');
-            self.file.write_all(&text)
-        });
-        if let Err(error) = written
-            && !core::mem::replace(&mut self.complained, true)
-        {
+        let written = match self.unwritten {
+            0 => Ok(()),
+            unwritten => self.append(&Line {
+                lost: Some(unwritten),
+                ..Line::new(self.calendar.text(clock::now()), Event::Lost, None)
+            }),
+        };
+        let Err(error) = written.and_then(|()| self.append(line)) else {
+            self.unwritten = 0;
+            return;
+        };
+        self.unwritten += 1;
+        if !core::mem::replace(&mut self.complained, true) {
             say(format_args!(
                 "{}: the audit is incomplete: {error}",
                 self.path.display()
             ));
         }
+    }
+
+    /// One write(2), unless the kernel takes a part of it only; behind a line that was cut on a line of its own.
+    fn append(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = if self.torn { vec![b'\n'] } else { Vec::new() };
+        serde_json::to_writer(&mut text, line)?;
+        text.push(b'\n');
+        let mut rest = &text[..];
+        while !rest.is_empty() {
+            match self.file.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    rest = &rest[count..];
+                    self.torn = !rest.is_empty();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn remember(&mut self, side: Side, owner: Owner) {

@@ -43,6 +43,10 @@ impl Supervisor {
         let socket = self.entry(target.slot)?;
         let (id, family, kind) = (socket.id, socket.family, socket.kind);
         let is_stream = kind == Kind::Stream;
+        if !is_stream && octets.first_chunk().is_some_and(|family| *family != [0, 0]) {
+            // inet_dgram_connect, before the address is looked at.
+            self.host.autobind(self.now, id).map_err(|_| Errno::EAGAIN)?;
+        }
         let named = if is_stream && !self.host.looks_at_address(id) {
             named_in_vain(&octets)?
         } else if is_stream {

@@ -22,7 +22,11 @@ impl Supervisor {
             SIOCATMARK if is_stream => return Ok(Answer::Native),
             // Stamps are told with the datagrams (`SO_TIMESTAMP`), not here.
             SIOCGSTAMP | SIOCGSTAMPNS => return Err(Errno::ENOENT),
-            SIOCOUTQNSD if !is_stream => return Err(Errno::ENOTTY),
+            // An unknown request, for which dev_ioctl reads one of its own.
+            SIOCOUTQNSD if !is_stream => {
+                call.memory().read(call.args[2], &mut [0; ioctl::REQUEST_LEN])?;
+                return Err(Errno::ENOTTY);
+            }
             SIOCOUTQNSD => Some(self.host.unsent_queue(id)?),
             _ if request == libc::TIOCOUTQ as u32 => Some(self.outgoing_queue(target)?),
             _ => None,

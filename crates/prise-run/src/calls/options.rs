@@ -26,6 +26,10 @@ const SO_TIMESTAMP_NEW: i32 = 63;
 const SO_TIMESTAMPNS_NEW: i32 = 64;
 const SO_TIMESTAMPING_NEW: i32 = 65;
 
+/// linux/in6.h, linux/in.h.
+const IPV6_ADDRFORM: i32 = 1;
+const IP_LOCAL_PORT_RANGE: i32 = 51;
+
 /// Levels whose options are numbers, all of them.
 const READS_NUMBERS: [i32; 2] = [libc::SOL_TCP, libc::SOL_UDP];
 
@@ -92,18 +96,42 @@ impl Supervisor {
                     _ => return Err(Errno::EFAULT),
                 }
             }
+            // A number that must be no longer, of which no more is read.
+            Ok(mut value) if (level, name) == (libc::SOL_IP, IP_LOCAL_PORT_RANGE) => {
+                value.resize(len.min(VALUE_MAX), 0);
+                value
+            }
             value => value?,
         };
         if chosen::is_kernels_alone(level, name) && self.may_be_kernels(target.slot) {
             return self.ask_kernel(target, level, name, &value);
         }
-        self.host.set_option(self.now, id, level, name, &value)?;
+        if (level, name) == (libc::SOL_IPV6, IPV6_ADDRFORM) {
+            self.require_established(target)?;
+        }
+        match self.host.set_option(self.now, id, level, name, &value) {
+            // What is missing lies where nothing can be read.
+            Err(Errno::EINVAL) if value.len() < len.min(VALUE_MAX) => return Err(Errno::EFAULT),
+            set => set?,
+        }
         self.pass_on(target, level, name, &value);
         if level == libc::SOL_SOCKET {
             self.mirror(target, name, &value);
         }
         self.attend(target.slot);
         DONE
+    }
+
+    /// Only an established connection can change its family (`do_ipv6_setsockopt`); of its own ones the kernel knows.
+    fn require_established(&mut self, target: &Target) -> Result<(), Errno> {
+        const ESTABLISHED: u8 = 1;
+        if !matches!(self.entry(target.slot)?.role, Role::Handed(_)) {
+            return Ok(());
+        }
+        match sockopt::get(target.copy.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, 1) {
+            Ok(state) if state != [ESTABLISHED] => Err(Errno::ENOTCONN),
+            _ => Ok(()),
+        }
     }
 
     /// Whether Linux reads an option's number before it looks what option it is.
@@ -261,6 +289,9 @@ impl Supervisor {
             Vec::new()
         };
         let asked = (level, name);
+        if asked == (libc::SOL_IPV6, IPV6_ADDRFORM) {
+            self.require_established(target)?;
+        }
         self.host
             .option_asked(self.now, id, asked, &given, room.min(VALUE_MAX), &mut value)?;
         if (level, name) == (libc::SOL_SOCKET, libc::SO_ERROR) {

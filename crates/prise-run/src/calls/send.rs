@@ -65,11 +65,13 @@ impl Supervisor {
             Some(address) => self.destination(target.slot, &address)?,
             None => None,
         };
-        let octets = gather(call, &[area]).map_err(|error| self.sooner(target.slot, destination, error))?;
+        let control = Control::default();
+        let octets = gather(call, &[area])
+            .map_err(|error| self.found_sooner(target.slot, flags, (destination, &control), error))?;
         let message = Outgoing {
             octets,
             destination,
-            control: Control::default(),
+            control,
         };
         self.send(
             call,
@@ -193,12 +195,30 @@ impl Supervisor {
             None => None,
         };
         let control = control::to_send(&octets, family).map_err(|error| self.sooner(slot, destination, error))?;
-        let octets = gather(call, &areas).map_err(|error| self.sooner(slot, destination, error))?;
+        let octets =
+            gather(call, &areas).map_err(|error| self.found_sooner(slot, flags, (destination, &control), error))?;
         Ok(Outgoing {
             octets,
             destination,
             control,
         })
+    }
+
+    /// Linux reads a datagram's octets when it knows the way that they take.
+    fn found_sooner(
+        &mut self,
+        slot: Slot,
+        flags: i32,
+        (destination, control): (Option<SocketAddr>, &Control),
+        error: Errno,
+    ) -> Errno {
+        let Some(socket) = self.sockets.get(slot).filter(|_| error == Errno::EFAULT) else {
+            return self.sooner(slot, destination, error);
+        };
+        let checked = self
+            .host
+            .check_send_to(self.now, socket.id, host_flags(flags), destination, control);
+        checked.err().unwrap_or(error)
     }
 
     /// What is wrong with a datagram's destination is told before what is wrong with its control data and octets.

@@ -47,20 +47,69 @@ impl Host {
         if len > usize::from(u16::MAX) {
             return Err(Errno::EMSGSIZE);
         }
-        let socket = self.socket_ref(s)?;
-        let v6 = socket.family == Family::Inet6 && socket.is_udp();
-        let urgent = flags.contains(Flags::OOB);
-        if urgent && !v6 {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        if self
-            .socket_ref(s)?
-            .extra
-            .as_ref()
-            .is_some_and(|extra| extra.corked.is_some())
-        {
+        self.check_urgent(s, flags)?;
+        if self.has_corked(s) {
             return self.append(now, s, &payload, flags);
         }
+        let (destination, way) = self.begin(s, flags, destination, control)?;
+        let socket = self.socket_ref(s)?;
+        let more = flags.contains(Flags::MORE) || socket.has(Flag::UdpCork);
+        if more && self.socket_ref(s)?.is_udp() {
+            self.check_sendable(s)?;
+            let corked = Corked {
+                octets: payload.to_vec(),
+                destination,
+                control: *control,
+            };
+            self.socket_mut(s)?.extra_mut().corked = Some(corked);
+            return Ok(len);
+        }
+        let segment = control
+            .segment
+            .unwrap_or(self.socket_ref(s)?.value(Opt::UdpSegment) as u16);
+        self.emit(now, s, &way, payload, segment)?;
+        Ok(len)
+    }
+
+    /// What is wrong with a message before its octets are looked at: whoever cannot read those tells of that first.
+    pub fn check_send_to(
+        &mut self,
+        now: Instant,
+        s: SocketId,
+        flags: Flags,
+        destination: Option<SocketAddr>,
+        control: &Control,
+    ) -> Result<(), Errno> {
+        self.autobind(now, s).map_err(|_| Errno::EAGAIN)?;
+        self.check_urgent(s, flags)?;
+        if !self.has_corked(s) {
+            self.begin(s, flags, destination, control)?;
+        }
+        self.check_sendable(s)
+    }
+
+    fn has_corked(&self, s: SocketId) -> bool {
+        let corks = |socket: &Socket| socket.extra.as_ref().is_some_and(|extra| extra.corked.is_some());
+        self.sockets.get(s).is_some_and(corks)
+    }
+
+    fn check_urgent(&self, s: SocketId, flags: Flags) -> Result<(), Errno> {
+        let socket = self.socket_ref(s)?;
+        let v6 = socket.family == Family::Inet6 && socket.is_udp();
+        if flags.contains(Flags::OOB) && !v6 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        Ok(())
+    }
+
+    /// Where a message goes, and how.
+    fn begin(
+        &mut self,
+        s: SocketId,
+        flags: Flags,
+        destination: Option<SocketAddr>,
+        control: &Control,
+    ) -> Result<(SocketAddr, Way), Errno> {
         let socket = self.socket_mut(s)?;
         let named = destination.is_some();
         let destination = match destination {
@@ -78,27 +127,11 @@ impl Host {
         }
         let destination = socket.message_destination(destination)?;
         // udpv6_sendmsg does not look at it, but hands IPv4 over to udp_sendmsg.
-        if urgent && destination.is_ipv4() {
+        if flags.contains(Flags::OOB) && destination.is_ipv4() {
             return Err(Errno::EOPNOTSUPP);
         }
-        let more = flags.contains(Flags::MORE) || socket.has(Flag::UdpCork);
         self.check_control(s, control)?;
-        let way = self.way(s, destination, control)?;
-        if more && self.socket_ref(s)?.is_udp() {
-            self.check_sendable(s)?;
-            let corked = Corked {
-                octets: payload.to_vec(),
-                destination,
-                control: *control,
-            };
-            self.socket_mut(s)?.extra_mut().corked = Some(corked);
-            return Ok(len);
-        }
-        let segment = control
-            .segment
-            .unwrap_or(self.socket_ref(s)?.value(Opt::UdpSegment) as u16);
-        self.emit(now, s, &way, payload, segment)?;
-        Ok(len)
+        Ok((destination, self.way(s, destination, control)?))
     }
 
     /// Source, link and header fields, from control data, options and the table of routes.
