@@ -156,6 +156,34 @@ fn what_can_be_done_without_is_done_without() {
 }
 
 #[test]
+fn ports_are_published_without_the_programs_descriptors() {
+    let stage = Stage::new();
+    let Some(python) = need("the guest", "python3") else {
+        return;
+    };
+    let port = world::free_port();
+    let guest = format!(
+        "
+import signal, socket
+signal.alarm(100)
+server = socket.create_server(('0.0.0.0', 80))
+for _ in range(2):
+    client = socket.create_connection(('10.0.2.2', {port}))
+    accepted, (host, _) = server.accept()
+    accepted.sendall(host.encode())
+    print(client.recv(100))
+"
+    );
+    let mut arguments: Vec<OsString> = ["run", "-p", &format!("{port}:80"), "--"].map(Into::into).into();
+    arguments.extend([python.into(), "-c".into(), guest.into()]);
+    let rules = [format!("{PIDFD_GETFD}={EPERM}")];
+    let Some(ended) = without(&stage, &rules, &arguments) else {
+        return;
+    };
+    assert_eq!(ended.stdout, "b'10.0.2.2'\nb'10.0.2.2'\n", "{}", ended.stderr);
+}
+
+#[test]
 fn a_policy_holds_without_landlock() {
     let stage = Stage::new();
     let Some(python) = need("the guest", "python3") else {

@@ -31,8 +31,14 @@ impl core::fmt::Debug for Gate {
 }
 
 impl Gate {
-    /// Makes the gateway of a run and publishes its ports.
-    pub(crate) fn open(config: &RunConfig, hash_key: [u64; 2], seed: [u8; 32], now: Instant) -> Result<Self, RunError> {
+    /// Makes the gateway of a run and publishes its ports; with `hands` their clients are told by [`Gate::caller`].
+    pub(crate) fn open(
+        config: &RunConfig,
+        hands: bool,
+        hash_key: [u64; 2],
+        seed: [u8; 32],
+        now: Instant,
+    ) -> Result<Self, RunError> {
         let mut gateway = GatewayConfig::new(hash_key, seed);
         // Callers are refused while nobody listens, as they would be if the program ran on the host.
         gateway.open_ports = false;
@@ -40,7 +46,7 @@ impl Gate {
         gateway.hostname.clone_from(&config.hostname);
         gateway.policy = config.policy.clone();
         gateway.records = config.audit.is_some();
-        gateway.hand_over = config.hands_over();
+        gateway.hand_over = hands;
         gateway.publish = config.publish.iter().copied().map(publish).collect();
         for asked in &config.addresses {
             let addresses = &mut gateway.addresses;

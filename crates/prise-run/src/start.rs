@@ -31,6 +31,7 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
     if !fetches && !config.policy.is_empty() {
         return Err(RunError::PolicyNeedsDescriptors);
     }
+    let hands = config.hands_over() && fetches;
     let signals = Signals::take()?;
     let now = clock::now();
     let owner = rustix::process::geteuid().as_raw();
@@ -46,7 +47,7 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         LinkChoice::None => None,
         LinkChoice::Host => {
             let StackConfig { hash_key, seed, .. } = secrets()?;
-            Some(Gate::open(config, hash_key, seed, now)?)
+            Some(Gate::open(config, hands, hash_key, seed, now)?)
         }
         LinkChoice::Tun(_) => {
             refuse_on_device(config)?;
@@ -58,7 +59,6 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         step: "listen for prise ss",
         error,
     })?;
-    let hands = config.hands_over() && fetches;
     let native_streams = if hands { adopted::families() } else { &[] };
     let (program, calls) = Program::start(config, signals, fetches, native_streams)?;
     let parts = Parts {
