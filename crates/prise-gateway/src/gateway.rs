@@ -409,6 +409,24 @@ impl Gateway {
         self.listeners.set_open(port, ipv6, listens, &self.ground);
     }
 
+    /// The host's addresses that lead to a TCP port of the guest's and where the host's kernel refuses clients: a driver may bind a
+    /// socket of its own there (with `SO_REUSEADDR`) and [let clients in](Self::set_aside) by itself.
+    pub fn shut_addresses(&self, port: u16) -> Vec<SocketAddr> {
+        self.listeners.shut(port).collect()
+    }
+
+    /// Tells that the driver lets clients in at one of [these](Self::shut_addresses), or no longer does: until then
+    /// [`guest_listens`](Self::guest_listens) does not open it.
+    pub fn set_aside(&mut self, address: SocketAddr, aside: bool) {
+        self.listeners.set_aside(address, aside);
+    }
+
+    /// What a client of a port that leads to `port` of the guest's is to the guest: its own endpoint as the guest sees it, and the
+    /// guest's.
+    pub fn client(&self, client: SocketAddr, port: u16) -> (SocketAddr, SocketAddr) {
+        self.ground.client(client, port)
+    }
+
     /// What the policy says of an attempt of the guest's to reach `dialled`, so that a driver can refuse it before any
     /// packet. The gateway itself asks the same again.
     pub fn judge(&self, now: Instant, dialled: SocketAddr) -> Decision {

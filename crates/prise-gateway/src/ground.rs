@@ -76,6 +76,12 @@ impl Ground {
         SocketAddr::new(ip, peer.port())
     }
 
+    /// A client of a published port, as the guest sees it, and the guest's endpoint.
+    pub(crate) fn client(&self, client: SocketAddr, port: u16) -> (SocketAddr, SocketAddr) {
+        let shown = self.shown(client);
+        (shown, SocketAddr::new(self.addresses.guest(shown.ip()), port))
+    }
+
     /// What the policy says of an attempt to reach `remote`, an endpoint of the host's network.
     pub(crate) fn decide(&self, now: Instant, remote: SocketAddr) -> Decision {
         let asked = Asked {

@@ -102,6 +102,21 @@ impl Gate {
         self.gateway.borrow_mut().guest_listens(port, ipv6, listens);
     }
 
+    /// The host's addresses that lead to a TCP port of the guest's and where nobody listens.
+    pub(crate) fn shut_addresses(&self, port: u16) -> Vec<SocketAddr> {
+        self.gateway.borrow().shut_addresses(port)
+    }
+
+    /// A listener of the run's takes clients at one of these itself, or no longer does.
+    pub(crate) fn set_aside(&self, address: SocketAddr, aside: bool) {
+        self.gateway.borrow_mut().set_aside(address, aside);
+    }
+
+    /// A client of a published port, as the guest sees it, and the guest's endpoint.
+    pub(crate) fn client(&self, client: SocketAddr, port: u16) -> (SocketAddr, SocketAddr) {
+        self.gateway.borrow().client(client, port)
+    }
+
     /// The next client of a published port that may be given to the guest as it is.
     pub(crate) fn caller(&self) -> Option<Caller> {
         self.gateway.borrow_mut().caller()

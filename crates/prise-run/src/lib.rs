@@ -30,6 +30,7 @@ mod confinement;
 mod connecting;
 mod control;
 mod datagram;
+mod direct;
 mod epoll_sets;
 mod filter;
 mod filter_policy;

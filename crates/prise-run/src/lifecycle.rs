@@ -303,6 +303,7 @@ impl Supervisor {
                 .set_option(self.now, socket.id, libc::SOL_SOCKET, libc::SO_LINGER, &LINGER_RESET);
         }
         let mut socket = socket;
+        self.set_aside(&socket.role, false);
         if let Role::Listener(listening) = &mut socket.role {
             self.tell_gate(local);
             Self::turn_callers_away(listening.callers.drain(..));
@@ -335,7 +336,7 @@ impl Supervisor {
         }
         let (mut v4, mut v6) = (false, false);
         for (_, socket) in self.sockets.iter() {
-            if !matches!(socket.role, Role::Listener(_)) {
+            if !matches!(&socket.role, Role::Listener(listening) if !listening.ended) {
                 continue;
             }
             let Some(info) = self

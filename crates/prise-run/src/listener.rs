@@ -25,6 +25,7 @@ use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketAddrUnix, SocketFlags, accept_with, bind, connect, listen, shutdown};
 
 use crate::attach;
+use crate::direct::Publication;
 use crate::native_listener::NativeListener;
 use crate::parked::ParkId;
 use crate::unix;
@@ -109,6 +110,14 @@ impl Listening {
     /// Whether it is a listener of the kernel's.
     pub(crate) fn is_native(&self) -> bool {
         matches!(self.sign, Sign::Native(_))
+    }
+
+    /// The published address where it takes clients itself.
+    pub(crate) fn publication(&self) -> Option<Publication> {
+        match &self.sign {
+            Sign::Native(native) => native.publication(),
+            _ => None,
+        }
     }
 
     /// Takes tokens, through a copy of the program's descriptor, until there are no more than connections wait.

@@ -35,6 +35,7 @@ use rustix::net::{
 };
 
 use crate::calls::Target;
+use crate::direct::Publication;
 use crate::handed::{Handed, Stage, canonical, for_family};
 use crate::lingering::Ends;
 use crate::listener::{Listening, Sign};
@@ -61,8 +62,12 @@ pub(crate) struct Strangers {
 /// A listener of the host kernel's.
 #[derive(Debug)]
 pub(crate) struct NativeListener {
-    /// Where it listens, as the host names it.
+    /// Where clients of the run find it, as the host names it.
     at: SocketAddr,
+    /// The published address where it takes clients itself.
+    publication: Option<Publication>,
+    /// The supervisor is told of the next connection.
+    watched: bool,
     /// Clients of the run, in the order in which they were sent there.
     expected: VecDeque<Expected>,
     /// The supervisor's own connections.
@@ -100,6 +105,14 @@ pub(crate) struct Names {
     pub(crate) shown: SocketAddr,
 }
 
+/// Who has come to be accepted.
+#[derive(Debug)]
+struct Came {
+    caller: Caller,
+    /// The kernel's names, where they are known.
+    ends: Option<Ends>,
+}
+
 /// Who was accepted.
 #[derive(Debug, PartialEq, Eq)]
 enum Who {
@@ -112,13 +125,27 @@ enum Who {
 }
 
 impl NativeListener {
-    /// Makes an unconnected stream of the kernel's listen on the host's loopback. It never listens anywhere else, whatever it was
-    /// bound to before.
-    pub(crate) fn open(stream: &OwnedFd, family: Family, backlog: i32) -> Result<Self, E> {
-        bind_to_loopback(stream, family)?;
+    /// Makes an unconnected stream of the kernel's listen at a published address, if that can be had, or on the host's loopback. It
+    /// never listens anywhere else, whatever it was bound to before.
+    pub(crate) fn open(
+        stream: &OwnedFd,
+        family: Family,
+        backlog: i32,
+        publication: Option<Publication>,
+    ) -> Result<Self, E> {
+        let publication = publication.filter(|it| bind_to_published(stream, family, it.address).is_ok());
+        if publication.is_none() {
+            bind_to_loopback(stream, family)?;
+        }
         listen(stream, backlog)?;
+        let at = match publication {
+            Some(publication) => publication.place_within(),
+            None => own_name(stream)?,
+        };
         Ok(Self {
-            at: own_name(stream)?,
+            at,
+            publication,
+            watched: false,
             expected: VecDeque::new(),
             tokens: VecDeque::new(),
         })
@@ -127,6 +154,11 @@ impl NativeListener {
     /// Where it listens.
     pub(crate) fn at(&self) -> SocketAddr {
         self.at
+    }
+
+    /// The published address where it takes clients itself.
+    pub(crate) fn publication(&self) -> Option<Publication> {
+        self.publication
     }
 
     /// How many of those who wait are shown by tokens.
@@ -197,6 +229,19 @@ impl NativeListener {
     }
 }
 
+/// Binds a stream to a published address, which the gateway keeps bound and shut. One that has listened there is bound to it still.
+fn bind_to_published(stream: &OwnedFd, family: Family, address: SocketAddr) -> Result<(), E> {
+    let before = own_name(stream)?;
+    if before.port() != 0 {
+        return if before == address { Ok(()) } else { Err(E::INVAL) };
+    }
+    if family == Family::Inet6 {
+        sockopt::set_ipv6_v6only(stream, address.is_ipv6())?;
+    }
+    sockopt::set_socket_reuseaddr(stream, true)?;
+    bind(stream, &for_family(address, family))
+}
+
 /// Binds a stream to a port of the host's loopback. One that has listened there keeps the address and shows the port that it had;
 /// listen(2) gives it another.
 fn bind_to_loopback(stream: &OwnedFd, family: Family) -> Result<(), E> {
@@ -225,7 +270,7 @@ fn own_name(socket: &OwnedFd) -> Result<SocketAddr, E> {
 pub(crate) fn loopback_works() -> bool {
     let tried = || {
         let stream = Supervisor::hosts_object(Family::Inet, SocketFlags::empty())?;
-        let listener = NativeListener::open(&stream, Family::Inet, 1)?;
+        let listener = NativeListener::open(&stream, Family::Inet, 1, None)?;
         connect(
             Supervisor::hosts_object(Family::Inet, SocketFlags::empty())?,
             &listener.at,
@@ -283,14 +328,16 @@ impl Supervisor {
             Some(self.renewed_natively(call, target).ok()?)
         };
         let target = renewed.as_ref().unwrap_or(target);
+        let publication = self.publication_of(target.slot);
         let socket = self.sockets.get(target.slot)?;
         let (family, inode) = (socket.family, socket.inode);
         let backlog = self.host.info(socket.id)?.send_queue as i32;
         // Whom nothing tells of the close, another program of the host's could follow in its place.
         self.closes.as_mut()?.watch(&target.copy, target.slot, inode).ok()?;
-        let native = NativeListener::open(&target.copy, family, backlog).ok()?;
-        let listening = Listening::new(Sign::Native(native));
-        self.sockets.get_mut(target.slot)?.role = Role::Listener(listening);
+        let native = NativeListener::open(&target.copy, family, backlog, publication).ok()?;
+        let role = Role::Listener(Listening::new(Sign::Native(native)));
+        self.set_aside(&role, true);
+        self.sockets.get_mut(target.slot)?.role = role;
         Some(target.slot)
     }
 
@@ -309,7 +356,7 @@ impl Supervisor {
 
     /// The oldest connection of the kernel's queue that is not ours or a stranger's: `EAGAIN` if there is none. True where one waits
     /// with us, whose turn it is.
-    fn accept_natively(&mut self, slot: Slot, copy: &OwnedFd, flags: SocketFlags) -> Result<Option<Caller>, Errno> {
+    fn accept_natively(&mut self, slot: Slot, copy: &OwnedFd, flags: SocketFlags) -> Result<Option<Came>, Errno> {
         loop {
             // Nobody else takes connections: accept(2) of a blocking listener finds what poll(2) has seen.
             if !unix::shows(copy, PollFlags::IN) {
@@ -318,19 +365,27 @@ impl Supervisor {
             let accepted = acceptfrom_with(copy, flags | SocketFlags::CLOEXEC);
             let native = self.native_listener_mut(slot).ok_or(Errno::EINVAL)?;
             let (socket, from) = match accepted {
-                Ok((socket, from)) => (socket, from.and_then(|it| SocketAddr::try_from(it).ok())),
+                Ok((socket, Some(from))) => (socket, canonical(from.try_into().map_err(crate::notify::errno)?)),
                 // Reset before it was accepted (accept(2)): the next one may be well.
-                Err(E::CONNABORTED | E::INTR) => continue,
+                Ok((_, None)) | Err(E::CONNABORTED | E::INTR) => continue,
                 Err(error) => return Err(crate::notify::errno(error)),
             };
-            match from.map_or(Who::Stranger, |from| native.recognise(canonical(from))) {
-                Who::Client(Names { guest, shown }) => return Ok(Some(Caller { socket, shown, guest })),
+            let (at, publication) = (native.at, native.publication);
+            let names = match native.recognise(from) {
+                Who::Client(names) => Some(names),
                 Who::Token => return Ok(None),
-                Who::Stranger => {
-                    reset(socket);
-                    self.strangers.turned_away += 1;
-                }
-            }
+                Who::Stranger => publication.and_then(|it| self.names_of_client(it, from)),
+            };
+            let Some(Names { guest, shown }) = names else {
+                reset(socket);
+                self.strangers.turned_away += 1;
+                continue;
+            };
+            let everywhere = publication.is_some_and(|it| it.address.ip().is_unspecified());
+            return Ok(Some(Came {
+                caller: Caller { socket, shown, guest },
+                ends: (!everywhere).then(|| Ends::between(at, from)),
+            }));
         }
     }
 
@@ -344,7 +399,7 @@ impl Supervisor {
     ) -> Judged {
         let judged = loop {
             match self.accept_natively(slot, copy, flags) {
-                Ok(Some(caller)) => break self.give_caller(call, slot, caller, flags),
+                Ok(Some(Came { caller, ends })) => break self.give_caller(call, slot, caller, flags, ends),
                 // Whom the token stood for may have been reset; without a token somebody may wait all the same.
                 Ok(None) => match self.accept_hidden(call, slot, Some(copy), flags) {
                     Err(Errno::EAGAIN) => (),
@@ -366,7 +421,7 @@ impl Supervisor {
     fn take_in(&mut self, slot: Slot, copy: &OwnedFd) {
         while self.listening(slot).is_some_and(|it| it.callers.len() < CALLERS_MAX) {
             match self.accept_natively(slot, copy, SocketFlags::NONBLOCK) {
-                Ok(Some(caller)) => {
+                Ok(Some(Came { caller, .. })) => {
                     if let Some(listening) = self.listening(slot) {
                         listening.callers.push_back(caller);
                     }
@@ -384,6 +439,14 @@ impl Supervisor {
         if let Some(listening) = self.listening(slot) {
             listening.announce(hidden);
         }
+    }
+
+    /// The kernel tells that somebody has come, and will not tell again unless asked.
+    pub(crate) fn on_native_listener(&mut self, slot: Slot) {
+        if let Some(native) = self.native_listener_mut(slot) {
+            native.watched = false;
+        }
+        self.attend_native_listener(slot);
     }
 
     /// Somebody has come, or may have: serves who waits in accept(2), and asks to be told of the next one.
@@ -414,6 +477,12 @@ impl Supervisor {
     /// An accept(2) waits: the next connection is to be told.
     pub(crate) fn watch_native_listener(&mut self, slot: Slot, copy: &OwnedFd) {
         use std::os::fd::AsFd;
+        let Some(native) = self.native_listener_mut(slot) else {
+            return;
+        };
+        if core::mem::replace(&mut native.watched, true) {
+            return;
+        }
         let poller = &self.poller;
         // Unwatched, the call still sees connections of the run, signals and its timeout.
         let _ = self.ledger.through_door(copy.as_fd(), |door| {

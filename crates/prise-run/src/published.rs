@@ -19,7 +19,8 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::net::{SocketFlags, sockopt};
 
 use crate::calls::write_address;
-use crate::handed::{Handed, Stage};
+use crate::handed::{Handed, Stage, for_family};
+use crate::lingering::Ends;
 use crate::listener::Listening;
 use crate::notify::{Answer, Call, Judged, errno, errno_of};
 use crate::sockaddr::encode;
@@ -113,14 +114,21 @@ impl Supervisor {
             }
             listening.announce(waiting);
         }
-        let judged = self.give_caller(call, slot, caller, flags);
+        let judged = self.give_caller(call, slot, caller, flags, None);
         self.count_callers(slot);
         judged
     }
 
     /// Answers accept(2) with a connection. If the call cannot take it the next one gets it.
-    pub(crate) fn give_caller(&mut self, call: &Call, slot: Slot, caller: Caller, flags: SocketFlags) -> Judged {
-        let judged = self.install_caller(call, slot, &caller, flags);
+    pub(crate) fn give_caller(
+        &mut self,
+        call: &Call,
+        slot: Slot,
+        caller: Caller,
+        flags: SocketFlags,
+        ends: Option<Ends>,
+    ) -> Judged {
+        let judged = self.install_caller(call, slot, &caller, flags, ends);
         // Accepted, and closed because its name could not be told: Linux does so.
         if judged.as_ref().is_err_and(|&error| error != Errno::EFAULT)
             && let Some(listening) = self.listening(slot)
@@ -131,54 +139,63 @@ impl Supervisor {
         judged
     }
 
-    fn install_caller(&mut self, call: &Call, listener: Slot, caller: &Caller, flags: SocketFlags) -> Judged {
+    /// Tells the client's name and hands its socket out; what the run has to know of it comes afterwards, while the program goes on.
+    fn install_caller(
+        &mut self,
+        call: &Call,
+        listener: Slot,
+        caller: &Caller,
+        flags: SocketFlags,
+        ends: Option<Ends>,
+    ) -> Judged {
+        let Caller { socket, shown, guest } = caller;
+        let family = self.entry(listener)?.family;
+        if call.args[1] != 0 {
+            let peer = encode(for_family(*shown, family), family);
+            write_address(call, call.args[1], call.args[2], peer.as_slice())?;
+        }
+        let fd = self
+            .calls
+            .install(call.id, socket.as_fd(), flags.contains(SocketFlags::CLOEXEC))
+            .map_err(|error| errno_of(&error))?;
+        // Without memory for it the program has a socket of the kernel's that the run knows nothing of.
+        let _ = self.enter_accepted(call, listener, (socket, fd), (*guest, *shown), ends);
+        if self.ledger.is_due() {
+            self.sweep();
+        }
+        Ok(Answer::Settled)
+    }
+
+    fn enter_accepted(
+        &mut self,
+        call: &Call,
+        listener: Slot,
+        (object, fd): (&OwnedFd, i32),
+        (guest, shown): (SocketAddr, SocketAddr),
+        ends: Option<Ends>,
+    ) -> Result<(), Errno> {
         let socket = self.entry(listener)?;
         let (id, family, kind) = (socket.id, socket.family, socket.kind);
         let (buffers, chosen) = (socket.buffers, socket.chosen.clone());
-        let id = self.host.accept_elsewhere(id, caller.guest, caller.shown)?;
-        let installed = self.name_and_install(call, (id, family), caller, flags).and_then(|fd| {
-            let role = Handed::role(Stage::Connected);
-            Ok((fd, self.describe(call, id, (family, kind), &caller.socket, role)?))
-        });
-        match installed {
-            Ok((fd, accepted)) => {
-                let accepted = GuestSocket {
-                    buffers,
-                    chosen,
-                    ..accepted
-                };
-                let slot = self.sockets.insert(accepted);
-                self.entry(slot)?.holder.fd = fd;
-                self.note_ends(slot, &caller.socket);
-                // Out of memory or watches, the socket stays until its guests have gone.
-                let _ = self.ledger.enter(caller.socket.as_fd(), slot);
-                if self.ledger.is_due() {
-                    self.sweep();
-                }
-                Ok(Answer::Settled)
-            }
+        let id = self.host.accept_elsewhere(id, guest, shown)?;
+        let role = Handed::role(Stage::Connected);
+        let mut accepted = match self.describe(call, id, (family, kind), object, role) {
+            Ok(accepted) => accepted,
             Err(error) => {
                 self.host.close(self.now, id);
-                Err(error)
+                return Err(error);
             }
-        }
-    }
-
-    /// Tells the client's name, then hands its socket out.
-    fn name_and_install(
-        &mut self,
-        call: &Call,
-        (id, family): (prise_socket::SocketId, prise_socket::Family),
-        caller: &Caller,
-        flags: SocketFlags,
-    ) -> Result<i32, Errno> {
-        if call.args[1] != 0 {
-            let peer = self.host.peer_addr(id)?;
-            write_address(call, call.args[1], call.args[2], encode(peer, family).as_slice())?;
-        }
-        self.calls
-            .install(call.id, caller.socket.as_fd(), flags.contains(SocketFlags::CLOEXEC))
-            .map_err(|error| errno_of(&error))
+        };
+        accepted.holder.fd = fd;
+        accepted.ends = ends.or_else(|| Ends::of(object)).map(Box::new);
+        let slot = self.sockets.insert(GuestSocket {
+            buffers,
+            chosen,
+            ..accepted
+        });
+        // Out of memory or watches, the socket stays until its guests have gone.
+        let _ = self.ledger.enter(object.as_fd(), slot);
+        Ok(())
     }
 
     /// Nobody will accept any more: clients that wait are reset.

@@ -412,7 +412,7 @@ impl Supervisor {
         match &mut socket.role {
             Role::Fresh | Role::Ended(_) => (),
             Role::Listener(listening) if listening.ended => (),
-            Role::Listener(listening) if listening.is_native() => self.attend_native_listener(slot),
+            Role::Listener(listening) if listening.is_native() => self.on_native_listener(slot),
             Role::Listener(_) | Role::Connecting(_) => {
                 if events.contains(EventFlags::HUP) {
                     self.close(slot, false);

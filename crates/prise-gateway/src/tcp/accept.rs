@@ -55,6 +55,8 @@ enum Door {
     Open,
     /// Clients wait in the kernel until we can take them.
     Resting,
+    /// The driver lets them in by a socket of its own.
+    Aside,
 }
 
 #[derive(Debug)]
@@ -135,7 +137,8 @@ impl Listeners {
     pub(crate) fn set_open(&mut self, port: u16, ipv6: bool, open: bool, ground: &Ground) {
         for index in 0..self.ports.len() {
             let Listener { bound, door } = &mut self.ports[index];
-            if bound.guest_port.get() != port || bound.address.is_ipv6() != ipv6 || open == (*door != Door::Shut) {
+            let other = bound.guest_port.get() != port || bound.address.is_ipv6() != ipv6 || *door == Door::Aside;
+            if other || open == (*door != Door::Shut) {
                 continue;
             }
             if open {
@@ -145,6 +148,26 @@ impl Listeners {
                 let _ = ground.poll.remove(&bound.socket);
                 publish::unlisten(bound);
                 *door = Door::Shut;
+            }
+        }
+    }
+
+    /// The addresses that lead to a port of the guest's and where the kernel refuses clients.
+    pub(crate) fn shut(&self, port: u16) -> impl Iterator<Item = SocketAddr> {
+        let leads = move |it: &&Listener| it.bound.guest_port.get() == port && it.door == Door::Shut;
+        self.ports.iter().filter(leads).map(|it| it.bound.address)
+    }
+
+    /// The driver lets clients in at an address by itself, or no longer does.
+    pub(crate) fn set_aside(&mut self, address: SocketAddr, aside: bool) {
+        let (from, to) = if aside {
+            (Door::Shut, Door::Aside)
+        } else {
+            (Door::Aside, Door::Shut)
+        };
+        for listener in &mut self.ports {
+            if listener.bound.address == address && listener.door == from {
+                listener.door = to;
             }
         }
     }
@@ -205,8 +228,7 @@ impl Listeners {
                         host::reset(socket);
                         continue;
                     };
-                    let shown = ground.shown(client);
-                    let guest = SocketAddr::new(ground.addresses.guest(shown.ip()), port);
+                    let (shown, guest) = ground.client(client, port);
                     let caller = Caller { socket, shown, guest };
                     match &mut self.callers {
                         Some(callers) => callers.push_back(caller),

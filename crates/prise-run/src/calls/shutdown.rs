@@ -69,6 +69,10 @@ impl Supervisor {
         // Both directions are shut then: the end hangs up, and no longer tells of the close.
         listening.shut(&target.copy);
         self.enter_ledger(target);
+        if let Some(socket) = self.sockets.get(target.slot) {
+            self.set_aside(&socket.role, false);
+            self.tell_gate(self.host.local_addr(socket.id));
+        }
         self.wake_acceptors(target.slot);
     }
 
