@@ -220,7 +220,12 @@ impl Ours {
 /// Settings that we have too. The others are how Linux is made to behave as we do anyway.
 fn apply_sysctls(host: &mut Host, script: &Script) {
     let mut own = Sysctls::default();
-    for (name, value) in script.sysctls.iter().filter(|(name, _)| name.starts_with("prise.")) {
+    for (name, value) in &script.sysctls {
+        let name = match name.as_str() {
+            "tcp_syncookies" => "net.ipv4.tcp_syncookies",
+            own if own.starts_with("prise.") => own,
+            _ => continue,
+        };
         own.set(name, &value.to_string())
             .unwrap_or_else(|error| panic!("{}: {name}={value}: {error}", script.name()));
     }

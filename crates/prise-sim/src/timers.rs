@@ -115,7 +115,8 @@ impl Timers {
             seen.keepalive = None;
             return Ok(());
         }
-        let limit = patience(node, time, socket);
+        // With a user timeout keepalive ends nothing before that (RFC 5482 §4.2).
+        let limit = patience(node, time, socket).map(|limit| limit.max(info.user_timeout.unwrap_or_default()));
         seen.keepalive = limit.map(|limit| match seen.keepalive {
             Some((known, since)) if known == limit => (limit, since),
             _ => (limit, time),

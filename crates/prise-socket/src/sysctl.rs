@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use prise_stack::{EcnPolicy, FastOpenSettings, MemoryBudget, MtuProbing, Tuning, UserTimeoutExchange};
+use prise_stack::{EcnPolicy, FastOpenSettings, MemoryBudget, MtuProbing, SynCookies, Tuning, UserTimeoutExchange};
 
 use crate::Host;
 use crate::option::Opt;
@@ -72,6 +72,7 @@ sysctls! {
     SlowStartAfterIdle "net.ipv4.tcp_slow_start_after_idle" [1] 0, 255;
     SynRetries "net.ipv4.tcp_syn_retries" [6] 1, 127;
     SynAckRetries "net.ipv4.tcp_synack_retries" [5] 0, 255;
+    SynCookies "net.ipv4.tcp_syncookies" [1] 0, 2;
     Timestamps "net.ipv4.tcp_timestamps" [1] 0, 2;
     WindowScaling "net.ipv4.tcp_window_scaling" [1] 0, 255;
     /// The first two numbers change nothing: send buffers grow by measurement alone.
@@ -252,6 +253,11 @@ impl Sysctls {
                 _ => MtuProbing::Always,
             },
             user_timeout_option: self.user_timeout_option(),
+            syn_cookies: match self.one(Key::SynCookies) {
+                0 => SynCookies::Never,
+                1 => SynCookies::WhenFull,
+                _ => SynCookies::Always,
+            },
             syn_ack_retries: self.one(Key::SynAckRetries) as u8,
             min_unit_segments: self.one(Key::MinTsoSegments) as u32,
             ..Tuning::DEFAULT

@@ -47,7 +47,7 @@ pub use tcp::{
     AccEcnOption, AdmitError, BufferAccounting, CongestionAlgorithm, ConnId, ConnectError, Ecn, EcnOctets, EcnPolicy,
     FastOpenFailure, FastOpenKeys, FastOpenSettings, Keepalive, Linger, ListenConfig, ListenError, ListenerId,
     LossState, MtuProbing, PendingId, ReceiveError, Refusal, SendError, SocketSummary, Stamp, StampKind, StampsWanted,
-    State, TcpConfig, TcpError, TcpInfo, Tuning, TupleUse, UrgentError, UserTimeoutExchange,
+    State, SynCookies, TcpConfig, TcpError, TcpInfo, Tuning, TupleUse, UrgentError, UserTimeoutExchange,
 };
 pub use udp::{
     Coverage, JoinError, UdpConfig, UdpCounters, UdpDatagram, UdpId, UdpInfo, UdpIntercepted, UdpProtocol, UdpSend,

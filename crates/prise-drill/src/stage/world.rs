@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use prise_socket::{Errno, Host, HostConfig, SocketId};
 use prise_stack::{
-    AccEcnOption, BufferAccounting, EcnPolicy, FastOpenSettings, IpCidr, LinkConfig, LinkId, Route, StackConfig, Tuning,
+    AccEcnOption, BufferAccounting, EcnPolicy, FastOpenSettings, IpCidr, LinkConfig, LinkId, Route, StackConfig,
+    SynCookies, Tuning,
 };
 use prise_wire::{Frame, Gso, GsoKind, Instant, Medium, Payload};
 
@@ -140,6 +141,13 @@ impl World {
             defer_units: true,
             unit_window_divisor: number("tcp_tso_win_divisor", 3) as u32,
             ecn_everywhere: true,
+            recovery_by_packets: true,
+            cookie_segment_max: 1460,
+            syn_cookies: match number("tcp_syncookies", 1) {
+                0 => SynCookies::Never,
+                1 => SynCookies::WhenFull,
+                _ => SynCookies::Always,
+            },
             buffers: match number("tcp_shrink_window", 0) {
                 0 => BufferAccounting::Kernel,
                 _ => BufferAccounting::KernelRetreating,

@@ -185,6 +185,7 @@ impl Connection {
             ece: (seg.flags.ece() && self.flags.ecn_on()) || marked > 0,
             classic: self.flags.ecn_on(),
             sack_on: self.flags.sack_on(),
+            by_packets: self.config.tuning().recovery_by_packets,
             new_data: self.unsent() > 0 && nxt.distance_from(self.snd.una) < self.snd.wnd,
             around: self.surroundings(),
         };

@@ -186,10 +186,7 @@ impl Connection {
         self.backoff = 0;
         self.flags.set_syn_due(false);
         self.deadlines.disarm();
-        // RFC 6928 §2: one repetition may only mean a long round trip.
-        let (size, lost) = (self.segment_size(), self.statistics.retransmissions > 1);
-        let srtt = self.rtt.srtt();
-        self.congestion.set_initial(size, lost, srtt);
+        self.begin_window();
         self.begin_search();
         self.tell_user_timeout_soon();
         self.last_sent = Stamp::at(now);
@@ -198,6 +195,13 @@ impl Connection {
         }
         self.touch_keepalive(now);
         self.raise(Ready::CONNECTED | Ready::WRITABLE);
+    }
+
+    /// RFC 6928 §2: the initial window; one repetition of the handshake may only mean a long round trip.
+    pub(crate) fn begin_window(&mut self) {
+        let (size, lost) = (self.segment_size(), self.statistics.retransmissions > 1);
+        let srtt = self.rtt.srtt();
+        self.congestion.set_initial(size, lost, srtt);
     }
 
     /// First: PAWS (RFC 7323 §5.3), then whether the segment lies in the window.

@@ -16,7 +16,7 @@ const TICK_BITS: u32 = 5;
 const MSS_BITS: u32 = 3;
 const HASH_BITS: u32 = 24;
 /// Segment sizes that are told apart: the common ones of Ethernet, tunnels and jumbo frames.
-const SIZES: [u16; 1 << MSS_BITS] = [48, 536, 1220, 1360, 1440, 1460, 4312, 8960];
+const SIZES: [u16; 1 << MSS_BITS] = [48, 536, 1220, 1360, 1440, 1460, 4312, 8940];
 /// What the low bits of the timestamp carry: window shift, SACK, ECN.
 const OPTION_BITS: u32 = 6;
 const NO_SCALE: u8 = 15;

@@ -14,6 +14,7 @@ use super::fast_open::Opening;
 use super::half_open::{HalfOpen, Origin};
 use super::reset;
 use super::segment::Segment;
+use super::tuning::SynCookies;
 use super::tuple::FourTuple;
 use super::{PendingId, SYN_ACK_TIMEOUT, Tcp, Timer};
 use crate::event::{Event, Events};
@@ -192,10 +193,15 @@ impl Tcp {
                     net.discard(Discard::TcpAcceptQueueFull);
                     return Admission::Refused;
                 }
-                if listener.half_open >= self.memory.syn_backlog() {
-                    Admission::ByCookie
-                } else {
-                    Admission::Kept
+                let full = listener.half_open >= self.memory.syn_backlog();
+                match listener.config.tuning().syn_cookies {
+                    SynCookies::Always => Admission::ByCookie,
+                    SynCookies::WhenFull if full => Admission::ByCookie,
+                    SynCookies::Never if full => {
+                        net.discard(Discard::TcpSynQueueFull);
+                        Admission::Refused
+                    }
+                    SynCookies::WhenFull | SynCookies::Never => Admission::Kept,
                 }
             }
             Origin::Intercepted if self.half_open.len() < PENDING_MAX => Admission::Kept,
@@ -518,6 +524,11 @@ impl Tcp {
     /// Answers a SYN without keeping anything of it.
     fn answer_with_cookie(&mut self, net: &mut Net, mut record: HalfOpen, now: Instant) {
         record.forgo_accurate_ecn();
+        if record.tuple.is_v4() {
+            record.mss = record
+                .mss
+                .min(self.listener_config(&record).tuning().cookie_segment_max);
+        }
         record.iss = super::cookie::bake(&self.secrets, now, &record);
         if let Origin::Listener { index } = record.origin()
             && let Some(listener) = self.listeners.get_mut(index)

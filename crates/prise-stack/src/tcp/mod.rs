@@ -62,7 +62,7 @@ pub use fast_open::{FastOpenFailure, FastOpenKeys, FastOpenSettings};
 pub use info::{LossState, State, TcpInfo};
 pub use plpmtud::MtuProbing;
 pub use send::stamps::{Stamp, StampKind, StampsWanted};
-pub use tuning::{BufferAccounting, Tuning};
+pub use tuning::{BufferAccounting, SynCookies, Tuning};
 pub use user_timeout::UserTimeoutExchange;
 pub use verbs::{Refusal, SocketSummary, TupleUse};
 

@@ -21,6 +21,18 @@ pub enum BufferAccounting {
     KernelRetreating,
 }
 
+/// When a listener answers without remembering (`tcp_syncookies`, RFC 4987 §3.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SynCookies {
+    /// Never: what does not fit the queue of half-open connections is dropped.
+    Never,
+    /// When that queue is full.
+    #[default]
+    WhenFull,
+    /// Always, to try it.
+    Always,
+}
+
 /// Settings of a host's TCP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tuning {
@@ -64,6 +76,12 @@ pub struct Tuning {
     /// With Accurate ECN every segment after the handshake is ECN-capable, acknowledgments and repetitions too, as Linux has it and
     /// the draft on generalized ECN allows; RFC 3168 §6.1.4 and §6.1.5 have only new data so.
     pub ecn_everywhere: bool,
+    /// Recovery counts what has arrived in packets, as Linux does, where RFC 9937 counts octets: a small segment then lets a whole one go.
+    pub recovery_by_packets: bool,
+    /// `tcp_syncookies`.
+    pub syn_cookies: SynCookies,
+    /// The largest segment over IPv4 that a SYN cookie remembers; Linux's remember 1,460 octets, ours jumbo frames, too.
+    pub cookie_segment_max: u16,
     /// RFC 5482: whether ends tell each other their user timeouts. `None`, Linux's way, neither sends nor reads the option.
     pub user_timeout_option: Option<UserTimeoutExchange>,
     /// What counts against the buffers.
@@ -91,6 +109,9 @@ impl Tuning {
         defer_units: false,
         unit_window_divisor: 3,
         ecn_everywhere: false,
+        recovery_by_packets: false,
+        syn_cookies: SynCookies::WhenFull,
+        cookie_segment_max: u16::MAX,
         user_timeout_option: None,
         buffers: BufferAccounting::Payload,
     };

@@ -33,6 +33,8 @@ pub(crate) struct AckFacts {
     /// The echo is to be confirmed by CWR.
     pub(crate) classic: bool,
     pub(crate) sack_on: bool,
+    /// Packets count in recovery, not octets (`Tuning::recovery_by_packets`).
+    pub(crate) by_packets: bool,
     /// New octets wait and the peer's window takes them.
     pub(crate) new_data: bool,
     pub(crate) around: Surroundings,
@@ -280,7 +282,12 @@ impl Sending {
         match self.recovery.state {
             LossState::Recovery => {
                 let safe = delivery.acked > 0 && newly_lost == 0;
-                self.reduce_in_proportion(delivery.octets, safe, size, congestion);
+                let delivered = if facts.by_packets {
+                    delivery.packets * size
+                } else {
+                    delivery.octets
+                };
+                self.reduce_in_proportion(delivered, safe, size, congestion);
             }
             LossState::WindowReduced => {}
             // Octets that arrived behind a hole let the window grow only where reordering is usual: RFC 5681 §3.1 speaks

@@ -20,6 +20,10 @@ impl Connection {
     /// What may leave at once: a millisecond's worth of the rate, more if the peer is near, and some segments at least.
     pub(super) fn unit_worth(&self) -> u32 {
         let size = self.segment_size();
+        // Each segment before an urgent octet has a pointer of its own, which who splits units need not know (tcp_urg_mode).
+        if self.is_urgent() {
+            return size;
+        }
         if let Some(rate) = self.congestion.pacing_rate() {
             // On a short path a small part of the window, or the burst alone would overflow a queue that is right for the path.
             let part = self.congestion.cwnd() / 16;
@@ -48,6 +52,11 @@ impl Connection {
         worth
             .max(size.saturating_mul(self.config.tuning().min_unit_segments.max(1)))
             .min(UNIT_MAX)
+    }
+
+    fn is_urgent(&self) -> bool {
+        let up = self.sending.as_ref().and_then(|sending| sending.up);
+        up.is_some_and(|up| self.snd.una.precedes(up))
     }
 
     /// At least two units make a window, so that there is always one on the way while the other is acknowledged.
@@ -94,5 +103,52 @@ impl Connection {
         let srtt = self.rtt.srtt();
         let threshold = (srtt / 2).min(PATIENCE);
         now + threshold >= front.sent_at + srtt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use prise_wire::Payload;
+
+    use crate::tcp::tests::World;
+
+    #[test]
+    fn before_an_urgent_octet_each_segment_has_a_pointer_of_its_own() {
+        let mut world = World::with_links(5, 1500, 65_535);
+        let (client, _) = world.connect();
+        let already = world.log.len();
+        let mut data = Payload::from(alloc::vec![7; 10_000]);
+        let now = world.now;
+        assert_eq!(
+            world.stacks[0].tcp_send(now, client, &mut data, false, true),
+            Ok(10_000)
+        );
+        world.run_for(Duration::from_secs(1));
+        let sent = world.log[already..]
+            .iter()
+            .filter(|(side, _, len)| *side == 0 && *len > 0);
+        let sent: alloc::vec::Vec<_> = sent.map(|(_, header, len)| (header.seq, header.urgent, *len)).collect();
+        let up = sent[0].0 + 10_000;
+        assert!(sent.len() >= 7, "{sent:?}");
+        for (seq, urgent, len) in &sent {
+            assert!(*len <= 1448, "{sent:?}");
+            assert_eq!(*seq + u32::from(*urgent), up, "{sent:?}");
+        }
+        // What comes after it is told in large units again.
+        let already = world.log.len();
+        let mut data = Payload::from(alloc::vec![7; 10_000]);
+        let now = world.now;
+        assert_eq!(
+            world.stacks[0].tcp_send(now, client, &mut data, false, false),
+            Ok(10_000)
+        );
+        world.run_for(Duration::from_secs(1));
+        assert!(
+            world.log[already..]
+                .iter()
+                .any(|(side, _, len)| *side == 0 && *len > 1448)
+        );
     }
 }

@@ -372,7 +372,12 @@ impl Connection {
     }
 
     fn reconfigure(&mut self, now: Instant, config: TcpConfig) {
+        let size = self.segment_size();
         let old = core::mem::replace(&mut self.config, Arc::new(config));
+        if self.segment_size() > size && self.is_synchronized() && self.statistics.data_segments_out == 0 {
+            // An option that goes no longer along: the initial window is of the segments that there will be.
+            self.begin_window();
+        }
         if old.cork && !self.config.cork || !old.nodelay && self.config.nodelay {
             // Lets go what is held now, nothing that is written later.
             let held = self.unsent() > 0;
