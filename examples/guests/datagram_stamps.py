@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Time stamps of datagrams (SO_TIMESTAMPING): of arrival with the datagram, of sending in the queue of errors; and the time at
-which one is to leave (SO_TXTIME), with what else control data may say of one.
+which one is to leave (SO_TXTIME), with what else control data may say of one. And MSG_ZEROCOPY.
 
 Argument: 4 or 6."""
 import errno
@@ -103,7 +103,8 @@ for timed in (False, True):
     long = struct.pack("Q", time.monotonic_ns() + 1000)
     for kind in (12, SO_TXTIME, SO_TIMESTAMPING, SCM_TS_OPT_ID, 13, 80):
         for data in (long, long + long, b"\x00\x00", struct.pack("i", 1), struct.pack("i", 1 << 4)):
-            if kind != 12 or data[:1] in b"\x00\x01":
+            # A higher priority takes privileges.
+            if kind != 12 or len(data) == 2 or data == struct.pack("i", 1):
                 print(kind, len(data), told(sender.sendmsg, [b"x"], [(socket.SOL_SOCKET, kind, data)], 0, receiver.getsockname()))
 for length in (4, 8, 12):
     for clock, flags in ((time.CLOCK_MONOTONIC, 0), (time.CLOCK_MONOTONIC, 3), (time.CLOCK_MONOTONIC, 4)):
@@ -115,3 +116,20 @@ if FAMILY == socket.AF_INET:
     sock, other = pair()
     sock.connect(other.getsockname())
     print("what a packet can be at most:", sock.getsockopt(socket.IPPROTO_IP, 14))
+
+print("copied:")
+SO_ZEROCOPY, MSG_ZEROCOPY = 60, 0x4000000
+for protocol in (0, 136):
+    sender = socket.socket(FAMILY, socket.SOCK_DGRAM, protocol)
+    print([told(sender.setsockopt, socket.SOL_SOCKET, SO_ZEROCOPY, value) for value in (-1, 0, 1, 2)], sender.getsockopt(socket.SOL_SOCKET, SO_ZEROCOPY))
+sender, receiver = pair()
+print("not asked for:", sender.sendto(b"x", MSG_ZEROCOPY, receiver.getsockname()), told(sender.recvmsg, 1, 512, socket.MSG_ERRQUEUE))
+sender.setsockopt(socket.SOL_SOCKET, SO_ZEROCOPY, 1)
+for octets in (b"", b"x", b"y" * 5000):
+    sent = sender.sendto(octets, MSG_ZEROCOPY, receiver.getsockname())
+    print(sent, [(kind, data.hex()[:32]) for _, kind, data in sender.recvmsg(1, 512, socket.MSG_ERRQUEUE)[1]])
+sender.connect(receiver.getsockname())
+print(sender.send(b"z" * 100, MSG_ZEROCOPY), sender.send(b"z", MSG_ZEROCOPY))
+octets, control, flags, name = sender.recvmsg(1, 512, socket.MSG_ERRQUEUE)
+print(octets, [(level, kind, data.hex()[:32]) for level, kind, data in control], flags == socket.MSG_ERRQUEUE, name)
+print(sender.send(b"copied"), told(sender.recvmsg, 1, 512, socket.MSG_ERRQUEUE), [len(receiver.recv(9000)) for _ in range(7)])

@@ -339,7 +339,7 @@ pub(crate) fn error(
     if let Some(timestamp) = report.timestamp {
         put_stamping(&mut buffer, host, now, id, SOFTWARE, timestamp);
     }
-    let mut data = (report.errno.raw() as u32).to_ne_bytes().to_vec();
+    let mut data = (report.errno.map_or(0, Errno::raw) as u32).to_ne_bytes().to_vec();
     data.extend_from_slice(&[report.origin as u8, report.kind, report.code, 0]);
     data.extend_from_slice(&report.info.to_ne_bytes());
     data.extend_from_slice(&report.data.to_ne_bytes());

@@ -38,8 +38,8 @@ const NATIVE_NETLINK: [i32; 6] = [2, 7, 9, 11, 15, 21];
 /// Octets of a request for a list in the C library musl, `send(2)` of which it expects the answer to be there at once.
 const SHORT_REQUEST: u32 = 20;
 
-/// Flags of send(2) that an AF_UNIX datagram socket refuses and UDP refuses otherwise.
-const SEND_FLAGS: i32 = libc::MSG_OOB;
+/// Flags of send(2) that an AF_UNIX datagram socket refuses and UDP refuses otherwise, or that it knows nothing of.
+const SEND_FLAGS: i32 = libc::MSG_OOB | libc::MSG_ZEROCOPY;
 
 /// Flags of recv(2) that mean another thing to the kernel's object: a stream's octets discarded, the queue of errors, urgent data.
 const RECEIVE_FLAGS: i32 = libc::MSG_TRUNC | libc::MSG_ERRQUEUE | libc::MSG_OOB;

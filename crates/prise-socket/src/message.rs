@@ -86,6 +86,8 @@ pub enum ErrorOrigin {
     Icmp6 = 3,
     /// No error: the time at which a datagram left (`SO_EE_ORIGIN_TIMESTAMPING`, 4).
     Timestamping = 4,
+    /// No error: the octets of sends with `MSG_ZEROCOPY` may be used again (`SO_EE_ORIGIN_ZEROCOPY`, 5).
+    ZeroCopy = 5,
 }
 
 impl ErrorOrigin {
@@ -98,8 +100,8 @@ impl ErrorOrigin {
 /// One entry of the error queue that `IP_RECVERR` asks for (`recvmsg(2)` with `MSG_ERRQUEUE`).
 #[derive(Clone, Debug)]
 pub struct ErrorReport {
-    /// `ee_errno`.
-    pub errno: Errno,
+    /// `ee_errno`; 0 of what is no error at all.
+    pub errno: Option<Errno>,
     /// `ee_origin`.
     pub origin: ErrorOrigin,
     /// `ee_type`: the ICMP type, 0 for local errors.

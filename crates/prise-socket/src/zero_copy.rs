@@ -8,7 +8,7 @@ use alloc::collections::VecDeque;
 use prise_wire::Instant;
 
 use crate::option::Opt;
-use crate::{Flags, Host, Kind, SocketId};
+use crate::{Errno, Flags, Host, Kind, SocketId, protocol};
 
 /// Sends whose octets are not acknowledged; beyond this a send is as one without the flag, and is not told of.
 const PENDING_MAX: usize = 4096;
@@ -42,6 +42,21 @@ impl Host {
 
     pub(crate) fn tells_zero_copies(&self, s: SocketId) -> bool {
         self.zero_copy_allowed && self.sockets.get(s).is_some_and(|socket| socket.kind == Kind::Stream)
+    }
+
+    /// `SO_ZEROCOPY`: streams where their sends are seen, and UDP, of which those with the flag always are.
+    pub(crate) fn set_zero_copy(&mut self, s: SocketId, on: bool) -> Result<(), Errno> {
+        let socket = self.socket_ref(s)?;
+        let is_told = match socket.kind {
+            Kind::Stream => self.tells_zero_copies(s),
+            _ => socket.protocol == protocol::UDP,
+        };
+        if is_told {
+            self.socket_mut(s)?.set_value(Opt::ZeroCopy, on.into());
+        } else if on {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        Ok(())
     }
 
     /// A send was taken: notes its end, if it is to be told of.

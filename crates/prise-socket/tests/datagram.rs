@@ -115,7 +115,7 @@ fn ip_recverr_queues_what_icmp_says() {
             "the queue keeps it until it is read"
         );
         let report = world.hosts[0].recv_error(s).expect("a report");
-        assert_eq!(report.errno, Errno::ECONNREFUSED);
+        assert_eq!(report.errno, Some(Errno::ECONNREFUSED));
         assert_eq!(report.destination, addr(to));
         assert_eq!(report.offender, Some(addr(to).ip()));
         assert_eq!(report.payload, b"anybody?");

@@ -162,7 +162,7 @@ impl Play {
             }
             _ => {
                 let report = host.recv_error(s)?;
-                let (name, to) = (report.errno.name(), show(report.destination));
+                let (name, to) = (report.errno.map_or("", |errno| errno.name()), show(report.destination));
                 let (origin, kind, code) = (report.origin as u8, report.kind, report.code);
                 Ok(format!("{name}:{origin}:{kind}:{code}:{}:{to}", report.payload.len()))
             }

@@ -19,7 +19,11 @@ const DIFFERENCES: &[(i32, i32, &str)] = &[
         "SO_TIMESTAMPING: of a stream's sends, where these are not seen, it is refused",
     ),
     (1, 65, "SO_TIMESTAMPING by its newer number"),
-    (1, 60, "SO_ZEROCOPY: refused, programs fall back to copying"),
+    (
+        1,
+        60,
+        "SO_ZEROCOPY: refused on streams whose sends are not seen, programs fall back to copying",
+    ),
     (1, 80, "SO_DEVMEM_DONTNEED: no device memory"),
     (6, 13, "TCP_CONGESTION: the kernel in question was set to BBR"),
     (6, 24, "TCP_TIMESTAMP: two clocks"),

@@ -413,7 +413,7 @@ fn error_message(report: &ErrorReport, room: usize) -> Incoming {
         incoming.say(SOL_SOCKET, SO_TIMESTAMPNS, &timespec(at));
     }
     let mut data = Vec::with_capacity(16 + 28);
-    data.extend_from_slice(&(report.errno.raw() as u32).to_ne_bytes());
+    data.extend_from_slice(&(report.errno.map_or(0, Errno::raw) as u32).to_ne_bytes());
     data.extend_from_slice(&[report.origin as u8, report.kind, report.code, 0]);
     data.extend_from_slice(&report.info.to_ne_bytes());
     data.extend_from_slice(&0_u32.to_ne_bytes());

@@ -302,7 +302,8 @@ impl Supervisor {
             datagram.forget_error();
         }
         // ipv4_datagram_support_addr: a stamp names nobody.
-        let name = (report.origin != ErrorOrigin::Timestamping).then(|| encode(report.destination, family));
+        let name = (!matches!(report.origin, ErrorOrigin::Timestamping | ErrorOrigin::ZeroCopy))
+            .then(|| encode(report.destination, family));
         let control = control::error(&mut self.host, self.now, id, &report, family, to.control_room());
         let copied = report.payload.len().min(to.room());
         let truncated = if report.payload.len() > copied {

@@ -43,7 +43,8 @@ impl Supervisor {
             // No urgent octet at all: an AF_UNIX stream refuses that.
             return self.send_stream(call, &target, &[], flags);
         }
-        if call.args[4] == 0 && (is_stream || !urgent) {
+        let is_usual = flags & (libc::MSG_OOB | libc::MSG_ZEROCOPY) == 0;
+        if call.args[4] == 0 && (is_stream || is_usual) {
             // A send(2) that is judged only because it may be netlink's, or of urgent data, which a stream of AF_UNIX has too.
             return Ok(Answer::Native);
         }

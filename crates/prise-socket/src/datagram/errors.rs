@@ -41,7 +41,7 @@ impl Host {
         let report = extra.errors.pop_front().ok_or(Errno::EAGAIN)?;
         // sock_dequeue_err_skb: the pending error is the next one's, or no more if this was what ICMP had said.
         match extra.errors.front() {
-            Some(next) if next.origin.is_icmp() => socket.error = Some(next.errno),
+            Some(next) if next.origin.is_icmp() => socket.error = next.errno,
             _ if report.origin.is_icmp() => socket.error = None,
             _ => {}
         }
@@ -119,7 +119,7 @@ impl Socket {
             (_, addr) => addr,
         };
         ErrorReport {
-            errno,
+            errno: Some(errno),
             origin: if v4 { ErrorOrigin::Icmp } else { ErrorOrigin::Icmp6 },
             kind,
             code,

@@ -68,6 +68,7 @@ impl Host {
             .segment
             .unwrap_or(self.socket_ref(s)?.value(Opt::UdpSegment) as u16);
         self.emit(now, s, &way, payload, segment)?;
+        self.tell_zero_copied(s, flags);
         Ok(len)
     }
 
@@ -332,7 +333,7 @@ impl Host {
             let mut destination = socket.present(way.destination);
             destination.set_port(socket.remote().map_or(0, |remote| remote.port()));
             socket.queue_error(ErrorReport {
-                errno: Errno::EMSGSIZE,
+                errno: Some(Errno::EMSGSIZE),
                 origin: ErrorOrigin::Local,
                 kind: 0,
                 code: 0,

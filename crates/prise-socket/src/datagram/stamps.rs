@@ -1,8 +1,8 @@
 //! `SO_TIMESTAMPING` of what datagram, ping and raw sockets send: the error queue tells when each left, with the packet itself unless only
-//! the stamp is wanted (`__skb_tstamp_tx`; the kernel's `Documentation/networking/timestamping.rst`).
+//! the stamp is wanted (`__skb_tstamp_tx`; the kernel's `Documentation/networking/timestamping.rst`). And `SO_ZEROCOPY` of UDP.
 
 use alloc::vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use prise_wire::ipv4::Ipv4Header;
 use prise_wire::ipv6::Ipv6Header;
@@ -14,7 +14,7 @@ use crate::option::Opt;
 use crate::option::stamping::{STAMP_ONLY, TIMED};
 use crate::socket::{Flag, Socket, Transport};
 use crate::transmit_stamp::{NUMBERED, SCHEDULED, SENT};
-use crate::{Control, Errno, ErrorOrigin, ErrorReport, Host, Kind, SocketId};
+use crate::{Control, Errno, ErrorOrigin, ErrorReport, Family, Flags, Host, Kind, SocketId};
 
 /// Which stamps the program wants of one datagram.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,7 +82,7 @@ impl Host {
             .filter(|it| it.1)
         {
             socket.queue_error(ErrorReport {
-                errno: Errno::ENOMSG,
+                errno: Some(Errno::ENOMSG),
                 origin: ErrorOrigin::Timestamping,
                 kind: 0,
                 code: 0,
@@ -98,7 +98,49 @@ impl Host {
     }
 }
 
+impl Host {
+    /// `MSG_ZEROCOPY`: the octets were copied and may be used again. Notices that follow each other are one (`skb_zerocopy_notify_extend`).
+    pub(super) fn tell_zero_copied(&mut self, s: SocketId, flags: Flags) {
+        /// `SO_EE_CODE_ZEROCOPY_COPIED`.
+        const COPIED: u8 = 1;
+        let Some(socket) = self.sockets.get_mut(s) else { return };
+        if !flags.contains(Flags::ZEROCOPY) || socket.value(Opt::ZeroCopy) == 0 {
+            return;
+        }
+        let number = socket.value(Opt::ZeroCopies) as u32;
+        socket.set_value(Opt::ZeroCopies, number.wrapping_add(1).into());
+        if let Some(last) = socket.extra_mut().errors.back_mut()
+            && last.origin == ErrorOrigin::ZeroCopy
+        {
+            last.data = number;
+            return;
+        }
+        let destination = socket.unspecified();
+        socket.queue_error(ErrorReport {
+            errno: None,
+            origin: ErrorOrigin::ZeroCopy,
+            kind: 0,
+            code: COPIED,
+            info: number,
+            data: number,
+            offender: None,
+            destination,
+            payload: Payload::new(),
+            link: None,
+            timestamp: None,
+        });
+    }
+}
+
 impl Socket {
+    fn unspecified(&self) -> SocketAddr {
+        let addr = match self.family {
+            Family::Inet => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Family::Inet6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        SocketAddr::new(addr, 0)
+    }
+
     /// The packet with all its headers, from the link's on. Its checksums are left to the link, as `lo` and offloading leave them.
     fn packet(&self, way: &Way, payload: &Payload) -> Payload {
         let mut headers = vec![];

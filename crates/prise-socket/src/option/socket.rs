@@ -244,12 +244,8 @@ pub(super) const TABLE: &[Entry] = &[
         60,
         On::TCP.or(On::UDP),
         Set::Number(|call, value| match value {
-            0 | 1 if call.host.tells_zero_copies(call.id) => {
-                call.socket().set_value(Opt::ZeroCopy, value.into());
-                Ok(())
-            }
-            0 => Ok(()),
-            1 => Err(Errno::EOPNOTSUPP),
+            _ if call.socket().protocol == crate::protocol::UDP_LITE => Err(Errno::EOPNOTSUPP),
+            0 | 1 => call.host.set_zero_copy(call.id, value == 1),
             _ => Err(Errno::EINVAL),
         }),
         Get::Value(Opt::ZeroCopy),

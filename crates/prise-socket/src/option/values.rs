@@ -128,6 +128,8 @@ opts! {
     /// `TCP_FASTOPEN`: the queue's length.
     FastOpenQueue = 0;
     ZeroCopy = 0;
+    /// Datagrams sent with `MSG_ZEROCOPY`.
+    ZeroCopies = 0;
     /// `TCP_NOTSENT_LOWAT`.
     NotSentLowWater = 0;
     /// `TCP_SAVE_SYN`.
