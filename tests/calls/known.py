@@ -15,6 +15,7 @@ NATIVE = [
     ("send", "EPIPE", "EOPNOTSUPP", "urgent data on a stream that was never connected"),
     ("write send", "EDESTADDRREQ", "EFAULT", "a bad pointer, looked at sooner"),
     ("send sendmsg", "EINVAL", "ENOTCONN", "MSG_FASTOPEN without an address"),
+    ("write send", "EAGAIN", "0", "no octets, while it connects"),
     ("recv recvfrom recvmsg read", "0", "EAGAIN", "no octets asked for: TCP waits for some all the same"),
 ]
 

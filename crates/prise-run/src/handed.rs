@@ -307,11 +307,13 @@ impl Supervisor {
         if flags.contains(OFlags::NONBLOCK) {
             return Ok(Way::Judged(Err(Errno::EINPROGRESS)));
         }
-        Ok(Way::Judged(if connected.is_ok() {
-            self.set_stage(target.slot, Stage::Connected);
-            DONE
-        } else {
-            self.dial(call, &target, to)
+        Ok(Way::Judged(match connected {
+            Ok(()) => {
+                self.set_stage(target.slot, Stage::Connected);
+                DONE
+            }
+            Err(E::INPROGRESS) => Ok(self.wait_for_handshake(call, &target, Errno::EINPROGRESS)),
+            Err(_) => self.dial(call, &target, to),
         }))
     }
 
@@ -486,16 +488,15 @@ impl Supervisor {
     pub(crate) fn is_kernels(&self, call: &Call, slot: Slot) -> bool {
         let handed = match self.sockets.get(slot).map(|socket| &socket.role) {
             Some(Role::Handed(handed)) => handed,
-            Some(Role::Listener(listening)) if listening.is_native() && !listening.ended => {
-                return is_about_octets(call);
+            // One that was shut might be connected by a message.
+            Some(Role::Listener(listening)) if listening.is_native() => {
+                return is_about_octets(call) && !(listening.ended && opens(call));
             }
             _ => return false,
         };
         // A message that opens a connection has an address, which means what it means in the run.
-        let opens = |flags: i32| handed.stage == Stage::Idle && flags & libc::MSG_FASTOPEN != 0;
         match call.number {
-            libc::SYS_sendto | libc::SYS_sendmmsg => !opens(call.int(3)),
-            libc::SYS_sendmsg => !opens(call.int(2)),
+            libc::SYS_sendto | libc::SYS_sendmmsg | libc::SYS_sendmsg => handed.stage != Stage::Idle || !opens(call),
             libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_recvmmsg | libc::SYS_shutdown => true,
             // The host learns of these when it speaks for the socket again: see `bring_back`.
             libc::SYS_setsockopt => {
@@ -624,6 +625,16 @@ impl Supervisor {
         let process = self.guests.process(call.tid);
         self.hands.expects(process)
     }
+}
+
+/// A message that opens a connection.
+fn opens(call: &Call) -> bool {
+    let flags = match call.number {
+        libc::SYS_sendto | libc::SYS_sendmmsg => call.int(3),
+        libc::SYS_sendmsg => call.int(2),
+        _ => 0,
+    };
+    flags & libc::MSG_FASTOPEN != 0
 }
 
 /// Calls that send, receive or ask about queues.

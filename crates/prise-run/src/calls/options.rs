@@ -81,7 +81,9 @@ impl Supervisor {
         if level == libc::SOL_SOCKET && matches!(name, libc::SO_ATTACH_FILTER | libc::SO_ATTACH_REUSEPORT_CBPF) {
             return self.attach_program(call, target, name, len);
         }
-        let is_nothing = level == libc::SOL_IPV6 && call.args[3] == 0 && !NO_NUMBER_V6.contains(&name);
+        // Less than a number is not read either.
+        let is_number_v6 = level == libc::SOL_IPV6 && !NO_NUMBER_V6.contains(&name);
+        let is_nothing = is_number_v6 && (call.args[3] == 0 || len < size_of::<i32>());
         let value = match call.memory().read_front(call.args[3], len.min(VALUE_MAX)) {
             Err(Errno::EFAULT) if is_nothing => vec![0; len.min(VALUE_MAX)],
             Err(Errno::EFAULT) if self.reads_first(target.slot, (level, name), len) => return Err(Errno::EFAULT),
@@ -106,12 +108,18 @@ impl Supervisor {
         if chosen::is_kernels_alone(level, name) && self.may_be_kernels(target.slot) {
             return self.ask_kernel(target, level, name, &value);
         }
-        if (level, name) == (libc::SOL_IPV6, IPV6_ADDRFORM) {
-            self.require_established(target)?;
+        if (level, name) == (libc::SOL_IPV6, libc::IPV6_V6ONLY) {
+            self.look_whether_over(target);
+        }
+        if (level, name) == (libc::SOL_SOCKET, libc::SO_LINGER) && value.len() < len.min(size_of::<libc::linger>()) {
+            // What is missing lies where nothing can be read.
+            return Err(Errno::EFAULT);
         }
         match self.host.set_option(self.now, id, level, name, &value) {
-            // What is missing lies where nothing can be read.
-            Err(Errno::EINVAL) if value.len() < len.min(VALUE_MAX) => return Err(Errno::EFAULT),
+            Err(Errno::EADDRNOTAVAIL) if (level, name) == (libc::SOL_IPV6, IPV6_ADDRFORM) => {
+                self.require_established(target)?;
+                return Err(Errno::EADDRNOTAVAIL);
+            }
             set => set?,
         }
         self.pass_on(target, level, name, &value);
@@ -289,11 +297,11 @@ impl Supervisor {
             Vec::new()
         };
         let asked = (level, name);
+        self.host
+            .option_asked(self.now, id, asked, &given, room.min(VALUE_MAX), &mut value)?;
         if asked == (libc::SOL_IPV6, IPV6_ADDRFORM) {
             self.require_established(target)?;
         }
-        self.host
-            .option_asked(self.now, id, asked, &given, room.min(VALUE_MAX), &mut value)?;
         if (level, name) == (libc::SOL_SOCKET, libc::SO_ERROR) {
             let own = self.take_own_error(target, kind);
             if value.iter().all(|&octet| octet == 0)

@@ -38,6 +38,11 @@ impl Supervisor {
             }
             // A listener has nothing to send.
             Role::Listener(listening) if !how.read() && !listening.ended => DONE,
+            // It listens no more, and is shut as any unconnected stream is: it fails, and polls so.
+            Role::Listener(listening) if listening.ended && listening.is_native() => {
+                unix::shut(&target.copy, how).map_err(errno)?;
+                DONE
+            }
             Role::Listener(_) => {
                 self.host.shutdown(self.now, id, how)?;
                 self.end_listening(target);

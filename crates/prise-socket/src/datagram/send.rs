@@ -118,8 +118,12 @@ impl Host {
             None => socket.remote().ok_or(Errno::EDESTADDRREQ)?,
         };
         let needs_port = named && socket.is_udp();
+        let v4 = destination.ip().to_canonical().is_ipv4();
+        // udpv6_sendmsg does not look at it, but hands IPv4 over to udp_sendmsg.
+        if v4 && flags.contains(Flags::OOB) && !socket.is_v6_only() {
+            return Err(Errno::EOPNOTSUPP);
+        }
         if needs_port && destination.port() == 0 {
-            let v4 = destination.ip().to_canonical().is_ipv4();
             return Err(if v4 && socket.is_v6_only() {
                 Errno::ENETUNREACH
             } else {
@@ -127,10 +131,6 @@ impl Host {
             });
         }
         let destination = socket.message_destination(destination)?;
-        // udpv6_sendmsg does not look at it, but hands IPv4 over to udp_sendmsg.
-        if flags.contains(Flags::OOB) && destination.is_ipv4() {
-            return Err(Errno::EOPNOTSUPP);
-        }
         self.check_control(s, control)?;
         Ok((destination, self.way(s, destination, control)?))
     }
