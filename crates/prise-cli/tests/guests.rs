@@ -213,6 +213,8 @@ guests! {
     prefork_over_ipv6: "prefork.py" "6";
     options_over_ipv4: "options.py" "4";
     options_over_ipv6: "options.py" "6";
+    kept_options_over_ipv4: "kept_options.py" "4";
+    kept_options_over_ipv6: "kept_options.py" "6";
     flags_over_ipv4: "flags.py" "4";
     flags_over_ipv6: "flags.py" "6";
     errors_over_ipv4: "errors.py" "4";
@@ -264,6 +266,7 @@ guests_by_our_tcp! {
     two_processes: "two_processes.py" "4";
     prefork: "prefork.py" "6";
     options: "options.py" "4";
+    kept_options: "kept_options.py" "4";
     flags: "flags.py" "6";
     errors: "errors.py" "4";
     dual_stack: "dual_stack.py" "6";

@@ -28,6 +28,16 @@ pub(crate) const CLOSED: u8 = 7;
 /// asm-generic/socket.h; libc has the name for other architectures only.
 const SO_NETNS_COOKIE: i32 = 71;
 
+/// What of a run's TCP streams is the kernel's without anybody being asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Native {
+    /// The families whose streams are born so.
+    pub(crate) families: &'static [i32],
+    /// They stay so when they listen ([`crate::native_listener`]), so that options which only the connection knows need not be
+    /// judged ([`crate::filter`]).
+    pub(crate) listeners: bool,
+}
+
 /// The families whose streams may be born as the kernel's: those that it has, where it tells name spaces apart.
 pub(crate) fn families() -> &'static [i32] {
     let has = |family| {

@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 use prise_sys::sockopt;
 
@@ -56,6 +57,40 @@ const OF_IPV6: [i32; 4] = [
     libc::IPV6_MTU_DISCOVER,
     libc::IPV6_RECVERR,
 ];
+
+/// Options that programs may have set while the kernel alone was asked; all of them are an `int`.
+pub(crate) const KEPT_BY_KERNEL: [(i32, i32); 7] = [
+    (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+    (libc::IPPROTO_TCP, libc::TCP_CORK),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
+    (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
+    (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
+];
+
+/// What these options are on a socket that nobody has asked anything.
+static USUAL: OnceLock<Vec<Option<Vec<u8>>>> = OnceLock::new();
+
+fn kept_by(object: &OwnedFd) -> impl Iterator<Item = Option<Vec<u8>>> {
+    KEPT_BY_KERNEL
+        .map(|(level, name)| sockopt::get(object.as_fd(), level, name, size_of::<i32>()).ok())
+        .into_iter()
+}
+
+/// What a connection that the kernel's listener did not accept itself would have inherited from it.
+pub(crate) fn inherit(listener: &OwnedFd, accepted: &OwnedFd, fresh: impl FnOnce() -> Option<OwnedFd>) {
+    let usual = USUAL.get_or_init(|| fresh().iter().flat_map(kept_by).collect());
+    for (index, value) in kept_by(listener).enumerate() {
+        if let Some(value) = value
+            && usual.get(index).and_then(Option::as_ref) != Some(&value)
+        {
+            let (level, name) = KEPT_BY_KERNEL[index];
+            // It was taken there, so it is here.
+            let _ = sockopt::set(accepted.as_fd(), level, name, &value);
+        }
+    }
+}
 
 /// One option with its value.
 type Choice = (i32, i32, Box<[u8]>);

@@ -7,6 +7,7 @@
 use prise_sys::launch::Confinement;
 use prise_sys::seccomp::{ARCH_X86_64, Assembler, Field, Program, Verdict};
 
+use crate::adopted::Native;
 use crate::filter_policy;
 
 /// Calls of the x32 ABI have this bit in their numbers (asm/unistd.h, `__X32_SYSCALL_BIT`).
@@ -50,6 +51,19 @@ pub(crate) const NATIVE_OPTIONS: [i32; 4] = [libc::SO_RCVTIMEO, libc::SO_SNDTIME
 const SO_RCVTIMEO_NEW: i32 = 66;
 const SO_SNDTIMEO_NEW: i32 = 67;
 
+/// Options of tcp(7) that are about nothing but the connection: where every stream is the kernel's own object, the kernel alone keeps
+/// them, and says of wrong values what Linux says. On other Internet sockets, which are AF_UNIX objects, they are
+/// `EOPNOTSUPP` then, where Linux says `ENOPROTOOPT`.
+pub(crate) const OPTIONS_OF_STREAMS: [i32; 7] = [
+    libc::TCP_NODELAY,
+    libc::TCP_CORK,
+    libc::TCP_KEEPIDLE,
+    libc::TCP_KEEPINTVL,
+    libc::TCP_KEEPCNT,
+    libc::TCP_QUICKACK,
+    libc::TCP_USER_TIMEOUT,
+];
+
 /// `ioctl` requests of sockets (linux/sockios.h) that are judged: from `SIOCATMARK` on. Before it lie owners, which
 /// are the descriptor's.
 const SOCKET_IOCTLS: core::ops::Range<u32> = 0x8905..0x8a00;
@@ -61,8 +75,8 @@ pub(crate) struct Asked {
     pub(crate) hostname: bool,
     /// Files of /proc/net.
     pub(crate) proc_net: bool,
-    /// Families whose TCP streams are born as the kernel's, without being asked for ([`crate::adopted`]).
-    pub(crate) native_streams: &'static [i32],
+    /// What of TCP streams is the kernel's without anybody being asked.
+    pub(crate) native: Native,
 }
 
 /// What socket(2) is asked for a stream with: `SOCK_STREAM` and whichever flags there are.
@@ -87,23 +101,9 @@ pub(crate) fn program(confinement: Option<&Confinement>, asked: Asked) -> Progra
     for number in ALWAYS {
         on_call(&mut p, number, |p| p.verdict(Verdict::Notify));
     }
-    judge_sockets(&mut p, asked.native_streams);
+    judge_sockets(&mut p, asked.native.families);
     judge_messages(&mut p);
-    for number in [libc::SYS_setsockopt, libc::SYS_getsockopt] {
-        on_call(&mut p, number, |p| {
-            let (judged, native) = (p.label(), p.label());
-            p.load(Field::ArgLow(1));
-            p.unless_equal(libc::SOL_SOCKET as u32, judged);
-            p.load(Field::ArgLow(2));
-            for option in NATIVE_OPTIONS {
-                p.if_equal(option as u32, native);
-            }
-            p.place(judged);
-            p.verdict(Verdict::Notify);
-            p.place(native);
-            p.verdict(Verdict::Allow);
-        });
-    }
+    judge_options(&mut p, asked.native.listeners);
     judge_socket_requests(&mut p);
     judge_dumpable(&mut p);
     if asked.hostname {
@@ -118,6 +118,38 @@ pub(crate) fn program(confinement: Option<&Confinement>, asked: Asked) -> Progra
     });
     p.verdict(Verdict::Allow);
     p.finish()
+}
+
+/// setsockopt(2) and getsockopt(2). `of_streams`: every TCP stream is the kernel's own, which keeps what only the connection
+/// knows.
+fn judge_options(p: &mut Assembler, of_streams: bool) {
+    for number in [libc::SYS_setsockopt, libc::SYS_getsockopt] {
+        on_call(p, number, |p| {
+            let (judged, native, of_tcp) = (p.label(), p.label(), p.label());
+            p.load(Field::ArgLow(1));
+            if of_streams {
+                p.if_equal(libc::IPPROTO_TCP as u32, of_tcp);
+            }
+            p.unless_equal(libc::SOL_SOCKET as u32, judged);
+            p.load(Field::ArgLow(2));
+            for option in NATIVE_OPTIONS {
+                p.if_equal(option as u32, native);
+            }
+            if of_streams {
+                p.if_equal(libc::SO_KEEPALIVE as u32, native);
+            }
+            p.place(judged);
+            p.verdict(Verdict::Notify);
+            p.place(of_tcp);
+            p.load(Field::ArgLow(2));
+            for option in OPTIONS_OF_STREAMS {
+                p.if_equal(option as u32, native);
+            }
+            p.verdict(Verdict::Notify);
+            p.place(native);
+            p.verdict(Verdict::Allow);
+        });
+    }
 }
 
 /// sendto(2) and recvfrom(2). Without an address they are send(2) and recv(2), which run natively, unless a flag says what
@@ -263,7 +295,10 @@ mod tests {
         let asked = Asked {
             hostname: true,
             proc_net: false,
-            native_streams: &[libc::AF_INET, libc::AF_INET6],
+            native: Native {
+                families: &[libc::AF_INET, libc::AF_INET6],
+                listeners: true,
+            },
         };
         let program = program(None, asked);
         assert!(program.len() < 120, "{} instructions", program.len());
@@ -271,7 +306,10 @@ mod tests {
             Some(&Confinement { domain: None }),
             Asked {
                 proc_net: true,
-                native_streams: &[],
+                native: Native {
+                    families: &[],
+                    listeners: false,
+                },
                 ..asked
             },
         );

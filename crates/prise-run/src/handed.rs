@@ -30,7 +30,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, getpeername, socket_with, sockopt};
 
-use crate::adopted;
+use crate::adopted::{self, Native};
 use crate::calls::Target;
 use crate::chosen;
 use crate::epoll_sets::Watched;
@@ -89,16 +89,16 @@ pub(crate) struct Hands {
 }
 
 impl Hands {
-    pub(crate) fn new(outside: bool, inside: bool, (native, listen): (bool, bool)) -> io::Result<Self> {
-        let native = if native {
-            adopted::name_space(&Supervisor::hosts_object(Family::Inet, SocketFlags::empty())?)
-        } else {
+    pub(crate) fn new(outside: bool, inside: bool, born: Native) -> io::Result<Self> {
+        let native = if born.families.is_empty() {
             None
+        } else {
+            adopted::name_space(&Supervisor::hosts_object(Family::Inet, SocketFlags::empty())?)
         };
         Ok(Self {
             outside,
             inside,
-            listen: listen && native.is_some(),
+            listen: born.listeners && native.is_some(),
             native,
             habits: HashMap::new(),
             meeting: None,
@@ -212,11 +212,7 @@ impl Supervisor {
         let shows_failure = born_handed || !unix::blocks(&target.copy);
         let Some(leg) = self.leg(id, remote, shows_failure) else {
             self.hands.note(process, false);
-            return Ok(Way::Inside(if born_handed {
-                self.unused(call, target)?
-            } else {
-                target
-            }));
+            return Ok(Way::Inside(target));
         };
         if leg.whom != Whom::Nobody {
             self.hands.note(process, true);
@@ -421,24 +417,15 @@ impl Supervisor {
     }
 
     /// The options that a program has set while the kernel alone was asked are the host's again.
-    fn bring_back(&mut self, target: &Target) {
-        const SET_ALONE: [i32; 5] = [
-            libc::TCP_NODELAY,
-            libc::TCP_KEEPIDLE,
-            libc::TCP_KEEPINTVL,
-            libc::TCP_KEEPCNT,
-            libc::TCP_USER_TIMEOUT,
-        ];
+    pub(crate) fn bring_back(&mut self, target: &Target) {
         let Some(socket) = self.sockets.get_mut(target.slot) else {
             return;
         };
-        for name in SET_ALONE {
-            if let Ok(value) = options::get(target.copy.as_fd(), libc::IPPROTO_TCP, name, size_of::<i32>()) {
+        for (level, name) in chosen::KEPT_BY_KERNEL {
+            if let Ok(value) = options::get(target.copy.as_fd(), level, name, size_of::<i32>()) {
                 // What the kernel holds, the host holds too.
-                let _ = self
-                    .host
-                    .set_option(self.now, socket.id, libc::IPPROTO_TCP, name, &value);
-                socket.chosen.note(libc::IPPROTO_TCP, name, &value);
+                let _ = self.host.set_option(self.now, socket.id, level, name, &value);
+                socket.chosen.note(level, name, &value);
             }
         }
     }
@@ -558,7 +545,11 @@ impl Supervisor {
     /// A new object of the kernel's, of the supervisor's own network, in place of a stream's that is not connected.
     pub(crate) fn renewed_natively(&mut self, call: &Call, target: &Target) -> Result<Target, Errno> {
         let slot = target.slot;
-        let family = self.entry(slot)?.family;
+        let socket = self.entry(slot)?;
+        let family = socket.family;
+        if socket.role.is_hosts_object() {
+            self.bring_back(target);
+        }
         let copy = self.prepare_hosts(slot, family, &target.copy).map_err(errno)?;
         self.replace_object(call, target, &copy)?;
         self.set_stage(slot, Stage::Idle);

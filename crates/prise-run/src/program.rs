@@ -12,6 +12,7 @@ use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitOptions, getrlimit, kill_process, set_child_subreaper, setrlimit, wait,
 };
 
+use crate::adopted::Native;
 use crate::config::RunConfig;
 use crate::confinement;
 use crate::filter;
@@ -85,7 +86,7 @@ impl Program {
         config: &RunConfig,
         signals: Signals,
         fetches: bool,
-        native_streams: &'static [i32],
+        native: Native,
     ) -> Result<(Self, Listener), RunError> {
         let setup = |step| move |error: io::Error| RunError::Setup { step, error };
         // Daemons remain our descendants: Yama lets a process look at those only.
@@ -104,7 +105,7 @@ impl Program {
         let asked = filter::Asked {
             hostname: config.hostname.is_some(),
             proc_net: config.proc_net,
-            native_streams,
+            native,
         };
         let launched = launch(&Launch {
             program: &program,

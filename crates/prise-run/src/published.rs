@@ -19,6 +19,7 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::net::{SocketFlags, sockopt};
 
 use crate::calls::write_address;
+use crate::chosen;
 use crate::handed::{Handed, Stage, for_family};
 use crate::lingering::Ends;
 use crate::listener::Listening;
@@ -105,6 +106,11 @@ impl Supervisor {
         fcntl_setfl(&caller.socket, status).map_err(errno)?;
         if let Ok(listener) = self.entry(slot) {
             listener.chosen.apply(&caller.socket);
+            let (native, family) = (listener.role.is_hosts_object(), listener.family);
+            if let Some(copy) = copy.filter(|_| native) {
+                let fresh = || Self::hosts_object(family, SocketFlags::empty()).ok();
+                chosen::inherit(copy, &caller.socket, fresh);
+            }
         }
         let waiting = self.connections_waiting(slot);
         if let Some(listening) = self.listening(slot) {

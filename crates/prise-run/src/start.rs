@@ -7,13 +7,15 @@ use prise_link::{Capture, Captured, Impaired, Link, Loopback, TunLink, WallClock
 use prise_socket::{Host, HostConfig};
 use prise_stack::{IpCidr, Route, StackConfig};
 
-use crate::adopted;
+use crate::adopted::{self, Native};
 use crate::answers::Answers;
 use crate::audit::Audit;
 use crate::capture_file::CaptureFile;
 use crate::clock;
+use crate::closes::Closes;
 use crate::config::{LinkChoice, RunConfig};
 use crate::gate::Gate;
+use crate::native_listener::loopback_works;
 use crate::nested;
 use crate::outcome::{Exit, RunError};
 use crate::probe;
@@ -59,8 +61,14 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         step: "listen for prise ss",
         error,
     })?;
-    let native_streams = if hands { adopted::families() } else { &[] };
-    let (program, calls) = Program::start(config, signals, fetches, native_streams)?;
+    // A user has few of these (fs.inotify.max_user_instances); and objects that the supervisor keeps are never closed.
+    let closes = if fetches { Closes::new().ok() } else { None };
+    let families = if hands { adopted::families() } else { &[] };
+    let native = Native {
+        families,
+        listeners: !families.is_empty() && config.pairs_up() && closes.is_some() && loopback_works(),
+    };
+    let (program, calls) = Program::start(config, signals, fetches, native)?;
     let parts = Parts {
         host,
         world,
@@ -76,9 +84,8 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         // Who captures wants to see packets, and a record tells how many octets passed.
         hands,
         pairs: config.pairs_up() && fetches,
-        native_streams: !native_streams.is_empty(),
-        // One word turns them off: listeners are then AF_UNIX objects, as where streams are not born as the kernel's.
-        native_listeners: !native_streams.is_empty(),
+        native,
+        closes,
     };
     let exit = Supervisor::new(parts)?.run();
     if let Some(capture) = &capture {

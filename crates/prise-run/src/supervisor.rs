@@ -11,6 +11,7 @@ use prise_sys::seccomp::Listener;
 use prise_wire::Instant;
 use rustix::event::epoll::EventFlags;
 
+use crate::adopted::Native;
 use crate::answers::Answers;
 use crate::attach::Attacher;
 use crate::audit::Audit;
@@ -27,7 +28,7 @@ use crate::ledger::Ledger;
 use crate::lingering::Lingering;
 use crate::local_sockets::LocalSockets;
 use crate::names::Names;
-use crate::native_listener::{Strangers, loopback_works};
+use crate::native_listener::Strangers;
 use crate::netlink::NetlinkSockets;
 use crate::notify::{Answer, Call, ERESTARTSYS, Judged};
 use crate::outcome::{Exit, RunError};
@@ -129,10 +130,10 @@ pub(crate) struct Parts {
     pub(crate) hands: bool,
     /// Whether those between its processes may.
     pub(crate) pairs: bool,
-    /// Whether streams are born as the kernel's ([`crate::adopted`]).
-    pub(crate) native_streams: bool,
-    /// Whether listeners are ([`crate::native_listener`]).
-    pub(crate) native_listeners: bool,
+    /// What of streams is the kernel's from birth.
+    pub(crate) native: Native,
+    /// Tells of closes, where that can be had.
+    pub(crate) closes: Option<Closes>,
     /// Whether descriptors of programs can be fetched (pidfd_getfd(2)).
     pub(crate) fetches: bool,
 }
@@ -152,12 +153,9 @@ impl Supervisor {
             .map_err(setup("listen for prise ss"))?;
         // Optional: without it (before Linux 6.6) calls cost more.
         let _ = parts.calls.wake_synchronously();
-        // A user has few of these (fs.inotify.max_user_instances); and objects that the supervisor keeps are never closed.
-        let closes = if parts.fetches { Closes::new().ok() } else { None };
-        if let Some(closes) = &closes {
+        if let Some(closes) = &parts.closes {
             poller.watch(closes, Source::Closes).map_err(setup("watch sockets"))?;
         }
-        let native_listeners = parts.native_listeners && parts.pairs && closes.is_some() && loopback_works();
         let mut parts = parts;
         let names = Names::open(&mut parts.host, parts.gate.as_ref(), clock::now());
         Ok(Self {
@@ -180,12 +178,11 @@ impl Supervisor {
             },
             calls: parts.calls,
             poller,
-            hands: Hands::new(parts.hands, parts.pairs, (parts.native_streams, native_listeners))
-                .map_err(setup("watch sockets"))?,
+            hands: Hands::new(parts.hands, parts.pairs, parts.native).map_err(setup("watch sockets"))?,
             lingering: Lingering::default(),
             strangers: Strangers::default(),
             ledger: Ledger::new().map_err(setup("watch sockets"))?,
-            closes,
+            closes: parts.closes,
             attacher: Attacher::new().map_err(setup("make sockets"))?,
             now: clock::now(),
             asked: Vec::new(),

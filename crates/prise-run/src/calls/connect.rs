@@ -84,7 +84,12 @@ impl Supervisor {
         let blocking = blocks(&target.copy, 0);
         let had_failed = self.host.has_failed_to_connect(id);
         match self.host.connect(self.now, id, address) {
-            Ok(()) => self.connected(target),
+            Ok(()) => {
+                // Connected with its first octets, a stream that was born as the kernel's needs another end.
+                let stands_in = !matches!(self.entry(target.slot)?.role, Role::Handed(_));
+                let target = if stands_in { target } else { self.unused(call, target)? };
+                self.connected(target)
+            }
             Err(error) if had_failed => self.told_of_failure(call, target, error),
             Err(Errno::EINPROGRESS) => {
                 self.note_owner(call, target.slot, Some(address));
@@ -331,6 +336,9 @@ impl Supervisor {
 
     /// A new object in place of a stream's descriptor.
     pub(super) fn renewed(&mut self, call: &Call, target: &Target) -> Result<Target, Errno> {
+        if self.entry(target.slot)?.role.is_hosts_object() {
+            self.bring_back(target);
+        }
         let theirs = Self::like(&target.copy)?;
         self.replace_object(call, target, &theirs)?;
         let target = Target {
