@@ -301,7 +301,7 @@ mod tests {
             },
         };
         let program = program(None, asked);
-        assert!(program.len() < 120, "{} instructions", program.len());
+        assert!(program.len() < 150, "{} instructions", program.len());
         let confined = super::program(
             Some(&Confinement { domain: None }),
             Asked {
