@@ -371,6 +371,25 @@ mod tests {
     }
 
     #[test]
+    fn every_datagram_may_say_its_mark_priority_time_and_stamps() {
+        let piece = |kind: i32, data: &[u8]| {
+            let mut octets = (16 + data.len() as u64).to_ne_bytes().to_vec();
+            octets.extend_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
+            octets.extend_from_slice(&kind.to_ne_bytes());
+            octets.extend_from_slice(data);
+            to_send(&octets, Family::Inet)
+        };
+        let number = 7u32.to_ne_bytes();
+        let stamps = piece(SCM_TS_OPT_ID, &number).map(|control| control.stamp_number);
+        assert_eq!(stamps, Ok(Some(7)));
+        let priority = piece(libc::SO_PRIORITY, &number).map(|control| control.priority);
+        assert_eq!(priority, Ok(Some(7)));
+        assert_eq!(piece(libc::SO_MARK, &number).map(|control| control.mark), Ok(Some(7)));
+        assert_eq!(piece(libc::SO_TIMESTAMPING, &number).err(), Some(Errno::EINVAL));
+        assert_eq!(piece(libc::SO_TXTIME, &number).err(), Some(Errno::EINVAL));
+    }
+
+    #[test]
     fn unknown_control_data_is_refused() {
         let mut buffer = ControlBuffer::new(64);
         buffer.put(libc::SOL_IP, 99, &[0; 4]);
