@@ -115,8 +115,7 @@ impl Timers {
             seen.keepalive = None;
             return Ok(());
         }
-        // With a user timeout keepalive ends nothing before that (RFC 5482 §4.2).
-        let limit = patience(node, time, socket).map(|limit| limit.max(info.user_timeout.unwrap_or_default()));
+        let limit = patience(node, time, socket, info.user_timeout);
         seen.keepalive = limit.map(|limit| match seen.keepalive {
             Some((known, since)) if known == limit => (limit, since),
             _ => (limit, time),
@@ -146,7 +145,7 @@ fn taken(node: &Node, (local, remote): Tuple) -> bool {
 }
 
 /// How much silence a connection bears; `None` without keepalive.
-fn patience(node: &mut Node, time: Instant, socket: SocketId) -> Option<Duration> {
+fn patience(node: &mut Node, time: Instant, socket: SocketId, user_timeout: Option<Duration>) -> Option<Duration> {
     let mut values = [0_u64; 4];
     for (value, (level, name)) in values.iter_mut().zip(KEEPALIVE) {
         let mut out = vec![0; 4];
@@ -154,7 +153,10 @@ fn patience(node: &mut Node, time: Instant, socket: SocketId) -> Option<Duration
         *value = u64::from(u32::from_ne_bytes(*out.first_chunk()?));
     }
     let [on, idle, interval, probes] = values;
-    (on != 0).then(|| Duration::from_secs(idle + interval * (probes + 1)))
+    let whole = Duration::from_secs(idle + interval * (probes + 1));
+    // With a user timeout the first probe after it decides (RFC 5482 §4.2).
+    let told = user_timeout.map(|limit| limit + Duration::from_secs(interval));
+    (on != 0).then(|| told.map_or(whole, |told| whole.max(told)))
 }
 
 impl Seen {

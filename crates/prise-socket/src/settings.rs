@@ -54,6 +54,10 @@ impl Socket {
             unsent_low_water: positive(Opt::NotSentLowWater)
                 .map(|octets| octets as u32)
                 .or(Some(low_water).filter(|octets| *octets != u32::MAX)),
+            max_pacing_rate: self
+                .value_set(Opt::PacingRate)
+                .filter(|rate| *rate != -1)
+                .map(|rate| rate as u64),
             window_clamp: positive(Opt::WindowClamp).map(|octets| octets as u32),
             defer_accept: self.value(Opt::DeferAccept) > 0,
             oob_inline: self.has(Flag::OobInline),

@@ -142,7 +142,7 @@ fn encode_windows(out: &mut Layout, of: &TcpInfo) {
 /// `tcpi_pacing_rate` to the end.
 fn encode_totals(out: &mut Layout, of: &TcpInfo) {
     out.u64(of.pacing_rate.unwrap_or(u64::MAX));
-    out.u64(u64::MAX);
+    out.u64(of.max_pacing_rate.unwrap_or(u64::MAX));
     out.u64(of.bytes_acked + of.control_acked);
     out.u64(of.bytes_received);
     out.u32(of.segments_out);

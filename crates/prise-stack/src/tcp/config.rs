@@ -85,6 +85,8 @@ pub struct TcpConfig {
     pub fin_wait_2: Duration,
     /// `TCP_NOTSENT_LOWAT`: unsent octets above which the socket is not writable.
     pub unsent_low_water: Option<u32>,
+    /// `SO_MAX_PACING_RATE`: octets per second at which data are let go at most, whatever the congestion control (socket(7)).
+    pub max_pacing_rate: Option<u64>,
     /// `TCP_WINDOW_CLAMP`: an upper bound on the advertised window.
     pub window_clamp: Option<u32>,
     /// `TCP_DEFER_ACCEPT`: do not show a connection before its first data.
@@ -141,6 +143,7 @@ impl Default for TcpConfig {
             syn_retries: 6,
             fin_wait_2: Duration::from_secs(60),
             unsent_low_water: None,
+            max_pacing_rate: None,
             window_clamp: None,
             defer_accept: false,
             oob_inline: false,

@@ -181,6 +181,8 @@ pub struct TcpInfo {
     pub since_ack_received: Duration,
     /// Octets per second at which segments are let go; `None` when not paced.
     pub pacing_rate: Option<u64>,
+    /// What the program has set as the most (`SO_MAX_PACING_RATE`).
+    pub max_pacing_rate: Option<u64>,
     /// Octets per second that the path delivered lately.
     pub delivery_rate: u64,
     /// Whether that figure was bounded by the program rather than by the path.
@@ -245,7 +247,7 @@ impl Connection {
 impl Connection {
     /// The rate that Linux computes for every connection and paces by if a queueing discipline asks (`tcp_update_pacing_rate`): a window
     /// in a round trip, twice that in slow start, a fifth more after it. Octets in a second; none before the first round trip.
-    fn implied_rate(&self) -> Option<u64> {
+    pub(crate) fn implied_rate(&self) -> Option<u64> {
         let rtt = self.rtt.srtt().as_micros() as u64;
         let outstanding = self.sending.as_ref().map_or(0, |sending| sending.flight.outstanding());
         let (cwnd, ssthresh) = (self.congestion.cwnd(), self.congestion.ssthresh());
@@ -331,7 +333,11 @@ impl Connection {
             since_data_sent: self.last_sent.age(now),
             since_data_received: self.last_data.age(now),
             since_ack_received: self.last_received.age(now),
-            pacing_rate: self.congestion.pacing_rate().or_else(|| self.implied_rate()),
+            pacing_rate: self
+                .pacing_rate()
+                .or_else(|| self.implied_rate())
+                .map(|rate| rate.min(self.rate_limit())),
+            max_pacing_rate: self.config.max_pacing_rate,
             delivery_rate: self.sending.as_ref().map_or(0, |it| it.rate.latest),
             app_limited: self.sending.as_ref().is_none_or(|it| it.rate.is_app_limited()),
             delivered: statistics.delivered,

@@ -217,7 +217,8 @@ impl Connection {
             self.end(Some(error));
             return Consequence::Reset;
         }
-        self.keepalive_probes += 1;
+        // With a long user timeout there may be more than can be counted.
+        self.keepalive_probes = self.keepalive_probes.saturating_add(1);
         self.flags.set_probe_due(true);
         self.deadlines.arm_slow(Slow::Keepalive, now + keepalive.interval);
         Consequence::Nothing

@@ -54,17 +54,38 @@ impl Pace {
     }
 }
 
+/// So many segments leave before a program's limit holds: the first ones tell nothing of a rate yet, and Linux does not pace them
+/// (`tcp_update_skb_after_send`).
+const UNPACED_SEGMENTS: u32 = 10;
+
 impl Connection {
+    /// The most that the program allows; zero allows everything, as on Linux.
+    pub(crate) fn rate_limit(&self) -> u64 {
+        self.config.max_pacing_rate.filter(|rate| *rate > 0).unwrap_or(u64::MAX)
+    }
+
+    /// Octets per second at which segments are let go: the congestion control's word, or, where the program has set a limit, what
+    /// the window comes to, but no more than that.
+    pub(crate) fn pacing_rate(&self) -> Option<u64> {
+        let limit = self.rate_limit();
+        let own = self.congestion.pacing_rate();
+        if limit == u64::MAX || self.statistics.data_segments_out < UNPACED_SEGMENTS {
+            return own;
+        }
+        let rate = own.or_else(|| self.implied_rate());
+        Some(rate.map_or(limit, |rate| rate.clamp(1, limit)))
+    }
+
     /// The pace does not let the next octets go yet.
     pub(crate) fn is_paced_out(&self, now: Instant) -> bool {
-        self.sending.as_ref().is_some_and(|sending| sending.pace.holds(now)) && self.congestion.pacing_rate().is_some()
+        self.sending.as_ref().is_some_and(|sending| sending.pace.holds(now)) && self.pacing_rate().is_some()
     }
 
     /// `octets` have left: the next ones wait until the pace allows.
     pub(super) fn note_paced(&mut self, now: Instant, octets: u32) {
         // As long as the queue of a path that has one cannot have overflowed by what is made up for.
         let depth = self.min_rtt() / 2;
-        if let Some(rate) = self.congestion.pacing_rate()
+        if let Some(rate) = self.pacing_rate()
             && let Some(sending) = self.sending.as_deref_mut()
         {
             sending.pace.departed(now, octets, rate, depth);
@@ -73,7 +94,7 @@ impl Connection {
 
     /// After something has happened: when the pace lets go what waits for it; `FAR_FUTURE` if nothing does.
     pub(crate) fn settle_pace(&mut self, now: Instant) -> Instant {
-        if self.congestion.pacing_rate().is_none() {
+        if self.pacing_rate().is_none() {
             return Instant::FAR_FUTURE;
         }
         let (cwnd, size) = (self.congestion.cwnd(), self.segment_size());

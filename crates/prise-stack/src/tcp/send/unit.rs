@@ -24,7 +24,7 @@ impl Connection {
         if self.is_urgent() {
             return size;
         }
-        if let Some(rate) = self.congestion.pacing_rate() {
+        if let Some(rate) = self.pacing_rate() {
             // On a short path a small part of the window, or the burst alone would overflow a queue that is right for the path.
             let part = self.congestion.cwnd() / 16;
             return u32::try_from(rate / 1000)
@@ -112,6 +112,7 @@ mod tests {
 
     use prise_wire::Payload;
 
+    use crate::tcp::TcpConfig;
     use crate::tcp::tests::World;
 
     #[test]
@@ -150,5 +151,30 @@ mod tests {
                 .iter()
                 .any(|(side, _, len)| *side == 0 && *len > 1448)
         );
+    }
+
+    /// What Linux does by `tcp_autocorking`, which looks at what waits in the device's queue: here segments are made when the link takes
+    /// them.
+    #[test]
+    fn small_writes_that_the_link_has_not_taken_leave_together_although_nothing_holds_them_back() {
+        let mut world = World::new(6);
+        let (client, _) = world.connect();
+        let now = world.now;
+        let nodelay = TcpConfig {
+            nodelay: true,
+            ..TcpConfig::default()
+        };
+        world.stacks[0].tcp_set_config(now, client, nodelay);
+        let already = world.log.len();
+        for _ in 0..5 {
+            let mut data = Payload::from(alloc::vec![7; 100]);
+            assert_eq!(world.stacks[0].tcp_send(now, client, &mut data, false, false), Ok(100));
+        }
+        world.run_for(Duration::from_secs(1));
+        let sent = world.log[already..]
+            .iter()
+            .filter(|(side, _, len)| *side == 0 && *len > 0);
+        let sizes: alloc::vec::Vec<usize> = sent.map(|(_, _, len)| *len).collect();
+        assert_eq!(sizes, [500]);
     }
 }
