@@ -98,3 +98,10 @@ print("poll", poll.poll(0))
 silent = socket.socket(FAMILY, socket.SOCK_DGRAM)
 silent.settimeout(0.2)
 print("unconnected", silent.sendto(b"x", address), attempt(silent.recvfrom, 10))
+
+# More than a datagram holds: what the way carries is told, and to whom it went.
+sender = socket.socket(FAMILY, socket.SOCK_DGRAM)
+sender.setsockopt(*RECVERR, 1)
+sent = attempt(sender.sendto, bytes(65528), (HOST, 9))
+_, told, _, whom = sender.recvmsg(10, 400, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+print("too much", sent, whom, [struct.unpack("=IBBBBII", data[:16]) for _, _, data in told])

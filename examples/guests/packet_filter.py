@@ -50,10 +50,20 @@ def heard(*datagrams):
     return got
 
 
+def filter_of(sock, room):
+    libc = ctypes.CDLL(None, use_errno=True)
+    value, count = ctypes.create_string_buffer(8 * 100), ctypes.c_uint(room)
+    if libc.getsockopt(sock.fileno(), socket.SOL_SOCKET, ATTACH, value, ctypes.byref(count)):
+        return errno.errorcode[ctypes.get_errno()]
+    return count.value, value.raw[:24].hex()
+
+
+print("none:", filter_of(receiver, 0), filter_of(receiver, 5))
 keep_all = [(RET, 0, 0, 2**32 - 1)]
 # The first octet of the payload, behind the header of UDP: "a" goes, "b" is cut to three octets.
 by_letter = [(LDB, 0, 0, 8), (JEQ, 0, 1, ord("a")), (RET, 0, 0, 0), (JEQ, 0, 1, ord("b")), (RET, 0, 0, 8 + 3), (RET, 0, 0, 65535)]
 print("attached:", attach(receiver, *by_letter), heard(b"a 1", b"b 12345", b"c 1", b"a 2", b"end"))
+print("told:", [filter_of(receiver, room) for room in (0, 1, 5, 6, 90)])
 print("all kept:", attach(receiver, *keep_all), heard(b"a 1", b"b 12345", b"end"))
 # Shorter than what is looked at: dropped.
 print("a long one only:", attach(receiver, (LDW, 0, 0, 16), (RET, 0, 0, 65535)), heard(b"short", b"x" * 12, b"end of twelve"))

@@ -230,6 +230,11 @@ impl Datagram {
         Some(error)
     }
 
+    /// Whether an error waits.
+    pub(crate) const fn has_error(&self) -> bool {
+        self.error.is_some()
+    }
+
     /// Who takes what ICMP said off the queue of errors has been told (`sock_dequeue_err_skb`); the host has the next one.
     pub(crate) fn forget_error(&mut self) {
         self.error = None;

@@ -184,6 +184,18 @@ impl Program {
         }
     }
 
+    /// The array that it was read from.
+    #[must_use]
+    pub fn octets(&self) -> Vec<u8> {
+        let mut octets = Vec::with_capacity(self.0.len() * INSTRUCTION_LEN);
+        for it in &self.0 {
+            octets.extend_from_slice(&it.code.to_ne_bytes());
+            octets.extend_from_slice(&[it.when_true, it.when_false]);
+            octets.extend_from_slice(&it.k.to_ne_bytes());
+        }
+        octets
+    }
+
     /// How many instructions it has.
     #[must_use]
     pub fn instructions(&self) -> usize {

@@ -26,6 +26,9 @@ const SO_TIMESTAMP_NEW: i32 = 63;
 const SO_TIMESTAMPNS_NEW: i32 = 64;
 const SO_TIMESTAMPING_NEW: i32 = 65;
 
+/// asm-generic/socket.h.
+const SO_GET_FILTER: i32 = libc::SO_ATTACH_FILTER;
+
 /// linux/in6.h, linux/in.h.
 const IPV6_ADDRFORM: i32 = 1;
 const IP_LOCAL_PORT_RANGE: i32 = 51;
@@ -176,6 +179,22 @@ impl Supervisor {
         DONE
     }
 
+    /// `SO_GET_FILTER`, which counts instructions where others count octets; without room it only says how many there are.
+    fn tell_filter(&mut self, call: &Call, target: &Target, room: usize) -> Judged {
+        const INSTRUCTION_LEN: usize = 8;
+        let id = self.entry(target.slot)?.id;
+        let program = self.host.filter(id)?.unwrap_or_default();
+        let instructions = program.len() / INSTRUCTION_LEN;
+        if room > 0 && room < instructions {
+            return Err(Errno::EINVAL);
+        }
+        let shown = if room == 0 { &[][..] } else { &program };
+        let count = (instructions as u32).to_ne_bytes();
+        call.memory()
+            .write_pieces([(call.args[3], shown), (call.args[4], &count)])?;
+        DONE
+    }
+
     /// Whether a stream's connection is the kernel's, or is going to be unless something comes between.
     fn may_be_kernels(&self, slot: Slot) -> bool {
         self.sockets
@@ -285,6 +304,9 @@ impl Supervisor {
         }
         let room = room?;
         value.clear();
+        if (level, name) == (libc::SOL_SOCKET, SO_GET_FILTER) {
+            return self.tell_filter(call, target, room);
+        }
         if chosen::is_kernels_alone(level, name) && self.may_be_kernels(target.slot) {
             let object = self.kernels_object(target)?;
             let object = object.as_ref().unwrap_or(&target.copy);

@@ -216,10 +216,19 @@ impl Supervisor {
         let Some(socket) = self.sockets.get(slot).filter(|_| error == Errno::EFAULT) else {
             return self.sooner(slot, destination, error);
         };
+        let id = socket.id;
         let checked = self
             .host
-            .check_send_to(self.now, socket.id, host_flags(flags), destination, control);
-        checked.err().unwrap_or(error)
+            .check_send_to(self.now, id, host_flags(flags), destination, control);
+        if let Err(found) = checked {
+            return found;
+        }
+        let copy = self.copy_of(slot);
+        let waits = match (self.sockets.get_mut(slot).map(|socket| &mut socket.role), copy) {
+            (Some(Role::Datagram(datagram)), Some(copy)) => datagram.take_error(&copy),
+            _ => None,
+        };
+        waits.or_else(|| self.host.take_error(id)).unwrap_or(error)
     }
 
     /// What is wrong with a datagram's destination is told before what is wrong with its control data and octets.
@@ -301,18 +310,23 @@ impl Supervisor {
     }
 
     fn send_one(&mut self, call: &Call, target: &Target, message: &Outgoing, flags: i32) -> Result<usize, Errno> {
-        let socket = self.entry(target.slot)?;
-        let id = socket.id;
-        if let Role::Datagram(datagram) = &mut socket.role
-            && let Some(error) = datagram.take_error(&target.copy)
-        {
-            return Err(error);
-        }
         let Outgoing {
             octets,
             destination,
             control,
         } = message;
+        let socket = self.entry(target.slot)?;
+        let id = socket.id;
+        if matches!(&socket.role, Role::Datagram(datagram) if datagram.has_error()) {
+            // An error that waits is told once a way is known.
+            self.host
+                .check_send_to(self.now, id, host_flags(flags), *destination, control)?;
+            if let Role::Datagram(datagram) = &mut self.entry(target.slot)?.role
+                && let Some(error) = datagram.take_error(&target.copy)
+            {
+                return Err(error);
+            }
+        }
         if let Some(destination) = destination {
             self.permit(call, target.slot, *destination)?;
         }

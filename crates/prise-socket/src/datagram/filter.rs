@@ -38,6 +38,13 @@ impl Host {
         Ok(())
     }
 
+    /// `SO_GET_FILTER`: the program that was attached, as it was given.
+    pub fn filter(&self, s: SocketId) -> Result<Option<Vec<u8>>, Errno> {
+        let extra = self.socket_ref(s)?.extra.as_ref();
+        let program = extra.and_then(|extra| extra.filter.as_ref());
+        Ok(program.map(|program| program.octets()))
+    }
+
     /// `SO_DETACH_FILTER`.
     pub(crate) fn detach_filter(&mut self, s: SocketId) -> Result<(), Errno> {
         let socket = self.socket_mut(s)?;

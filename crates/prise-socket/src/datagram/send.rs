@@ -72,7 +72,8 @@ impl Host {
         Ok(len)
     }
 
-    /// What is wrong with a message before its octets are looked at: whoever cannot read those tells of that first.
+    /// What is wrong with a message before its octets and pending errors are looked at: whoever finds fault with those tells of
+    /// this first.
     pub fn check_send_to(
         &mut self,
         now: Instant,
@@ -86,7 +87,7 @@ impl Host {
         if !self.has_corked(s) {
             self.begin(s, flags, destination, control)?;
         }
-        self.check_sendable(s)
+        Ok(())
     }
 
     fn has_corked(&self, s: SocketId) -> bool {
@@ -223,7 +224,10 @@ impl Host {
                     PAYLOAD_MAX_V6
                 };
                 if payload.len() > max {
-                    return Err(self.too_big(s, way, u32::from(u16::MAX)));
+                    // What is told is what the way carries in one packet (`__ip_append_data`).
+                    let route = self.stack.route(way.destination.ip(), way.source, way.device);
+                    let mtu = route.map_or(u32::from(u16::MAX), |route| route.mtu);
+                    return Err(self.too_big(s, way, mtu.min(link_mtu_max(way.destination))));
                 }
                 let segment = self.train(s, payload.len(), segment)?;
                 let socket = self.socket_ref(s)?;
@@ -329,9 +333,11 @@ impl Host {
         if let Some(socket) = self.sockets.get_mut(s)
             && socket.receives_errors(way.destination.ip())
         {
-            // ip_local_error tells the port that the socket is connected to.
+            // ip_local_error tells the port that the socket is connected to, ipv6_local_error the message's.
             let mut destination = socket.present(way.destination);
-            destination.set_port(socket.remote().map_or(0, |remote| remote.port()));
+            if way.destination.is_ipv4() {
+                destination.set_port(socket.remote().map_or(0, |remote| remote.port()));
+            }
             socket.queue_error(ErrorReport {
                 errno: Some(Errno::EMSGSIZE),
                 origin: ErrorOrigin::Local,
@@ -375,6 +381,14 @@ impl Host {
         };
         let way = self.way(s, corked.destination, &corked.control)?;
         self.emit(now, s, &way, corked.octets.into(), corked.control.segment.unwrap_or(0))
+    }
+}
+
+/// A packet of IPv4 cannot fill every link (`IP_MAX_MTU`).
+const fn link_mtu_max(destination: SocketAddr) -> u32 {
+    match destination {
+        SocketAddr::V4(_) => u16::MAX as u32,
+        SocketAddr::V6(_) => u32::MAX,
     }
 }
 
