@@ -1,9 +1,12 @@
 //! What a connection carries over bad paths, in virtual time: the whole matrix and paths that reorder (`late`), or the cells
 //! whose name holds every word.
 //!
-//! `cargo run -p prise-sim --release --example goodput -- [--jobs N] [--seed N] [--info] [WORD...]`
+//! `cargo run -p prise-sim --release --example goodput -- [--jobs N] [--seed N] [--time MILLISECONDS] [--info] [WORD...]`
+//!
+//! `--flows N [--apart MILLISECONDS]` has as many flows share each path, one begun so long after the other, and shows what each got
+//! and Jain's index.
 
-use prise_sim::goodput::{Cell, prepare, table};
+use prise_sim::goodput::{Cell, carry, fairness, prepare, table};
 use prise_wire::Instant;
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -11,12 +14,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-const USAGE: &str = "goodput [--jobs N] [--seed N] [--info] [WORD...]";
+const USAGE: &str =
+    "goodput [--jobs N] [--seed N] [--time MILLISECONDS] [--flows N [--apart MILLISECONDS]] [--info] [WORD...]";
 
 #[derive(Debug)]
 struct Options {
     jobs: usize,
     seed: u64,
+    /// Instead of each cell's own time.
+    time: Option<Duration>,
+    flows: u32,
+    apart: Duration,
     info: bool,
     words: Vec<String>,
 }
@@ -25,6 +33,9 @@ fn parse(mut args: impl Iterator<Item = String>) -> Option<Options> {
     let mut options = Options {
         jobs: 1,
         seed: 1,
+        time: None,
+        flows: 1,
+        apart: Duration::from_millis(200),
         info: false,
         words: Vec::new(),
     };
@@ -32,6 +43,13 @@ fn parse(mut args: impl Iterator<Item = String>) -> Option<Options> {
         match arg.as_str() {
             "--jobs" => options.jobs = args.next()?.parse().ok()?,
             "--seed" => options.seed = args.next()?.parse().ok()?,
+            "--time" => {
+                options.time = Some(Duration::from_millis(
+                    args.next()?.parse().ok().filter(|&time| time > 0)?,
+                ))
+            }
+            "--flows" => options.flows = args.next()?.parse().ok().filter(|&flows| flows > 0)?,
+            "--apart" => options.apart = Duration::from_millis(args.next()?.parse().ok()?),
             "--info" => options.info = true,
             word if word.starts_with('-') => return None,
             word => options.words.push(word.to_owned()),
@@ -53,9 +71,12 @@ fn main() -> ExitCode {
             .all(|word| name.split(' ').any(|part| part == word))
     };
     let cells: Vec<Cell> = Cell::all().into_iter().chain(Cell::late()).filter(chosen).collect();
+    if options.flows > 1 && !options.info {
+        return share(&cells, &options);
+    }
     if options.info {
         for cell in &cells {
-            watch(cell, options.seed);
+            watch(cell, &options);
         }
         return ExitCode::SUCCESS;
     }
@@ -64,7 +85,7 @@ fn main() -> ExitCode {
         for _ in 0..options.jobs.max(1) {
             scope.spawn(|| {
                 while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let figure = cell.measure(options.seed);
+                    let figure = cell.measure_for(options.time.unwrap_or(cell.time()), options.seed);
                     let mut figures = figures.lock().unwrap_or_else(PoisonError::into_inner);
                     figures.insert(cell.to_string(), figure);
                 }
@@ -85,16 +106,46 @@ fn main() -> ExitCode {
     outcome
 }
 
-/// Prints what the sender says of itself a hundred times in a cell's time.
-fn watch(cell: &Cell, seed: u64) {
-    let (mut world, source, tally) = prepare(&cell.impairment(), &[(cell.algorithm, Duration::ZERO)], seed);
+fn flows(cell: &Cell, options: &Options) -> Vec<(&'static str, Duration)> {
+    (0..options.flows)
+        .map(|flow| (cell.algorithm, options.apart * flow))
+        .collect()
+}
+
+/// Several flows in one bottleneck.
+fn share(cells: &[Cell], options: &Options) -> ExitCode {
+    for cell in cells {
+        let time = options.time.unwrap_or(cell.time());
+        let shares = match carry(&cell.impairment(), &flows(cell, options), time, options.seed) {
+            Ok(shares) => shares,
+            Err(why) => {
+                eprintln!("goodput: {cell}: {why}");
+                return ExitCode::FAILURE;
+            }
+        };
+        let mbit = |octets: &u64| format!("{:.2}", *octets as f64 * 8.0 / 1e6 / time.as_secs_f64());
+        let each: Vec<String> = shares.iter().map(mbit).collect();
+        let sum = mbit(&shares.iter().sum());
+        println!(
+            "{cell}: Jain {:.3}, {sum} Mbit/s: {}",
+            fairness(&shares),
+            each.join(" ")
+        );
+    }
+    ExitCode::SUCCESS
+}
+
+/// Prints what the sender says of itself a hundred times.
+fn watch(cell: &Cell, options: &Options) {
+    let time = options.time.unwrap_or(cell.time());
+    let (mut world, source, tally) = prepare(&cell.impairment(), &flows(cell, options), options.seed);
     println!("{cell}: {} packets of queue", cell.queue_packets());
     let mut before = 0;
     for part in 1..=100 {
-        let until = Instant::ZERO + cell.time() * part / 100;
+        let until = Instant::ZERO + time * part / 100;
         while world.step(until) {}
         let sum: u64 = tally.flows().iter().sum();
-        let rate = (sum - before) as f64 * 8.0 / 1e6 / (cell.time().as_secs_f64() / 100.0);
+        let rate = (sum - before) as f64 * 8.0 / 1e6 / (time.as_secs_f64() / 100.0);
         before = sum;
         let host = world.host(source);
         for info in host.sockets().filter_map(|socket| host.tcp_info(world.now(), socket)) {

@@ -133,14 +133,14 @@ impl Cell {
 
     /// Mbit/s that one connection carries in this cell.
     pub fn measure(&self, seed: u64) -> Result<f64, String> {
-        let flows = carry(
-            &self.impairment(),
-            &[(self.algorithm, Duration::ZERO)],
-            self.time(),
-            seed,
-        )?;
+        self.measure_for(self.time(), seed)
+    }
+
+    /// The same within a time of the caller's.
+    pub fn measure_for(&self, time: Duration, seed: u64) -> Result<f64, String> {
+        let flows = carry(&self.impairment(), &[(self.algorithm, Duration::ZERO)], time, seed)?;
         let octets: u64 = flows.iter().sum();
-        Ok(octets as f64 * 8.0 / 1e6 / self.time().as_secs_f64())
+        Ok(octets as f64 * 8.0 / 1e6 / time.as_secs_f64())
     }
 }
 

@@ -479,10 +479,11 @@ impl Connection {
                 let packets = len.div_ceil(self.acks.peer_mss.max(1));
                 self.rare().troubles.out_of_order += packets;
                 self.acks.now = true;
-                let end = seg.seq + len;
-                self.count_truesize(seg.seq - len, len, unit, 0);
+                // Behind the body, which was moved.
+                let end = seg.seq;
+                self.count_truesize(end - len, len, unit, 0);
                 if self.rcv.nxt.precedes(end) && self.tunes_receive_buffer() {
-                    self.make_room_behind_hole(end.distance_from(self.rcv.nxt), len);
+                    self.make_room_behind_hole(end.distance_from(self.rcv.nxt));
                 }
                 if let Some(duplicate) = duplicate {
                     self.report_duplicate(duplicate);
@@ -506,8 +507,8 @@ impl Connection {
         }
     }
 
-    fn make_room_behind_hole(&mut self, span: u32, len: u32) {
-        if !self.grow_kernel_buffer_behind(span - len) {
+    fn make_room_behind_hole(&mut self, span: u32) {
+        if !self.grow_kernel_buffer_behind(span) {
             let max = self.receive_buffer_max();
             self.rcv.window.on_hole(span, max);
         }

@@ -387,14 +387,17 @@ impl Connection {
     pub(crate) fn send_buffer(&self) -> u32 {
         const MIN: u32 = 128 << 10;
         self.config.send_buffer.unwrap_or_else(|| {
-            // What the peer has selectively acknowledged waits for a hole to be filled and must not hold new data back.
-            let waiting = self.sending.as_ref().map_or(0, |sending| sending.flight.sacked());
             self.congestion
                 .cwnd()
                 .saturating_mul(2)
                 .clamp(MIN, self.config.tuning().send_max.max(MIN))
-                .saturating_add(waiting)
+                .saturating_add(self.behind_hole())
         })
+    }
+
+    /// What the peer has selectively acknowledged waits for a hole to be filled and must not hold new data back.
+    fn behind_hole(&self) -> u32 {
+        self.sending.as_ref().map_or(0, |sending| sending.flight.sacked())
     }
 
     /// Tells the stack's account what the queues hold now.
@@ -455,7 +458,8 @@ impl Connection {
         let much_unsent = low.is_some_and(|low| self.unsent().saturating_mul(2) >= low);
         let wakes = match self.kernel_send_room() {
             Some((_, wakes)) => wakes && self.send_space() > 0,
-            None => self.send_space() >= self.send_limit() / 3,
+            // What waits behind a hole is no room that could come free: counted, it kept the program asleep while all had left.
+            None => self.send_space() >= self.send_limit().saturating_sub(self.behind_hole()) / 3,
         };
         !much_unsent && wakes
     }

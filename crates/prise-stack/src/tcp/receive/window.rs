@@ -12,6 +12,10 @@ pub(crate) const BUFFER_INITIAL: u32 = 131_072;
 /// 32 MiB. Over a long path that loses much, several round trips of octets wait behind the hole that was lost again and again.
 pub(crate) const BUFFER_MAX: u32 = 0xffff << 10;
 
+/// Where a sender doubles what it sends in a round trip, three of them lie between what is measured and what is in flight when the
+/// next measurement reaches it: the buffer is to hold eight times what was read then, and twice that of a steady sender.
+const GROWTH: u64 = 3;
+
 /// The receive window of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReceiveWindow {
@@ -174,19 +178,21 @@ impl ReceiveWindow {
             (own, other) if other.is_zero() => own,
             (own, other) => own.min(other),
         };
-        if rtt.is_zero() || self.since.age(now) < rtt {
+        if rtt.is_zero() {
             return;
         }
         if self.copied > self.space {
-            let grown = self
-                .copied
-                .saturating_mul(2)
-                .saturating_add(16 * 1460)
-                .saturating_mul(2)
-                .min(max);
+            // Also before the round trip has passed: it can only become more.
+            let twice = u64::from(self.copied) * 2 + 16 * 1460;
+            let (more, before) = (u64::from(self.copied - self.space), u64::from(self.space.max(1)));
+            let growth = (twice * GROWTH * more / before).clamp(twice, twice * GROWTH);
+            let grown = u32::try_from(twice + growth).unwrap_or(u32::MAX).min(max);
             self.limit = self.limit.max(grown);
-            self.space = self.copied;
         }
+        if self.since.age(now) < rtt {
+            return;
+        }
+        self.space = self.space.max(self.copied);
         self.copied = 0;
         self.since = Moment::at(now);
     }
@@ -264,5 +270,29 @@ mod tests {
         let rtt = Duration::from_millis(10);
         window.on_read(100_000, rtt, Instant::ZERO + rtt, BUFFER_MAX);
         assert!(window.limit() >= 400_000, "{}", window.limit());
+    }
+
+    #[test]
+    fn the_buffer_is_ahead_of_a_sender_that_doubles() {
+        let mut window = ReceiveWindow::new(SeqNum(0), BUFFER_INITIAL, Instant::ZERO);
+        window.expect_segments_of(1460);
+        let rtt = Duration::from_millis(10);
+        for round in 1..6 {
+            window.on_read(14_600 << round, rtt, Instant::ZERO + rtt * round, BUFFER_MAX);
+            assert!(window.limit() >= 8 * (14_600 << round), "{}", window.limit());
+        }
+        // It has come to an end: what was asked for is enough.
+        let limit = window.limit();
+        window.on_read(14_600 << 5, rtt, Instant::ZERO + rtt * 6, BUFFER_MAX);
+        assert_eq!(window.limit(), limit);
+    }
+
+    #[test]
+    fn a_buffer_grows_before_the_round_trip_is_over() {
+        let mut window = ReceiveWindow::new(SeqNum(0), BUFFER_INITIAL, Instant::ZERO);
+        let rtt = Duration::from_millis(10);
+        window.on_read(100_000, rtt, Instant::ZERO + rtt / 2, BUFFER_MAX);
+        assert!(window.limit() >= 400_000, "{}", window.limit());
+        assert_eq!(window.space(), BUFFER_INITIAL / 4, "the measurement goes on");
     }
 }

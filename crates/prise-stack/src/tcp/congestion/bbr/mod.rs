@@ -6,6 +6,7 @@
 //! only if the round trip also says that there is a queue (`Model::sees_queue`), and not while the queue of a probe of ours
 //! drains.
 
+mod least;
 mod model;
 mod probe;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use core::time::Duration;
 
 use prise_wire::Instant;
 
+use self::least::Least;
 use self::model::Model;
 use self::probe::{Cycle, Phase};
 use super::rate::RateSample;
@@ -32,8 +34,8 @@ const MIN_PIPE_SEGMENTS: u32 = 4;
 const PROBE_RTT_DURATION: Duration = Duration::from_millis(200);
 const PROBE_RTT_INTERVAL: Duration = Duration::from_secs(5);
 const MIN_RTT_FILTER: Duration = Duration::from_secs(10);
-/// A round trip that exceeds the least by so small a part of it is as good.
-const NEARLY: u32 = 64;
+/// After so many rounds of cruising the queue of STARTUP would be seen to be gone.
+const DOUBT_ROUNDS: u32 = 3;
 const STARTUP_FULL_LOSS_COUNT: u32 = 6;
 
 /// `BBR.state`; the four phases of ProbeBW live in [`Cycle`].
@@ -76,8 +78,7 @@ pub(super) struct Bbr {
     full_bw_reached: bool,
     loss_events_in_round: u32,
     /// ProbeRTT.
-    probe_rtt_min: Duration,
-    probe_rtt_min_at: Instant,
+    least: Least,
     probe_rtt_done_at: Option<Instant>,
     probe_rtt_round_done: bool,
     prior_cwnd: u32,
@@ -96,8 +97,7 @@ impl Bbr {
             full_bw_now: false,
             full_bw_reached: false,
             loss_events_in_round: 0,
-            probe_rtt_min: Duration::MAX,
-            probe_rtt_min_at: Instant::ZERO,
+            least: Least::new(),
             probe_rtt_done_at: None,
             probe_rtt_round_done: false,
             prior_cwnd: 0,
@@ -140,14 +140,14 @@ impl Bbr {
         self.bounded_cwnd(ack, cwnd)
     }
 
-    /// Whether a loss beside a queue is one that others make us share. It is not while a probe of ours fills the queue, nor while
-    /// that queue drains: what is delivered then is no more than the pace of the draining, and a single loss would keep us
-    /// there. (The draft excepts the probe only.)
+    /// Whether a loss beside a queue is one that others make us share. It is not while a probe of ours or STARTUP fills the queue,
+    /// nor while that queue drains: what is delivered then is no more than the pace of the draining, and a single loss would keep
+    /// us there until the next probe. (The draft excepts the filling only.)
     fn believes_losses(&self) -> bool {
         match self.state {
-            State::Startup => false,
+            State::Startup | State::Drain => false,
             State::ProbeBw => self.cycle.phase == Phase::Cruise,
-            State::Drain | State::ProbeRtt => true,
+            State::ProbeRtt => true,
         }
     }
 
@@ -218,6 +218,9 @@ impl Bbr {
                 }
             }
             Phase::Cruise => {
+                if self.model.rounds_since_probe >= DOUBT_ROUNDS {
+                    self.least.doubt();
+                }
                 if self.time_to_probe(ack) {
                     self.start_refill(ack);
                 }
@@ -292,36 +295,34 @@ impl Bbr {
 
     /// §5.3.4: the smallest round trip, looked for anew now and then with a nearly empty pipe.
     fn update_min_rtt(&mut self, ack: &BbrAck) {
-        if self.sees_empty_path(ack) {
-            self.probe_rtt_min_at = ack.now;
-        }
-        let expired = ack.now.saturating_since(self.probe_rtt_min_at) > PROBE_RTT_INTERVAL;
+        let unit = Duration::from_nanos(u64::from(2 * ack.mss) * 1_000_000_000 / self.model.bw().max(1));
+        let filling = self.is_filling();
         if let Some(rtt) = ack.rtt
-            && (rtt < self.probe_rtt_min || expired)
+            && self.least.on_rtt(ack.now, rtt, unit, filling)
+            && self.state != State::ProbeRtt
+            && !self.idle_restart
+            && self.full_bw_reached
         {
-            let known = self.probe_rtt_min != Duration::MAX;
-            self.probe_rtt_min = rtt;
-            self.probe_rtt_min_at = ack.now;
-            if expired && known && self.state != State::ProbeRtt && !self.idle_restart && self.full_bw_reached {
-                self.state = State::ProbeRtt;
-                self.probe_rtt_done_at = None;
-            }
+            self.state = State::ProbeRtt;
+            self.probe_rtt_done_at = None;
+            self.least.start_draining();
         }
+        self.model.least_in_doubt = self.least.known == Some(false);
         self.idle_restart = false;
         let stale = ack.now.saturating_since(self.model.min_rtt_at) > MIN_RTT_FILTER;
-        if self.probe_rtt_min < self.model.min_rtt || stale {
-            self.model.min_rtt = self.probe_rtt_min;
-            self.model.min_rtt_at = self.probe_rtt_min_at;
+        if self.least.rtt < self.model.min_rtt || stale {
+            self.model.min_rtt = self.least.rtt;
+            self.model.min_rtt_at = self.least.at;
         }
     }
 
-    /// A round trip as short as the least shows that no queue stands: nothing has to be drained to see the path. (The draft
-    /// drains it every five seconds all the same, and a flow that is alone loses two of a hundred so.)
-    fn sees_empty_path(&self, ack: &BbrAck) -> bool {
-        let least = self.probe_rtt_min;
-        ack.rtt
-            .and_then(|rtt| rtt.checked_sub(least))
-            .is_some_and(|more| more <= least / NEARLY)
+    /// What is in flight fills a queue to see how much the path takes, or drains after that.
+    fn is_filling(&self) -> bool {
+        match self.state {
+            State::Startup | State::Drain => true,
+            State::ProbeBw => matches!(self.cycle.phase, Phase::Up | Phase::Down),
+            State::ProbeRtt => false,
+        }
     }
 
     fn check_probe_rtt(&mut self, ack: &BbrAck, cwnd: u32) -> u32 {
@@ -338,7 +339,7 @@ impl Bbr {
             Some(done_at) => {
                 self.probe_rtt_round_done |= self.model.round_start;
                 if self.probe_rtt_round_done && ack.now >= done_at {
-                    self.probe_rtt_min_at = ack.now;
+                    self.least.drained(ack.now);
                     self.model.reset_lower_bounds();
                     self.state = State::ProbeBw;
                     self.start_down(ack);
@@ -382,7 +383,9 @@ impl Bbr {
     }
 
     fn set_pacing_rate(&mut self) {
-        let rate = scale(scale(self.model.bw(), self.pacing_gain()), PACING_MARGIN);
+        // The margin lets a queue drain (§5.6.2 has it hold on average): where none stands it would only leave the path idle.
+        let margin = if self.least.queue_stands { PACING_MARGIN } else { 100 };
+        let rate = scale(scale(self.model.bw(), self.pacing_gain()), margin);
         if rate > 0 && (self.full_bw_reached || rate > self.pacing_rate) {
             self.pacing_rate = rate;
         }

@@ -16,6 +16,8 @@ pub(super) struct Model {
     max_bw: [u64; 2],
     pub(super) min_rtt: Duration,
     pub(super) min_rtt_at: Instant,
+    /// `min_rtt` may be that of a queue which others keep.
+    pub(super) least_in_doubt: bool,
     bw_lo: u64,
     pub(super) inflight_lo: u32,
     pub(super) inflight_hi: u32,
@@ -40,6 +42,7 @@ impl Model {
             max_bw: [0; 2],
             min_rtt: Duration::MAX,
             min_rtt_at: Instant::ZERO,
+            least_in_doubt: false,
             bw_lo: u64::MAX,
             inflight_lo: u32::MAX,
             inflight_hi: u32::MAX,
@@ -106,11 +109,13 @@ impl Model {
         }
     }
 
-    /// A standing queue, by the latest round trip against the smallest.
+    /// A standing queue, by the latest round trip against the smallest; where that may not be the path's, what is lost says so.
     fn sees_queue(&self, ack: &BbrAck) -> bool {
         let base = self.min_rtt;
-        ack.rtt
-            .is_some_and(|rtt| base != Duration::MAX && rtt > base + base / 5 + Duration::from_micros(500))
+        let seen = ack
+            .rtt
+            .is_some_and(|rtt| base != Duration::MAX && rtt > base + base / 5 + Duration::from_micros(500));
+        seen || self.least_in_doubt
     }
 
     /// More is lost than the draft bears, and there is a queue that may have lost it.

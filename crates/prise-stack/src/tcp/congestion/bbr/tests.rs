@@ -114,7 +114,7 @@ fn a_path_that_was_seen_empty_is_not_drained_to_see_it() {
     let mut path = Path::new(1 << 20);
     path.until(|bbr| bbr.state == State::ProbeBw);
     let share: f64 = (0..1000).map(|_| path.round()).sum::<f64>() / 1000.0;
-    assert!(share >= 0.975, "{share:.3} of the path is used");
+    assert!(share >= 0.985, "{share:.3} of the path is used");
 }
 
 #[test]
