@@ -156,6 +156,45 @@ pub(crate) struct Flight {
     reno_sacked: u32,
     /// End of the highest selectively acknowledged octet.
     fack: Option<SeqNum>,
+    /// Where to look, so that an acknowledgment does not walk a window of 30,000 records.
+    marks: Marks,
+}
+
+/// Bounds of what is where in the records.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks {
+    /// No record before this is lost; `None` if none is at all.
+    lost: Option<SeqNum>,
+    /// Each record before this is selectively acknowledged, lost, or was sent again.
+    fresh: Option<SeqNum>,
+    /// Where the farthest retransmission ended.
+    resent: Option<SeqNum>,
+    /// One began before that: what was sent again later no longer lies behind what was sent again before.
+    disordered: bool,
+}
+
+impl Marks {
+    fn note_lost(&mut self, start: SeqNum) {
+        if self.lost.is_none_or(|known| start.precedes(known)) {
+            self.lost = Some(start);
+        }
+    }
+
+    fn note_resent(&mut self, start: SeqNum, end: SeqNum) {
+        match self.resent {
+            Some(farthest) if start.precedes(farthest) => self.disordered = true,
+            _ => self.resent = Some(end),
+        }
+    }
+
+    /// What lies before `una` bounds nothing any more.
+    fn forget(&mut self, una: SeqNum) {
+        let ahead = |mark: &SeqNum| una.precedes_or_equals(*mark);
+        self.lost = self.lost.map(|mark| if ahead(&mark) { mark } else { una });
+        self.fresh = self.fresh.filter(ahead);
+        self.resent = self.resent.filter(ahead);
+        self.disordered &= self.resent.is_some();
+    }
 }
 
 impl Flight {
@@ -263,6 +302,7 @@ impl Flight {
             }
             delivery.deliver(&part, now, min_rtt);
         }
+        self.marks.forget(una);
         if self.fack.is_some_and(|fack| fack.precedes_or_equals(una)) {
             self.fack = None;
         }
@@ -394,31 +434,52 @@ impl Flight {
     pub(crate) fn detect_lost(&mut self, latest: Latest, patience: Duration, now: Instant) -> (u32, Option<Duration>) {
         let mut newly = 0;
         let mut wait: Option<Duration> = None;
-        for record in &mut self.records {
+        let fresh = self.index_of(self.marks.fresh);
+        let mut first_fresh = None;
+        let mut index = 0;
+        while let Some(record) = self.records.get_mut(index) {
+            index += 1;
             if record.is(SACKED | LOST) {
                 continue;
             }
             let sent_before = record.sent_at < latest.sent_at
                 || (record.sent_at == latest.sent_at && record.end().precedes(latest.end));
             if !sent_before {
-                if record.is(RETRANSMITTED) {
-                    continue;
+                if !record.is(RETRANSMITTED) {
+                    // Never retransmitted and sent later: so are all behind it, except retransmitted ones, which are
+                    // later still.
+                    first_fresh.get_or_insert(record.start);
+                    break;
                 }
-                // Never retransmitted and sent later: so are all behind it, except retransmitted ones, which are
-                // later still.
-                break;
+                if index < fresh && !self.marks.disordered {
+                    index = fresh;
+                }
+                continue;
             }
             let due = record.sent_at + patience;
             if due <= now {
                 record.flags |= LOST;
                 newly += record.len;
+                self.marks.note_lost(record.start);
             } else {
+                if !record.is(RETRANSMITTED) {
+                    first_fresh.get_or_insert(record.start);
+                }
                 let left = due.saturating_since(now);
                 wait = Some(wait.map_or(left, |known| known.max(left)));
             }
         }
+        self.marks.fresh = first_fresh.or(self.records.back().map(Sent::end));
         self.lost += newly;
         (newly, wait)
+    }
+
+    /// The first record that ends behind `at`.
+    fn index_of(&self, at: Option<SeqNum>) -> usize {
+        at.map_or(0, |at| {
+            self.records
+                .partition_point(|record| record.end().precedes_or_equals(at))
+        })
     }
 
     /// Takes the first `len` octets for lost, where only duplicate acknowledgments tell (RFC 6582).
@@ -434,6 +495,7 @@ impl Flight {
         }
         self.records[0].flags |= LOST;
         self.lost += self.records[0].len;
+        self.marks.note_lost(front.start);
         self.reno_sacked = self.reno_sacked.min(self.outstanding - self.lost);
         true
     }
@@ -479,6 +541,7 @@ impl Flight {
             }
         }
         self.lost = lost;
+        self.marks.lost = self.records.front().map(|front| front.start);
     }
 
     /// Takes for lost what was larger than a segment may be now. Answers whether there was any.
@@ -488,6 +551,7 @@ impl Flight {
             if record.len > size && !record.is(SACKED | LOST) {
                 record.flags |= LOST;
                 self.lost += record.len;
+                self.marks.note_lost(record.start);
                 any = true;
             }
         }
@@ -501,6 +565,7 @@ impl Flight {
                 record.flags &= !LOST;
             }
             self.lost = 0;
+            (self.marks.lost, self.marks.fresh) = (None, None);
         }
     }
 
@@ -525,7 +590,8 @@ impl Flight {
         if self.lost == 0 {
             return None;
         }
-        self.records.iter().find(|record| record.is(LOST))
+        let from = self.index_of(self.marks.lost);
+        self.records.range(from..).find(|record| record.is(LOST))
     }
 
     /// `[start, start + len)`, the front of the first lost record, was sent again; answers whether it ends with a push.
@@ -544,13 +610,19 @@ impl Flight {
             self.split(index, start + len);
         }
         let record = &mut self.records[index];
-        if record.is(LOST) {
+        let was_lost = record.is(LOST);
+        if was_lost {
             self.lost -= record.len;
         }
         record.flags = (record.flags & !LOST) | RETRANSMITTED;
         record.sent_at = now;
         record.snapshot = snapshot;
-        record.is(PUSHED)
+        let (pushed, end) = (record.is(PUSHED), record.end());
+        if was_lost {
+            self.marks.lost = Some(end);
+        }
+        self.marks.note_resent(start, end);
+        pushed
     }
 
     /// Cuts the last `len` octets off the last record, so that a probe can repeat just them; answers their start.
@@ -565,6 +637,8 @@ impl Flight {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
     use crate::tcp::congestion::rate::RateSampler;
 
@@ -667,6 +741,85 @@ mod tests {
         assert_eq!(flight.first_lost().map(|r| r.start), Some(seq(0)));
         flight.retransmitted(seq(0), 400, at(101), snapshot());
         assert_eq!(flight.first_lost().map(|r| (r.start, r.len)), Some((seq(400), 600)));
+    }
+
+    /// What the bounds spare, walked in full.
+    fn walk_lost(flight: &Flight, latest: Latest, patience: Duration, now: Instant) -> (Vec<SeqNum>, Option<Duration>) {
+        let before = |record: &&Sent| {
+            let same = record.sent_at == latest.sent_at && record.end().precedes(latest.end);
+            record.sent_at < latest.sent_at || same
+        };
+        let candidates = flight
+            .records
+            .iter()
+            .filter(|record| !record.is(SACKED | LOST))
+            .filter(before);
+        let (due, waiting): (Vec<&Sent>, Vec<&Sent>) = candidates.partition(|record| record.sent_at + patience <= now);
+        let wait = waiting
+            .iter()
+            .map(|record| (record.sent_at + patience).saturating_since(now))
+            .max();
+        (due.iter().map(|record| record.start).collect(), wait)
+    }
+
+    #[test]
+    fn what_is_not_walked_would_not_be_lost() {
+        for seed in 1..400_u64 {
+            let mut state = seed;
+            let mut draw = |below: u32| {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                ((state >> 33) % u64::from(below)) as u32
+            };
+            let (mut flight, mut nxt, mut una) = (Flight::default(), 0, 0);
+            for step in 1..300 {
+                let now = at(step);
+                let mut delivery = Delivery::default();
+                match draw(8) {
+                    0 | 1 => {
+                        let len = 10 * (1 + draw(5));
+                        flight.push(seq(nxt), len, now, snapshot());
+                        nxt += len;
+                    }
+                    // Not of the front: a peer that forgets what it reported leaves no order.
+                    2 | 3 if nxt > una + 1 => {
+                        let start = una + 1 + draw(nxt - una - 1);
+                        let block = range(start, (start + 10 + draw(40)).min(nxt));
+                        flight.sack(block, now, Duration::ZERO, &mut delivery);
+                    }
+                    4 if draw(3) == 0 => {
+                        una += draw(nxt - una + 1) / 2;
+                        flight.acknowledge(seq(una), now, Duration::ZERO, &mut delivery);
+                        while let Some(front) = flight.front().filter(|front| front.is(SACKED)).copied() {
+                            una = front.end().distance_from(seq(0));
+                            flight.acknowledge(front.end(), now, Duration::ZERO, &mut delivery);
+                        }
+                    }
+                    5 => flight.forgive_lost(),
+                    6 if draw(8) == 0 => flight.lose_all(),
+                    _ => {
+                        let first = flight.records.iter().find(|record| record.is(LOST)).copied();
+                        assert_eq!(flight.first_lost().map(|it| it.start), first.map(|it| it.start));
+                        if let Some(first) = first {
+                            flight.retransmitted(first.start, first.len.min(10), now, snapshot());
+                        }
+                    }
+                }
+                let Some(latest) = delivery.latest else { continue };
+                let patience = Duration::from_millis(u64::from(draw(20)));
+                let (due, wait) = walk_lost(&flight, latest, patience, now);
+                let lost = |flight: &Flight| flight.records.iter().filter(|it| it.is(LOST)).count();
+                let before = lost(&flight);
+                let (_, waits) = flight.detect_lost(latest, patience, now);
+                assert_eq!(lost(&flight) - before, due.len(), "seed {seed}, step {step}");
+                assert!(
+                    due.iter().all(|&start| flight.is_lost(start)),
+                    "seed {seed}, step {step}"
+                );
+                assert_eq!(waits, wait, "seed {seed}, step {step}");
+            }
+        }
     }
 
     #[test]
