@@ -44,9 +44,8 @@ fn parse(mut args: impl Iterator<Item = String>) -> Option<Options> {
             "--jobs" => options.jobs = args.next()?.parse().ok()?,
             "--seed" => options.seed = args.next()?.parse().ok()?,
             "--time" => {
-                options.time = Some(Duration::from_millis(
-                    args.next()?.parse().ok().filter(|&time| time > 0)?,
-                ))
+                let time = args.next()?.parse().ok().filter(|&time| time > 0)?;
+                options.time = Some(Duration::from_millis(time));
             }
             "--flows" => options.flows = args.next()?.parse().ok().filter(|&flows| flows > 0)?,
             "--apart" => options.apart = Duration::from_millis(args.next()?.parse().ok()?),

@@ -61,7 +61,7 @@ impl Least {
             return false;
         }
         let first = least == Duration::MAX;
-        if !first && (rtt > least || rtt < least - least / QUEUE) {
+        if !first && (rtt > least || rtt < least / QUEUE * (QUEUE - 1)) {
             self.known = self.known.map(|_| false);
         }
         (self.rtt, self.at) = (rtt, now);
@@ -80,7 +80,7 @@ impl Least {
     /// The path was drained of half of what we had in flight.
     pub(super) fn drained(&mut self, now: Instant) {
         self.at = now;
-        if self.rtt >= self.drained_from - self.drained_from / STEADY {
+        if self.rtt.saturating_add(self.drained_from / STEADY) >= self.drained_from {
             self.known = Some(true);
         }
     }
