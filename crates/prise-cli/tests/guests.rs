@@ -187,6 +187,8 @@ guests! {
     nonblocking_epoll_over_ipv6: "nonblocking_epoll.py" "6";
     accept_ready_over_ipv4: "accept_ready.py" "4";
     accept_ready_over_ipv6: "accept_ready.py" "6";
+    listeners_over_ipv4: "listeners.py" "4";
+    listeners_over_ipv6: "listeners.py" "6";
     listener_asked_over_ipv4: "listener_asked.py" "4";
     listener_asked_over_ipv6: "listener_asked.py" "6";
     packet_filter_over_ipv4: "packet_filter.py" "4";
