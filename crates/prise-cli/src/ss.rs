@@ -215,6 +215,7 @@ mod tests {
             command: vec!["python3".into()],
             sockets,
             memory: report::MemoryEntry::default(),
+            strangers: 0,
         }];
         let mut text = Vec::new();
         write_table(&reports, &mut text).unwrap();
@@ -281,6 +282,7 @@ mod tests {
                 pressure: false,
                 pressures: 2,
             },
+            strangers: 0,
         }];
         let mut text = Vec::new();
         write_summary(&reports, &mut text).unwrap();

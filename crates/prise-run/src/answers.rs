@@ -86,6 +86,7 @@ mod tests {
             command: vec!["true".into()],
             sockets: Vec::new(),
             memory: MemoryEntry::default(),
+            strangers: 0,
         };
         let mut poll = [rustix::event::PollFd::new(&answers, rustix::event::PollFlags::IN)];
         rustix::event::poll(&mut poll, None).unwrap();

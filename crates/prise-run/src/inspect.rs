@@ -24,6 +24,7 @@ impl Supervisor {
             command: self.command.clone(),
             sockets: entries(&self.host, &self.sockets, &carried),
             memory: memory(&self.host),
+            strangers: self.strangers.turned_away,
         });
     }
 

@@ -29,6 +29,9 @@ pub struct Report {
     /// What its stack's queues hold.
     #[serde(default)]
     pub memory: MemoryEntry,
+    /// Connections to the run's places on the host's loopback that nobody of the run had made, and that were reset.
+    #[serde(default)]
+    pub strangers: u64,
 }
 
 /// The memory that octets hold which wait in the stack's queues, and its marks (`net.ipv4.tcp_mem`), in octets.
@@ -197,6 +200,7 @@ Num       RefCount Protocol Flags    Type St Inode Path
                 }),
             }],
             memory: MemoryEntry::default(),
+            strangers: 3,
         };
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);

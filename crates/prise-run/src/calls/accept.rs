@@ -85,7 +85,10 @@ impl Supervisor {
             listening.announce(waiting);
         }
         let judged = self.hand_over(call, slot, id, peer, flags);
-        if judged.is_err()
+        if judged == Err(Errno::EFAULT) {
+            // Accepted, and closed because its name could not be told: Linux does so.
+            self.host.close(self.now, id);
+        } else if judged.is_err()
             && let Some(listening) = self.listening(slot)
         {
             listening.returned.push_front((id, peer));

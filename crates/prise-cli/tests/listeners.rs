@@ -1,0 +1,206 @@
+//! Listeners of a run seen from the host: who can reach them, and what becomes of those who should not.
+
+mod world;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use world::{Running, Stage, finish, free_port, need};
+
+const LIMIT: Duration = Duration::from_secs(150);
+
+/// The number of the socket that a process has as a descriptor (`socket:[N]`, proc(5)).
+fn inode(process: &str, descriptor: &str) -> String {
+    let link = std::fs::read_link(format!("/proc/{process}/fd/{descriptor}")).expect("the guest's descriptor");
+    let name = link.to_str().expect("a socket").to_owned();
+    let number = name.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
+    number.expect("a socket").to_owned()
+}
+
+/// The address and the state of a socket in the host's table (proc_net_tcp(5)).
+fn row(inode: &str) -> Option<(SocketAddr, String)> {
+    let table = std::fs::read_to_string("/proc/self/net/tcp").expect("the host's table");
+    table.lines().find_map(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        if columns.get(9) != Some(&inode) {
+            return None;
+        }
+        let (address, port) = columns[1].split_once(':')?;
+        let address = u32::from_str_radix(address, 16).ok()?.to_ne_bytes();
+        let port = u16::from_str_radix(port, 16).ok()?;
+        Some((SocketAddr::from((address, port)), columns[3].to_owned()))
+    })
+}
+
+/// `TCP_LISTEN` as the table writes it.
+const LISTENS: &str = "0A";
+
+const VISITED: &str = r#"
+import os, socket, sys
+
+listener = socket.create_server(("127.0.0.1", 5000))
+print("listens", os.getpid(), listener.fileno(), flush=True)
+sys.stdin.readline()
+client = socket.create_connection(listener.getsockname())
+end, peer = listener.accept()
+print("accepted", peer == client.getsockname(), flush=True)
+listener.setblocking(False)
+try:
+    listener.accept()
+except BlockingIOError:
+    print("nobody else", flush=True)
+sys.stdin.readline()
+"#;
+
+#[test]
+fn who_comes_from_the_host_to_a_listener_within_the_run_is_reset_and_counted() {
+    let Some(python) = need("strangers", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("visited.py", VISITED);
+    let program = [python.into(), script.into()];
+    let mut run = Running::start(stage.run(&[], &program).stdin(Stdio::piped()));
+    let line = run.wait_for("listens", LIMIT);
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let Some((at, state)) = row(&inode(words[1], words[2])) else {
+        world::skip("strangers", "listeners are not the kernel's here");
+        return;
+    };
+    assert!(at.ip().is_loopback(), "{at}");
+    assert_eq!(state, LISTENS);
+    let mut stranger = TcpStream::connect(at).expect("anybody of the host can connect");
+    stranger.set_read_timeout(Some(LIMIT)).expect("a timeout");
+    let mut stdin = run.stdin().expect("a pipe");
+    stdin.write_all(b"\n").expect("the guest reads");
+    assert_eq!(run.wait_for("accepted", LIMIT).trim(), "accepted True");
+    run.wait_for("nobody else", LIMIT);
+    let turned_away = stranger.read(&mut [0]).expect_err("reset");
+    assert_eq!(turned_away.kind(), std::io::ErrorKind::ConnectionReset);
+    let shown = finish(&mut stage.prise(["ss", "--json"]), LIMIT).expect_success();
+    let reports: Value = serde_json::from_str(&shown.stdout).expect("JSON");
+    let mut own = reports.as_array().expect("a list").iter();
+    let report = own.find(|report| report["supervisor"] == run.pid()).expect("this run");
+    assert_eq!(report["strangers"], 1);
+    drop(stdin);
+    run.end(LIMIT).expect_success();
+}
+
+const SERVER: &str = r#"
+import os, socket, sys
+
+for turn in range(2):
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("0.0.0.0", 5000))
+    listener.listen(3)
+    print("listens", os.getpid(), listener.fileno(), flush=True)
+    end, peer = listener.accept()
+    print("from", peer[0], peer[1], end.getsockname() == ("10.0.2.15", 5000), end.getpeername() == peer, flush=True)
+    near = socket.create_connection(("127.0.0.1", 5000))
+    end, peer = listener.accept()
+    print("near", peer == near.getsockname(), flush=True)
+    listener.shutdown(socket.SHUT_RDWR)
+    print("shut", flush=True)
+    sys.stdin.readline()
+    listener.listen(3)
+    print("listens again", flush=True)
+    listener.accept()[0].sendall(b"again")
+    listener.close()
+    print("closed", flush=True)
+    sys.stdin.readline()
+"#;
+
+#[test]
+fn clients_of_a_published_port_come_to_the_programs_own_listener_while_there_is_one() {
+    let Some(python) = need("published listeners", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script: PathBuf = stage.write("server.py", SERVER);
+    let program = [python.into(), script.into()];
+    for everywhere in [false, true] {
+        let port = free_port();
+        let publish = if everywhere {
+            format!("0.0.0.0:{port}:5000")
+        } else {
+            format!("127.0.0.1:{port}:5000")
+        };
+        let mut run = Running::start(stage.run(&["-p", &publish], &program).stdin(Stdio::piped()));
+        let mut stdin = run.stdin().expect("a pipe");
+        let refused = || {
+            let refused = TcpStream::connect(("127.0.0.1", port)).expect_err("nobody listens");
+            assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        };
+        for _ in 0..2 {
+            let line = run.wait_for("listens", LIMIT);
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let Some((at, state)) = row(&inode(words[1], words[2])) else {
+                world::skip("published listeners", "listeners are not the kernel's here");
+                return;
+            };
+            assert_eq!((at.port(), at.ip().is_unspecified()), (port, everywhere));
+            assert_eq!(state, LISTENS);
+            let client = TcpStream::connect(("127.0.0.1", port)).expect("the port is published");
+            let own = client.local_addr().expect("connected").port();
+            let told = run.wait_for("from", LIMIT);
+            assert_eq!(told.trim(), format!("from 10.0.2.2 {own} True True"));
+            assert_eq!(run.wait_for("near", LIMIT).trim(), "near True");
+            run.wait_for("shut", LIMIT);
+            refused();
+            stdin.write_all(b"\n").expect("the guest reads");
+            run.wait_for("listens again", LIMIT);
+            let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens again");
+            let mut said = String::new();
+            client.read_to_string(&mut said).expect("an orderly end");
+            assert_eq!(said, "again");
+            run.wait_for("closed", LIMIT);
+            refused();
+            stdin.write_all(b"\n").expect("the guest reads");
+        }
+        run.end(LIMIT).expect_success();
+        refused();
+    }
+}
+
+const GROUP: &str = r#"
+import os, select, socket
+
+group = []
+for _ in range(2):
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(("0.0.0.0", 5000))
+    listener.listen(64)
+    group.append(listener)
+print("listen", flush=True)
+count = {listener: 0 for listener in group}
+while sum(count.values()) < 64:
+    for listener in select.select(group, [], [])[0]:
+        listener.accept()[0].close()
+        count[listener] += 1
+print("each", min(count.values()) > 0, flush=True)
+"#;
+
+#[test]
+fn listeners_that_share_a_published_port_all_get_clients() {
+    let Some(python) = need("a group of listeners", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("group.py", GROUP);
+    let port = free_port();
+    let publish = format!("127.0.0.1:{port}:5000");
+    let mut run = Running::start(&mut stage.run(&["-p", &publish], &[python.into(), script.into()]));
+    run.wait_for("listen", LIMIT);
+    let clients: Vec<TcpStream> = (0..64)
+        .map(|_| TcpStream::connect(("127.0.0.1", port)).expect("the port is published"))
+        .collect();
+    assert_eq!(run.wait_for("each", LIMIT).trim(), "each True");
+    drop(clients);
+    run.end(LIMIT).expect_success();
+}
