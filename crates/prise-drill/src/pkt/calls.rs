@@ -183,7 +183,12 @@ impl Calls {
             "sendto" => {
                 let to = Self::address(argument(spec, 4)?, self.named(self.remote));
                 self.table().connecting |= flags(3)? & 0x2000_0000 != 0;
-                library.sendto(fd, &octets()?, flags(3)?, &to)
+                let sent = library.sendto(fd, &octets()?, flags(3)?, &to);
+                if sent == Err(libc::EALREADY) {
+                    // The flow is the one that this socket has opened before.
+                    self.table().connecting = false;
+                }
+                sent
             }
             "sendmsg" => {
                 let message = argument(spec, 1)?;

@@ -92,6 +92,9 @@ impl Stage {
         let flags = Flags::from_raw(outgoing.flags);
         let to = match outgoing.to.as_deref().map(decode).transpose()? {
             Some(Given::Internet(to)) => Some(to),
+            Some(Given::Unspecified(_)) if target.stream && flags.contains(Flags::FASTOPEN) => {
+                return Err(Errno::EOPNOTSUPP);
+            }
             Some(Given::Unspecified(v4)) => v4.map(SocketAddr::from),
             None => None,
         };
