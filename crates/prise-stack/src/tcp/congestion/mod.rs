@@ -273,10 +273,10 @@ impl Congestion {
         }
     }
 
-    /// Recovery, or the round trip after a congestion mark, is over; `from_loss`: the window goes to where the reduction aimed
-    /// (RFC 9937 §6, and RFC 6582 §3.2 (3) in its second form).
-    pub(crate) fn on_recovered(&mut self, mss: u32, from_loss: bool) {
-        if from_loss {
+    /// Recovery, or the round trip after a congestion mark, is over; `in_proportion`: it was no timeout's, and the window goes to
+    /// where the reduction aimed (RFC 9937 §6, and RFC 6582 §3.2 (3) in its second form).
+    pub(crate) fn on_recovered(&mut self, mss: u32, in_proportion: bool) {
+        if in_proportion {
             self.reduce_at_once();
         }
         if let Some(window) = self.law.validation_mut().and_then(Validation::begin_again) {

@@ -118,9 +118,10 @@ impl Recovery {
         self.undo = None;
     }
 
-    pub(crate) fn enter_reduced(&mut self, point: SeqNum) {
+    /// Marks ask for a reduction, and nothing is lost.
+    pub(crate) fn enter_reduced(&mut self, point: SeqNum, flight_size: u32) {
+        self.enter_fast(point, flight_size);
         self.state = LossState::WindowReduced;
-        self.point = point;
     }
 
     /// Remembers where a recovery without SACK ended.
@@ -140,7 +141,7 @@ impl Recovery {
     }
 
     pub(crate) fn on_sent(&mut self, octets: u32) {
-        if self.state == LossState::Recovery {
+        if matches!(self.state, LossState::Recovery | LossState::WindowReduced) {
             self.prr_out = self.prr_out.saturating_add(octets);
         }
     }

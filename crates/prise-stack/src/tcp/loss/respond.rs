@@ -184,7 +184,7 @@ impl Sending {
         if !recovery.holds_point() || facts.una.precedes(recovery.point) {
             return;
         }
-        congestion.on_recovered(facts.around.mss, recovery.state == LossState::Recovery);
+        congestion.on_recovered(facts.around.mss, recovery.state != LossState::Loss);
         if recovery.state == LossState::Recovery {
             rack.on_recovered();
         }
@@ -261,8 +261,10 @@ impl Sending {
         }
         let flight_size = self.flight.outstanding();
         congestion.on_congestion(facts.now, flight_size, facts.around.mss);
-        congestion.reduce_at_once();
-        self.recovery.enter_reduced(facts.nxt);
+        // In proportion, as after a loss (RFC 9937 §6; tcp_enter_cwr).
+        let in_flight = flight_size.saturating_sub(self.flight.sacked());
+        self.recovery
+            .enter_reduced(facts.nxt, in_flight.saturating_add(facts.delivery.octets));
         self.reduction_to_tell = facts.classic;
     }
 
@@ -280,7 +282,7 @@ impl Sending {
             nxt: facts.nxt,
         };
         match self.recovery.state {
-            LossState::Recovery => {
+            LossState::Recovery | LossState::WindowReduced => {
                 let safe = delivery.acked > 0 && newly_lost == 0;
                 let delivered = if facts.by_packets {
                     delivery.packets * size
@@ -289,7 +291,6 @@ impl Sending {
                 };
                 self.reduce_in_proportion(delivered, safe, size, congestion);
             }
-            LossState::WindowReduced => {}
             // Octets that arrived behind a hole let the window grow only where reordering is usual: RFC 5681 §3.1 speaks
             // of new acknowledgments, RFC 3042 has duplicate ones change nothing.
             _ if delivery.acked > 0 || (delivery.octets > 0 && self.rack.reordering_seen()) => {
