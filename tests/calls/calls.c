@@ -190,6 +190,7 @@ static void call_accept(const long *a)
 {
 	struct sockaddr_storage storage;
 	socklen_t len = a[3] == 0 ? sizeof storage : (socklen_t)a[3];
+	memset(&storage, 0x55, sizeof storage);
 	void *to = a[4] == 9 ? NULL : pointer(a[4], &storage, 128);
 	long fd = syscall(SYS_accept4, fd_of(a[0]), to, to ? &len : NULL, (int)a[2]);
 	made(a[1], fd);

@@ -8,7 +8,7 @@ NATIVE = [
     ("write send sendto", "EDESTADDRREQ", "ENOTCONN", "a datagram socket without a peer"),
     ("write send sendmsg sendto", "ECONNRESET", "EPIPE", "the first write after a reset"),
     ("read recv recvmsg recvfrom", "ECONNREFUSED", "ECONNRESET", "a datagram socket whose peer is not there, a stream that was refused"),
-    ("write send sendmsg", "ECONNREFUSED", "ECONNRESET", "the same"),
+    ("write send sendmsg sendto", "ECONNREFUSED", "ECONNRESET", "the same"),
     ("write send sendmsg", "ECONNREFUSED", "EPIPE", "the same"),
     ("read recv recvmsg", "0", "EINVAL", "a stream that was shut before it was connected"),
     ("read recv recvmsg", "EAGAIN", "EINVAL", "MSG_ERRQUEUE of a stream that was never connected"),
@@ -37,10 +37,18 @@ def reason(before, native, prise):
         return "the peer's end, and then its reset"
     if name in ("sendto", "sendmsg", "connect") and theirs == "ENETUNREACH" and leads_out(native):
         return "the kernel's side has no link but lo"
-    if name in ("getsockname", "bind", "connect", "sendto", "sendmsg") and any(sends_as_child(line) for line in before):
+    if name in ("getsockname", "bind", "connect", "sendto", "sendmsg", "epoll_wait") and any(sends_as_child(line) for line in before):
         return "the port that send(2) without a peer picks"
     if name == "recvfrom" and native.split()[2] == "0" and ours == "EAGAIN":
         return "no octets asked for"
+    if name in ("connect", "write", "send") and any("ECONNREFUSED" in line for line in before) and any(asks_mapped(line) for line in before):
+        return "the kernel still speaks IPv4 for a socket of IPv6 that was refused by IPv4"
+    if name == "connect" and theirs == "ECONNABORTED" and any(line.startswith("shutdown") for line in before):
+        return "a socket that was shut and connects to itself"
+    if name == "connect" and ours == "EAFNOSUPPORT" and leads_out(native):
+        return "a group of IPv6 asked of a socket that is bound or connected to IPv4"
+    if name in ("sendto", "sendmsg") and theirs == "ENETUNREACH" and any(line.startswith("connect") and line.split()[2:4] == ["10", "3"] for line in before):
+        return "a socket that is connected to ::ffff:0.0.0.0, which the kernel takes for IPv6 where AF_UNSPEC stands for the peer"
     if name == "socket" and (theirs, ours) in ELSEWHERE:
         return "a raw socket, which needs no privilege here; netlink of IPsec; what is wrong with a socket of netlink"
     if name == "recv" and native.split()[3:4] and int(native.split()[3]) & 1 and ours == "EINVAL":
@@ -73,6 +81,11 @@ def leads_out(line):
     """Whether it is about ff02::1 or 240.0.0.1 of the interpreter's addresses."""
     words = line.split()
     return words[3 if words[0] == "connect" else 5] == "4"
+
+
+def asks_mapped(line):
+    words = line.split()
+    return words[0] == "connect" and words[2] == "10" and words[3] in ("2", "3")
 
 
 def sends_as_child(line):

@@ -20,7 +20,11 @@ impl Supervisor {
             && was_connected(socket)
             && is_closed(&target.copy)
         {
-            self.host.over_elsewhere(socket.id);
+            let left = self.host.over_elsewhere(socket.id);
+            if let (Some(left), Some(ends)) = (left, &socket.ends) {
+                // In TIME-WAIT, if it is not gone.
+                self.lingering.note(left, **ends);
+            }
         }
     }
 

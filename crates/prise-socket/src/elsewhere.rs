@@ -134,16 +134,28 @@ impl Host {
     }
 
     /// Who carries a stream's connection says that it is over, and the socket is still held: a port that was picked for it is anybody's
-    /// again (`tcp_set_state`), and `bind(2)` may give it another.
-    pub fn over_elsewhere(&mut self, s: SocketId) {
-        let Some(socket) = self.sockets.get_mut(s) else { return };
+    /// again (`tcp_set_state`), but for what is left of the connection, and `bind(2)` may give it another.
+    pub fn over_elsewhere(&mut self, s: SocketId) -> Option<LeftPort> {
+        let socket = self.sockets.get_mut(s)?;
         if socket.transport != Transport::Elsewhere || socket.has(Flag::PortLeft) {
-            return;
+            return None;
         }
         socket.flags.set(Flag::PortLeft, true);
-        if !socket.has(Flag::PortLocked) {
-            self.release_port(s);
+        if socket.has(Flag::PortLocked) || socket.port == 0 {
+            return None;
         }
+        let claim = Claim {
+            listening: false,
+            closed: true,
+            picked: false,
+            ..socket.claim(self.owner)
+        };
+        let left = LeftPort {
+            port: socket.port,
+            claim,
+        };
+        self.release_port(s);
+        Some(left)
     }
 
     pub(crate) fn is_over(&self, s: SocketId) -> bool {

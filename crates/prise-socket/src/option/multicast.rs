@@ -52,8 +52,8 @@ pub(super) fn group_request(call: &mut Call<'_>, join: bool) -> Result<(), Errno
     let v4 = call.level == level::IP;
     let wrong = if v4 { Errno::EINVAL } else { Errno::EADDRNOTAVAIL };
     let group = address_at(call.value, GROUP_AT, call.level).ok_or(wrong)?;
-    // Who leaves asks for the membership: neither the group nor the link need be one.
-    if join && !group.is_multicast() {
+    // Who leaves asks for the membership: the link need not be one, nor the group of IPv4.
+    if (join || !v4) && !group.is_multicast() {
         return Err(Errno::EINVAL);
     }
     let missing = if join { Errno::ENODEV } else { Errno::EADDRNOTAVAIL };
