@@ -16,6 +16,7 @@ NATIVE = [
     ("write send", "EDESTADDRREQ", "EFAULT", "a bad pointer, looked at sooner"),
     ("send sendmsg", "EINVAL", "ENOTCONN", "MSG_FASTOPEN without an address"),
     ("write send", "EAGAIN", "0", "no octets, while it connects"),
+    ("setsockopt getsockopt", "ENOPROTOOPT", "EOPNOTSUPP", "options of TCP on a datagram socket, which nobody judges"),
     ("recv recvfrom recvmsg read", "0", "EAGAIN", "no octets asked for: TCP waits for some all the same"),
 ]
 
@@ -41,7 +42,7 @@ def reason(before, native, prise):
         return "the port that send(2) without a peer picks"
     if name == "recvfrom" and native.split()[2] == "0" and ours == "EAGAIN":
         return "no octets asked for"
-    if name in ("connect", "write", "send") and any("ECONNREFUSED" in line for line in before) and any(asks_mapped(line) for line in before):
+    if name in ("connect", "write", "send", "poll", "epoll_wait") and any("ECONNREFUSED" in line for line in before) and any(asks_mapped(line) for line in before):
         return "the kernel still speaks IPv4 for a socket of IPv6 that was refused by IPv4"
     if name == "connect" and theirs == "ECONNABORTED" and any(line.startswith("shutdown") for line in before):
         return "a socket that was shut and connects to itself"
@@ -49,6 +50,8 @@ def reason(before, native, prise):
         return "a group of IPv6 asked of a socket that is bound or connected to IPv4"
     if name in ("sendto", "sendmsg") and theirs == "ENETUNREACH" and any(line.startswith("connect") and line.split()[2:4] == ["10", "3"] for line in before):
         return "a socket that is connected to ::ffff:0.0.0.0, which the kernel takes for IPv6 where AF_UNSPEC stands for the peer"
+    if name == "ioctl" and native.split()[2] == "8" and ours == "ENOENT":
+        return "SIOCGSTAMP, which tells nothing here"
     if name == "socket" and (theirs, ours) in ELSEWHERE:
         return "a raw socket, which needs no privilege here; netlink of IPsec; what is wrong with a socket of netlink"
     if name == "recv" and native.split()[3:4] and int(native.split()[3]) & 1 and ours == "EINVAL":
