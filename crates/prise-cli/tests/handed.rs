@@ -281,7 +281,7 @@ fn neither_copies_nor_a_network_name_space_of_its_own_keep_a_stream_from_connect
 /// Connections of which the run was told nothing but that they are to be made: one as it was made, one whose number is another's, one that
 /// is a child's, and one that is closed.
 const UNASKED: &str = r#"
-import os, socket, struct, sys
+import errno, os, socket, struct, sys
 
 far = (sys.argv[1], int(sys.argv[2]))
 
@@ -314,6 +314,14 @@ os.write(end, b"x")
 print(os.wait()[1])
 plain.close(), moved.close()
 print(listed())
+cut = connect()
+cut.sendall(b"reset")
+for call in lambda: cut.recv(1), cut.getpeername:
+    try:
+        print(call())
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+print(cut.getsockname()[0])
 "#;
 
 #[test]
@@ -332,6 +340,10 @@ fn what_nobody_asked_about_is_listed_all_the_same() {
     ];
     for options in [&[][..], &["--no-join"]] {
         let ended = finish(&mut stage.run(options, &program), LIMIT).expect_success();
-        assert_eq!(ended.stdout, "3 True True\n0\n[]\n", "{options:?}: {}", ended.stderr);
+        assert_eq!(
+            ended.stdout, "3 True True\n0\n[]\nECONNRESET\nENOTCONN\n10.0.2.15\n",
+            "{options:?}: {}",
+            ended.stderr
+        );
     }
 }

@@ -3,8 +3,10 @@
 mod world;
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::Stdio;
+use std::thread;
 use std::time::Duration;
 
 use world::{Running, Stage, finish, need};
@@ -43,12 +45,22 @@ def datagrams():
         other.sendto(b"hello", one.getsockname())
         assert one.recv(100) == b"hello"
 
+outside = ("10.0.2.2", int(sys.argv[1]))
+
+def leave(asked):
+    with socket.socket() as client:
+        client.connect(outside)
+        assert not asked or client.getpeername() == outside
+        client.sendall(b"out and back")
+        assert client.recv(100, socket.MSG_WAITALL) == b"out and back"
+
 closed = socket.socket()
 closed.bind(("127.0.0.1", 0))
 for line in sys.stdin:
     for number in range(300):
         connect(listeners[number % 2], abort=number % 7 == 0)
         datagrams()
+        leave(asked=number % 3 == 0)
         unused = socket.socket()
         try:
             socket.create_connection(closed.getsockname())
@@ -62,6 +74,22 @@ for line in sys.stdin:
         os.wait()
     print("round", line.strip(), flush=True)
 "#;
+
+/// Echoes to whoever comes, one after the other, as long as the test runs.
+fn echo() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    thread::spawn(move || {
+        for mut end in listener.incoming().flatten() {
+            let mut room = [0; 100];
+            // Who closes early is of no interest.
+            if let Ok(read) = end.read(&mut room) {
+                let _ = end.write_all(&room[..read]);
+            }
+        }
+    });
+    port
+}
 
 /// Open sockets and resident memory in KiB. Descriptors of processes are not counted: some hundreds are remembered.
 fn held(pid: u32) -> (usize, u64) {
@@ -84,7 +112,8 @@ fn what_comes_and_goes_leaves_neither_sockets_nor_memory() {
     };
     let stage = Stage::new();
     let script = stage.write("churn.py", CHURN);
-    let mut command = stage.run(&[], &[python.into(), script.into()]);
+    let port = echo().to_string();
+    let mut command = stage.run(&[], &[python.into(), script.into(), port.into()]);
     let mut run = Running::start(command.stdin(Stdio::piped()));
     let mut input = run.stdin().expect("a pipe");
     let mut round = |number: usize| {

@@ -453,6 +453,11 @@ impl Gateway {
         }
     }
 
+    /// What the guest calls an endpoint of the host's network: the opposite of [`Gateway::host_endpoint`].
+    pub fn guest_endpoint(&self, to: SocketAddr) -> SocketAddr {
+        self.ground.shown(to)
+    }
+
     /// The same of a datagram from the guest's `port`: the clients of a published port may be answered.
     pub fn judge_datagram(&self, now: Instant, port: u16, dialled: SocketAddr) -> Decision {
         let guest = SocketAddr::new(self.ground.addresses.guest(dialled.ip()), port);

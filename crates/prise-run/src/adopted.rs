@@ -19,7 +19,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, getsockname, socket_wi
 use crate::calls::Target;
 use crate::handed::{Handed, Stage};
 use crate::notify::Call;
-use crate::socket::{Role, Slot};
+use crate::socket::{Holder, Role, Slot};
 use crate::supervisor::Supervisor;
 
 /// `TCP_CLOSE` (net/tcp_states.h).
@@ -63,6 +63,10 @@ impl Supervisor {
     pub(crate) fn adopt_stream(&mut self, call: &Call, copy: &OwnedFd) -> Option<Slot> {
         if !self.hands.have_native_streams() {
             return None;
+        }
+        let (tid, fd) = (call.tid, call.fd());
+        if let Some(slot) = self.adopt_marked(Holder { tid, fd }, copy) {
+            return Some(slot);
         }
         let family = fresh_stream(copy)?;
         let id = self.host.socket(family, Kind::Stream, 0).ok()?;

@@ -132,6 +132,11 @@ impl Gate {
         self.gateway.borrow().host_endpoint(dialled)
     }
 
+    /// What the guest calls an endpoint of the host's network.
+    pub(crate) fn guest_endpoint(&self, to: SocketAddr) -> SocketAddr {
+        self.gateway.borrow().guest_endpoint(to)
+    }
+
     /// What the policy says of an attempt to reach `dialled`.
     pub(crate) fn judge(&self, now: Instant, dialled: SocketAddr) -> Decision {
         self.gateway.borrow().judge(now, dialled)

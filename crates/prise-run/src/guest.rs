@@ -114,6 +114,20 @@ impl Guests {
         None
     }
 
+    /// The sockets that the tasks which are remembered have open, with their numbers. Costs as much as they have.
+    pub(crate) fn open_sockets(&self) -> Vec<(Holder, u32)> {
+        let mut open = Vec::new();
+        for tid in self.known() {
+            let entries = std::fs::read_dir(format!("/proc/{tid}/fd"))
+                .into_iter()
+                .flatten()
+                .flatten();
+            let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+            open.extend(numbers.filter_map(|fd| Some((Holder { tid, fd }, socket_number(tid, fd).ok()??))));
+        }
+        open
+    }
+
     /// The other numbers of a socket in the table of the task that has it as `fd` (dup(2)).
     pub(crate) fn copies(tid: u32, fd: i32, inode: u64) -> Vec<i32> {
         let name = format!("socket:[{inode}]");

@@ -84,6 +84,8 @@ pub(crate) struct Hands {
     habits: HashMap<u32, bool>,
     /// Where the ends of pairs meet, from the first one on.
     meeting: Option<Meeting>,
+    /// There may be connections that only their mark tells of ([`crate::marked`]).
+    marked: bool,
     /// Tells whether an object is open anywhere.
     witness: Ledger,
 }
@@ -102,6 +104,7 @@ impl Hands {
             native,
             habits: HashMap::new(),
             meeting: None,
+            marked: false,
             witness: Ledger::new()?,
         })
     }
@@ -114,6 +117,16 @@ impl Hands {
     /// Whether of streams that leave the run only a note is taken ([`crate::noted`]).
     pub(crate) fn note_connections(&self) -> bool {
         self.outside && self.have_native_streams()
+    }
+
+    /// A connection was marked.
+    pub(crate) fn note_marked(&mut self) {
+        self.marked = true;
+    }
+
+    /// Whether any was.
+    pub(crate) fn has_marked(&self) -> bool {
+        self.marked
     }
 
     /// Whether streams are born as the kernel's.

@@ -69,13 +69,6 @@ impl Ledger {
         }
     }
 
-    /// Takes back an entry, through the descriptor by which it was made.
-    pub(crate) fn leave(&mut self, socket: BorrowedFd<'_>) {
-        if epoll::delete(&self.epoll, socket).is_ok() {
-            self.entries = self.entries.saturating_sub(1);
-        }
-    }
-
     /// Lets `act` see the open file behind `socket` under one reserved number, as which epoll(7) then knows it in whichever
     /// set it is added to.
     pub(crate) fn through_door<T>(

@@ -44,6 +44,7 @@ mod lifecycle;
 mod lingering;
 mod listener;
 mod local_sockets;
+mod marked;
 mod message;
 mod names;
 mod native_listener;

@@ -2,8 +2,8 @@
 //!
 //! Most connections that a program makes are written to, read from and closed; nothing of that is judged. So connect(2) of a
 //! stream that is new ([`crate::adopted`]) and leaves the run makes no socket of the host's: the kernel connects the program's
-//! object, and the run notes which object it is and where it leads. The first judged call on it, and whoever lists sockets
-//! (`prise ss`, sock_diag(7), /proc/net), has it *entered*: it is then a handed stream ([`crate::handed`]) like all others, whose port
+//! object, and the run notes which object it is and where it leads; of a connection that stands when the call returns not even that
+//! ([`crate::marked`]). The first judged call on it, and whoever lists sockets (`prise ss`, sock_diag(7), /proc/net), has it *entered*: it is then a handed stream ([`crate::handed`]) like all others, whose port
 //! is picked now, because nobody can have seen it before.
 //!
 //! What is different about a stream (a name, an option, another network) was judged, or is found here; then connect(2) goes the
@@ -20,6 +20,7 @@ use rustix::net::{ipproto, sockopt};
 use crate::calls::{Found, Target};
 use crate::chosen::Chosen;
 use crate::handed::{Handed, Stage, connect_without_waiting, for_family};
+use crate::marked;
 use crate::notify::{Call, DONE, Judged, errno, errno_of};
 use crate::sockaddr::{ADDRESS_MAX, Named, V4_LEN, V6_LEN, parse};
 use crate::socket::{Buffers, GuestSocket, Holder, Slot};
@@ -34,12 +35,12 @@ const NOTED_MAX: usize = 16_384;
 pub(crate) struct Noted {
     /// The kernel's `SO_COOKIE` of the program's object.
     pub(crate) cookie: u64,
-    family: Family,
+    pub(crate) family: Family,
     /// Where it leads, as the run names it.
-    seen: SocketAddr,
-    stage: Stage,
-    holder: Holder,
-    process: u32,
+    pub(crate) seen: SocketAddr,
+    pub(crate) stage: Stage,
+    pub(crate) holder: Holder,
+    pub(crate) process: u32,
 }
 
 impl Supervisor {
@@ -63,18 +64,22 @@ impl Supervisor {
             return None;
         }
         let flags = fcntl_getfl(copy).ok()?;
-        self.ledger.enter(copy.as_fd(), self.sockets.next_slot()).ok()?;
         let connected = connect_without_waiting(copy, to, flags);
         let stage = match connected {
             Ok(()) => Stage::Connected,
             Err(E::INPROGRESS) => Stage::Connecting(to),
-            Err(error) => {
-                self.ledger.leave(copy.as_fd());
-                // Perhaps the object is of another family than the address: the long way says that as Linux does.
-                let unlike = matches!(error, E::AFNOSUPPORT | E::INVAL);
-                return (!unlike).then_some(Err(errno(error)));
-            }
+            // Perhaps the object is of another family than the address: the long way says that as Linux does.
+            Err(E::AFNOSUPPORT | E::INVAL) => return None,
+            Err(error) => return Some(Err(errno(error))),
         };
+        let is_marked = marked::mark(copy);
+        if is_marked {
+            self.hands.note_marked();
+        }
+        self.still = true;
+        if is_marked && connected.is_ok() {
+            return Some(DONE);
+        }
         let (tid, fd) = (call.tid, call.fd());
         let slot = self.sockets.note(Noted {
             cookie: found.cookie,
@@ -84,11 +89,12 @@ impl Supervisor {
             holder: Holder { tid, fd },
             process: self.guests.process(tid),
         });
-        let waits = connected.is_err() && !flags.contains(OFlags::NONBLOCK);
-        if waits {
+        // Out of memory or watches, it will be forgotten; its mark stays.
+        let _ = self.ledger.enter(copy.as_fd(), slot);
+        if connected.is_err() && !flags.contains(OFlags::NONBLOCK) {
+            self.still = false;
             return Some(self.wait_for_noted(call, slot, copy));
         }
-        self.still = true;
         Some(if connected.is_ok() {
             DONE
         } else {
@@ -108,12 +114,19 @@ impl Supervisor {
         let Some(&noted) = self.sockets.noted(slot) else {
             return Ok(());
         };
+        let socket = self.socket_of(&noted, copy)?;
+        self.sockets.enter(slot, socket);
+        Ok(())
+    }
+
+    /// The socket of the host's for a connection.
+    pub(crate) fn socket_of(&mut self, noted: &Noted, copy: &OwnedFd) -> Result<GuestSocket, Errno> {
         let id = self.host.socket(noted.family, Kind::Stream, 0)?;
         if let Err(error) = self.host.connect_elsewhere(id, noted.seen) {
             self.host.close(self.now, id);
             return Err(error);
         }
-        let socket = GuestSocket {
+        Ok(GuestSocket {
             id,
             cookie: noted.cookie,
             inode: unix::inode(copy),
@@ -125,13 +138,12 @@ impl Supervisor {
             process: noted.process,
             ends: None,
             role: Handed::role(noted.stage),
-        };
-        self.sockets.enter(slot, socket);
-        Ok(())
+        })
     }
 
     /// Makes sockets of all noted connections, because somebody lists them.
     pub(crate) fn enter_all_noted(&mut self) {
+        self.adopt_all_marked();
         let noted: Vec<(Slot, u64, Holder)> = self
             .sockets
             .all_noted()
@@ -187,7 +199,7 @@ fn has_scope(address: &SocketAddr) -> bool {
     matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0)
 }
 
-fn is_tcp(copy: &OwnedFd) -> bool {
+pub(crate) fn is_tcp(copy: &OwnedFd) -> bool {
     matches!(sockopt::socket_protocol(copy), Ok(Some(ipproto::TCP)))
 }
 

@@ -25,6 +25,7 @@ pub mod trap;
 pub mod tun;
 pub mod unix;
 pub mod unix_diag;
+pub mod write_hint;
 
 /// The calling thread's errno.
 fn errno() -> i32 {
