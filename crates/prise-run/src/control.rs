@@ -148,7 +148,7 @@ pub(crate) fn received(
     let mut buffer = ControlBuffer::new(room);
     let v4 = v4_of(origin);
     let own = v4.map_or(Ipv4Addr::UNSPECIFIED, |to| answering(host, to, origin));
-    let interface = place(host, origin).map_or(0, LinkId::interface_index);
+    let interface = origin.link.map_or(0, LinkId::interface_index);
     if let Some(timestamp) = origin.timestamp {
         let (seconds, nanos) = wall_clock(timestamp);
         // The time comes under the number that asked for it; on this machine all have the same layout.
@@ -236,19 +236,6 @@ fn v4_of(origin: &Origin) -> Option<Ipv4Addr> {
         IpAddr::V4(address) => Some(address),
         IpAddr::V6(address) => address.to_ipv4_mapped(),
     }
-}
-
-/// The link that packet info names: the one that has the address, where a packet came from this host itself
-/// (`ipv4_pktinfo_prepare`).
-fn place(host: &Host, origin: &Origin) -> Option<LinkId> {
-    let to = origin.destination.map(|to| to.ip().to_canonical());
-    let stack = host.stack();
-    let through_lo = stack
-        .links()
-        .iter()
-        .any(|it| Some(it.id()) == origin.link && it.is_loopback());
-    let owner = stack.addresses().iter().find(|have| Some(have.cidr.address()) == to);
-    owner.filter(|_| through_lo).map(|have| have.link).or(origin.link)
 }
 
 /// The address to answer from (`fib_compute_spec_dst`): the one that was written to, unless that is a group's or everybody's.

@@ -70,7 +70,9 @@ impl Host {
 
     /// Sends the SYN, or holds it back for data to go along.
     pub(crate) fn open(&mut self, now: Instant, s: SocketId, remote: SocketAddr, hold: bool) -> Result<(), Errno> {
+        let named = link_named(remote);
         let remote = self.stream_destination(s, remote)?;
+        self.settle_on(s, named)?;
         let socket = self.socket_ref(s)?;
         let route = self
             .stack
@@ -130,9 +132,19 @@ impl Host {
         reusable.ok_or(Errno::EADDRNOTAVAIL)
     }
 
+    /// Who connects to a link-local address speaks by that link from now on (`tcp_v6_connect`, `__ip6_datagram_connect`).
+    pub(crate) fn settle_on(&mut self, s: SocketId, link: Option<u32>) -> Result<(), Errno> {
+        if let Some(link) = link {
+            let before = self.socket_ref(s)?.claim(self.owner);
+            self.socket_mut(s)?.set_value(Opt::Device, link.into());
+            self.claim_changed(s, &before);
+        }
+        Ok(())
+    }
+
     /// Where a connect really goes, as the stack has it: the unspecified address means this host, v4-mapped means IPv4.
-    pub(crate) fn stream_destination(&mut self, s: SocketId, remote: SocketAddr) -> Result<SocketAddr, Errno> {
-        let socket = self.socket_mut(s)?;
+    pub(crate) fn stream_destination(&self, s: SocketId, remote: SocketAddr) -> Result<SocketAddr, Errno> {
+        let socket = self.socket_ref(s)?;
         let remote = socket.destination(remote)?;
         match remote.ip() {
             // tcp_v4_connect: neither groups nor broadcast addresses; nor tcp_v6_connect.
@@ -204,9 +216,17 @@ impl Host {
     }
 }
 
+/// The link that an address says it means nothing without (RFC 4007 §6).
+pub(crate) fn link_named(remote: SocketAddr) -> Option<u32> {
+    match remote {
+        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() != 0 => Some(v6.scope_id()),
+        _ => None,
+    }
+}
+
 impl Socket {
     /// An address given to `connect` or `sendto`, as the stack has it, by the rules that all types share.
-    pub(crate) fn destination(&mut self, remote: SocketAddr) -> Result<SocketAddr, Errno> {
+    pub(crate) fn destination(&self, remote: SocketAddr) -> Result<SocketAddr, Errno> {
         match (self.family, remote) {
             (Family::Inet, SocketAddr::V6(_)) | (Family::Inet6, SocketAddr::V4(_)) => Err(Errno::EAFNOSUPPORT),
             (Family::Inet, SocketAddr::V4(v4)) => Ok(SocketAddr::new(self.or_here(*v4.ip()), v4.port())),
@@ -223,7 +243,7 @@ impl Socket {
         }
     }
 
-    fn destination_v6(&mut self, remote: core::net::SocketAddrV6) -> Result<SocketAddr, Errno> {
+    fn destination_v6(&self, remote: core::net::SocketAddrV6) -> Result<SocketAddr, Errno> {
         let bound_v4 = matches!(self.local, IpAddr::V6(local) if local.to_ipv4_mapped().is_some());
         let mut ip = *remote.ip();
         if ip.is_unspecified() {
@@ -248,9 +268,7 @@ impl Socket {
             if scope != 0 && device != 0 && i64::from(scope) != device {
                 return Err(Errno::EINVAL);
             }
-            if scope != 0 {
-                self.set_value(Opt::Device, scope.into());
-            } else if device == 0 {
+            if scope == 0 && device == 0 {
                 return Err(Errno::EINVAL);
             }
         }

@@ -1,6 +1,6 @@
 //! What can be shown of a socket from outside: the row of `ss(8)`.
 
-use core::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use prise_stack::{self as stack, LinkId, TcpInfo};
 use prise_wire::Instant;
@@ -145,6 +145,14 @@ impl Host {
     /// The link by which a link-local address is spoken to or from.
     fn link_of(&self, socket: &Socket, addr: Ipv6Addr) -> Option<u32> {
         let source = socket.stack_local();
+        let own = self
+            .stack
+            .addresses()
+            .iter()
+            .find(|have| have.cidr.address() == IpAddr::V6(addr));
+        if let Some(own) = own {
+            return Some(own.link.interface_index());
+        }
         self.stack
             .route(addr.into(), source, None)
             .ok()

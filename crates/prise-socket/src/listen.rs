@@ -104,6 +104,14 @@ impl Host {
         socket.local = local.ip();
         socket.port = local.port();
         socket.shown_port = local.port();
+        let socket = self.socket_ref(new)?;
+        let remote = self.scoped(socket, remote);
+        if let SocketAddr::V6(v6) = remote
+            && v6.ip().is_unicast_link_local()
+        {
+            // tcp_conn_request: it speaks by the link that it came by.
+            self.socket_mut(new)?.set_value(Opt::Device, v6.scope_id().into());
+        }
         let claim = self.socket_ref(new)?.claim(self.owner);
         self.tcp_ports.hold(local.port(), claim);
         Ok((new, remote))

@@ -94,6 +94,64 @@ fn a_connected_socket_hears_its_peer_only_and_learns_that_nobody_is_there() {
 }
 
 #[test]
+fn what_a_host_sends_to_itself_comes_to_the_link_that_has_the_address() {
+    const DEVICE: i32 = 62;
+    for (to, own) in [
+        ("10.0.0.1", true),
+        ("[fd00::1]", true),
+        ("[fe80::1%2]", true),
+        ("127.0.0.1", false),
+        ("[::1]", false),
+    ] {
+        for device in [1, 2] {
+            let mut world = World::new(1);
+            let family = if to.starts_with('[') {
+                Family::Inet6
+            } else {
+                Family::Inet
+            };
+            let (a, b) = (world.udp(0, family), world.udp(0, family));
+            let any = if family == Family::Inet6 {
+                "[::]:53"
+            } else {
+                "0.0.0.0:53"
+            };
+            world.set(0, b, 1, DEVICE, device).expect("bound to a link");
+            world.bind(0, b, any).expect("bound");
+            send_to(&mut world, 0, a, b"self", &format!("{to}:53")).expect("sent");
+            world.settle();
+            let heard = recv_from(&mut world, 0, b).is_ok();
+            assert_eq!(heard, own == (device == 2), "{to} by link {device}");
+            assert_eq!(
+                world.get(0, a, 1, DEVICE),
+                Ok(0),
+                "a message's link is not the socket's"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_socket_that_connects_to_a_link_local_address_keeps_to_its_link_and_gives_its_port_back() {
+    let mut world = World::new(1);
+    let (a, b) = (world.udp(0, Family::Inet6), world.udp(0, Family::Inet6));
+    world.bind(0, b, "[fe80::1%2]:53").expect("bound");
+    world.bind(0, a, "[::]:54").expect("bound");
+    assert_eq!(world.connect(0, a, "[fe80::1%2]:53"), Ok(()));
+    assert_eq!(world.get(0, a, 1, 62), Ok(2));
+    assert_eq!(world.send(0, a, b"self"), Ok(4));
+    world.settle();
+    assert_eq!(
+        recv_from(&mut world, 0, b),
+        Ok((b"self".to_vec(), "[fe80::1%2]:54".into()))
+    );
+    let now = world.now;
+    world.hosts[0].close(now, a);
+    let again = world.udp(0, Family::Inet6);
+    assert_eq!(world.bind(0, again, "[::]:54"), Ok(()));
+}
+
+#[test]
 fn ip_recverr_queues_what_icmp_says() {
     for (to, level, name) in [("10.0.0.2:9", 0, 11), ("[fd00::2]:9", 41, 25)] {
         let mut world = World::new(2);

@@ -16,6 +16,7 @@ use core::net::{IpAddr, SocketAddr};
 use prise_stack::{Coverage, IdentifierInUse, LinkId, Local, PingConfig, RawConfig, Ready, UdpConfig, UdpProtocol};
 use prise_wire::{Instant, IpVersion};
 
+use crate::connect::link_named;
 use crate::option::Opt;
 use crate::socket::{Flag, Socket, Transport, wildcard};
 use crate::{Errno, Family, Host, Kind, SocketId, protocol};
@@ -247,11 +248,13 @@ impl Host {
     pub(crate) fn connect_datagram(&mut self, now: Instant, s: SocketId, remote: SocketAddr) -> Result<(), Errno> {
         // inet_dgram_connect says so, whatever the reason.
         self.autobind(now, s).map_err(|_| Errno::EAGAIN)?;
-        let socket = self.socket_mut(s)?;
+        let socket = self.socket_ref(s)?;
         if remote.is_ipv4() && socket.family == Family::Inet6 && socket.is_v6_only() {
             return Err(Errno::EAFNOSUPPORT);
         }
+        let named = link_named(remote);
         let remote = socket.message_destination(remote)?;
+        self.settle_on(s, named)?;
         let socket = self.socket_ref(s)?;
         let device = socket.device().or_else(|| socket.way_out(remote.ip()));
         if device.is_none() && is_link_local_without_scope(remote) {
@@ -313,7 +316,7 @@ impl Host {
 impl Socket {
     /// An address given to `connect` or `sendto` on a datagram socket, as the stack has it: unlike a stream's, IPv4 may be given plainly to an IPv6
     /// socket.
-    fn message_destination(&mut self, remote: SocketAddr) -> Result<SocketAddr, Errno> {
+    fn message_destination(&self, remote: SocketAddr) -> Result<SocketAddr, Errno> {
         match (self.family, remote) {
             (Family::Inet6, SocketAddr::V4(v4)) => {
                 let mapped = SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port());

@@ -6,6 +6,7 @@ use prise_stack::{DatagramError, Fragmentation, LinkId, PingSend, RawSend, UdpSe
 use prise_wire::{Instant, Payload, checksum};
 
 use super::stamps::Stamps;
+use crate::connect::link_named;
 use crate::option::Opt;
 use crate::socket::{Corked, Flag, Socket, Transport};
 use crate::sysctl::{Key, Sysctls};
@@ -42,6 +43,7 @@ impl Host {
         if self.socket_ref(s)?.kind == Kind::Stream {
             return self.send(now, s, &mut payload, flags);
         }
+        let control = &by_link_named(control, destination);
         self.autobind(now, s).map_err(|_| Errno::EAGAIN)?;
         let len = payload.len();
         if len > usize::from(u16::MAX) {
@@ -85,7 +87,7 @@ impl Host {
         self.autobind(now, s).map_err(|_| Errno::EAGAIN)?;
         self.check_urgent(s, flags)?;
         if !self.has_corked(s) {
-            self.begin(s, flags, destination, control)?;
+            self.begin(s, flags, destination, &by_link_named(control, destination))?;
         }
         Ok(())
     }
@@ -112,7 +114,7 @@ impl Host {
         destination: Option<SocketAddr>,
         control: &Control,
     ) -> Result<(SocketAddr, Way), Errno> {
-        let socket = self.socket_mut(s)?;
+        let socket = self.socket_ref(s)?;
         let named = destination.is_some();
         let destination = match destination {
             Some(given) => given,
@@ -389,6 +391,14 @@ const fn link_mtu_max(destination: SocketAddr) -> u32 {
     match destination {
         SocketAddr::V4(_) => u16::MAX as u32,
         SocketAddr::V6(_) => u32::MAX,
+    }
+}
+
+/// One message goes by the link that its link-local destination names; the socket stays where it is.
+fn by_link_named(control: &Control, destination: Option<SocketAddr>) -> Control {
+    Control {
+        interface: control.interface.or_else(|| destination.and_then(link_named)),
+        ..*control
     }
 }
 

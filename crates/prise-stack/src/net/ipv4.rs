@@ -43,7 +43,7 @@ impl Net {
         }
         self.ip_counters[0].delivered += 1;
         Ok(Some(Delivered {
-            link: arrival.link,
+            link: self.link_reached(arrival.link, header.destination.into()),
             src: header.source.into(),
             dst: header.destination.into(),
             protocol: header.protocol,

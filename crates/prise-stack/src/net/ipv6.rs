@@ -37,7 +37,7 @@ impl Net {
         frame.truncate(end);
         let unicast = self.accept_ipv6(arrival, &header)?;
         let mut delivered = Delivered {
-            link: arrival.link,
+            link: self.link_reached(arrival.link, header.destination.into()),
             src: header.source.into(),
             dst: header.destination.into(),
             protocol: header.next_header,

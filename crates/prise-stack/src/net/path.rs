@@ -39,6 +39,18 @@ impl Net {
         })
     }
 
+    /// The link that a packet for `dst` has come to: what a host sends to itself goes by `lo` and comes to the link that has the address, as
+    /// `SO_BINDTODEVICE` and packet info have it on Linux (`rt_iif`, `ip6_dst_idev`).
+    pub(crate) fn link_reached(&self, by: LinkId, dst: IpAddr) -> LinkId {
+        let from_here = self.loopback == Some(by);
+        self.addresses.link_of(dst).filter(|_| from_here).unwrap_or(by)
+    }
+
+    /// The other way round: the link by which answers leave to `peer`, of which packets came to `reached`.
+    pub(crate) fn link_towards(&self, peer: IpAddr, reached: LinkId) -> LinkId {
+        self.loopback.filter(|_| self.is_local(peer)).unwrap_or(reached)
+    }
+
     /// The link and next hop for `dst`, and the source that the route prefers.
     fn exit(&self, dst: IpAddr, device: Option<LinkId>) -> Result<(LinkId, IpAddr, Option<IpAddr>), RouteError> {
         if self.is_local(dst) {

@@ -132,6 +132,7 @@ impl Tcp {
         iss: SeqNum,
         config: Arc<TcpConfig>,
     ) -> Connection {
+        let link = net.link_towards(tuple.remote_ip(), link);
         let OwnMss {
             link: offered,
             path: mss,

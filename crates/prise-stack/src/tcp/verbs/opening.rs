@@ -102,6 +102,7 @@ impl Stack {
     /// The token of the listener that a connection from `remote` to `local` would come to by `link`.
     pub fn tcp_listener_for(&self, link: LinkId, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
         let flow = self.tcp.tuples.hash(&FourTuple::new(local, remote));
+        let link = self.net.link_reached(link, local.ip());
         let index = self.tcp.listening.find(local.ip(), local.port(), link, flow)?;
         self.tcp.listeners.get(index).map(|listener| listener.token)
     }
