@@ -50,6 +50,12 @@ def reason(before, native, prise):
         return "a group of IPv6 asked of a socket that is bound or connected to IPv4"
     if name in ("sendto", "sendmsg") and theirs == "ENETUNREACH" and any(line.startswith("connect") and line.split()[2:4] == ["10", "3"] for line in before):
         return "a socket that is connected to ::ffff:0.0.0.0, which the kernel takes for IPv6 where AF_UNSPEC stands for the peer"
+    if name in ("send", "sendmsg", "write") and ours == "EINVAL" and theirs.isdigit():
+        return "a datagram socket that was connected to port 0"
+    if name == "connect" and any(line.startswith("bind") and line.split()[2:4] == ["2", "3"] for line in before):
+        return "a stream bound to a broadcast address, which the kernel does not connect from"
+    if name == "setsockopt" and native.split()[2:4] == ["0", "32"] and theirs == "EINVAL":
+        return "IP_MULTICAST_IF of a stream, which is refused before its value is read"
     if name == "ioctl" and native.split()[2] == "8" and ours == "ENOENT":
         return "SIOCGSTAMP, which tells nothing here"
     if name == "socket" and (theirs, ours) in ELSEWHERE:

@@ -18,6 +18,7 @@ use prise_stack::{Link, LinkId};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::net::{SocketFlags, sockopt};
 
+use crate::calls::is_about_name;
 use crate::calls::write_address;
 use crate::chosen;
 use crate::handed::{Handed, Stage, for_family};
@@ -136,7 +137,7 @@ impl Supervisor {
     ) -> Judged {
         let judged = self.install_caller(call, slot, &caller, flags, ends);
         // Accepted, and closed because its name could not be told: Linux does so.
-        if judged.as_ref().is_err_and(|&error| error != Errno::EFAULT)
+        if judged.as_ref().is_err_and(|error| !is_about_name(*error))
             && let Some(listening) = self.listening(slot)
         {
             listening.callers.push_front(caller);

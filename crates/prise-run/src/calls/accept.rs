@@ -85,7 +85,7 @@ impl Supervisor {
             listening.announce(waiting);
         }
         let judged = self.hand_over(call, slot, id, peer, flags);
-        if judged == Err(Errno::EFAULT) {
+        if judged.as_ref().is_err_and(|error| is_about_name(*error)) {
             // Accepted, and closed because its name could not be told: Linux does so.
             self.host.close(self.now, id);
         } else if judged.is_err()
@@ -195,6 +195,11 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// Whether accept(2) fails because the peer's name cannot be told, by which Linux has taken the connection.
+pub(crate) fn is_about_name(error: Errno) -> bool {
+    matches!(error, Errno::EFAULT | Errno::EINVAL)
 }
 
 fn accept_flags(call: &Call) -> Result<SocketFlags, Errno> {

@@ -21,6 +21,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use prise_socket::{Errno, Kind};
 use rustix::net::sockopt;
 
+pub(crate) use accept::is_about_name;
 pub(crate) use send::raise_sigpipe;
 
 use crate::guest::LookupError;
