@@ -46,6 +46,7 @@ const OPTIONS: &[SocketOption] = &[
     option("TCP_WINDOW_CLAMP", IPPROTO_TCP, 10),
     option("TCP_QUICKACK", IPPROTO_TCP, 12),
     TCP_CONGESTION,
+    option("TCP_THIN_LINEAR_TIMEOUTS", IPPROTO_TCP, 16),
     option("TCP_USER_TIMEOUT", IPPROTO_TCP, 18),
     option("TCP_FASTOPEN", IPPROTO_TCP, 23),
     option("TCP_NOTSENT_LOWAT", IPPROTO_TCP, 25),

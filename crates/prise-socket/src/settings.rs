@@ -59,6 +59,7 @@ impl Socket {
                 .filter(|rate| *rate != -1)
                 .map(|rate| rate as u64),
             window_clamp: positive(Opt::WindowClamp).map(|octets| octets as u32),
+            thin_linear_timeouts: self.has(Flag::ThinLinear),
             defer_accept: self.value(Opt::DeferAccept) > 0,
             oob_inline: self.has(Flag::OobInline),
             report_errors: self.has(Flag::ReceiveErrors) || self.has(Flag::V6ReceiveErrors),

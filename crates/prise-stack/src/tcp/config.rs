@@ -89,6 +89,9 @@ pub struct TcpConfig {
     pub max_pacing_rate: Option<u64>,
     /// `TCP_WINDOW_CLAMP`: an upper bound on the advertised window.
     pub window_clamp: Option<u32>,
+    /// `TCP_THIN_LINEAR_TIMEOUTS`: the first six timeouts are not backed off while fewer than four segments are out (tcp(7)), against
+    /// RFC 6298 §5.5.
+    pub thin_linear_timeouts: bool,
     /// `TCP_DEFER_ACCEPT`: do not show a connection before its first data.
     pub defer_accept: bool,
     /// `SO_OOBINLINE`: urgent octets stay in the stream.
@@ -145,6 +148,7 @@ impl Default for TcpConfig {
             unsent_low_water: None,
             max_pacing_rate: None,
             window_clamp: None,
+            thin_linear_timeouts: false,
             defer_accept: false,
             oob_inline: false,
             report_errors: false,

@@ -99,9 +99,25 @@ impl Connection {
         self.congestion.on_timeout(now, in_flight, size, fresh);
         self.suspect_path_mtu();
         self.note_timeout(now, first);
-        self.backoff = self.backoff.saturating_add(1);
+        self.backoff = if self.is_thin() {
+            0
+        } else {
+            self.backoff.saturating_add(1)
+        };
         let rto = self.rto();
         self.arm_timeout(Retransmit::Rto, now, rto);
+    }
+
+    /// Whether a timeout is not backed off because the program has asked for that, and so little is out that no network suffers
+    /// (`tcp_stream_is_thin`).
+    fn is_thin(&self) -> bool {
+        const THIN_SEGMENTS: u32 = 4;
+        const LINEAR_TIMEOUTS: u8 = 6;
+        let Some(sending) = self.sending.as_deref().filter(|_| self.config.thin_linear_timeouts) else {
+            return false;
+        };
+        let segments = sending.flight.outstanding().div_ceil(self.segment_size());
+        self.state == State::Established && segments < THIN_SEGMENTS && sending.recovery.timeouts <= LINEAR_TIMEOUTS
     }
 
     fn user_timeout_passed(&self, now: Instant) -> bool {
