@@ -3,6 +3,7 @@
 use core::cell::OnceCell;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use crate::socket::Holder;
 use prise_socket::Errno;
@@ -31,7 +32,7 @@ pub(crate) enum LookupError {
 /// One task.
 #[derive(Debug)]
 struct Task {
-    pidfd: OwnedFd,
+    pidfd: Rc<OwnedFd>,
     /// Its process, found when somebody asks.
     process: OnceCell<u32>,
 }
@@ -89,6 +90,11 @@ impl Guests {
     pub(crate) fn process(&mut self, tid: u32) -> u32 {
         let Ok(task) = self.task(tid) else { return tid };
         *task.process.get_or_init(|| thread_group(tid).unwrap_or(tid))
+    }
+
+    /// What tells of the end of the task's process by becoming readable.
+    pub(crate) fn pidfd(&mut self, tid: u32) -> Option<Rc<OwnedFd>> {
+        self.task(tid).ok().map(|task| Rc::clone(&task.pidfd))
     }
 
     /// Looks through all descriptors of all tasks that are remembered for the one that `is_it`. Costs as much as they have.
@@ -194,7 +200,10 @@ fn open(tid: u32) -> Result<Task, LookupError> {
     match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) => {
             let process = OnceCell::from(tid);
-            return Ok(Task { pidfd, process });
+            return Ok(Task {
+                pidfd: Rc::new(pidfd),
+                process,
+            });
         }
         Err(E::MFILE | E::NFILE) => return Err(LookupError::Exhausted),
         Err(E::SRCH) => return Err(LookupError::Gone),
@@ -202,13 +211,19 @@ fn open(tid: u32) -> Result<Task, LookupError> {
     }
     let process = OnceCell::new();
     match pidfd_open(pid, PidfdFlags::from_bits_retain(PIDFD_THREAD)) {
-        Ok(pidfd) => Ok(Task { pidfd, process }),
+        Ok(pidfd) => Ok(Task {
+            pidfd: Rc::new(pidfd),
+            process,
+        }),
         // Before Linux 6.9: the process's descriptor. Threads with a descriptor table of their own do not work there.
         Err(E::INVAL) => {
             let leader = thread_group(tid).ok_or(LookupError::Gone)?;
             let leader = Pid::from_raw(leader as i32).ok_or(LookupError::Gone)?;
             let pidfd = pidfd_open(leader, PidfdFlags::empty()).map_err(|_| LookupError::Gone)?;
-            Ok(Task { pidfd, process })
+            Ok(Task {
+                pidfd: Rc::new(pidfd),
+                process,
+            })
         }
         Err(E::MFILE | E::NFILE) => Err(LookupError::Exhausted),
         Err(_) => Err(LookupError::Gone),

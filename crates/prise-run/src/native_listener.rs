@@ -16,8 +16,8 @@
 //! *Hidden connections*, those that our TCP carries and clients of published ports that the gateway has accepted, are shown by
 //! tokens: connections that the supervisor makes to the listener and resets when they are accepted.
 //!
-//! *Nothing is held open.* The supervisor keeps no copy of a listener; an accept(2) that waits is woken through an epoll(7)
-//! registration, which lasts as long as somebody has the listener.
+//! *Nothing is held open* but by an accept(2) that waits, which holds its listener on Linux, too, until its process ends. Where too many
+//! wait, they are woken through an epoll(7) registration, which lasts as long as somebody has the listener.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -40,6 +40,7 @@ use crate::handed::{Handed, Stage, canonical, for_family};
 use crate::lingering::Ends;
 use crate::listener::{Listening, Sign};
 use crate::notify::{Call, Judged};
+use crate::parked::ParkId;
 use crate::published::CALLERS_MAX;
 use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
@@ -455,28 +456,44 @@ impl Supervisor {
             let Some(id) = self.listening(slot).and_then(|it| it.waiting.pop_front()) else {
                 return self.show_hidden(slot);
             };
+            let held = self.parked.take_held(id);
             let Some(parked) = self.parked.remove(id) else { continue };
-            // Its copy was not held while it waited: that would have hidden a close.
-            let Some(target) = self.target_again(&parked.call, slot) else {
+            let again = || self.target_again(&parked.call, slot).map(|target| target.copy);
+            let Some(copy) = held.or_else(again) else {
                 self.answer(&parked.call, Err(Errno::EBADF));
                 continue;
             };
-            match self.try_accept(&parked.call, slot, Some(&target.copy)) {
+            match self.try_accept(&parked.call, slot, Some(&copy)) {
                 Err(Errno::EAGAIN) => {
                     self.parked.restore(id, parked, self.now);
                     if let Some(listening) = self.listening(slot) {
                         listening.waiting.push_front(id);
                     }
-                    return self.watch_native_listener(slot, &target.copy);
+                    return self.watch_native_listener(slot, id, copy);
                 }
                 judged => self.answer(&parked.call, judged),
             }
         }
     }
 
-    /// An accept(2) waits: the next connection is to be told.
-    pub(crate) fn watch_native_listener(&mut self, slot: Slot, copy: &OwnedFd) {
+    /// The listener of an accept(2) that waits, and which is therefore held, can be read from; or the process that waits has ended.
+    pub(crate) fn on_held_listener(&mut self, slot: Slot, has_ended: bool) {
+        if has_ended {
+            // The call goes when calls are looked at next; the listener is open no longer than its process had it.
+            self.parked.release(slot);
+        }
+        self.attend_native_listener(slot);
+    }
+
+    /// An accept(2) waits: the next connection is to be told. The listener is held meanwhile, as such a call does on Linux, or watched.
+    pub(crate) fn watch_native_listener(&mut self, slot: Slot, id: ParkId, copy: OwnedFd) {
         use std::os::fd::AsFd;
+        let process = self.parked.get(id).map(|parked| parked.call.tid);
+        let copy = match process.and_then(|tid| self.guests.pidfd(tid)) {
+            Some(process) => self.parked.hold(id, slot, copy, process),
+            None => Some(copy),
+        };
+        let Some(copy) = copy else { return };
         let Some(native) = self.native_listener_mut(slot) else {
             return;
         };

@@ -5,6 +5,8 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use prise_socket::Errno;
 use prise_wire::Instant;
@@ -51,10 +53,24 @@ pub(crate) struct Parked {
     pub(crate) suspicions: u8,
 }
 
+/// So many accept(2) calls have their listeners held, and looked at beside all else.
+const HELD_MAX: usize = 8;
+
+/// The listener of an accept(2) that waits: as on Linux, where such a call keeps it open.
+#[derive(Debug)]
+pub(crate) struct Held {
+    id: ParkId,
+    pub(crate) slot: Slot,
+    pub(crate) copy: OwnedFd,
+    /// Tells when the process of the call has ended, which ends the call before anybody is told.
+    pub(crate) process: Rc<OwnedFd>,
+}
+
 /// All waiting calls.
 #[derive(Debug, Default)]
 pub(crate) struct Parking {
     calls: BTreeMap<ParkId, Parked>,
+    held: Vec<Held>,
     next: u64,
     next_look: Option<Instant>,
 }
@@ -78,7 +94,39 @@ impl Parking {
         }
     }
 
+    /// Holds the listener of a call that waits, as long as it does; gives it back where too many are held, or one of this
+    /// listener's is already.
+    pub(crate) fn hold(&mut self, id: ParkId, slot: Slot, copy: OwnedFd, process: Rc<OwnedFd>) -> Option<OwnedFd> {
+        if self.held.len() >= HELD_MAX || self.held.iter().any(|it| it.slot == slot) {
+            return Some(copy);
+        }
+        self.held.push(Held {
+            id,
+            slot,
+            copy,
+            process,
+        });
+        None
+    }
+
+    /// The listeners that are held.
+    pub(crate) fn held(&self) -> &[Held] {
+        &self.held
+    }
+
+    /// The listener that is held for a call, for whoever serves it.
+    pub(crate) fn take_held(&mut self, id: ParkId) -> Option<OwnedFd> {
+        let index = self.held.iter().position(|it| it.id == id)?;
+        Some(self.held.swap_remove(index).copy)
+    }
+
+    /// Holds a listener no longer.
+    pub(crate) fn release(&mut self, slot: Slot) {
+        self.held.retain(|it| it.slot != slot);
+    }
+
     pub(crate) fn remove(&mut self, id: ParkId) -> Option<Parked> {
+        self.held.retain(|it| it.id != id);
         let parked = self.calls.remove(&id);
         if self.calls.is_empty() {
             self.next_look = None;

@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
 use rustix::io::Errno;
 
+use crate::parked::Held;
 use crate::socket::Slot;
 
 /// How many events one look returns; the others follow in the next.
@@ -36,6 +37,8 @@ pub(crate) enum Source {
     Inspection,
     /// The supervisor's end of a socket.
     Socket(Slot),
+    /// A connection has come to a listener for which accept(2) waits; or, with HUP, the process that waits has ended. Polled beside the set.
+    Arrival(Slot),
 }
 
 impl Source {
@@ -48,7 +51,7 @@ impl Source {
             Self::Link => (1 << 63) | 3,
             Self::Inspection => (1 << 63) | 4,
             Self::Closes => (1 << 63) | 5,
-            Self::Socket(slot) => slot.to_bits(),
+            Self::Socket(slot) | Self::Arrival(slot) => slot.to_bits(),
         }
     }
 
@@ -134,6 +137,7 @@ impl Poller {
     pub(crate) fn wait(
         &mut self,
         calls: Option<&Listener>,
+        held: &[Held],
         timeout: Option<Duration>,
         ready: &mut Vec<(Source, EventFlags)>,
     ) -> io::Result<()> {
@@ -145,16 +149,26 @@ impl Poller {
         let Some(calls) = calls else {
             return self.look(timeout.as_ref(), ready);
         };
-        let mut polled = [
-            PollFd::new(calls, PollFlags::IN),
-            PollFd::new(&self.epoll, PollFlags::IN),
-        ];
+        let mut polled: Vec<PollFd<'_>> = Vec::with_capacity(2 + 2 * held.len());
+        polled.push(PollFd::new(calls, PollFlags::IN));
+        polled.push(PollFd::new(&self.epoll, PollFlags::IN));
+        for held in held {
+            polled.push(PollFd::new(&held.copy, PollFlags::IN));
+            polled.push(PollFd::new(&*held.process, PollFlags::IN));
+        }
         match poll(&mut polled, timeout.as_ref()) {
             Ok(_) => (),
             Err(Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        let [on_calls, on_others] = polled.map(|it| it.revents());
+        let (on_calls, on_others) = (polled[0].revents(), polled[1].revents());
+        for (held, polled) in held.iter().zip(polled[2..].chunks(2)) {
+            if !polled[1].revents().is_empty() {
+                ready.push((Source::Arrival(held.slot), EventFlags::HUP));
+            } else if !polled[0].revents().is_empty() {
+                ready.push((Source::Arrival(held.slot), EventFlags::IN));
+            }
+        }
         if !on_calls.is_empty() {
             let mut flags = EventFlags::empty();
             flags.set(EventFlags::IN, on_calls.contains(PollFlags::IN));

@@ -230,7 +230,9 @@ impl Supervisor {
         };
         let timeout = self.due.map(|due| due.saturating_since(clock::now()));
         let calls = (!self.guests_gone).then_some(&self.calls);
-        self.poller.wait(calls, timeout, ready).map_err(setup)?;
+        self.poller
+            .wait(calls, self.parked.held(), timeout, ready)
+            .map_err(setup)?;
         self.now = clock::now();
         // Taken at once, because until then a signal makes the call fail, whatever it is; judged after what the ends tell,
         // because a close that came before the call must be known.
@@ -238,6 +240,7 @@ impl Supervisor {
         for &(source, events) in &*ready {
             match source {
                 Source::Socket(slot) => self.on_end(slot, events),
+                Source::Arrival(slot) => self.on_held_listener(slot, events.contains(EventFlags::HUP)),
                 Source::Signals => self.program.forward_signals(&mut self.guests),
                 Source::Program => {
                     self.program.reap();
@@ -466,11 +469,12 @@ impl Supervisor {
             step: "deliver what the program wrote",
             error,
         };
-        self.poller.wait(None, Some(timeout), ready).map_err(setup)?;
+        self.poller.wait(None, &[], Some(timeout), ready).map_err(setup)?;
         self.now = clock::now();
         for &(source, events) in &*ready {
             match source {
                 Source::Socket(slot) => self.on_end(slot, events),
+                Source::Arrival(slot) => self.on_held_listener(slot, events.contains(EventFlags::HUP)),
                 Source::Signals => self.program.forward_signals(&mut self.guests),
                 Source::Inspection => self.answer_inspection(),
                 Source::Link => self.attend_link(),

@@ -73,6 +73,11 @@ fn epoll_sets_follow_a_stream_that_is_connected_again() {
 }
 
 #[test]
+fn nobody_listens_once_a_server_that_waits_is_killed() {
+    probe("killed.py");
+}
+
+#[test]
 fn exec_and_death_end_the_calls_that_wait() {
     probe("exec.py");
 }

@@ -18,16 +18,15 @@ use crate::supervisor::Supervisor;
 use crate::unix;
 
 impl Supervisor {
-    pub(super) fn accept(&mut self, call: &Call, target: &Target) -> Judged {
+    pub(super) fn accept(&mut self, call: &Call, target: Target) -> Judged {
         accept_flags(call)?;
         require_stream(self.entry(target.slot)?)?;
         let listening = self.listening(target.slot).ok_or(Errno::EINVAL)?;
         let (native, nobody_waits) = (listening.is_native(), listening.waiting.is_empty());
-        let blocking = blocks(&target.copy, 0);
         // Those who came first are served first. Who waits at a listener of the kernel's has found nobody.
-        if native || nobody_waits || !blocking {
+        if native || nobody_waits || !blocks(&target.copy, 0) {
             match self.try_accept(call, target.slot, Some(&target.copy)) {
-                Err(Errno::EAGAIN) if blocking => (),
+                Err(Errno::EAGAIN) if blocks(&target.copy, 0) => (),
                 judged => return judged,
             }
         }
@@ -39,7 +38,7 @@ impl Supervisor {
             listening.waiting.push_back(id);
         }
         if native {
-            self.watch_native_listener(target.slot, &target.copy);
+            self.watch_native_listener(target.slot, id, target.copy);
         }
         Ok(Answer::Settled)
     }

@@ -90,7 +90,7 @@ impl Supervisor {
         let judged = match call.number {
             libc::SYS_bind => self.bind(call, &target),
             libc::SYS_listen => self.listen(call, target),
-            libc::SYS_accept | libc::SYS_accept4 => self.accept(call, &target),
+            libc::SYS_accept | libc::SYS_accept4 => self.accept(call, target),
             libc::SYS_connect => self.connect(call, target),
             libc::SYS_getsockname => self.getsockname(call, &target),
             libc::SYS_getpeername => self.getpeername(call, &target),
