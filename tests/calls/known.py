@@ -54,6 +54,8 @@ def reason(before, native, prise):
         return "a datagram socket that was connected to port 0"
     if name == "connect" and any(line.startswith("bind") and line.split()[2:4] == ["2", "3"] for line in before):
         return "a stream bound to a broadcast address, which the kernel does not connect from"
+    if name == "ioctl" and native.split()[2] == "2" and any(line.startswith("shutdown") for line in before):
+        return "a FIN that is not acknowledged yet"
     if name == "setsockopt" and native.split()[2:4] == ["0", "32"] and theirs == "EINVAL":
         return "IP_MULTICAST_IF of a stream, which is refused before its value is read"
     if name == "ioctl" and native.split()[2] == "8" and ours == "ENOENT":
