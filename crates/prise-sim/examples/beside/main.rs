@@ -2,7 +2,8 @@
 //! beside the other in one bottleneck; and ours in virtual time.
 //!
 //! `cargo run -p prise-sim --release --example beside -- [ROUNDS] [WORD...]`, as root or where users may make namespaces: the
-//! program starts itself again in a network namespace with one TUN device. Only rows are measured whose name holds every word.
+//! program starts itself again in a network namespace with one TUN device. Only rows are measured whose name holds every word. The word
+//! `matrix` has the cells of the goodput matrix in place of the chosen ones, Linux and ours against themselves in turn.
 
 mod linux;
 mod ours;
@@ -27,6 +28,9 @@ const PAIRS: [(Whose, Whose); 4] = [
     (Whose::Ours, Whose::Linux),
 ];
 
+/// So many of [`PAIRS`] are measured in the matrix.
+const MATRIX_PAIRS: usize = 2;
+
 const fn cell(algorithm: &'static str, rate: u64, rtt: u64, loss: Loss) -> Cell {
     Cell {
         algorithm,
@@ -48,6 +52,11 @@ fn cells() -> Vec<Cell> {
         cells.push(cell(algorithm, 1000, 20, Loss::Even(0)));
     }
     cells
+}
+
+/// The cells of the goodput matrix, and those that bring packets late.
+fn matrix() -> Vec<Cell> {
+    Cell::all().into_iter().chain(Cell::late()).collect()
 }
 
 /// The flows that share 100 Mbit/s at 20 ms: so many of Linux's and of ours, and the congestion control of all.
@@ -74,7 +83,14 @@ fn main() -> ExitCode {
         words.remove(0);
     }
     let rounds = rounds.unwrap_or(3).max(1);
+    let whole = words.iter().position(|word| word == "matrix");
+    if let Some(at) = whole {
+        words.remove(at);
+    }
     let measured = open().and_then(|mut tun| {
+        if whole.is_some() {
+            return walk(&mut tun, rounds, &words);
+        }
         single(&mut tun, rounds, &words)?;
         shared(&mut tun, rounds, &words)
     });
@@ -143,6 +159,32 @@ fn single(tun: &mut TunLink, rounds: u64, words: &[String]) -> io::Result<()> {
             cell.to_string(),
             ours / linux.max(0.01),
         );
+    }
+    Ok(())
+}
+
+/// One flow at a time through the matrix, Linux and ours in turn.
+fn walk(tun: &mut TunLink, rounds: u64, words: &[String]) -> io::Result<()> {
+    println!("One flow for {TIME:?} in real time, medians of {rounds} seeds, Mbit/s\n");
+    println!("{:<32}{:>9}{:>9}{:>8}", "", "Linux", "prise", "ratio");
+    for cell in matrix() {
+        if !is_chosen(&cell.to_string(), words) {
+            continue;
+        }
+        let mut figures = [const { Vec::new() }; MATRIX_PAIRS];
+        for seed in 1..=rounds {
+            let config = ImpairmentConfig {
+                seed,
+                ..cell.impairment()
+            };
+            for ((sender, receiver), figures) in PAIRS.into_iter().zip(&mut figures) {
+                let flow: Flow = (sender, receiver, cell.algorithm);
+                figures.push(mbit(&carry(tun, &config, &[flow], TIME)?, TIME));
+            }
+        }
+        let [linux, ours] = figures.map(median);
+        let ratio = ours / linux.max(0.01);
+        println!("{:<32}{linux:>9.1}{ours:>9.1}{ratio:>8.2}", cell.to_string());
     }
     Ok(())
 }

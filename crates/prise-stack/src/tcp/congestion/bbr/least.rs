@@ -13,6 +13,8 @@ use super::PROBE_RTT_INTERVAL;
 
 /// A round trip that exceeds the least by so small a part of it is as good.
 const NEARLY: u32 = 64;
+/// One that exceeds it by no more is told apart from one with a queue, on a host that is busy, too.
+const GONE: u32 = 16;
 /// One that exceeds it by this part shows a queue.
 const QUEUE: u32 = 8;
 /// By so little falls the round trip of a path without a queue when half of what is in flight is held back.
@@ -49,12 +51,16 @@ impl Least {
     /// probe of ours, or drains after one. Answers whether the path has to be drained to be seen.
     pub(super) fn on_rtt(&mut self, now: Instant, rtt: Duration, unit: Duration, filling: bool) -> bool {
         let least = self.rtt;
+        // Of a small share of the path that would be as long as the queue.
+        let unit = unit.min(least / QUEUE);
         self.queue_stands = rtt > least.saturating_add(unit.max(least / NEARLY));
         self.queue_came |= filling && rtt > least.saturating_add(least / QUEUE);
-        if !self.queue_stands && self.queue_came {
-            self.queue_came = false;
+        if self.queue_came && rtt <= least.saturating_add(unit.max(least / GONE)) {
             self.known = Some(true);
-            self.at = now;
+            if !self.queue_stands {
+                self.queue_came = false;
+                self.at = now;
+            }
         }
         let expired = now.saturating_since(self.at) > PROBE_RTT_INTERVAL;
         if rtt >= least && !expired {

@@ -126,3 +126,51 @@ fn a_longer_round_trip_is_believed_after_the_queue_was_drained() {
     path.until(|bbr| bbr.state == State::ProbeBw);
     path.until(|bbr| bbr.model.min_rtt >= RTT * 2);
 }
+
+/// What `Least` says after each of these round trips, a millisecond apart, in percent of 20 ms.
+fn known_after(percent: &[u32], filling: bool) -> Option<bool> {
+    let (mut least, unit) = (Least::new(), Duration::from_micros(240));
+    for (at, percent) in (1..).zip(percent) {
+        least.on_rtt(
+            Instant::ZERO + Duration::from_millis(at),
+            RTT * *percent / 100,
+            unit,
+            filling,
+        );
+    }
+    least.doubt();
+    least.known
+}
+
+#[test]
+fn the_least_round_trip_is_known_once_a_queue_of_ours_has_come_and_gone() {
+    assert_eq!(known_after(&[100, 110, 130, 150, 120, 104], true), Some(true));
+    assert_eq!(
+        known_after(&[100, 110, 130, 150, 120, 110], true),
+        Some(false),
+        "it has not gone"
+    );
+    assert_eq!(known_after(&[100, 150, 100], false), Some(false), "it was not ours");
+    // Who comes to a queue that others keep full, and one that becomes shorter then.
+    assert_eq!(known_after(&[195, 200, 198, 200, 195], true), Some(false));
+    assert_eq!(
+        known_after(&[150, 200, 150, 100], true),
+        Some(false),
+        "what was known was wrong"
+    );
+}
+
+#[test]
+fn a_path_that_draining_did_not_shorten_has_no_queue() {
+    let at = |millis| Instant::ZERO + Duration::from_millis(millis);
+    for (drained_to, known) in [(RTT, true), (RTT * 9 / 10, false)] {
+        let (mut least, unit) = (Least::new(), Duration::from_micros(240));
+        least.on_rtt(at(1), RTT, unit, false);
+        least.doubt();
+        assert!(least.on_rtt(at(6000), RTT, unit, false), "five seconds are over");
+        least.start_draining();
+        least.on_rtt(at(6100), drained_to, unit, false);
+        least.drained(at(6200));
+        assert_eq!(least.known, Some(known));
+    }
+}
