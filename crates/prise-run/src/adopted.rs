@@ -23,7 +23,7 @@ use crate::socket::{Holder, Role, Slot};
 use crate::supervisor::Supervisor;
 
 /// `TCP_CLOSE` (net/tcp_states.h).
-pub(crate) const CLOSED: u8 = 7;
+const CLOSED: u8 = 7;
 
 /// asm-generic/socket.h; libc has the name for other architectures only.
 const SO_NETNS_COOKIE: i32 = 71;
@@ -106,10 +106,15 @@ impl Supervisor {
     }
 }
 
+/// Whether it is a TCP stream that is closed: never connected, or over.
+pub(crate) fn is_closed(stream: &OwnedFd) -> bool {
+    // Other sockets have no such option; of its structure the first octet is the state.
+    options::get(stream.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, 1).is_ok_and(|state| state == [CLOSED])
+}
+
 /// The family of a TCP stream without a name and without a peer.
 fn fresh_stream(copy: &OwnedFd) -> Option<Family> {
-    // Other sockets have no such option; of its structure the first octet is the state.
-    if options::get(copy.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, 1).ok()? != [CLOSED] {
+    if !is_closed(copy) {
         return None;
     }
     let name: SocketAddr = getsockname(copy).ok()?.try_into().ok()?;

@@ -13,9 +13,9 @@ use prise_sys::sockopt;
 const CHOICES_MAX: usize = 64;
 
 /// asm-generic/socket.h; libc has these names for other architectures only.
-const SO_TIMESTAMP_NEW: i32 = 63;
-const SO_TIMESTAMPNS_NEW: i32 = 64;
-const SO_TIMESTAMPING_NEW: i32 = 65;
+pub(crate) const SO_TIMESTAMP_NEW: i32 = 63;
+pub(crate) const SO_TIMESTAMPNS_NEW: i32 = 64;
+pub(crate) const SO_TIMESTAMPING_NEW: i32 = 65;
 const SO_MAX_PACING_RATE: i32 = 47;
 
 /// Options of socket(7) that are about the connection.

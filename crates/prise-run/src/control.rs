@@ -6,6 +6,7 @@ use prise_socket::{Control, Errno, ErrorReport, Family, Host, SocketId};
 use prise_stack::LinkId;
 use prise_wire::Instant;
 
+use crate::chosen::{SO_TIMESTAMP_NEW, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW};
 use crate::clock;
 use crate::datagram::Origin;
 use crate::message::{ControlBuffer, control_pieces};
@@ -22,9 +23,6 @@ const IPV6_RECVORIGDSTADDR: i32 = 74;
 const IPV6_2292PKTINFO: i32 = 2;
 const IPV6_2292HOPLIMIT: i32 = 8;
 /// asm-generic/socket.h.
-const SO_TIMESTAMP_NEW: i32 = 63;
-const SO_TIMESTAMPNS_NEW: i32 = 64;
-const SO_TIMESTAMPING_NEW: i32 = 65;
 const SCM_TS_OPT_ID: i32 = 81;
 /// linux/net_tstamp.h.
 const RX_SOFTWARE: i32 = 1 << 3;
@@ -149,6 +147,7 @@ pub(crate) fn received(
     let v4 = v4_of(origin);
     let own = v4.map_or(Ipv4Addr::UNSPECIFIED, |to| answering(host, to, origin));
     let interface = origin.link.map_or(0, LinkId::interface_index);
+    let mut options = Options::of(host, now, id);
     if let Some(timestamp) = origin.timestamp {
         let (seconds, nanos) = wall_clock(timestamp);
         // The time comes under the number that asked for it; on this machine all have the same layout.
@@ -158,13 +157,13 @@ pub(crate) fn received(
             (libc::SO_TIMESTAMP, nanos / 1000),
             (SO_TIMESTAMP_NEW, nanos / 1000),
         ] {
-            if shows(host, now, id, libc::SOL_SOCKET, kind) {
+            if options.is_on(libc::SOL_SOCKET, kind) {
                 put_pair(&mut buffer, kind, seconds, fraction);
             }
         }
-        put_stamping(&mut buffer, host, now, id, RX_SOFTWARE | SOFTWARE, timestamp);
+        put_stamping(&mut buffer, &mut options, RX_SOFTWARE | SOFTWARE, timestamp);
     }
-    let mut is_on = |level, name| shows(host, now, id, level, name);
+    let mut is_on = |level, name| options.is_on(level, name);
     if let Some(segment) = origin.segment
         && is_on(SOL_UDP, UDP_GRO)
     {
@@ -255,11 +254,29 @@ fn put_pair(buffer: &mut ControlBuffer, kind: i32, seconds: i64, fraction: i64) 
     buffer.put(libc::SOL_SOCKET, kind, &data);
 }
 
-/// Whether an option is on.
-fn shows(host: &mut Host, now: Instant, id: SocketId, level: i32, name: i32) -> bool {
-    let mut value = Vec::new();
-    let shown = host.option(now, id, level, name, &mut value);
-    shown.is_ok() && value.iter().any(|&octet| octet != 0)
+/// Asks for one option of a socket's after another.
+struct Options<'host> {
+    host: &'host mut Host,
+    now: Instant,
+    id: SocketId,
+    value: Vec<u8>,
+}
+
+impl<'host> Options<'host> {
+    fn of(host: &'host mut Host, now: Instant, id: SocketId) -> Self {
+        let value = Vec::new();
+        Self { host, now, id, value }
+    }
+
+    /// An option's value; nothing where there is no such option.
+    fn value(&mut self, level: i32, name: i32) -> &[u8] {
+        let shown = self.host.option(self.now, self.id, level, name, &mut self.value);
+        if shown.is_ok() { &self.value } else { &[] }
+    }
+
+    fn is_on(&mut self, level: i32, name: i32) -> bool {
+        self.value(level, name).iter().any(|&octet| octet != 0)
+    }
 }
 
 /// Whether the time of each datagram is to be told: then no two agree.
@@ -271,27 +288,18 @@ pub(crate) fn is_stamped(host: &mut Host, now: Instant, id: SocketId) -> bool {
         SO_TIMESTAMPNS_NEW,
         libc::SO_TIMESTAMPING,
     ];
-    names
-        .into_iter()
-        .any(|name| shows(host, now, id, libc::SOL_SOCKET, name))
+    let mut options = Options::of(host, now, id);
+    names.into_iter().any(|name| options.is_on(libc::SOL_SOCKET, name))
 }
 
 /// `SO_TIMESTAMPING`'s three times, of which software knows the first, if the socket has all of these flags.
-fn put_stamping(
-    buffer: &mut ControlBuffer,
-    host: &mut Host,
-    now: Instant,
-    id: SocketId,
-    flags: i32,
-    timestamp: Instant,
-) {
-    let mut value = Vec::new();
-    let shown = host.option(now, id, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &mut value);
+fn put_stamping(buffer: &mut ControlBuffer, options: &mut Options<'_>, flags: i32, timestamp: Instant) {
+    let value = options.value(libc::SOL_SOCKET, libc::SO_TIMESTAMPING);
     let has = value.first_chunk().map_or(0, |octets| i32::from_ne_bytes(*octets));
-    if shown.is_err() || has & flags != flags {
+    if has & flags != flags {
         return;
     }
-    let kind = if host.stamps_by_new_name(id) {
+    let kind = if options.host.stamps_by_new_name(options.id) {
         SO_TIMESTAMPING_NEW
     } else {
         libc::SO_TIMESTAMPING
@@ -324,7 +332,7 @@ pub(crate) fn error(
 ) -> ControlBuffer {
     let mut buffer = ControlBuffer::new(room);
     if let Some(timestamp) = report.timestamp {
-        put_stamping(&mut buffer, host, now, id, SOFTWARE, timestamp);
+        put_stamping(&mut buffer, &mut Options::of(host, now, id), SOFTWARE, timestamp);
     }
     let mut data = (report.errno.map_or(0, Errno::raw) as u32).to_ne_bytes().to_vec();
     data.extend_from_slice(&[report.origin as u8, report.kind, report.code, 0]);

@@ -8,6 +8,7 @@ use prise_sys::launch::Confinement;
 use prise_sys::seccomp::{ARCH_X86_64, Assembler, Field, Program, Verdict};
 
 use crate::adopted::Native;
+use crate::chosen;
 use crate::filter_policy;
 
 /// Calls of the x32 ABI have this bit in their numbers (asm/unistd.h, `__X32_SYSCALL_BIT`).
@@ -51,18 +52,15 @@ pub(crate) const NATIVE_OPTIONS: [i32; 4] = [libc::SO_RCVTIMEO, libc::SO_SNDTIME
 const SO_RCVTIMEO_NEW: i32 = 66;
 const SO_SNDTIMEO_NEW: i32 = 67;
 
-/// Options of tcp(7) that are about nothing but the connection: where every stream is the kernel's own object, the kernel alone keeps
-/// them, and says of wrong values what Linux says. On other Internet sockets, which are AF_UNIX objects, they are
+/// The options of a level that are about nothing but the connection: where every stream is the kernel's own object, the kernel alone keeps
+/// them, and says of wrong values what Linux says. On other Internet sockets, which are AF_UNIX objects, those of tcp(7) are
 /// `EOPNOTSUPP` then, where Linux says `ENOPROTOOPT`.
-pub(crate) const OPTIONS_OF_STREAMS: [i32; 7] = [
-    libc::TCP_NODELAY,
-    libc::TCP_CORK,
-    libc::TCP_KEEPIDLE,
-    libc::TCP_KEEPINTVL,
-    libc::TCP_KEEPCNT,
-    libc::TCP_QUICKACK,
-    libc::TCP_USER_TIMEOUT,
-];
+fn options_of_streams(level: i32) -> impl Iterator<Item = i32> {
+    // Nothing is kept of this one: it is over with the next acknowledgment.
+    const QUICKACK: (i32, i32) = (libc::IPPROTO_TCP, libc::TCP_QUICKACK);
+    let all = chosen::KEPT_BY_KERNEL.into_iter().chain([QUICKACK]);
+    all.filter(move |it| it.0 == level).map(|it| it.1)
+}
 
 /// `ioctl` requests of sockets (linux/sockios.h) that are judged: from `SIOCATMARK` on. Before it lie owners, which
 /// are the descriptor's.
@@ -136,13 +134,15 @@ fn judge_options(p: &mut Assembler, of_streams: bool) {
                 p.if_equal(option as u32, native);
             }
             if of_streams {
-                p.if_equal(libc::SO_KEEPALIVE as u32, native);
+                for option in options_of_streams(libc::SOL_SOCKET) {
+                    p.if_equal(option as u32, native);
+                }
             }
             p.place(judged);
             p.verdict(Verdict::Notify);
             p.place(of_tcp);
             p.load(Field::ArgLow(2));
-            for option in OPTIONS_OF_STREAMS {
+            for option in options_of_streams(libc::IPPROTO_TCP) {
                 p.if_equal(option as u32, native);
             }
             p.verdict(Verdict::Notify);

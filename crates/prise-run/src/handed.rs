@@ -312,18 +312,22 @@ impl Supervisor {
             }
         };
         self.set_stage(target.slot, Stage::Connecting(to));
+        Ok(Way::Judged(match self.dialled(target.slot, connected.is_ok(), flags) {
+            Some(judged) => judged,
+            None => Ok(self.wait_for_handshake(call, &target, Errno::EINPROGRESS)),
+        }))
+    }
+
+    /// What connect(2) within the run says once it is begun; none if it is to wait.
+    fn dialled(&mut self, slot: Slot, connected: bool, flags: OFlags) -> Option<Judged> {
         // A call that would not wait is told so even where the end is known, and finds it out by poll(2) or another connect(2).
         if flags.contains(OFlags::NONBLOCK) {
-            return Ok(Way::Judged(Err(Errno::EINPROGRESS)));
+            return Some(Err(Errno::EINPROGRESS));
         }
-        Ok(Way::Judged(match connected {
-            Ok(()) => {
-                self.set_stage(target.slot, Stage::Connected);
-                DONE
-            }
-            Err(E::INPROGRESS) => Ok(self.wait_for_handshake(call, &target, Errno::EINPROGRESS)),
-            Err(_) => self.dial(call, &target, to),
-        }))
+        connected.then(|| {
+            self.set_stage(slot, Stage::Connected);
+            DONE
+        })
     }
 
     /// Makes a pair of the program's socket and one that waits at the listener.
@@ -352,16 +356,9 @@ impl Supervisor {
             return self.unused(call, target).map(Way::Inside);
         }
         self.note_ends(target.slot, &target.copy);
-        // A call that would not wait is told so even where the end is known, and finds it out by poll(2) or another connect(2).
-        if flags.contains(OFlags::NONBLOCK) {
-            return Ok(Way::Judged(Err(Errno::EINPROGRESS)));
-        }
-        Ok(Way::Judged(match connected {
-            Ok(()) => {
-                self.set_stage(target.slot, Stage::Connected);
-                DONE
-            }
-            Err(_) => self.dial(call, &target, to),
+        Ok(Way::Judged(match self.dialled(target.slot, connected.is_ok(), flags) {
+            Some(judged) => judged,
+            None => self.dial(call, &target, to),
         }))
     }
 

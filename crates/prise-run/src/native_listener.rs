@@ -263,7 +263,7 @@ fn bind_to_loopback(stream: &OwnedFd, family: Family) -> Result<(), E> {
 }
 
 /// A socket's own name, an IPv4 one as such.
-fn own_name(socket: &OwnedFd) -> Result<SocketAddr, E> {
+pub(crate) fn own_name(socket: &OwnedFd) -> Result<SocketAddr, E> {
     Ok(canonical(getsockname(socket)?.try_into()?))
 }
 

@@ -3,11 +3,7 @@
 //! Linux takes a port that was picked for a connection from its socket as soon as that is closed (`tcp_set_state`): bind(2) may
 //! be called on it once more, and the port is anybody's. The supervisor is not told of the end; it looks where a port is wanted.
 
-use std::os::fd::{AsFd, OwnedFd};
-
-use prise_sys::sockopt as options;
-
-use crate::adopted::CLOSED;
+use crate::adopted::is_closed;
 use crate::calls::Target;
 use crate::handed::{Handed, Stage};
 use crate::socket::{GuestSocket, Role, Slot};
@@ -54,8 +50,4 @@ fn was_connected(socket: &GuestSocket) -> bool {
             stage: Stage::Connected | Stage::Connecting(_)
         })
     )
-}
-
-fn is_closed(stream: &OwnedFd) -> bool {
-    options::get(stream.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, 1).is_ok_and(|state| state == [CLOSED])
 }

@@ -34,6 +34,7 @@ use rustix::net::{
 };
 
 use crate::handed::canonical;
+use crate::native_listener::own_name;
 use crate::socket::Slot;
 use crate::supervisor::Supervisor;
 
@@ -86,7 +87,7 @@ impl Meeting {
 
     /// The other end of a socket that was just connected to this place.
     pub(crate) fn other_end(&self, of: &OwnedFd) -> Result<OwnedFd, Errno> {
-        let wanted = canonical(getsockname(of)?.try_into()?);
+        let wanted = own_name(of)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         for _ in 0..STRANGERS_MAX {
             match acceptfrom_with(&self.listener, flags) {

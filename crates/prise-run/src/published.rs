@@ -113,14 +113,7 @@ impl Supervisor {
                 chosen::inherit(copy, &caller.socket, fresh);
             }
         }
-        let waiting = self.connections_waiting(slot);
-        if let Some(listening) = self.listening(slot) {
-            // Before the answer, as for every connection.
-            if let Some(copy) = copy {
-                listening.withdraw(waiting, copy);
-            }
-            listening.announce(waiting);
-        }
+        self.show_taken(slot, copy);
         let judged = self.give_caller(call, slot, caller, flags, None);
         self.count_callers(slot);
         judged

@@ -75,14 +75,7 @@ impl Supervisor {
             Err(Errno::EAGAIN) => return self.accept_caller(call, slot, copy, flags),
             connection => connection?,
         };
-        // Before the answer: who has it may poll at once, and must not find the token of what it has just accepted.
-        let waiting = self.connections_waiting(slot);
-        if let Some(listening) = self.listening(slot) {
-            if let Some(copy) = copy {
-                listening.withdraw(waiting, copy);
-            }
-            listening.announce(waiting);
-        }
+        let waiting = self.show_taken(slot, copy);
         let judged = self.hand_over(call, slot, id, peer, flags);
         if judged.as_ref().is_err_and(|error| is_about_name(*error)) {
             // Accepted, and closed because its name could not be told: Linux does so.
@@ -94,6 +87,19 @@ impl Supervisor {
             listening.announce(waiting + 1);
         }
         judged
+    }
+
+    /// A connection was taken, and is about to be given out: shows those that are left, and answers how many. Before the answer, because
+    /// who has it may poll at once, and must not find the token of what it has just accepted.
+    pub(crate) fn show_taken(&mut self, slot: Slot, copy: Option<&OwnedFd>) -> usize {
+        let waiting = self.connections_waiting(slot);
+        if let Some(listening) = self.listening(slot) {
+            if let Some(copy) = copy {
+                listening.withdraw(waiting, copy);
+            }
+            listening.announce(waiting);
+        }
+        waiting
     }
 
     /// Makes the pair of an accepted connection and answers the call with the program's end.

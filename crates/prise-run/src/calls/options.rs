@@ -8,7 +8,7 @@ use prise_sys::sockopt;
 use rustix::net::{SocketFlags, sockopt as typed};
 
 use super::Target;
-use crate::chosen;
+use crate::chosen::{self, SO_TIMESTAMP_NEW, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW};
 use crate::control;
 use crate::notify::{Call, DONE, Judged, errno, errno_of};
 use crate::socket::{Buffers, Role, Slot};
@@ -20,11 +20,6 @@ const VALUE_MAX: usize = 64 << 10;
 /// Octets of a `struct sock_fprog`, and how many instructions it may name (linux/filter.h).
 const SOCK_FPROG: usize = 16;
 const BPF_MAXINSNS: u16 = 4096;
-
-/// asm-generic/socket.h: the same options with 64-bit time.
-const SO_TIMESTAMP_NEW: i32 = 63;
-const SO_TIMESTAMPNS_NEW: i32 = 64;
-const SO_TIMESTAMPING_NEW: i32 = 65;
 
 /// asm-generic/socket.h.
 const SO_GET_FILTER: i32 = libc::SO_ATTACH_FILTER;

@@ -145,10 +145,7 @@ fn single(tun: &mut TunLink, rounds: u64, words: &[String]) -> io::Result<()> {
                 seed,
                 ..cell.impairment()
             };
-            for ((sender, receiver), figures) in PAIRS.into_iter().zip(&mut figures) {
-                let flow: Flow = (sender, receiver, cell.algorithm);
-                figures.push(mbit(&carry(tun, &config, &[flow], TIME)?, TIME));
-            }
+            measure_pairs(tun, &config, cell.algorithm, &mut figures)?;
             let flows = [(cell.algorithm, Duration::ZERO)];
             let virtually = goodput::carry(&config, &flows, TIME, seed).map_err(io::Error::other)?;
             figures[4].push(mbit(&virtually, TIME));
@@ -159,6 +156,20 @@ fn single(tun: &mut TunLink, rounds: u64, words: &[String]) -> io::Result<()> {
             cell.to_string(),
             ours / linux.max(0.01),
         );
+    }
+    Ok(())
+}
+
+/// One flow of each pair of [`PAIRS`] for which there are figures.
+fn measure_pairs(
+    tun: &mut TunLink,
+    config: &ImpairmentConfig,
+    algorithm: &'static str,
+    figures: &mut [Vec<f64>],
+) -> io::Result<()> {
+    for ((sender, receiver), figures) in PAIRS.into_iter().zip(figures) {
+        let flow: Flow = (sender, receiver, algorithm);
+        figures.push(mbit(&carry(tun, config, &[flow], TIME)?, TIME));
     }
     Ok(())
 }
@@ -177,10 +188,7 @@ fn walk(tun: &mut TunLink, rounds: u64, words: &[String]) -> io::Result<()> {
                 seed,
                 ..cell.impairment()
             };
-            for ((sender, receiver), figures) in PAIRS.into_iter().zip(&mut figures) {
-                let flow: Flow = (sender, receiver, cell.algorithm);
-                figures.push(mbit(&carry(tun, &config, &[flow], TIME)?, TIME));
-            }
+            measure_pairs(tun, &config, cell.algorithm, &mut figures)?;
         }
         let [linux, ours] = figures.map(median);
         let ratio = ours / linux.max(0.01);
