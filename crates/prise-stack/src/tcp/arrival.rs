@@ -39,7 +39,8 @@ impl Connection {
             _ => {}
         }
         if self.is_syn_again(seg) {
-            let due = self.may_challenge(seg.at);
+            // It may be due for the first time, since the SYN of just before.
+            let due = self.flags.syn_due() || self.may_challenge(seg.at);
             self.flags.set_syn_due(due);
             return ControlFlow::Break(Discard::TcpDuplicateSyn);
         }

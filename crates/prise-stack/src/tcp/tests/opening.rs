@@ -1,5 +1,7 @@
 //! Fast Open and Accurate ECN between two stacks, on wires that lose, reorder and mark.
 
+use prise_wire::{Body, Checksum, Ipv4Header, SeqNum, TcpFlags, protocol};
+
 use super::*;
 
 const CLIENT: ([u8; 4], u16) = ([10, 0, 0, 1], 40_000);
@@ -193,5 +195,39 @@ fn a_listener_that_has_gone_forgets_its_pending_connections() {
     assert_eq!(
         world.stacks[1].tcp_receive(now, server, 10).expect("data").as_slice(),
         b"early"
+    );
+}
+
+// rfc: 7413 §4.2.2
+#[test]
+fn a_syn_that_comes_thrice_at_once_gets_its_syn_ack() {
+    let mut world = World::new(1);
+    world.stacks[1].tcp_set_fast_open_settings(FastOpenSettings::from_bits(2));
+    let listener = world.listen(80);
+    let config = TcpConfig {
+        fast_open_queue: 1,
+        fast_open_without_cookie: true,
+        ..TcpConfig::default()
+    };
+    world.stacks[1].tcp_set_listener_config(listener, config);
+    let syn = TcpHeader {
+        source_port: CLIENT.1,
+        destination_port: SERVER.1,
+        flags: TcpFlags::SYN,
+        ..TcpHeader::default()
+    };
+    // The third is beyond what duplicates may ask for, and the first has not been answered yet.
+    for _ in 0..3 {
+        let mut frame = Frame::with_header(&syn, Body::from(Payload::copy_from(b"early")));
+        let len = frame.total_len();
+        frame.push_header(&Ipv4Header::new(CLIENT.0.into(), SERVER.0.into(), protocol::TCP, len));
+        frame.offload.checksum = Checksum::Verified;
+        world.deliver(1, frame);
+    }
+    world.run_for(Duration::ZERO);
+    let answers: Vec<_> = world.log.iter().filter(|(side, ..)| *side == 1).collect();
+    assert!(
+        matches!(answers[..], [(_, header, 0)] if header.flags.syn() && header.ack == Some(SeqNum(6))),
+        "{answers:?}"
     );
 }
