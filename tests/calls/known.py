@@ -42,7 +42,13 @@ def reason(before, native, prise):
         return "the port that send(2) without a peer picks"
     if name == "recvfrom" and native.split()[2] == "0" and ours == "EAGAIN":
         return "no octets asked for"
-    if name in ("connect", "write", "send", "poll", "epoll_wait") and any("ECONNREFUSED" in line for line in before) and any(asks_mapped(line) for line in before):
+    if name in ("read", "recv") and theirs.isdigit() and ours in ("0", "EAGAIN") and any(shuts_reading(line) for line in before):
+        return "a datagram for a socket that was shut for reading: recvfrom(2) with an address and recvmsg(2) have it"
+    if name == "epoll_wait" and any(watches_edges(line) for line in before) and any(line.startswith("send") for line in before) and more_room(native, prise):
+        return "an edge more: each datagram that has left is one on the kernel"
+    if name in ("write", "send", "sendto", "sendmsg", "poll", "epoll_wait", "recv", "read") and any(loses_its_peer(line) for line in before):
+        return "a datagram socket whose connect(2) to a broadcast address has failed: the kernel's next datagrams but one go there nevertheless"
+    if name in ("connect", "write", "send", "recv", "poll", "epoll_wait") and any("ECONNREFUSED" in line for line in before) and any(asks_mapped(line) for line in before):
         return "the kernel still speaks IPv4 for a socket of IPv6 that was refused by IPv4"
     if name == "connect" and theirs == "ECONNABORTED" and any(line.startswith("shutdown") for line in before):
         return "a socket that was shut and connects to itself"
@@ -97,6 +103,28 @@ def leads_out(line):
 def asks_mapped(line):
     words = line.split()
     return words[0] == "connect" and words[2] == "10" and words[3] in ("2", "3")
+
+
+def shuts_reading(line):
+    """shutdown(2) of an unconnected datagram socket, of reading or both."""
+    words = line.split()
+    return words[0] == "shutdown" and words[2] in ("0", "2") and "ENOTCONN" in line
+
+
+def watches_edges(line):
+    words = line.split()
+    return words[0] == "epoll_ctl" and int(words[3]) >> 31 & 1
+
+
+def more_room(native, prise):
+    """Whether the kernel tells nothing that prise does not but of sockets that can be written to."""
+    ours = set(prise.split()[1:])
+    return ours < set(native.split()[1:]) and all(word.endswith(":4") for word in set(native.split()[1:]) - ours)
+
+
+def loses_its_peer(line):
+    words = line.split()
+    return words[0] == "connect" and words[3] == "3" and "EACCES" in line
 
 
 def sends_as_child(line):

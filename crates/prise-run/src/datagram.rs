@@ -76,7 +76,8 @@ pub(crate) struct Datagram {
     pub(crate) watched: bool,
     /// Time stamps were asked for: no two datagrams agree.
     pub(crate) stamped: bool,
-    /// shutdown(SHUT_RD): who would wait for a datagram is told of an end.
+    /// shutdown(SHUT_RD): who would wait for a datagram is told of an end. What comes all the same is held for judged calls, because the
+    /// kernel puts nothing into the queue of such an object.
     pub(crate) deaf: bool,
 }
 
@@ -129,7 +130,7 @@ impl Datagram {
                 // A native write that lost its race with a disconnect; its error would hit an innocent call.
                 Ok(_) | Err(Errno::EDESTADDRREQ) => (),
                 // Lost, as a datagram may be; what the network said is the next call's to know.
-                Err(error) => self.error = Some(error),
+                Err(error) => self.note_error(error),
             }
         }
     }
@@ -143,7 +144,7 @@ impl Datagram {
                     Ok(received) => received,
                     Err(Errno::EAGAIN) => return Delivery::Open,
                     Err(error) => {
-                        self.error = Some(error);
+                        self.note_error(error);
                         return Delivery::Open;
                     }
                 },
@@ -164,10 +165,33 @@ impl Datagram {
                 Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::CONNRESET) => {
                     return Delivery::Closed(received);
                 }
-                // Too long for the program's queue, or the program has shut its receiving direction.
+                Err(rustix::io::Errno::PIPE) if self.deaf => {
+                    self.held = Some(received);
+                    return Delivery::Open;
+                }
+                // Too long for the program's queue.
                 Ok(_) | Err(_) => (),
             }
         }
+    }
+
+    /// What a socket that was shut for reading has received all the same, copied into `room`, and its whole length; `kept`: it is only
+    /// looked at (`MSG_PEEK`).
+    pub(crate) fn take_held(&mut self, room: &mut [u8], kept: bool) -> Option<usize> {
+        let received = self.held.as_ref().filter(|_| self.deaf)?;
+        let copied = received.payload.len().min(room.len());
+        room[..copied].copy_from_slice(&received.payload[..copied]);
+        let whole = received.payload.len();
+        if !kept {
+            self.held = None;
+        }
+        Some(whole)
+    }
+
+    /// The host has told an error. The descriptor shows it, unless it shows one that nobody has taken.
+    fn note_error(&mut self, error: Errno) {
+        self.error = Some(error);
+        self.shown = false;
     }
 
     /// The socket has got a peer: native writes are datagrams for it. `copy` is the program's end.
@@ -213,8 +237,11 @@ impl Datagram {
     pub(crate) fn show_error(&mut self, copy: &OwnedFd) -> Result<(), rustix::io::Errno> {
         self.gain_peer(copy)?;
         let name = name(copy, &mut self.named)?;
-        // Something to be lost; where there is no room for it, there is something already.
-        let _ = send(copy, &[], unix::QUIET);
+        // Something to be lost; where there is no room for it, there is something already. An error that was shown before and that nobody
+        // has taken comes first.
+        if send(copy, &[], unix::QUIET) == Err(rustix::io::Errno::CONNRESET) {
+            let _ = send(copy, &[], unix::QUIET);
+        }
         connect_unspec(&self.end)?;
         connect(&self.end, &name)?;
         self.shown = true;

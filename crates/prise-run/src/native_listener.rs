@@ -230,11 +230,11 @@ impl NativeListener {
     }
 }
 
-/// Binds a stream to a published address, which the gateway keeps bound and shut. One that has listened there is bound to it still.
+/// Binds a stream to a published address, which the gateway keeps bound and shut. One that has listened there is bound to it still;
+/// bound elsewhere it stays.
 fn bind_to_published(stream: &OwnedFd, family: Family, address: SocketAddr) -> Result<(), E> {
-    let before = own_name(stream)?;
-    if before.port() != 0 {
-        return if before == address { Ok(()) } else { Err(E::INVAL) };
+    if own_name(stream)? == address {
+        return Ok(());
     }
     if family == Family::Inet6 {
         sockopt::set_ipv6_v6only(stream, address.is_ipv6())?;
@@ -244,22 +244,21 @@ fn bind_to_published(stream: &OwnedFd, family: Family, address: SocketAddr) -> R
 }
 
 /// Binds a stream to a port of the host's loopback. One that has listened there keeps the address and shows the port that it had;
-/// listen(2) gives it another.
+/// listen(2) gives it another. One that was connected and has no peer any more shows its last port, and is not bound.
 fn bind_to_loopback(stream: &OwnedFd, family: Family) -> Result<(), E> {
     let before = own_name(stream)?;
-    if before.port() == 0 {
-        if family == Family::Inet6 {
-            // Who may come is the run's affair; of the host everybody comes by IPv4.
-            sockopt::set_ipv6_v6only(stream, false)?;
-        }
-        bind(
-            stream,
-            &for_family(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0), family),
-        )?;
-    } else if before.ip() != IpAddr::V4(Ipv4Addr::LOCALHOST) {
-        return Err(E::INVAL);
+    if before.port() != 0 && before.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
+        return Ok(());
     }
-    Ok(())
+    if family == Family::Inet6 {
+        // Who may come is the run's affair; of the host everybody comes by IPv4.
+        sockopt::set_ipv6_v6only(stream, false)?;
+    }
+    // `EINVAL` where it is bound elsewhere.
+    bind(
+        stream,
+        &for_family(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0), family),
+    )
 }
 
 /// A socket's own name, an IPv4 one as such.

@@ -96,6 +96,15 @@ impl Host {
                 .any(|have| have.cidr.broadcast() == Some(addr))
     }
 
+    /// The address that a bound socket speaks from (`inet_saddr`): its own, unless that is a group's or everybody's, which it only
+    /// listens to.
+    pub(crate) fn speaks_from(&self, socket: &Socket) -> Option<IpAddr> {
+        socket.stack_local().filter(|addr| match addr {
+            IpAddr::V4(v4) => !v4.is_multicast() && !self.is_broadcast(*v4),
+            IpAddr::V6(v6) => !v6.is_multicast(),
+        })
+    }
+
     /// Takes address and port, now that the address is known to be possible.
     fn take(&mut self, now: Instant, s: SocketId, local: SocketAddr) -> Result<(), Errno> {
         let socket = self.socket_mut(s)?;

@@ -76,7 +76,7 @@ impl Host {
         let socket = self.socket_ref(s)?;
         let route = self
             .stack
-            .route(remote.ip(), socket.stack_local(), socket.device())
+            .route(remote.ip(), self.speaks_from(socket), socket.device())
             .map_err(|error| Errno::from_route(error, remote.ip()))?;
         let config = self.tcp_config(socket);
         let (device, before, fixed) = (socket.device(), socket.claim(self.owner), socket.port);
@@ -145,7 +145,7 @@ impl Host {
     /// Where a connect really goes, as the stack has it: the unspecified address means this host, v4-mapped means IPv4.
     pub(crate) fn stream_destination(&self, s: SocketId, remote: SocketAddr) -> Result<SocketAddr, Errno> {
         let socket = self.socket_ref(s)?;
-        let remote = socket.destination(remote)?;
+        let remote = socket.destination(remote, self.speaks_from(socket))?;
         match remote.ip() {
             // tcp_v4_connect: neither groups nor broadcast addresses; nor tcp_v6_connect.
             IpAddr::V4(v4) if v4.is_multicast() || self.is_broadcast(v4) => Err(Errno::ENETUNREACH),
@@ -216,6 +216,15 @@ impl Host {
     }
 }
 
+/// ip_route_output: no destination is the source, and no source either is this host.
+fn or_here(destination: Ipv4Addr, source: Option<IpAddr>) -> IpAddr {
+    match source {
+        _ if !destination.is_unspecified() => destination.into(),
+        Some(own @ IpAddr::V4(_)) => own,
+        _ => Ipv4Addr::LOCALHOST.into(),
+    }
+}
+
 /// The link that an address says it means nothing without (RFC 4007 §6).
 pub(crate) fn link_named(remote: SocketAddr) -> Option<u32> {
     match remote {
@@ -226,24 +235,16 @@ pub(crate) fn link_named(remote: SocketAddr) -> Option<u32> {
 
 impl Socket {
     /// An address given to `connect` or `sendto`, as the stack has it, by the rules that all types share.
-    pub(crate) fn destination(&self, remote: SocketAddr) -> Result<SocketAddr, Errno> {
+    /// `source`: where it would come from ([`Host::speaks_from`]).
+    pub(crate) fn destination(&self, remote: SocketAddr, source: Option<IpAddr>) -> Result<SocketAddr, Errno> {
         match (self.family, remote) {
             (Family::Inet, SocketAddr::V6(_)) | (Family::Inet6, SocketAddr::V4(_)) => Err(Errno::EAFNOSUPPORT),
-            (Family::Inet, SocketAddr::V4(v4)) => Ok(SocketAddr::new(self.or_here(*v4.ip()), v4.port())),
-            (Family::Inet6, SocketAddr::V6(v6)) => self.destination_v6(v6),
+            (Family::Inet, SocketAddr::V4(v4)) => Ok(SocketAddr::new(or_here(*v4.ip(), source), v4.port())),
+            (Family::Inet6, SocketAddr::V6(v6)) => self.destination_v6(v6, source),
         }
     }
 
-    /// ip_route_output: no destination is the source, and no source either is this host.
-    fn or_here(&self, destination: Ipv4Addr) -> IpAddr {
-        match self.stack_local() {
-            _ if !destination.is_unspecified() => destination.into(),
-            Some(own @ IpAddr::V4(_)) => own,
-            _ => Ipv4Addr::LOCALHOST.into(),
-        }
-    }
-
-    fn destination_v6(&self, remote: core::net::SocketAddrV6) -> Result<SocketAddr, Errno> {
+    fn destination_v6(&self, remote: core::net::SocketAddrV6, source: Option<IpAddr>) -> Result<SocketAddr, Errno> {
         let bound_v4 = matches!(self.local, IpAddr::V6(local) if local.to_ipv4_mapped().is_some());
         let mut ip = *remote.ip();
         if ip.is_unspecified() {
@@ -258,7 +259,7 @@ impl Socket {
             if self.is_v6_only() {
                 return Err(Errno::ENETUNREACH);
             }
-            return Ok(SocketAddr::new(self.or_here(v4), remote.port()));
+            return Ok(SocketAddr::new(or_here(v4, source), remote.port()));
         }
         if bound_v4 {
             return Err(Errno::EAFNOSUPPORT);

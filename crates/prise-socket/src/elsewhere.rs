@@ -81,7 +81,7 @@ impl Host {
             return None;
         }
         let remote = self.stream_destination(s, remote).ok()?;
-        let bound = self.socket_ref(s).ok()?.stack_local();
+        let bound = self.speaks_from(self.socket_ref(s).ok()?);
         self.destination(bound, remote)
     }
 
@@ -109,7 +109,7 @@ impl Host {
     /// `connect(2)` of a stream that may be made elsewhere ([`Host::leads_to`]): from now on it has a local address, a port and a peer, and a connection
     /// that others carry. [`Host::disconnect`] makes it what it was.
     pub fn connect_elsewhere(&mut self, s: SocketId, remote: SocketAddr) -> Result<(), Errno> {
-        let bound = self.socket_ref(s)?.stack_local();
+        let bound = self.speaks_from(self.socket_ref(s)?);
         let route = self
             .stack
             .route(remote.ip(), bound, None)

@@ -72,7 +72,8 @@ impl Supervisor {
     pub(crate) fn setsockopt(&mut self, call: &Call, target: &Target) -> Judged {
         let (level, name) = (call.int(1), call.int(2));
         let len = usize::try_from(call.int(4)).map_err(|_| Errno::EINVAL)?;
-        let id = self.entry(target.slot)?.id;
+        let socket = self.entry(target.slot)?;
+        let (id, family) = (socket.id, socket.family);
         if level == libc::SOL_SOCKET && len < size_of::<i32>() && name != libc::SO_BINDTODEVICE {
             return Err(Errno::EINVAL);
         }
@@ -84,6 +85,13 @@ impl Supervisor {
         let is_nothing = is_number_v6 && (call.args[3] == 0 || len < size_of::<i32>());
         let value = match call.memory().read_front(call.args[3], len.min(VALUE_MAX)) {
             Err(Errno::EFAULT) if is_nothing => vec![0; len.min(VALUE_MAX)],
+            // `IPV6_PKTINFO` asks for a value that is long enough before it reads: no address and a short one are none.
+            Err(Errno::EFAULT)
+                if (level, name, family) == (libc::SOL_IPV6, libc::IPV6_PKTINFO, Family::Inet6)
+                    && (call.args[3] == 0 || len < size_of::<i32>()) =>
+            {
+                return Err(Errno::EINVAL);
+            }
             Err(Errno::EFAULT) if self.reads_first(target.slot, (level, name), len) => return Err(Errno::EFAULT),
             // An option that is none is told of first, except by `sock_setsockopt`, which reads before it looks.
             Err(Errno::EFAULT) if level != libc::SOL_SOCKET => {
@@ -308,7 +316,8 @@ impl Supervisor {
             value = sockopt::get(object.as_fd(), level, name, room.min(VALUE_MAX)).map_err(|error| errno_of(&error))?;
             return tell(call, &value, room);
         }
-        let given = if prise_socket::Host::option_asks(level, name) {
+        let asks = prise_socket::Host::option_asks(level, name);
+        let given = if asks {
             call.memory().read_front(call.args[3], room.min(VALUE_MAX))?
         } else {
             Vec::new()
@@ -328,6 +337,8 @@ impl Supervisor {
                 value.truncate(room);
             }
         }
+        // What such an option tells is as long as the buffer asked for by its count.
+        let room = if asks { value.len() } else { room };
         tell(call, &value, room)
     }
 

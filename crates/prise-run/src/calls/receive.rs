@@ -20,7 +20,7 @@ use crate::message::{
 use crate::notify::{Answer, Call, Judged, errno};
 use crate::parked::{ParkId, Wish};
 use crate::sockaddr::encode;
-use crate::socket::{Role, Slot};
+use crate::socket::{GuestSocket, Role, Slot};
 use crate::supervisor::Supervisor;
 
 /// What of a call's flags is passed on to the kernel's object.
@@ -263,10 +263,8 @@ impl Supervisor {
         }
         datagram.conceal(&target.copy);
         let origin = datagram.origin;
-        let kernel_flags = RecvFlags::from_bits_retain((flags & libc::MSG_PEEK) as u32);
-        let kernel_flags = kernel_flags | RecvFlags::DONTWAIT | RecvFlags::TRUNC;
-        let (room, scratch) = (to.room().min(self.scratch.len()), &mut self.scratch);
-        let (_, whole) = recv(&target.copy, &mut scratch[..room], kernel_flags).map_err(errno)?;
+        let room = to.room().min(self.scratch.len());
+        let whole = self.take_datagram(target, room, flags)?;
         let copied = whole.min(room);
         let name = origin.and_then(|origin| origin.source).filter(|_| to.wants_name());
         let name = name.map(|source| encode(source, family));
@@ -289,6 +287,28 @@ impl Supervisor {
         // Its place may be the next one's.
         self.fill_datagrams(target.slot);
         Ok(if flags & libc::MSG_TRUNC != 0 { whole } else { copied })
+    }
+
+    /// Takes a datagram off the program's queue; gives its whole length, of which at most `room` octets are there.
+    fn take_datagram(&mut self, target: &Target, room: usize, flags: i32) -> Result<usize, Errno> {
+        let kernel_flags = RecvFlags::from_bits_retain((flags & libc::MSG_PEEK) as u32);
+        let kernel_flags = kernel_flags | RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+        let scratch = &mut self.scratch[..room];
+        let (_, whole) = match recv(&target.copy, &mut *scratch, kernel_flags) {
+            Err(rustix::io::Errno::AGAIN) => {
+                let Some(GuestSocket {
+                    role: Role::Datagram(datagram),
+                    ..
+                }) = self.sockets.get_mut(target.slot)
+                else {
+                    return Err(Errno::EAGAIN);
+                };
+                let whole = datagram.take_held(scratch, flags & libc::MSG_PEEK != 0);
+                return whole.ok_or(Errno::EAGAIN);
+            }
+            received => received.map_err(errno)?,
+        };
+        Ok(whole)
     }
 
     /// `MSG_ERRQUEUE`: what `IP_RECVERR` has queued.

@@ -63,7 +63,7 @@ impl Supervisor {
         };
         self.refuse_urgent(target.slot, flags)?;
         let destination = match address {
-            Some(address) => self.destination(target.slot, &address)?,
+            Some(address) => self.destination(target.slot, &address, flags)?,
             None => None,
         };
         let control = Control::default();
@@ -192,7 +192,7 @@ impl Supervisor {
         let family = self.entry(slot)?.family;
         self.refuse_urgent(slot, flags)?;
         let destination = match address {
-            Some(octets) => self.destination(slot, &octets)?,
+            Some(octets) => self.destination(slot, &octets, flags)?,
             None => None,
         };
         let control = control::to_send(&octets, family).map_err(|error| self.sooner(slot, destination, error))?;
@@ -228,7 +228,7 @@ impl Supervisor {
             (Some(Role::Datagram(datagram)), Some(copy)) => datagram.take_error(&copy),
             _ => None,
         };
-        waits.or_else(|| self.host.take_error(id)).unwrap_or(error)
+        waits.or_else(|| self.host.check_sendable(id).err()).unwrap_or(error)
     }
 
     /// What is wrong with a datagram's destination is told before what is wrong with its control data and octets.
@@ -244,8 +244,16 @@ impl Supervisor {
     }
 
     /// Where a datagram goes; `AF_UNSPEC` is no destination, that is the connected one.
-    fn destination(&mut self, slot: Slot, octets: &[u8]) -> Result<Option<SocketAddr>, Errno> {
-        let family = self.entry(slot)?.family;
+    fn destination(&mut self, slot: Slot, octets: &[u8], flags: i32) -> Result<Option<SocketAddr>, Errno> {
+        let socket = self.entry(slot)?;
+        let (id, family) = (socket.id, socket.family);
+        let given = octets
+            .first_chunk()
+            .map(|family| i32::from(u16::from_ne_bytes(*family)));
+        if family == prise_socket::Family::Inet6 && given == Some(libc::AF_INET) && self.is_udp(slot) {
+            // udpv6_sendmsg hands it over to udp_sendmsg, before it looks at the rest of the address.
+            self.host.check_speaks_v4(id, host_flags(flags))?;
+        }
         let named = match parse_datagram(octets, family) {
             // udpv6_sendmsg, unlike all others.
             Err(Errno::EAFNOSUPPORT) if family == prise_socket::Family::Inet6 && self.is_udp(slot) => {

@@ -32,13 +32,10 @@ impl Socket {
         }
     }
 
-    /// The address to speak to `destination` from (`inet_saddr`): the bound one, unless that is a group's or everybody's, or of the other family.
+    /// The address to speak to `destination` from: the bound one, unless it is of the other family.
     fn source(&self, host: &Host, destination: IpAddr) -> Option<IpAddr> {
-        let own = self.stack_local().filter(|own| own.is_ipv4() == destination.is_ipv4());
-        own.filter(|addr| match addr {
-            IpAddr::V4(v4) => !v4.is_multicast() && !host.is_broadcast(*v4),
-            IpAddr::V6(v6) => !v6.is_multicast(),
-        })
+        host.speaks_from(self)
+            .filter(|own| own.is_ipv4() == destination.is_ipv4())
     }
 
     const fn version(&self) -> IpVersion {
@@ -253,7 +250,7 @@ impl Host {
             return Err(Errno::EAFNOSUPPORT);
         }
         let named = link_named(remote);
-        let remote = socket.message_destination(remote)?;
+        let remote = socket.message_destination(self, remote)?;
         self.settle_on(s, named)?;
         let socket = self.socket_ref(s)?;
         let device = socket.device().or_else(|| socket.way_out(remote.ip()));
@@ -316,13 +313,14 @@ impl Host {
 impl Socket {
     /// An address given to `connect` or `sendto` on a datagram socket, as the stack has it: unlike a stream's, IPv4 may be given plainly to an IPv6
     /// socket.
-    fn message_destination(&self, remote: SocketAddr) -> Result<SocketAddr, Errno> {
+    fn message_destination(&self, host: &Host, remote: SocketAddr) -> Result<SocketAddr, Errno> {
+        let source = host.speaks_from(self);
         match (self.family, remote) {
             (Family::Inet6, SocketAddr::V4(v4)) => {
                 let mapped = SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port());
-                self.destination(mapped)
+                self.destination(mapped, source)
             }
-            _ => self.destination(remote),
+            _ => self.destination(remote, source),
         }
     }
 

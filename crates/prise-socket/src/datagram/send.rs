@@ -92,6 +92,17 @@ impl Host {
         Ok(())
     }
 
+    /// What is wrong with any message that an IPv6 socket of UDP is to send by IPv4 (`udpv6_sendmsg`, `udp_sendmsg`).
+    pub fn check_speaks_v4(&self, s: SocketId, flags: Flags) -> Result<(), Errno> {
+        if self.socket_ref(s)?.is_v6_only() {
+            return Err(Errno::ENETUNREACH);
+        }
+        if flags.contains(Flags::OOB) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        Ok(())
+    }
+
     fn has_corked(&self, s: SocketId) -> bool {
         let corks = |socket: &Socket| socket.extra.as_ref().is_some_and(|extra| extra.corked.is_some());
         self.sockets.get(s).is_some_and(corks)
@@ -133,7 +144,7 @@ impl Host {
                 Errno::EINVAL
             });
         }
-        let destination = socket.message_destination(destination)?;
+        let destination = socket.message_destination(self, destination)?;
         self.check_control(s, control)?;
         Ok((destination, self.way(s, destination, control)?))
     }
@@ -204,8 +215,9 @@ impl Host {
         })
     }
 
-    /// What `sock_alloc_send_skb` looks at before it gives memory: the pending error, then whether sending was shut down.
-    fn check_sendable(&mut self, s: SocketId) -> Result<(), Errno> {
+    /// What `sock_alloc_send_skb` looks at before it gives memory, and so before octets are read: the pending error, which is told
+    /// with it, then whether sending was shut down.
+    pub fn check_sendable(&mut self, s: SocketId) -> Result<(), Errno> {
         self.collect_error(s);
         let socket = self.socket_mut(s)?;
         match socket.error.take() {

@@ -278,7 +278,7 @@ impl Host {
         self.option_within(now, s, level, name, ROOM, out)
     }
 
-    /// `getsockopt(2)` into a buffer of `room` octets, on which some options depend; `out` is replaced and never longer than that.
+    /// `getsockopt(2)` into a buffer of `room` octets, on which some options depend; `out` is replaced and not longer than that.
     pub fn option_within(
         &mut self,
         now: Instant,
@@ -296,7 +296,8 @@ impl Host {
         matches!((level, name), (level::IP, 41 | 48) | (level::IPV6, 48))
     }
 
-    /// `getsockopt(2)` into a buffer of `room` octets that held `given`; see [`Host::option_asks`].
+    /// `getsockopt(2)` into a buffer of `room` octets that held `given`; see [`Host::option_asks`]. Of such an option `out` may be longer: as long as
+    /// the count in `given` allows, because `ip_get_mcast_msfilter` and its like do not look at the buffer's length again.
     pub fn option_asked(
         &mut self,
         now: Instant,
@@ -331,7 +332,9 @@ impl Host {
             Get::Number(read) => read(query)?,
             Get::Octets(read) => {
                 read(query)?;
-                out.truncate(room);
+                if !Self::option_asks(level, name) {
+                    out.truncate(room);
+                }
                 return Ok(());
             }
         };
