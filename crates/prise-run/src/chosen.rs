@@ -17,6 +17,8 @@ pub(crate) const SO_TIMESTAMP_NEW: i32 = 63;
 pub(crate) const SO_TIMESTAMPNS_NEW: i32 = 64;
 pub(crate) const SO_TIMESTAMPING_NEW: i32 = 65;
 const SO_MAX_PACING_RATE: i32 = 47;
+/// include/uapi/linux/tcp.h.
+const TCP_MD5SIG_EXT: i32 = 32;
 
 /// Options of socket(7) that are about the connection.
 const OF_SOCKETS: [i32; 15] = [
@@ -107,7 +109,7 @@ impl Chosen {
         }
         let choices = Rc::make_mut(self.0.get_or_insert_default());
         // Set again, it is the last value that counts, and the last place: some depend on others.
-        choices.retain(|&(l, n, _)| (l, n) != (level, name));
+        choices.retain(|(l, n, v)| (*l, *n) != (level, name) || subject(level, name, v) != subject(level, name, value));
         if choices.len() < CHOICES_MAX {
             choices.push((level, name, value.into()));
         }
@@ -120,6 +122,22 @@ impl Chosen {
             let _ = sockopt::set(object.as_fd(), *level, *name, value);
         }
     }
+}
+
+/// Which peers an option is about, where it is set once for each: `TCP_MD5SIG`.
+fn subject(level: i32, name: i32, value: &[u8]) -> &[u8] {
+    /// `struct tcp_md5sig` up to the length of the key.
+    const PEERS_LEN: usize = 130;
+    if is_signature(level, name) {
+        value.get(..PEERS_LEN).unwrap_or(value)
+    } else {
+        &[]
+    }
+}
+
+/// Keys for peers by their addresses, which at the kernel's object of a listener are others than in the run.
+pub(crate) fn is_signature(level: i32, name: i32) -> bool {
+    level == libc::IPPROTO_TCP && matches!(name, libc::TCP_MD5SIG | TCP_MD5SIG_EXT)
 }
 
 /// Whether an option governs the connection, and so the kernel's object that carries it.

@@ -313,7 +313,7 @@ impl Supervisor {
 
     /// listen(2) of a stream that the host has just made a listener. None where the kernel's object cannot be one.
     pub(crate) fn listen_natively(&mut self, call: &Call, target: &Target) -> Option<Slot> {
-        if !self.listens_natively() {
+        if !self.listens_natively() || self.host.is_signed(self.sockets.get(target.slot)?.id) {
             return None;
         }
         // A listener that was shut has its object still.

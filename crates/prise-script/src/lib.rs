@@ -48,7 +48,7 @@
 //! | `ack 1`, `ack *` | relative to the other's ISN; all that the other has sent (the default in what arrives; unchecked in what leaves) |
 //! | `win 500`, `win 1..9` | the field, unscaled; by default the one before |
 //! | `urg 3` | the urgent pointer |
-//! | `<mss 1460,sackOK,TS val 1 ecr 0,nop,wscale 7>` | the options exactly, in order; also `eol`, `sack 1:2`, `FO`, `FO-request`, `FO HEX`, `FO $name` (any cookie, remembered; or that one), `raw KIND:HEX`, `hex HEX` |
+//! | `<mss 1460,sackOK,TS val 1 ecr 0,nop,wscale 7>` | the options exactly, in order; also `eol`, `sack 1:2`, `FO`, `FO-request`, `FO HEX`, `FO $name` (any cookie, remembered; or that one), `md5 KEY` (a right signature by that key), `raw KIND:HEX`, `hex HEX` |
 //! | `sack 1:2 5:9` | SACK blocks, beside the options that the connection always has; an expected segment without this has none |
 //! | `ts 500`, `ecr 7`, `ecr a`, `no-ts` | the timestamp to send; the echo, as a number or as the one saved as `a`; no timestamps |
 //! | `save a` | remembers the TSval of this segment |
@@ -63,7 +63,7 @@
 //!
 //! **Calls.** `[@socket] call … [-> result]`, all non-blocking: `socket`, `bind PORT`, `listen [BACKLOG]`, `accept`, `connect [FLOW]`,
 //! `disconnect`, `write N|"octets" [more] [oob] [fastopen]`, `sendto FLOW N|"octets" [fastopen]`, `read N [peek] [oob] [trunc]`, `shutdown rd|wr|both`, `close`,
-//! `set OPTION VALUE[,VALUE]`, `get OPTION`, `info FIELD=VALUE…` (of `tcp_info`; `1..9` is a range), `poll`, `inq`, `outq`,
+//! `set OPTION VALUE[,VALUE]` (`set TCP_MD5SIG "KEY"` for the peer, `""` to forget it), `get OPTION`, `info FIELD=VALUE…` (of `tcp_info`; `1..9` is a range), `poll`, `inq`, `outq`,
 //! `outqnsd`, `atmark`. Without a name they mean the socket made last; the listener is `@l`, accepted ones `@c`, `@c2`, others
 //! `@s`, `@s2`. A result is a number, a range, an error's name, poll bits (`IN|OUT`), octets in quotes, or `ok`, which is the
 //! default.

@@ -16,6 +16,8 @@ pub const IPPROTO_TCP: i32 = 6;
 pub const TCP_INFO: SocketOption = option("TCP_INFO", IPPROTO_TCP, 11);
 /// `TCP_CONGESTION`.
 pub const TCP_CONGESTION: SocketOption = option("TCP_CONGESTION", IPPROTO_TCP, 13);
+/// `TCP_MD5SIG`, of which scripts give the key alone.
+pub const TCP_MD5SIG: SocketOption = option("TCP_MD5SIG", IPPROTO_TCP, 14);
 /// `SO_REUSEADDR`.
 pub const SO_REUSEADDR: SocketOption = option("SO_REUSEADDR", SOL_SOCKET, 2);
 /// `SO_ERROR`.
@@ -46,6 +48,7 @@ const OPTIONS: &[SocketOption] = &[
     option("TCP_WINDOW_CLAMP", IPPROTO_TCP, 10),
     option("TCP_QUICKACK", IPPROTO_TCP, 12),
     TCP_CONGESTION,
+    TCP_MD5SIG,
     option("TCP_THIN_LINEAR_TIMEOUTS", IPPROTO_TCP, 16),
     option("TCP_USER_TIMEOUT", IPPROTO_TCP, 18),
     option("TCP_FASTOPEN", IPPROTO_TCP, 23),
@@ -260,6 +263,7 @@ pub fn info_words(field: &str, value: u64) -> String {
 
 /// The errors that scripts may expect.
 const ERRORS: &[(&str, i32)] = &[
+    ("ENOENT", 2),
     ("EAGAIN", 11),
     ("ENOMEM", 12),
     ("EINVAL", 22),

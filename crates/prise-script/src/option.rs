@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+/// The kind of a signature (RFC 2385 §3.0).
+pub const SIGNATURE: u8 = 19;
+
 /// One option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opt {
@@ -29,6 +32,8 @@ pub enum Opt {
     FastOpen(Option<Vec<u8>>),
     /// Fast Open with a cookie by its name: an expected one is remembered, a sent one is put in.
     FastOpenNamed(String),
+    /// A signature by this key (RFC 2385); its digest is put in when the segment is whole.
+    Signature(String),
     /// Any other kind, with its octets after the length; written as `raw KIND:HEX`.
     Other(u8, Vec<u8>),
     /// Octets as they are, however wrong; written as `hex HEX`.
@@ -79,6 +84,10 @@ impl Opt {
                 out.extend([34, 2 + cookie.len() as u8]);
                 out.extend(cookie);
             }
+            Self::Signature(_) => {
+                out.extend([SIGNATURE, 18]);
+                out.extend([0; 16]);
+            }
             // Its octets were put in before.
             Self::FastOpenNamed(_) => {}
             Self::Other(kind, octets) => {
@@ -88,6 +97,17 @@ impl Opt {
             Self::Octets(octets) => out.extend(octets),
         }
     }
+}
+
+/// Which key is to sign a segment with these options, and where among their octets its digest goes.
+pub fn signature(options: &[Opt]) -> Option<(&str, usize)> {
+    let at = options.iter().position(|it| matches!(it, Opt::Signature(_)))?;
+    let Opt::Signature(key) = &options[at] else { return None };
+    let mut before = Vec::new();
+    for option in &options[..at] {
+        option.push(&mut before);
+    }
+    Some((key, before.len() + 2))
 }
 
 /// The options as octets, padded to whole words with end-of-list.
@@ -184,6 +204,7 @@ impl fmt::Display for Opt {
             Self::FastOpen(None) => f.write_str("FO"),
             Self::FastOpen(Some(cookie)) => write!(f, "FO {}", hex(cookie)),
             Self::FastOpenNamed(name) => write!(f, "FO ${name}"),
+            Self::Signature(key) => write!(f, "md5 {key}"),
             Self::Other(kind, octets) => write!(f, "raw {kind}:{}", hex(octets)),
             Self::Octets(octets) => write!(f, "hex {}", hex(octets)),
         }

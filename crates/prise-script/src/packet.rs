@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use prise_stack::segment_signature;
 use prise_wire::checksum;
 
 use crate::option::{self, Opt};
@@ -83,6 +84,11 @@ impl Outgoing {
         segment.extend(self.urgent.to_be_bytes());
         segment.extend(options);
         segment.extend(&self.data);
+        if let Some((key, at)) = option::signature(&self.options)
+            && let Some(digest) = segment_signature(key.as_bytes(), (addresses.peer, addresses.subject), &segment)
+        {
+            segment[20 + at..20 + at + digest.len()].copy_from_slice(&digest);
+        }
         let pseudo = checksum::pseudo_header(addresses.peer, addresses.subject, 6, segment.len());
         let mut sum = checksum::finish(checksum::combine(pseudo, checksum::sum(&segment)));
         if self.bad_checksum {
@@ -211,6 +217,8 @@ pub struct Seen {
     pub tos: u8,
     /// The time to live or hop limit.
     pub ttl: u8,
+    /// The segment as it came, with its two addresses.
+    pub whole: (Vec<u8>, IpAddr, IpAddr),
     /// The packet must not be fragmented (IPv6: never is).
     pub dont_fragment: bool,
 }
@@ -249,6 +257,7 @@ impl Seen {
             options: option::parse(options)?,
             options_len: options.len() as u32,
             data: segment[offset..].to_vec(),
+            whole: (segment.to_vec(), source, destination),
             ecn,
             tos: match packet[0] >> 4 {
                 4 => packet[1],
@@ -257,6 +266,13 @@ impl Seen {
             ttl: packet[if packet[0] >> 4 == 4 { 8 } else { 7 }],
             dont_fragment: packet[0] >> 4 == 6 || packet[6] & 0x40 != 0,
         }))
+    }
+
+    /// The option that the segment would have if this key had signed it.
+    pub fn signature_by(&self, key: &str) -> Opt {
+        let (segment, source, destination) = &self.whole;
+        let digest = segment_signature(key.as_bytes(), (*source, *destination), segment);
+        Opt::Other(option::SIGNATURE, digest.unwrap_or_default().to_vec())
     }
 
     /// The timestamps option.

@@ -304,7 +304,7 @@ pub enum Data {
 }
 
 /// A socket option, as `setsockopt(2)` names it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketOption {
     /// `SO_…`, `TCP_…`, `IP_…`.
     pub name: &'static str,

@@ -276,10 +276,10 @@ pub(crate) fn compare_after(spec: &Segment, seen: &Seen, flow: &mut Flow) -> Res
     let options = flow.relative_options(&seen.options);
     if let Some(expected) = &spec.options {
         let same = expected.len() == options.len()
-            && expected
-                .iter()
-                .zip(&options)
-                .all(|(expected, seen)| expected.admits(seen));
+            && expected.iter().zip(&options).all(|(expected, option)| match expected {
+                Opt::Signature(key) => seen.signature_by(key) == *option,
+                expected => expected.admits(option),
+            });
         if !same {
             return Err(format!("the options are {}", option::list(&options)));
         }

@@ -1,6 +1,7 @@
 //! The sockets of a running script, and the calls on them.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::flow::pattern;
 use crate::names;
@@ -215,6 +216,10 @@ impl Run<'_> {
                 open.retain(|_, it| it.handle != handle);
                 SocketCall::Close(handle)
             }
+            Verb::Set(option, key) if *option == names::TCP_MD5SIG => {
+                let request = md5_request(self.addresses.peer, key);
+                return Ok(self.subject.call(&SocketCall::SetOption(handle, *option, &request)));
+            }
             Verb::Set(option, value) => SocketCall::SetOption(handle, *option, value),
             Verb::Get(option) => SocketCall::Option(handle, *option, 64),
             Verb::Info(_) => SocketCall::Option(handle, names::TCP_INFO, 512),
@@ -272,6 +277,24 @@ impl Run<'_> {
         self.socket_mut(name)?.read += count;
         Ok(answer)
     }
+}
+
+/// `struct tcp_md5sig` for the key with that peer; an empty one forgets it.
+fn md5_request(peer: IpAddr, key: &[u8]) -> Vec<u8> {
+    let mut request = vec![0; 216];
+    match peer {
+        IpAddr::V4(v4) => {
+            request[..2].copy_from_slice(&2_u16.to_ne_bytes());
+            request[4..8].copy_from_slice(&v4.octets());
+        }
+        IpAddr::V6(v6) => {
+            request[..2].copy_from_slice(&10_u16.to_ne_bytes());
+            request[8..24].copy_from_slice(&v6.octets());
+        }
+    }
+    request[130..132].copy_from_slice(&(key.len() as u16).to_ne_bytes());
+    request[136..136 + key.len()].copy_from_slice(key);
+    request
 }
 
 /// The number that a call answered, where it answers one.

@@ -67,7 +67,7 @@ impl Host {
     }
 
     /// Where a `connect(2)` of a stream leads if somebody else may make it: over a link that was not named, without a SYN that
-    /// waits for data and without a congestion control of the program's choice.
+    /// waits for data, without a congestion control of the program's choice and, within this host, without signatures.
     pub fn leads_to(&mut self, s: SocketId, remote: SocketAddr) -> Option<Destination> {
         let socket = self.socket_ref(s).ok()?;
         let ordinary = socket.kind == Kind::Stream
@@ -82,7 +82,9 @@ impl Host {
         }
         let remote = self.stream_destination(s, remote).ok()?;
         let bound = self.speaks_from(self.socket_ref(s).ok()?);
+        let signed = self.is_signed(s);
         self.destination(bound, remote)
+            .filter(|it| !signed || matches!(it, Destination::Outside(_)))
     }
 
     /// The same of a stream that has no name and was asked nothing yet, as far as it needs no more than a look at the address:
@@ -168,10 +170,16 @@ impl Host {
         matches!(self.sockets.get(s)?.transport, Transport::Listener(_)).then_some(s)
     }
 
-    /// As [`Host::listener_at`], if it does not wait for data (`TCP_DEFER_ACCEPT`).
+    /// Whether a stream has keys for signatures (`TCP_MD5SIG`), which only a TCP that sees its peers' real addresses can use.
+    pub fn is_signed(&self, s: SocketId) -> bool {
+        let extra = self.sockets.get(s).and_then(|socket| socket.extra.as_ref());
+        extra.is_some_and(|extra| extra.signature_keys.is_some())
+    }
+
+    /// As [`Host::listener_at`], if it does not wait for data (`TCP_DEFER_ACCEPT`) and no peer has to sign.
     pub fn listener_for(&self, link: LinkId, local: SocketAddr, remote: SocketAddr) -> Option<SocketId> {
         let s = self.listener_at(link, local, remote)?;
-        (self.sockets.get(s)?.value(Opt::DeferAccept) == 0).then_some(s)
+        (self.sockets.get(s)?.value(Opt::DeferAccept) == 0 && !self.is_signed(s)).then_some(s)
     }
 
     /// So many connections that are carried elsewhere wait at a listener: they count against its backlog.

@@ -147,6 +147,9 @@ impl Socket {
         socket.flags.set(Flag::PortLocked, false);
         socket.options.clone_from(&self.options);
         socket.unset_value(Opt::PeekOffset);
+        if let Some(keys) = self.extra.as_ref().and_then(|extra| extra.signature_keys.as_ref()) {
+            socket.extra_mut().signature_keys = Some(keys.clone());
+        }
         socket.phase = Phase::Connected;
         socket
     }

@@ -77,6 +77,7 @@ impl Socket {
                 .extra
                 .as_ref()
                 .and_then(|extra| FastOpenKeys::new(&extra.fast_open_key)),
+            signature_keys: self.extra.as_ref().and_then(|extra| extra.signature_keys.clone()),
         }
     }
 }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use prise_stack::bpf::Program;
-use prise_stack::{ConnId, LinkId, ListenerId, PingId, RawId, UdpId};
+use prise_stack::{ConnId, LinkId, ListenerId, PingId, RawId, SignatureKeys, UdpId};
 
 use crate::option::{Opt, Values};
 use crate::ports::{Claim, Holder};
@@ -183,6 +183,8 @@ pub(crate) struct Extra {
     pub(crate) icmp_filter: Option<IcmpFilter>,
     /// `TCP_FASTOPEN_KEY`: what was set, 16 or 32 octets.
     pub(crate) fast_open_key: Vec<u8>,
+    /// `TCP_MD5SIG`.
+    pub(crate) signature_keys: Option<Arc<SignatureKeys>>,
     /// Sends with `MSG_ZEROCOPY`.
     pub(crate) zero_copies: Option<Box<crate::zero_copy::ZeroCopies>>,
     /// `IPV6_PKTINFO` set for good: the address to speak from (RFC 3542 §6.1).

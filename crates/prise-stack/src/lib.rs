@@ -46,8 +46,9 @@ pub use stack::{Stack, StackConfig};
 pub use tcp::{
     AccEcnOption, AdmitError, BufferAccounting, CongestionAlgorithm, ConnId, ConnectError, Ecn, EcnOctets, EcnPolicy,
     FastOpenFailure, FastOpenKeys, FastOpenSettings, Keepalive, Linger, ListenConfig, ListenError, ListenerId,
-    LossState, MtuProbing, PendingId, ReceiveError, Refusal, SendError, SocketSummary, Stamp, StampKind, StampsWanted,
-    State, SynCookies, TcpConfig, TcpError, TcpInfo, Tuning, TupleUse, UrgentError, UserTimeoutExchange,
+    LossState, MtuProbing, PendingId, ReceiveError, Refusal, SendError, SignatureKeys, SocketSummary, Stamp, StampKind,
+    StampsWanted, State, SynCookies, TcpConfig, TcpError, TcpInfo, Tuning, TupleUse, UrgentError, UserTimeoutExchange,
+    segment_signature,
 };
 pub use udp::{
     Coverage, JoinError, UdpConfig, UdpCounters, UdpDatagram, UdpId, UdpInfo, UdpIntercepted, UdpProtocol, UdpSend,

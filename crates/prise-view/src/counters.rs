@@ -143,6 +143,9 @@ pub(crate) fn netstat(view: &View<'_>, waiting: u64) -> String {
             ("ListenOverflows", discarded(view, &[Discard::TcpAcceptQueueFull])),
             ("ListenDrops", discarded(view, &[Discard::TcpAcceptQueueFull])),
             ("TCPOFODrop", discarded(view, &[Discard::TcpOutOfOrderPruned])),
+            ("TCPMD5NotFound", discarded(view, &[Discard::TcpSignatureMissing])),
+            ("TCPMD5Unexpected", discarded(view, &[Discard::TcpSignatureUnexpected])),
+            ("TCPMD5Failure", discarded(view, &[Discard::TcpSignatureWrong])),
         ],
     );
     let links = view.host.stack().links();

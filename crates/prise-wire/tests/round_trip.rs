@@ -83,6 +83,7 @@ prop_compose! {
             sack: sack.into_iter().map(|(l, r)| SackBlock { left: SeqNum(l), right: SeqNum(r) }).collect(),
             timestamps: timestamps.map(|(value, echo)| Timestamps { value, echo }),
             fast_open,
+            signature: None,
             user_timeout: user_timeout.map(|(value, minutes)| UserTimeout { value, minutes }),
             acc_ecn,
         }

@@ -5,6 +5,8 @@ use super::packet::TcpOption;
 /// Fast Open's option before it had a number of its own: kind 254 with this magic (RFC 6994).
 const EXPERIMENT: u8 = 254;
 const FAST_OPEN_MAGIC: [u8; 2] = [0xf9, 0x89];
+/// Signatures (RFC 2385).
+const MD5: u8 = 19;
 /// AccECN's two orders of counters (RFC 9768 §3.2.3).
 const ACC_ECN_0: u8 = 172;
 const ACC_ECN_1: u8 = 174;
@@ -13,7 +15,7 @@ const ACC_ECN_1: u8 = 174;
 pub(super) fn emit(options: &[TcpOption]) -> Result<Vec<u8>, String> {
     let mut octets = Vec::new();
     for option in options {
-        emit_one(option, &mut octets)?;
+        emit_one(option, &mut octets);
     }
     if !octets.len().is_multiple_of(4) {
         return Err(format!(
@@ -27,7 +29,7 @@ pub(super) fn emit(options: &[TcpOption]) -> Result<Vec<u8>, String> {
     Ok(octets)
 }
 
-fn emit_one(option: &TcpOption, octets: &mut Vec<u8>) -> Result<(), String> {
+fn emit_one(option: &TcpOption, octets: &mut Vec<u8>) {
     match option {
         TcpOption::End => octets.push(0),
         TcpOption::Nop => octets.push(1),
@@ -69,9 +71,11 @@ fn emit_one(option: &TcpOption, octets: &mut Vec<u8>) -> Result<(), String> {
                 octets.extend(&count.to_be_bytes()[1..]);
             }
         }
-        TcpOption::Md5 => return Err("signatures are not supported".into()),
+        TcpOption::Md5(digest) => {
+            octets.extend([MD5, 2 + digest.len() as u8]);
+            octets.extend(digest);
+        }
     }
-    Ok(())
 }
 
 /// Reads options; what is unknown is left out.
@@ -119,6 +123,7 @@ fn read_one(kind: u8, data: &[u8]) -> Option<TcpOption> {
             echo: word(4)?,
         },
         34 => TcpOption::FastOpen(data.to_vec()),
+        MD5 => TcpOption::Md5(data.to_vec()),
         EXPERIMENT if data.starts_with(&FAST_OPEN_MAGIC) => TcpOption::FastOpenExperimental(data[2..].to_vec()),
         ACC_ECN_0 | ACC_ECN_1 => {
             let names = if kind == ACC_ECN_0 {

@@ -20,7 +20,8 @@ pub(super) enum TcpOption {
     FastOpenExperimental(Vec<u8>),
     /// `ECN e1b N ceb N e0b N`, in the order written; the first decides which of the two kinds it is.
     AccEcn(Vec<(char, u32)>),
-    Md5,
+    /// A signature (RFC 2385), right or wrong.
+    Md5(Vec<u8>),
 }
 
 /// What the script says of the IP header.
@@ -297,8 +298,8 @@ fn tcp_option(scanner: &mut Scanner<'_>, defines: &Defines) -> Result<TcpOption,
             TcpOption::AccEcn(fields)
         }
         "md5" | "MD5" => {
-            scanner.take_while(|c| !matches!(c, ',' | '>'));
-            TcpOption::Md5
+            let digest = hex(scanner, defines)?;
+            TcpOption::Md5(if digest.is_empty() { vec![0; 16] } else { digest })
         }
         other => return Err(format!("unknown option {other}")),
     })

@@ -350,7 +350,8 @@ impl Supervisor {
         let Some(socket) = self.sockets.get_mut(target.slot) else {
             return;
         };
-        if socket.role.is_hosts_object() && chosen::is_of_connection(level, name) {
+        let by_address = chosen::is_signature(level, name) && matches!(socket.role, Role::Listener(_));
+        if socket.role.is_hosts_object() && chosen::is_of_connection(level, name) && !by_address {
             // The host has said what the program is told.
             let _ = sockopt::set(target.copy.as_fd(), level, name, value);
         }

@@ -180,6 +180,7 @@ fn one_option(text: &str) -> Result<Opt, String> {
             },
             None => Opt::FastOpen(None),
         },
+        "md5" => Opt::Signature(words.next().ok_or("md5 KEY")?.into()),
         "FO-request" => Opt::FastOpen(Some(Vec::new())),
         "raw" => {
             let (kind, octets) = words

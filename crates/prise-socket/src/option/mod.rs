@@ -9,6 +9,7 @@ mod ip;
 mod ipv6;
 mod multicast;
 mod raw;
+mod signature;
 mod socket;
 pub(crate) mod stamping;
 mod tcp;

@@ -2,7 +2,7 @@
 
 use prise_stack::State;
 
-use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, number, tcp_info};
+use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, number, signature, tcp_info};
 use crate::Errno;
 use crate::settings::CONGESTION;
 use crate::socket::Flag;
@@ -26,9 +26,8 @@ pub(super) const TABLE: &[Entry] = &[
     entry(11, On::TCP, Set::ReadOnly(Errno::ENOPROTOOPT), Get::Octets(info)),
     entry(12, On::TCP, Set::Number(set_quick_ack), Get::Value(Opt::QuickAck)),
     entry(13, On::TCP, Set::Octets(set_congestion), Get::Octets(congestion)),
-    // TCP_MD5SIG, TCP_MD5SIG_EXT, TCP_AO_*: none of these signatures.
-    entry(14, On::TCP, Set::Refuse(Errno::EINVAL), NO),
-    entry(32, On::TCP, Set::Refuse(Errno::EINVAL), NO),
+    entry(14, On::TCP, Set::Octets(signature::set), NO),
+    entry(32, On::TCP, Set::Octets(signature::set_extended), NO),
     entry(16, On::TCP, Set::Strict(Flag::ThinLinear), Get::Flag(Flag::ThinLinear)),
     // TCP_THIN_DUPACK: checked and forgotten, on Linux too since RACK.
     entry(

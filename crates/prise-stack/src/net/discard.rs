@@ -179,6 +179,12 @@ discards! {
     TcpNotUnicast,
     /// The TCP checksum is wrong.
     TcpChecksum,
+    /// It is not signed, and a key says that it should be (RFC 2385 §2.0).
+    TcpSignatureMissing,
+    /// It is signed, and no key was agreed on.
+    TcpSignatureUnexpected,
+    /// Its signature is not that of the key.
+    TcpSignatureWrong,
     /// A segment for no connection and no listener; answered with a reset (RFC 9293 §3.10.7.1).
     TcpNoSocket,
     /// The connection has ended; only its record is left.

@@ -207,6 +207,10 @@ impl Tcp {
         if connection.config.tuning().window_validation {
             connection.congestion.validate_window();
         }
+        if connection.is_signed() {
+            // A SYN has no room for everything; Linux leaves these out.
+            connection.flags.set_timestamps_on(false);
+        }
         connection.begin_kernel_buffer();
         connection
     }

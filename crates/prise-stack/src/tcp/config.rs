@@ -9,6 +9,7 @@ use core::time::Duration;
 use super::acc_ecn::EcnPolicy;
 use super::fast_open::FastOpenKeys;
 use super::loss::rtt::RTO_MAX;
+use super::signature::SignatureKeys;
 use super::tuning::Tuning;
 use crate::endpoint::Local;
 
@@ -113,6 +114,8 @@ pub struct TcpConfig {
     pub fast_open_without_cookie: bool,
     /// `TCP_FASTOPEN_KEY`: what a listener's cookies are made with, if not the host's keys.
     pub fast_open_keys: Option<FastOpenKeys>,
+    /// `TCP_MD5SIG`: the keys with which segments to some peers, and from them, are signed (RFC 2385).
+    pub signature_keys: Option<Arc<SignatureKeys>>,
     /// The host's settings; `None` for [`Tuning::DEFAULT`].
     pub tuning: Option<Arc<Tuning>>,
 }
@@ -159,6 +162,7 @@ impl Default for TcpConfig {
             fast_open_queue: 0,
             fast_open_without_cookie: false,
             fast_open_keys: None,
+            signature_keys: None,
             tuning: None,
         }
     }

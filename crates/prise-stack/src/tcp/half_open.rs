@@ -103,6 +103,13 @@ impl HalfOpen {
         }
     }
 
+    /// Beside a signature and timestamps no SACK block has room: Linux gives the timestamps up.
+    pub(crate) fn choose_sack(&mut self) {
+        if self.sack() {
+            self.options &= !TIMESTAMPS;
+        }
+    }
+
     /// Takes out what the host does not allow.
     pub(crate) fn restrict(&mut self, tuning: &Tuning) {
         let mut refuse = |allowed: bool, bit: u8| {

@@ -173,7 +173,7 @@ fn no_sequence_of_segments_breaks_a_connection_record() {
 }
 
 /// A segment from host 0's address to host 1.
-fn forged(header: &TcpHeader) -> Frame {
+pub(crate) fn forged(header: &TcpHeader) -> Frame {
     let mut frame = Frame::with_header(header, Body::new());
     frame.offload.checksum = Checksum::Verified;
     let len = frame.total_len();

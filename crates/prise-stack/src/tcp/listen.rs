@@ -73,7 +73,8 @@ impl Tcp {
         }
         if seg.ack.is_some() {
             net.discard(Discard::TcpNoSocket);
-            reset::reply(seg.at, net, &tuple, seg);
+            let keys = self.signature_keys(link, &tuple);
+            reset::reply(seg.at, net, &tuple, seg, keys.as_deref());
             return;
         }
         if !seg.flags.syn() || seg.flags.fin() {
@@ -99,7 +100,7 @@ impl Tcp {
             net.discard(Discard::TcpNoSyn);
         } else {
             net.discard(Discard::TcpNoSocket);
-            reset::reply(seg.at, net, tuple, seg);
+            reset::reply(seg.at, net, tuple, seg, None);
         }
     }
 
@@ -120,7 +121,7 @@ impl Tcp {
             None if self.intercept.is_some() && net.link_is_transparent(link) => Origin::Intercepted,
             None => {
                 net.discard(Discard::TcpNoSocket);
-                reset::reply(seg.at, net, &tuple, seg);
+                reset::reply(seg.at, net, &tuple, seg, None);
                 return;
             }
         };
@@ -136,7 +137,11 @@ impl Tcp {
         };
         let most = most.unwrap_or(self.default_config.ecn.answer);
         let mut record = HalfOpen::new(tuple, iss, seg, origin, link, most);
-        record.restrict(self.listener_config(&record).tuning());
+        let config = self.listener_config(&record);
+        record.restrict(config.tuning());
+        if config.signs_for(tuple.remote_ip()) {
+            record.choose_sack();
+        }
         if admission == Admission::ByCookie {
             self.answer_with_cookie(net, record, seg.at);
             return;
@@ -258,7 +263,14 @@ impl Tcp {
                 header.options.acc_ecn = Some(AccEcnState::new(syn_field).counters());
             }
         }
-        reset::send(now, net, &record.tuple, &header, config.tos);
+        reset::send(
+            now,
+            net,
+            &record.tuple,
+            &header,
+            config.tos,
+            config.signature_keys.as_deref(),
+        );
     }
 
     fn arm_half_open(&mut self, now: Instant, index: u32) {
@@ -368,7 +380,8 @@ impl Tcp {
         };
         if ack != record.iss + 1 {
             net.discard(Discard::TcpAckOfUnsent);
-            reset::reply(seg.at, net, &tuple, &seg);
+            let config = self.listener_config_at(index);
+            reset::reply(seg.at, net, &tuple, &seg, config.signature_keys.as_deref());
             return;
         }
         if let Some(timestamps) = seg.options.timestamps
@@ -405,7 +418,14 @@ impl Tcp {
         let offered = self.offered_window_at(net, index);
         let window = (offered >> scale).max(1.min(offered));
         let header = record.acknowledgment(window, timestamp);
-        reset::send(now, net, &record.tuple, &header, config.tos);
+        reset::send(
+            now,
+            net,
+            &record.tuple,
+            &header,
+            config.tos,
+            config.signature_keys.as_deref(),
+        );
     }
 
     /// The handshake is complete: a connection is made and queued, if there is room and nothing defers it.
@@ -419,7 +439,7 @@ impl Tcp {
         let Some((listener_key, listener)) = self.listeners.entry_mut(listener_index) else {
             let tuple = record.tuple;
             self.forget_half_open(index);
-            reset::reply(seg.at, net, &tuple, &seg);
+            reset::reply(seg.at, net, &tuple, &seg, None);
             return;
         };
         if listener.is_full() {

@@ -36,6 +36,7 @@ mod receive;
 mod reset;
 mod segment;
 mod send;
+mod signature;
 #[cfg(test)]
 mod tests;
 mod time_wait;
@@ -46,7 +47,7 @@ mod tuple;
 mod user_timeout;
 mod verbs;
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -62,6 +63,7 @@ pub use fast_open::{FastOpenFailure, FastOpenKeys, FastOpenSettings};
 pub use info::{LossState, State, TcpInfo};
 pub use plpmtud::MtuProbing;
 pub use send::stamps::{Stamp, StampKind, StampsWanted};
+pub use signature::{SignatureKeys, segment_signature};
 pub use tuning::{BufferAccounting, SynCookies, Tuning};
 pub use user_timeout::UserTimeoutExchange;
 pub use verbs::{Refusal, SocketSummary, TupleUse};
@@ -159,6 +161,10 @@ pub(crate) struct Tcp {
     pub(crate) default_congestion: CongestionAlgorithm,
     orphans: Orphans,
     memory: Memory,
+    /// Some socket has had keys: from now on unsigned segments must be judged, too.
+    signs: bool,
+    /// The keys of signed connections in TIME-WAIT.
+    signed_waits: BTreeMap<u32, Arc<SignatureKeys>>,
     /// What half-open connections cost.
     half_open_charge: Charge,
 }
@@ -187,6 +193,8 @@ impl Tcp {
             fast_opens,
             default_congestion: CongestionAlgorithm::default(),
             orphans: Orphans::default(),
+            signs: false,
+            signed_waits: BTreeMap::new(),
             half_open_charge: Charge::of(&memory),
             memory,
         }
@@ -226,6 +234,9 @@ impl Tcp {
             SocketAddr::new(dst, header.destination_port),
             SocketAddr::new(src, header.source_port),
         );
+        if let ControlFlow::Break(reason) = self.check_signature(link, &tuple, &header, frame, (transport_at, len)) {
+            return net.discard(reason);
+        }
         let mut seg = Segment::new(&header, frame.take_payload(transport_at + len), now, tos);
         seg.unit = frame.offload.gso.map(|gso| gso.size);
         match self.owner(&tuple) {
@@ -276,13 +287,13 @@ impl Tcp {
         }
         if let ControlFlow::Break(reason) = verdict {
             net.discard(reason);
-            let tuple = connection.tuple;
+            let (tuple, keys) = (connection.tuple, connection.config.signature_keys.as_deref());
             let handshake = matches!(was, State::SynSent | State::SynReceived);
             match reason {
                 // §3.10.7.3 first, §3.10.7.4 fifth: an ACK of what was never sent.
-                Discard::TcpAckOfUnsent if handshake => reset::reply(at, net, &tuple, &seg),
+                Discard::TcpAckOfUnsent if handshake => reset::reply(at, net, &tuple, &seg, keys),
                 // What it acknowledges is what the peer expects: it believes the reset at once (RFC 5961 §3.2).
-                Discard::TcpNobodyReads => reset::reply(at, net, &tuple, &seg),
+                Discard::TcpNobodyReads => reset::reply(at, net, &tuple, &seg, keys),
                 _ => {}
             }
         }
@@ -312,10 +323,11 @@ impl Tcp {
             return;
         };
         let tuple = record.tuple;
+        let keys = self.signed_waits.get(&index).map(|keys| &**keys);
         match record.judge(seg) {
             Verdict::Acknowledge { restart } => {
                 let header = record.acknowledgment(timestamp_clock(seg.at));
-                reset::send(seg.at, net, &tuple, &header, 0);
+                reset::send(seg.at, net, &tuple, &header, 0, keys);
                 if restart {
                     self.wheel.reset(record.timer, seg.at + TIME_WAIT);
                 }
@@ -324,7 +336,7 @@ impl Tcp {
             Verdict::Reopen { .. } if !self.is_wanted(net, link, &tuple) => {
                 // Nobody would take the new connection: the old one stays protected.
                 let header = record.acknowledgment(timestamp_clock(seg.at));
-                reset::send(seg.at, net, &tuple, &header, 0);
+                reset::send(seg.at, net, &tuple, &header, 0, keys);
                 net.discard(Discard::TcpTimeWait);
             }
             Verdict::Reopen { above } => {
@@ -339,6 +351,7 @@ impl Tcp {
     fn forget_time_wait(&mut self, index: u32) {
         if let Some(record) = self.time_wait.remove(index) {
             self.waiting.remove(&record.tuple, Owner::TimeWait(index));
+            self.signed_waits.remove(&index);
             if record.closed {
                 self.left.push_back(record.tuple);
             }
@@ -564,14 +577,29 @@ impl Tcp {
             let header = record.acknowledgment(timestamp_clock(now));
             // What any other acknowledgment would have.
             let tos = connection.config.tos | connection.ecn_codepoint(NextSegment::Ack);
-            reset::send(now, net, &tuple, &header, tos);
+            reset::send(
+                now,
+                net,
+                &tuple,
+                &header,
+                tos,
+                connection.config.signature_keys.as_deref(),
+            );
         }
+        let keys = connection
+            .config
+            .signature_keys
+            .clone()
+            .filter(|_| connection.is_signed());
         self.tuples.remove(&tuple, Owner::Connection(index));
         if self.time_wait.len() >= TIME_WAIT_MAX {
             return;
         }
         record.timer = crate::wheel::TimerId::NONE;
         let key = self.time_wait.insert(record);
+        if let Some(keys) = keys {
+            self.signed_waits.insert(key.index, keys);
+        }
         let timer = self.wheel.insert(now + TIME_WAIT, Timer::TimeWait(key.index).pack());
         if let Some(record) = self.time_wait.get_mut(key.index) {
             record.timer = timer;

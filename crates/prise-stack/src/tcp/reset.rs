@@ -1,24 +1,34 @@
 //! Resets, and other segments sent without a connection's queue (RFC 9293 §3.5.2, §3.10.7.1).
 
+use alloc::sync::Arc;
 use core::net::IpAddr;
 
 use prise_wire::{Body, Instant, SeqNum, TcpFlags, TcpHeader, Timestamps, protocol};
 
+use super::config::TcpConfig;
 use super::connection::Connection;
 use super::segment::Segment;
 use super::send::output::build;
+use super::signature::SignatureKeys;
 use super::tuple::FourTuple;
 use crate::net::{IpOut, Net};
 
-/// Sends a lone segment; unroutable ones are dropped, as the network would.
-pub(crate) fn send(now: Instant, net: &mut Net, tuple: &FourTuple, header: &TcpHeader, tos: u8) {
+/// Sends a lone segment, signed if there is a key for the peer; unroutable ones are dropped, as the network would.
+pub(crate) fn send(
+    now: Instant,
+    net: &mut Net,
+    tuple: &FourTuple,
+    header: &TcpHeader,
+    tos: u8,
+    keys: Option<&SignatureKeys>,
+) {
     let (src, dst): (IpAddr, IpAddr) = (tuple.local_ip(), tuple.remote_ip());
     let Ok(route) = net.route(dst, Some(src), None) else {
         return;
     };
     net.tcp_counters.sent += 1;
     net.tcp_counters.resets_sent += u64::from(header.flags.rst());
-    let frame = build(header, Body::new(), u32::MAX, (src, dst), &route);
+    let frame = build(header, Body::new(), u32::MAX, (src, dst), &route, keys);
     let out = IpOut {
         src,
         dst,
@@ -31,7 +41,7 @@ pub(crate) fn send(now: Instant, net: &mut Net, tuple: &FourTuple, header: &TcpH
 }
 
 /// The answer to a segment that belongs to no connection: §3.10.7.1.
-pub(crate) fn reply(now: Instant, net: &mut Net, tuple: &FourTuple, seg: &Segment) {
+pub(crate) fn reply(now: Instant, net: &mut Net, tuple: &FourTuple, seg: &Segment, keys: Option<&SignatureKeys>) {
     if seg.flags.rst() {
         return;
     }
@@ -47,17 +57,18 @@ pub(crate) fn reply(now: Instant, net: &mut Net, tuple: &FourTuple, seg: &Segmen
         flags: TcpFlags::RST,
         ..TcpHeader::default()
     };
-    send(now, net, tuple, &header, 0);
+    send(now, net, tuple, &header, 0, keys);
 }
 
 /// The RST that ends a connection, made before its record forgets what stands in it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Farewell {
     tuple: FourTuple,
     seq: SeqNum,
     ack: SeqNum,
     window: u16,
     timestamps: Option<Timestamps>,
+    config: Arc<TcpConfig>,
 }
 
 impl Farewell {
@@ -74,6 +85,7 @@ impl Farewell {
             // It means nothing any more; Linux has it, too.
             window: (connection.rcv.window.remaining(connection.rcv.nxt) >> connection.rcv_scale).min(0xffff) as u16,
             timestamps,
+            config: connection.config.clone(),
         }
     }
 
@@ -90,6 +102,6 @@ impl Farewell {
             ..TcpHeader::default()
         };
         header.options.timestamps = self.timestamps;
-        send(now, net, &self.tuple, &header, 0);
+        send(now, net, &self.tuple, &header, 0, self.config.signature_keys.as_deref());
     }
 }

@@ -22,6 +22,8 @@ pub mod option_kind {
     pub const SACK: u8 = 5;
     /// Timestamps (RFC 7323).
     pub const TIMESTAMPS: u8 = 8;
+    /// Signature (RFC 2385).
+    pub const SIGNATURE: u8 = 19;
     /// User timeout (RFC 5482).
     pub const USER_TIMEOUT: u8 = 28;
     /// Fast Open cookie (RFC 7413).
@@ -39,7 +41,7 @@ const FAST_OPEN_EXPERIMENT: [u8; 2] = [0xf9, 0x89];
 
 /// The options of one segment; those not known to prise are skipped (RFC 9293 MUST-6).
 ///
-/// When they are emitted, all but `mss`, `sack_permitted`, `timestamps` and `window_scale` yield if there is no room:
+/// When they are emitted, all but `signature`, `mss`, `sack_permitted`, `timestamps` and `window_scale` yield if there is no room:
 /// SACK and Accurate ECN lose their last blocks and fields, a cookie or a user timeout is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct TcpOptions {
@@ -59,6 +61,8 @@ pub struct TcpOptions {
     pub user_timeout: Option<UserTimeout>,
     /// The sender's ECN byte counters.
     pub acc_ecn: Option<AccEcn>,
+    /// The digest that only somebody who knows the key could make.
+    pub signature: Option<[u8; 16]>,
 }
 
 /// The timestamps option (RFC 7323 §3).
@@ -296,6 +300,7 @@ impl TcpOptions {
                     self.fast_open = cookie.or(self.fast_open);
                 }
             }
+            (option_kind::SIGNATURE, _) => self.signature = data.try_into().ok().or(self.signature),
             (option_kind::USER_TIMEOUT, 2) => {
                 self.user_timeout = Some(UserTimeout::from_field(u16_at(data, 0)));
             }
@@ -317,7 +322,12 @@ impl TcpOptions {
             fast_open,
             user_timeout,
             acc_ecn,
+            signature,
         } = self;
+        if let Some(signature) = signature {
+            out.put(&[kind::NOP, kind::NOP, kind::SIGNATURE, 18]);
+            out.put(signature);
+        }
         if let Some(mss) = mss {
             out.put(&[kind::MSS, 4]);
             out.put(&mss.to_be_bytes());

@@ -15,6 +15,7 @@ use crate::tcp::info::{LossState, State};
 use crate::tcp::loss::recovery::Frto;
 use crate::tcp::segment::ECN_ECT0;
 use crate::tcp::send::queue;
+use crate::tcp::signature::{self, SignatureKeys};
 use crate::tcp::trouble::Wait;
 
 /// One transmission at most: what an IP packet can say, less the largest headers.
@@ -524,7 +525,8 @@ impl Connection {
         self.statistics.segments_out = self.statistics.segments_out.wrapping_add(1);
         let size = self.segment_size();
         let (src, dst) = (self.tuple.local_ip(), self.tuple.remote_ip());
-        build(&header, body, size, (src, dst), route)
+        let keys = self.config.signature_keys.as_deref();
+        build(&header, body, size, (src, dst), route, keys)
     }
 
     /// The acknowledgment is on its way.
@@ -554,10 +556,12 @@ impl Connection {
                 || self.receiving.as_ref().is_some_and(|receiving| receiving.has_holes()))
     }
 
-    /// As many blocks as fit beside the other options, three with timestamps, else four (RFC 2018 §3), and beside
-    /// the data, which leaves `free` octets.
+    /// As many blocks as fit beside the other options, three with timestamps, else four (RFC 2018 §3), fewer beside a signature, and
+    /// beside the data, which leaves `free` octets.
     fn sack_blocks(&mut self, free: u32) -> SackBlocks {
-        let room = if self.flags.timestamps_on() { 3 } else { 4 }.min(free.saturating_sub(4) as usize / 8);
+        let others = self.signature_room() + if self.flags.timestamps_on() { 12 } else { 0 };
+        let free = free.min(tcp::OPTIONS_MAX as u32 - others);
+        let room = free.saturating_sub(4) as usize / 8;
         if room == 0 {
             return SackBlocks::new();
         }
@@ -608,7 +612,8 @@ impl Connection {
     /// The largest payload of one transmission on this route.
     pub(crate) fn unit_max(&self, route: &RouteInfo) -> u32 {
         let bars_trains = self.acc_ecn().is_some_and(AccEcnState::bars_trains);
-        if route.gso_max == 0 || bars_trains || self.in_timeout_recovery() {
+        // Each segment has a signature of its own.
+        if route.gso_max == 0 || bars_trains || self.in_timeout_recovery() || self.is_signed() {
             return self.segment_size();
         }
         route.gso_max.min(UNIT_MAX)
@@ -628,9 +633,15 @@ pub(crate) fn build(
     size: u32,
     (src, dst): (IpAddr, IpAddr),
     route: &RouteInfo,
+    keys: Option<&SignatureKeys>,
 ) -> Frame {
     let len = body.len();
-    let mut frame = Frame::with_header(header, body);
+    let mut header = *header;
+    header.options.signature = signature::placeholder(keys, dst);
+    let mut frame = Frame::with_header(&header, body);
+    if header.options.signature.is_some() {
+        signature::sign(&mut frame, header.header_len(), (src, dst), keys);
+    }
     if len > size as usize {
         let kind = if src.is_ipv4() { GsoKind::Tcp4 } else { GsoKind::Tcp6 };
         frame.offload.gso = Some(Gso {

@@ -87,7 +87,7 @@ impl Stack {
                     flags: TcpFlags::RST,
                     ..TcpHeader::default()
                 };
-                reset::send(now, &mut self.net, &record.tuple, &header, 0);
+                reset::send(now, &mut self.net, &record.tuple, &header, 0, None);
             }
             Refusal::Icmp(error) => {
                 let tuple = &record.tuple;

@@ -41,6 +41,7 @@ impl Stack {
             config,
             token,
         } = listen;
+        self.tcp.signs |= config.signature_keys.is_some();
         let listener = Listener {
             local,
             config: Arc::new(config),
@@ -81,6 +82,7 @@ impl Stack {
 
     /// Changes the settings that connections will start with.
     pub fn tcp_set_listener_config(&mut self, id: ListenerId, config: TcpConfig) {
+        self.tcp.signs |= config.signature_keys.is_some();
         if let Some(listener) = self.tcp.listeners.find_mut(id.key()) {
             listener.config = Arc::new(config);
         }
@@ -180,6 +182,7 @@ impl Stack {
             Some(_) => return Err(ConnectError::AddressInUse),
             None => {}
         }
+        self.tcp.signs |= config.signature_keys.is_some();
         let config = if *config == *self.tcp.default_config {
             self.tcp.default_config.clone()
         } else {
