@@ -34,7 +34,7 @@ use rustix::net::{
     socket_with, sockopt,
 };
 
-use crate::calls::Target;
+use crate::calls::{Acceptor, Target};
 use crate::direct::Publication;
 use crate::handed::{Handed, Stage, canonical, for_family};
 use crate::lingering::Ends;
@@ -112,6 +112,15 @@ struct Came {
     caller: Caller,
     /// The kernel's names, where they are known.
     ends: Option<Ends>,
+}
+
+/// Whether a connection waits in the kernel's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// poll(2) has shown one in this turn, and none was taken since.
+    Waiting,
+    /// It was not looked.
+    Perhaps,
 }
 
 /// Who was accepted.
@@ -356,10 +365,16 @@ impl Supervisor {
 
     /// The oldest connection of the kernel's queue that is not ours or a stranger's: `EAGAIN` if there is none. True where one waits
     /// with us, whose turn it is.
-    fn accept_natively(&mut self, slot: Slot, copy: &OwnedFd, flags: SocketFlags) -> Result<Option<Came>, Errno> {
+    fn accept_natively(
+        &mut self,
+        slot: Slot,
+        copy: &OwnedFd,
+        flags: SocketFlags,
+        mut seen: Seen,
+    ) -> Result<Option<Came>, Errno> {
         loop {
             // Nobody else takes connections: accept(2) of a blocking listener finds what poll(2) has seen.
-            if !unix::shows(copy, PollFlags::IN) {
+            if core::mem::replace(&mut seen, Seen::Perhaps) == Seen::Perhaps && !unix::shows(copy, PollFlags::IN) {
                 return Err(Errno::EAGAIN);
             }
             let accepted = acceptfrom_with(copy, flags | SocketFlags::CLOEXEC);
@@ -390,22 +405,17 @@ impl Supervisor {
     }
 
     /// accept(2) of a listener of the kernel's, `EAGAIN` if nobody waits.
-    pub(crate) fn try_accept_natively(
-        &mut self,
-        call: &Call,
-        slot: Slot,
-        copy: &OwnedFd,
-        flags: SocketFlags,
-    ) -> Judged {
+    pub(crate) fn try_accept_natively(&mut self, acceptor: Acceptor<'_>, copy: &OwnedFd, mut seen: Seen) -> Judged {
+        let slot = acceptor.listener;
         let judged = loop {
-            match self.accept_natively(slot, copy, flags) {
-                Ok(Some(Came { caller, ends })) => break self.give_caller(call, slot, caller, flags, ends),
+            match self.accept_natively(slot, copy, acceptor.flags, seen) {
+                Ok(Some(Came { caller, ends })) => break self.give_caller(acceptor, caller, ends),
                 // Whom the token stood for may have been reset; without a token somebody may wait all the same.
-                Ok(None) => match self.accept_hidden(call, slot, Some(copy), flags) {
-                    Err(Errno::EAGAIN) => (),
+                Ok(None) => match self.accept_hidden(acceptor, Some(copy)) {
+                    Err(Errno::EAGAIN) => seen = Seen::Perhaps,
                     judged => break judged,
                 },
-                Err(Errno::EAGAIN) => break self.accept_hidden(call, slot, Some(copy), flags),
+                Err(Errno::EAGAIN) => break self.accept_hidden(acceptor, Some(copy)),
                 Err(error) => break Err(error),
             }
         };
@@ -420,7 +430,7 @@ impl Supervisor {
     /// for tokens come behind all others.
     fn take_in(&mut self, slot: Slot, copy: &OwnedFd) {
         while self.listening(slot).is_some_and(|it| it.callers.len() < CALLERS_MAX) {
-            match self.accept_natively(slot, copy, SocketFlags::NONBLOCK) {
+            match self.accept_natively(slot, copy, SocketFlags::NONBLOCK, Seen::Perhaps) {
                 Ok(Some(Came { caller, .. })) => {
                     if let Some(listening) = self.listening(slot) {
                         listening.callers.push_back(caller);
@@ -446,11 +456,11 @@ impl Supervisor {
         if let Some(native) = self.native_listener_mut(slot) {
             native.watched = false;
         }
-        self.attend_native_listener(slot);
+        self.attend_native_listener(slot, Seen::Perhaps);
     }
 
     /// Somebody has come, or may have: serves who waits in accept(2), and asks to be told of the next one.
-    pub(crate) fn attend_native_listener(&mut self, slot: Slot) {
+    pub(crate) fn attend_native_listener(&mut self, slot: Slot, mut seen: Seen) {
         loop {
             let Some(id) = self.listening(slot).and_then(|it| it.waiting.pop_front()) else {
                 return self.show_hidden(slot);
@@ -462,7 +472,10 @@ impl Supervisor {
                 self.answer(&parked.call, Err(Errno::EBADF));
                 continue;
             };
-            match self.try_accept(&parked.call, slot, Some(&copy)) {
+            let seen = core::mem::replace(&mut seen, Seen::Perhaps);
+            let judged = Acceptor::new(&parked.call, slot, parked.wish.room_for_name())
+                .and_then(|acceptor| self.try_accept_natively(acceptor, &copy, seen));
+            match judged {
                 Err(Errno::EAGAIN) => {
                     self.parked.restore(id, parked, self.now);
                     if let Some(listening) = self.listening(slot) {
@@ -476,12 +489,18 @@ impl Supervisor {
     }
 
     /// The listener of an accept(2) that waits, and which is therefore held, can be read from; or the process that waits has ended.
-    pub(crate) fn on_held_listener(&mut self, slot: Slot, has_ended: bool) {
-        if has_ended {
+    pub(crate) fn on_held_listener(&mut self, slot: Slot, events: EventFlags) {
+        if events.contains(EventFlags::HUP) {
             // The call goes when calls are looked at next; the listener is open no longer than its process had it.
             self.parked.release(slot);
         }
-        self.attend_native_listener(slot);
+        // Arrivals come before everything else of a turn, one for each listener: nobody has been served since poll(2) looked.
+        let seen = if events.contains(EventFlags::IN) {
+            Seen::Waiting
+        } else {
+            Seen::Perhaps
+        };
+        self.attend_native_listener(slot, seen);
     }
 
     /// An accept(2) waits: the next connection is to be told. The listener is held meanwhile, as such a call does on Linux, or watched.

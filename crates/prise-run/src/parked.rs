@@ -30,7 +30,10 @@ pub(crate) struct ParkId(u64);
 #[derive(Debug)]
 pub(crate) enum Wish {
     /// accept(2): a connection.
-    Accept,
+    Accept {
+        /// How long its peer's name may be, as far as that could be read.
+        room: Option<i32>,
+    },
     /// connect(2): the end of the handshake. What it says if it waits no longer: another call may have begun it.
     Connect(Errno),
     /// recvfrom(2) and its like.
@@ -39,6 +42,16 @@ pub(crate) enum Wish {
     Send(SendRequest),
     /// A call on a socket that is not ours, tried again from time to time.
     Foreign,
+}
+
+impl Wish {
+    /// How long the name of a connection's peer may be, if that is known.
+    pub(crate) fn room_for_name(&self) -> Option<i32> {
+        match *self {
+            Self::Accept { room } => room,
+            Self::Connect(_) | Self::Receive(_) | Self::Send(_) | Self::Foreign => None,
+        }
+    }
 }
 
 /// A call that waits.

@@ -7,6 +7,9 @@
 //! for the first thread when it is still pending at the third look, and for the others at the sixth, with `EINTR`, which a
 //! program can always be told: nobody else is taking it.
 
+use std::fs::File;
+use std::io::{self, Read};
+
 /// What is to be done for a waiting call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pending {
@@ -22,7 +25,18 @@ pub(crate) enum Pending {
 
 /// Looks at /proc/TID/status (proc(5)). A thread that is gone has nothing pending; its call will be found void.
 pub(crate) fn look(tid: u32) -> Pending {
-    std::fs::read_to_string(format!("/proc/{tid}/status")).map_or(Pending::Nothing, |status| judge(&status))
+    status(tid).map_or(Pending::Nothing, |status| judge(&status))
+}
+
+/// Waiting calls are looked at all the time: one read(2) has it all, but of a process with very many groups.
+fn status(tid: u32) -> io::Result<String> {
+    let path = format!("/proc/{tid}/status");
+    let mut front = [0; 4096];
+    let len = File::open(&path)?.read(&mut front)?;
+    if len == front.len() {
+        return std::fs::read_to_string(path);
+    }
+    Ok(String::from_utf8_lossy(&front[..len]).into_owned())
 }
 
 fn judge(status: &str) -> Pending {

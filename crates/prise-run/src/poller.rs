@@ -133,7 +133,7 @@ impl Poller {
         let _ = epoll::delete(&self.epoll, fd);
     }
 
-    /// Sleeps until something is ready or `timeout` has passed, and tells what. `calls`: as long as there can be any.
+    /// Sleeps until something is ready or `timeout` has passed, and tells what, arrivals first. `calls`: as long as there can be any.
     pub(crate) fn wait(
         &mut self,
         calls: Option<&Listener>,
@@ -166,7 +166,9 @@ impl Poller {
             if !polled[1].revents().is_empty() {
                 ready.push((Source::Arrival(held.slot), EventFlags::HUP));
             } else if !polled[0].revents().is_empty() {
-                ready.push((Source::Arrival(held.slot), EventFlags::IN));
+                let came = polled[0].revents().contains(PollFlags::IN);
+                let flags = if came { EventFlags::IN } else { EventFlags::ERR };
+                ready.push((Source::Arrival(held.slot), flags));
             }
         }
         if !on_calls.is_empty() {

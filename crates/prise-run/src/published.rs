@@ -18,14 +18,12 @@ use prise_stack::{Link, LinkId};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::net::{SocketFlags, sockopt};
 
-use crate::calls::is_about_name;
-use crate::calls::write_address;
+use crate::calls::{Acceptor, is_about_name};
 use crate::chosen;
 use crate::handed::{Handed, Stage, for_family};
 use crate::lingering::Ends;
 use crate::listener::Listening;
-use crate::notify::{Answer, Call, Judged, errno, errno_of};
-use crate::sockaddr::encode;
+use crate::notify::{Answer, Judged, errno};
 use crate::socket::{GuestSocket, Role, Slot};
 use crate::supervisor::Supervisor;
 
@@ -93,17 +91,12 @@ impl Supervisor {
     }
 
     /// accept(2) of a client; `EAGAIN` if none waits.
-    pub(crate) fn accept_caller(
-        &mut self,
-        call: &Call,
-        slot: Slot,
-        copy: Option<&OwnedFd>,
-        flags: SocketFlags,
-    ) -> Judged {
+    pub(crate) fn accept_caller(&mut self, acceptor: Acceptor<'_>, copy: Option<&OwnedFd>) -> Judged {
+        let slot = acceptor.listener;
         let listening = self.listening(slot).ok_or(Errno::EINVAL)?;
         let caller = listening.callers.pop_front().ok_or(Errno::EAGAIN)?;
         let mut status = OFlags::RDWR;
-        status.set(OFlags::NONBLOCK, flags.contains(SocketFlags::NONBLOCK));
+        status.set(OFlags::NONBLOCK, acceptor.flags.contains(SocketFlags::NONBLOCK));
         fcntl_setfl(&caller.socket, status).map_err(errno)?;
         if let Ok(listener) = self.entry(slot) {
             listener.chosen.apply(&caller.socket);
@@ -114,21 +107,15 @@ impl Supervisor {
             }
         }
         self.show_taken(slot, copy);
-        let judged = self.give_caller(call, slot, caller, flags, None);
+        let judged = self.give_caller(acceptor, caller, None);
         self.count_callers(slot);
         judged
     }
 
     /// Answers accept(2) with a connection. If the call cannot take it the next one gets it.
-    pub(crate) fn give_caller(
-        &mut self,
-        call: &Call,
-        slot: Slot,
-        caller: Caller,
-        flags: SocketFlags,
-        ends: Option<Ends>,
-    ) -> Judged {
-        let judged = self.install_caller(call, slot, &caller, flags, ends);
+    pub(crate) fn give_caller(&mut self, acceptor: Acceptor<'_>, caller: Caller, ends: Option<Ends>) -> Judged {
+        let slot = acceptor.listener;
+        let judged = self.install_caller(acceptor, &caller, ends);
         // Accepted, and closed because its name could not be told: Linux does so.
         if judged.as_ref().is_err_and(|error| !is_about_name(*error))
             && let Some(listening) = self.listening(slot)
@@ -140,26 +127,13 @@ impl Supervisor {
     }
 
     /// Tells the client's name and hands its socket out; what the run has to know of it comes afterwards, while the program goes on.
-    fn install_caller(
-        &mut self,
-        call: &Call,
-        listener: Slot,
-        caller: &Caller,
-        flags: SocketFlags,
-        ends: Option<Ends>,
-    ) -> Judged {
+    fn install_caller(&mut self, acceptor: Acceptor<'_>, caller: &Caller, ends: Option<Ends>) -> Judged {
         let Caller { socket, shown, guest } = caller;
-        let family = self.entry(listener)?.family;
-        if call.args[1] != 0 {
-            let peer = encode(for_family(*shown, family), family);
-            write_address(call, call.args[1], call.args[2], peer.as_slice())?;
-        }
-        let fd = self
-            .calls
-            .install(call.id, socket.as_fd(), flags.contains(SocketFlags::CLOEXEC))
-            .map_err(|error| errno_of(&error))?;
+        let family = self.entry(acceptor.listener)?.family;
+        acceptor.tell(for_family(*shown, family), family)?;
+        let fd = acceptor.install(&self.calls, socket)?;
         // Without memory for it the program has a socket of the kernel's that the run knows nothing of.
-        let _ = self.enter_accepted(call, listener, (socket, fd), (*guest, *shown), ends);
+        let _ = self.enter_accepted(acceptor, (socket, fd), (*guest, *shown), ends);
         if self.ledger.is_due() {
             self.sweep();
         }
@@ -168,18 +142,17 @@ impl Supervisor {
 
     fn enter_accepted(
         &mut self,
-        call: &Call,
-        listener: Slot,
+        acceptor: Acceptor<'_>,
         (object, fd): (&OwnedFd, i32),
         (guest, shown): (SocketAddr, SocketAddr),
         ends: Option<Ends>,
     ) -> Result<(), Errno> {
-        let socket = self.entry(listener)?;
+        let socket = self.entry(acceptor.listener)?;
         let (id, family, kind) = (socket.id, socket.family, socket.kind);
         let (buffers, chosen) = (socket.buffers, socket.chosen.clone());
         let id = self.host.accept_elsewhere(id, guest, shown)?;
         let role = Handed::role(Stage::Connected);
-        let mut accepted = match self.describe(call, id, (family, kind), object, role) {
+        let mut accepted = match self.describe(acceptor.call, id, (family, kind), object, role) {
             Ok(accepted) => accepted,
             Err(error) => {
                 self.host.close(self.now, id);

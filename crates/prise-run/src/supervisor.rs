@@ -240,7 +240,7 @@ impl Supervisor {
         for &(source, events) in &*ready {
             match source {
                 Source::Socket(slot) => self.on_end(slot, events),
-                Source::Arrival(slot) => self.on_held_listener(slot, events.contains(EventFlags::HUP)),
+                Source::Arrival(slot) => self.on_held_listener(slot, events),
                 Source::Signals => self.program.forward_signals(&mut self.guests),
                 Source::Program => {
                     self.program.reap();
@@ -474,7 +474,7 @@ impl Supervisor {
         for &(source, events) in &*ready {
             match source {
                 Source::Socket(slot) => self.on_end(slot, events),
-                Source::Arrival(slot) => self.on_held_listener(slot, events.contains(EventFlags::HUP)),
+                Source::Arrival(slot) => self.on_held_listener(slot, events),
                 Source::Signals => self.program.forward_signals(&mut self.guests),
                 Source::Inspection => self.answer_inspection(),
                 Source::Link => self.attend_link(),

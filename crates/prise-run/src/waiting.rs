@@ -117,7 +117,7 @@ fn transferred(wish: &Wish) -> Option<i64> {
             SendForm::Many { sent, .. } => sent,
             SendForm::One(_) => 0,
         },
-        Wish::Accept | Wish::Connect(_) | Wish::Foreign => 0,
+        Wish::Accept { .. } | Wish::Connect(_) | Wish::Foreign => 0,
     };
     (count > 0).then_some(count as i64)
 }

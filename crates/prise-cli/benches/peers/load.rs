@@ -2,7 +2,9 @@
 
 use std::io::{IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Instant;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SendAncillaryBuffer, SendFlags, SocketType, getsockname, sendmsg, socket, sockopt};
 
@@ -10,6 +12,13 @@ const BULK: u64 = 256 << 20;
 const ROUND_TRIPS: usize = 8_000;
 const CONNECTIONS: u32 = 1_500;
 const CALLS: u32 = 20_000;
+
+/// Clients that connect at once, and how often each does.
+const CLIENTS: u32 = 4;
+const CONNECTIONS_EACH: u32 = 1_000;
+
+/// Longer than the slowest peer takes for all of them: who does not come back has lost a connection.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection to [`serve`], for something of which there are `len` octets.
 pub(crate) fn open(address: SocketAddr, wish: u8, len: u64) -> TcpStream {
@@ -69,8 +78,8 @@ pub(crate) fn serve(port: &str) {
 }
 
 /// All figures of one way to a server: bulk there and back in Gbit/s, the 50th and 99th percentile of 64 B requests in µs,
-/// connections with a request each per second.
-pub(crate) fn ask(address: SocketAddr) -> Vec<f64> {
+/// connections with a request each per second, of one client after another and of several at once.
+pub(crate) fn ask(address: SocketAddr) -> Vec<Option<f64>> {
     let open = |wish| open(address, wish, BULK);
     let mut chunk = vec![7; 1 << 18];
     let mut stream = open(b'b');
@@ -106,11 +115,43 @@ pub(crate) fn ask(address: SocketAddr) -> Vec<f64> {
         open(b'c').read_exact(&mut [0]).expect("an answer");
     }
     let rate = f64::from(CONNECTIONS) / start.elapsed().as_secs_f64();
-    vec![there, back, times[ROUND_TRIPS / 2], times[ROUND_TRIPS * 99 / 100], rate]
+    let (p50, p99) = (times[ROUND_TRIPS / 2], times[ROUND_TRIPS * 99 / 100]);
+    let at_once = connections_at_once(address);
+    [there, back, p50, p99, rate]
+        .map(Some)
+        .into_iter()
+        .chain([at_once])
+        .collect()
+}
+
+/// Connections with a request each per second of several clients together; none where one of them fails or never ends.
+fn connections_at_once(address: SocketAddr) -> Option<f64> {
+    let (done, all) = mpsc::channel();
+    let start = Instant::now();
+    for _ in 0..CLIENTS {
+        let done = done.clone();
+        thread::spawn(move || {
+            let connected = (0..CONNECTIONS_EACH).try_for_each(|_| {
+                let mut stream = TcpStream::connect(address)?;
+                stream.set_nodelay(true)?;
+                stream.write_all(&opening(b'c', 0))?;
+                stream.read_exact(&mut [0])
+            });
+            // Nobody waits for it any more.
+            let _ = done.send(connected.is_ok());
+        });
+    }
+    for _ in 0..CLIENTS {
+        let left = PATIENCE.saturating_sub(start.elapsed());
+        if all.recv_timeout(left) != Ok(true) {
+            return None;
+        }
+    }
+    Some(f64::from(CLIENTS * CONNECTIONS_EACH) / start.elapsed().as_secs_f64())
 }
 
 /// Nanoseconds of each call of [`CALL_NAMES`], on one connection within this process.
-pub(crate) fn calls() -> Vec<f64> {
+pub(crate) fn calls() -> Vec<Option<f64>> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let mut client = TcpStream::connect(listener.local_addr().expect("bound")).expect("a connection");
     let (mut server, _) = listener.accept().expect("a connection");
@@ -122,7 +163,7 @@ pub(crate) fn calls() -> Vec<f64> {
         }
         start.elapsed().as_nanos() as f64 / f64::from(CALLS)
     };
-    vec![
+    let times = [
         time(&mut || {
             getsockname(&client).expect("a name");
         }),
@@ -143,7 +184,8 @@ pub(crate) fn calls() -> Vec<f64> {
             .expect("room");
             server.read_exact(&mut [0]).expect("an octet");
         }),
-    ]
+    ];
+    times.map(Some).to_vec()
 }
 
 /// What [`calls`] times.

@@ -17,12 +17,13 @@ use std::collections::BTreeMap;
 
 use world::{Figures, Peer, Way};
 
-const FLOW_ROWS: [(&str, &str); 5] = [
+const FLOW_ROWS: [(&str, &str); 6] = [
     ("bulk there", "Gbit/s"),
     ("bulk back", "Gbit/s"),
     ("64 B request, p50", "µs"),
     ("64 B request, p99", "µs"),
-    ("connections", "/s"),
+    ("connections, one client", "/s"),
+    ("connections, 4 clients", "/s"),
 ];
 
 const PROGRAM_ROWS: [(&str, &str); 4] = [
@@ -44,8 +45,10 @@ fn main() {
     }
 }
 
-fn print_line(figures: &[f64]) {
-    let words: Vec<String> = figures.iter().map(f64::to_string).collect();
+/// What is missing is a word that is no number.
+fn print_line(figures: &[Option<f64>]) {
+    let word = |figure: &Option<f64>| figure.map_or_else(|| "-".to_owned(), |it| it.to_string());
+    let words: Vec<String> = figures.iter().map(word).collect();
     println!("{}", words.join(" "));
 }
 

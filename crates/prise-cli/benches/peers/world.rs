@@ -160,7 +160,7 @@ pub(crate) fn within(peer: Peer) -> Option<Figures> {
 }
 
 /// Starts a server beside this process and asks it.
-pub(crate) fn pair() -> Vec<f64> {
+pub(crate) fn pair() -> Figures {
     let server = Server::start(&[], "0").expect("a server");
     load::ask(SocketAddr::from(([127, 0, 0, 1], server.port)))
 }
@@ -185,12 +185,7 @@ pub(crate) fn across(peer: Peer, way: Way) -> Option<Figures> {
             let (_, wrap, _namespace) = enter(peer, "none", Some(port))?;
             let _server = Server::start(&wrap, &inner.to_string())?;
             await_port(port);
-            Some(
-                load::ask(SocketAddr::from(([127, 0, 0, 1], port)))
-                    .into_iter()
-                    .map(Some)
-                    .collect(),
-            )
+            Some(load::ask(SocketAddr::from(([127, 0, 0, 1], port))))
         }
     }
 }

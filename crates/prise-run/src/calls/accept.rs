@@ -3,12 +3,14 @@
 use core::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use prise_socket::{Errno, SocketId};
+use prise_socket::{Errno, Family, SocketId};
+use prise_sys::seccomp::Listener;
 use rustix::net::{SocketFlags, SocketType, sockopt};
 
 use super::socket::socket_flags;
-use super::{Target, blocks, require_stream, write_address};
+use super::{Target, blocks, require_stream, write_address, write_within};
 use crate::listener::Listening;
+use crate::native_listener::Seen;
 use crate::notify::{Answer, Call, Judged, errno, errno_of};
 use crate::parked::Wish;
 use crate::sockaddr::encode;
@@ -17,15 +19,58 @@ use crate::stream::Stream;
 use crate::supervisor::Supervisor;
 use crate::unix;
 
+/// An accept(2) that is to be given a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Acceptor<'a> {
+    pub(crate) call: &'a Call,
+    pub(crate) listener: Slot,
+    pub(crate) flags: SocketFlags,
+    /// How long the peer's name may be, where that was read before the peer has come.
+    room: Option<i32>,
+}
+
+impl<'a> Acceptor<'a> {
+    pub(crate) fn new(call: &'a Call, listener: Slot, room: Option<i32>) -> Result<Self, Errno> {
+        let flags = accept_flags(call)?;
+        Ok(Self {
+            call,
+            listener,
+            flags,
+            room,
+        })
+    }
+
+    /// Tells the peer's name, if that is asked for.
+    pub(crate) fn tell(&self, peer: SocketAddr, family: Family) -> Result<(), Errno> {
+        let [_, address, len_address, ..] = self.call.args;
+        if address == 0 {
+            return Ok(());
+        }
+        let name = encode(peer, family);
+        match self.room {
+            Some(room) => write_within(self.call, address, len_address, name.as_slice(), room),
+            None => write_address(self.call, address, len_address, name.as_slice()),
+        }
+    }
+
+    /// Answers with a connection.
+    pub(crate) fn install(&self, calls: &Listener, connection: &OwnedFd) -> Result<i32, Errno> {
+        let closes_on_exec = self.flags.contains(SocketFlags::CLOEXEC);
+        calls
+            .install(self.call.id, connection.as_fd(), closes_on_exec)
+            .map_err(|error| errno_of(&error))
+    }
+}
+
 impl Supervisor {
     pub(super) fn accept(&mut self, call: &Call, target: Target) -> Judged {
-        accept_flags(call)?;
+        let acceptor = Acceptor::new(call, target.slot, None)?;
         require_stream(self.entry(target.slot)?)?;
         let listening = self.listening(target.slot).ok_or(Errno::EINVAL)?;
         let (native, nobody_waits) = (listening.is_native(), listening.waiting.is_empty());
         // Those who came first are served first. Who waits at a listener of the kernel's has found nobody.
         if native || nobody_waits || !blocks(&target.copy, 0) {
-            match self.try_accept(call, target.slot, Some(&target.copy)) {
+            match self.try_accept(acceptor, Some(&target.copy)) {
                 Err(Errno::EAGAIN) if blocks(&target.copy, 0) => (),
                 judged => return judged,
             }
@@ -33,7 +78,14 @@ impl Supervisor {
         let timeout = sockopt::socket_timeout(&target.copy, sockopt::Timeout::Recv)
             .ok()
             .flatten();
-        let id = self.park(call, target.slot, Wish::Accept, timeout);
+        let id = self.park(
+            call,
+            target.slot,
+            Wish::Accept {
+                room: room_for_name(call),
+            },
+            timeout,
+        );
         if let Some(listening) = self.listening(target.slot) {
             listening.waiting.push_back(id);
         }
@@ -50,33 +102,28 @@ impl Supervisor {
         }
     }
 
-    /// Gives the oldest connection that waits to `call`; `EAGAIN` if none does.
-    pub(crate) fn try_accept(&mut self, call: &Call, slot: Slot, copy: Option<&OwnedFd>) -> Judged {
-        let flags = accept_flags(call)?;
-        if self.listening(slot).is_some_and(|listening| listening.is_native()) {
-            return self.try_accept_natively(call, slot, copy.ok_or(Errno::EAGAIN)?, flags);
+    /// Gives out the oldest connection that waits; `EAGAIN` if none does.
+    pub(crate) fn try_accept(&mut self, acceptor: Acceptor<'_>, copy: Option<&OwnedFd>) -> Judged {
+        let native = self.listening(acceptor.listener).is_some_and(|it| it.is_native());
+        if native {
+            return self.try_accept_natively(acceptor, copy.ok_or(Errno::EAGAIN)?, Seen::Perhaps);
         }
-        self.accept_hidden(call, slot, copy, flags)
+        self.accept_hidden(acceptor, copy)
     }
 
-    /// Gives the oldest connection that waits with the supervisor to `call`; `EAGAIN` if none does.
-    pub(crate) fn accept_hidden(
-        &mut self,
-        call: &Call,
-        slot: Slot,
-        copy: Option<&OwnedFd>,
-        flags: SocketFlags,
-    ) -> Judged {
+    /// Gives out the oldest connection that waits with the supervisor; `EAGAIN` if none does.
+    pub(crate) fn accept_hidden(&mut self, acceptor: Acceptor<'_>, copy: Option<&OwnedFd>) -> Judged {
+        let slot = acceptor.listener;
         let listener = self.entry(slot)?.id;
         let returned = self
             .listening(slot)
             .and_then(|listening| listening.returned.pop_front());
         let (id, peer) = match returned.map_or_else(|| self.host.accept(self.now, listener), Ok) {
-            Err(Errno::EAGAIN) => return self.accept_caller(call, slot, copy, flags),
+            Err(Errno::EAGAIN) => return self.accept_caller(acceptor, copy),
             connection => connection?,
         };
         let waiting = self.show_taken(slot, copy);
-        let judged = self.hand_over(call, slot, id, peer, flags);
+        let judged = self.hand_over(acceptor, id, peer);
         if judged.as_ref().is_err_and(|error| is_about_name(*error)) {
             // Accepted, and closed because its name could not be told: Linux does so.
             self.host.close(self.now, id);
@@ -103,25 +150,26 @@ impl Supervisor {
     }
 
     /// Makes the pair of an accepted connection and answers the call with the program's end.
-    fn hand_over(&mut self, call: &Call, listener: Slot, id: SocketId, peer: SocketAddr, flags: SocketFlags) -> Judged {
-        let socket = self.entry(listener)?;
+    fn hand_over(&mut self, acceptor: Acceptor<'_>, id: SocketId, peer: SocketAddr) -> Judged {
+        let socket = self.entry(acceptor.listener)?;
         let (family, kind, buffers) = (socket.family, socket.kind, socket.buffers);
-        let (theirs, ours) = unix::pair(SocketType::STREAM, flags).map_err(errno)?;
+        let (theirs, ours) = unix::pair(SocketType::STREAM, acceptor.flags).map_err(errno)?;
         // Before the descriptor: once that is there, the program goes on.
-        if call.args[1] != 0 {
-            write_address(call, call.args[1], call.args[2], encode(peer, family).as_slice())?;
-        }
+        acceptor.tell(peer, family)?;
         let slot = self.sockets.next_slot();
         self.poller
             .watch_socket(&ours, slot)
             .map_err(|error| errno_of(&error))?;
         buffers.apply(Some(&theirs), &ours);
-        let accepted = self.describe(call, id, (family, kind), &theirs, Role::Stream(Stream::new(ours)))?;
+        let accepted = self.describe(
+            acceptor.call,
+            id,
+            (family, kind),
+            &theirs,
+            Role::Stream(Stream::new(ours)),
+        )?;
         self.sockets.insert(GuestSocket { buffers, ..accepted });
-        match self
-            .calls
-            .install(call.id, theirs.as_fd(), flags.contains(SocketFlags::CLOEXEC))
-        {
+        match acceptor.install(&self.calls, &theirs) {
             Ok(fd) => {
                 self.entry(slot)?.holder.fd = fd;
                 drop(theirs);
@@ -131,7 +179,7 @@ impl Supervisor {
             }
             Err(error) => {
                 self.sockets.remove(slot);
-                Err(errno_of(&error))
+                Err(error)
             }
         }
     }
@@ -160,7 +208,7 @@ impl Supervisor {
     /// Connections have arrived, or were reset: serves who waits, then shows the others to who polls.
     pub(crate) fn attend_listener(&mut self, slot: Slot) {
         if self.listening(slot).is_some_and(|listening| listening.is_native()) {
-            return self.attend_native_listener(slot);
+            return self.attend_native_listener(slot, Seen::Perhaps);
         }
         loop {
             let connections = self.connections_waiting(slot);
@@ -187,7 +235,8 @@ impl Supervisor {
             } else {
                 None
             };
-            let judged = self.try_accept(&parked.call, slot, copy.as_ref());
+            let judged = Acceptor::new(&parked.call, slot, parked.wish.room_for_name())
+                .and_then(|acceptor| self.try_accept(acceptor, copy.as_ref()));
             self.answer(&parked.call, judged);
         }
     }
@@ -205,6 +254,15 @@ impl Supervisor {
 /// Whether accept(2) fails because the peer's name cannot be told, by which Linux has taken the connection.
 pub(crate) fn is_about_name(error: Errno) -> bool {
     matches!(error, Errno::EFAULT | Errno::EINVAL)
+}
+
+/// How long the peer's name may be, as it stands while nobody has come yet: read then, it is not between the peer and the program. What
+/// cannot be read is an error that Linux finds when somebody has come.
+fn room_for_name(call: &Call) -> Option<i32> {
+    if call.args[1] == 0 {
+        return None;
+    }
+    call.memory().read_i32(call.args[2]).ok()
 }
 
 fn accept_flags(call: &Call) -> Result<SocketFlags, Errno> {

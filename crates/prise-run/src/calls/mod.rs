@@ -21,7 +21,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use prise_socket::{Errno, Kind};
 use rustix::net::sockopt;
 
-pub(crate) use accept::is_about_name;
+pub(crate) use accept::{Acceptor, is_about_name};
 pub(crate) use send::raise_sigpipe;
 
 use crate::guest::LookupError;
@@ -271,6 +271,11 @@ fn read_address(call: &Call, address: u64, len: i32) -> Result<Vec<u8>, Errno> {
 /// whole length.
 pub(crate) fn write_address(call: &Call, address: u64, len_address: u64, shown: &[u8]) -> Result<(), Errno> {
     let room = call.memory().read_i32(len_address)?;
+    write_within(call, address, len_address, shown, room)
+}
+
+/// The same where the room is known.
+fn write_within(call: &Call, address: u64, len_address: u64, shown: &[u8], room: i32) -> Result<(), Errno> {
     let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
     let front = &shown[..shown.len().min(room)];
     call.memory()
