@@ -66,7 +66,7 @@ class Project:
             self.client(room.at / "venv/bin/pip", "install", "-q", "pytest", "pytest-timeout", f"{self.name}=={self.release}", *self.needs)
             (room.at / "installed").touch()
         if self.files and not self.tree(room).exists():
-            self.client(room.at / "venv/bin/pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "-d", room.at, f"{self.name}=={self.release}")
+            self.client(room.at / "venv/bin/pip", "download", "-q", "--no-deps", "--no-binary", self.name, "-d", room.at, f"{self.name}=={self.release}")
             with tarfile.open(next(room.at.glob(f"{self.name}-*.tar.gz"))) as archive:
                 archive.extractall(room.at)
             if self.compiled:
@@ -128,8 +128,20 @@ SUITES = {
         Project("hypercorn", "0.18.0", "pytest-asyncio pytest-trio trio httpx h2 uvloop", files=["tests/**/test_*.py"]),
         Project("eventlet", "0.41.3", "pyOpenSSL pyzmq", files=["tests/*_test.py", "tests/test_*.py"]),
         Project("paramiko", "5.1.0", "pytest-relaxed icecream mock", options="-p no:relaxed", files=["tests/test_*.py"]),
-        Project("asyncssh", "2.24.1", "uvloop pyOpenSSL bcrypt", files=["tests/test_*.py"]),
+        Project("asyncssh", "2.24.1", "uvloop pyOpenSSL bcrypt", files=["tests/test_*.py"], seconds=900),
         Project("twisted", "26.10.0", "twisted[tls,conch,http2] pyasn1 hypothesis httpx h2 priority", inside="twisted", trials=["epoll", "asyncio", "poll"], only=REACTORS),
+        Project("aioquic", "1.7.2", files=["tests/test_asyncio.py", "tests/test_h*.py", "tests/test_webtransport.py"]),
+        Project("aiosmtpd", "1.4.6", "pytest-mock pytest-asyncio", inside="aiosmtpd.tests"),
+        Project("aiosmtplib", "5.1.3", "pytest-asyncio hypothesis aiosmtpd trustme uvloop", files=["tests/test_*.py"]),
+        Project("cheroot", "11.1.2", "requests[use_chardet_on_py3] jaraco.context jaraco.text portend pyopenssl pypytools pytest-mock pytest-xdist requests-unixsocket requests_toolbelt trustme pytest-cov pytest-rerunfailures",
+                inside="cheroot.test", options="-p cheroot.test._pytest_plugin"),
+        Project("dnspython", "2.9.2", "trio anyio aioquic trustme cryptography httpx h2 quart-trio hypercorn", files=["tests/test_async.py", "tests/test_d[do]*.py", "tests/test_query.py", "tests/test_resol*.py", "tests/test_xfr.py"]),
+        Project("pexpect", "4.9.0", files=["tests/test_[sfip]*.py"]),
+        Project("pyftpdlib", "2.2.0", "psutil pyopenssl setuptools", files=["tests/test_*.py"]),
+        Project("pytest_httpserver", "1.2.0", "requests httpx trustme", files=["tests/test_*.py"]),
+        Project("pyzmq", "27.3.0", "pytest-asyncio tornado pymongo gevent paramiko pytest-rerunfailures", files=["tests/test_*.py"]),
+        Project("waitress", "3.0.2", files=["tests/test_*.py"]),
+        Project("werkzeug", "3.1.9", "cffi cryptography ephemeral-port-reserve watchdog", files=["tests/test_serving.py", "tests/test_debug.py", "tests/test_test.py", "tests/live_apps/*.py"]),
         Project("uvloop", "0.23.0", "pyOpenSSL psutil aiohttp", files=["tests/test_*.py"], compiled=True),
     )
 }

@@ -380,6 +380,34 @@ fn a_group_joined_before_bind_is_heard_after_it() {
 }
 
 #[test]
+fn a_socket_of_both_families_hears_groups_of_ipv4_that_others_joined_only_if_it_asks() {
+    let mut world = World::new(2);
+    let a = world.udp(0, Family::Inet);
+    let (member, other) = (world.udp(1, Family::Inet6), world.udp(1, Family::Inet6));
+    for s in [member, other] {
+        // SO_REUSEADDR.
+        world.set(1, s, 1, 2, 1).expect("set");
+        world.bind(1, s, "[::]:5353").expect("bound");
+    }
+    let now = world.now;
+    world.hosts[1]
+        .set_option(now, member, 0, 35, &[239, 1, 2, 3, 10, 0, 0, 2])
+        .expect("joined");
+    world.hosts[0]
+        .set_option(now, a, 0, 32, &[10, 0, 0, 1])
+        .expect("IP_MULTICAST_IF");
+    let heard = |world: &mut World| {
+        send_to(world, 0, a, b"all", "239.1.2.3:5353").expect("sent");
+        world.settle();
+        [member, other].map(|s| recv_from(world, 1, s).map(|it| it.0))
+    };
+    assert_eq!(heard(&mut world), [Ok(b"all".to_vec()), Err(Errno::EAGAIN)]);
+    // IPV6_MULTICAST_ALL is on and says nothing of IPv4; IP_MULTICAST_ALL does.
+    world.set(1, other, 0, 49, 1).expect("IP_MULTICAST_ALL");
+    assert_eq!(heard(&mut world), [Ok(b"all".to_vec()), Ok(b"all".to_vec())]);
+}
+
+#[test]
 fn shutting_down_shows_and_stops_sending() {
     let mut world = World::new(1);
     let s = world.udp(0, Family::Inet);

@@ -51,5 +51,6 @@ pub use tcp::{
     segment_signature,
 };
 pub use udp::{
-    Coverage, JoinError, UdpConfig, UdpCounters, UdpDatagram, UdpId, UdpInfo, UdpIntercepted, UdpProtocol, UdpSend,
+    AllGroups, Coverage, JoinError, UdpConfig, UdpCounters, UdpDatagram, UdpId, UdpInfo, UdpIntercepted, UdpProtocol,
+    UdpSend,
 };

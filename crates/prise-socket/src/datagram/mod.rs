@@ -13,7 +13,9 @@ pub(crate) use groups::{Membership, Mode, sources_max};
 
 use core::net::{IpAddr, SocketAddr};
 
-use prise_stack::{Coverage, IdentifierInUse, LinkId, Local, PingConfig, RawConfig, Ready, UdpConfig, UdpProtocol};
+use prise_stack::{
+    AllGroups, Coverage, IdentifierInUse, LinkId, Local, PingConfig, RawConfig, Ready, UdpConfig, UdpProtocol,
+};
 use prise_wire::{Instant, IpVersion};
 
 use crate::connect::link_named;
@@ -58,10 +60,10 @@ impl Socket {
         }
     }
 
-    fn takes_all_groups(&self) -> bool {
-        match self.family {
-            Family::Inet => !self.has(Flag::MulticastAllOff),
-            Family::Inet6 => !self.has(Flag::V6MulticastAllOff),
+    fn takes_all_groups(&self) -> AllGroups {
+        AllGroups {
+            v4: self.has(Flag::MulticastAllOff) != (self.family == Family::Inet),
+            v6: !self.has(Flag::V6MulticastAllOff),
         }
     }
 }
@@ -105,7 +107,7 @@ impl Host {
         let joining = socket.has(Flag::UdpGro);
         let chooser = socket.extra.as_ref().and_then(|extra| extra.chooser.clone());
         let id = self.stack.udp_bind(&config);
-        self.stack.udp_set_multicast_all(id, all);
+        self.stack.udp_set_all_groups(id, all);
         self.stack.udp_set_coverage(id, coverage);
         self.stack.udp_set_joining(id, joining);
         self.stack.udp_set_chooser(id, chooser);
@@ -202,7 +204,7 @@ impl Host {
             Transport::Udp(id) => {
                 self.stack.udp_set_device(id, device);
                 self.stack.udp_set_receive_limit(id, limit);
-                self.stack.udp_set_multicast_all(id, all);
+                self.stack.udp_set_all_groups(id, all);
                 self.stack.udp_set_reuse_port(id, reuse_port);
                 self.stack.udp_set_coverage(id, coverage);
                 self.stack.udp_set_joining(id, joining);

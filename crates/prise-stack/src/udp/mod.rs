@@ -20,7 +20,7 @@ mod tests;
 pub use intercept::UdpIntercepted;
 pub use output::UdpSend;
 pub use protocol::{Coverage, UdpProtocol};
-pub use socket::UdpDatagram;
+pub use socket::{AllGroups, UdpDatagram};
 pub use verbs::{JoinError, UdpConfig, UdpInfo};
 
 use crate::hash::HashKey;

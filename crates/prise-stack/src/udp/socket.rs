@@ -67,14 +67,29 @@ pub(super) struct Socket {
     pub(super) reuse_port: bool,
     /// Says which of the sockets that share the port gets a datagram (`SO_ATTACH_REUSEPORT_CBPF`).
     pub(super) chooser: Option<Arc<Program>>,
-    /// Whether datagrams of groups that only other sockets joined are taken (`IP_MULTICAST_ALL`).
-    pub(super) multicast_all: bool,
+    pub(super) all_groups: AllGroups,
     /// Whether trains are received whole (`UDP_GRO`).
     pub(super) joining: bool,
     pub(super) memberships: Vec<Membership>,
     /// The route of the last datagram sent.
     pub(super) cached_route: Option<CachedRoute>,
     pub(super) mailbox: Mailbox<Queued>,
+}
+
+/// Whether datagrams of groups that only other sockets joined are taken (`IP_MULTICAST_ALL`, `IPV6_MULTICAST_ALL`); they are
+/// by default. A socket of both families has a word on each.
+#[derive(Clone, Copy, Debug)]
+pub struct AllGroups {
+    /// Groups of IPv4.
+    pub v4: bool,
+    /// Groups of IPv6.
+    pub v6: bool,
+}
+
+impl Default for AllGroups {
+    fn default() -> Self {
+        Self { v4: true, v6: true }
+    }
 }
 
 /// A group that the socket joined.
@@ -105,7 +120,7 @@ impl Socket {
             remote: config.remote,
             reuse_port: config.reuse_port,
             chooser: None,
-            multicast_all: true,
+            all_groups: AllGroups::default(),
             joining: false,
             memberships: Vec::new(),
             cached_route: None,
@@ -128,7 +143,8 @@ impl Socket {
         let is_it = |have: &&Membership| have.group == group && (group.is_ipv6() || have.link == link);
         match self.memberships.iter().find(is_it) {
             Some(membership) => membership.filter.admits(source),
-            None => self.multicast_all,
+            None if group.is_ipv4() => self.all_groups.v4,
+            None => self.all_groups.v6,
         }
     }
 

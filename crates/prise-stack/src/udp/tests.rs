@@ -1,6 +1,6 @@
 //! Who gets a datagram, what waits, and what does not fit.
 
-use super::{UdpConfig, UdpId, UdpSend};
+use super::{AllGroups, UdpConfig, UdpId, UdpSend};
 use crate::fixture::{Eth, Node, at, bare, cidr, exchange, ip, ms, node, node_with, over_the_wire};
 use crate::{DatagramError, Discard, Event, Family, JoinError, LinkConfig, Local, Ready, RouteError, SourceFilter};
 use alloc::vec::Vec;
@@ -211,8 +211,12 @@ fn broadcasts_and_groups_reach_every_socket_that_may_have_them() {
     assert_eq!(a.discarded(Discard::IpGroupNotJoined), 1);
     a.stack.udp_join(ms(0), member, ip("224.1.1.1"), Some(a.eth)).unwrap();
     assert_eq!(takers(&mut a, &ids, "10.0.2.2:9", "224.1.1.1:80"), [0, 1, 5]);
-    a.stack.udp_set_multicast_all(wild, false);
+    a.stack.udp_set_all_groups(wild, AllGroups { v4: false, v6: true });
     assert_eq!(takers(&mut a, &ids, "10.0.2.2:9", "224.1.1.1:80"), [1, 5]);
+    a.stack.udp_set_all_groups(dual, AllGroups { v4: true, v6: false });
+    assert_eq!(takers(&mut a, &ids, "10.0.2.2:9", "224.1.1.1:80"), [1, 5]);
+    a.stack.udp_set_all_groups(dual, AllGroups { v4: false, v6: true });
+    assert_eq!(takers(&mut a, &ids, "10.0.2.2:9", "224.1.1.1:80"), [5]);
     a.stack.udp_leave(ms(0), member, ip("224.1.1.1"), None).unwrap();
     assert!(takers(&mut a, &ids, "10.0.2.2:9", "224.1.1.1:80").is_empty());
 }

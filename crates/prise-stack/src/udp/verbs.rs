@@ -1,6 +1,6 @@
 //! What a socket layer asks of UDP.
 
-use super::socket::{Membership, Socket};
+use super::socket::{AllGroups, Membership, Socket};
 use super::{Coverage, Udp, UdpCounters, UdpDatagram, UdpId, UdpIntercepted, UdpProtocol, UdpSend};
 use crate::bpf::Program;
 use crate::endpoint::Local;
@@ -279,10 +279,10 @@ impl Stack {
         }
     }
 
-    /// Whether datagrams of groups that only other sockets joined are taken (`IP_MULTICAST_ALL`); they are by default.
-    pub fn udp_set_multicast_all(&mut self, id: UdpId, all: bool) {
+    /// Whether datagrams of groups that only other sockets joined are taken.
+    pub fn udp_set_all_groups(&mut self, id: UdpId, all: AllGroups) {
         if let Some(socket) = self.udp.sockets.find_mut(id.key()) {
-            socket.multicast_all = all;
+            socket.all_groups = all;
         }
     }
 
