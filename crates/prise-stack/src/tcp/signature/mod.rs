@@ -3,7 +3,6 @@
 //! The keys are settings like others ([`TcpConfig::signature_keys`](super::TcpConfig)), a listener's for all its peers. A segment is judged before anything else looks
 //! at it (`Tcp::check_signature`, from `Tcp::arrival`), and signed as the last thing before its checksum (`sign`, from `send::output::build`).
 
-mod md5;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +14,6 @@ use core::ops::ControlFlow;
 
 use prise_wire::{Frame, IpCidr, TcpHeader, protocol, tcp};
 
-use self::md5::Md5;
 use super::Tcp;
 use super::arrival::Check;
 use super::config::TcpConfig;
@@ -127,34 +125,34 @@ fn digest<'a>(
     len: usize,
     data: impl Iterator<Item = &'a [u8]>,
 ) -> [u8; 16] {
-    let mut digest = Md5::new();
+    let mut digest = md5::Context::new();
     match (src, dst) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
-            digest.update(&src.octets());
-            digest.update(&dst.octets());
-            digest.update(&[0, protocol::TCP]);
-            digest.update(&(len as u16).to_be_bytes());
+            digest.consume(&src.octets());
+            digest.consume(&dst.octets());
+            digest.consume(&[0, protocol::TCP]);
+            digest.consume(&(len as u16).to_be_bytes());
         }
         (src, dst) => {
             for address in [src, dst] {
-                digest.update(&match address {
+                digest.consume(&match address {
                     IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
                     IpAddr::V6(v6) => v6.octets(),
                 });
             }
-            digest.update(&(len as u32).to_be_bytes());
-            digest.update(&[0, 0, 0, protocol::TCP]);
+            digest.consume(&(len as u32).to_be_bytes());
+            digest.consume(&[0, 0, 0, protocol::TCP]);
         }
     }
     let checksum = usize::from(tcp::CHECKSUM_OFFSET);
     let mut header = *header;
     header[checksum..checksum + 2].fill(0);
-    digest.update(&header);
+    digest.consume(&header);
     for piece in data {
-        digest.update(piece);
+        digest.consume(piece);
     }
-    digest.update(key);
-    digest.finish()
+    digest.consume(key);
+    digest.finalize().0
 }
 
 /// Signs a segment whose header has room for it, if there is a key for its receiver.
