@@ -353,11 +353,11 @@ static void call_group(const long *a, int get)
 static void call_ioctl(const long *a)
 {
 	static const unsigned long requests[] = { FIONREAD, SIOCATMARK, TIOCOUTQ, SIOCOUTQNSD, FIONBIO, FIOASYNC, SIOCGPGRP, 0x89ff, 0x8906 };
-	int value = a[2];
-	long result = syscall(SYS_ioctl, fd_of(a[0]), requests[a[1] % 9], pointer(a[3], &value, sizeof value));
+	int value[4] = { a[2] }; /* as much as any of them writes */
+	long result = syscall(SYS_ioctl, fd_of(a[0]), requests[a[1] % 9], pointer(a[3], value, sizeof value[0]));
 	answered(result);
-	if (result == 0)
-		printf(" %d", value);
+	if (result == 0 && a[1] % 9 != 8) /* a time */
+		printf(" %d", value[0]);
 }
 
 static void call_poll(void)

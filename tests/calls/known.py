@@ -4,7 +4,7 @@
 NATIVE = [
     ("read recv recvmsg recvfrom", "ENOTCONN", "EINVAL", "a stream that was never connected, a listener"),
     ("write send", "EDESTADDRREQ", "EPIPE", "a datagram socket that was shut, without a peer"),
-    ("write send sendmsg", "EPIPE", "ENOTCONN", "a stream that was never connected, a listener"),
+    ("write send sendmsg sendto", "EPIPE", "ENOTCONN", "a stream that was never connected, a listener"),
     ("write send sendto", "EDESTADDRREQ", "ENOTCONN", "a datagram socket without a peer"),
     ("write send sendmsg sendto", "ECONNRESET", "EPIPE", "the first write after a reset"),
     ("read recv recvmsg recvfrom", "ECONNREFUSED", "ECONNRESET", "a datagram socket whose peer is not there, a stream that was refused"),
@@ -16,6 +16,7 @@ NATIVE = [
     ("write send", "EDESTADDRREQ", "EFAULT", "a bad pointer, looked at sooner"),
     ("send sendmsg", "EINVAL", "ENOTCONN", "MSG_FASTOPEN without an address"),
     ("write send", "EAGAIN", "0", "no octets, while it connects"),
+    ("write send", "EINVAL", "EFAULT", "the same on a socket that was connected to port 0"),
     ("setsockopt getsockopt", "ENOPROTOOPT", "EOPNOTSUPP", "options of TCP on a datagram socket, which nobody judges"),
     ("recv recvfrom recvmsg read", "0", "EAGAIN", "no octets asked for: TCP waits for some all the same"),
 ]
@@ -32,10 +33,14 @@ def reason(before, native, prise):
         return "MSG_MORE, which holds back on the kernel and is not seen here"
     if native.startswith("getsockopt") and native.split()[2:4] == ["6", "13"]:
         return "the machine's own default of congestion control"
-    if name == "poll" and native.replace(":14", ":2011") == prise:
-        return "a listener that was shut"
-    if name in ("poll", "epoll_wait") and native.replace(":201d", ":2015") == prise:
-        return "the peer's end, and then its reset"
+    if name in ("poll", "epoll_wait") and shows_otherwise(native, prise, {("14", "2011"), ("14", "11"), ("14", "10"), ("201d", "2015")}):
+        return "a listener that was shut; the peer's end, and then its reset"
+    if name in ("getsockopt", "setsockopt") and native.split()[2] == "6" and ours == "EOPNOTSUPP" and any(finds_itself(line) for line in before):
+        return "a stream that is connected to itself, by our TCP also where all others are the kernel's, with options of TCP that nobody judges"
+    if name in ("recv", "recvfrom", "recvmsg") and (theirs, ours) == ("ECONNREFUSED", "EAGAIN") and any(finds_itself(line) for line in before):
+        return "a datagram socket that was connected to port 0, to which errors of all ports are told"
+    if any(shuts_both(line) for line in before) and (name in ("read", "recv") and (theirs, ours) == ("ECONNRESET", "0") or name in ("write", "send", "sendto", "sendmsg") and theirs in ("EPIPE", "ECONNRESET") and ours.isdigit()):
+        return "a stream by our TCP that was shut both ways: resets by what comes later, and by octets that were left unread"
     if name in ("sendto", "sendmsg", "connect") and theirs == "ENETUNREACH" and leads_out(native):
         return "the kernel's side has no link but lo"
     if name in ("getsockname", "bind", "connect", "sendto", "sendmsg", "epoll_wait") and any(sends_as_child(line) for line in before):
@@ -64,8 +69,6 @@ def reason(before, native, prise):
         return "a FIN that is not acknowledged yet"
     if name == "setsockopt" and native.split()[2:4] == ["0", "32"] and theirs == "EINVAL":
         return "IP_MULTICAST_IF of a stream, which is refused before its value is read"
-    if name == "ioctl" and native.split()[2] == "8" and ours == "ENOENT":
-        return "SIOCGSTAMP, which tells nothing here"
     if name == "socket" and (theirs, ours) in ELSEWHERE:
         return "a raw socket, which needs no privilege here; netlink of IPsec; what is wrong with a socket of netlink"
     if name == "recv" and native.split()[3:4] and int(native.split()[3]) & 1 and ours == "EINVAL":
@@ -103,6 +106,23 @@ def leads_out(line):
 def asks_mapped(line):
     words = line.split()
     return words[0] == "connect" and words[2] == "10" and words[3] in ("2", "3")
+
+
+def shows_otherwise(native, prise, changes):
+    """Whether two lists of readiness differ in these ways only."""
+    pairs = [(one.split(":"), other.split(":")) for one, other in zip(native.split()[1:], prise.split()[1:])]
+    return len(native.split()) == len(prise.split()) and all(one[0] == other[0] and (one == other or (one[1], other[1]) in changes) for one, other in pairs)
+
+
+def finds_itself(line):
+    """connect(2) of a socket to its own port, or to the port 0 that it has before it is bound."""
+    words = line.split()
+    return words[0] == "connect" and words[4] == str(100 + int(words[1]))
+
+
+def shuts_both(line):
+    words = line.split()
+    return words[0] == "shutdown" and words[2] == "2" and line.endswith("= 0")
 
 
 def shuts_reading(line):

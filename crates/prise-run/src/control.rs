@@ -312,7 +312,7 @@ fn put_stamping(buffer: &mut ControlBuffer, options: &mut Options<'_>, flags: i3
 }
 
 /// A time on the stack's clock as the calendar has it: seconds and nanoseconds since 1970.
-fn wall_clock(timestamp: Instant) -> (i64, i64) {
+pub(crate) fn wall_clock(timestamp: Instant) -> (i64, i64) {
     let ago = clock::now().saturating_since(timestamp);
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)

@@ -54,6 +54,9 @@ pub(crate) struct Datagram {
     pub(crate) origin: Option<Origin>,
     /// Taken from the host, not yet given to the program.
     held: Option<Received>,
+    /// When the last one came that lies in the program's queue or did, and the last one that the program is known to have taken.
+    came: Option<Instant>,
+    taken: Option<Instant>,
     /// Taken from the program, not yet to the host.
     unsent: Option<Payload>,
     /// Calls that wait for a datagram, in their order.
@@ -100,6 +103,8 @@ impl Datagram {
             end,
             origin: None,
             held: None,
+            came: None,
+            taken: None,
             unsent: None,
             receiving: VecDeque::new(),
             sending: VecDeque::new(),
@@ -166,11 +171,13 @@ impl Datagram {
                     return Delivery::Closed(received);
                 }
                 Err(rustix::io::Errno::PIPE) if self.deaf => {
+                    self.came = received.timestamp;
                     self.held = Some(received);
                     return Delivery::Open;
                 }
+                Ok(_) => self.came = received.timestamp,
                 // Too long for the program's queue.
-                Ok(_) | Err(_) => (),
+                Err(_) => (),
             }
         }
     }
@@ -186,6 +193,20 @@ impl Datagram {
             self.held = None;
         }
         Some(whole)
+    }
+
+    /// When the datagram came that the program has received last, as far as can be seen: what it takes natively is known to be taken
+    /// once its queue is empty.
+    pub(crate) fn last_stamp(&mut self) -> Option<Instant> {
+        if !self.has_unread() && self.held.is_none() {
+            self.note_taken();
+        }
+        self.taken
+    }
+
+    /// The program has received one.
+    pub(crate) fn note_taken(&mut self) {
+        self.taken = self.came;
     }
 
     /// The host has told an error. The descriptor shows it, unless it shows one that nobody has taken.

@@ -75,9 +75,14 @@ impl Header {
         Ok(areas)
     }
 
+    /// Whether there is control data.
+    pub(crate) fn has_control(&self) -> bool {
+        self.control != 0 && self.control_len != 0
+    }
+
     /// The control data to be sent.
     pub(crate) fn control(&self, memory: Memory) -> Result<Vec<u8>, Errno> {
-        if self.control == 0 || self.control_len == 0 {
+        if !self.has_control() {
             return Ok(Vec::new());
         }
         if self.control_len > CONTROL_MAX {

@@ -4,7 +4,9 @@ use prise_socket::{Errno, Family};
 use prise_view::ioctl::{self, Kind, On};
 
 use super::Target;
+use crate::control;
 use crate::notify::{Answer, Call, DONE, Judged};
+use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
 
 const SIOCATMARK: u32 = 0x8905;
@@ -17,11 +19,16 @@ impl Supervisor {
         let request = call.args[1] as u32;
         let socket = self.entry(target.slot)?;
         let (id, family, is_stream) = (socket.id, socket.family, socket.kind == prise_socket::Kind::Stream);
+        let listens = matches!(socket.role, Role::Listener(_));
         let queue = match request {
+            // An AF_UNIX listener shows whether somebody waits.
+            SIOCATMARK if listens => {
+                call.memory().write(call.args[2], &0i32.to_ne_bytes())?;
+                return DONE;
+            }
             // An AF_UNIX stream knows its mark as TCP does.
             SIOCATMARK if is_stream => return Ok(Answer::Native),
-            // Stamps are told with the datagrams (`SO_TIMESTAMP`), not here.
-            SIOCGSTAMP | SIOCGSTAMPNS => return Err(Errno::ENOENT),
+            SIOCGSTAMP | SIOCGSTAMPNS => return self.last_stamp(call, target.slot, request == SIOCGSTAMPNS),
             // An unknown request, for which dev_ioctl reads one of its own.
             SIOCOUTQNSD if !is_stream => {
                 call.memory().read(call.args[2], &mut [0; ioctl::REQUEST_LEN])?;
@@ -40,6 +47,19 @@ impl Supervisor {
             Family::Inet6 => On::Inet6,
         };
         self.interface_request(call, on)
+    }
+
+    /// `SIOCGSTAMP`, `SIOCGSTAMPNS`: when the last datagram came that the program has received. Streams have none.
+    fn last_stamp(&mut self, call: &Call, slot: Slot, nanos: bool) -> Judged {
+        let stamp = match &mut self.entry(slot)?.role {
+            Role::Datagram(datagram) => datagram.last_stamp(),
+            _ => None,
+        };
+        let (seconds, fraction) = control::wall_clock(stamp.ok_or(Errno::ENOENT)?);
+        let mut value = seconds.to_ne_bytes().to_vec();
+        value.extend_from_slice(&(if nanos { fraction } else { fraction / 1000 }).to_ne_bytes());
+        call.memory().write(call.args[2], &value)?;
+        DONE
     }
 
     /// What the program wrote and the peer has not acknowledged: in the kernel's object and in the host.

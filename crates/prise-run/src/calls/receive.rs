@@ -192,7 +192,8 @@ impl Supervisor {
         let id = socket.id;
         if !matches!(socket.role, Role::Stream(_) | Role::Ended(_)) {
             // There is no urgent data, which is looked at first; a listener has none at all.
-            let urgent = flags & libc::MSG_OOB != 0 && !matches!(socket.role, Role::Listener(_));
+            let listens = matches!(&socket.role, Role::Listener(listening) if !listening.ended);
+            let urgent = flags & libc::MSG_OOB != 0 && !listens;
             let ended = !urgent && matches!(socket.role, Role::Fresh) && self.host.is_deaf(id);
             if ended {
                 // tcp_recvmsg: that it was shut is told before that it was never connected.
@@ -265,6 +266,9 @@ impl Supervisor {
         let origin = datagram.origin;
         let room = to.room().min(self.scratch.len());
         let whole = self.take_datagram(target, room, flags)?;
+        if let Role::Datagram(datagram) = &mut self.entry(target.slot)?.role {
+            datagram.note_taken();
+        }
         let copied = whole.min(room);
         let name = origin.and_then(|origin| origin.source).filter(|_| to.wants_name());
         let name = name.map(|source| encode(source, family));

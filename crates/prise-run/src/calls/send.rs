@@ -39,7 +39,8 @@ impl Supervisor {
         };
         let is_stream = self.entry(target.slot)?.kind == Kind::Stream;
         let urgent = flags & libc::MSG_OOB != 0;
-        if urgent && call.args[4] == 0 && area.len == 0 && self.speaks(target.slot) {
+        let connected = matches!(self.entry(target.slot)?.role, Role::Stream(_) | Role::Ended(_));
+        if urgent && call.args[4] == 0 && area.len == 0 && connected {
             // No urgent octet at all: an AF_UNIX stream refuses that.
             return self.send_stream(call, &target, &[], flags);
         }
@@ -89,7 +90,8 @@ impl Supervisor {
         if self.entry(target.slot)?.kind == Kind::Stream {
             let header = Header::read(call.memory(), call.args[1])?;
             // As with recvmsg(2), only chooses between two harmless ways.
-            if (header.name == 0 || header.name_len == 0) && !self.is_idle(target.slot) {
+            let judged = self.is_idle(target.slot) || header.has_control() && self.sends_no_more(target.slot);
+            if (header.name == 0 || header.name_len == 0) && !judged {
                 return Ok(Answer::Native);
             }
             let areas = header.areas(call.memory())?;
@@ -136,7 +138,8 @@ impl Supervisor {
     /// TCP reads control data that is the socket layer's, and none is that goes with octets of a stream.
     fn check_stream_control(&mut self, call: &Call, slot: Slot, header: &Header) -> Result<(), Errno> {
         let control = header.control(call.memory())?;
-        if !self.speaks(slot) {
+        // `sk_stream_wait_connect` comes first.
+        if !self.may_send(slot) {
             return Ok(());
         }
         for (level, kind, _) in control_pieces(&control)? {
@@ -151,10 +154,16 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Whether a stream is connected.
-    fn speaks(&self, slot: Slot) -> bool {
+    /// Whether a stream was connected and sends no more: its failure is told before what is wrong with control data.
+    fn sends_no_more(&self, slot: Slot) -> bool {
         let role = self.sockets.get(slot).map(|socket| &socket.role);
-        matches!(role, Some(Role::Stream(_)))
+        matches!(role, Some(Role::Ended(_))) || matches!(role, Some(Role::Stream(_)) if !self.may_send(slot))
+    }
+
+    /// Whether a stream is connected and was not shut for sending.
+    fn may_send(&self, slot: Slot) -> bool {
+        let role = self.sockets.get(slot).map(|socket| &socket.role);
+        matches!(role, Some(Role::Stream(stream)) if !stream.outgoing_ended())
     }
 
     pub(super) fn sendmmsg(&mut self, call: &Call, target: &Target) -> Judged {
