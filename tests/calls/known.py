@@ -12,10 +12,11 @@ NATIVE = [
     ("write send sendmsg", "ECONNREFUSED", "EPIPE", "the same"),
     ("read recv recvmsg", "0", "EINVAL", "a stream that was shut before it was connected"),
     ("read recv recvmsg", "EAGAIN", "EINVAL", "MSG_ERRQUEUE of a stream that was never connected"),
-    ("send", "EPIPE", "EOPNOTSUPP", "urgent data on a stream that was never connected"),
+    ("send sendto", "EPIPE", "EOPNOTSUPP", "urgent data on a stream that was never connected"),
     ("write send", "EDESTADDRREQ", "EFAULT", "a bad pointer, looked at sooner"),
     ("send sendmsg", "EINVAL", "ENOTCONN", "MSG_FASTOPEN without an address"),
     ("write send", "EAGAIN", "0", "no octets, while it connects"),
+    ("connect", "EPIPE", "ECONNABORTED", "a stream by our TCP that did not wait for its connect and was reset after the peer's end"),
     ("write send", "EINVAL", "EFAULT", "the same on a socket that was connected to port 0"),
     ("setsockopt getsockopt", "ENOPROTOOPT", "EOPNOTSUPP", "options of TCP on a datagram socket, which nobody judges"),
     ("recv recvfrom recvmsg read", "0", "EAGAIN", "no octets asked for: TCP waits for some all the same"),
@@ -33,8 +34,10 @@ def reason(before, native, prise):
         return "MSG_MORE, which holds back on the kernel and is not seen here"
     if native.startswith("getsockopt") and native.split()[2:4] == ["6", "13"]:
         return "the machine's own default of congestion control"
-    if name in ("poll", "epoll_wait") and shows_otherwise(native, prise, {("14", "2011"), ("14", "11"), ("14", "10"), ("201d", "2015")}):
-        return "a listener that was shut; the peer's end, and then its reset"
+    if name in ("poll", "epoll_wait") and shows_otherwise(native, prise, {("14", "2011"), ("14", "11"), ("14", "10"), ("201d", "2015"), ("19", "11"), ("1c", "201d")}):
+        return "a listener that was shut; the peer's end, and then its reset; a stream by our TCP that was disconnected by AF_UNSPEC"
+    if name == "ioctl" and native.split()[2] == "2" and prise.endswith("= 0 0"):
+        return "TIOCOUTQ of a stream that is over, which on the kernel counts what never left"
     if name in ("getsockopt", "setsockopt") and native.split()[2] == "6" and ours == "EOPNOTSUPP" and any(finds_itself(line) for line in before):
         return "a stream that is connected to itself, by our TCP also where all others are the kernel's, with options of TCP that nobody judges"
     if name in ("recv", "recvfrom", "recvmsg") and (theirs, ours) == ("ECONNREFUSED", "EAGAIN") and any(finds_itself(line) for line in before):
@@ -49,6 +52,8 @@ def reason(before, native, prise):
         return "no octets asked for"
     if name in ("read", "recv") and theirs.isdigit() and ours in ("0", "EAGAIN") and any(shuts_reading(line) for line in before):
         return "a datagram for a socket that was shut for reading: recvfrom(2) with an address and recvmsg(2) have it"
+    if name in ("write", "send", "recv", "read") and ours == "ECONNRESET" and any(queues_errors(line) for line in before):
+        return "an error in the queue, which the kernel's object cannot show otherwise"
     if name == "epoll_wait" and any(watches_edges(line) for line in before) and any(line.startswith("send") for line in before) and more_room(native, prise):
         return "an edge more: each datagram that has left is one on the kernel"
     if name in ("write", "send", "sendto", "sendmsg", "poll", "epoll_wait", "recv", "read") and any(loses_its_peer(line) for line in before):
@@ -129,6 +134,12 @@ def shuts_reading(line):
     """shutdown(2) of an unconnected datagram socket, of reading or both."""
     words = line.split()
     return words[0] == "shutdown" and words[2] in ("0", "2") and "ENOTCONN" in line
+
+
+def queues_errors(line):
+    """setsockopt(2) of IP_RECVERR or IPV6_RECVERR."""
+    words = line.split()
+    return words[0] == "setsockopt" and words[2:4] in (["0", "11"], ["41", "25"]) and line.endswith("= 0")
 
 
 def watches_edges(line):

@@ -1,5 +1,8 @@
 /* Abuses every call that it can, from several threads, until it is ended: bad pointers, memory that changes while it is read,
- * lengths that cannot be, descriptors closed under calls that wait. Written for tests/calls/run --noise. */
+ * lengths that cannot be, descriptors closed under calls that wait. Written for tests/calls/run --noise.
+ *
+ * noise batches: nothing wrong, but as much as one call can be asked for, all the time.
+ */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -102,12 +105,36 @@ static void *abuse(void *number)
 	return NULL;
 }
 
+/* A thousand of the largest datagrams in one call. */
+static void batches(void)
+{
+	enum { MANY = 1024, LARGE = 65507 };
+	static char octets[LARGE];
+	static struct iovec piece = { octets, LARGE };
+	static struct mmsghdr messages[MANY];
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof at;
+	int to = socket(AF_INET, SOCK_DGRAM, 0), from = socket(AF_INET, SOCK_DGRAM, 0);
+	bind(to, (struct sockaddr *)&at, sizeof at);
+	getsockname(to, (struct sockaddr *)&at, &len);
+	for (int i = 0; i < MANY; i++)
+		messages[i].msg_hdr = (struct msghdr){ .msg_name = &at, .msg_namelen = sizeof at, .msg_iov = &piece, .msg_iovlen = 1 };
+	for (;;) {
+		sendmmsg(from, messages, MANY, MSG_DONTWAIT);
+		recvmmsg(to, messages, MANY, MSG_DONTWAIT, NULL);
+		for (int i = 0; i < MANY; i++)
+			messages[i].msg_hdr.msg_namelen = sizeof at;
+	}
+}
+
 static void nothing(int number) { (void)number; }
 
 int main(int argc, char **argv)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* the script's process decides how long */
 	freopen("/dev/null", "w", stdout);
+	if (argc > 1 && strcmp(argv[1], "batches") == 0)
+		batches();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGIO, SIG_IGN);
 	signal(SIGURG, SIG_IGN);

@@ -234,6 +234,7 @@ guests! {
     go_over_ipv6: "udp_client.go" "6";
     posix_calls_over_ipv4: "posix.c" "4";
     posix_calls_over_ipv6: "posix.c" "6";
+    many_messages: "many_messages.c" "4";
 }
 
 /// The same where every octet goes by our TCP.

@@ -89,8 +89,8 @@ pub(crate) struct Datagram {
 pub(crate) enum Delivery {
     /// As before.
     Open,
-    /// Nobody holds the program's end any more. This datagram found nobody.
-    Closed(Received),
+    /// Nobody holds the program's end any more. This datagram found nobody; what had come before goes with the socket.
+    Closed(Option<Received>),
 }
 
 impl Datagram {
@@ -143,6 +143,7 @@ impl Datagram {
     /// From the host into the program's queue, as far as the datagrams agree.
     pub(crate) fn incoming(&mut self, host: &mut Host, id: SocketId, now: Instant) -> Delivery {
         loop {
+            let was_there = self.held.is_some();
             let received = match self.held.take() {
                 Some(received) => received,
                 None => match host.recv_from(now, id, Flags::DONTWAIT) {
@@ -168,7 +169,7 @@ impl Datagram {
                     return Delivery::Open;
                 }
                 Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::CONNRESET) => {
-                    return Delivery::Closed(received);
+                    return Delivery::Closed((!was_there).then_some(received));
                 }
                 Err(rustix::io::Errno::PIPE) if self.deaf => {
                     self.came = received.timestamp;

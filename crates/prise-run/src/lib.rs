@@ -63,6 +63,7 @@ pub mod probe;
 mod program;
 mod published;
 pub mod report;
+mod slices;
 mod sockaddr;
 mod socket;
 mod start;

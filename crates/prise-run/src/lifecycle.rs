@@ -247,7 +247,9 @@ impl Supervisor {
         if let Delivery::Closed(received) = datagram.incoming(&mut self.host, id, self.now) {
             let protocol = self.host.info(id).map_or(libc::IPPROTO_UDP as u8, |info| info.protocol);
             self.finish(slot);
-            self.refuse(received, protocol);
+            if let Some(received) = received {
+                self.refuse(received, protocol);
+            }
             return;
         }
         if datagram.full != datagram.watched {

@@ -63,6 +63,8 @@ pub(crate) enum Answer {
     Native,
     /// It was answered already, or waits, or nobody waits any more.
     Settled,
+    /// It has had its part of the turn and is not done ([`crate::slices`]).
+    Unfinished,
 }
 
 /// What became of a call.

@@ -32,7 +32,7 @@ use crate::native_listener::Strangers;
 use crate::netlink::NetlinkSockets;
 use crate::notify::{Answer, Call, ERESTARTSYS, Judged};
 use crate::outcome::{Exit, RunError};
-use crate::parked::Parking;
+use crate::parked::{ParkId, Parking};
 use crate::poller::{Poller, Source};
 use crate::program::Program;
 use crate::socket::{Role, Slot, Sockets};
@@ -79,6 +79,8 @@ pub(crate) struct Supervisor {
     pub(crate) now: Instant,
     /// Connects that are to be answered, or put to wait, at the end of the turn.
     pub(crate) asked: Vec<Slot>,
+    /// Calls that have had their part of the last turn.
+    pub(crate) unfinished: Vec<ParkId>,
     /// Connects whose end is known, told a round later: by then the listener has the connection, as on Linux, where the
     /// last segment of a handshake on `lo` arrives before connect(2) returns.
     decided: Vec<Slot>,
@@ -186,6 +188,7 @@ impl Supervisor {
             attacher: Attacher::new().map_err(setup("make sockets"))?,
             now: clock::now(),
             asked: Vec::new(),
+            unfinished: Vec::new(),
             decided: Vec::new(),
             arrived: Vec::new(),
             scratch: vec![0; SCRATCH],
@@ -254,6 +257,7 @@ impl Supervisor {
                 Source::Closes => self.hear_of_closes(),
             }
         }
+        self.go_on();
         if let Some(call) = call {
             (self.still, self.swept) = (false, false);
             let judged = self.judge(&call);
@@ -261,7 +265,12 @@ impl Supervisor {
                 self.complain_of_exhaustion();
             }
             self.answer(&call, judged);
-            if self.still && !self.swept && ready.len() == 1 && self.due.is_none_or(|due| due > self.now) {
+            if self.still
+                && !self.swept
+                && self.unfinished.is_empty()
+                && ready.len() == 1
+                && self.due.is_none_or(|due| due > self.now)
+            {
                 // The caller goes on meanwhile; the sooner the supervisor sleeps, the less it is in the way.
                 if !self.sweep_is_due() {
                     return Ok(());
@@ -292,6 +301,7 @@ impl Supervisor {
     /// When something is to be done although nothing happens.
     fn next_due(&self) -> Option<Instant> {
         let next = [
+            (!self.unfinished.is_empty()).then_some(self.now),
             self.host.next_deadline(),
             self.world.next_deadline(),
             self.parked.next_deadline(),
@@ -318,7 +328,7 @@ impl Supervisor {
         let _ = match judged {
             Ok(Answer::Value(value)) => self.calls.succeed(call.id, value),
             Ok(Answer::Native) => self.calls.proceed(call.id),
-            Ok(Answer::Settled) => Ok(()),
+            Ok(Answer::Settled | Answer::Unfinished) => Ok(()),
             Err(errno) => self.calls.fail(call.id, errno.raw()),
         };
     }

@@ -107,7 +107,7 @@ impl Supervisor {
 }
 
 /// What a call has done already: that is its answer then.
-fn transferred(wish: &Wish) -> Option<i64> {
+pub(crate) fn transferred(wish: &Wish) -> Option<i64> {
     let count = match wish {
         Wish::Receive(request) => match request.form {
             ReceiveForm::Many { filled, .. } => filled,

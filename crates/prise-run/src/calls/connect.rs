@@ -61,8 +61,14 @@ impl Supervisor {
             }
             Named::Unspecified(..) => {
                 self.flush_datagrams(target.slot);
+                let was_shut = matches!(self.entry(target.slot)?.role, Role::Fresh) && self.host.is_shut(id);
                 self.host.disconnect(self.now, id)?;
                 self.end_listening(&target);
+                if was_shut {
+                    // It is not any more.
+                    self.renewed(call, &target)?;
+                    return DONE;
+                }
                 return self.follow_peer(&target, Datagram::lose_peer);
             }
         };

@@ -180,7 +180,7 @@ impl Supervisor {
         self.attend_netlink(target.slot);
         match self.send_netlink(call, target, name.as_deref(), &areas)? {
             Answer::Value(sent) => Ok(sent as usize),
-            Answer::Native | Answer::Settled => Ok(0),
+            Answer::Native | Answer::Settled | Answer::Unfinished => Ok(0),
         }
     }
 

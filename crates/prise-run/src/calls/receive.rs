@@ -19,6 +19,7 @@ use crate::message::{
 };
 use crate::notify::{Answer, Call, Judged, errno};
 use crate::parked::{ParkId, Wish};
+use crate::slices::Slice;
 use crate::sockaddr::encode;
 use crate::socket::{GuestSocket, Role, Slot};
 use crate::supervisor::Supervisor;
@@ -87,15 +88,20 @@ impl Supervisor {
     /// Receives now, or waits.
     pub(super) fn receive(&mut self, call: &Call, target: &Target, mut request: ReceiveRequest) -> Judged {
         let blocking = blocks(&target.copy, request.flags) && request.flags & libc::MSG_ERRQUEUE == 0;
-        match self.try_receive(call, target, &mut request) {
+        let judged = self.try_receive(call, target, &mut request);
+        match judged {
             Err(Errno::EAGAIN) if blocking && self.is_deaf(target.slot) => return end_of(call.memory(), &request),
             Err(Errno::EAGAIN) if blocking => (),
+            Ok(Answer::Unfinished) => (),
             judged => return judged,
         }
         let limit = match (&request.form, call.args[4]) {
             (ReceiveForm::Many { .. }, address) if address != 0 => Some(read_timespec(call.memory(), address)?),
             _ => timeout(target, sockopt::Timeout::Recv),
         };
+        if judged == Ok(Answer::Unfinished) {
+            return Ok(self.put_off(call, target.slot, Wish::Receive(request), limit));
+        }
         let id = self.park(call, target.slot, Wish::Receive(request), limit);
         if let Some(socket) = self.netlink.get_mut(target.slot) {
             socket.receiving.push_back(id);
@@ -110,7 +116,7 @@ impl Supervisor {
     }
 
     /// Whether who would wait for a datagram is told of an end (shutdown(2)).
-    fn is_deaf(&self, slot: Slot) -> bool {
+    pub(crate) fn is_deaf(&self, slot: Slot) -> bool {
         let role = self.sockets.get(slot).map(|socket| &socket.role);
         matches!(role, Some(Role::Datagram(datagram)) if datagram.deaf)
     }
@@ -127,9 +133,12 @@ impl Supervisor {
                 let (headers, count) = (*headers, *count);
                 let outcome = self.receive_many(call.memory(), target, headers, count, filled, flags);
                 match outcome {
+                    Ok(true) => Ok(Answer::Unfinished),
                     // What was received before an error counts, and MSG_WAITFORONE asks for no more than that.
                     Err(Errno::EAGAIN)
-                        if *filled > 0 && flags & libc::MSG_WAITFORONE == 0 && blocks(&target.copy, flags) =>
+                        if *filled > 0
+                            && flags & (libc::MSG_WAITFORONE | libc::MSG_ERRQUEUE) == 0
+                            && blocks(&target.copy, flags) =>
                     {
                         Err(Errno::EAGAIN)
                     }
@@ -140,6 +149,7 @@ impl Supervisor {
         }
     }
 
+    /// True where its part of the turn is over before it is done.
     fn receive_many(
         &mut self,
         memory: Memory,
@@ -148,15 +158,20 @@ impl Supervisor {
         count: u64,
         filled: &mut u64,
         flags: i32,
-    ) -> Result<(), Errno> {
+    ) -> Result<bool, Errno> {
+        let mut slice = Slice::new();
         while *filled < count {
+            if slice.is_over() {
+                return Ok(true);
+            }
             let address = headers.wrapping_add(*filled * MANY_STRIDE);
             let destination = Destination::of_message(memory, address)?;
             let received = self.receive_one(memory, target, &destination, flags)?;
             memory.write(address.wrapping_add(MANY_LEN_OFFSET), &(received as u32).to_ne_bytes())?;
             *filled += 1;
+            slice.spend(received);
         }
-        Ok(())
+        Ok(false)
     }
 
     fn receive_one(&mut self, memory: Memory, target: &Target, to: &Destination, flags: i32) -> Result<usize, Errno> {
@@ -392,11 +407,17 @@ impl Supervisor {
             self.answer(call, judged);
             return true;
         }
-        if judged == Err(Errno::EAGAIN) {
-            self.parked.restore(id, parked, self.now);
-            return false;
+        match judged {
+            Err(Errno::EAGAIN) => {
+                self.parked.restore(id, parked, self.now);
+                return false;
+            }
+            Ok(Answer::Unfinished) => {
+                self.parked.restore(id, parked, self.now);
+                self.unfinished.push(id);
+            }
+            judged => self.answer(call, judged),
         }
-        self.answer(call, judged);
         true
     }
 }

@@ -20,6 +20,7 @@ use crate::message::{
 };
 use crate::notify::{Answer, Call, Judged, errno};
 use crate::parked::{ParkId, Wish};
+use crate::slices::Slice;
 use crate::sockaddr::{Named, parse_datagram};
 use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
@@ -39,8 +40,7 @@ impl Supervisor {
         };
         let is_stream = self.entry(target.slot)?.kind == Kind::Stream;
         let urgent = flags & libc::MSG_OOB != 0;
-        let connected = matches!(self.entry(target.slot)?.role, Role::Stream(_) | Role::Ended(_));
-        if urgent && call.args[4] == 0 && area.len == 0 && connected {
+        if urgent && call.args[4] == 0 && area.len == 0 && self.was_connected(target.slot) {
             // No urgent octet at all: an AF_UNIX stream refuses that.
             return self.send_stream(call, &target, &[], flags);
         }
@@ -89,8 +89,8 @@ impl Supervisor {
         let flags = call.int(2);
         if self.entry(target.slot)?.kind == Kind::Stream {
             let header = Header::read(call.memory(), call.args[1])?;
-            // As with recvmsg(2), only chooses between two harmless ways.
-            let judged = self.is_idle(target.slot) || header.has_control() && self.sends_no_more(target.slot);
+            // As with recvmsg(2), only chooses between two harmless ways. Control data means something else to an AF_UNIX stream.
+            let judged = self.is_idle(target.slot) || header.has_control() && self.was_connected(target.slot);
             if (header.name == 0 || header.name_len == 0) && !judged {
                 return Ok(Answer::Native);
             }
@@ -154,10 +154,10 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Whether a stream was connected and sends no more: its failure is told before what is wrong with control data.
-    fn sends_no_more(&self, slot: Slot) -> bool {
+    /// Whether a stream is connected, or was.
+    fn was_connected(&self, slot: Slot) -> bool {
         let role = self.sockets.get(slot).map(|socket| &socket.role);
-        matches!(role, Some(Role::Ended(_))) || matches!(role, Some(Role::Stream(_)) if !self.may_send(slot))
+        matches!(role, Some(Role::Stream(_) | Role::Ended(_)))
     }
 
     /// Whether a stream is connected and was not shut for sending.
@@ -289,6 +289,7 @@ impl Supervisor {
     fn send(&mut self, call: &Call, target: &Target, mut request: SendRequest) -> Judged {
         self.flush_datagrams(target.slot);
         match self.try_send(call, target, &mut request) {
+            Ok(Answer::Unfinished) => return Ok(self.put_off(call, target.slot, Wish::Send(request), None)),
             Err(Errno::EAGAIN) if blocks(&target.copy, request.flags) => (),
             judged => return judged,
         }
@@ -300,17 +301,22 @@ impl Supervisor {
         Ok(Answer::Settled)
     }
 
-    fn try_send(&mut self, call: &Call, target: &Target, request: &mut SendRequest) -> Judged {
-        let flags = request.flags;
+    /// Sends what there is room for; `EAGAIN` where there is none.
+    pub(crate) fn try_send(&mut self, call: &Call, target: &Target, request: &mut SendRequest) -> Judged {
+        let (flags, mut slice) = (request.flags, Slice::new());
         match &mut request.form {
             SendForm::One(message) => Ok(Answer::Value(self.send_one(call, target, message, flags)? as i64)),
             SendForm::Many { headers, count, sent } => {
                 while *sent < *count {
+                    if slice.is_over() {
+                        return Ok(Answer::Unfinished);
+                    }
                     let address = headers.wrapping_add(*sent * MANY_STRIDE);
                     let outcome = self
                         .read_message(call, target.slot, address, flags)
                         .and_then(|message| {
                             let len = self.send_one(call, target, &message, flags)?;
+                            slice.spend(len);
                             call.memory()
                                 .write(address.wrapping_add(MANY_LEN_OFFSET), &(len as u32).to_ne_bytes())
                         });
@@ -451,11 +457,17 @@ impl Supervisor {
             }
             (Some(target), _) => self.try_send(&parked.call, &target, request),
         };
-        if judged == Err(Errno::EAGAIN) {
-            self.parked.restore(id, parked, self.now);
-            return false;
+        match judged {
+            Err(Errno::EAGAIN) => {
+                self.parked.restore(id, parked, self.now);
+                return false;
+            }
+            Ok(Answer::Unfinished) => {
+                self.parked.restore(id, parked, self.now);
+                self.unfinished.push(id);
+            }
+            judged => self.answer(&parked.call, judged),
         }
-        self.answer(&parked.call, judged);
         true
     }
 }
