@@ -128,26 +128,26 @@ fn digest<'a>(
     let mut digest = md5::Context::new();
     match (src, dst) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
-            digest.consume(&src.octets());
-            digest.consume(&dst.octets());
-            digest.consume(&[0, protocol::TCP]);
-            digest.consume(&(len as u16).to_be_bytes());
+            digest.consume(src.octets());
+            digest.consume(dst.octets());
+            digest.consume([0, protocol::TCP]);
+            digest.consume((len as u16).to_be_bytes());
         }
         (src, dst) => {
             for address in [src, dst] {
-                digest.consume(&match address {
+                digest.consume(match address {
                     IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
                     IpAddr::V6(v6) => v6.octets(),
                 });
             }
-            digest.consume(&(len as u32).to_be_bytes());
-            digest.consume(&[0, 0, 0, protocol::TCP]);
+            digest.consume((len as u32).to_be_bytes());
+            digest.consume([0, 0, 0, protocol::TCP]);
         }
     }
     let checksum = usize::from(tcp::CHECKSUM_OFFSET);
     let mut header = *header;
     header[checksum..checksum + 2].fill(0);
-    digest.consume(&header);
+    digest.consume(header);
     for piece in data {
         digest.consume(piece);
     }
