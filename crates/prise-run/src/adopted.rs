@@ -7,7 +7,8 @@
 //! kernel's alone, which says of it what Linux says of a fresh stream.
 //!
 //! A program in a network name space of its own makes them there, where the run's addresses lead nowhere: such a stream gets
-//! an object of the supervisor's at once. A stream that is to listen gets another object with bind(2), where it is hardly ever shared yet: see `calls::bind`.
+//! an object of the supervisor's at once. Where listeners are not the kernel's ([`crate::native_listener`]) a stream that is to listen gets another
+//! object with bind(2), when it is hardly ever shared yet: see `calls::bind`.
 
 use core::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};

@@ -19,7 +19,8 @@ use rustix::net::{ipproto, sockopt};
 
 use crate::calls::{Found, Target};
 use crate::chosen::Chosen;
-use crate::handed::{Handed, Stage, connect_without_waiting, for_family};
+use crate::dial::connect_without_waiting;
+use crate::handed::{Handed, Stage, for_family};
 use crate::marked;
 use crate::notify::{Call, DONE, Judged, errno, errno_of};
 use crate::sockaddr::{ADDRESS_MAX, Named, V4_LEN, V6_LEN, parse};

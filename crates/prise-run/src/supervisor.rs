@@ -357,7 +357,7 @@ impl Supervisor {
                 moved = true;
                 self.on_ready(id, readiness);
             }
-            moved |= self.hands.take_callers() && self.receive_callers();
+            moved |= self.hands.outside() && self.receive_callers();
             moved |= self.names.attend(&mut self.host, self.gate.as_ref(), self.now);
             // Who is told that it is connected finds the listener readable.
             let arrived = core::mem::take(&mut self.arrived);
