@@ -92,22 +92,8 @@ fn to_send_v6(control: &mut Control, kind: i32, data: &[u8]) -> Result<(), Errno
             control.source = (!source.is_unspecified()).then_some(IpAddr::V6(source));
             set_interface(control, u32::from_ne_bytes([info[16], info[17], info[18], info[19]]));
         }
-        libc::IPV6_HOPLIMIT => {
-            let limit = int(data)?;
-            control.hop_limit = if limit == -1 {
-                None
-            } else {
-                Some(u8::try_from(limit).map_err(|_| Errno::EINVAL)?)
-            };
-        }
-        libc::IPV6_TCLASS => {
-            let class = int(data)?;
-            control.tos = if class == -1 {
-                None
-            } else {
-                Some(u8::try_from(class).map_err(|_| Errno::EINVAL)?)
-            };
-        }
+        libc::IPV6_HOPLIMIT => control.hop_limit = octet_or_usual(data)?,
+        libc::IPV6_TCLASS => control.tos = octet_or_usual(data)?,
         IPV6_DONTFRAG => control.dont_fragment = Some(int(data)? != 0),
         _ => return Err(Errno::EINVAL),
     }
@@ -124,6 +110,14 @@ fn int(data: &[u8]) -> Result<i32, Errno> {
     data.first_chunk()
         .map(|octets| i32::from_ne_bytes(*octets))
         .ok_or(Errno::EINVAL)
+}
+
+/// An octet, given as an `int`; -1 asks for what is usual.
+fn octet_or_usual(data: &[u8]) -> Result<Option<u8>, Errno> {
+    match int(data)? {
+        -1 => Ok(None),
+        given => u8::try_from(given).map(Some).map_err(|_| Errno::EINVAL),
+    }
 }
 
 /// An octet, given as an octet or as an `int`.
@@ -146,87 +140,112 @@ pub(crate) fn received(
     let mut buffer = ControlBuffer::new(room);
     let v4 = v4_of(origin);
     let own = v4.map_or(Ipv4Addr::UNSPECIFIED, |to| answering(host, to, origin));
-    let interface = origin.link.map_or(0, LinkId::interface_index);
     let mut options = Options::of(host, now, id);
     if let Some(timestamp) = origin.timestamp {
-        let (seconds, nanos) = wall_clock(timestamp);
-        // The time comes under the number that asked for it; on this machine all have the same layout.
-        for (kind, fraction) in [
-            (libc::SO_TIMESTAMPNS, nanos),
-            (SO_TIMESTAMPNS_NEW, nanos),
-            (libc::SO_TIMESTAMP, nanos / 1000),
-            (SO_TIMESTAMP_NEW, nanos / 1000),
-        ] {
-            if options.is_on(libc::SOL_SOCKET, kind) {
-                put_pair(&mut buffer, kind, seconds, fraction);
-            }
-        }
-        put_stamping(&mut buffer, &mut options, RX_SOFTWARE | SOFTWARE, timestamp);
+        put_times(&mut buffer, &mut options, timestamp);
     }
-    let mut is_on = |level, name| options.is_on(level, name);
     if let Some(segment) = origin.segment
-        && is_on(SOL_UDP, UDP_GRO)
+        && options.is_on(SOL_UDP, UDP_GRO)
     {
         buffer.put(SOL_UDP, UDP_GRO, &i32::from(segment).to_ne_bytes());
     }
-    let (hop_limit, tos) = (i32::from(origin.hop_limit), i32::from(origin.tos));
-    let destination = origin.destination;
     if family == Family::Inet6 {
-        let info = destination.map(|to| {
-            let address = match to.ip() {
-                IpAddr::V4(address) => address.to_ipv6_mapped(),
-                IpAddr::V6(address) => address,
-            };
-            let mut info = address.octets().to_vec();
-            info.extend_from_slice(&interface.to_ne_bytes());
-            info
-        });
-        if let Some(info) = &info
-            && is_on(libc::SOL_IPV6, libc::IPV6_RECVPKTINFO)
-        {
-            buffer.put(libc::SOL_IPV6, libc::IPV6_PKTINFO, info);
-        }
-        // The rest is told of IPv6 packets only (ip6_datagram_recv_specific_ctl).
-        let is_v6 = v4.is_none();
-        if is_v6 && is_on(libc::SOL_IPV6, libc::IPV6_RECVHOPLIMIT) {
-            buffer.put(libc::SOL_IPV6, libc::IPV6_HOPLIMIT, &hop_limit.to_ne_bytes());
-        }
-        if is_v6 && is_on(libc::SOL_IPV6, libc::IPV6_RECVTCLASS) {
-            buffer.put(libc::SOL_IPV6, libc::IPV6_TCLASS, &tos.to_ne_bytes());
-        }
-        if let Some(info) = info.filter(|_| is_v6)
-            && is_on(libc::SOL_IPV6, IPV6_2292PKTINFO)
-        {
-            buffer.put(libc::SOL_IPV6, IPV6_2292PKTINFO, &info);
-        }
-        if is_v6 && is_on(libc::SOL_IPV6, IPV6_2292HOPLIMIT) {
-            buffer.put(libc::SOL_IPV6, IPV6_2292HOPLIMIT, &hop_limit.to_ne_bytes());
-        }
-        if let Some(to) = destination.filter(|_| is_v6)
-            && is_on(libc::SOL_IPV6, IPV6_RECVORIGDSTADDR)
-        {
-            buffer.put(libc::SOL_IPV6, IPV6_RECVORIGDSTADDR, encode(to, family).as_slice());
+        put_of_v6(&mut buffer, &mut options, origin, v4.is_none());
+    }
+    if let Some(to) = v4 {
+        put_of_v4(&mut buffer, &mut options, origin, to, own);
+    }
+    buffer
+}
+
+/// When it came, under each number that asked for it; on this machine all have the same layout.
+fn put_times(buffer: &mut ControlBuffer, options: &mut Options<'_>, timestamp: Instant) {
+    let (seconds, nanos) = wall_clock(timestamp);
+    for (kind, fraction) in [
+        (libc::SO_TIMESTAMPNS, nanos),
+        (SO_TIMESTAMPNS_NEW, nanos),
+        (libc::SO_TIMESTAMP, nanos / 1000),
+        (SO_TIMESTAMP_NEW, nanos / 1000),
+    ] {
+        if options.is_on(libc::SOL_SOCKET, kind) {
+            put_pair(buffer, kind, seconds, fraction);
         }
     }
-    let Some(to) = v4 else { return buffer };
-    if is_on(libc::SOL_IP, libc::IP_PKTINFO) {
-        let mut info = interface.to_ne_bytes().to_vec();
+    put_stamping(buffer, options, RX_SOFTWARE | SOFTWARE, timestamp);
+}
+
+/// What ipv6(7) tells (`ip6_datagram_recv_ctl`): of packets of IPv4 the destination alone.
+fn put_of_v6(buffer: &mut ControlBuffer, options: &mut Options<'_>, origin: &Origin, came_by_v6: bool) {
+    let (hop_limit, tos) = (i32::from(origin.hop_limit), i32::from(origin.tos));
+    let info = origin.destination.map(|to| {
+        let address = match to.ip() {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        let mut info = address.octets().to_vec();
+        info.extend_from_slice(&interface_of(origin).to_ne_bytes());
+        info
+    });
+    let mut is_on = |name| options.is_on(libc::SOL_IPV6, name);
+    if let Some(info) = &info
+        && is_on(libc::IPV6_RECVPKTINFO)
+    {
+        buffer.put(libc::SOL_IPV6, libc::IPV6_PKTINFO, info);
+    }
+    if !came_by_v6 {
+        return;
+    }
+    if is_on(libc::IPV6_RECVHOPLIMIT) {
+        buffer.put(libc::SOL_IPV6, libc::IPV6_HOPLIMIT, &hop_limit.to_ne_bytes());
+    }
+    if is_on(libc::IPV6_RECVTCLASS) {
+        buffer.put(libc::SOL_IPV6, libc::IPV6_TCLASS, &tos.to_ne_bytes());
+    }
+    if let Some(info) = info
+        && is_on(IPV6_2292PKTINFO)
+    {
+        buffer.put(libc::SOL_IPV6, IPV6_2292PKTINFO, &info);
+    }
+    if is_on(IPV6_2292HOPLIMIT) {
+        buffer.put(libc::SOL_IPV6, IPV6_2292HOPLIMIT, &hop_limit.to_ne_bytes());
+    }
+    if let Some(to) = origin.destination
+        && is_on(IPV6_RECVORIGDSTADDR)
+    {
+        buffer.put(
+            libc::SOL_IPV6,
+            IPV6_RECVORIGDSTADDR,
+            encode(to, Family::Inet6).as_slice(),
+        );
+    }
+}
+
+/// What ip(7) tells of a packet that was sent `to` an IPv4 address, and which is to be answered from `own`.
+fn put_of_v4(buffer: &mut ControlBuffer, options: &mut Options<'_>, origin: &Origin, to: Ipv4Addr, own: Ipv4Addr) {
+    let mut is_on = |name| options.is_on(libc::SOL_IP, name);
+    if is_on(libc::IP_PKTINFO) {
+        let mut info = interface_of(origin).to_ne_bytes().to_vec();
         info.extend_from_slice(&own.octets());
         info.extend_from_slice(&to.octets());
         buffer.put(libc::SOL_IP, libc::IP_PKTINFO, &info);
     }
-    if is_on(libc::SOL_IP, libc::IP_RECVTTL) {
-        buffer.put(libc::SOL_IP, libc::IP_TTL, &hop_limit.to_ne_bytes());
+    if is_on(libc::IP_RECVTTL) {
+        let ttl = i32::from(origin.hop_limit);
+        buffer.put(libc::SOL_IP, libc::IP_TTL, &ttl.to_ne_bytes());
     }
-    if is_on(libc::SOL_IP, libc::IP_RECVTOS) {
+    if is_on(libc::IP_RECVTOS) {
         buffer.put(libc::SOL_IP, libc::IP_TOS, &[origin.tos]);
     }
-    if is_on(libc::SOL_IP, libc::IP_RECVORIGDSTADDR) {
-        let port = destination.map_or(0, |to| to.port());
+    if is_on(libc::IP_RECVORIGDSTADDR) {
+        let port = origin.destination.map_or(0, |to| to.port());
         let encoded = encode(SocketAddr::new(to.into(), port), Family::Inet);
         buffer.put(libc::SOL_IP, libc::IP_ORIGDSTADDR, encoded.as_slice());
     }
-    buffer
+}
+
+/// The index of the interface by which it came; 0 if by none.
+fn interface_of(origin: &Origin) -> u32 {
+    origin.link.map_or(0, LinkId::interface_index)
 }
 
 /// The IPv4 address that it was sent to, if it came by IPv4.

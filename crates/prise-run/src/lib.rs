@@ -49,6 +49,7 @@ mod local_sockets;
 mod marked;
 mod message;
 mod names;
+mod native_accept;
 mod native_listener;
 mod nested;
 mod netlink;

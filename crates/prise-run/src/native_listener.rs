@@ -16,35 +16,27 @@
 //! *Hidden connections*, those that our TCP carries and clients of published ports that the gateway has accepted, are shown by
 //! tokens: connections that the supervisor makes to the listener and resets when they are accepted.
 //!
-//! *Nothing is held open* but by an accept(2) that waits, which holds its listener on Linux, too, until its process ends. Where too many
-//! wait, they are woken through an epoll(7) registration, which lasts as long as somebody has the listener.
+//! *Nothing is held open* but by an accept(2) that waits: see [`crate::native_accept`].
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
-use prise_gateway::Caller;
-use prise_socket::{Errno, Family};
-use rustix::event::PollFlags;
-use rustix::event::epoll::EventFlags;
+use prise_socket::Family;
 use rustix::io::Errno as E;
 use rustix::net::{
-    AddressFamily, SendFlags, SocketFlags, SocketType, acceptfrom_with, bind, connect, getsockname, listen, send,
-    socket_with, sockopt,
+    AddressFamily, SendFlags, SocketFlags, SocketType, bind, connect, getsockname, listen, send, socket_with, sockopt,
 };
 
-use crate::calls::{Acceptor, Target};
+use crate::calls::Target;
 use crate::direct::Publication;
 use crate::handed::{Handed, Stage, canonical, for_family};
 use crate::lingering::Ends;
 use crate::listener::{Listening, Sign};
-use crate::notify::{Call, Judged};
-use crate::parked::ParkId;
-use crate::published::CALLERS_MAX;
+use crate::notify::Call;
 use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
-use crate::unix;
 
 /// Tokens that may wait, a descriptor of the supervisor's each. More connections wait unseen, and are given out after these.
 const TOKENS_MAX: usize = 256;
@@ -106,26 +98,9 @@ pub(crate) struct Names {
     pub(crate) shown: SocketAddr,
 }
 
-/// Who has come to be accepted.
-#[derive(Debug)]
-struct Came {
-    caller: Caller,
-    /// The kernel's names, where they are known.
-    ends: Option<Ends>,
-}
-
-/// Whether a connection waits in the kernel's queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Seen {
-    /// poll(2) has shown one in this turn, and none was taken since.
-    Waiting,
-    /// It was not looked.
-    Perhaps,
-}
-
 /// Who was accepted.
 #[derive(Debug, PartialEq, Eq)]
-enum Who {
+pub(crate) enum Who {
     /// A client of the run.
     Client(Names),
     /// The supervisor: somebody waits with it.
@@ -216,13 +191,23 @@ impl NativeListener {
         connected
     }
 
+    /// The supervisor is to be told of the next connection. Whether that is new.
+    pub(crate) fn watch(&mut self) -> bool {
+        !core::mem::replace(&mut self.watched, true)
+    }
+
+    /// It was told, and will not be again.
+    pub(crate) fn was_told(&mut self) {
+        self.watched = false;
+    }
+
     /// A client of the run was sent here.
     fn expect(&mut self, client: Expected) {
         self.expected.push_back(client);
     }
 
     /// Whose connection it is that came from there.
-    fn recognise(&mut self, from: SocketAddr) -> Who {
+    pub(crate) fn recognise(&mut self, from: SocketAddr) -> Who {
         if let Some(index) = self.expected.iter().position(|it| it.from == from) {
             return self
                 .expected
@@ -288,13 +273,6 @@ pub(crate) fn loopback_works() -> bool {
     tried().is_ok()
 }
 
-/// Resets a connection.
-fn reset(socket: OwnedFd) {
-    // If it fails the other end gets a FIN, which is the next best.
-    let _ = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
-    drop(socket);
-}
-
 impl Supervisor {
     /// Whether listeners are the kernel's.
     pub(crate) fn listens_natively(&self) -> bool {
@@ -313,7 +291,7 @@ impl Supervisor {
         }
     }
 
-    fn native_listener_mut(&mut self, slot: Slot) -> Option<&mut NativeListener> {
+    pub(crate) fn native_listener_mut(&mut self, slot: Slot) -> Option<&mut NativeListener> {
         match &mut self.listening(slot)?.sign {
             Sign::Native(native) => Some(native),
             _ => None,
@@ -361,168 +339,6 @@ impl Supervisor {
             // It listens: only the number changes.
             let _ = listen(&target.copy, info.send_queue as i32);
         }
-    }
-
-    /// The oldest connection of the kernel's queue that is not ours or a stranger's: `EAGAIN` if there is none. True where one waits
-    /// with us, whose turn it is.
-    fn accept_natively(
-        &mut self,
-        slot: Slot,
-        copy: &OwnedFd,
-        flags: SocketFlags,
-        mut seen: Seen,
-    ) -> Result<Option<Came>, Errno> {
-        loop {
-            // Nobody else takes connections: accept(2) of a blocking listener finds what poll(2) has seen.
-            if core::mem::replace(&mut seen, Seen::Perhaps) == Seen::Perhaps && !unix::shows(copy, PollFlags::IN) {
-                return Err(Errno::EAGAIN);
-            }
-            let accepted = acceptfrom_with(copy, flags | SocketFlags::CLOEXEC);
-            let native = self.native_listener_mut(slot).ok_or(Errno::EINVAL)?;
-            let (socket, from) = match accepted {
-                Ok((socket, Some(from))) => (socket, canonical(from.try_into().map_err(crate::notify::errno)?)),
-                // Reset before it was accepted (accept(2)): the next one may be well.
-                Ok((_, None)) | Err(E::CONNABORTED | E::INTR) => continue,
-                Err(error) => return Err(crate::notify::errno(error)),
-            };
-            let (at, publication) = (native.at, native.publication);
-            let names = match native.recognise(from) {
-                Who::Client(names) => Some(names),
-                Who::Token => return Ok(None),
-                Who::Stranger => publication.and_then(|it| self.names_of_client(it, from)),
-            };
-            let Some(Names { guest, shown }) = names else {
-                reset(socket);
-                self.strangers.turned_away += 1;
-                continue;
-            };
-            let everywhere = publication.is_some_and(|it| it.address.ip().is_unspecified());
-            return Ok(Some(Came {
-                caller: Caller { socket, shown, guest },
-                ends: (!everywhere).then(|| Ends::between(at, from)),
-            }));
-        }
-    }
-
-    /// accept(2) of a listener of the kernel's, `EAGAIN` if nobody waits.
-    pub(crate) fn try_accept_natively(&mut self, acceptor: Acceptor<'_>, copy: &OwnedFd, mut seen: Seen) -> Judged {
-        let slot = acceptor.listener;
-        let judged = loop {
-            match self.accept_natively(slot, copy, acceptor.flags, seen) {
-                Ok(Some(Came { caller, ends })) => break self.give_caller(acceptor, caller, ends),
-                // Whom the token stood for may have been reset; without a token somebody may wait all the same.
-                Ok(None) => match self.accept_hidden(acceptor, Some(copy)) {
-                    Err(Errno::EAGAIN) => seen = Seen::Perhaps,
-                    judged => break judged,
-                },
-                Err(Errno::EAGAIN) => break self.accept_hidden(acceptor, Some(copy)),
-                Err(error) => break Err(error),
-            }
-        };
-        if judged.as_ref().is_err_and(|&error| error != Errno::EAGAIN) && self.connections_waiting(slot) > 0 {
-            self.take_in(slot, copy);
-        }
-        self.show_hidden(slot);
-        judged
-    }
-
-    /// A call could not take the connection that it was given, which waits with the supervisor now: so do those who have come after it,
-    /// for tokens come behind all others.
-    fn take_in(&mut self, slot: Slot, copy: &OwnedFd) {
-        while self.listening(slot).is_some_and(|it| it.callers.len() < CALLERS_MAX) {
-            match self.accept_natively(slot, copy, SocketFlags::NONBLOCK, Seen::Perhaps) {
-                Ok(Some(Came { caller, .. })) => {
-                    if let Some(listening) = self.listening(slot) {
-                        listening.callers.push_back(caller);
-                    }
-                }
-                // Those for whom a token stood are shown anew.
-                Ok(None) => (),
-                Err(_) => return,
-            }
-        }
-    }
-
-    /// Tokens for those who wait unseen.
-    pub(crate) fn show_hidden(&mut self, slot: Slot) {
-        let hidden = self.connections_waiting(slot);
-        if let Some(listening) = self.listening(slot) {
-            listening.announce(hidden);
-        }
-    }
-
-    /// The kernel tells that somebody has come, and will not tell again unless asked.
-    pub(crate) fn on_native_listener(&mut self, slot: Slot) {
-        if let Some(native) = self.native_listener_mut(slot) {
-            native.watched = false;
-        }
-        self.attend_native_listener(slot, Seen::Perhaps);
-    }
-
-    /// Somebody has come, or may have: serves who waits in accept(2), and asks to be told of the next one.
-    pub(crate) fn attend_native_listener(&mut self, slot: Slot, mut seen: Seen) {
-        loop {
-            let Some(id) = self.listening(slot).and_then(|it| it.waiting.pop_front()) else {
-                return self.show_hidden(slot);
-            };
-            let held = self.parked.take_held(id);
-            let Some(parked) = self.parked.remove(id) else { continue };
-            let again = || self.target_again(&parked.call, slot).map(|target| target.copy);
-            let Some(copy) = held.or_else(again) else {
-                self.answer(&parked.call, Err(Errno::EBADF));
-                continue;
-            };
-            let seen = core::mem::replace(&mut seen, Seen::Perhaps);
-            let judged = Acceptor::new(&parked.call, slot, parked.wish.room_for_name())
-                .and_then(|acceptor| self.try_accept_natively(acceptor, &copy, seen));
-            match judged {
-                Err(Errno::EAGAIN) => {
-                    self.parked.restore(id, parked, self.now);
-                    if let Some(listening) = self.listening(slot) {
-                        listening.waiting.push_front(id);
-                    }
-                    return self.watch_native_listener(slot, id, copy);
-                }
-                judged => self.answer(&parked.call, judged),
-            }
-        }
-    }
-
-    /// The listener of an accept(2) that waits, and which is therefore held, can be read from; or the process that waits has ended.
-    pub(crate) fn on_held_listener(&mut self, slot: Slot, events: EventFlags) {
-        if events.contains(EventFlags::HUP) {
-            // The call goes when calls are looked at next; the listener is open no longer than its process had it.
-            self.parked.release(slot);
-        }
-        // Arrivals come before everything else of a turn, one for each listener: nobody has been served since poll(2) looked.
-        let seen = if events.contains(EventFlags::IN) {
-            Seen::Waiting
-        } else {
-            Seen::Perhaps
-        };
-        self.attend_native_listener(slot, seen);
-    }
-
-    /// An accept(2) waits: the next connection is to be told. The listener is held meanwhile, as such a call does on Linux, or watched.
-    pub(crate) fn watch_native_listener(&mut self, slot: Slot, id: ParkId, copy: OwnedFd) {
-        use std::os::fd::AsFd;
-        let process = self.parked.get(id).map(|parked| parked.call.tid);
-        let copy = match process.and_then(|tid| self.guests.pidfd(tid)) {
-            Some(process) => self.parked.hold(id, slot, copy, process),
-            None => Some(copy),
-        };
-        let Some(copy) = copy else { return };
-        let Some(native) = self.native_listener_mut(slot) else {
-            return;
-        };
-        if core::mem::replace(&mut native.watched, true) {
-            return;
-        }
-        let poller = &self.poller;
-        // Unwatched, the call still sees connections of the run, signals and its timeout.
-        let _ = self.ledger.through_door(copy.as_fd(), |door| {
-            poller.watch_once(door, slot, EventFlags::IN | EventFlags::ONESHOT)
-        });
     }
 
     /// connect(2) of a program's own socket to the place of a listener of the run, by `dial`: what came of it, and where that is.

@@ -10,7 +10,7 @@ use rustix::net::{SocketFlags, SocketType, sockopt};
 use super::socket::socket_flags;
 use super::{Target, blocks, require_stream, write_address, write_within};
 use crate::listener::Listening;
-use crate::native_listener::Seen;
+use crate::native_accept::Seen;
 use crate::notify::{Answer, Call, Judged, errno, errno_of};
 use crate::parked::Wish;
 use crate::sockaddr::encode;

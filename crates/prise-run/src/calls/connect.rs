@@ -81,10 +81,14 @@ impl Supervisor {
             self.note_owner(call, target.slot, None);
             return self.follow_peer(&target, |datagram, copy, _| datagram.gain_peer(copy));
         }
-        let target = match self.connect_outside(call, target, address)? {
-            Way::Judged(judged) => return judged,
-            Way::Inside(target) => target,
-        };
+        match self.connect_outside(call, target, address)? {
+            Way::Judged(judged) => judged,
+            Way::Inside(target) => self.connect_by_stack(call, target, id, address),
+        }
+    }
+
+    /// connect(2) of a stream that our TCP carries.
+    fn connect_by_stack(&mut self, call: &Call, target: Target, id: SocketId, address: SocketAddr) -> Judged {
         // Whom it reaches shall be there.
         self.hear_of_closes();
         let blocking = blocks(&target.copy, 0);
