@@ -12,10 +12,11 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::{connect, sockopt};
 
 use crate::calls::Target;
-use crate::handed::{Handed, Stage, canonical, for_family};
+use crate::handed::{Handed, Stage};
 use crate::native_listener::Names;
 use crate::notify::{Answer, Call, DONE, Judged, errno};
 use crate::parked::Wish;
+use crate::sockaddr::{canonical, for_family};
 use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
 use crate::unix;

@@ -14,7 +14,6 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use prise_socket::Family;
-use prise_stack::Link;
 
 use crate::native_listener::Names;
 use crate::socket::{Role, Slot};
@@ -57,8 +56,7 @@ impl Supervisor {
             Family::Inet6 => address.is_ipv4() || !serves_both,
         };
         let gate = self.gate.as_ref()?;
-        let outside = self.host.stack().links().iter().find(|link| !link.is_loopback());
-        let outside = outside.map(Link::id)?;
+        let outside = self.outside()?;
         let is_its = |address: &SocketAddr| {
             let (shown, guest) = gate.client(SocketAddr::new(address.ip(), 1), port);
             self.host.listener_at(outside, guest, shown) == Some(id)

@@ -18,7 +18,7 @@
 //! *Who notices the close.* The other program, at once, from the kernel. The supervisor holds nothing of a handed stream and is
 //! not woken: the ledger tells it later.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -265,18 +265,5 @@ fn is_about_octets(call: &Call) -> bool {
             request < NETWORK || request == SIOCOUTQNSD || request == libc::TIOCOUTQ as u32
         }
         _ => false,
-    }
-}
-
-/// An IPv4 endpoint as such.
-pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-/// An endpoint as a socket of `family` names it.
-pub(crate) fn for_family(endpoint: SocketAddr, family: Family) -> SocketAddr {
-    match (family, endpoint.ip()) {
-        (Family::Inet6, IpAddr::V4(v4)) => SocketAddr::new(v4.to_ipv6_mapped().into(), endpoint.port()),
-        _ => endpoint,
     }
 }

@@ -17,6 +17,7 @@ use crate::connecting::Connecting;
 use crate::datagram::Delivery;
 use crate::gate::Gate;
 use crate::parked::ParkId;
+use crate::sockaddr::canonical;
 use crate::socket::{GuestSocket, Role, Slot};
 use crate::stream::Flow;
 use crate::supervisor::Supervisor;
@@ -263,7 +264,6 @@ impl Supervisor {
         let (Some(link), Some(src), Some(dst)) = (received.link, received.source, received.destination) else {
             return;
         };
-        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
         let (src, dst) = (canonical(src), canonical(dst));
         let loopback = |it: &Link| it.id() == link && it.is_loopback();
         if i32::from(protocol) == libc::IPPROTO_UDP && self.host.stack().links().iter().any(loopback) {

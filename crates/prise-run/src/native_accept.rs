@@ -15,12 +15,12 @@ use rustix::io::Errno as E;
 use rustix::net::{SocketFlags, acceptfrom_with, sockopt};
 
 use crate::calls::Acceptor;
-use crate::handed::canonical;
 use crate::lingering::Ends;
 use crate::native_listener::{Names, Who};
 use crate::notify::{Judged, errno};
 use crate::parked::ParkId;
 use crate::published::CALLERS_MAX;
+use crate::sockaddr::canonical;
 use crate::socket::Slot;
 use crate::supervisor::Supervisor;
 use crate::unix;

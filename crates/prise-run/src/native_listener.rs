@@ -31,10 +31,11 @@ use rustix::net::{
 
 use crate::calls::Target;
 use crate::direct::Publication;
-use crate::handed::{Handed, Stage, canonical, for_family};
+use crate::handed::{Handed, Stage};
 use crate::lingering::Ends;
 use crate::listener::{Listening, Sign};
 use crate::notify::Call;
+use crate::sockaddr::{canonical, for_family};
 use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
 

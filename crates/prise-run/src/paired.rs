@@ -33,8 +33,8 @@ use rustix::net::{
     sockopt,
 };
 
-use crate::handed::canonical;
 use crate::native_listener::own_name;
+use crate::sockaddr::canonical;
 use crate::socket::Slot;
 use crate::supervisor::Supervisor;
 
@@ -121,9 +121,16 @@ impl Supervisor {
         self.listener_with_room(self.loopback()?, guest, shown)
     }
 
+    /// The link of the run's own addresses.
     pub(crate) fn loopback(&self) -> Option<LinkId> {
         let links = self.host.stack().links();
         links.iter().find(|link| link.is_loopback()).map(Link::id)
+    }
+
+    /// The link to the gateway, by which clients of published ports come.
+    pub(crate) fn outside(&self) -> Option<LinkId> {
+        let links = self.host.stack().links();
+        links.iter().find(|link| !link.is_loopback()).map(Link::id)
     }
 
     /// Whether a SYN from `from` to `seen` would be answered with a reset: no listener, nor the socket itself.

@@ -7,6 +7,7 @@ use prise_gateway::{Decision, Transport};
 use prise_socket::{Errno, Kind};
 
 use crate::notify::Call;
+use crate::sockaddr::canonical;
 use crate::socket::Slot;
 use crate::supervisor::Supervisor;
 
@@ -20,7 +21,7 @@ impl Supervisor {
         if self.policy.is_empty() {
             return Ok(());
         }
-        let to = SocketAddr::new(to.ip().to_canonical(), to.port());
+        let to = canonical(to);
         let (transport, port) = self.speaker(slot);
         if self.stays_inside(to.ip()) || self.judge_endpoint(transport, port, to) == Decision::Allow {
             return Ok(());

@@ -14,16 +14,17 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use prise_gateway::Caller;
 use prise_socket::Errno;
-use prise_stack::{Link, LinkId};
+use prise_stack::LinkId;
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::net::{SocketFlags, sockopt};
 
 use crate::calls::{Acceptor, is_about_name};
 use crate::chosen;
-use crate::handed::{Handed, Stage, for_family};
+use crate::handed::{Handed, Stage};
 use crate::lingering::Ends;
 use crate::listener::Listening;
 use crate::notify::{Answer, Judged, errno};
+use crate::sockaddr::for_family;
 use crate::socket::{GuestSocket, Role, Slot};
 use crate::supervisor::Supervisor;
 
@@ -36,9 +37,7 @@ impl Supervisor {
         let mut came = false;
         while let Some(caller) = self.gate.as_ref().and_then(crate::gate::Gate::caller) {
             came = true;
-            let outside = self.host.stack().links().iter().find(|link| !link.is_loopback());
-            let link = outside.map(Link::id);
-            let Some(slot) = link.and_then(|link| self.listener_for_caller(link, &caller)) else {
+            let Some(slot) = self.outside().and_then(|link| self.listener_for_caller(link, &caller)) else {
                 if let Some(gate) = &self.gate {
                     gate.admit(self.now, caller);
                     self.world.attend();

@@ -1,6 +1,6 @@
 //! Socket addresses as programs have them in memory: ip(7), ipv6(7), in Linux's layout for x86-64.
 
-use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use prise_socket::{Errno, Family};
 
@@ -20,6 +20,19 @@ pub(crate) enum Named {
     Endpoint(SocketAddr),
     /// `AF_UNSPEC`, with the IPv4 address that may stand where one would.
     Unspecified(Ipv4Addr, u16),
+}
+
+/// An IPv4 endpoint as such.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// An endpoint as a socket of `family` names it.
+pub(crate) fn for_family(endpoint: SocketAddr, family: Family) -> SocketAddr {
+    match (family, endpoint.ip()) {
+        (Family::Inet6, IpAddr::V4(v4)) => SocketAddr::new(v4.to_ipv6_mapped().into(), endpoint.port()),
+        _ => endpoint,
+    }
 }
 
 /// Reads an address for a socket of `family`, as bind(2) and a stream's connect(2) do: too short is `EINVAL`, of another

@@ -26,6 +26,7 @@ use crate::clock;
 use crate::complaints::say;
 use crate::notify::Call;
 use crate::outcome::RunError;
+use crate::sockaddr::canonical;
 use crate::socket::Slot;
 use crate::supervisor::Supervisor;
 
@@ -299,7 +300,7 @@ impl Supervisor {
         let Ok(local) = self.host.local_addr(socket.id) else {
             return;
         };
-        let to = to.map(|to| SocketAddr::new(to.ip().to_canonical(), to.port()));
+        let to = to.map(canonical);
         let side = (protocol, local.port(), to);
         let pid = self.guests.process(call.tid);
         let Some(audit) = &mut self.audit else { return };
