@@ -241,6 +241,7 @@ impl Sysctls {
         Tuning {
             receive_initial: (receive_initial / 2).clamp(BUFFER_MIN, receive_max),
             receive_max,
+            send_initial: self.0[Key::SendBuffer as usize][1] as u32,
             send_max: (self.0[Key::SendBuffer as usize][2] as u32).max(BUFFER_MIN),
             slow_start_after_idle: is_on(Key::SlowStartAfterIdle),
             window_validation: is_on(Key::WindowValidation),

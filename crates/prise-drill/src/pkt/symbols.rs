@@ -155,6 +155,8 @@ const IP: Table = &[
     ("IP_RECVTTL", 12),
     ("IP_RECVTOS", 13),
     ("IP_MTU", 14),
+    ("IP_BIND_ADDRESS_NO_PORT", 24),
+    ("IP_LOCAL_PORT_RANGE", 51),
     ("IP_FREEBIND", 15),
     ("IP_TRANSPARENT", 19),
     ("IP_BIND_ADDRESS_NO_PORT", 24),

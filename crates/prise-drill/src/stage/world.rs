@@ -121,6 +121,7 @@ impl World {
         self.host.set_tuning(Tuning {
             receive_initial: (initial / 2) as u32,
             receive_max: third("tcp_rmem", 6_291_456),
+            send_initial: settings.numbers("tcp_wmem").get(1).copied().unwrap_or(16_384) as u32,
             send_max: third("tcp_wmem", 4_194_304),
             slow_start_after_idle: is_on("tcp_slow_start_after_idle"),
             window_validation: false,
@@ -183,7 +184,7 @@ impl World {
             self.host.stack_mut().tcp_forget_fast_open_servers();
         }
         self.cuts_units |= super::script_settings::cuts_units(text);
-        // A queueing discipline that holds nothing drops everything.
+        // A queueing discipline that holds nothing drops everything, which the sender's TCP hears.
         if text.contains("qdisc") {
             self.drops = text.contains("limit 0");
         }
@@ -226,7 +227,12 @@ impl World {
     /// What is to be sent is sent; what has become ready is told to the epoll sets.
     pub(super) fn flush(&mut self) {
         loop {
-            while let Some(frame) = self.host.transmit(self.now, self.link) {
+            if self.drops {
+                self.host.stack_mut().tcp_held(self.now, self.link);
+            }
+            while !self.drops
+                && let Some(frame) = self.host.transmit(self.now, self.link)
+            {
                 if self.cuts_units {
                     for segment in frame.segments(Medium::Ip) {
                         self.leave(&segment);
@@ -252,7 +258,7 @@ impl World {
 
     fn leave(&mut self, frame: &Frame) {
         let packet = frame.to_vec();
-        if is_for_packetdrill(&packet) && !self.drops {
+        if is_for_packetdrill(&packet) {
             self.sent.push_back((self.now, packet));
         }
     }

@@ -126,6 +126,7 @@ impl Connection {
         let advanced = self.snd.una.precedes(ack);
         let (min_rtt, size) = (self.min_rtt(), self.segment_size());
         let (una, nxt) = (self.snd.una, self.snd.nxt);
+        let by_packets = self.config.tuning().recovery_by_packets;
         let Some(sending) = self.sending.as_deref_mut() else {
             if advanced {
                 self.snd.una = ack;
@@ -163,7 +164,14 @@ impl Connection {
                     dsack = true;
                     sending.rack.on_dsack(self.snd.una, nxt);
                 } else if Segment::plausible(block, self.snd.una, nxt) {
-                    sending.flight.sack(block, seg.at, min_rtt, &mut delivery);
+                    let block = if by_packets {
+                        sending.flight.whole_segments(block, size)
+                    } else {
+                        Some(block)
+                    };
+                    if let Some(block) = block {
+                        sending.flight.sack(block, seg.at, min_rtt, &mut delivery);
+                    }
                 }
             }
         }
@@ -260,7 +268,7 @@ impl Connection {
                 return;
             }
         }
-        if !progress && self.deadlines.armed(Retransmit::Rto) {
+        if !progress && (self.deadlines.armed(Retransmit::Rto) || self.deadlines.armed(Retransmit::Probe)) {
             return;
         }
         let in_open = matches!(sending.recovery.state, LossState::Open);

@@ -471,6 +471,9 @@ impl Connection {
     /// Room for the program's writes, once it is worth a wake-up: a third of the buffer (Linux's
     /// `sk_stream_is_writeable`).
     pub(crate) fn raise_writable_if_room(&mut self) {
+        if self.flags.write_blocked() {
+            self.grow_kernel_send_buffer();
+        }
         if self.flags.write_blocked() && self.is_worth_waking() {
             self.flags.set_write_blocked(false);
             self.raise(Ready::WRITABLE);

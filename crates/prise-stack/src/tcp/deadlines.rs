@@ -15,6 +15,8 @@ pub(crate) enum Retransmit {
     Reordering,
     /// Zero-window probe, RFC 9293 §3.8.6.1.
     Persist,
+    /// Another offer to a link that takes nothing.
+    Held,
 }
 
 /// What the slow slot waits for.

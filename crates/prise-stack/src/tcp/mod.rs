@@ -18,6 +18,7 @@ mod error;
 mod fast_open;
 mod flags;
 mod half_open;
+mod held;
 #[cfg(test)]
 mod hostile_tests;
 mod info;

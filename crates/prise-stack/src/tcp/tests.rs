@@ -22,7 +22,7 @@ struct Wire {
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) stacks: [Stack; 2],
-    links: [LinkId; 2],
+    pub(crate) links: [LinkId; 2],
     wires: [Wire; 2],
     delay: Duration,
     /// Bits per second of the wire, 0 for no limit; its queue holds 100 ms.

@@ -50,6 +50,7 @@ impl Connection {
             Retransmit::Probe => self.on_tail_probe(now),
             Retransmit::Reordering => self.on_reordering(now),
             Retransmit::Persist => self.on_persist(now),
+            Retransmit::Held => self.on_held(now),
         }
     }
 
@@ -125,7 +126,7 @@ impl Connection {
             .is_some_and(|limit| self.trouble_since.age(now) >= limit)
     }
 
-    fn gave_up(&self, now: Instant) -> bool {
+    pub(super) fn gave_up(&self, now: Instant) -> bool {
         let limit = match self.user_timeout() {
             Some(limit) => limit,
             None if self.is_orphan() => GIVE_UP_ORPHAN,

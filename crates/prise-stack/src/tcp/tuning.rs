@@ -40,6 +40,8 @@ pub struct Tuning {
     pub receive_initial: u32,
     /// How far a receive buffer may grow: `tcp_rmem`'s third number, which also decides the window shift.
     pub receive_max: u32,
+    /// Where a send buffer starts by Linux's account (`buffers`): `tcp_wmem`'s second number. Otherwise it follows the congestion window.
+    pub send_initial: u32,
     /// How far a send buffer may grow: `tcp_wmem`'s third number.
     pub send_max: u32,
     /// `tcp_slow_start_after_idle`.
@@ -95,6 +97,7 @@ impl Tuning {
         receive_max: BUFFER_MAX,
         // As much as a receive buffer may grow to: a smaller one would be what limits a long path.
         send_max: BUFFER_MAX,
+        send_initial: 16_384,
         slow_start_after_idle: true,
         window_validation: false,
         timestamps: true,

@@ -8,6 +8,7 @@
 mod marks;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use alloc::collections::VecDeque;
 use core::time::Duration;

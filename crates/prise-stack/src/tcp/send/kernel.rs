@@ -1,5 +1,4 @@
-//! Linux's account of a send buffer, where [`BufferAccounting`](crate::tcp::tuning::BufferAccounting) asks for it and the program has
-//! set `SO_SNDBUF`: octets are queued in buffers of up to the size of a unit (`tcp_xmit_size_goal`), each of which takes up a little
+//! Linux's account of a send buffer, where [`BufferAccounting`](crate::tcp::tuning::BufferAccounting) asks for it: octets are queued in buffers of up to the size of a unit (`tcp_xmit_size_goal`), each of which takes up a little
 //! more than its octets (`sk_wmem_queued`). A new one is made while less than the whole is taken, so that the last may reach far beyond it;
 //! who waits is woken when two thirds are left (`sk_stream_is_writeable`). Called by the program's writes, `output` and `ack`.
 
@@ -16,6 +15,8 @@ use crate::tcp::tuning::BufferAccounting;
 const OVERHEAD: u32 = 832;
 /// The largest unit of a device, less the headers' room (`sk_gso_max_size`).
 const UNIT: u32 = 65_536 - 321;
+/// `TCP_INIT_CWND`.
+const INITIAL_SEGMENTS: u32 = 10;
 /// `TCP_MSS_DEFAULT`.
 const SMALL_WINDOW: u32 = 536;
 
@@ -37,6 +38,8 @@ pub(crate) struct KernelSendBuffer {
     leaving: VecDeque<Leaving>,
     /// The last octet that was pushed (`pushed_seq`).
     pushed: Option<SeqNum>,
+    /// What the buffer has grown to where the program has not set it (`sk_sndbuf`); 0 before that.
+    grown: u32,
 }
 
 impl KernelSendBuffer {
@@ -112,8 +115,43 @@ impl Connection {
     /// `sk_sndbuf`, where this account is kept.
     fn kernel_send_size(&self) -> Option<u32> {
         let kept = self.config.tuning().buffers != BufferAccounting::Payload && self.config.unsent_low_water.is_none();
-        let size = self.config.send_buffer.filter(|_| kept)?;
-        Some(size.saturating_mul(2))
+        if !kept {
+            return None;
+        }
+        if let Some(size) = self.config.send_buffer {
+            return Some(size.saturating_mul(2));
+        }
+        let kernel = self.rare.as_ref().and_then(|rare| rare.kernel_send.as_deref());
+        let grown = kernel.map_or(0, |kernel| kernel.grown);
+        let least = self
+            .config
+            .tuning()
+            .send_initial
+            .max(self.worth_of_segments(INITIAL_SEGMENTS));
+        Some(grown.max(least))
+    }
+
+    /// Twice what so many segments take up, as far as a buffer may grow (`tcp_sndbuf_expand`).
+    fn worth_of_segments(&self, segments: u32) -> u32 {
+        /// `MAX_TCP_HEADER` and `struct skb_shared_info`, then `struct sk_buff`.
+        const BESIDE: (u32, u32) = (640, 256);
+        let each = (u32::from(self.mss) + BESIDE.0).next_power_of_two() + BESIDE.1;
+        let worth = segments.saturating_mul(2 * each);
+        worth.min(self.config.tuning().send_max)
+    }
+
+    /// Room has come free for a program that waits: the buffer holds twice the congestion window from now on, unless that is full
+    /// (`tcp_new_space`).
+    pub(crate) fn grow_kernel_send_buffer(&mut self) {
+        let cwnd = self.congestion.cwnd();
+        if !self.keeps_kernel_send_buffer() || self.config.send_buffer.is_some() || self.in_flight() >= cwnd {
+            return;
+        }
+        let segments = (cwnd / self.segment_size()).max(INITIAL_SEGMENTS);
+        let worth = self.worth_of_segments(segments);
+        if let Some(kernel) = self.rare.as_mut().and_then(|rare| rare.kernel_send.as_deref_mut()) {
+            kernel.grown = kernel.grown.max(worth);
+        }
     }
 
     pub(crate) fn keeps_kernel_send_buffer(&self) -> bool {

@@ -613,7 +613,8 @@ impl Connection {
     pub(crate) fn unit_max(&self, route: &RouteInfo) -> u32 {
         let bars_trains = self.acc_ecn().is_some_and(AccEcnState::bars_trains);
         // Each segment has a signature of its own.
-        if route.gso_max == 0 || bars_trains || self.in_timeout_recovery() || self.is_signed() {
+        let timed_out = self.in_timeout_recovery() && !self.config.tuning().recovery_by_packets;
+        if route.gso_max == 0 || bars_trains || timed_out || self.is_signed() {
             return self.segment_size();
         }
         route.gso_max.min(UNIT_MAX)
