@@ -34,13 +34,17 @@ def reason(before, native, prise):
         return "MSG_MORE, which holds back on the kernel and is not seen here"
     if native.startswith("getsockopt") and native.split()[2:4] == ["6", "13"]:
         return "the machine's own default of congestion control"
-    if name in ("poll", "epoll_wait") and shows_otherwise(native, prise, {("14", "2011"), ("14", "11"), ("14", "10"), ("201d", "2015"), ("19", "11"), ("1c", "201d")}):
-        return "a listener that was shut; the peer's end, and then its reset; a stream by our TCP that was disconnected by AF_UNSPEC"
-    if name == "ioctl" and native.split()[2] == "2" and prise.endswith("= 0 0"):
-        return "TIOCOUTQ of a stream that is over, which on the kernel counts what never left"
+    if name in ("poll", "epoll_wait") and shows_otherwise(native, prise, {("14", "2011"), ("14", "11"), ("14", "10"), ("201d", "2015"), ("19", "11"), ("1d", "15"), ("1c", "201d"), ("10", "2011"), ("6", "7")}):
+        return "a listener that was shut; the peer's end, and then its reset; a stream by our TCP that was disconnected by AF_UNSPEC, or has an urgent octet only"
+    if name == "ioctl" and native.split()[2] in ("2", "3") and prise.endswith("= 0 0"):
+        return "TIOCOUTQ, SIOCOUTQNSD of a stream that is over, which on the kernel count what never left"
+    if name == "ioctl" and native.split()[2] == "0" and (theirs, ours) == ("0", "EINVAL") and any(line.startswith("listen") for line in before):
+        return "FIONREAD of a listener that was shut"
+    if name == "ioctl" and native.split()[2] == "0" and prise.endswith("= 0 0") and any(shuts_reading(line) for line in before):
+        return "FIONREAD of a socket that was shut for reading: what comes is held elsewhere"
     if name in ("getsockopt", "setsockopt") and native.split()[2] == "6" and ours == "EOPNOTSUPP" and any(finds_itself(line) for line in before):
         return "a stream that is connected to itself, by our TCP also where all others are the kernel's, with options of TCP that nobody judges"
-    if name in ("recv", "recvfrom", "recvmsg") and (theirs, ours) == ("ECONNREFUSED", "EAGAIN") and any(finds_itself(line) for line in before):
+    if name in ("recv", "recvfrom", "recvmsg", "write", "send") and theirs == "ECONNREFUSED" and (ours in ("EAGAIN", "EINVAL") or ours.isdigit()) and any(names_no_port(line) for line in before):
         return "a datagram socket that was connected to port 0, to which errors of all ports are told"
     if any(shuts_both(line) for line in before) and (name in ("read", "recv") and (theirs, ours) == ("ECONNRESET", "0") or name in ("write", "send", "sendto", "sendmsg") and theirs in ("EPIPE", "ECONNRESET") and ours.isdigit()):
         return "a stream by our TCP that was shut both ways: resets by what comes later, and by octets that were left unread"
@@ -51,11 +55,11 @@ def reason(before, native, prise):
     if name == "recvfrom" and native.split()[2] == "0" and ours == "EAGAIN":
         return "no octets asked for"
     if name in ("read", "recv") and theirs.isdigit() and ours in ("0", "EAGAIN") and any(shuts_reading(line) for line in before):
-        return "a datagram for a socket that was shut for reading: recvfrom(2) with an address and recvmsg(2) have it"
+        return "a datagram for a socket that was shut for reading (recvfrom(2) with an address and recvmsg(2) have it); octets of a stream that was"
     if name in ("write", "send", "recv", "read") and ours == "ECONNRESET" and any(queues_errors(line) for line in before):
         return "an error in the queue, which the kernel's object cannot show otherwise"
-    if name == "epoll_wait" and any(watches_edges(line) for line in before) and any(line.startswith("send") for line in before) and more_room(native, prise):
-        return "an edge more: each datagram that has left is one on the kernel"
+    if name == "epoll_wait" and any(watches_edges(line) for line in before) and any(line.startswith("send") for line in before) and (more_room(native, prise) or more_room(prise, native)):
+        return "an edge more: each datagram that has left is one on the kernel, here each octet of a stream by our TCP that was read"
     if name in ("write", "send", "sendto", "sendmsg", "poll", "epoll_wait", "recv", "read") and any(loses_its_peer(line) for line in before):
         return "a datagram socket whose connect(2) to a broadcast address has failed: the kernel's next datagrams but one go there nevertheless"
     if name in ("connect", "write", "send", "recv", "poll", "epoll_wait") and any("ECONNREFUSED" in line for line in before) and any(asks_mapped(line) for line in before):
@@ -78,6 +82,8 @@ def reason(before, native, prise):
         return "a raw socket, which needs no privilege here; netlink of IPsec; what is wrong with a socket of netlink"
     if name == "recv" and native.split()[3:4] and int(native.split()[3]) & 1 and ours == "EINVAL":
         return "MSG_OOB of a stream that was never connected"
+    if name == "listen" and (theirs, ours) == ("EINVAL", "0") and any(line.startswith("shutdown") and "ENOTCONN" in line for line in before):
+        return "a stream that was shut when its connect had failed, of which nobody had been told"
     if any(leads_out(line) and "ENETUNREACH" in line for line in before if line.startswith("connect")):
         return "a port was picked for what then had no way"
     if name in ("getsockopt", "setsockopt") and tuple(native.split()[2:4]) in OPTIONS:
@@ -125,15 +131,21 @@ def finds_itself(line):
     return words[0] == "connect" and words[4] == str(100 + int(words[1]))
 
 
+def names_no_port(line):
+    """connect(2) to the port of another socket or its own, which has none before it is bound."""
+    words = line.split()
+    return words[0] == "connect" and int(words[4]) >= 100
+
+
 def shuts_both(line):
     words = line.split()
     return words[0] == "shutdown" and words[2] == "2" and line.endswith("= 0")
 
 
 def shuts_reading(line):
-    """shutdown(2) of an unconnected datagram socket, of reading or both."""
+    """shutdown(2) of reading or both, of a datagram socket or a stream by our TCP."""
     words = line.split()
-    return words[0] == "shutdown" and words[2] in ("0", "2") and "ENOTCONN" in line
+    return words[0] == "shutdown" and words[2] in ("0", "2") and line.endswith(("ENOTCONN", "= 0"))
 
 
 def queues_errors(line):

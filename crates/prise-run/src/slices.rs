@@ -15,9 +15,9 @@ use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
 use crate::waiting::transferred;
 
-/// What is done of a call in one turn: some 100 µs of work.
-const MESSAGES_MAX: u32 = 64;
-const OCTETS_MAX: usize = 128 << 10;
+/// What is done of a call in one turn: some tens of microseconds of work, several times what a turn costs by itself.
+const MESSAGES_MAX: u32 = 16;
+const OCTETS_MAX: usize = 32 << 10;
 
 /// What is left of a turn for one call.
 #[derive(Debug)]

@@ -27,6 +27,7 @@ const SO_GET_FILTER: i32 = libc::SO_ATTACH_FILTER;
 /// linux/in6.h, linux/in.h.
 const IPV6_ADDRFORM: i32 = 1;
 const IP_LOCAL_PORT_RANGE: i32 = 51;
+const IP_UNICAST_IF: i32 = 50;
 
 /// Levels whose options are numbers, all of them.
 const READS_NUMBERS: [i32; 2] = [libc::SOL_TCP, libc::SOL_UDP];
@@ -105,7 +106,7 @@ impl Supervisor {
                 }
             }
             // A number that must be no longer, of which no more is read.
-            Ok(mut value) if (level, name) == (libc::SOL_IP, IP_LOCAL_PORT_RANGE) => {
+            Ok(mut value) if level == libc::SOL_IP && matches!(name, IP_LOCAL_PORT_RANGE | IP_UNICAST_IF) => {
                 value.resize(len.min(VALUE_MAX), 0);
                 value
             }
