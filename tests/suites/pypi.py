@@ -1,4 +1,6 @@
-"""Projects of PyPI, each a suite of its own (tornado, aiohttp, urllib3, gevent …), with the interpreter that runs this."""
+"""Projects of PyPI, each a suite of its own (tornado, aiohttp, urllib3, gevent …), with the distribution's interpreter."""
+import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -46,15 +48,19 @@ def trial(status, output):
     return tests
 
 
+# The distribution's, where there is one: another user can read it, too.
+PYTHON = "/usr/bin/python3" if pathlib.Path("/usr/bin/python3").exists() else sys.executable
+
+
 class Project:
     """Tests lie in the installed package (`inside`, those whose name matches `only`) or in the source archive (`files`).
     `before`: Python that the project's own runner does before its tests. `programs`: each file is one of its own, not
     pytest's. `trials`: once with each of these reactors of Twisted's. `needs`: what else they import. `options`: of pytest.
-    `compiled`: the installed package is what is tested; the archive's own is moved out of the way."""
+    `compiled`: the archive's package of this name is moved out of the way; the installed one is what is tested."""
 
     PACKAGES = []
 
-    def __init__(self, name, release, needs="", files=(), inside=None, only="", before="pass", options="", programs=False, trials=(), compiled=False, seconds=300):
+    def __init__(self, name, release, needs="", files=(), inside=None, only="", before="pass", options="", programs=False, trials=(), compiled=None, seconds=300):
         self.name, self.release, self.needs, self.options = name, release, needs.split(), options.split()
         self.files, self.inside, self.only, self.before = files, inside, only, before
         self.programs, self.trials, self.compiled, self.seconds = programs, trials, compiled, seconds
@@ -62,7 +68,7 @@ class Project:
 
     def prepare(self, room):
         if not (room.at / "installed").exists():
-            self.client(sys.executable, "-m", "venv", room.at / "venv")
+            self.client(PYTHON, "-m", "venv", room.at / "venv")
             self.client(room.at / "venv/bin/pip", "install", "-q", "pytest", "pytest-timeout", f"{self.name}=={self.release}", *self.needs)
             (room.at / "installed").touch()
         if self.files and not self.tree(room).exists():
@@ -70,7 +76,7 @@ class Project:
             with tarfile.open(next(room.at.glob(f"{self.name}-*.tar.gz"))) as archive:
                 archive.extractall(room.at)
             if self.compiled:
-                (self.tree(room) / self.name).rename(room.at / "not-compiled")
+                (self.tree(room) / self.compiled).rename(room.at / "not-compiled")
 
     @staticmethod
     def client(*words):
@@ -96,7 +102,7 @@ class Project:
             if not re.search(self.only, module):
                 continue
             for reactor in self.trials:
-                command = [python, "-m", "twisted.trial", "--reporter=verbose", f"--reactor={reactor}", f"--temp-directory=/tmp/trial-{reactor}", module]
+                command = [python, "-m", "twisted.trial", "--reporter=verbose", f"--reactor={reactor}", f"--temp-directory={room.at}/trial-{os.getpid()}", module]
                 yield Case(f"{reactor} {module}", command, cwd=room.at, env=env, read=trial, seconds=self.seconds)
             if self.trials:
                 continue
@@ -129,7 +135,7 @@ SUITES = {
         Project("eventlet", "0.41.3", "pyOpenSSL pyzmq", files=["tests/*_test.py", "tests/test_*.py"]),
         Project("paramiko", "5.1.0", "pytest-relaxed icecream mock", options="-p no:relaxed", files=["tests/test_*.py"]),
         Project("asyncssh", "2.24.1", "uvloop pyOpenSSL bcrypt", files=["tests/test_*.py"], seconds=900),
-        Project("twisted", "26.10.0", "twisted[tls,conch,http2] pyasn1 hypothesis httpx h2 priority", inside="twisted", trials=["epoll", "asyncio", "poll"], only=REACTORS),
+        Project("twisted", "26.10.0", "twisted[tls,conch,http2] pyhamcrest pyasn1 hypothesis httpx h2 priority", inside="twisted", trials=["epoll", "asyncio", "poll"], only=REACTORS),
         Project("aioquic", "1.7.2", files=["tests/test_asyncio.py", "tests/test_h*.py", "tests/test_webtransport.py"]),
         Project("aiosmtpd", "1.4.6", "pytest-mock pytest-asyncio", inside="aiosmtpd.tests"),
         Project("aiosmtplib", "5.1.3", "pytest-asyncio hypothesis aiosmtpd trustme uvloop", files=["tests/test_*.py"]),
@@ -139,9 +145,9 @@ SUITES = {
         Project("pexpect", "4.9.0", files=["tests/test_[sfip]*.py"]),
         Project("pyftpdlib", "2.2.0", "psutil pyopenssl setuptools", files=["tests/test_*.py"]),
         Project("pytest_httpserver", "1.2.0", "requests httpx trustme", files=["tests/test_*.py"]),
-        Project("pyzmq", "27.3.0", "pytest-asyncio tornado pymongo gevent paramiko pytest-rerunfailures", files=["tests/test_*.py"]),
+        Project("pyzmq", "27.3.0", "pytest-asyncio tornado pymongo gevent paramiko", files=["tests/test_*.py"], compiled="zmq"),
         Project("waitress", "3.0.2", files=["tests/test_*.py"]),
         Project("werkzeug", "3.1.9", "cffi cryptography ephemeral-port-reserve watchdog", files=["tests/test_serving.py", "tests/test_debug.py", "tests/test_test.py", "tests/live_apps/*.py"]),
-        Project("uvloop", "0.23.0", "pyOpenSSL psutil aiohttp", files=["tests/test_*.py"], compiled=True),
+        Project("uvloop", "0.23.0", "pyOpenSSL psutil aiohttp", files=["tests/test_*.py"], compiled="uvloop"),
     )
 }
