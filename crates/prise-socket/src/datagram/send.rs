@@ -144,6 +144,13 @@ impl Host {
                 Errno::EINVAL
             });
         }
+        // rawv6_sendmsg: of a raw socket it is a protocol's number, and the socket's.
+        if named && socket.kind == Kind::Raw && destination.is_ipv6() && destination.port() != 0 {
+            match u8::try_from(destination.port()) {
+                Ok(number) if number == socket.protocol || socket.protocol == protocol::RAW => {}
+                _ => return Err(Errno::EINVAL),
+            }
+        }
         let destination = socket.message_destination(self, destination)?;
         self.check_control(s, control)?;
         Ok((destination, self.way(s, destination, control)?))

@@ -115,6 +115,12 @@ impl Net {
         self.send_wrapped(now, route.link, route.next_hop, Frame::with_header(&header, payload));
     }
 
+    /// Sends an IPv6 packet as the program has written it.
+    pub(crate) fn send_whole(&mut self, now: Instant, route: &RouteInfo, frame: Frame) {
+        self.ip_counters[1].sent += 1;
+        self.send_wrapped(now, route.link, route.next_hop, frame);
+    }
+
     /// The next identification between two hosts: counters that start at random and are shared by keyed hash, so that
     /// nobody can count our other packets (RFC 7739 §5.3, Linux's `ip_idents`).
     pub(super) fn next_identification(&mut self, out: &IpOut) -> u16 {

@@ -22,8 +22,9 @@ const TIMEOUT_V6: Duration = Duration::from_mins(1);
 /// Octets held for all incomplete datagrams together: Linux's `ipfrag_high_thresh`.
 const OCTETS_MAX: usize = 4 << 20;
 
-/// Fragments of one datagram: 64 KiB over the smallest MTU that IPv4 is used with today (296 octets).
-const FRAGMENTS_MAX: usize = 256;
+/// Fragments of one datagram: the longest, in the shortest pieces that there are (RFC 791 §3.1: 8 octets). Linux knows no bound but
+/// that of memory, which holds here, too.
+const FRAGMENTS_MAX: usize = 8192;
 
 /// What each fragment, and each datagram, is charged beside its octets.
 const OVERHEAD: usize = 256;

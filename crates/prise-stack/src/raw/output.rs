@@ -44,8 +44,8 @@ pub struct RawSend {
     pub tos: u8,
     /// What to do if it is too big.
     pub fragmentation: Fragmentation,
-    /// The payload begins with an IPv4 header (`IP_HDRINCL`), of which length, checksum and, if zero, source and
-    /// identification are filled in.
+    /// The payload begins with an IP header (`IP_HDRINCL`). Of IPv4's, length, checksum and, if zero, source and
+    /// identification are filled in; IPv6's goes as it is.
     pub header_included: bool,
     /// What it carries.
     pub payload: Body,
@@ -202,12 +202,18 @@ fn way_out(
 
 /// Sends a packet whose header the program has written (`raw(7)`).
 fn send_with_header(now: Instant, net: &mut Net, route: &RouteInfo, mut packet: Body) -> Result<(), DatagramError> {
-    let IpAddr::V4(source) = route.source else {
-        return Err(DatagramError::Invalid);
-    };
     if packet.len() > route.mtu as usize {
         return Err(DatagramError::TooBig { mtu: route.mtu });
     }
+    let IpAddr::V4(source) = route.source else {
+        // rawv6_send_hdrinc: nothing but its length is looked at.
+        let mut frame = Frame::new(Head::new(), packet);
+        if !frame.pull(ipv6::HEADER_LEN) {
+            return Err(DatagramError::Invalid);
+        }
+        net.send_whole(now, route, frame);
+        return Ok(());
+    };
     let front = packet.slice(0, ipv4::HEADER_MAX).to_vec();
     let mut header = Ipv4Header::parse(&front).map_err(|_| DatagramError::Invalid)?;
     header.total_len = packet.len() as u16;

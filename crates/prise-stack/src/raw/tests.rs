@@ -5,7 +5,7 @@ use crate::fixture::{Eth, Node, at, exchange, ip, ms, node, node_with};
 use crate::udp::UdpSend;
 use crate::{DatagramError, Discard, Event, Fragmentation, IcmpError, Ready};
 use alloc::vec::Vec;
-use prise_wire::{Body, Emit, IpVersion, Ipv4Header, Medium, Payload, UdpHeader, protocol};
+use prise_wire::{Body, Emit, IpVersion, Ipv4Header, Ipv6Header, Medium, Payload, UdpHeader, protocol};
 
 fn version(text: &str) -> IpVersion {
     if ip(text).is_ipv4() {
@@ -249,6 +249,42 @@ fn a_header_of_the_programs_own_is_completed() {
         (got.src, got.hop_limit, got.payload),
         (at("10.0.2.1:1"), 5, Body::from(b"!".to_vec()))
     );
+}
+
+#[test]
+fn an_ipv6_header_written_by_the_program_goes_as_it_is() {
+    let (mut a, mut b) = (node(1), node(2));
+    let config = RawConfig {
+        version: IpVersion::V6,
+        protocol: 255,
+        receive_limit: 9999,
+        token: 1,
+    };
+    let id = a.stack.raw_bind(&config);
+    let inbox = b.stack.raw_bind(&RawConfig {
+        protocol: 200,
+        ..config
+    });
+    let included = |packet| RawSend {
+        header_included: true,
+        ..raw("fd00:2::2", packet)
+    };
+    let mut packet = alloc::vec![0; 41];
+    let mut header = Ipv6Header::new("fd00:2::1".parse().unwrap(), "fd00:2::2".parse().unwrap(), 200, 1);
+    header.hop_limit = 5;
+    header.emit(&mut packet);
+    packet[40] = b'!';
+    a.stack.raw_send(ms(0), id, included(packet)).unwrap();
+    exchange(ms(0), &mut a, &mut b);
+    let got = b.stack.raw_receive(inbox).unwrap();
+    assert_eq!(
+        (got.src, got.hop_limit, got.payload.to_vec()),
+        (ip("fd00:2::1"), 5, b"!".to_vec())
+    );
+    let short = a.stack.raw_send(ms(0), id, included(alloc::vec![0x60; 39]));
+    assert_eq!(short, Err(DatagramError::Invalid));
+    let long = a.stack.raw_send(ms(0), id, included(alloc::vec![0x60; 1501]));
+    assert_eq!(long, Err(DatagramError::TooBig { mtu: 1500 }));
 }
 
 #[test]

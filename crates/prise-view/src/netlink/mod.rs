@@ -1,9 +1,10 @@
-//! `netlink(7)`: how programs ask for links, addresses, routes, neighbors (`rtnetlink(7)`) and sockets (`sock_diag(7)`).
+//! `netlink(7)`: how programs ask for links, addresses, routes, neighbors (`rtnetlink(7)`), sockets (`sock_diag(7)`) and families.
 //!
 //! [`Socket`] is one netlink socket: it takes the datagrams that a program sends and gives those that the kernel would answer
 //! with. Changes are refused as the kernel refuses them to whoever lacks `CAP_NET_ADMIN`.
 
 mod diag;
+mod generic;
 mod message;
 mod options;
 mod route;

@@ -4,7 +4,7 @@ use super::diag::Dump;
 use super::message::{ACK, CAPPED, DONE, ERROR, MULTI, Message, REQUEST, Request, TYPE_MIN, requests};
 use super::options::Options;
 use super::route::Reply;
-use super::{diag, route};
+use super::{diag, generic, route};
 use crate::View;
 use crate::view::Who;
 use alloc::collections::VecDeque;
@@ -24,6 +24,8 @@ pub enum Protocol {
     Route,
     /// `NETLINK_SOCK_DIAG`.
     SocketDiag,
+    /// `NETLINK_GENERIC`.
+    Generic,
 }
 
 impl Protocol {
@@ -32,6 +34,7 @@ impl Protocol {
         match protocol {
             0 => Some(Self::Route),
             4 => Some(Self::SocketDiag),
+            16 => Some(Self::Generic),
             _ => None,
         }
     }
@@ -41,14 +44,16 @@ impl Protocol {
         match self {
             Self::Route => 0,
             Self::SocketDiag => 4,
+            Self::Generic => 16,
         }
     }
 
-    /// How many groups one can listen to (`RTNLGRP_MAX`, `SKNLGRP_MAX`).
+    /// How many groups one can listen to (`RTNLGRP_MAX`, `SKNLGRP_MAX`, `mc_groups_longs`).
     pub(super) const fn groups(self) -> u32 {
         match self {
             Self::Route => 38,
             Self::SocketDiag => 4,
+            Self::Generic => 64,
         }
     }
 }
@@ -171,6 +176,7 @@ impl Socket {
                 _ if !is_asked => Answer::Nothing,
                 Protocol::Route => route::answer(view, who, self.options.strict, request, reply),
                 Protocol::SocketDiag => diag::answer(view, who, request, reply),
+                Protocol::Generic => generic::answer(request, reply),
             };
             self.take(answer, request, reply);
         }

@@ -56,6 +56,22 @@ fn a_datagram_larger_than_the_mtu_arrives_whole_in_either_version() {
 }
 
 #[test]
+fn a_datagram_may_come_in_hundreds_of_pieces() {
+    let (from, to) = PAIRS[0];
+    let (mut a, mut b) = (bare_ip(1, 68), bare_ip(2, 1500));
+    let (outbox, inbox) = (a.udp_at(from), b.udp(9000));
+    a.stack
+        .udp_send(ms(0), outbox, UdpSend::new(at(to), text(40_000)))
+        .unwrap();
+    let pieces = a.sent(ms(0));
+    assert!(pieces.len() > 800, "{}", pieces.len());
+    for piece in pieces {
+        b.receive(ms(0), over_the_wire(Medium::Ip, piece));
+    }
+    assert_eq!(b.payloads(inbox), [text(40_000)]);
+}
+
+#[test]
 fn more_than_a_datagram_can_carry_is_refused() {
     for ((from, to), most) in PAIRS.into_iter().zip([65_507, 65_527]) {
         let mut a = node(1);
