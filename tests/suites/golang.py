@@ -100,5 +100,4 @@ SUITES = {
     "netlink": github(debian("vishvananda-netlink"), "vishvananda/netlink/nl"),
     "go-servers": github(debian("pin-tftp", "pires-go-proxyproto", "pkg-sftp", "soheilhy-cmux", "valyala-tcplisten", "containerd-ttrpc"), "pin/tftp", "pires/go-proxyproto", "pkg/sftp", "soheilhy/cmux", "valyala/tcplisten", "containerd/ttrpc"),
     "x-ssh": Packages("golang-golang-x-crypto-dev", "golang.org/x/crypto/ssh", "golang.org/x/crypto/ssh/agent"),
-    "thrift": github("golang-thrift-dev", "apache/thrift/lib/go/thrift"),
 }
