@@ -193,7 +193,7 @@ with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as it:
     for number in (9, 6, 12, 16):
         try:
             socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, number).close()
-            print(number, 'native')
+            print(number, 'opened')
         except OSError as error:
             print(number, error.strerror)
 ";
@@ -222,10 +222,10 @@ fn libraries_find_the_runs_interfaces_by_netlink_and_by_ioctl() {
             "Resource temporarily unavailable",
             "100 True (0, 0)",
             "True 8",
-            "9 native",
+            "9 opened",
             "6 Protocol not supported",
             "12 Protocol not supported",
-            "16 Protocol not supported",
+            "16 opened",
         ],
         "{}",
         ended.stderr
