@@ -54,8 +54,8 @@ impl Pace {
     }
 }
 
-/// So many segments leave before a program's limit holds: the first ones tell nothing of a rate yet, and Linux does not pace them
-/// (`tcp_update_skb_after_send`).
+/// So many segments leave before any pace holds: they tell nothing of a rate yet, an initial window may leave at once (RFC 6928), and
+/// Linux does not pace them (`tcp_update_skb_after_send`).
 const UNPACED_SEGMENTS: u32 = 10;
 
 impl Connection {
@@ -69,11 +69,15 @@ impl Connection {
     pub(crate) fn pacing_rate(&self) -> Option<u64> {
         let limit = self.rate_limit();
         let own = self.congestion.pacing_rate();
-        if limit == u64::MAX || self.statistics.data_segments_out < UNPACED_SEGMENTS {
+        if limit == u64::MAX || self.is_beginning() {
             return own;
         }
         let rate = own.or_else(|| self.implied_rate());
         Some(rate.map_or(limit, |rate| rate.clamp(1, limit)))
+    }
+
+    fn is_beginning(&self) -> bool {
+        self.statistics.data_segments_out < UNPACED_SEGMENTS
     }
 
     /// The pace does not let the next octets go yet.
@@ -85,6 +89,9 @@ impl Connection {
     pub(super) fn note_paced(&mut self, now: Instant, octets: u32) {
         // As long as the queue of a path that has one cannot have overflowed by what is made up for.
         let depth = self.min_rtt() / 2;
+        if self.is_beginning() {
+            return;
+        }
         if let Some(rate) = self.pacing_rate()
             && let Some(sending) = self.sending.as_deref_mut()
         {

@@ -15,7 +15,9 @@ use super::PROBE_RTT_INTERVAL;
 const NEARLY: u32 = 64;
 /// One that exceeds it by no more is told apart from one with a queue, on a host that is busy, too.
 const GONE: u32 = 16;
-/// One that exceeds it by this part shows a queue.
+/// So many times that much shows a queue of our own: less comes and goes in a queue that others keep full.
+const CAME: u32 = 3;
+/// One that exceeds it by this part would show a queue.
 const QUEUE: u32 = 8;
 /// By so little falls the round trip of a path without a queue when half of what is in flight is held back.
 const STEADY: u32 = 32;
@@ -27,6 +29,8 @@ pub(super) struct Least {
     pub(super) at: Instant,
     /// The latest round trip shows a queue.
     pub(super) queue_stands: bool,
+    /// The least round trips of this round and of the one before.
+    floors: [Duration; 2],
     /// A probe of ours has made one since it was last seen to be gone.
     queue_came: bool,
     /// Whether `rtt` is known to be the empty path's; `None` as long as that could not be.
@@ -41,6 +45,7 @@ impl Least {
             rtt: Duration::MAX,
             at: Instant::ZERO,
             queue_stands: false,
+            floors: [Duration::MAX; 2],
             queue_came: false,
             known: None,
             drained_from: Duration::ZERO,
@@ -49,13 +54,25 @@ impl Least {
 
     /// A round trip was measured; `unit` is what the segments that leave together take, `filling` says that what is in flight is a
     /// probe of ours, or drains after one. Answers whether the path has to be drained to be seen.
-    pub(super) fn on_rtt(&mut self, now: Instant, rtt: Duration, unit: Duration, filling: bool) -> bool {
+    pub(super) fn on_rtt(
+        &mut self,
+        now: Instant,
+        rtt: Duration,
+        unit: Duration,
+        filling: bool,
+        round_start: bool,
+    ) -> bool {
+        if round_start {
+            self.floors = [Duration::MAX, self.floors[0]];
+        }
+        self.floors[0] = self.floors[0].min(rtt);
         let least = self.rtt;
         // Of a small share of the path that would be as long as the queue.
         let unit = unit.min(least / QUEUE);
         self.queue_stands = rtt > least.saturating_add(unit.max(least / NEARLY));
-        self.queue_came |= filling && rtt > least.saturating_add(least / QUEUE);
-        if self.queue_came && rtt <= least.saturating_add(unit.max(least / GONE)) {
+        let gone = unit.max(least / GONE);
+        self.queue_came |= filling && rtt > least.saturating_add(gone * CAME);
+        if self.queue_came && rtt <= least.saturating_add(gone) {
             self.known = Some(true);
             if !self.queue_stands {
                 self.queue_came = false;
@@ -72,6 +89,12 @@ impl Least {
         }
         (self.rtt, self.at) = (rtt, now);
         expired && !first
+    }
+
+    /// Whether not one round trip of a whole round was free of a queue: the burst in which segments leave makes none that is kept.
+    pub(super) fn keeps_queue(&self) -> bool {
+        let floor = self.floors[0].min(self.floors[1]);
+        floor != Duration::MAX && floor > self.rtt.saturating_add(self.rtt / NEARLY)
     }
 
     /// The flow has cruised, and no queue of its own has come and gone.

@@ -1,10 +1,12 @@
 //! BBR version 3 (draft-ietf-ccwg-bbr): a model of the path, its bandwidth and its round trip, instead of reactions to
 //! loss.
 //!
-//! One deviation, argued: the draft takes more than 2 % of loss in a round for too much in flight. On a path that loses
+//! Deviations, argued. The draft takes more than 2 % of loss in a round for too much in flight. On a path that loses
 //! at random that would starve the connection, which is what Linux's BBR (version 1) does not do. We believe in the loss
 //! only if the round trip also says that there is a queue (`Model::sees_queue`), and not while the queue of a probe of ours
-//! drains.
+//! drains. As long as no queue stands, what is lost on the way is sent on top of the pace (`Model::toll`). More headroom
+//! ([`HEADROOM`]) and a lower bound below what is delivered ([`YIELD`]) have flows that share a path come to like shares within
+//! seconds; a path is left for `ProbeRTT` only as [`least`] says.
 
 mod least;
 mod model;
@@ -28,7 +30,15 @@ const DEFAULT_CWND_GAIN: u64 = 200;
 const PROBE_RTT_CWND_GAIN: u64 = 50;
 const LOSS_THRESH: u64 = 2;
 const BETA: u64 = 70;
-const HEADROOM: u64 = 85;
+/// The draft leaves 15 % of what a flow may have in flight to others. A flow that probes then finds the rest and what they leave, so
+/// that shares approach each other by so little with each probe; twice as much is left here, but never so that the path is idle:
+/// what it holds without a queue is always in flight.
+const HEADROOM: u64 = 70;
+/// Where losses beside a queue lower the bounds, they come to so much of what was delivered. The draft keeps what was
+/// delivered, and with it every share as it is; so the larger one, which meets more of the losses, gives way.
+const YIELD: u64 = 90;
+/// After so many rounds at nine tenths of the pace the queue of a probe of ours has drained: losses are others' again.
+const DOWN_ROUNDS: u32 = 8;
 const PACING_MARGIN: u64 = 99;
 const MIN_PIPE_SEGMENTS: u32 = 4;
 const PROBE_RTT_DURATION: Duration = Duration::from_millis(200);
@@ -142,11 +152,16 @@ impl Bbr {
 
     /// Whether a loss beside a queue is one that others make us share. It is not while a probe of ours or STARTUP fills the queue,
     /// nor while that queue drains: what is delivered then is no more than the pace of the draining, and a single loss would keep
-    /// us there until the next probe. (The draft excepts the filling only.)
+    /// us there until the next probe. (The draft excepts the filling only.) Where several flows believe in more than their shares,
+    /// draining does not end by itself: after some rounds losses count again.
     fn believes_losses(&self) -> bool {
         match self.state {
             State::Startup | State::Drain => false,
-            State::ProbeBw => self.cycle.phase == Phase::Cruise,
+            State::ProbeBw => match self.cycle.phase {
+                Phase::Cruise => true,
+                Phase::Down => self.model.rounds_since_probe >= DOWN_ROUNDS,
+                Phase::Refill | Phase::Up => false,
+            },
             State::ProbeRtt => true,
         }
     }
@@ -297,8 +312,9 @@ impl Bbr {
     fn update_min_rtt(&mut self, ack: &BbrAck) {
         let unit = Duration::from_nanos(u64::from(2 * ack.mss) * 1_000_000_000 / self.model.bw().max(1));
         let filling = self.is_filling();
+        let round_start = self.model.round_start;
         if let Some(rtt) = ack.rtt
-            && self.least.on_rtt(ack.now, rtt, unit, filling)
+            && self.least.on_rtt(ack.now, rtt, unit, filling, round_start)
             && self.state != State::ProbeRtt
             && !self.idle_restart
             && self.full_bw_reached
@@ -361,7 +377,9 @@ impl Bbr {
     fn inflight_with_headroom(&self, mss: u32) -> u32 {
         match self.model.inflight_hi {
             u32::MAX => u32::MAX,
-            hi => (scale(u64::from(hi), HEADROOM) as u32).max(MIN_PIPE_SEGMENTS * mss),
+            hi => (scale(u64::from(hi), HEADROOM) as u32)
+                .max(hi.min(self.model.bdp()))
+                .max(MIN_PIPE_SEGMENTS * mss),
         }
     }
 
@@ -383,9 +401,13 @@ impl Bbr {
     }
 
     fn set_pacing_rate(&mut self) {
-        // The margin lets a queue drain (§5.6.2 has it hold on average): where none stands it would only leave the path idle.
-        let margin = if self.least.queue_stands { PACING_MARGIN } else { 100 };
-        let rate = scale(scale(self.model.bw(), self.pacing_gain()), margin);
+        let mut rate = scale(self.model.bw(), self.pacing_gain());
+        if self.least.keeps_queue() {
+            // The margin lets a queue drain (§5.6.2 has it hold on average): where none stands it would only leave the path idle.
+            rate = scale(rate, PACING_MARGIN);
+        } else if self.state == State::ProbeBw && matches!(self.cycle.phase, Phase::Cruise | Phase::Refill) {
+            rate += self.model.toll(rate);
+        }
         if rate > 0 && (self.full_bw_reached || rate > self.pacing_rate) {
             self.pacing_rate = rate;
         }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use prise_wire::Instant;
 
-use super::{BETA, BbrAck, LOSS_THRESH, scale};
+use super::{BETA, BbrAck, LOSS_THRESH, YIELD, scale};
 use crate::tcp::congestion::rate::RateSample;
 
 /// The extra acknowledged octets of aggregation are remembered for so many rounds (§5.5.9).
@@ -34,6 +34,10 @@ pub(super) struct Model {
     epoch_acked: u64,
     extra: [u32; 2],
     extra_rounds: u32,
+    /// Octets delivered and lost in this round.
+    round: [u64; 2],
+    /// Of 65,536 octets so many are lost, over the last rounds.
+    loss_share: u64,
 }
 
 impl Model {
@@ -58,6 +62,8 @@ impl Model {
             epoch_acked: 0,
             extra: [0; 2],
             extra_rounds: 0,
+            round: [0; 2],
+            loss_share: 0,
         }
     }
 
@@ -76,9 +82,14 @@ impl Model {
         if self.min_rtt == Duration::MAX || self.max_bw() == 0 {
             return 10 * mss;
         }
-        let bdp = u128::from(self.bw()) * self.min_rtt.as_nanos() / 1_000_000_000;
-        let target = bdp * u128::from(gain) / 100 + 3 * u128::from(mss);
+        let target = scale(self.bdp().into(), gain) + 3 * u64::from(mss);
         u32::try_from(target).unwrap_or(u32::MAX >> 1).max(4 * mss)
+    }
+
+    /// The bandwidth-delay product: what the path holds without a queue.
+    pub(super) fn bdp(&self) -> u32 {
+        let octets = u128::from(self.bw()) * self.min_rtt.as_nanos() / 1_000_000_000;
+        u32::try_from(octets).unwrap_or(u32::MAX >> 2)
     }
 
     pub(super) fn extra_acked(&self) -> u32 {
@@ -87,6 +98,8 @@ impl Model {
 
     /// §5.5.3 to §5.5.10, at each sample; `may_lower`: losses beside a queue lower the bounds.
     pub(super) fn on_sample(&mut self, ack: &BbrAck, sample: &RateSample, may_lower: bool) {
+        self.round[0] += u64::from(ack.acked);
+        self.round[1] += u64::from(ack.newly_lost);
         self.update_round(ack, sample);
         self.bw_latest = self.bw_latest.max(sample.rate);
         self.inflight_latest = self
@@ -123,10 +136,24 @@ impl Model {
         u64::from(sample.lost) * 100 > u64::from(sample.tx_in_flight) * LOSS_THRESH && self.sees_queue(ack)
     }
 
+    /// A round is over: how much of it was lost counts for an eighth.
+    fn note_losses(&mut self) {
+        let [delivered, lost] = core::mem::take(&mut self.round);
+        let share = (lost << 16) / (delivered + lost).max(1);
+        self.loss_share += share / 8;
+        self.loss_share -= self.loss_share / 8;
+    }
+
+    /// What is lost on the way of octets that leave at `rate`, as far as the draft bears it (`BBR.LossThresh`).
+    pub(super) fn toll(&self, rate: u64) -> u64 {
+        (rate >> 16) * self.loss_share.min((LOSS_THRESH << 16) / 100)
+    }
+
     fn update_round(&mut self, ack: &BbrAck, sample: &RateSample) {
         self.round_start = sample.prior_delivered >= self.next_round_delivered;
         if self.round_start {
             self.start_round(ack.delivered);
+            self.note_losses();
             self.rounds_since_probe += 1;
             self.extra_rounds += 1;
             if self.extra_rounds >= EXTRA_ACKED_ROUNDS {
@@ -154,10 +181,9 @@ impl Model {
         if self.inflight_lo == u32::MAX {
             self.inflight_lo = ack.in_flight + ack.acked;
         }
-        self.bw_lo = self.bw_latest.max(scale(self.bw_lo, BETA));
-        self.inflight_lo = self
-            .inflight_latest
-            .max(scale(u64::from(self.inflight_lo), BETA) as u32);
+        self.bw_lo = scale(self.bw_latest, YIELD).max(scale(self.bw_lo, BETA));
+        let (latest, bound) = (u64::from(self.inflight_latest), u64::from(self.inflight_lo));
+        self.inflight_lo = scale(latest, YIELD).max(scale(bound, BETA)) as u32;
     }
 
     pub(super) fn reset_lower_bounds(&mut self) {

@@ -19,6 +19,8 @@ struct Path {
     /// At most so many do.
     room: u64,
     base: Duration,
+    /// Of a hundred octets so many are lost before they come to the bottleneck.
+    toll: u64,
 }
 
 impl Path {
@@ -33,6 +35,7 @@ impl Path {
             queue: 0,
             room,
             base: RTT,
+            toll: 0,
         }
     }
 
@@ -43,11 +46,13 @@ impl Path {
         let sent = (u128::from(self.bbr.pacing_rate()) * rtt.as_nanos() / 1_000_000_000) as u64;
         let sent = sent.min(u64::from(self.cwnd));
         let capacity = (u128::from(RATE) * rtt.as_nanos() / 1_000_000_000) as u64;
-        let arrived = sent.min(capacity);
+        let strayed = sent * self.toll / 100;
+        let come = sent - strayed;
+        let arrived = come.min(capacity);
         // What stays below the pipe's product is no queue.
         let product = (u128::from(RATE) * self.base.as_nanos() / 1_000_000_000) as u64;
-        let grown = sent.saturating_sub(product);
-        let lost = grown.saturating_sub(self.room);
+        let grown = come.saturating_sub(product);
+        let lost = grown.saturating_sub(self.room) + strayed;
         self.queue = grown.min(self.room);
         self.now += rtt;
         let prior = self.delivered;
@@ -127,15 +132,38 @@ fn a_longer_round_trip_is_believed_after_the_queue_was_drained() {
     path.until(|bbr| bbr.model.min_rtt >= RTT * 2);
 }
 
+#[test]
+fn what_is_lost_on_a_path_without_a_queue_is_sent_on_top() {
+    let mut path = Path::new(1 << 20);
+    path.toll = 1;
+    path.until_phase(Phase::Cruise);
+    for _ in 0..20 {
+        path.round();
+    }
+    assert_eq!(path.bbr.cycle.phase, Phase::Cruise);
+    let share = path.round();
+    assert!(share > 0.995, "{share:.3} of the path is used");
+    // As soon as it makes a queue that stays, it ends.
+    path.base = RTT * 11 / 10;
+    path.round();
+    path.round();
+    assert!(path.bbr.pacing_rate() <= path.bbr.model.bw());
+}
+
 /// What `Least` says after each of these round trips, a millisecond apart, in percent of 20 ms.
 fn known_after(percent: &[u32], filling: bool) -> Option<bool> {
-    let (mut least, unit) = (Least::new(), Duration::from_micros(240));
+    known_by(percent, filling, Duration::from_micros(240))
+}
+
+fn known_by(percent: &[u32], filling: bool, unit: Duration) -> Option<bool> {
+    let mut least = Least::new();
     for (at, percent) in (1..).zip(percent) {
         least.on_rtt(
             Instant::ZERO + Duration::from_millis(at),
             RTT * *percent / 100,
             unit,
             filling,
+            true,
         );
     }
     least.doubt();
@@ -161,15 +189,23 @@ fn the_least_round_trip_is_known_once_a_queue_of_ours_has_come_and_gone() {
 }
 
 #[test]
+fn a_small_share_of_a_full_queue_is_not_taken_for_an_empty_path() {
+    // Two segments of ours take as long as a queue that is nearly full varies.
+    let unit = Duration::from_millis(4);
+    assert_eq!(known_by(&[100, 117, 110], true, unit), Some(false));
+    assert_eq!(known_by(&[100, 140, 110], true, unit), Some(true));
+}
+
+#[test]
 fn a_path_that_draining_did_not_shorten_has_no_queue() {
     let at = |millis| Instant::ZERO + Duration::from_millis(millis);
     for (drained_to, known) in [(RTT, true), (RTT * 9 / 10, false)] {
         let (mut least, unit) = (Least::new(), Duration::from_micros(240));
-        least.on_rtt(at(1), RTT, unit, false);
+        least.on_rtt(at(1), RTT, unit, false, true);
         least.doubt();
-        assert!(least.on_rtt(at(6000), RTT, unit, false), "five seconds are over");
+        assert!(least.on_rtt(at(6000), RTT, unit, false, true), "five seconds are over");
         least.start_draining();
-        least.on_rtt(at(6100), drained_to, unit, false);
+        least.on_rtt(at(6100), drained_to, unit, false, true);
         least.drained(at(6200));
         assert_eq!(least.known, Some(known));
     }
