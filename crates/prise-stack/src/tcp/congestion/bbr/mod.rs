@@ -34,8 +34,9 @@ const BETA: u64 = 70;
 /// that shares approach each other by so little with each probe; twice as much is left here, but never so that the path is idle:
 /// what it holds without a queue is always in flight.
 const HEADROOM: u64 = 70;
-/// Where losses beside a queue lower the bounds, they come to so much of what was delivered. The draft keeps what was
-/// delivered, and with it every share as it is; so the larger one, which meets more of the losses, gives way.
+/// Where losses beside a queue lower the bounds again before the next probe, they come to so much of what was delivered. The draft
+/// keeps what was delivered, and with it every share as it is; so the larger one, which meets more of the losses, gives way. A flow
+/// that is alone keeps what is delivered, and loses nothing more.
 const YIELD: u64 = 90;
 /// After so many rounds at nine tenths of the pace the queue of a probe of ours has drained: losses are others' again.
 const DOWN_ROUNDS: u32 = 8;

@@ -175,15 +175,17 @@ impl Model {
     }
 
     fn lower_bounds(&mut self, ack: &BbrAck) {
+        let first = self.bw_lo == u64::MAX;
         if self.bw_lo == u64::MAX {
             self.bw_lo = self.max_bw();
         }
         if self.inflight_lo == u32::MAX {
             self.inflight_lo = ack.in_flight + ack.acked;
         }
-        self.bw_lo = scale(self.bw_latest, YIELD).max(scale(self.bw_lo, BETA));
+        let kept = if first { 100 } else { YIELD };
+        self.bw_lo = scale(self.bw_latest, kept).max(scale(self.bw_lo, BETA));
         let (latest, bound) = (u64::from(self.inflight_latest), u64::from(self.inflight_lo));
-        self.inflight_lo = scale(latest, YIELD).max(scale(bound, BETA)) as u32;
+        self.inflight_lo = scale(latest, kept).max(scale(bound, BETA)) as u32;
     }
 
     pub(super) fn reset_lower_bounds(&mut self) {
