@@ -9,8 +9,8 @@ use core::time::Duration;
 
 use prise_socket::Errno;
 
-use crate::notify::{Answer, Call};
-use crate::parked::{ParkId, Wish};
+use crate::notify::{Answer, Call, Judged};
+use crate::parked::{ParkId, Parked, Wish};
 use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
 use crate::waiting::transferred;
@@ -53,6 +53,25 @@ impl Supervisor {
         Answer::Settled
     }
 
+    /// What came of a call that waited and was tried again. False: it waits on, for the same.
+    pub(crate) fn answer_again(&mut self, id: ParkId, parked: Parked, judged: Judged) -> bool {
+        match judged {
+            Err(Errno::EAGAIN) => {
+                self.parked.restore(id, parked, self.now);
+                return false;
+            }
+            Ok(Answer::Unfinished) => self.keep_unfinished(id, parked),
+            judged => self.answer(&parked.call, judged),
+        }
+        true
+    }
+
+    /// The next slice is over, too.
+    fn keep_unfinished(&mut self, id: ParkId, parked: Parked) {
+        self.parked.restore(id, parked, self.now);
+        self.unfinished.push(id);
+    }
+
     /// The next slices of calls that were put off.
     pub(crate) fn go_on(&mut self) {
         for id in core::mem::take(&mut self.unfinished) {
@@ -76,10 +95,7 @@ impl Supervisor {
             _ => Err(Errno::EBADF),
         };
         match (judged, transferred(&parked.wish)) {
-            (Ok(Answer::Unfinished), _) => {
-                self.parked.restore(id, parked, self.now);
-                self.unfinished.push(id);
-            }
+            (Ok(Answer::Unfinished), _) => self.keep_unfinished(id, parked),
             (Err(Errno::EAGAIN), _) if !self.is_deaf(slot) && self.waits_for_datagrams(slot, id) => {
                 self.parked.restore(id, parked, self.now);
             }

@@ -407,18 +407,7 @@ impl Supervisor {
             self.answer(call, judged);
             return true;
         }
-        match judged {
-            Err(Errno::EAGAIN) => {
-                self.parked.restore(id, parked, self.now);
-                return false;
-            }
-            Ok(Answer::Unfinished) => {
-                self.parked.restore(id, parked, self.now);
-                self.unfinished.push(id);
-            }
-            judged => self.answer(call, judged),
-        }
-        true
+        self.answer_again(id, parked, judged)
     }
 }
 

@@ -457,18 +457,7 @@ impl Supervisor {
             }
             (Some(target), _) => self.try_send(&parked.call, &target, request),
         };
-        match judged {
-            Err(Errno::EAGAIN) => {
-                self.parked.restore(id, parked, self.now);
-                return false;
-            }
-            Ok(Answer::Unfinished) => {
-                self.parked.restore(id, parked, self.now);
-                self.unfinished.push(id);
-            }
-            judged => self.answer(&parked.call, judged),
-        }
-        true
+        self.answer_again(id, parked, judged)
     }
 }
 

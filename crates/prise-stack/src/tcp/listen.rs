@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use prise_wire::{FastOpenCookie, Instant, SeqNum};
+use prise_wire::{FastOpenCookie, Instant, SeqNum, TcpHeader};
 
 use super::acc_ecn::{AccEcnOption, AccEcnState, Ecn, EcnAgreement};
 use super::birth::{Agreement, offered_window, own_mss, window_shift};
@@ -263,14 +263,7 @@ impl Tcp {
                 header.options.acc_ecn = Some(AccEcnState::new(syn_field).counters());
             }
         }
-        reset::send(
-            now,
-            net,
-            &record.tuple,
-            &header,
-            config.tos,
-            config.signature_keys.as_deref(),
-        );
+        send_for(now, net, &config, &record.tuple, &header);
     }
 
     fn arm_half_open(&mut self, now: Instant, index: u32) {
@@ -418,14 +411,7 @@ impl Tcp {
         let offered = self.offered_window_at(net, index);
         let window = (offered >> scale).max(1.min(offered));
         let header = record.acknowledgment(window, timestamp);
-        reset::send(
-            now,
-            net,
-            &record.tuple,
-            &header,
-            config.tos,
-            config.signature_keys.as_deref(),
-        );
+        send_for(now, net, &config, &record.tuple, &header);
     }
 
     /// The handshake is complete: a connection is made and queued, if there is room and nothing defers it.
@@ -558,4 +544,9 @@ impl Tcp {
         net.discard(Discard::TcpSynCookie);
         self.transmit_syn_ack(now, net, &record, SynAck::Cookie);
     }
+}
+
+/// Sends a segment of a half-open connection, by its listener's settings.
+fn send_for(now: Instant, net: &mut Net, config: &TcpConfig, tuple: &FourTuple, header: &TcpHeader) {
+    reset::send(now, net, tuple, header, config.tos, config.signature_keys.as_deref());
 }

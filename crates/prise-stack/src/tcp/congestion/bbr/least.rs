@@ -27,8 +27,6 @@ pub(super) struct Least {
     /// `BBR.probe_rtt_min_delay`, `probe_rtt_min_stamp`.
     pub(super) rtt: Duration,
     pub(super) at: Instant,
-    /// The latest round trip shows a queue.
-    pub(super) queue_stands: bool,
     /// The least round trips of this round and of the one before.
     floors: [Duration; 2],
     /// A probe of ours has made one since it was last seen to be gone.
@@ -44,7 +42,6 @@ impl Least {
         Self {
             rtt: Duration::MAX,
             at: Instant::ZERO,
-            queue_stands: false,
             floors: [Duration::MAX; 2],
             queue_came: false,
             known: None,
@@ -69,12 +66,11 @@ impl Least {
         let least = self.rtt;
         // Of a small share of the path that would be as long as the queue.
         let unit = unit.min(least / QUEUE);
-        self.queue_stands = rtt > least.saturating_add(unit.max(least / NEARLY));
         let gone = unit.max(least / GONE);
         self.queue_came |= filling && rtt > least.saturating_add(gone * CAME);
         if self.queue_came && rtt <= least.saturating_add(gone) {
             self.known = Some(true);
-            if !self.queue_stands {
+            if rtt <= least.saturating_add(unit.max(least / NEARLY)) {
                 self.queue_came = false;
                 self.at = now;
             }
