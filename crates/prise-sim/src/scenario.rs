@@ -369,9 +369,13 @@ fn conversation(random: &mut Random, largest: u64, size: Size) -> (Plan, Plan, b
         }
         _ => {
             let up = up.min(256 * KIB);
+            let octets = random.between(1 + up / 200, 1 + up / 10);
+            let every = random.pick(&[ms(1), ms(30), ms(300), ms(2000)]);
+            // All of it in five minutes: a window that stays shut for longer ends a connection that its program has closed.
+            let least = 1 + up * every.as_millis() as u64 / 300_000;
             let pace = Pace {
-                octets: random.between(1 + up / 200, 1 + up / 10) as usize,
-                every: random.pick(&[ms(1), ms(30), ms(300), ms(2000)]),
+                octets: octets.max(least) as usize,
+                every,
             };
             let steps = vec![Step::Pause(ms(random.below(3000))), Step::Write(down), Step::Shutdown];
             let server = Plan::exchange(down, up).with_steps(steps).with_pace(Some(pace));

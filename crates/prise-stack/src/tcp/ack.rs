@@ -7,7 +7,7 @@ use prise_wire::{Instant, SackBlock, SeqNum};
 
 use super::acc_ecn::Feedback;
 use super::arrival::{Check, is_between};
-use super::connection::{Connection, Moment, timestamp_clock};
+use super::connection::{Connection, timestamp_clock};
 use super::deadlines::Retransmit;
 use super::info::{LossState, State};
 use super::loss::rack::Surroundings;
@@ -55,6 +55,9 @@ impl Connection {
             self.take_sack(seg, ack, false);
             return ControlFlow::Continue(());
         }
+        // Something works: what an ICMP error said before is over, and the peer has answered (tcp_ack).
+        self.soft_error = None;
+        self.probes_out = 0;
         let opened = self.update_send_window(seg, ack);
         if opened && self.unsent() > 0 {
             // A long wait for the window is a wait, too (tcp_ack_update_window).
@@ -121,7 +124,7 @@ impl Connection {
         if self.deadlines.armed(Retransmit::Persist) && self.config.user_timeout.is_none() {
             // The peer lives: its window stays shut, but it answers (RFC 9293 §3.8.6.1). A user timeout counts on: it bounds
             // also how long octets wait for a window (tcp(7)).
-            self.trouble_since = Moment::at(seg.at);
+            self.begin_trouble(seg.at);
         }
         let advanced = self.snd.una.precedes(ack);
         let (min_rtt, size) = (self.min_rtt(), self.segment_size());
@@ -209,7 +212,7 @@ impl Connection {
         if advanced {
             self.stamp_acknowledged(seg.at);
             self.reconcile_send_buffer();
-            self.trouble_since = Moment::at(seg.at);
+            self.begin_trouble(seg.at);
             self.note_progress(seg.at);
             if self.queued() == 0 {
                 self.wait_for(seg.at, Wait::Idle);

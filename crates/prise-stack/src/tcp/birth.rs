@@ -196,7 +196,7 @@ impl Tcp {
             snd_scale: 0,
             rcv_scale,
             backoff: 0,
-            keepalive_probes: 0,
+            probes_out: 0,
             error: None,
             soft_error: None,
             raised: Ready::NONE,

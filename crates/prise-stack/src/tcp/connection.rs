@@ -187,7 +187,7 @@ pub(crate) struct Connection {
     pub(crate) last_received: Stamp,
     /// When data last arrived.
     pub(crate) last_data: Stamp,
-    /// When the oldest unacknowledged octet, probe or SYN was first sent: the user timeout counts from here.
+    /// When the oldest unacknowledged octet, probe or SYN was first sent: the user timeout counts from here ([`trouble`](Self::trouble)).
     pub(crate) trouble_since: Moment,
     /// When an unacceptable segment was last answered, in milliseconds of [`timestamp_clock`].
     pub(crate) challenged_at: u32,
@@ -202,8 +202,8 @@ pub(crate) struct Connection {
     pub(crate) rcv_scale: u8,
     /// Consecutive expirations of the retransmission or probe timer.
     pub(crate) backoff: u8,
-    /// Keepalive probes without an answer.
-    pub(crate) keepalive_probes: u8,
+    /// Probes without an answer, of a shut window or of keepalive, which exclude each other (`icsk_probes_out`).
+    pub(crate) probes_out: u8,
     /// Why it ended; taken by the program.
     pub(crate) error: Option<TcpError>,
     /// A soft ICMP error, shown if the connection times out.
@@ -554,7 +554,7 @@ impl Connection {
         if let Some(keepalive) = self.config.keepalive
             && (half_closed || matches!(self.state, State::Established | State::CloseWait))
         {
-            self.keepalive_probes = 0;
+            self.probes_out = 0;
             self.deadlines.arm_slow(Slow::Keepalive, now + keepalive.idle);
         }
     }
@@ -645,7 +645,7 @@ impl Connection {
     /// Arms a timeout. With a user timeout it is over at the latest when that has passed (RFC 5482 §3; Linux clamps it
     /// too, so that programs get their error in time).
     pub(crate) fn arm_timeout(&mut self, kind: super::deadlines::Retransmit, now: Instant, wait: Duration) {
-        let trouble = self.trouble_since.age(now);
+        let trouble = self.trouble(now);
         let left = self.user_timeout().map(|limit| limit.saturating_sub(trouble));
         self.deadlines.arm(kind, now + left.map_or(wait, |left| left.min(wait)));
     }

@@ -8,7 +8,7 @@ use core::time::Duration;
 use prise_wire::Instant;
 
 use super::Tcp;
-use super::connection::{Connection, Moment};
+use super::connection::Connection;
 use super::deadlines::Retransmit;
 use super::error::TcpError;
 use crate::link::LinkId;
@@ -56,12 +56,13 @@ impl Connection {
         if !self.flight_is_empty() || !self.has_unsent() {
             return;
         }
-        if self.keepalive_probes == 0 {
-            self.trouble_since = Moment::at(now);
+        self.note_trouble(now);
+        if self.probes_out == 0 {
+            self.begin_trouble(now);
         } else if self.gave_up(now) {
             return self.end(Some(TcpError::TimedOut));
         }
-        self.keepalive_probes = self.keepalive_probes.saturating_add(1);
+        self.probes_out = self.probes_out.saturating_add(1);
         self.deadlines.arm(Retransmit::Held, now + INTERVAL);
     }
 }

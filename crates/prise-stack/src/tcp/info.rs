@@ -7,7 +7,6 @@ use prise_wire::Instant;
 use super::acc_ecn::EcnOctets;
 use super::config::CongestionAlgorithm;
 use super::connection::Connection;
-use super::deadlines::Retransmit;
 use super::fast_open::FastOpenFailure;
 use super::send::flight::Flight;
 
@@ -234,14 +233,6 @@ impl Connection {
             _ => self.sending.as_ref().map_or(0, |sending| sending.recovery.timeouts),
         }
     }
-
-    fn unanswered_probes(&self) -> u8 {
-        if self.deadlines.armed(Retransmit::Persist) {
-            self.backoff
-        } else {
-            self.keepalive_probes
-        }
-    }
 }
 
 impl Connection {
@@ -353,7 +344,7 @@ impl Connection {
             window_limited,
             buffer_limited,
             retransmits: self.consecutive_timeouts(),
-            probes: self.unanswered_probes(),
+            probes: self.probes_out,
             congestion: self.congestion.algorithm(),
         }
     }

@@ -17,6 +17,7 @@ mod demux;
 mod error;
 mod fast_open;
 mod flags;
+mod giving_up;
 mod half_open;
 mod held;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use core::time::Duration;
 use prise_wire::{SackBlock, SeqNum};
 
 use super::acc_ecn::AccEcnState;
-use super::connection::Connection;
+use super::connection::{Connection, Stamp};
 use super::fast_open::FastOpen;
 use super::paws::Overtaken;
 use super::plpmtud::Search;
@@ -53,6 +53,8 @@ pub(crate) struct Rare {
     pub(crate) kernel_send: Option<Box<KernelSendBuffer>>,
     /// What TS.Recent was a little while ago, once holes were filled out of order.
     pub(crate) overtaken: Option<Overtaken>,
+    /// Since when something has been unacknowledged, where that may be longer than 71 minutes.
+    pub(crate) long_trouble_since: Option<Stamp>,
     /// `REMOTE_UTO`: what the peer has said of its user timeout (RFC 5482).
     pub(crate) remote_timeout: Option<Duration>,
     /// When octets left and were acknowledged, for a program that asks.

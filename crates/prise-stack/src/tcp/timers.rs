@@ -8,12 +8,6 @@ use super::connection::Connection;
 use super::deadlines::{Retransmit, Slow};
 use super::error::TcpError;
 use super::info::{LossState, State};
-use super::loss::rtt::RTO_MAX;
-
-/// RFC 9293 §3.8.3's R2, as Linux has it: 15 retransmissions with a floor of 200 ms come to this.
-pub(crate) const GIVE_UP: Duration = Duration::from_millis(924_600);
-/// An orphan has nobody to tell: Linux's `tcp_orphan_retries` of 8 come to this.
-pub(crate) const GIVE_UP_ORPHAN: Duration = Duration::from_millis(102_000);
 
 /// What the caller still has to do after a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +68,7 @@ impl Connection {
         if self.flight_is_empty() {
             return;
         }
+        self.note_trouble(now);
         let expired = self.gave_up(now);
         self.suspect_black_hole(expired);
         if expired {
@@ -119,20 +114,6 @@ impl Connection {
         };
         let segments = sending.flight.outstanding().div_ceil(self.segment_size());
         self.state == State::Established && segments < THIN_SEGMENTS && sending.recovery.timeouts <= LINEAR_TIMEOUTS
-    }
-
-    fn user_timeout_passed(&self, now: Instant) -> bool {
-        self.user_timeout()
-            .is_some_and(|limit| self.trouble_since.age(now) >= limit)
-    }
-
-    pub(super) fn gave_up(&self, now: Instant) -> bool {
-        let limit = match self.user_timeout() {
-            Some(limit) => limit,
-            None if self.is_orphan() => GIVE_UP_ORPHAN,
-            None => GIVE_UP,
-        };
-        self.trouble_since.age(now) >= limit
     }
 
     /// RFC 8985 §7.3: new data if there is some and the window lets it, else the last segment again.
@@ -184,13 +165,17 @@ impl Connection {
                 return;
             }
         }
-        // An orphan whose peer answers but keeps its window shut would stay for ever: Linux lets it go when the probes
-        // have become as rare as they may.
-        let hopeless = self.is_orphan() && self.rto() >= RTO_MAX.min(self.config.rto_limit());
-        if hopeless || self.gave_up(now) {
-            self.end(Some(TcpError::TimedOut));
+        self.note_trouble(now);
+        if self.gave_up_probing(now) {
+            let error = self.soft_error.unwrap_or(TcpError::TimedOut);
+            self.end(Some(error));
             return;
         }
+        if self.probes_out == 0 && self.config.user_timeout.is_none() {
+            // The silence begins with the first probe that has no answer.
+            self.begin_trouble(now);
+        }
+        self.probes_out = self.probes_out.saturating_add(1);
         self.flags.set_probe_due(true);
         self.backoff = self.backoff.saturating_add(1);
         let wait = self.rto();
@@ -219,15 +204,16 @@ impl Connection {
         }
         let silence = self.last_received.age(now).min(self.last_sent.age(now));
         let due = now + keepalive.idle.saturating_sub(silence);
-        if !self.flight_is_empty() || (due > now && self.keepalive_probes == 0) {
-            // Data is out, or something moved since: the retransmission timer decides, or we look again later.
+        if !self.flight_is_empty() || self.has_unsent() || (due > now && self.probes_out == 0) {
+            // Data is out, or waits for a window that is asked about anyway, or something moved since: the retransmission timer
+            // decides, or we look again later.
             self.deadlines
                 .arm_slow(Slow::Keepalive, due.max(now + keepalive.interval));
             return Consequence::Nothing;
         }
         let exhausted = match self.user_timeout() {
-            Some(limit) => self.keepalive_probes > 0 && self.last_received.age(now) >= limit,
-            None => self.keepalive_probes >= keepalive.probes,
+            Some(limit) => self.probes_out > 0 && self.last_received.age(now) >= limit,
+            None => self.probes_out >= keepalive.probes,
         };
         if exhausted {
             let error = self.soft_error.unwrap_or(TcpError::TimedOut);
@@ -235,7 +221,7 @@ impl Connection {
             return Consequence::Reset;
         }
         // With a long user timeout there may be more than can be counted.
-        self.keepalive_probes = self.keepalive_probes.saturating_add(1);
+        self.probes_out = self.probes_out.saturating_add(1);
         self.flags.set_probe_due(true);
         self.deadlines.arm_slow(Slow::Keepalive, now + keepalive.interval);
         Consequence::Nothing

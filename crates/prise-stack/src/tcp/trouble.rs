@@ -99,6 +99,12 @@ impl Connection {
         }
     }
 
+    /// Whether it has been waiting for the peer's window already: one that opens, but not far enough, is the same wait.
+    pub(crate) fn waits_for_window(&self) -> bool {
+        let chronograph = self.sending.as_ref().map(|sending| sending.chronograph);
+        chronograph.is_some_and(|chronograph| chronograph.wait == Wait::Window)
+    }
+
     /// The program has written; `full` if not all of it fitted.
     pub(crate) fn note_write(&mut self, now: Instant, full: bool) {
         let wait = self

@@ -11,8 +11,8 @@ use prise_wire::tcp::UserTimeout;
 
 use super::config::TcpConfig;
 use super::connection::Connection;
+use super::giving_up::{GIVE_UP, GIVE_UP_ORPHAN};
 use super::segment::Segment;
-use super::timers::{GIVE_UP, GIVE_UP_ORPHAN};
 
 /// How the option is used: the variables of RFC 5482 §3. That this exists is `ENABLED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use prise_wire::{checksum, protocol, tcp};
 use crate::net::RouteInfo;
 use crate::tcp::acc_ecn::AccEcnState;
 use crate::tcp::arrival::DELAYED_ACK;
-use crate::tcp::connection::{Connection, Moment, Stamp};
+use crate::tcp::connection::{Connection, Stamp};
 use crate::tcp::deadlines::Retransmit;
 use crate::tcp::info::{LossState, State};
 use crate::tcp::loss::recovery::Frto;
@@ -288,7 +288,7 @@ impl Connection {
         let mut body = Body::new();
         if self.snd.nxt == self.snd.iss {
             self.snd.nxt = self.snd.iss + 1;
-            self.trouble_since = Moment::at(now);
+            self.begin_trouble(now);
             body = self.syn_data(now);
         }
         let linear = match self.state {
@@ -417,7 +417,7 @@ impl Connection {
         // Before the handshake's end the timer, and the time, are the SYN-ACK's.
         let synchronized = self.is_synchronized();
         if was_empty && synchronized {
-            self.trouble_since = Moment::at(now);
+            self.begin_trouble(now);
         }
         // Data that leaves soon after data came in carries the acknowledgment: an exchange, not a transfer.
         if self.statistics.bytes_received > 0 && self.last_data.age(now) < DELAYED_ACK {
@@ -595,9 +595,11 @@ impl Connection {
         let idle = self.deadlines.retransmit == Instant::FAR_FUTURE;
         match self.next_data(unit_max) {
             Err(Held::Window) if idle => {
+                if !self.waits_for_window() {
+                    self.begin_trouble(now);
+                }
                 self.wait_for(now, Wait::Window);
                 let wait = self.rto();
-                self.trouble_since = Moment::at(now);
                 self.arm_timeout(Retransmit::Persist, now, wait);
             }
             // Corked or held back with nothing in flight: 200 ms at most (tcp(7), TCP_CORK).
