@@ -5,6 +5,9 @@ use std::io::Write;
 
 use crate::supervisor::Supervisor;
 
+/// Descriptors that one call may want of the supervisor: both ends of a socket, and a copy of the program's.
+const AT_ONCE: usize = 3;
+
 /// What was spoken of already.
 #[derive(Debug, Default)]
 pub(crate) struct Complaints {
@@ -41,9 +44,15 @@ impl Supervisor {
         }
     }
 
-    /// A call failed for want of descriptors: said where they are the supervisor's own.
+    /// Whether the descriptors are gone that a call failed for want of: they may be wanting in the program, too.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        let spare: Result<Vec<_>, _> = (0..AT_ONCE).map(|_| rustix::io::dup(&self.calls)).collect();
+        spare.is_err()
+    }
+
+    /// A call failed because the supervisor has no more descriptors.
     pub(crate) fn complain_of_exhaustion(&mut self) {
-        if self.complaints.exhausted || rustix::io::dup(&self.calls).is_ok() {
+        if self.complaints.exhausted {
             return;
         }
         self.complaints.exhausted = true;

@@ -9,7 +9,8 @@
 //! until its file is gone, also that of a stream whose close something else tells first.
 
 use std::collections::HashSet;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use prise_wire::Instant;
@@ -30,6 +31,8 @@ const REST_SHARE: u32 = 10;
 #[derive(Debug)]
 pub(crate) struct Ledger {
     epoll: OwnedFd,
+    /// Who is in it. Open always, so that it can be asked where no more descriptors are to be had.
+    list: File,
     /// The reserved number.
     door: OwnedFd,
     /// What is behind the reserved number while nobody passes.
@@ -45,8 +48,10 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn new() -> io::Result<Self> {
         let idle = eventfd(0, EventfdFlags::CLOEXEC)?;
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         Ok(Self {
-            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            list: File::open(format!("/proc/self/fdinfo/{}", epoll.as_raw_fd()))?,
+            epoll,
             door: idle.try_clone()?,
             idle,
             entries: 0,
@@ -99,7 +104,9 @@ impl Ledger {
 
     /// The sockets that are still open.
     pub(crate) fn open_sockets(&mut self) -> io::Result<HashSet<Slot>> {
-        let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.epoll.as_raw_fd()))?;
+        let mut text = String::new();
+        self.list.rewind()?;
+        self.list.read_to_string(&mut text)?;
         let open: HashSet<Slot> = text.lines().filter_map(entry).collect();
         self.entries = open.len();
         self.alive = open.len();

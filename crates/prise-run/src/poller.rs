@@ -17,8 +17,14 @@ use rustix::io::Errno;
 use crate::parked::Held;
 use crate::socket::Slot;
 
-/// How many events one look returns; the others follow in the next.
+/// How many events one look returns.
 const BATCH: usize = 64;
+
+/// How often it is looked before a call is judged, as long as looks are full: who closes a thousand sockets, or is killed with them, and then
+/// calls must find all of them closed. What is beyond follows in the next turn, because calls must not wait for ever.
+const LOOKS_MAX: usize = 64;
+
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// What became ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,21 +186,28 @@ impl Poller {
         if on_others.is_empty() {
             return Ok(());
         }
-        self.look(Some(&Timespec { tv_sec: 0, tv_nsec: 0 }), ready)
+        self.look(Some(&AT_ONCE), ready)
     }
 
     /// Adds what has happened in the set, for which it sleeps up to `timeout`.
     fn look(&mut self, timeout: Option<&Timespec>, ready: &mut Vec<(Source, EventFlags)>) -> io::Result<()> {
-        self.events.clear();
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), timeout) {
-            Ok(_) | Err(Errno::INTR) => (),
-            Err(error) => return Err(error.into()),
+        let mut timeout = timeout;
+        for _ in 0..LOOKS_MAX {
+            self.events.clear();
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), timeout) {
+                Ok(_) | Err(Errno::INTR) => (),
+                Err(error) => return Err(error.into()),
+            }
+            ready.extend(
+                self.events
+                    .iter()
+                    .map(|event| (Source::decode(event.data.u64()), event.flags)),
+            );
+            if self.events.len() < self.events.capacity() {
+                break;
+            }
+            timeout = Some(&AT_ONCE);
         }
-        ready.extend(
-            self.events
-                .iter()
-                .map(|event| (Source::decode(event.data.u64()), event.flags)),
-        );
         Ok(())
     }
 }

@@ -260,9 +260,9 @@ impl Supervisor {
         self.go_on();
         if let Some(call) = call {
             (self.still, self.swept) = (false, false);
-            let judged = self.judge(&call);
-            if matches!(judged, Err(Errno::EMFILE | Errno::ENFILE)) {
-                self.complain_of_exhaustion();
+            let mut judged = self.judge(&call);
+            if matches!(judged, Err(Errno::EMFILE | Errno::ENFILE)) && self.is_exhausted() {
+                judged = self.judge_with_room(&call, judged);
             }
             self.answer(&call, judged);
             if self.still
@@ -288,6 +288,20 @@ impl Supervisor {
         self.settle();
         self.due = self.next_due();
         Ok(())
+    }
+
+    /// A call for which no descriptors were left: closed sockets that nothing told of may have some.
+    fn judge_with_room(&mut self, call: &Call, judged: Judged) -> Judged {
+        let judged = if self.ledger.is_resting(self.now) {
+            judged
+        } else {
+            self.sweep();
+            self.judge(call)
+        };
+        if matches!(judged, Err(Errno::EMFILE | Errno::ENFILE)) {
+            self.complain_of_exhaustion();
+        }
+        judged
     }
 
     /// The link has something to receive.

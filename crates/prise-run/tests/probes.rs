@@ -93,11 +93,12 @@ fn a_supervisor_short_of_descriptors_says_so_and_recovers() {
     limited.arg("--nofile=200:200").arg(supervised.get_program());
     limited.args(supervised.get_args()).arg(python).arg(script("scarce.py"));
     let output = output(&mut limited);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "recovered\n", "{said}");
     assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        "recovered\n",
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
+        said.matches("the limit of 200 open files is reached").count(),
+        1,
+        "{said}"
     );
 }
 

@@ -142,10 +142,7 @@ impl Supervisor {
             Ok(copy) => copy,
             Err(LookupError::NotOpen) => return Err(Err(Errno::EBADF)),
             Err(LookupError::Gone) => return Err(Ok(Answer::Settled)),
-            Err(LookupError::Exhausted) => {
-                self.complain_of_exhaustion();
-                return Err(Err(Errno::ENFILE));
-            }
+            Err(LookupError::Exhausted) => return Err(Err(Errno::ENFILE)),
             // Such a program was told when it asked for an Internet socket; its other sockets are its own.
             Err(LookupError::Forbidden) if !self.names_endpoint(call) => return Err(Ok(Answer::Native)),
             Err(LookupError::Forbidden) => {
