@@ -19,7 +19,7 @@ use super::world::{Waiter, World};
 /// still would never let it go on.
 const TICK: Duration = Duration::from_micros(1);
 /// How long, in real time, the clock waits for a thread that was let go to look at it; a caller that never does is not waited for longer.
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A stack that has deadlines but never anything to send would turn in circles.
 const TURNS_MAX: usize = 1_000_000;
 
@@ -63,9 +63,18 @@ impl Stage {
         world
     }
 
+    /// Takes the lock for the rest of a call that has waited: the clock is still to wait for its thread, which has not read it yet.
+    pub(super) fn go_on(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A call that never waits.
     pub(super) fn at_once<T>(&self, call: impl FnOnce(&mut World) -> T) -> T {
-        let mut world = self.enter();
+        self.finish(self.enter(), call)
+    }
+
+    /// What a call does at last.
+    pub(super) fn finish<T>(&self, mut world: MutexGuard<'_, World>, call: impl FnOnce(&mut World) -> T) -> T {
         let result = call(&mut world);
         self.happened(&mut world);
         result

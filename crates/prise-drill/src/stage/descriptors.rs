@@ -174,7 +174,7 @@ impl Stage {
                 _ => Look::Done(()),
             });
         }
-        self.at_once(|world| {
+        self.finish(self.go_on(), |world| {
             let Some(descriptor) = world.descriptors.remove(&fd) else {
                 return;
             };

@@ -276,7 +276,7 @@ impl Stage {
             count: taken.count,
             ..Incoming::default()
         };
-        if let Some(queued) = self.enter().in_queue(target) {
+        if let Some(queued) = self.go_on().in_queue(target) {
             incoming.say(TCP, TCP_INQ, &queued.to_ne_bytes());
         }
         Ok(incoming)

@@ -441,7 +441,12 @@ impl Connection {
     /// Octets that one write may add: with `TCP_NOTSENT_LOWAT` what can leave at once, and so much beyond it.
     pub(crate) fn write_room(&self) -> u32 {
         let space = self.send_space();
-        let Some(low) = self.config.unsent_low_water else {
+        // By Linux's account the low water is looked at buffer by buffer.
+        let Some(low) = self
+            .config
+            .unsent_low_water
+            .filter(|_| !self.keeps_kernel_send_buffer())
+        else {
             return space;
         };
         let by_window = self.snd.wnd.saturating_sub(self.snd.nxt.distance_from(self.snd.una));

@@ -711,3 +711,30 @@ fn congestion_control_is_the_programs_choice_else_the_links_else_the_hosts() {
     let cubic = Some(CongestionAlgorithm::Cubic);
     assert_eq!(running(&mut world, 1004, cubic), CongestionAlgorithm::Cubic);
 }
+
+#[test]
+fn a_program_that_waits_for_little_unsent_is_woken_as_soon_as_the_rest_has_left() {
+    let mut world = World::new(7);
+    let (client, _) = world.connect();
+    let config = TcpConfig {
+        unsent_low_water: Some(10_000),
+        ..TcpConfig::default()
+    };
+    let now = world.now;
+    world.stacks[0].tcp_set_config(now, client, config);
+    let mut data = Payload::from(alloc::vec![7; 100_000]);
+    let taken = world.stacks[0]
+        .tcp_send(now, client, &mut data, false, false)
+        .expect("room");
+    assert!(
+        taken > 14_480 && taken < 100_000,
+        "the window, and so much beyond it: {taken}"
+    );
+    // The acknowledgment of the first window has come, and the rest has left; nothing has acknowledged that.
+    world.events[0].clear();
+    world.run_for(Duration::from_millis(30));
+    let info = world.stacks[0].tcp_info(world.now, client).expect("it lives");
+    assert_eq!(info.unsent, 0);
+    let woken = |event: &Event| matches!(event, Event::Tcp { ready, .. } if ready.contains(Ready::WRITABLE));
+    assert!(world.events[0].iter().any(woken), "{:?}", world.events[0]);
+}

@@ -114,8 +114,7 @@ impl KernelSendBuffer {
 impl Connection {
     /// `sk_sndbuf`, where this account is kept.
     fn kernel_send_size(&self) -> Option<u32> {
-        let kept = self.config.tuning().buffers != BufferAccounting::Payload && self.config.unsent_low_water.is_none();
-        if !kept {
+        if self.config.tuning().buffers == BufferAccounting::Payload {
             return None;
         }
         if let Some(size) = self.config.send_buffer {
@@ -183,6 +182,7 @@ impl Connection {
     pub(crate) fn push_by_truesize(&mut self, now: Instant, data: &mut Payload) -> Option<u32> {
         let size = self.kernel_send_size()?;
         let goal = self.size_goal();
+        let most_unsent = self.config.unsent_low_water.unwrap_or(u32::MAX);
         let begin = self.queue_end();
         self.kernel_send_buffer().pushed.get_or_insert(begin);
         let mut taken = 0;
@@ -193,7 +193,7 @@ impl Connection {
             let buffer = self.kernel_send_buffer();
             let in_last = buffer.room_in_last(goal, unsent);
             let room = match in_last {
-                0 if buffer.held() >= size => break,
+                0 if buffer.held() >= size || unsent >= most_unsent => break,
                 0 => goal,
                 room => room,
             };
@@ -288,7 +288,8 @@ impl Connection {
         };
         let held = buffer.held();
         let in_last = buffer.room_in_last(goal, self.unsent());
-        let room = in_last + if held < size { goal } else { 0 };
+        let another = held < size && self.config.unsent_low_water.is_none_or(|low| self.unsent() < low);
+        let room = in_last + if another { goal } else { 0 };
         Some((room, held < size && size - held >= held / 2))
     }
 }

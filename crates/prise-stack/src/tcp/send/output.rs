@@ -397,6 +397,10 @@ impl Connection {
         self.wait_for(now, wait);
         self.snd.nxt += total;
         let forced = self.split_send_buffer(seq + len);
+        if self.config.unsent_low_water.is_some() {
+            // What has left is not unsent any more, which a program may wait for (tcp_event_new_data_sent).
+            self.raise_writable_if_room();
+        }
         if fin {
             self.flags.set_fin_sent(true);
         }
