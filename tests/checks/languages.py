@@ -32,6 +32,18 @@ def node_http2(here):
     guest(here, "node", here.guests / "http2.js")
 
 
+@check("bun", "npm:bun")
+def bun(here):
+    """A runtime whose event loop and HTTP are its own."""
+    guest(here, "bun", here.guests / "bun.mjs")
+
+
+@check("deno", "npm:deno")
+def deno(here):
+    """JavaScript on tokio and hyper."""
+    guest(here, "deno", "run", "--allow-all", "--unstable-net", here.guests / "deno.ts")
+
+
 @check("go", "golang-go", limit=300)
 def go_http(here):
     """net/http, TLS and HTTP/2 within one process, a static binary of raw system calls."""

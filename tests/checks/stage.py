@@ -44,7 +44,7 @@ checks = {}
 
 
 def check(programs="", packages="", quick=True, limit=90, options=()):
-    """Declares a check: the programs it starts, the Debian packages that have them, whether CI runs it, and options for
+    """Declares a check: the programs it starts, the packages that have them (Debian's, or `npm:NAME`), whether CI runs it, and options for
     `prise run`."""
 
     def declare(function):
