@@ -197,6 +197,8 @@ guests! {
     sending_told_over_ipv6: "sending_told.py" "6";
     refused_over_ipv4: "refused.py" "4";
     refused_over_ipv6: "refused.py" "6";
+    refused_datagrams_over_ipv4: "refused_datagrams.py" "4";
+    refused_datagrams_over_ipv6: "refused_datagrams.py" "6";
     copies_over_ipv4: "copies.py" "4";
     copies_over_ipv6: "copies.py" "6";
     full_backlog_over_ipv4: "full_backlog.py" "4";

@@ -45,6 +45,15 @@ def datagrams():
         other.sendto(b"hello", one.getsockname())
         assert one.recv(100) == b"hello"
 
+def refused():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as lonely:
+        lonely.connect(("127.0.0.1", 1))
+        lonely.send(b"hello")
+        try:
+            lonely.recv(100)
+        except ConnectionError:
+            pass
+
 outside = ("10.0.2.2", int(sys.argv[1]))
 
 def leave(asked):
@@ -60,6 +69,7 @@ for line in sys.stdin:
     for number in range(300):
         connect(listeners[number % 2], abort=number % 7 == 0)
         datagrams()
+        refused()
         leave(asked=number % 3 == 0)
         unused = socket.socket()
         try:

@@ -6,6 +6,8 @@
 //!
 //! The supervisor's end is connected to the program's always; the program's to the supervisor's only while the socket
 //! has a peer, so that writing without one fails (with `ENOTCONN` where the kernel answers, `EDESTADDRREQ` here).
+//!
+//! Where what a program sends is going to be refused the pair is one of UDP: [`crate::inet_pair`].
 
 use core::net::SocketAddr;
 use std::collections::VecDeque;
@@ -16,6 +18,7 @@ use prise_stack::LinkId;
 use prise_wire::{Instant, Payload};
 use rustix::net::{RecvFlags, SocketAddrUnix, bind, connect, connect_unspec, getsockname, recv, send, sockopt};
 
+use crate::inet_pair::{InetPair, Put, Written};
 use crate::parked::ParkId;
 use crate::unix;
 
@@ -50,6 +53,8 @@ impl Origin {
 pub(crate) struct Datagram {
     /// The supervisor's end.
     pub(crate) end: OwnedFd,
+    /// The pair is one of the host kernel's UDP.
+    inet: Option<Box<InetPair>>,
     /// Where the datagrams in the program's queue come from.
     pub(crate) origin: Option<Origin>,
     /// Taken from the host, not yet given to the program.
@@ -101,6 +106,7 @@ impl Datagram {
             end_named: false,
             deaf: false,
             end,
+            inet: None,
             origin: None,
             held: None,
             came: None,
@@ -122,9 +128,9 @@ impl Datagram {
         loop {
             let mut payload = match self.unsent.take() {
                 Some(payload) => payload,
-                None => match recv(&self.end, &mut *scratch, RecvFlags::DONTWAIT) {
-                    Ok((len, _)) => Payload::copy_from(&scratch[..len]),
-                    Err(_) => return,
+                None => match self.take_written(scratch) {
+                    Some(len) => Payload::copy_from(&scratch[..len]),
+                    None => return,
                 },
             };
             match host.send(now, id, &mut payload, Flags::NOSIGNAL) {
@@ -163,23 +169,78 @@ impl Datagram {
                 }
                 self.origin = Some(origin);
             }
-            match send(&self.end, &received.payload, unix::QUIET) {
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::NOBUFS) => {
+            match self.put(&received.payload) {
+                Put::Full => {
                     self.hold(received);
                     return Delivery::Open;
                 }
-                Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::CONNRESET) => {
-                    return Delivery::Closed((!was_there).then_some(received));
-                }
-                Err(rustix::io::Errno::PIPE) if self.deaf => {
+                Put::Closed => return Delivery::Closed((!was_there).then_some(received)),
+                Put::Deaf => {
                     self.came = received.timestamp;
                     self.held = Some(received);
                     return Delivery::Open;
                 }
-                Ok(_) => self.came = received.timestamp,
-                // Too long for the program's queue.
-                Err(_) => (),
+                Put::Done => self.came = received.timestamp,
+                Put::Lost => (),
             }
+        }
+    }
+
+    /// Puts a datagram into the program's queue.
+    fn put(&self, payload: &[u8]) -> Put {
+        use rustix::io::Errno as E;
+        if let Some(inet) = &self.inet {
+            return inet.put(&self.end, payload);
+        }
+        match send(&self.end, payload, unix::QUIET) {
+            Ok(_) => Put::Done,
+            Err(E::AGAIN | E::NOBUFS) => Put::Full,
+            Err(E::CONNREFUSED | E::CONNRESET) => Put::Closed,
+            Err(E::PIPE) if self.deaf => Put::Deaf,
+            Err(_) => Put::Lost,
+        }
+    }
+
+    /// Takes what the program has written natively; gives its length.
+    fn take_written(&mut self, scratch: &mut [u8]) -> Option<usize> {
+        let Some(inet) = &mut self.inet else {
+            return recv(&self.end, scratch, RecvFlags::DONTWAIT).ok().map(|(len, _)| len);
+        };
+        loop {
+            match inet.take(&self.end, scratch) {
+                Written::Datagram(len) => return Some(len),
+                // The program's end shows no error then.
+                Written::NotRefused => self.shown &= !inet.tries_again(),
+                Written::Nothing => return None,
+            }
+        }
+    }
+
+    /// Whether another object, which has nothing of this one, may stand for the socket.
+    pub(crate) fn is_untouched(&self) -> bool {
+        let waits = self.held.is_some() || self.unsent.is_some() || self.error.is_some();
+        !(waits || self.shown || self.deaf || self.is_inet() || self.has_unread())
+    }
+
+    /// The pair is one of UDP from now on, whose program's end has no peer yet.
+    pub(crate) fn change_to(&mut self, end: OwnedFd, inet: InetPair) {
+        self.end = end;
+        self.inet = Some(Box::new(inet));
+        (self.has_peer, self.named, self.end_named) = (false, false, false);
+        (self.full, self.watched) = (false, false);
+    }
+
+    /// Whether the pair is one of UDP.
+    pub(crate) fn is_inet(&self) -> bool {
+        self.inet.is_some()
+    }
+
+    /// How much the program may leave unread (`SO_RCVBUF`). `copy`: its end.
+    pub(crate) fn make_room(&mut self, copy: &OwnedFd, size: usize) {
+        match &mut self.inet {
+            Some(inet) => inet.make_room(copy, size),
+            // What lies in a queue of AF_UNIX is its sender's.
+            None => drop(sockopt::set_socket_send_buffer_size(&self.end, size)),
         }
     }
 
@@ -219,8 +280,11 @@ impl Datagram {
     /// The socket has got a peer: native writes are datagrams for it. `copy` is the program's end.
     pub(crate) fn gain_peer(&mut self, copy: &OwnedFd) -> Result<(), rustix::io::Errno> {
         if !self.has_peer {
-            // Nobody else can send there, because its own peer is the program's end.
-            connect(copy, &name(&self.end, &mut self.end_named)?)?;
+            match &self.inet {
+                Some(inet) => connect(copy, &inet.own_name())?,
+                // Nobody else can send there, because its own peer is the program's end.
+                None => connect(copy, &name(&self.end, &mut self.end_named)?)?,
+            }
             self.has_peer = true;
         }
         Ok(())
@@ -230,6 +294,11 @@ impl Datagram {
     pub(crate) fn lose_peer(&mut self, copy: &OwnedFd, scratch: &mut [u8]) -> Result<(), rustix::io::Errno> {
         // With a name, strangers could send to it then.
         if !self.has_peer || self.named {
+            return Ok(());
+        }
+        if self.is_inet() {
+            connect_unspec(copy)?;
+            self.has_peer = false;
             return Ok(());
         }
         // The kernel drops the queue of a socket that turns away from its peer.
@@ -258,6 +327,11 @@ impl Datagram {
     /// else can send to it, because its own peer is this end.
     pub(crate) fn show_error(&mut self, copy: &OwnedFd) -> Result<(), rustix::io::Errno> {
         self.gain_peer(copy)?;
+        if let Some(inet) = &self.inet {
+            inet.show_refusal(&self.end, copy)?;
+            self.shown = true;
+            return Ok(());
+        }
         let name = name(copy, &mut self.named)?;
         // Something to be lost; where there is no room for it, there is something already. An error that was shown before and that nobody
         // has taken comes first.
@@ -305,6 +379,9 @@ impl Datagram {
 
     /// Whether datagrams lie in the program's queue.
     pub(crate) fn has_unread(&self) -> bool {
+        if let Some(inet) = &self.inet {
+            return inet.has_unread();
+        }
         prise_sys::unix::unread_by_peer(self.end.as_fd()).is_ok_and(|unread| unread > 0)
     }
 

@@ -57,8 +57,29 @@ impl Supervisor {
         let (Ok(cookie), inode) = (sockopt::socket_cookie(&theirs), unix::inode(&theirs)) else {
             return Err(Target { slot, copy });
         };
+        self.put_in_place(call, Target { slot, copy }, &theirs, |_| true)?;
+        self.sockets.renew(slot, cookie, inode);
+        self.set_stage(slot, Stage::Idle);
+        let target = Target { slot, copy: theirs };
+        self.enter_ledger(&target);
+        Ok(target)
+    }
+
+    /// Puts another object under the number that the call names, unless others hold what it stands for, too; gives that back then. Its
+    /// epoll(7) sets follow. `may`: asked last.
+    pub(crate) fn put_in_place(
+        &mut self,
+        call: &Call,
+        target: Target,
+        theirs: &OwnedFd,
+        may: impl FnOnce(&mut Self) -> bool,
+    ) -> Result<(), Target> {
+        let Target { slot, copy } = target;
         let close_on_exec = crate::guest::closes_on_exec(call.tid, call.fd());
         let watched = Watched::of(&mut self.guests, call.tid, call.fd(), unix::inode(&copy).into());
+        if !may(self) {
+            return Err(Target { slot, copy });
+        }
         let replaced = self.calls.replace(call.id, theirs.as_fd(), call.fd(), close_on_exec);
         if replaced.is_err() {
             return Err(Target { slot, copy });
@@ -73,12 +94,8 @@ impl Supervisor {
             watched.follow(&before, &before);
             return Err(Target { slot, copy: before });
         }
-        watched.follow(&theirs, &theirs);
-        self.sockets.renew(slot, cookie, inode);
-        self.set_stage(slot, Stage::Idle);
-        let target = Target { slot, copy: theirs };
-        self.enter_ledger(&target);
-        Ok(target)
+        watched.follow(theirs, theirs);
+        Ok(())
     }
 
     /// A new object of the kernel's, of the supervisor's own network, in place of a stream's that is not connected.

@@ -16,6 +16,7 @@
 
 mod adopted;
 mod answers;
+mod asleep;
 mod attach;
 mod audit;
 mod calls;
@@ -39,6 +40,7 @@ mod gate;
 mod guest;
 mod handed;
 mod hosts_object;
+mod inet_pair;
 mod inspect;
 mod keeping;
 mod ledger;
@@ -65,6 +67,7 @@ mod poller;
 pub mod probe;
 mod program;
 mod published;
+mod refused;
 pub mod report;
 mod slices;
 mod sockaddr;

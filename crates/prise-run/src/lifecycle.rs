@@ -255,7 +255,23 @@ impl Supervisor {
         }
         if datagram.full != datagram.watched {
             datagram.watched = datagram.full;
-            let _ = self.poller.want_room(&datagram.end, slot, datagram.full);
+            if datagram.is_inet() {
+                self.inet_pairs.look_again(slot, self.now);
+            } else {
+                let _ = self.poller.want_room(&datagram.end, slot, datagram.full);
+            }
+        }
+    }
+
+    /// Programs may have read what nobody tells of.
+    pub(crate) fn look_at_inet_pairs(&mut self) {
+        for slot in self.inet_pairs.due(self.now) {
+            if let Some(socket) = self.sockets.get_mut(slot)
+                && let Role::Datagram(datagram) = &mut socket.role
+            {
+                (datagram.full, datagram.watched) = (false, false);
+                self.attend_datagram(slot);
+            }
         }
     }
 

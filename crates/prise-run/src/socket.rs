@@ -262,12 +262,19 @@ impl Sockets {
         Some(socket)
     }
 
-    /// Another object stands for the socket from now on.
+    /// Another object stands for the socket from now on, a stream that is not connected.
     pub(crate) fn renew(&mut self, slot: Slot, cookie: u64, inode: u32) {
+        self.renew_object(slot, cookie, inode);
+        if let Some(socket) = self.get_mut(slot) {
+            socket.role = Role::Fresh;
+        }
+    }
+
+    /// Another object stands for the socket from now on, which is what it was.
+    pub(crate) fn renew_object(&mut self, slot: Slot, cookie: u64, inode: u32) {
         let Some(socket) = self.get_mut(slot) else { return };
         socket.inode = inode;
         let before = core::mem::replace(&mut socket.cookie, cookie);
-        socket.role = Role::Fresh;
         self.by_cookie.remove(&before);
         self.by_cookie.insert(cookie, slot);
     }

@@ -23,6 +23,7 @@ use crate::config::Policy;
 use crate::gate::Gate;
 use crate::guest::Guests;
 use crate::handed::Hands;
+use crate::inet_pair::InetPairs;
 use crate::keeping::Keeping;
 use crate::ledger::Ledger;
 use crate::lingering::Lingering;
@@ -72,6 +73,8 @@ pub(crate) struct Supervisor {
     pub(crate) lingering: Lingering,
     /// Who came to the run's listeners without being its affair.
     pub(crate) strangers: Strangers,
+    /// The objects of datagram sockets that can be refused.
+    pub(crate) inet_pairs: InetPairs,
     pub(crate) attacher: Attacher,
     /// Tells of the close of listeners, where that can be had.
     pub(crate) closes: Option<Closes>,
@@ -183,6 +186,7 @@ impl Supervisor {
             hands: Hands::new(parts.hands, parts.pairs, parts.native).map_err(setup("watch sockets"))?,
             lingering: Lingering::default(),
             strangers: Strangers::default(),
+            inet_pairs: InetPairs::default(),
             ledger: Ledger::new().map_err(setup("watch sockets"))?,
             closes: parts.closes,
             attacher: Attacher::new().map_err(setup("make sockets"))?,
@@ -279,6 +283,7 @@ impl Supervisor {
             }
         }
         self.look_at_kept();
+        self.look_at_inet_pairs();
         if self.parked.look_is_due(self.now) {
             self.look_at_parked();
         }
@@ -320,6 +325,7 @@ impl Supervisor {
             self.world.next_deadline(),
             self.parked.next_deadline(),
             self.keeping.as_ref().and_then(Keeping::next_deadline),
+            self.inet_pairs.next_deadline(),
         ];
         next.into_iter().flatten().min()
     }

@@ -206,6 +206,12 @@ impl Host {
         (self.sockets.get(s)?.transport == transport).then_some(s)
     }
 
+    /// The UDP sockets that have this port, at any address.
+    pub fn udp_on_port(&self, port: u16) -> impl Iterator<Item = SocketId> {
+        let on_port = self.stack.udp_on_port(port);
+        on_port.filter_map(|info| self.sockets.id_at(info.token))
+    }
+
     /// Reports a socket that has become ready by what its program did.
     pub(crate) fn wake(&mut self, s: SocketId) {
         if let Some(socket) = self.sockets.get_mut(s)

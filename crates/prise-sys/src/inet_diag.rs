@@ -1,9 +1,10 @@
-//! What the kernel still has of a TCP connection whose descriptors may all be closed (sock_diag(7), linux/inet_diag.h).
+//! What the kernel still has of a TCP connection or a UDP socket whose descriptors may all be closed (sock_diag(7),
+//! linux/inet_diag.h).
 
 use core::net::{IpAddr, SocketAddr};
 use std::io;
 
-use crate::sock_diag::SockDiag;
+use crate::sock_diag::{SockDiag, word};
 
 /// `TCP_LISTEN` (linux/tcp_states.h).
 const LISTEN: u8 = 10;
@@ -20,39 +21,63 @@ impl InetDiag {
 
     /// Whether there is a TCP connection between these endpoints, TIME-WAIT included: its end at `local`.
     pub fn has_connection(&self, local: SocketAddr, remote: SocketAddr) -> io::Result<bool> {
-        let family = match local.ip() {
-            IpAddr::V4(_) => libc::AF_INET,
-            IpAddr::V6(_) => libc::AF_INET6,
-        };
-        // struct inet_diag_req_v2: family, protocol, extensions and padding; states; struct inet_diag_sockid: ports,
-        // addresses, interface, cookie (any).
-        let mut request = vec![family as u8, libc::IPPROTO_TCP as u8, 0, 0];
-        request.extend_from_slice(&u32::MAX.to_ne_bytes());
-        for endpoint in [local, remote] {
-            request.extend_from_slice(&endpoint.port().to_be_bytes());
-        }
-        for endpoint in [local, remote] {
-            let mut address = [0; 16];
-            match endpoint.ip() {
-                IpAddr::V4(v4) => address[..4].copy_from_slice(&v4.octets()),
-                IpAddr::V6(v6) => address = v6.octets(),
-            }
-            request.extend_from_slice(&address);
-        }
-        request.extend_from_slice(&0u32.to_ne_bytes());
-        request.extend_from_slice(&[0xff; 8]);
+        let request = request(libc::IPPROTO_TCP, [local, remote], u64::MAX);
         // Without a connection the kernel shows a listener to which one would come: struct inet_diag_msg has family, state.
         Ok(self
             .0
             .ask(&request)?
             .is_some_and(|message| message.get(1).is_some_and(|&state| state != LISTEN)))
     }
+
+    /// How much a UDP socket has not read yet, in the kernel's own accounting (buffers with their overhead); none if it is closed.
+    /// It is the one that receives at `local` from `remote`, and has this cookie (`SO_COOKIE`).
+    pub fn unread_datagrams(&self, local: SocketAddr, remote: SocketAddr, cookie: u64) -> io::Result<Option<u32>> {
+        /// Octets of `struct inet_diag_msg` before `idiag_rqueue`.
+        const QUEUE: usize = 56;
+        // "src and dst are swapped for historical reasons" (net/ipv4/udp_diag.c).
+        let request = request(libc::IPPROTO_UDP, [remote, local], cookie);
+        let Some(message) = self.0.ask(&request)? else {
+            return Ok(None);
+        };
+        word(&message, QUEUE)
+            .map(Some)
+            .ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+}
+
+/// `struct inet_diag_req_v2`: family, protocol, extensions and padding; states; `struct inet_diag_sockid`: ports, addresses,
+/// interface, cookie (of any socket: all ones).
+fn request(protocol: i32, endpoints: [SocketAddr; 2], cookie: u64) -> Vec<u8> {
+    let family = match endpoints[0].ip() {
+        IpAddr::V4(_) => libc::AF_INET,
+        IpAddr::V6(_) => libc::AF_INET6,
+    };
+    let mut request = vec![family as u8, protocol as u8, 0, 0];
+    request.extend_from_slice(&u32::MAX.to_ne_bytes());
+    for endpoint in endpoints {
+        request.extend_from_slice(&endpoint.port().to_be_bytes());
+    }
+    for endpoint in endpoints {
+        let mut address = [0; 16];
+        match endpoint.ip() {
+            IpAddr::V4(v4) => address[..4].copy_from_slice(&v4.octets()),
+            IpAddr::V6(v6) => address = v6.octets(),
+        }
+        request.extend_from_slice(&address);
+    }
+    request.extend_from_slice(&0u32.to_ne_bytes());
+    // Its lower half comes first.
+    for half in [cookie as u32, (cookie >> 32) as u32] {
+        request.extend_from_slice(&half.to_ne_bytes());
+    }
+    request
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{TcpListener, TcpStream};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::fd::AsFd;
 
     #[test]
     fn a_connection_stays_in_time_wait_at_the_end_that_closed_first() {
@@ -80,6 +105,36 @@ mod tests {
             }
             let nobody = SocketAddr::new(at.ip(), 1);
             assert!(!diag.has_connection(at, nobody).unwrap(), "the listener is none");
+        }
+    }
+
+    #[test]
+    fn a_datagram_is_unread_until_it_is_read_and_a_closed_socket_is_none() {
+        let diag = InetDiag::open().unwrap();
+        let cookie = |socket: &UdpSocket| {
+            let octets = crate::sockopt::get(socket.as_fd(), libc::SOL_SOCKET, libc::SO_COOKIE, 8).unwrap();
+            u64::from_ne_bytes(octets.try_into().unwrap())
+        };
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(here) = UdpSocket::bind(address) else { continue };
+            let there = UdpSocket::bind(address).unwrap();
+            let (at, from) = (here.local_addr().unwrap(), there.local_addr().unwrap());
+            here.connect(from).unwrap();
+            there.connect(at).unwrap();
+            let name = cookie(&here);
+            assert_eq!(diag.unread_datagrams(at, from, name).unwrap(), Some(0));
+            there.send(b"abc").unwrap();
+            here.peek(&mut [0]).unwrap();
+            assert!(diag.unread_datagrams(at, from, name).unwrap() > Some(3));
+            here.recv(&mut [0; 8]).unwrap();
+            assert_eq!(diag.unread_datagrams(at, from, name).unwrap(), Some(0));
+            assert_eq!(
+                diag.unread_datagrams(at, from, name ^ 1).unwrap(),
+                None,
+                "another socket"
+            );
+            drop(here);
+            assert_eq!(diag.unread_datagrams(at, from, name).unwrap(), None);
         }
     }
 }

@@ -23,6 +23,7 @@ mod sock_diag;
 pub mod sockopt;
 pub mod trap;
 pub mod tun;
+pub mod udp;
 pub mod unix;
 pub mod unix_diag;
 pub mod write_hint;

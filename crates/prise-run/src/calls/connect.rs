@@ -79,6 +79,7 @@ impl Supervisor {
             self.flush_datagrams(target.slot);
             self.host.connect(self.now, id, address)?;
             self.note_owner(call, target.slot, None);
+            let target = self.expect_refusal(call, target);
             return self.follow_peer(&target, |datagram, copy, _| datagram.gain_peer(copy));
         }
         match self.connect_outside(call, target, address)? {

@@ -223,7 +223,7 @@ impl Supervisor {
     }
 
     /// Whether a socket is UDP's, rather than a stream, ping's or a raw one.
-    fn is_udp(&self, slot: Slot) -> bool {
+    pub(crate) fn is_udp(&self, slot: Slot) -> bool {
         self.sockets.get(slot).is_some_and(|socket| {
             socket.kind == Kind::Datagram
                 && self

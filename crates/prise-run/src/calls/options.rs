@@ -264,14 +264,14 @@ impl Supervisor {
     fn resize(&mut self, target: &Target, change: impl FnOnce(&mut Buffers)) {
         let Ok(socket) = self.entry(target.slot) else { return };
         change(&mut socket.buffers);
-        match &socket.role {
+        match &mut socket.role {
             Role::Stream(stream) => socket.buffers.apply(Some(&target.copy), &stream.end),
             Role::Datagram(datagram) => {
                 if let Some(size) = socket.buffers.send {
                     let _ = typed::set_socket_send_buffer_size(&target.copy, size);
                 }
                 if let Some(size) = socket.buffers.receive {
-                    let _ = typed::set_socket_send_buffer_size(&datagram.end, size);
+                    datagram.make_room(&target.copy, size);
                 }
             }
             Role::Fresh | Role::Ended(_) => {

@@ -364,6 +364,12 @@ impl Stack {
             .map(|(key, socket)| Udp::info(UdpId::from_key(key), socket))
     }
 
+    /// The UDP sockets that have this port, at any address: where there is none, what comes there is answered with Port Unreachable.
+    pub fn udp_on_port(&self, port: u16) -> impl Iterator<Item = UdpInfo> {
+        let on_port = self.udp.spaces[UdpProtocol::Udp as usize].demux.on_port(port);
+        on_port.iter().filter_map(|&id| self.udp_info(id))
+    }
+
     /// Datagrams of UDP counted.
     pub fn udp_counters(&self) -> &UdpCounters {
         self.udp_protocol_counters(UdpProtocol::Udp)

@@ -151,17 +151,35 @@ fn one(view: &mut View<'_>, question: &Question) -> Result<Vec<u8>, Errno> {
             Family::Inet6
         };
         let identity = row::identity(&row);
-        if row.family == family && identity[..36] == question.identity[..36] {
+        let is_datagram = row.kind == Kind::Datagram;
+        if is_datagram && row.family == family && receives(&identity, &question.identity) {
+            // One that is connected comes before others.
+            if identity[2..4] != [0, 0] {
+                return Ok(row::message(view, &row, question, 0));
+            }
+            listener.get_or_insert(row);
+            continue;
+        }
+        if !is_datagram && row.family == family && identity[..36] == question.identity[..36] {
             return Ok(row::message(view, &row, question, 0));
         }
         let same_port = identity[..2] == question.identity[..2];
-        if same_port && row.state == prise_socket::State::Listen && listener.is_none() {
+        if !is_datagram && same_port && row.state == prise_socket::State::Listen && listener.is_none() {
             listener = Some(row);
         }
     }
     listener
         .map(|row| row::message(view, &row, question, 0))
         .ok_or(Errno::ENOENT)
+}
+
+/// Whether a socket is the one to which a datagram would come from the source that is asked about, at the destination: "src and dst are
+/// swapped for historical reasons" (`udp_dump_one`).
+fn receives(socket: &[u8], asked: &[u8]) -> bool {
+    const UNSPECIFIED: [u8; 16] = [0; 16];
+    let is_at = socket[..2] == asked[2..4] && (socket[4..20] == UNSPECIFIED || socket[4..20] == asked[20..36]);
+    let hears = socket[2..4] == [0, 0] || socket[2..4] == asked[..2] && socket[20..36] == asked[4..20];
+    is_at && hears
 }
 
 /// A list of sockets, made as it is read: there may be hundreds of thousands.

@@ -1,0 +1,131 @@
+//! Datagram sockets whose peer refuses what they send: where connect(2) gives them a pair of UDP's ([`crate::inet_pair`]).
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::net::{SocketFlags, sockopt};
+
+use crate::asleep::others_sleep_on;
+use crate::calls::Target;
+use crate::datagram::Datagram;
+use crate::inet_pair::InetPair;
+use crate::notify::Call;
+use crate::sockaddr::canonical;
+use crate::socket::{Role, Slot};
+use crate::supervisor::Supervisor;
+use crate::unix;
+
+/// Ports that nobody is meant to have: C libraries and Go connect to them only to see which address they would come from, and then send
+/// nothing.
+const ASKED_FOR_THE_WAY: [u16; 3] = [0, 9, 65_535];
+
+impl Supervisor {
+    /// A datagram socket was connected. Where nobody has the port, within the run, its object is to say `ECONNREFUSED` of what is refused.
+    pub(crate) fn expect_refusal(&mut self, call: &Call, target: Target) -> Target {
+        let slot = target.slot;
+        if !self.is_refused(slot) {
+            return target;
+        }
+        let Some((theirs, ours, pair)) = self.prepare_inet(slot, &target.copy) else {
+            return target;
+        };
+        let (Ok(cookie), inode) = (self.name_of(&theirs), unix::inode(&theirs)) else {
+            return target;
+        };
+        if self.poller.watch_socket(&ours, slot).is_err() || self.ledger.enter(theirs.as_fd(), slot).is_err() {
+            return target;
+        }
+        // A thread that waits would wait for what comes to the old one.
+        let nobody_sleeps = |it: &mut Self| !others_sleep_on(it.guests.process(call.tid), call.tid, call.fd());
+        if let Err(before) = self.put_in_place(call, target, &theirs, nobody_sleeps) {
+            return before;
+        }
+        self.sockets.renew_object(slot, cookie, inode);
+        if let Some(datagram) = self.datagram(slot) {
+            datagram.change_to(ours, pair);
+        }
+        Target { slot, copy: theirs }
+    }
+
+    /// Whether what a socket sends to its peer is going to be refused within the run, and its object may be another.
+    fn is_refused(&mut self, slot: Slot) -> bool {
+        if self.keeping.is_some() || self.is_confined() || !self.is_udp(slot) {
+            return false;
+        }
+        let Some(socket) = self.sockets.get(slot) else {
+            return false;
+        };
+        let Ok(peer) = self.host.peer_addr(socket.id).map(canonical) else {
+            return false;
+        };
+        self.host.stack().is_local(peer.ip())
+            && !ASKED_FOR_THE_WAY.contains(&peer.port())
+            && !self.host.is_shut(socket.id)
+            && self.datagram(slot).is_some_and(|it| it.is_untouched())
+            && !self.has_receiver(peer.port())
+    }
+
+    /// Whether anybody in the run has the port, and has it open: of a close nobody may have told.
+    fn has_receiver(&mut self, port: u16) -> bool {
+        let sockets = &self.sockets;
+        let slots = self.host.udp_on_port(port).map(|id| sockets.by_id(id));
+        let Some(slots) = slots.collect::<Option<Vec<Slot>>>() else {
+            // The run's own name server.
+            return true;
+        };
+        if slots.iter().any(|&slot| self.is_where_it_was_seen(slot)) {
+            return true;
+        }
+        if slots.is_empty() {
+            return false;
+        }
+        self.sweep();
+        let left = slots.into_iter().find(|&slot| self.sockets.get(slot).is_some());
+        // Found at once the next time.
+        left.inspect(|&slot| drop(self.copy_of(slot))).is_some()
+    }
+
+    /// Whether the descriptor through which a socket was last seen still leads to it.
+    fn is_where_it_was_seen(&mut self, slot: Slot) -> bool {
+        let Some(socket) = self.sockets.get(slot) else {
+            return false;
+        };
+        let (holder, cookie) = (socket.holder, socket.cookie);
+        let copy = self.guests.descriptor(holder.tid, holder.fd);
+        copy.is_ok_and(|copy| self.name_of(&copy) == Ok(cookie))
+    }
+
+    /// A pair with everything that was set on the object that it stands in for.
+    fn prepare_inet(&mut self, slot: Slot, before: &OwnedFd) -> Option<(OwnedFd, OwnedFd, InetPair)> {
+        let status = fcntl_getfl(before).ok()?;
+        if !(OFlags::RDWR | OFlags::NONBLOCK | OFlags::LARGEFILE).contains(status) {
+            // Signals on input (O_ASYNC) have an owner, which would be lost.
+            return None;
+        }
+        let mut flags = SocketFlags::empty();
+        flags.set(SocketFlags::NONBLOCK, status.contains(OFlags::NONBLOCK));
+        let ground = self.inet_pairs.ground()?;
+        let (theirs, ours, mut pair) = InetPair::new(&ground, flags).ok()?;
+        for which in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
+            // Kept by the object; without it there is none.
+            let kept = sockopt::socket_timeout(before, which).ok().flatten();
+            let _ = sockopt::set_socket_timeout(&theirs, which, kept);
+        }
+        let buffers = self.sockets.get(slot)?.buffers;
+        if let Some(size) = buffers.send {
+            // Refused by the kernel, it stays as it is.
+            let _ = sockopt::set_socket_send_buffer_size(&theirs, size);
+        }
+        if let Some(size) = buffers.receive {
+            pair.make_room(&theirs, size);
+        }
+        Some((theirs, ours, pair))
+    }
+
+    fn datagram(&mut self, slot: Slot) -> Option<&mut Datagram> {
+        match &mut self.sockets.get_mut(slot)?.role {
+            Role::Datagram(datagram) => Some(datagram),
+            _ => None,
+        }
+    }
+}
