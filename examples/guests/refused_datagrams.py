@@ -5,6 +5,7 @@ Argument: 4 or 6."""
 import ctypes
 import errno
 import os
+import random
 import select
 import signal
 import socket
@@ -25,9 +26,12 @@ def told(call):
 
 
 def free_port():
-    with socket.socket(FAMILY, socket.SOCK_DGRAM) as sock:
-        sock.bind((HOST, 0))
-        return sock.getsockname()[1]
+    """One that nobody has, nor is given without asking for it."""
+    while True:
+        with socket.socket(FAMILY, socket.SOCK_DGRAM) as sock:
+            port = random.randrange(10000, 32000)
+            if told(lambda: sock.bind((HOST, port))) is None:
+                return port
 
 
 def datagram_socket():
@@ -58,7 +62,6 @@ if not can_be_asked():
     print("this kernel tells nothing of UDP sockets (udp_diag)")
     sys.exit(77)
 
-# Nobody gets it while this runs: ports are picked at random.
 PORT = free_port()
 CALLS = {
     "recv": lambda sock: sock.recv(1),
