@@ -6,6 +6,7 @@
  * the way to the peer has arrived by then. On the kernel it had before.
  */
 #define _GNU_SOURCE
+#include "calls.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,16 +31,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SLOTS = 12, PORTS = 64, BUFFER = 1 << 16, ARGS = 8 };
+int slots[SLOTS];
+unsigned char *buffer;
 
-static int slots[SLOTS], set = -1, barrier = -1, turns = 4;
+static int set = -1, barrier = -1, turns = 4, watched;
 static uint16_t ports[PORTS];
 static unsigned port_count;
 static unsigned char sent_next;
 static volatile sig_atomic_t pipes;
 static char *edge; /* the last octets before memory that is not there */
-static unsigned char *buffer;
-
 static void on_pipe(int number) { pipes += number == SIGPIPE; }
 
 static void settle(void)
@@ -51,10 +51,10 @@ static void settle(void)
 	}
 }
 
-static int fd_of(long slot) { return slot >= 0 && slot < SLOTS ? slots[slot] : (int)slot; }
+int fd_of(long slot) { return slot >= 0 && slot < SLOTS ? slots[slot] : (int)slot; }
 
 /* A pointer that is right, null, nowhere, the kernel's, or near the end of what is there. */
-static void *pointer(long kind, void *right, size_t room)
+void *pointer(long kind, void *right, size_t room)
 {
 	switch (kind) {
 	case 1: return NULL;
@@ -65,7 +65,7 @@ static void *pointer(long kind, void *right, size_t room)
 	}
 }
 
-static const char *port_name(uint16_t port)
+const char *port_name(uint16_t port)
 {
 	static char text[2][8];
 	static int turn;
@@ -83,7 +83,7 @@ static const char *port_name(uint16_t port)
 	return shown;
 }
 
-static void show_address(const void *address, socklen_t len)
+void show_address(const void *address, socklen_t len)
 {
 	char text[INET6_ADDRSTRLEN] = "";
 	const struct sockaddr_in *v4 = address;
@@ -100,10 +100,10 @@ static void show_address(const void *address, socklen_t len)
 }
 
 /* family, address, port (0, 9, or 100 + the slot whose own it is), length (0: the right one), into a storage. */
-static socklen_t make_address(struct sockaddr_storage *storage, const long *spec)
+socklen_t make_address(struct sockaddr_storage *storage, const long *spec)
 {
-	static const char *v4_names[] = { "0.0.0.0", "127.0.0.1", "127.0.0.2", "127.255.255.255", "240.0.0.1" };
-	static const char *v6_names[] = { "::", "::1", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "ff02::1" };
+	static const char *v4_names[] = { "0.0.0.0", "127.0.0.1", "127.0.0.2", "127.255.255.255", "240.0.0.1", "127.1.2.3", "255.255.255.255", "224.0.0.1", "0.0.0.1", "192.0.2.1" };
+	static const char *v6_names[] = { "::", "::1", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "ff02::1", "::ffff:127.0.0.2", "fe80::1", "::2", "ff05::1", "::ffff:192.0.2.1" };
 	struct sockaddr_in *v4 = (void *)storage;
 	struct sockaddr_in6 *v6 = (void *)storage;
 	struct sockaddr_storage other = { 0 };
@@ -117,16 +117,16 @@ static socklen_t make_address(struct sockaddr_storage *storage, const long *spec
 	len = 16;
 	if (spec[0] == AF_INET6) {
 		v6->sin6_port = port;
-		inet_pton(AF_INET6, v6_names[spec[1] % 5], &v6->sin6_addr);
+		inet_pton(AF_INET6, v6_names[spec[1] % 10], &v6->sin6_addr);
 		len = 28;
 	} else {
 		v4->sin_port = port;
-		inet_pton(AF_INET, v4_names[spec[1] % 5], &v4->sin_addr);
+		inet_pton(AF_INET, v4_names[spec[1] % 10], &v4->sin_addr);
 	}
 	return spec[3] ? (socklen_t)spec[3] : len;
 }
 
-static void answered(long result)
+void answered(long result)
 {
 	int error = errno;
 	if (result < 0)
@@ -135,7 +135,7 @@ static void answered(long result)
 		printf(" = %ld", result);
 }
 
-static void show_octets(const unsigned char *octets, ssize_t count)
+void show_octets(const unsigned char *octets, ssize_t count)
 {
 	uint32_t hash = 2166136261u;
 	for (ssize_t i = 0; i < count; i++)
@@ -144,12 +144,20 @@ static void show_octets(const unsigned char *octets, ssize_t count)
 		printf(" [%d.. %08x]", octets[0], hash);
 }
 
-static size_t fill(long len)
+size_t fill(long len)
 {
 	size_t count = len < 0 ? 0 : len > BUFFER ? BUFFER : len;
 	for (size_t i = 0; i < count; i++)
 		buffer[i] = sent_next++;
 	return len < 0 ? (size_t)len : (size_t)len;
+}
+
+/* Blocking calls end soon, as they would not otherwise. */
+static void end_soon(int fd)
+{
+	struct timeval soon = { 0, 40000 };
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof soon);
 }
 
 static void keep(long slot, int fd)
@@ -161,10 +169,7 @@ static void keep(long slot, int fd)
 	if (slots[slot] >= 0 && slots[slot] != fd)
 		close(slots[slot]);
 	slots[slot] = fd;
-	/* Blocking calls end soon, as they would not otherwise. */
-	struct timeval soon = { 0, 40000 };
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof soon);
+	end_soon(fd);
 }
 
 /* The descriptors of calls that make one: their numbers are this process's, and not shown. */
@@ -198,6 +203,15 @@ static void call_accept(const long *a)
 		show_address(&storage, len);
 }
 
+/* What a piece of control data says, where that is not a time. */
+static void show_control(const struct cmsghdr *c)
+{
+	printf(" {%d %d %zu", c->cmsg_level, c->cmsg_type, (size_t)c->cmsg_len);
+	if (c->cmsg_level != SOL_SOCKET && c->cmsg_len >= CMSG_LEN(0) && c->cmsg_len <= CMSG_LEN(64))
+		show_octets(CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+	putchar('}');
+}
+
 static void call_recvmsg(const long *a)
 {
 	struct sockaddr_storage storage;
@@ -229,7 +243,7 @@ static void call_recvmsg(const long *a)
 		show_address(&storage, message.msg_namelen);
 	if (message.msg_control)
 		for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c && c->cmsg_len >= sizeof *c; c = CMSG_NXTHDR(&message, c))
-			printf(" {%d %d %zu}", c->cmsg_level, c->cmsg_type, (size_t)c->cmsg_len);
+			show_control(c);
 }
 
 static void call_sendmsg(const long *a)
@@ -291,6 +305,13 @@ static void call_setsockopt(const long *a)
 	long value[32] = { a[3] };
 	((int *)value)[1] = a[6];
 	answered(syscall(SYS_setsockopt, fd_of(a[0]), (int)a[1], (int)a[2], pointer(a[5], value, 64), (socklen_t)a[4]));
+	if (a[1] == SOL_SOCKET && (a[2] == 20 || a[2] == 21 || a[2] == 66 || a[2] == 67)) {
+		struct timeval seen = { 0, 0 };
+		socklen_t len = sizeof seen;
+		getsockopt(fd_of(a[0]), SOL_SOCKET, a[2] % 2 == 0 ? SO_RCVTIMEO : SO_SNDTIMEO, &seen, &len);
+		printf(" %ld.%06ld", (long)seen.tv_sec, (long)seen.tv_usec);
+		end_soon(fd_of(a[0]));
+	}
 }
 
 /* An address of a group or a source into a sockaddr_storage, of the family that the level has. */
@@ -516,7 +537,9 @@ static void call(const char *name, const long *a)
 		call_pass(a);
 	else if (!strcmp(name, "group") || !strcmp(name, "groups"))
 		call_group(a, name[5] == 's');
-	else
+	else if (!strcmp(name, "watch"))
+		watched = 1;
+	else if (!call_more(name, a))
 		printf(" ?");
 }
 
@@ -535,12 +558,15 @@ static void begin(void)
 	set = epoll_create1(EPOLL_CLOEXEC);
 	port_count = 0;
 	sent_next = 0;
+	watched = 0;
 	settle();
 }
 
 int main(int argc, char **argv)
 {
 	char line[256];
+	if (argc > 3)
+		return executed(atoi(argv[2]), atoi(argv[3]));
 	turns = argc > 1 ? atoi(argv[1]) : 4;
 	struct sigaction action = { .sa_handler = on_pipe, .sa_flags = SA_RESTART };
 	sigaction(SIGPIPE, &action, NULL);
@@ -567,6 +593,10 @@ int main(int argc, char **argv)
 		if (pipes != before)
 			fputs(" SIGPIPE", stdout);
 		settle();
+		if (watched && strcmp(name, "poll")) {
+			fputs(" |", stdout);
+			call_poll();
+		}
 		putchar('\n');
 		fflush(stdout);
 	}

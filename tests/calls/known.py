@@ -1,183 +1,384 @@
-"""Differences between prise and the kernel that are known and accepted; docs/compat.md says them in words."""
+"""Differences between prise and the kernel that are known and accepted; docs/compat.md says them in words.
 
-# Data calls run natively on an AF_UNIX object, which has errors of its own: call, the kernel's answer, prise's, why.
-NATIVE = [
-    ("read recv recvmsg recvfrom", "ENOTCONN", "EINVAL", "a stream that was never connected, a listener"),
-    ("write send", "EDESTADDRREQ", "EPIPE", "a datagram socket that was shut, without a peer"),
-    ("write send sendmsg sendto", "EPIPE", "ENOTCONN", "a stream that was never connected, a listener"),
-    ("write send sendto", "EDESTADDRREQ", "ENOTCONN", "a datagram socket without a peer"),
-    ("write send sendmsg sendto", "ECONNRESET", "EPIPE", "the first write after a reset"),
-    ("read recv recvmsg recvfrom", "ECONNREFUSED", "ECONNRESET", "a datagram socket whose peer is not there, a stream that was refused"),
-    ("write send sendmsg sendto", "ECONNREFUSED", "ECONNRESET", "the same"),
-    ("write send sendmsg", "ECONNREFUSED", "EPIPE", "the same"),
-    ("read recv recvmsg", "0", "EINVAL", "a stream that was shut before it was connected"),
-    ("read recv recvmsg", "EAGAIN", "EINVAL", "MSG_ERRQUEUE of a stream that was never connected"),
-    ("send sendto", "EPIPE", "EOPNOTSUPP", "urgent data on a stream that was never connected"),
-    ("write send", "EDESTADDRREQ", "EFAULT", "a bad pointer, looked at sooner"),
-    ("send sendmsg", "EINVAL", "ENOTCONN", "MSG_FASTOPEN without an address"),
-    ("write send", "EAGAIN", "0", "no octets, while it connects"),
-    ("connect", "EPIPE", "ECONNABORTED", "a stream by our TCP that did not wait for its connect and was reset after the peer's end"),
-    ("write send", "EINVAL", "EFAULT", "the same on a socket that was connected to port 0"),
-    ("setsockopt getsockopt", "ENOPROTOOPT", "EOPNOTSUPP", "options of TCP on a datagram socket, which nobody judges"),
-    ("recv recvfrom recvmsg read", "0", "EAGAIN", "no octets asked for: TCP waits for some all the same"),
-]
+A rule looks at one line that differs, with what is known of its socket (model.py). It is of one kind of socket, of the calls that it
+names and of the two answers that it names, and says whether what comes after it in the script can still be compared.
+"""
+from model import ERRQUEUE, INET, INET6, MORE, answer
+
+GOES_ON, ENDS = True, False
+WRITES = ("write", "send", "writev", "splice_out", "sendfile")
+READS = ("read", "recv", "readv", "splice_in")
+RULES = []
 
 
-def reason(before, native, prise):
-    """Why these two answers to the same call differ, or None. `before` is what was said until then."""
-    name = native.split(" ", 1)[0]
-    ours, theirs = answer(prise), answer(native)
-    for names, kernel, here, why in NATIVE:
-        if name in names.split() and (theirs, ours) == (kernel, here):
-            return why
-    if MORE in native.split()[3:4] and name in ("send", "sendmsg", "sendto") or any(more(line) for line in before):
-        return "MSG_MORE, which holds back on the kernel and is not seen here"
-    if native.startswith("getsockopt") and native.split()[2:4] == ["6", "13"]:
-        return "the machine's own default of congestion control"
-    if name in ("poll", "epoll_wait") and shows_otherwise(native, prise, {("14", "2011"), ("14", "11"), ("14", "10"), ("201d", "2015"), ("19", "11"), ("1d", "15"), ("1c", "201d"), ("10", "2011"), ("6", "7")}):
-        return "a listener that was shut; the peer's end, and then its reset; a stream by our TCP that was disconnected by AF_UNSPEC, or has an urgent octet only"
-    if name == "ioctl" and native.split()[2] in ("2", "3") and prise.endswith("= 0 0"):
-        return "TIOCOUTQ, SIOCOUTQNSD of a stream that is over, which on the kernel count what never left"
-    if name == "ioctl" and native.split()[2] == "0" and (theirs, ours) == ("0", "EINVAL") and any(line.startswith("listen") for line in before):
-        return "FIONREAD of a listener that was shut"
-    if name == "ioctl" and native.split()[2] == "0" and prise.endswith("= 0 0") and any(shuts_reading(line) for line in before):
-        return "FIONREAD of a socket that was shut for reading: what comes is held elsewhere"
-    if name in ("getsockopt", "setsockopt") and native.split()[2] == "6" and ours == "EOPNOTSUPP" and any(finds_itself(line) for line in before):
-        return "a stream that is connected to itself, by our TCP also where all others are the kernel's, with options of TCP that nobody judges"
-    if name in ("recv", "recvfrom", "recvmsg", "write", "send") and theirs == "ECONNREFUSED" and (ours in ("EAGAIN", "EINVAL") or ours.isdigit()) and any(names_no_port(line) for line in before):
-        return "a datagram socket that was connected to port 0, to which errors of all ports are told"
-    if any(shuts_both(line) for line in before) and (name in ("read", "recv") and (theirs, ours) == ("ECONNRESET", "0") or name in ("write", "send", "sendto", "sendmsg") and theirs in ("EPIPE", "ECONNRESET") and ours.isdigit()):
-        return "a stream by our TCP that was shut both ways: resets by what comes later, and by octets that were left unread"
-    if name in ("sendto", "sendmsg", "connect") and theirs == "ENETUNREACH" and leads_out(native):
-        return "the kernel's side has no link but lo"
-    if name in ("getsockname", "bind", "connect", "sendto", "sendmsg", "epoll_wait") and any(sends_as_child(line) for line in before):
-        return "the port that send(2) without a peer picks"
-    if name == "recvfrom" and native.split()[2] == "0" and ours == "EAGAIN":
-        return "no octets asked for"
-    if name in ("read", "recv") and theirs.isdigit() and ours in ("0", "EAGAIN") and any(shuts_reading(line) for line in before):
-        return "a datagram for a socket that was shut for reading (recvfrom(2) with an address and recvmsg(2) have it); octets of a stream that was"
-    if name in ("write", "send", "recv", "read") and ours == "ECONNRESET" and any(queues_errors(line) for line in before):
-        return "an error in the queue, which the kernel's object cannot show otherwise"
-    if name == "epoll_wait" and any(watches_edges(line) for line in before) and any(line.startswith("send") for line in before) and (more_room(native, prise) or more_room(prise, native)):
-        return "an edge more: each datagram that has left is one on the kernel, here each octet of a stream by our TCP that was read"
-    if name in ("write", "send", "sendto", "sendmsg", "poll", "epoll_wait", "recv", "read") and any(loses_its_peer(line) for line in before):
-        return "a datagram socket whose connect(2) to a broadcast address has failed: the kernel's next datagrams but one go there nevertheless"
-    if name in ("connect", "write", "send", "recv", "poll", "epoll_wait") and any("ECONNREFUSED" in line for line in before) and any(asks_mapped(line) for line in before):
-        return "the kernel still speaks IPv4 for a socket of IPv6 that was refused by IPv4"
-    if name == "connect" and theirs == "ECONNABORTED" and any(line.startswith("shutdown") for line in before):
-        return "a socket that was shut and connects to itself"
-    if name == "connect" and ours == "EAFNOSUPPORT" and leads_out(native):
-        return "a group of IPv6 asked of a socket that is bound or connected to IPv4"
-    if name in ("sendto", "sendmsg") and theirs == "ENETUNREACH" and any(line.startswith("connect") and line.split()[2:4] == ["10", "3"] for line in before):
-        return "a socket that is connected to ::ffff:0.0.0.0, which the kernel takes for IPv6 where AF_UNSPEC stands for the peer"
-    if name in ("send", "sendmsg", "write") and ours == "EINVAL" and theirs.isdigit():
-        return "a datagram socket that was connected to port 0"
-    if name == "connect" and any(line.startswith("bind") and line.split()[2:4] == ["2", "3"] for line in before):
-        return "a stream bound to a broadcast address, which the kernel does not connect from"
-    if name == "ioctl" and native.split()[2] == "2" and any(line.startswith("shutdown") for line in before):
-        return "a FIN that is not acknowledged yet"
-    if name == "setsockopt" and native.split()[2:4] == ["0", "32"] and theirs == "EINVAL":
-        return "IP_MULTICAST_IF of a stream, which is refused before its value is read"
-    if name == "socket" and (theirs, ours) in ELSEWHERE:
-        return "a raw socket, which needs no privilege here; netlink of IPsec; what is wrong with a socket of netlink"
-    if name == "recv" and native.split()[3:4] and int(native.split()[3]) & 1 and ours == "EINVAL":
-        return "MSG_OOB of a stream that was never connected"
-    if name == "listen" and (theirs, ours) == ("EINVAL", "0") and any(line.startswith("shutdown") and "ENOTCONN" in line for line in before):
-        return "a stream that was shut when its connect had failed, of which nobody had been told"
-    if any(leads_out(line) and "ENETUNREACH" in line for line in before if line.startswith("connect")):
-        return "a port was picked for what then had no way"
-    if name in ("getsockopt", "setsockopt") and tuple(native.split()[2:4]) in OPTIONS:
-        return "an option that is the machine's, or not there"
+class Line:
+    """A call, both answers and the sockets before it. `carried`: streams within the run go by our TCP."""
+
+    def __init__(self, model, native, prise, carried):
+        self.model = model
+        # What a watched script says after each call of all sockets is told apart from the call's own answer.
+        if native.partition(" |")[0] == prise.partition(" |")[0] and " |" in native:
+            native, prise = "poll" + native.partition(" |")[2], "poll" + prise.partition(" |")[2]
+        self.native, self.prise = native, prise
+        self.call = native.partition(" |")[0], prise.partition(" |")[0]
+        self.words = native.partition(" = ")[0].split()
+        self.name = self.words[0]
+        if self.name == "sendto" and self.words[8:] == ["1"]:
+            # Its address is a null pointer.
+            self.name = "send"
+        self.theirs, self.ours = answer(native), answer(prise)
+        self.carried = carried
+        self.socket = model.of(native)
+
+    stream = property(lambda self: bool(self.socket and self.socket.stream))
+    datagram = property(lambda self: bool(self.socket and self.socket.datagram))
+    # Its octets meet our TCP: by the run's options, or because it is connected to itself.
+    by_ours = property(lambda self: self.stream and (self.carried or self.socket.itself))
+
+    def flags(self):
+        return int(self.words[3]) if self.name in ("send", "sendto", "sendmsg", "recv", "recvfrom", "recvmsg") else 0
+
+    def said(self, kernel, here):
+        return self.theirs in kernel.split() and self.ours in here.split()
+
+    def shows(self):
+        """Of a list of readiness, the sockets that differ: each with the kernel's and prise's; None if the lists are of others."""
+        theirs, ours = (dict(word.split(":") for word in line.partition(" |")[0].split()[1:]) for line in (self.native, self.prise))
+        return [(self.model.slots.get(slot), int(theirs.get(slot, "0"), 16), int(ours.get(slot, "0"), 16))
+                for slot in sorted(theirs | ours) if theirs.get(slot) != ours.get(slot)]
+
+    def every(self, test):
+        """Whether it is readiness, and all that differs is of that kind."""
+        return self.name in ("poll", "epoll_wait") and all(one is not None and test(one, theirs, ours) for one, theirs, ours in self.shows())
+
+
+def rule(why, after=GOES_ON):
+    def enter(test):
+        RULES.append((why, after, test))
+        return test
+    return enter
+
+
+def reason(line):
+    """Why these two answers to the same call differ and whether the script can be followed further, or None."""
+    for why, after, test in RULES:
+        if test(line):
+            return why, after
     return None
 
 
-MORE = "32768"
-# Level and name: SO_SNDBUF and SO_RCVBUF after autotuning, SO_ATTACH_BPF, SO_TIMESTAMPING; TCP_WINDOW_CLAMP,
-# TCP_TIMESTAMP (a clock), TCP_TX_DELAY; IP_OPTIONS, an IP option that no kernel has.
+# Datagram sockets: what write(2), send(2), read(2) and recv(2) say is the AF_UNIX object's.
+
+@rule("write(2), send(2) on a datagram socket without a peer: the object's error")
+def _(line):
+    return line.name in WRITES and line.datagram and line.socket.bound and line.said("EDESTADDRREQ", "ENOTCONN EPIPE EFAULT")
+
+
+@rule("the same on one without a name, which gets a port on the kernel before it fails", ENDS)
+def _(line):
+    return line.name in WRITES and line.datagram and line.said("EDESTADDRREQ", "ENOTCONN EPIPE EFAULT")
+
+
+@rule("recv(2), send(2) on a connected datagram socket that was refused, without an address", ENDS)
+def _(line):
+    return line.name in READS + WRITES and line.datagram and line.said("ECONNREFUSED", "ECONNRESET")
+
+
+@rule("the same where an error waits in the queue", ENDS)
+def _(line):
+    queues = lambda words, said: words[2:4] in (["0", "11"], ["41", "25"]) and said == "0"
+    return line.name in READS + WRITES and line.datagram and line.ours == "ECONNRESET" and line.socket.has("setsockopt", queues)
+
+
+@rule("options of TCP on a datagram socket, which nobody judges")
+def _(line):
+    return line.name in ("setsockopt", "getsockopt") and line.words[2] == "6" and line.datagram and line.said("ENOPROTOOPT", "EOPNOTSUPP")
+
+
+@rule("read(2), recv(2) of a datagram that has come to an unconnected socket after it was shut for reading", ENDS)
+def _(line):
+    return line.name in READS and line.datagram and 0 in line.socket.shut and line.theirs.isdigit() and line.ours in ("0", "EAGAIN")
+
+
+@rule("FIONREAD of a datagram socket that was shut for reading")
+def _(line):
+    return line.name == "ioctl" and int(line.words[2]) % 9 == 0 and line.datagram and 0 in line.socket.shut and line.prise.endswith("= 0 0")
+
+
+@rule("write(2), send(2) on a ping socket: what is no echo request is taken", ENDS)
+def _(line):
+    return line.name in WRITES and line.datagram and line.socket.ping and line.theirs in ("EINVAL", "EMSGSIZE", "EFAULT") and (line.ours == "ENOTCONN" or line.ours.isdigit())
+
+
+@rule("the same by a child", ENDS)
+def _(line):
+    return line.name in ("fork", "exec") and line.datagram and line.socket.ping and line.words[2] in ("2", "3")
+
+
+@rule("a shut ping socket says EPIPE before it looks at what is sent")
+def _(line):
+    return line.name in WRITES and line.datagram and line.socket.ping and 1 in line.socket.shut and line.said("EINVAL EFAULT", "EPIPE")
+
+
+@rule("which of two mistakes a ping socket is told of")
+def _(line):
+    if line.name == "bind":
+        return line.datagram and line.socket.ping and line.said("EADDRNOTAVAIL", "EINVAL")
+    return line.name in ("send", "sendto", "sendmsg", "sendmmsg", "echo") and line.datagram and line.socket.ping and line.said("EINVAL EFAULT", "EDESTADDRREQ ENETUNREACH EOPNOTSUPP EAFNOSUPPORT EFAULT EACCES")
+
+
+@rule("a datagram that is too long by its headers only and lies at a bad address: which of the two is told")
+def _(line):
+    return line.name in ("sendto", "sendmsg") and line.datagram and line.said("EMSGSIZE", "EFAULT")
+
+
+@rule("a name of what then had no way: a port was picked", ENDS)
+def _(line):
+    return line.name in ("getsockname", "state", "bind") and line.stream and line.socket.has("connect", lambda words, said: said == "ENETUNREACH")
+
+
+@rule("FIONREAD of netlink, which has none on the kernel")
+def _(line):
+    return line.name == "state" and " family 16" in line.native and line.call[0].replace("unread -1 0", "unread 0 0") == line.call[1]
+
+
+@rule("mmap(2) of a stream by our TCP (TCP_ZEROCOPY_RECEIVE)")
+def _(line):
+    return line.name == "file" and line.words[2] == "6" and line.by_ours and line.said("0 EPERM EINVAL", "ENODEV")
+
+
+@rule("classic BPF on a stream, of which the machine's kernel says EPERM")
+def _(line):
+    return line.name == "setsockopt" and line.words[2:4] == ["1", "26"] and line.stream and line.theirs == "EPERM"
+
+
+@rule("what a program says that was executed with such a socket")
+def _(line):
+    # 100 and the error: EPIPE for ENOTCONN, ENOTCONN for EINVAL, ECONNRESET for EPIPE.
+    by_ours = line.by_ours and (line.said("132", "207") or line.said("207", "122") or line.said("204", "132"))
+    return line.name == "exec" and (by_ours or line.datagram and line.words[2] in ("2", "3") and (line.said("189", "207 132") or line.said("211", "204")))
+
+
+@rule("FIONREAD of a ping socket, which has none on the kernel")
+def _(line):
+    return line.datagram and line.socket.ping and (line.name == "state" and line.call[0].replace("unread -1 0", "unread 0 0") == line.call[1] or line.name == "ioctl" and int(line.words[2]) % 9 in (0, 2) and line.theirs == "ENOTTY")
+
+
+@rule("MSG_MORE of send(2) on a datagram socket, which is not seen", ENDS)
+def _(line):
+    if line.name in ("poll", "epoll_wait"):
+        return any(one.corked and one.datagram for one in line.model.all) and line.every(lambda one, theirs, ours: one.datagram)
+    own = line.datagram and (line.socket.corked or line.flags() & MORE and line.name == "send")
+    reads = line.datagram and line.name in ("read", "recv", "recvfrom", "recvmsg") and any(one.corked and one.datagram for one in line.model.all)
+    return own or reads
+
+
+@rule("MSG_MORE on a stream by our TCP, which sends at once", ENDS)
+def _(line):
+    if not line.carried or not any(one.corked and one.stream for one in line.model.all) and not line.flags() & MORE:
+        return False
+    return line.every(lambda one, theirs, ours: one.stream) or line.stream and line.name in (*READS, "recvfrom", "recvmsg", "recvmmsg", "state", "ioctl")
+
+
+@rule("a datagram socket that was connected to port 0, to which errors of all ports are told", ENDS)
+def _(line):
+    nowhere = line.datagram and line.socket.peer and line.socket.peer != "accepted" and int(line.socket.peer[4]) >= 100
+    refused = line.name in ("recv", "recvfrom", "recvmsg", "write", "send") and line.theirs == "ECONNREFUSED" and (line.ours in ("EAGAIN", "EINVAL") or line.ours.isdigit())
+    taken = line.name in WRITES and (line.ours == "EINVAL" and line.theirs.isdigit() or line.said("EINVAL", "EFAULT"))
+    return nowhere and (refused or taken)
+
+
+@rule("an edge more or less: each datagram that has left is one on the kernel; here a write that fails is, too")
+def _(line):
+    return line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.datagram and one.edges and (theirs ^ ours == 4 or theirs and not ours))
+
+
+@rule("a datagram socket whose connect(2) to a broadcast address has failed: the kernel's next datagrams but one go there nevertheless", ENDS)
+def _(line):
+    lost = lambda one: one.datagram and one.has("connect", lambda words, said: words[3] == "3" and said == "EACCES")
+    if line.name in ("poll", "epoll_wait"):
+        return line.every(lambda one, theirs, ours: lost(one))
+    return line.name in ("write", "send", "sendto", "sendmsg", "recv", "read") and line.datagram and lost(line.socket)
+
+
+@rule("a socket that is connected to ::ffff:0.0.0.0, which the kernel takes for IPv6 where AF_UNSPEC stands for the peer", ENDS)
+def _(line):
+    mapped = lambda words, said: words[2:4] == ["10", "3"]
+    return line.name in ("sendto", "sendmsg") and line.theirs == "ENETUNREACH" and line.datagram and line.socket.has("connect", mapped)
+
+
+# Streams by our TCP (`--no-join`, `--link none`, a socket that is connected to itself): the object is AF_UNIX's.
+
+@rule("read(2), recv(2) on a stream by our TCP that was never connected, or a listener")
+def _(line):
+    return line.name in READS and line.by_ours and (line.said("ENOTCONN", "EINVAL") or line.said("0", "EINVAL") and 0 in line.socket.shut or line.said("EAGAIN", "EINVAL") and line.flags() & ERRQUEUE or line.ours == "EINVAL" and line.flags() & 1)
+
+
+@rule("write(2), send(2) on a stream by our TCP that was never connected, or a listener")
+def _(line):
+    return line.name in WRITES and line.by_ours and (line.said("EPIPE", "ENOTCONN") or line.said("EPIPE", "EOPNOTSUPP") and line.flags() & 1)
+
+
+@rule("the first write after a reset, on a stream by our TCP", ENDS)
+def _(line):
+    return line.name in (*WRITES, "sendto", "sendmsg", "sendmmsg") and line.by_ours and line.said("ECONNRESET", "EPIPE")
+
+
+@rule("read(2), write(2) on a connection that our TCP has given up", ENDS)
+def _(line):
+    return line.by_ours and (line.name in READS and line.said("ECONNREFUSED", "ECONNRESET") or line.name in WRITES and line.said("ECONNREFUSED", "EPIPE ECONNRESET"))
+
+
+@rule("sendmmsg(2) on a stream by our TCP whose peer resets at the first of many: told to the next call", ENDS)
+def _(line):
+    return line.name == "sendmmsg" and line.by_ours and line.theirs.isdigit() and line.ours.isdigit() and int(line.theirs) <= int(line.ours)
+
+
+@rule("write(2) of no octets, while a stream by our TCP connects")
+def _(line):
+    return line.name in WRITES and line.by_ours and line.said("EAGAIN", "0")
+
+
+@rule("a stream by our TCP that did not wait for its connect and was reset after the peer's end", ENDS)
+def _(line):
+    return line.name == "connect" and line.by_ours and line.said("EPIPE", "ECONNABORTED")
+
+
+@rule("recv(2) of no octets on a stream by our TCP")
+def _(line):
+    return line.name in ("read", "recv", "recvfrom", "recvmsg") and line.by_ours and line.words[2] == "0" and line.ours == "EAGAIN"
+
+
+@rule("poll(2) of a listener that was shut, where listeners are not the kernel's")
+def _(line):
+    return line.carried and line.every(lambda one, theirs, ours: one.stream and (theirs, ours) in {(0x14, 0x2011), (0x14, 0x11), (0x14, 0x10), (0x10, 0x2011)})
+
+
+@rule("poll(2) after the peer's end and then its reset; after the first write that told of one")
+def _(line):
+    return line.carried and line.every(lambda one, theirs, ours: one.stream and (theirs, ours) in {(0x201D, 0x2015), (0x2015, 0x201D), (0x19, 0x11), (0x1D, 0x15), (0x1C, 0x201D)})
+
+
+@rule("poll(2) of a stream by our TCP after connect(2) with AF_UNSPEC")
+def _(line):
+    undone = lambda one: one.has("connect", lambda words, said: words[2] == "0" and said == "0")
+    return line.carried and line.every(lambda one, theirs, ours: one.stream and undone(one) and (theirs, ours) in {(0x14, 0x2015), (0x1C, 0x2015), (0x1C, 0x201D)})
+
+
+@rule("SO_ERROR after a write that has told of a reset behind the peer's end, on a stream by our TCP")
+def _(line):
+    if line.name == "state":
+        told = lambda words: words[0] in (*WRITES, "sendto", "sendmsg", "sendmmsg", "fork", "exec")
+        return line.by_ours and line.call[0].endswith("error none") and line.call[1].endswith("error EPIPE") and any(told(words) for words, _ in line.socket.did)
+    return line.name == "getsockopt" and line.by_ours and line.words[2:4] == ["1", "4"] and " 20" in line.call[1]
+
+
+@rule("an urgent octet only")
+def _(line):
+    return line.carried and line.every(lambda one, theirs, ours: one.stream and (theirs, ours) == (6, 7))
+
+
+@rule("TIOCOUTQ, SIOCOUTQNSD of a stream by our TCP that is over, which on the kernel count what never left, or a FIN")
+def _(line):
+    return line.name == "ioctl" and int(line.words[2]) % 9 in (2, 3) and line.by_ours and (line.prise.endswith("= 0 0") or bool(line.socket.shut))
+
+
+@rule("FIONREAD where listeners are not the kernel's, or streams were shut for reading")
+def _(line):
+    return line.name == "ioctl" and int(line.words[2]) % 9 == 0 and line.by_ours and (line.said("0 EFAULT", "EINVAL") and line.socket.has("listen") or line.prise.endswith("= 0 0") and 0 in line.socket.shut)
+
+
+@rule("FIONREAD of a listener that was shut, where listeners are not the kernel's")
+def _(line):
+    return line.name == "state" and line.by_ours and line.socket.has("listen") and line.call[0].replace("unread 0 0", "unread -1 0") == line.call[1]
+
+
+@rule("options of TCP that nobody judges, on a stream that is connected to itself")
+def _(line):
+    return line.name in ("getsockopt", "setsockopt") and line.words[2] == "6" and line.stream and line.socket.itself and line.ours == "EOPNOTSUPP"
+
+
+@rule("a stream by our TCP that was shut both ways: resets by what comes later, and by octets that were left unread", ENDS)
+def _(line):
+    return line.by_ours and {0, 1} <= line.socket.shut and (line.name in READS and line.said("ECONNRESET", "0") or line.name in ("write", "send", "sendto", "sendmsg") and line.theirs in ("EPIPE", "ECONNRESET") and line.ours.isdigit())
+
+
+@rule("octets for a stream by our TCP that was shut for reading", ENDS)
+def _(line):
+    return line.name in READS and line.by_ours and 0 in line.socket.shut and line.theirs.isdigit() and line.ours in ("0", "EAGAIN")
+
+
+@rule("an edge more or less: here each octet of a stream by our TCP that was read is one")
+def _(line):
+    return line.name == "epoll_wait" and line.carried and line.every(lambda one, theirs, ours: one.stream and one.edges and (theirs ^ ours) == 4 and 0 in (theirs, ours))
+
+
+# Oddities of the kernel, and of the machine.
+
+@rule("the kernel's side has no link but lo", ENDS)
+def _(line):
+    return line.name in ("sendto", "sendmsg", "sendmmsg", "connect", "echo") and line.theirs == "ENETUNREACH" and leads_out(line)
+
+
+@rule("the kernel still speaks IPv4 for a socket of IPv6 that was refused by IPv4", ENDS)
+def _(line):
+    refused = lambda words, said: words[2] == "10" and words[3] in ("2", "3", "5") and said in ("ECONNREFUSED", "EINPROGRESS", "ECONNABORTED")
+    spoke = lambda one: one.stream and one.family == INET6 and one.has("connect", refused)
+    if line.name in ("poll", "epoll_wait"):
+        return line.every(lambda one, theirs, ours: spoke(one))
+    return line.name in ("connect", "write", "send", "recv") and line.stream and spoke(line.socket)
+
+
+@rule("a socket that was shut and connects to itself", ENDS)
+def _(line):
+    if line.name in ("poll", "epoll_wait"):
+        return line.every(lambda one, theirs, ours: one.stream and one.itself and one.has("shutdown"))
+    return line.name == "connect" and line.theirs == "ECONNABORTED" and line.stream and line.socket.itself and line.socket.has("shutdown")
+
+
+@rule("a group of IPv6 asked of a socket that is bound or connected to IPv4")
+def _(line):
+    return line.name == "connect" and line.ours == "EAFNOSUPPORT" and leads_out(line)
+
+
+@rule("a stream bound to a broadcast address, which the kernel does not connect from", ENDS)
+def _(line):
+    return line.name == "connect" and line.stream and line.socket.has("bind", lambda words, said: words[2:4] == ["2", "3"] and said == "0")
+
+
+@rule("IP_MULTICAST_IF of a stream, which is refused before its value is read")
+def _(line):
+    return line.name == "setsockopt" and line.words[2:4] == ["0", "32"] and line.stream and line.said("EINVAL", "EFAULT")
+
+
+@rule("a raw socket, which needs no privilege here; netlink of IPsec; what is wrong with a socket of netlink", ENDS)
+def _(line):
+    return line.name == "socket" and (line.theirs, line.ours) in {("EPERM", "0"), ("EPERM", "EPROTONOSUPPORT"), ("0", "EPROTONOSUPPORT"), ("EINVAL", "ESOCKTNOSUPPORT")}
+
+
+@rule("a stream that was shut when its connect had failed, of which nobody had been told", ENDS)
+def _(line):
+    return line.name == "listen" and line.stream and line.said("EINVAL", "0") and line.socket.has("shutdown", lambda words, said: said == "ENOTCONN")
+
+
+@rule("the machine's own default of congestion control")
+def _(line):
+    return line.name == "getsockopt" and line.words[2:4] == ["6", "13"] and " 62 62 72" in line.native and " 63 75 62" in line.prise
+
+
+@rule("an option that is the machine's, or not there")
+def _(line):
+    return line.name in ("getsockopt", "setsockopt") and tuple(line.words[2:4]) in OPTIONS
+
+
+# Level and name: SO_SNDBUF and SO_RCVBUF after autotuning, SO_ATTACH_BPF, SO_TIMESTAMPING; TCP_MAXSEG, TCP_WINDOW_CLAMP,
+# TCP_TIMESTAMP (a clock), TCP_CC_INFO, SO_INCOMING_CPU, IP_PROTOCOL and SO_PEERNAME (ports), SO_DETACH_REUSEPORT_BPF, TCP_TX_DELAY; IP_OPTIONS.
 # TCP_QUICKACK, which changes by itself.
 # IPV6_MTU of lo, which is 65,535 here; the size of segments, IP_MULTICAST_TTL, IPV6_MULTICAST_IF and _HOPS of what was accepted, taken from its first packets.
-OPTIONS = {("6", "2"), ("6", "12"), ("0", "33"), ("1", "7"), ("1", "8"), ("1", "50"), ("1", "37"), ("6", "10"), ("6", "24"), ("6", "37"), ("0", "4"), ("0", "99"), ("0", "14"), ("41", "17"), ("41", "18"), ("41", "24")}
-
-
-def more(line):
-    """Whether octets were sent with MSG_MORE."""
-    words = line.split()
-    return words[0] in ("send", "sendmsg", "sendto") and words[3] == MORE and "-1" not in line.partition(" = ")[2]
-
-
-ELSEWHERE = {("EPERM", "0"), ("EPERM", "EPROTONOSUPPORT"), ("0", "EPROTONOSUPPORT"), ("EINVAL", "ESOCKTNOSUPPORT")}
+OPTIONS = {("6", "2"), ("6", "12"), ("0", "33"), ("1", "7"), ("1", "8"), ("1", "50"), ("1", "37"), ("6", "10"), ("6", "24"), ("6", "37"), ("6", "26"), ("1", "49"), ("0", "52"), ("1", "68"), ("1", "28"), ("0", "4"), ("0", "14"), ("41", "17"), ("41", "18"), ("41", "24")}
 
 
 def leads_out(line):
-    """Whether it is about ff02::1 or 240.0.0.1 of the interpreter's addresses."""
-    words = line.split()
-    return words[3 if words[0] == "connect" else 5] == "4"
-
-
-def asks_mapped(line):
-    words = line.split()
-    return words[0] == "connect" and words[2] == "10" and words[3] in ("2", "3")
-
-
-def shows_otherwise(native, prise, changes):
-    """Whether two lists of readiness differ in these ways only."""
-    pairs = [(one.split(":"), other.split(":")) for one, other in zip(native.split()[1:], prise.split()[1:])]
-    return len(native.split()) == len(prise.split()) and all(one[0] == other[0] and (one == other or (one[1], other[1]) in changes) for one, other in pairs)
-
-
-def finds_itself(line):
-    """connect(2) of a socket to its own port, or to the port 0 that it has before it is bound."""
-    words = line.split()
-    return words[0] == "connect" and words[4] == str(100 + int(words[1]))
-
-
-def names_no_port(line):
-    """connect(2) to the port of another socket or its own, which has none before it is bound."""
-    words = line.split()
-    return words[0] == "connect" and int(words[4]) >= 100
-
-
-def shuts_both(line):
-    words = line.split()
-    return words[0] == "shutdown" and words[2] == "2" and line.endswith("= 0")
-
-
-def shuts_reading(line):
-    """shutdown(2) of reading or both, of a datagram socket or a stream by our TCP."""
-    words = line.split()
-    return words[0] == "shutdown" and words[2] in ("0", "2") and line.endswith(("ENOTCONN", "= 0"))
-
-
-def queues_errors(line):
-    """setsockopt(2) of IP_RECVERR or IPV6_RECVERR."""
-    words = line.split()
-    return words[0] == "setsockopt" and words[2:4] in (["0", "11"], ["41", "25"]) and line.endswith("= 0")
-
-
-def watches_edges(line):
-    words = line.split()
-    return words[0] == "epoll_ctl" and int(words[3]) >> 31 & 1
-
-
-def more_room(native, prise):
-    """Whether the kernel tells nothing that prise does not but of sockets that can be written to."""
-    ours = set(prise.split()[1:])
-    return ours < set(native.split()[1:]) and all(word.endswith(":4") for word in set(native.split()[1:]) - ours)
-
-
-def loses_its_peer(line):
-    words = line.split()
-    return words[0] == "connect" and words[3] == "3" and "EACCES" in line
-
-
-def sends_as_child(line):
-    words = line.split()
-    return words[0] == "fork" and int(words[2]) % 4 == 3
-
-
-def answer(line):
-    """The number or the error of an answer."""
-    words = line.partition(" = ")[2].split()
-    if not words:
-        return ""
-    return words[1] if words[0] == "-1" and len(words) > 1 else words[0]
+    """Whether it is about an address that is not of lo, of the interpreter's addresses; :: is no host's for a ping."""
+    which = line.words[3 if line.name == "connect" else 5]
+    return which in ("4", "6", "7", "8", "9") or line.name == "echo" and which == "0"

@@ -147,7 +147,11 @@ impl Supervisor {
         let mut view = View {
             host,
             now: *now,
-            driver: &mut OfGuests { sockets, guests },
+            driver: &mut OfGuests {
+                sockets,
+                guests,
+                searches: SEARCHES_MAX,
+            },
         };
         look(netlink, &mut view)
     }
@@ -234,12 +238,30 @@ impl Supervisor {
 struct OfGuests<'a> {
     sockets: &'a Sockets,
     guests: &'a mut Guests,
+    searches: u32,
+}
+
+/// Sockets that are looked for, in one look at all: a program that moved each of its descriptors would have every one of them read for
+/// every socket of its.
+const SEARCHES_MAX: u32 = 16;
+
+impl OfGuests<'_> {
+    /// A copy of a socket's descriptor: from where it was last seen, or from beside there.
+    fn found(&mut self, socket: &GuestSocket) -> Option<OwnedFd> {
+        seen(socket, self.guests).or_else(|| {
+            self.searches = self.searches.checked_sub(1)?;
+            let tid = socket.holder.tid;
+            let numbers = Guests::copies(tid, socket.holder.fd, socket.inode.into());
+            let copy = |number| self.guests.descriptor(tid, number).ok();
+            numbers.into_iter().filter_map(copy).find(|copy| is_of(socket, copy))
+        })
+    }
 }
 
 impl Driver for OfGuests<'_> {
     fn held(&mut self, id: SocketId) -> Held {
         let socket = self.sockets.by_id(id).and_then(|slot| self.sockets.get(slot));
-        socket.map_or_else(Held::default, |socket| held(socket, self.guests))
+        socket.map_or_else(Held::default, |socket| held(socket, || self.found(socket)))
     }
 
     fn carried_option(&mut self, id: SocketId, name: i32) -> Option<Vec<u8>> {
@@ -247,7 +269,7 @@ impl Driver for OfGuests<'_> {
         if !is_carried(socket) {
             return None;
         }
-        let copy = seen(socket, self.guests)?;
+        let copy = self.found(socket)?;
         option_of(copy.as_fd(), libc::IPPROTO_TCP, name, INFO_ROOM).ok()
     }
 }
@@ -259,23 +281,27 @@ pub(crate) fn is_carried(socket: &GuestSocket) -> bool {
 
 /// A copy of a socket's descriptor, from where it was last seen.
 pub(crate) fn seen(socket: &GuestSocket, guests: &mut Guests) -> Option<OwnedFd> {
-    let is_it = |copy: &OwnedFd| sockopt::socket_cookie(copy).is_ok_and(|found| found == socket.cookie);
     guests
         .descriptor(socket.holder.tid, socket.holder.fd)
         .ok()
-        .filter(is_it)
+        .filter(|copy| is_of(socket, copy))
+}
+
+/// Whether a descriptor is the socket's.
+fn is_of(socket: &GuestSocket, copy: &OwnedFd) -> bool {
+    sockopt::socket_cookie(copy).is_ok_and(|found| found == socket.cookie)
 }
 
 /// What lies in the kernel's object of a socket. Its unread octets are told by the program's end only: by the descriptor where
 /// it was last seen, or not at all.
-fn held(socket: &GuestSocket, guests: &mut Guests) -> Held {
+fn held(socket: &GuestSocket, copy: impl FnOnce() -> Option<OwnedFd>) -> Held {
     let mut held = Held {
         inode: socket.inode,
         ..Held::default()
     };
     let octets = |fd: &OwnedFd| ioctl_fionread(fd).map_or(0, |octets| u32::try_from(octets).unwrap_or(u32::MAX));
     if let Some(look) = carried::look_of(socket) {
-        let carried = seen(socket, guests).as_ref().and_then(look);
+        let carried = copy().as_ref().and_then(look);
         return carried.map_or(held, |carried| Held {
             unread: u32::try_from(carried.unread).unwrap_or(u32::MAX),
             unsent: u32::try_from(carried.unsent).unwrap_or(u32::MAX),
@@ -287,7 +313,7 @@ fn held(socket: &GuestSocket, guests: &mut Guests) -> Held {
         return held;
     };
     held.unsent = octets(&stream.end);
-    if let Some(copy) = seen(socket, guests) {
+    if let Some(copy) = copy() {
         held.unread = octets(&copy);
     }
     held

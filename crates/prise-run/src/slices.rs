@@ -40,6 +40,11 @@ impl Slice {
         self.octets = self.octets.saturating_sub(octets);
     }
 
+    /// Whether nothing was done in it yet.
+    pub(crate) const fn is_new(&self) -> bool {
+        self.messages == MESSAGES_MAX
+    }
+
     pub(crate) const fn is_over(&self) -> bool {
         self.messages == 0 || self.octets == 0
     }

@@ -41,11 +41,11 @@ pub(crate) const TCP: u8 = 6;
 pub(crate) fn row(view: &mut View<'_>, id: SocketId) -> Option<Row> {
     let info = view.host.info(id)?;
     // What has no port is in none of the kernel's tables.
-    if info.kind != Kind::Raw && (info.local.port() == 0 || info.kind == Kind::Stream && info.state == State::Closed) {
-        return None;
-    }
     let held = view.driver.held(id);
     let state = held.state.unwrap_or(info.state);
+    if info.kind != Kind::Raw && (info.local.port() == 0 || info.kind == Kind::Stream && state == State::Closed) {
+        return None;
+    }
     let (unread, unsent) = match state {
         // Of a listener that is carried elsewhere: who waits there.
         State::Listen => (held.unread, 0),

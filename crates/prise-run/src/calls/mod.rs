@@ -140,7 +140,11 @@ impl Supervisor {
     fn find(&mut self, call: &Call) -> Result<Found, Judged> {
         let copy = match self.guests.descriptor(call.tid, call.fd()) {
             Ok(copy) => copy,
-            Err(LookupError::NotOpen) => return Err(Err(Errno::EBADF)),
+            Err(LookupError::NotOpen) => {
+                // The one call that looks at something else before.
+                let looked = receive::check_timeout(call);
+                return Err(Err(looked.err().unwrap_or(Errno::EBADF)));
+            }
             Err(LookupError::Gone) => return Err(Ok(Answer::Settled)),
             Err(LookupError::Exhausted) => return Err(Err(Errno::ENFILE)),
             // Such a program was told when it asked for an Internet socket; its other sockets are its own.
@@ -220,6 +224,14 @@ impl Supervisor {
     /// The socket of a target, which is in the table: nothing was removed since it was found.
     pub(crate) fn entry(&mut self, slot: Slot) -> Result<&mut GuestSocket, Errno> {
         self.sockets.get_mut(slot).ok_or(Errno::EBADF)
+    }
+
+    /// Whether it is a socket of ping(8).
+    fn is_ping(&self, slot: Slot) -> bool {
+        let is_icmp = |protocol: u8| matches!(i32::from(protocol), libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6);
+        self.sockets.get(slot).is_some_and(|socket| {
+            socket.kind == Kind::Datagram && self.host.info(socket.id).is_some_and(|info| is_icmp(info.protocol))
+        })
     }
 
     /// Whether a socket is UDP's, rather than a stream, ping's or a raw one.

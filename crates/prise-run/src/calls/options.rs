@@ -29,8 +29,16 @@ const IPV6_ADDRFORM: i32 = 1;
 const IP_LOCAL_PORT_RANGE: i32 = 51;
 const IP_UNICAST_IF: i32 = 50;
 
-/// Levels whose options are numbers, all of them.
+/// Levels whose options are numbers, all but those that are names.
 const READS_NUMBERS: [i32; 2] = [libc::SOL_TCP, libc::SOL_UDP];
+
+/// How many octets an option of those levels has at least (`do_tcp_setsockopt`).
+const fn least(level: i32, name: i32) -> usize {
+    match (level, name) {
+        (libc::SOL_TCP, libc::TCP_CONGESTION | libc::TCP_ULP) => 1,
+        _ => size_of::<i32>(),
+    }
+}
 
 /// `do_ip_setsockopt` reads the number of these before it looks what they are.
 const READ_FIRST_V4: [i32; 26] = [
@@ -98,8 +106,8 @@ impl Supervisor {
             Err(Errno::EFAULT) if level != libc::SOL_SOCKET => {
                 match self.host.set_option(self.now, id, level, name, &[]) {
                     Err(error @ (Errno::ENOPROTOOPT | Errno::EPERM | Errno::EOPNOTSUPP)) => return Err(error),
-                    // These levels look at the length before they read.
-                    Err(Errno::EINVAL) if len < size_of::<i32>() && READS_NUMBERS.contains(&level) => {
+                    // These levels look at the length before they read; a name may have any.
+                    Err(Errno::EINVAL) if len < least(level, name) && READS_NUMBERS.contains(&level) => {
                         return Err(Errno::EINVAL);
                     }
                     _ => return Err(Errno::EFAULT),
@@ -300,6 +308,7 @@ impl Supervisor {
             });
         // A level that is not the socket's is told of first.
         if room.is_err()
+            && level != libc::SOL_SOCKET
             && let Err(error @ (Errno::EOPNOTSUPP | Errno::ENOPROTOOPT)) =
                 self.host.option(self.now, id, level, name, &mut value)
             && (error == Errno::EOPNOTSUPP || is_foreign(level, kind))
@@ -338,9 +347,30 @@ impl Supervisor {
                 value.truncate(room);
             }
         }
+        if (level, name) == (libc::SOL_TCP, libc::TCP_INFO) {
+            self.count_waiting(target, &mut value);
+        }
         // What such an option tells is as long as the buffer asked for by its count.
         let room = if asks { value.len() } else { room };
         tell(call, &value, room)
+    }
+
+    /// How many connections wait at a listener (`tcpi_unacked`): the host has not all of them, where the kernel carries some.
+    fn count_waiting(&self, target: &Target, value: &mut [u8]) {
+        const UNACKED: core::ops::Range<usize> = 24..28;
+        let Some(Role::Listener(listening)) = self.sockets.get(target.slot).map(|socket| &socket.role) else {
+            return;
+        };
+        let (Some(said), false) = (value.get_mut(UNACKED), listening.ended) else {
+            return;
+        };
+        if !listening.is_native() {
+            said.copy_from_slice(&(listening.shown() as u32).to_ne_bytes());
+        } else if let Ok(told) = sockopt::get(target.copy.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, UNACKED.end)
+            && let Some(waiting) = told.get(UNACKED)
+        {
+            said.copy_from_slice(waiting);
+        }
     }
 
     /// What a program asks of its connection reaches the kernel's object that carries it, now or once there is one.
@@ -363,7 +393,7 @@ impl Supervisor {
 
     /// The error that the kernel's object shows stands for the host's, which was taken with it; that of a datagram socket
     /// may have been told while nobody asked.
-    fn take_own_error(&mut self, target: &Target, kind: Kind) -> Option<Errno> {
+    pub(super) fn take_own_error(&mut self, target: &Target, kind: Kind) -> Option<Errno> {
         if self.is_unkept(target.slot) {
             return match &mut self.entry(target.slot).ok()?.role {
                 Role::Ended(failure) => failure.take(),
@@ -374,6 +404,10 @@ impl Supervisor {
             let shown = typed::socket_error(&target.copy);
             return match &mut self.entry(target.slot).ok()?.role {
                 Role::Ended(failure) if matches!(shown, Ok(Err(_))) => failure.take(),
+                // Of a reset after the peer's end the object says nothing but by EPIPE.
+                Role::Ended(failure @ Some(Errno::EPIPE)) => failure.take(),
+                // The kernel's own, of a connection that was given up (tcp_disconnect).
+                Role::Handed(_) => shown.ok()?.err().map(errno),
                 _ => None,
             };
         }

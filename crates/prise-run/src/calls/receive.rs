@@ -30,6 +30,14 @@ const KERNEL_FLAGS: i32 = libc::MSG_PEEK | libc::MSG_OOB | libc::MSG_WAITALL;
 /// A stream's octets are copied through the supervisor in pieces of this size; a short read is a read.
 const STREAM_MAX: usize = 256 << 10;
 
+/// The time that recvmmsg(2) may take is looked at before anything else.
+pub(super) fn check_timeout(call: &Call) -> Result<(), Errno> {
+    if call.number == libc::SYS_recvmmsg && call.args[4] != 0 {
+        read_timespec(call.memory(), call.args[4])?;
+    }
+    Ok(())
+}
+
 impl Supervisor {
     pub(super) fn recvfrom(&mut self, call: &Call, target: &Target) -> Judged {
         let is_plain = call.args[4] == 0 && call.int(3) & (libc::MSG_TRUNC | libc::MSG_ERRQUEUE) == 0;
@@ -66,10 +74,15 @@ impl Supervisor {
     }
 
     pub(super) fn recvmmsg(&mut self, call: &Call, target: &Target) -> Judged {
-        if self.entry(target.slot)?.kind == Kind::Stream {
-            return Ok(Answer::Native);
-        }
+        check_timeout(call)?;
         let count = u64::from(call.args[2] as u32).min(VECTOR_MAX);
+        let kind = self.entry(target.slot)?.kind;
+        if count == 0
+            && call.int(3) & libc::MSG_ERRQUEUE == 0
+            && let Some(error) = self.take_own_error(target, kind)
+        {
+            return Err(error);
+        }
         let form = ReceiveForm::Many {
             headers: call.args[1],
             count,
@@ -209,7 +222,12 @@ impl Supervisor {
             // There is no urgent data, which is looked at first; a listener has none at all.
             let listens = matches!(&socket.role, Role::Listener(listening) if !listening.ended);
             let urgent = flags & libc::MSG_OOB != 0 && !listens;
-            let ended = !urgent && matches!(socket.role, Role::Fresh) && self.host.is_deaf(id);
+            let idle = match &socket.role {
+                Role::Fresh => true,
+                Role::Listener(listening) => listening.ended,
+                _ => false,
+            };
+            let ended = !urgent && idle && self.host.is_deaf(id);
             if ended {
                 // tcp_recvmsg: that it was shut is told before that it was never connected.
                 let about = About {
@@ -305,7 +323,9 @@ impl Supervisor {
         written?;
         // Its place may be the next one's.
         self.fill_datagrams(target.slot);
-        Ok(if flags & libc::MSG_TRUNC != 0 { whole } else { copied })
+        // ping_recvmsg tells of no more than there was room for.
+        let is_whole = flags & libc::MSG_TRUNC != 0 && !self.is_ping(target.slot);
+        Ok(if is_whole { whole } else { copied })
     }
 
     /// Takes a datagram off the program's queue; gives its whole length, of which at most `room` octets are there.

@@ -21,7 +21,7 @@ use crate::message::{
 use crate::notify::{Answer, Call, Judged, errno};
 use crate::parked::{ParkId, Wish};
 use crate::slices::Slice;
-use crate::sockaddr::{Named, parse_datagram};
+use crate::sockaddr::{Named, canonical, parse_datagram};
 use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
 
@@ -167,9 +167,6 @@ impl Supervisor {
     }
 
     pub(super) fn sendmmsg(&mut self, call: &Call, target: &Target) -> Judged {
-        if self.entry(target.slot)?.kind == Kind::Stream {
-            return Ok(Answer::Native);
-        }
         let count = u64::from(call.args[2] as u32).min(VECTOR_MAX);
         let form = SendForm::Many {
             headers: call.args[1],
@@ -271,7 +268,12 @@ impl Supervisor {
             named => named?,
         };
         match named {
-            Named::Endpoint(address) => Ok(Some(address)),
+            Named::Endpoint(address) => {
+                if family == prise_socket::Family::Inet6 && canonical(address).is_ipv4() && self.is_udp(slot) {
+                    self.host.check_speaks_v4(id, host_flags(flags))?;
+                }
+                Ok(Some(address))
+            }
             Named::Unspecified(..) if family == prise_socket::Family::Inet => {
                 // Linux reads it as an IPv4 address all the same.
                 let mut octets = octets.to_vec();
@@ -295,8 +297,10 @@ impl Supervisor {
         }
         let limit = timeout(target, sockopt::Timeout::Send);
         let id = self.park(call, target.slot, Wish::Send(request), limit);
-        if let Role::Datagram(datagram) = &mut self.entry(target.slot)?.role {
-            datagram.sending.push_back(id);
+        match &mut self.entry(target.slot)?.role {
+            Role::Datagram(datagram) => datagram.sending.push_back(id),
+            Role::Stream(stream) => stream.sending.push_back(id),
+            _ => (),
         }
         Ok(Answer::Settled)
     }
@@ -304,22 +308,23 @@ impl Supervisor {
     /// Sends what there is room for; `EAGAIN` where there is none.
     pub(crate) fn try_send(&mut self, call: &Call, target: &Target, request: &mut SendRequest) -> Judged {
         let (flags, mut slice) = (request.flags, Slice::new());
+        let socket = self.entry(target.slot)?;
+        let id = socket.id;
+        let has_peer = self.host.peer_addr(id).is_ok();
         match &mut request.form {
             SendForm::One(message) => Ok(Answer::Value(self.send_one(call, target, message, flags)? as i64)),
             SendForm::Many { headers, count, sent } => {
                 while *sent < *count {
-                    if slice.is_over() {
+                    // That nobody is there is known once the first was sent: on Linux at once, here in the next turn.
+                    if slice.is_over() || has_peer && *sent == 1 && !slice.is_new() {
                         return Ok(Answer::Unfinished);
                     }
                     let address = headers.wrapping_add(*sent * MANY_STRIDE);
-                    let outcome = self
-                        .read_message(call, target.slot, address, flags)
-                        .and_then(|message| {
-                            let len = self.send_one(call, target, &message, flags)?;
-                            slice.spend(len);
-                            call.memory()
-                                .write(address.wrapping_add(MANY_LEN_OFFSET), &(len as u32).to_ne_bytes())
-                        });
+                    let outcome = self.send_from(call, target, address, flags).and_then(|len| {
+                        slice.spend(len);
+                        call.memory()
+                            .write(address.wrapping_add(MANY_LEN_OFFSET), &(len as u32).to_ne_bytes())
+                    });
                     match outcome {
                         Ok(()) => *sent += 1,
                         // What was sent before an error counts.
@@ -329,6 +334,23 @@ impl Supervisor {
                 }
                 Ok(Answer::Value(*sent as i64))
             }
+        }
+    }
+
+    /// One message of many, which lies at `address`.
+    fn send_from(&mut self, call: &Call, target: &Target, address: u64, flags: i32) -> Result<usize, Errno> {
+        if self.entry(target.slot)?.kind != Kind::Stream {
+            let message = self.read_message(call, target.slot, address, flags)?;
+            return self.send_one(call, target, &message, flags);
+        }
+        let header = Header::read(call.memory(), address)?;
+        let areas = header.areas(call.memory())?;
+        self.check_stream_control(call, target.slot, &header)?;
+        self.check_stream_open(call, target, flags)?;
+        let octets = gather_front(call, &areas)?;
+        match self.try_send_stream(call, target, &octets, flags)? {
+            Answer::Value(sent) => Ok(sent as usize),
+            _ => Err(Errno::EAGAIN),
         }
     }
 
@@ -367,12 +389,21 @@ impl Supervisor {
         sent
     }
 
+    /// Whether a stream is connected: one that is being connected has no room yet (`sk_stream_wait_connect`).
+    fn check_stream_open(&mut self, call: &Call, target: &Target, flags: i32) -> Result<(), Errno> {
+        match self.entry(target.slot)?.role {
+            Role::Stream(_) | Role::Ended(_) => Ok(()),
+            Role::Connecting(_) if !blocks(&target.copy, flags) => Err(Errno::EAGAIN),
+            _ => {
+                raise_sigpipe(self.guests.process(call.tid), call, flags);
+                Err(Errno::EPIPE)
+            }
+        }
+    }
+
     /// A stream with an address that says nothing.
     fn send_stream(&mut self, call: &Call, target: &Target, areas: &[Area], flags: i32) -> Judged {
-        if !matches!(self.entry(target.slot)?.role, Role::Stream(_) | Role::Ended(_)) {
-            raise_sigpipe(self.guests.process(call.tid), call, flags);
-            return Err(Errno::EPIPE);
-        }
+        self.check_stream_open(call, target, flags)?;
         let message = Outgoing {
             octets: gather_front(call, areas)?,
             destination: None,

@@ -292,6 +292,8 @@ pub(super) const TABLE: &[Entry] = &[
         }),
     ),
     number(72, On::ALL, Opt::BufferLock, 0, 3),
+    // SO_PEERPIDFD: no local peer.
+    entry(77, On::ALL, READ_ONLY, Get::Refuse(Errno::ENODATA)),
     entry(
         73,
         On::ALL,

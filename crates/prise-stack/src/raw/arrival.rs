@@ -54,7 +54,7 @@ impl Raw {
             .copied();
         let socket = found.and_then(|id| Some((id, self.pings.find_mut(id.key())?)));
         match socket {
-            Some((id, Ping { common, .. })) if common.accepts(packet.src, packet.dst, packet.link) => {
+            Some((id, Ping { common, .. })) if common.accepts_at(packet.dst, packet.link) => {
                 let message = message(now, packet, packet.transport_at);
                 deliver(common, net, events, message, |token, ready| Event::Ping {
                     token,

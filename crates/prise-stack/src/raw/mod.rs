@@ -68,9 +68,12 @@ struct Common {
 
 impl Common {
     fn accepts(&self, src: IpAddr, dst: IpAddr, link: LinkId) -> bool {
-        self.local.is_none_or(|local| local == dst)
-            && self.remote.is_none_or(|remote| remote == src)
-            && self.device.is_none_or(|device| device == link)
+        self.accepts_at(dst, link) && self.remote.is_none_or(|remote| remote == src)
+    }
+
+    /// The same for a socket of ping: it hears all answers to its identifier, connected or not (`ping_lookup`).
+    fn accepts_at(&self, dst: IpAddr, link: LinkId) -> bool {
+        self.local.is_none_or(|local| local == dst) && self.device.is_none_or(|device| device == link)
     }
 }
 

@@ -1,0 +1,29 @@
+/* What the two files of the interpreter share (calls.c, more.c). */
+#ifndef CALLS_H
+#define CALLS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+enum { SLOTS = 12, PORTS = 64, BUFFER = 1 << 16, ARGS = 9 };
+
+extern int slots[SLOTS];
+extern unsigned char *buffer;
+
+int fd_of(long slot);
+void *pointer(long kind, void *right, size_t room);
+const char *port_name(uint16_t port);
+void show_address(const void *address, socklen_t len);
+socklen_t make_address(struct sockaddr_storage *storage, const long *spec);
+void answered(long result);
+void show_octets(const unsigned char *octets, ssize_t count);
+size_t fill(long len);
+
+/* The calls of more.c; 0 if it has none of that name. */
+int call_more(const char *name, const long *a);
+/* What a program does that was executed with a descriptor. */
+int executed(int fd, int what);
+
+#endif

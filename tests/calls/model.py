@@ -1,0 +1,139 @@
+"""What the answers so far say of a script's sockets: enough to tell whom a difference is about (known.py)."""
+
+INET, INET6 = 2, 10
+STREAM, DGRAM = 1, 2
+MORE, ERRQUEUE = 0x8000, 0x2000
+
+
+class Socket:
+    """One socket, whatever descriptors it has."""
+
+    def __init__(self, family, kind, protocol=0):
+        self.family = family
+        self.kind = kind
+        self.protocol = protocol
+        self.did = []  # the calls on it: words, answer
+        self.bound = False  # has a port
+        self.listens = False
+        self.peer = None  # words of the connect(2) that succeeded or is in progress; "accepted"
+        self.shut = set()  # 0 reading, 1 writing, whether or not shutdown(2) failed
+        self.corked = False  # octets were sent with MSG_MORE
+        self.itself = False  # was told to connect to itself
+        self.edges = False
+
+    stream = property(lambda self: self.kind == STREAM)
+    datagram = property(lambda self: self.kind == DGRAM)
+    ping = property(lambda self: self.kind == DGRAM and self.protocol in (1, 58))
+
+    def has(self, name, test=lambda words, said: True):
+        """Whether it was asked such a thing."""
+        return any(words[0] == name and test(words, said) for words, said in self.did)
+
+
+def answer(line):
+    """The number or the error of an answer."""
+    words = line.partition(" |")[0].partition(" = ")[2].split()
+    if not words:
+        return ""
+    return words[1] if words[0] == "-1" and len(words) > 1 else words[0]
+
+
+class Model:
+    """The sockets of a script, by slot."""
+
+    def __init__(self):
+        self.slots = {}
+        self.all = []
+        self.machine = False  # something depends on links that the two sides do not have alike
+
+    def of(self, line):
+        words = line.split()
+        return self.slots.get(words[1]) if len(words) > 1 else None
+
+    def named(self, port):
+        """Whose port it is that make_address() would take."""
+        return self.slots.get(str(int(port) - 100)) if int(port) >= 100 else None
+
+    def hear(self, line):
+        """Follows one call and what the kernel answered."""
+        words, said = line.partition(" = ")[0].split(), answer(line)
+        done = "= -1" not in line
+        one = self.of(line)
+        if one:
+            one.did.append((words, said))
+        follow = getattr(self, "hear_" + words[0], None)
+        if follow:
+            follow(one, words, said, done)
+
+    def enter(self, slot, socket):
+        self.slots[slot] = socket
+        if socket not in self.all:
+            self.all.append(socket)
+
+    def hear_socket(self, _, words, said, done):
+        if done:
+            self.enter(words[1], Socket(int(words[2]), int(words[3]) & 0xF, int(words[4])))
+
+    def hear_accept(self, one, words, said, done):
+        if done and one:
+            made = Socket(one.family, STREAM)
+            made.peer, made.bound = "accepted", True
+            self.enter(words[2], made)
+
+    def hear_dup(self, one, words, said, done):
+        if done and one:
+            self.slots[words[2]] = one
+
+    def hear_dup2(self, one, words, said, done):
+        if said == "1" and one:
+            self.slots[words[2]] = one
+
+    def hear_pass(self, one, words, said, done):
+        if said == "1" and one:
+            if words[3] != "0":
+                self.slots.pop(words[1], None)
+            self.slots[words[2]] = one
+
+    def hear_close(self, one, words, said, done):
+        self.slots.pop(words[1], None)
+
+    def hear_bind(self, one, words, said, done):
+        if one and done:
+            one.bound = True
+
+    def hear_listen(self, one, words, said, done):
+        if one and done:
+            one.bound = one.listens = True
+
+    def hear_connect(self, one, words, said, done):
+        if not one:
+            return
+        one.bound = one.bound or one.datagram or done or said == "EINPROGRESS"
+        if words[2] == "0" and done:
+            one.peer, one.listens, one.shut = None, False, set()
+            # A port that was picked is given up.
+            one.bound = one.bound and one.has("bind", lambda asked, answered: asked[4] != "0" and answered == "0")
+        elif done or said == "EINPROGRESS":
+            one.peer = words
+        one.itself = one.itself or self.named(words[4]) is one or words[4] == "9" and one.has("bind", lambda asked, _: asked[4] == "9")
+
+    def hear_shutdown(self, one, words, said, done):
+        if one and (done or said == "ENOTCONN"):
+            one.shut |= {"0": {0}, "1": {1}, "2": {0, 1}}.get(words[2], set())
+            if one.listens and 0 in one.shut:
+                one.listens = False
+
+    def hear_epoll_ctl(self, one, words, said, done):
+        if one and done:
+            one.edges = one.edges or bool(int(words[3]) >> 31 & 1)
+
+    def hear_sendto(self, one, words, said, done):
+        if one and done:
+            one.bound = True
+            one.corked = one.corked or bool(int(words[3]) & MORE)
+
+    hear_sendmsg = hear_sendto
+
+    def hear_send(self, one, words, said, done):
+        if one and done:
+            one.corked = one.corked or bool(int(words[3]) & MORE)
