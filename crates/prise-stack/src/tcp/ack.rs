@@ -41,10 +41,8 @@ impl Connection {
                 limited => limited,
             };
         }
-        self.take_user_timeout(seg);
         // What MSG_MORE held back waits for no more than this (tcp_data_snd_check).
         self.flags.set_more(false);
-        self.take_timestamp(seg);
         if ack.precedes(self.snd.una) {
             // RFC 5961 §5.2: older than anything the peer could still mean.
             // No older than our SYN, which Linux counts as acknowledged octets, too, as it does our FIN.
@@ -55,6 +53,8 @@ impl Connection {
             self.take_sack(seg, ack, false);
             return ControlFlow::Continue(());
         }
+        self.take_user_timeout(seg);
+        self.take_timestamp(seg);
         // Something works: what an ICMP error said before is over, and the peer has answered (tcp_ack).
         self.soft_error = None;
         self.probes_out = 0;

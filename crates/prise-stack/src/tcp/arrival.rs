@@ -66,8 +66,9 @@ impl Connection {
             Some(ack) if !self.acknowledges_syn(ack) => {
                 if !self.flags.syn_retransmitted() && !self.flags.syn_deferred() {
                     // The peer speaks for an old connection, which the reset ends: the SYN need not wait for its
-                    // timeout. Linux does the same.
-                    self.deadlines.arm(Retransmit::Rto, seg.at + SYN_AGAIN);
+                    // timeout. Linux does the same. More such answers do not put it off.
+                    let soon = self.deadlines.retransmit.min(seg.at + SYN_AGAIN);
+                    self.deadlines.arm(Retransmit::Rto, soon);
                 }
                 // The caller answers a segment that it cannot place with a RST, unless it is one.
                 return ControlFlow::Break(if seg.flags.rst() {
@@ -408,8 +409,10 @@ impl Connection {
             Some(check) => check?,
             None => self.cut_to_window(seg)?,
         }
-        if self.reader != Reader::Program && self.state != State::Established {
-            // Nobody will read it: RFC 9293 §3.6.1 lets us reset, and the peer must not believe it delivered.
+        let is_new = self.rcv.nxt.precedes(seg.seq + seg.data_len());
+        if is_new && self.reader != Reader::Program && self.state != State::Established {
+            // Nobody will read it: RFC 9293 §3.6.1 lets us reset, and the peer must not believe it delivered. What was read before may come
+            // again with the FIN.
             self.end((!self.is_orphan()).then_some(TcpError::Reset));
             return ControlFlow::Break(Discard::TcpNobodyReads);
         }

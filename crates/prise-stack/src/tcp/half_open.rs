@@ -7,6 +7,7 @@ use prise_wire::tcp::UserTimeout;
 use prise_wire::{SeqNum, TcpFlags, TcpHeader, Timestamps};
 
 use super::acc_ecn::{Ecn, EcnAgreement, SynRequest, answer_flags, failure};
+use super::answer_limit::AnswerLimit;
 use super::birth::Agreement;
 use super::connection::timestamp_clock;
 use super::segment::Segment;
@@ -49,6 +50,7 @@ pub(crate) struct HalfOpen {
     /// What of ECN is granted, packed.
     ecn: u8,
     pub(crate) link: LinkId,
+    pub(crate) limit: AnswerLimit,
 }
 
 const _: () = assert!(size_of::<HalfOpen>() <= 68, "RFC 4987: a SYN must cost little");
@@ -93,6 +95,7 @@ impl HalfOpen {
             retries: 0,
             ecn: ecn.pack(),
             link,
+            limit: AnswerLimit::default(),
         }
     }
 

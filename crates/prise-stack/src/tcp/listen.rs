@@ -1,6 +1,7 @@
 //! The passive open: a SYN at a listener, the half-open connection, the accept queue (RFC 9293 §3.10.7.2).
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use prise_wire::{FastOpenCookie, Instant, SeqNum, TcpHeader};
@@ -270,7 +271,8 @@ impl Tcp {
         let Some(record) = self.half_open.get(index) else {
             return;
         };
-        let wait = SYN_ACK_TIMEOUT * (1 << record.retries);
+        // The host may allow more repetitions than can be counted so.
+        let wait = SYN_ACK_TIMEOUT * (1 << record.retries.min(16));
         let deadline = now + wait.min(self.listener_config_at(index).rto_limit());
         let Some(record) = self.half_open.get_mut(index) else {
             return;
@@ -320,6 +322,16 @@ impl Tcp {
         Some(record)
     }
 
+    /// A listener goes, and with it what it has begun: its place may be another listener's soon, who must not be given the connection.
+    pub(crate) fn forget_half_open_of(&mut self, listener: u32) {
+        let origin = Origin::Listener { index: listener };
+        let of_it = self.half_open.iter().filter(|(_, record)| record.origin() == origin);
+        let gone: Vec<u32> = of_it.map(|(index, _)| index).collect();
+        for index in gone {
+            self.forget_half_open(index);
+        }
+    }
+
     /// What our SYN-ACK to that half-open connection offers.
     fn offered_window_at(&self, net: &Net, index: u32) -> u16 {
         let config = self.listener_config_at(index);
@@ -331,6 +343,7 @@ impl Tcp {
 
     /// A segment for a half-open connection: §3.10.7.4 for SYN-RECEIVED.
     pub(crate) fn arrival_at_half_open(&mut self, net: &mut Net, events: &mut Events, index: u32, seg: Segment) {
+        let interval = self.listener_config_at(index).tuning().challenge_interval;
         let Some(record) = self.half_open.get_mut(index) else {
             return;
         };
@@ -344,7 +357,7 @@ impl Tcp {
                 net.discard(Discard::TcpReset);
             } else if seg.seq.is_within(next, window) {
                 net.discard(Discard::TcpChallenged);
-                self.acknowledge_half_open(seg.at, net, index);
+                self.acknowledge_half_open(&seg, net, index);
             } else {
                 net.discard(Discard::TcpOutOfWindow);
             }
@@ -357,13 +370,16 @@ impl Tcp {
         }
         if seg.flags.syn() {
             if seg.seq == record.irs && seg.ack.is_none() {
+                if !record.limit.allows(&seg, interval) {
+                    return net.discard(Discard::TcpChallengeLimited);
+                }
                 net.discard(Discard::TcpDuplicateSyn);
                 record.forget_time();
                 record.meet_syn_again(&seg);
                 self.send_syn_ack(seg.at, net, index);
             } else {
                 net.discard(Discard::TcpOutOfWindow);
-                self.acknowledge_half_open(seg.at, net, index);
+                self.acknowledge_half_open(&seg, net, index);
             }
             return;
         }
@@ -382,24 +398,32 @@ impl Tcp {
         {
             if timestamps.value.wrapping_sub(record.ts_recent()).cast_signed() < 0 {
                 net.discard(Discard::TcpStaleTimestamp);
-                self.acknowledge_half_open(seg.at, net, index);
+                self.acknowledge_half_open(&seg, net, index);
                 return;
             }
-            record.set_ts_recent(timestamps.value);
+            // As RFC 7323 §4.3 has it: what came out of order must not make stale what it has overtaken.
+            if seg.seq.precedes_or_equals(record.irs + 1) {
+                record.set_ts_recent(timestamps.value);
+            }
         }
         let next = record.irs + 1;
         let window = u32::from(self.offered_window_at(net, index));
         if seg.seq != next && !seg.seq.is_within(next, window) {
             net.discard(Discard::TcpOutOfWindow);
-            self.acknowledge_half_open(seg.at, net, index);
+            self.acknowledge_half_open(&seg, net, index);
             return;
         }
         self.complete(net, events, index, seg);
     }
 
     /// What does not fit is answered by `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>` (§3.10.7.4, first; RFC 5961 §4.2): a peer
-    /// that has lost its connection resets ours then.
-    fn acknowledge_half_open(&mut self, now: Instant, net: &mut Net, index: u32) {
+    /// that has lost its connection resets ours then. Not more often than the host allows (RFC 5961 §7).
+    fn acknowledge_half_open(&mut self, seg: &Segment, net: &mut Net, index: u32) {
+        let (now, interval) = (seg.at, self.listener_config_at(index).tuning().challenge_interval);
+        let allowed = |record: &mut HalfOpen| record.limit.allows(seg, interval);
+        if !self.half_open.get_mut(index).is_some_and(allowed) {
+            return net.discard(Discard::TcpChallengeLimited);
+        }
         let Some(record) = self.half_open.get(index) else {
             return;
         };

@@ -6,6 +6,7 @@
 
 mod acc_ecn;
 mod ack;
+mod answer_limit;
 mod arrival;
 mod birth;
 mod config;
@@ -325,22 +326,15 @@ impl Tcp {
             return;
         };
         let tuple = record.tuple;
-        let keys = self.signed_waits.get(&index).map(|keys| &**keys);
         match record.judge(seg) {
             Verdict::Acknowledge { restart } => {
-                let header = record.acknowledgment(timestamp_clock(seg.at));
-                reset::send(seg.at, net, &tuple, &header, 0, keys);
                 if restart {
                     self.wheel.reset(record.timer, seg.at + TIME_WAIT);
                 }
-                net.discard(Discard::TcpTimeWait);
+                self.answer_in_time_wait(net, index, seg);
             }
-            Verdict::Reopen { .. } if !self.is_wanted(net, link, &tuple) => {
-                // Nobody would take the new connection: the old one stays protected.
-                let header = record.acknowledgment(timestamp_clock(seg.at));
-                reset::send(seg.at, net, &tuple, &header, 0, keys);
-                net.discard(Discard::TcpTimeWait);
-            }
+            // Nobody would take the new connection: the old one stays protected.
+            Verdict::Reopen { .. } if !self.is_wanted(net, link, &tuple) => self.answer_in_time_wait(net, index, seg),
             Verdict::Reopen { above } => {
                 self.forget_time_wait(index);
                 self.arrival_of_syn(net, events, link, tuple, seg, Some(above));
@@ -348,6 +342,20 @@ impl Tcp {
             Verdict::Ignore => net.discard(Discard::TcpTimeWait),
             Verdict::Assassination => net.discard(Discard::TcpTimeWaitReset),
         }
+    }
+
+    fn answer_in_time_wait(&mut self, net: &mut Net, index: u32, seg: &Segment) {
+        let interval = self.default_config.tuning().challenge_interval;
+        let keys = self.signed_waits.get(&index).map(|keys| &**keys);
+        let Some(record) = self.time_wait.get_mut(index) else {
+            return;
+        };
+        if !record.limit.allows(seg, interval) {
+            return net.discard(Discard::TcpChallengeLimited);
+        }
+        let header = record.acknowledgment(timestamp_clock(seg.at));
+        reset::send(seg.at, net, &record.tuple, &header, 0, keys);
+        net.discard(Discard::TcpTimeWait);
     }
 
     fn forget_time_wait(&mut self, index: u32) {

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use prise_wire::{SeqNum, TcpFlags, TcpHeader, Timestamps};
 
+use super::answer_limit::AnswerLimit;
 use super::connection::Connection;
 use super::segment::Segment;
 use super::tuple::FourTuple;
@@ -26,6 +27,7 @@ pub(crate) struct TimeWait {
     /// The program has closed its socket, and is to be told when the four-tuple is free.
     pub(crate) closed: bool,
     pub(crate) timer: TimerId,
+    pub(crate) limit: AnswerLimit,
 }
 
 const _: () = assert!(size_of::<TimeWait>() <= 64);
@@ -56,7 +58,15 @@ impl TimeWait {
             timestamps: connection.flags.timestamps_on(),
             closed: false,
             timer: TimerId::NONE,
+            limit: AnswerLimit::default(),
         }
+    }
+
+    /// It remembers another connection's numbers.
+    #[cfg(test)]
+    pub(crate) fn displace(&mut self, by: u32) {
+        self.snd_nxt += by;
+        self.rcv_nxt += by;
     }
 
     /// RFC 9293 §3.10.7.4 for this state, with RFC 1122 §4.2.2.13 and RFC 6191 on reopening.

@@ -231,3 +231,77 @@ fn a_syn_that_comes_thrice_at_once_gets_its_syn_ack() {
         "{answers:?}"
     );
 }
+
+#[test]
+fn what_a_listener_has_begun_ends_with_it_and_is_not_its_successors() {
+    let mut world = World::new(31);
+    let first = world.listen(80);
+    // The handshake's last segment is lost.
+    world.filter = Some(|side, header, _| side == 1 || header.flags.syn());
+    let client = world.open(40_000, 80);
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(world.stacks[1].tcp.half_open.len(), 1);
+    let now = world.now;
+    world.stacks[1].tcp_unlisten(now, first);
+    assert_eq!(world.stacks[1].tcp.half_open.len(), 0);
+    let second = world.listen(81);
+    world.filter = None;
+    let mut data = Payload::from(alloc::vec![7; 100]);
+    assert_eq!(world.stacks[0].tcp_send(now, client, &mut data, false, false), Ok(100));
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.stacks[1].tcp_accept(second, 9), None, "it came to another port");
+    assert_eq!(world.stacks[0].tcp_take_error(client), Some(TcpError::Reset));
+}
+
+#[test]
+fn an_answer_is_sent_again_more_often_than_a_shift_can_count() {
+    let mut world = World::new(32);
+    let tuning = Tuning {
+        syn_ack_retries: 40,
+        ..Tuning::default()
+    };
+    let listener = world.listen(80);
+    let config = TcpConfig {
+        tuning: Some(Arc::new(tuning)),
+        ..TcpConfig::default()
+    };
+    world.stacks[1].tcp_set_listener_config(listener, config);
+    world.filter = Some(|side, header, _| side == 1 || header.flags.syn());
+    let client = world.open(40_000, 80);
+    world.run_for(Duration::from_millis(100));
+    let now = world.now;
+    world.stacks[0].tcp_abort(now, client);
+    world.filter = Some(|side, _, _| side == 1);
+    world.log.clear();
+    world.run_for(Duration::from_secs(3 * 3600));
+    let answers = world.log.iter().filter(|(side, _, _)| *side == 1).count();
+    assert_eq!(answers, 40);
+    assert_eq!(world.stacks[1].tcp.half_open.len(), 0);
+}
+
+#[test]
+fn two_ends_in_time_wait_that_remember_different_connections_do_not_answer_each_other_for_ever() {
+    let mut world = World::new(33);
+    let ids = world.connect();
+    let now = world.now;
+    // Both close at once, and both are in TIME-WAIT.
+    world.stacks[0].tcp_close(now, ids.0);
+    world.stacks[1].tcp_close(now, ids.1);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.stacks.each_ref().map(|stack| stack.tcp.time_wait.len()), [1, 1]);
+    // What one of them remembers is not what the other does.
+    let index = world.stacks[1].tcp.time_wait.iter().next().expect("a record").0;
+    let record = world.stacks[1].tcp.time_wait.get_mut(index).expect("a record");
+    record.displace(1000);
+    let tuple = record.tuple;
+    let header = record.acknowledgment(timestamp_clock(world.now));
+    let now = world.now;
+    reset::send(now, &mut world.stacks[1].net, &tuple, &header, 0, None);
+    world.log.clear();
+    world.run_for(Duration::from_secs(10));
+    assert!(
+        world.log.len() <= 1 + 2 * 20 + 2,
+        "one in half a second: {}",
+        world.log.len()
+    );
+}

@@ -126,7 +126,11 @@ impl Stack {
         };
         let port = listener.local.port;
         let queue = core::mem::take(&mut listener.queue);
+        let listener_half_open = listener.half_open;
         self.tcp.listening.remove(port, id.key().index);
+        if listener_half_open > 0 {
+            self.tcp.forget_half_open_of(id.key().index);
+        }
         self.tcp.listeners.remove(id.key().index);
         for key in queue {
             // Nobody had accepted it, so nobody is told that it is gone.
