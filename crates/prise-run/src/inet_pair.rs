@@ -50,6 +50,12 @@ const TO_BE_REFUSED: u8 = 1;
 /// So often an error is tried to be shown that the kernel is late with.
 const TRIES_MAX: u8 = 8;
 
+/// So many pairs a run may have: each takes two of the ports of the machine's loopback, which others need too.
+const PAIRS_MAX: usize = 1024;
+
+/// With as many, each so many'th that is turned down has those looked for that were closed.
+const SWEPT_EACH: u32 = 16;
+
 /// Ports that are tried: with more than half of them taken all are in one run of a thousand million.
 const TRIED_PORTS_MAX: u32 = 32;
 
@@ -101,12 +107,34 @@ pub(crate) struct InetPairs {
     next_look: Option<Instant>,
     /// Those for which something is held back.
     full: Vec<Slot>,
+    /// How many could not be had because there were so many.
+    turned_down: u32,
 }
 
 impl InetPairs {
-    /// What they share, if they can be had.
+    /// What they share, if another one can be had.
     pub(crate) fn ground(&self) -> Option<Rc<Ground>> {
+        if self.are_many() {
+            return None;
+        }
         self.ground.get_or_init(|| Ground::new().ok()).clone()
+    }
+
+    /// Whether there are so many that it should be asked which of them are closed: not each time, because that takes as long as there
+    /// are sockets.
+    pub(crate) fn asks_for_closed(&mut self) -> bool {
+        if !self.are_many() {
+            return false;
+        }
+        self.turned_down = self.turned_down.wrapping_add(1);
+        self.turned_down % SWEPT_EACH == 1
+    }
+
+    /// Whether there are as many as there may be.
+    fn are_many(&self) -> bool {
+        let ground = self.ground.get().and_then(Option::as_ref);
+        // One holder is this.
+        ground.is_some_and(|ground| Rc::strong_count(ground) > PAIRS_MAX)
     }
 
     /// Something is held back for a socket.
@@ -404,6 +432,19 @@ mod tests {
             assert_eq!(received(&theirs), Err(Errno::AGAIN));
             assert!(!pair.has_unread());
         }
+    }
+
+    #[test]
+    fn a_run_has_no_more_pairs_than_it_may_and_asks_now_and_then_which_are_closed() {
+        let mut pairs = InetPairs::default();
+        let Some(first) = pairs.ground() else { return };
+        let held: Vec<Rc<Ground>> = (1..PAIRS_MAX).map(|_| pairs.ground().unwrap()).collect();
+        assert!(pairs.ground().is_none());
+        let asked = (0..2 * SWEPT_EACH).filter(|_| pairs.asks_for_closed()).count();
+        assert_eq!(asked, 2);
+        drop(held);
+        assert!(!pairs.asks_for_closed() && pairs.ground().is_some());
+        drop(first);
     }
 
     #[test]

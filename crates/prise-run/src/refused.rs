@@ -55,12 +55,18 @@ impl Supervisor {
         let Some(socket) = self.sockets.get(slot) else {
             return false;
         };
-        let Ok(peer) = self.host.peer_addr(socket.id).map(canonical) else {
+        let id = socket.id;
+        let Ok(peer) = self.host.peer_addr(id).map(canonical) else {
+            return false;
+        };
+        let Ok(from) = self.host.local_addr(id).map(canonical) else {
             return false;
         };
         self.host.stack().is_local(peer.ip())
             && !ASKED_FOR_THE_WAY.contains(&peer.port())
-            && !self.host.is_shut(socket.id)
+            // Glibc asks for the way to a service of TCP by such a connect(2), and with its port.
+            && self.nobody_listens(id, peer, from)
+            && !self.host.is_shut(id)
             && self.datagram(slot).is_some_and(|it| it.is_untouched())
             && !self.has_receiver(peer.port())
     }
@@ -104,6 +110,9 @@ impl Supervisor {
         }
         let mut flags = SocketFlags::empty();
         flags.set(SocketFlags::NONBLOCK, status.contains(OFlags::NONBLOCK));
+        if self.inet_pairs.asks_for_closed() {
+            self.sweep();
+        }
         let ground = self.inet_pairs.ground()?;
         let (theirs, ours, mut pair) = InetPair::new(&ground, flags).ok()?;
         for which in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
