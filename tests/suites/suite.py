@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -14,7 +15,8 @@ PASS, FAIL, SKIP = "PASS", "FAIL", "SKIP"
 
 @dataclasses.dataclass
 class Case:
-    """One program of a suite. `read` maps (exit status or None when it took too long, output) to {test: verdict}."""
+    """One program of a suite. `read` maps (exit status or None when it took too long, output) to {test: verdict}.
+    `root`: the tree of another release of the distribution, in which it runs."""
 
     name: str
     argv: list
@@ -22,6 +24,7 @@ class Case:
     env: dict = dataclasses.field(default_factory=dict)
     read: object = None
     seconds: int = 60
+    root: pathlib.Path = None
 
     def verdicts(self, status, output):
         if self.read:
@@ -65,6 +68,20 @@ class Room:
     def unpacked(self, package):
         return next((path for path in sorted(self.at.glob(f"{package}-[0-9]*")) if path.is_dir()), None)
 
+    def release(self, name, packages):
+        """The tree of another release of Debian, with these packages."""
+        root = self.at.parent / name
+        if not (root / "etc/apt/complete").exists():
+            install(["debootstrap"])
+            shutil.rmtree(root, ignore_errors=True)
+            mirror = "http://deb.debian.org/debian"
+            subprocess.run(["debootstrap", "--variant=minbase", name, root, mirror], stdout=subprocess.DEVNULL, check=True)
+            (root / "etc/apt/sources.list").write_text(f"deb {mirror} {name} main\ndeb-src {mirror} {name} main\n")
+            subprocess.run(["chroot", root, "apt-get", "update", "-qq"], check=True)
+            (root / "etc/apt/complete").touch()
+        install(packages, ["chroot", root])
+        return root
+
     def give(self, user):
         """Lets `user` write there: tests write beside themselves."""
         subprocess.run(["chown", "-R", f"{user}:{user}", self.at], check=True)
@@ -79,12 +96,21 @@ class Room:
                     raise RuntimeError(f"`{command}` failed in {directory}; see {self.at}/build.log")
 
 
-def install(packages):
-    missing = [name for name in packages if subprocess.run(["dpkg", "-s", name], capture_output=True).returncode]
+def install(packages, where=()):
+    missing = [name for name in packages if subprocess.run([*where, "dpkg", "-s", name], capture_output=True).returncode]
     if missing:
         print("installing", *missing, flush=True)
         environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive", RUNLEVEL="1")
-        subprocess.run(["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing], env=environment, stdout=subprocess.DEVNULL, check=True)
+        subprocess.run([*where, "apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing], env=environment, stdout=subprocess.DEVNULL, check=True)
+
+
+def within(root, wrap):
+    """What a tree needs of the machine: devices, processes and the command itself. The mounts end with the case's name space."""
+    needs = [f"mount --rbind /dev {root}/dev", f"mount -t proc proc {root}/proc", f"mount -t sysfs sysfs {root}/sys"]
+    for program in wrap[:1]:
+        place = f"{root}{program}"
+        needs += [f"mkdir -p $(dirname {place})", f"touch {place}", f"mount --bind {program} {place}"]
+    return "; ".join(needs)
 
 
 def run(case, wrap, nobody):
@@ -94,7 +120,10 @@ def run(case, wrap, nobody):
     if nobody and os.geteuid() == 0:
         words = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *words]
         env["HOME"] = "/tmp"  # root's is closed to everybody else
-    inside = f"mount -t proc proc /proc; ip link set lo up; cd {shlex.quote(str(case.cwd))}; exec {shlex.join(words)}"
+    inside = f"cd {shlex.quote(str(case.cwd))}; exec {shlex.join(words)}"
+    if case.root:
+        inside = f"{within(case.root, wrap)}; exec chroot {case.root} sh -c {shlex.quote(inside)}"
+    inside = f"mount -t proc proc /proc; ip link set lo up; {inside}"
     user = [] if os.geteuid() == 0 else ["-r"]
     start = time.monotonic()
     child = subprocess.Popen(

@@ -191,6 +191,8 @@ guests! {
     listeners_over_ipv6: "listeners.py" "6";
     listener_asked_over_ipv4: "listener_asked.py" "4";
     listener_asked_over_ipv6: "listener_asked.py" "6";
+    raw_tcp_over_ipv4: "raw_tcp.py" "4";
+    raw_tcp_over_ipv6: "raw_tcp.py" "6";
     packet_filter_over_ipv4: "packet_filter.py" "4";
     packet_filter_over_ipv6: "packet_filter.py" "6";
     sending_told_over_ipv4: "sending_told.py" "4";

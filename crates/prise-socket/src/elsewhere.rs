@@ -6,7 +6,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use prise_stack::LinkId;
-use prise_wire::Instant;
+use prise_wire::{Instant, protocol};
 
 use crate::option::Opt;
 use crate::ports::Claim;
@@ -67,7 +67,8 @@ impl Host {
     }
 
     /// Where a `connect(2)` of a stream leads if somebody else may make it: over a link that was not named, without a SYN that
-    /// waits for data, without a congestion control of the program's choice and, within this host, without signatures.
+    /// waits for data, without a congestion control of the program's choice, within this host without signatures, and while no
+    /// raw socket is to be told of TCP's segments.
     pub fn leads_to(&mut self, s: SocketId, remote: SocketAddr) -> Option<Destination> {
         let socket = self.socket_ref(s).ok()?;
         let ordinary = socket.kind == Kind::Stream
@@ -98,6 +99,9 @@ impl Host {
     }
 
     fn destination(&self, bound: Option<IpAddr>, remote: SocketAddr) -> Option<Destination> {
+        if self.stack.raw_hears(remote.ip(), protocol::TCP) {
+            return None;
+        }
         let route = self.stack.route(remote.ip(), bound, None).ok()?;
         if self.stack.is_local(remote.ip()) {
             return Some(Destination::Own {

@@ -2,7 +2,7 @@
 
 mod world;
 
-use prise_socket::{Destination, Errno, Family, State, level};
+use prise_socket::{Destination, Errno, Family, Kind, State, level};
 use world::{World, addr};
 
 /// `TCP_CONGESTION` and `SO_BINDTODEVICE` (tcp(7), socket(7)).
@@ -59,6 +59,24 @@ fn what_is_this_hosts_own_or_was_asked_of_its_tcp_does_not_lead_elsewhere() {
     let host = &mut world.hosts[0];
     host.set_option(now, s, level::SOCKET, DEVICE, b"lo\0").unwrap();
     assert_eq!(host.leads_to(s, remote), None, "a link of its choice");
+}
+
+#[test]
+fn nothing_leads_elsewhere_while_a_raw_socket_is_to_hear_segments() {
+    let mut world = alone_with_a_way_out();
+    let remote = addr("198.51.100.7:443");
+    let s = world.tcp(0, Family::Inet);
+    let now = world.now;
+    let host = &mut world.hosts[0];
+    let raw = host.socket(Family::Inet, Kind::Raw, 6).expect("a raw socket of TCP");
+    assert_eq!((host.leads_to(s, remote), host.new_stream_leads_to(remote)), (None, None));
+    host.close(now, raw);
+    let outside = Some(Destination::Outside(remote));
+    assert_eq!((host.leads_to(s, remote), host.new_stream_leads_to(remote)), (outside, outside));
+    host.socket(Family::Inet, Kind::Raw, 17).expect("a raw socket of UDP");
+    assert_eq!(host.leads_to(s, remote), outside);
+    host.socket(Family::Inet6, Kind::Raw, 6).expect("a raw socket of TCP over IPv6");
+    assert_eq!(host.leads_to(s, remote), outside);
 }
 
 #[test]

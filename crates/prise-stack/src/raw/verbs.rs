@@ -207,6 +207,11 @@ impl Stack {
         self.raw.bind_raw(config)
     }
 
+    /// Whether there is a raw socket of that protocol and of the address's version of IP.
+    pub fn raw_hears(&self, address: IpAddr, protocol: u8) -> bool {
+        self.raw.by_protocol.contains_key(&(address.is_ipv4(), protocol))
+    }
+
     /// Restricts a raw socket to packets between these addresses; none is any (`bind(2)`, `connect(2)`).
     pub fn raw_connect(&mut self, id: RawId, local: Option<IpAddr>, remote: Option<IpAddr>) {
         if let Some(common) = self.raw.raw_mut(id) {
