@@ -147,7 +147,7 @@ SUITES = {
                         others="golang-gopkg-tylerb-graceful.v1-dev", apart="httpdown/httpdown_example"),
     "go-protocols": trees("emersion-go-imap emersion-go-smtp jlaffaye-ftp rclone-ftp go-ldap-ldap beevik-ntp gosnmp-gosnmp goburrow-modbus cactus-go-statsd-client racksec-srslog fluffle-goirc datadog-datadog-go samuel-go-zookeeper shopify-sarama streadway-amqp stvp-go-udp-testing osrg-gobgp eclipse-paho.mqtt.golang gliderlabs-ssh",
                           "emersion", "jlaffaye/ftp", "rclone/ftp", "go-ldap", "beevik/ntp", "gosnmp/gosnmp", "goburrow/modbus", "cactus/go-statsd-client", "RackSec/srslog", "fluffle/goirc", "DataDog/datadog-go", "samuel/go-zookeeper", "Shopify/sarama",
-                          "streadway/amqp", "stvp/go-udp-testing", "osrg/gobgp", "eclipse/paho.mqtt.golang", "gliderlabs/ssh", "apache/thrift", others="golang-thrift-dev"),
+                          "streadway/amqp", "stvp/go-udp-testing", "osrg/gobgp", "eclipse/paho.mqtt.golang", "gliderlabs/ssh"),
     "go-redis": trees("gomodule-redigo", "gomodule/redigo", "gopkg.in/redis.v5", others="golang-gopkg-redis.v5-dev redis-server"),
     "go-cluster": trees("hashicorp-raft hashicorp-serf hashicorp-go-sockaddr weaveworks-mesh prometheus-alertmanager syncthing-syncthing", "hashicorp/raft", "hashicorp/serf", "hashicorp/go-sockaddr", "weaveworks/mesh", "prometheus/alertmanager",
                         "syncthing/syncthing", "go.etcd.io/etcd", others="golang-etcd-server-dev", apart="etcd/(tests|tools|contrib|hack|functional)", seconds=900),
@@ -158,5 +158,4 @@ SUITES = {
     "go-peers": trees("pion-webrtc.v3 pion-dtls.v2 pion-sctp pion-srtp.v2 xtaci-smux inconshreveable-muxado lucas-clemente-quic-go", "pion/webrtc", "pion/dtls", "pion/sctp", "pion/srtp", "pion/transport", "xtaci/smux", "inconshreveable",
                       "lucas-clemente/quic-go", "marten-seemann", "refraction-networking/utls", "v2ray.com", "git.torproject.org", "golang.zx2c4.com/wireguard", "h12.io/socks", "google.golang.org/grpc",
                       others="golang-refraction-networking-utls-dev golang-v2ray-core-dev golang-goptlib-dev golang-golang.zx2c4-wireguard-dev golang-h12-socks-dev golang-vhost-dev", apart="quic-go$", seconds=600),
-    "gvisor": trees("", "gvisor.dev/gvisor", others="golang-gvisor-gvisor-dev"),
 }

@@ -191,6 +191,8 @@ guests! {
     listeners_over_ipv6: "listeners.py" "6";
     listener_asked_over_ipv4: "listener_asked.py" "4";
     listener_asked_over_ipv6: "listener_asked.py" "6";
+    ip_options_over_ipv4: "ip_options.py" "4";
+    ip_options_over_ipv6: "ip_options.py" "6";
     raw_tcp_over_ipv4: "raw_tcp.py" "4";
     raw_tcp_over_ipv6: "raw_tcp.py" "6";
     packet_filter_over_ipv4: "packet_filter.py" "4";

@@ -2,9 +2,9 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use prise_socket::{Control, Errno, ErrorReport, Family, Host, SocketId};
+use prise_socket::{Control, Errno, ErrorReport, Family, Host, Received, SocketId};
 use prise_stack::LinkId;
-use prise_wire::Instant;
+use prise_wire::{Instant, Ipv4Options};
 
 use crate::chosen::{SO_TIMESTAMP_NEW, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW};
 use crate::clock;
@@ -49,6 +49,7 @@ pub(crate) fn to_send(octets: &[u8], family: Family) -> Result<Control, Errno> {
                 control.hop_limit = Some(u8::try_from(ttl).ok().filter(|&ttl| ttl > 0).ok_or(Errno::EINVAL)?);
             }
             (libc::SOL_IP, libc::IP_TOS) => control.tos = Some(small(data)?),
+            (libc::SOL_IP, libc::IP_RETOPTS) => control.options = Some(Ipv4Options::padded(data)),
             (libc::SOL_SOCKET, _) => to_send_of_any(&mut control, kind, data)?,
             (SOL_UDP | libc::SOL_IP, _) => return Err(Errno::EINVAL),
             (libc::SOL_IPV6, _) if family == Family::Inet6 => to_send_v6(&mut control, kind, data)?,
@@ -235,6 +236,15 @@ fn put_of_v4(buffer: &mut ControlBuffer, options: &mut Options<'_>, origin: &Ori
     }
     if is_on(libc::IP_RECVTOS) {
         buffer.put(libc::SOL_IP, libc::IP_TOS, &[origin.tos]);
+    }
+    if let Some(came_with) = &origin.options {
+        if is_on(libc::IP_RECVOPTS) {
+            buffer.put(libc::SOL_IP, libc::IP_RECVOPTS, came_with);
+        }
+        if is_on(libc::IP_RETOPTS) {
+            let answer = Received::options_to_answer_with(came_with);
+            buffer.put(libc::SOL_IP, libc::IP_RETOPTS, &answer);
+        }
     }
     if is_on(libc::IP_RECVORIGDSTADDR) {
         let port = origin.destination.map_or(0, |to| to.port());

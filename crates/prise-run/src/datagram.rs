@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::{Errno, Flags, Host, Received, SocketId};
 use prise_stack::LinkId;
-use prise_wire::{Instant, Payload};
+use prise_wire::{Instant, Ipv4Options, Payload};
 use rustix::net::{RecvFlags, SocketAddrUnix, bind, connect, connect_unspec, getsockname, recv, send, sockopt};
 
 use crate::inet_pair::{InetPair, Put, Written};
@@ -30,6 +30,7 @@ pub(crate) struct Origin {
     pub(crate) link: Option<LinkId>,
     pub(crate) hop_limit: u8,
     pub(crate) tos: u8,
+    pub(crate) options: Option<Ipv4Options>,
     pub(crate) segment: Option<u16>,
     pub(crate) timestamp: Option<Instant>,
 }
@@ -42,6 +43,7 @@ impl Origin {
             link: received.link,
             hop_limit: received.hop_limit,
             tos: received.tos,
+            options: received.options,
             segment: received.segment,
             timestamp: received.timestamp.filter(|_| with_timestamp),
         }

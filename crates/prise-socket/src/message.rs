@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use prise_stack::LinkId;
-use prise_wire::{Instant, Payload};
+use prise_wire::{Instant, Ipv4Options, Payload};
 
 use crate::Errno;
 
@@ -18,6 +18,8 @@ pub struct Control {
     pub hop_limit: Option<u8>,
     /// The traffic class (`IP_TOS`, `IPV6_TCLASS`).
     pub tos: Option<u8>,
+    /// Options of IPv4 (`IP_RETOPTS`), unchecked.
+    pub options: Option<Ipv4Options>,
     /// `IPV6_DONTFRAG`.
     pub dont_fragment: Option<bool>,
     /// `UDP_SEGMENT`: cut the payload into datagrams of this many octets.
@@ -49,6 +51,8 @@ pub struct Received {
     pub hop_limit: u8,
     /// The received type of service or traffic class.
     pub tos: u8,
+    /// Options of IPv4 that it came with.
+    pub options: Option<Ipv4Options>,
     /// When it arrived, on the driver's clock.
     pub timestamp: Option<Instant>,
     /// `UDP_GRO`: the size of the datagrams that were joined to this payload.
@@ -58,6 +62,11 @@ pub struct Received {
 }
 
 impl Received {
+    /// What `IP_RETOPTS` tells: the options to answer with.
+    pub fn options_to_answer_with(options: &Ipv4Options) -> alloc::vec::Vec<u8> {
+        crate::datagram::ip_options::answering(options)
+    }
+
     /// Octets of a stream: nobody's address, no header.
     pub(crate) fn stream(payload: Payload) -> Self {
         Self {
@@ -67,6 +76,7 @@ impl Received {
             link: None,
             hop_limit: 0,
             tos: 0,
+            options: None,
             timestamp: None,
             segment: None,
             flags: crate::Flags::EMPTY,

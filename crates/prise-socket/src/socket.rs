@@ -8,6 +8,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use prise_stack::bpf::Program;
 use prise_stack::{ConnId, LinkId, ListenerId, PingId, RawId, SignatureKeys, UdpId};
+use prise_wire::Ipv4Options;
 
 use crate::option::{Opt, Values};
 use crate::ports::{Claim, Holder};
@@ -187,6 +188,8 @@ pub(crate) struct Extra {
     pub(crate) signature_keys: Option<Arc<SignatureKeys>>,
     /// Sends with `MSG_ZEROCOPY`.
     pub(crate) zero_copies: Option<Box<crate::zero_copy::ZeroCopies>>,
+    /// `IP_OPTIONS`: what every packet of IPv4 carries.
+    pub(crate) ip_options: Option<Box<Ipv4Options>>,
     /// `IPV6_PKTINFO` set for good: the address to speak from (RFC 3542 §6.1).
     pub(crate) sticky_source: Option<IpAddr>,
 }

@@ -69,13 +69,20 @@ fn nothing_leads_elsewhere_while_a_raw_socket_is_to_hear_segments() {
     let now = world.now;
     let host = &mut world.hosts[0];
     let raw = host.socket(Family::Inet, Kind::Raw, 6).expect("a raw socket of TCP");
-    assert_eq!((host.leads_to(s, remote), host.new_stream_leads_to(remote)), (None, None));
+    assert_eq!(
+        (host.leads_to(s, remote), host.new_stream_leads_to(remote)),
+        (None, None)
+    );
     host.close(now, raw);
     let outside = Some(Destination::Outside(remote));
-    assert_eq!((host.leads_to(s, remote), host.new_stream_leads_to(remote)), (outside, outside));
+    assert_eq!(
+        (host.leads_to(s, remote), host.new_stream_leads_to(remote)),
+        (outside, outside)
+    );
     host.socket(Family::Inet, Kind::Raw, 17).expect("a raw socket of UDP");
     assert_eq!(host.leads_to(s, remote), outside);
-    host.socket(Family::Inet6, Kind::Raw, 6).expect("a raw socket of TCP over IPv6");
+    host.socket(Family::Inet6, Kind::Raw, 6)
+        .expect("a raw socket of TCP over IPv6");
     assert_eq!(host.leads_to(s, remote), outside);
 }
 

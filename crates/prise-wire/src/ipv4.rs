@@ -229,6 +229,12 @@ pub struct Ipv4Options {
 }
 
 impl Ipv4Options {
+    /// None.
+    pub const NONE: Self = Self {
+        octets: [0; OPTIONS_MAX],
+        len: 0,
+    };
+
     /// The first octets of `octets`, at most [`OPTIONS_MAX`] of them.
     pub fn copy_from(octets: &[u8]) -> Self {
         let len = octets.len().min(OPTIONS_MAX);
@@ -237,6 +243,25 @@ impl Ipv4Options {
             len: len as u8,
         };
         options.octets[..len].copy_from_slice(&octets[..len]);
+        options
+    }
+
+    /// The same, filled up to whole words with ends of the list, of which there are no more than ends behind the first.
+    pub fn padded(octets: &[u8]) -> Self {
+        let mut options = Self::copy_from(octets);
+        options.len = options.padded_len() as u8;
+        let mut at = 0;
+        while let Some(&kind) = options.get(at) {
+            match (kind, options.get(at + 1)) {
+                (OPTION_END, _) => {
+                    options.octets[at..].fill(OPTION_END);
+                    break;
+                }
+                (OPTION_NOP, _) => at += 1,
+                (_, Some(&len)) if len >= 2 => at += usize::from(len),
+                _ => break,
+            }
+        }
         options
     }
 
@@ -263,12 +288,66 @@ impl Ipv4Options {
         })
     }
 
+    /// Writes an address into the next free place of a route that is recorded (RFC 791 §3.1).
+    pub fn record_route(&mut self, address: Ipv4Addr) {
+        let mut at = 0;
+        while let Some(&kind) = self.get(at) {
+            if kind == OPTION_NOP {
+                at += 1;
+                continue;
+            }
+            let Some(&len) = self.get(at + 1).filter(|len| kind != OPTION_END && **len >= 2) else {
+                return;
+            };
+            let end = at + usize::from(len);
+            if kind == OPTION_RECORD_ROUTE
+                && let Some(&pointer) = self.get(at + 2)
+                && (ROUTE_POINTER_MIN..=len).contains(&pointer)
+            {
+                let place = at + usize::from(pointer) - 1;
+                if place + 4 <= end && end <= self.len() {
+                    self.octets[place..place + 4].copy_from_slice(&address.octets());
+                    self.octets[at + 2] = pointer + 4;
+                }
+            }
+            at = end;
+        }
+    }
+
+    /// What fragments after the first carry: options without the copied flag are no operations there, so that all headers are as long
+    /// (RFC 791 §3.1; Linux's `ip_options_fragment`).
+    #[must_use]
+    pub fn for_later_fragments(&self) -> Self {
+        let mut later = *self;
+        let mut at = 0;
+        while let Some(&kind) = self.get(at) {
+            let len = match (kind, self.get(at + 1)) {
+                (OPTION_END, _) => break,
+                (OPTION_NOP, _) => 1,
+                (_, Some(&len)) if len >= 2 => usize::from(len),
+                _ => break,
+            };
+            let end = (at + len).min(self.len());
+            if kind & OPTION_COPIED == 0 {
+                later.octets[at..end].fill(OPTION_NOP);
+            }
+            at = end;
+        }
+        later
+    }
+
     /// Whether the packet asks to be routed by its source, which hosts do not honour (RFC 7126 §4.3, §4.4).
     pub fn has_source_route(&self) -> bool {
         self.iter()
             .any(|option| matches!(option.kind, OPTION_LOOSE_SOURCE_ROUTE | OPTION_STRICT_SOURCE_ROUTE))
     }
 }
+
+/// Where the first address of a recorded route lies, counted from 1.
+pub const ROUTE_POINTER_MIN: u8 = 4;
+
+/// Of an option's kind: every fragment carries it.
+const OPTION_COPIED: u8 = 0x80;
 
 /// End of the option list (RFC 791).
 pub const OPTION_END: u8 = 0;
@@ -299,10 +378,7 @@ pub struct Ipv4Option<'a> {
 
 impl Default for Ipv4Options {
     fn default() -> Self {
-        Self {
-            octets: [0; OPTIONS_MAX],
-            len: 0,
-        }
+        Self::NONE
     }
 }
 

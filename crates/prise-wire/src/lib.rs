@@ -39,7 +39,7 @@ pub use frame::{Body, Checksum, Frame, Gso, GsoKind, HEAD_MAX, Head, IpVersion, 
 pub use icmpv4::{Echo, Icmpv4Header, MalformedIcmpv4, QuotedIpv4};
 pub use icmpv6::{Icmpv6Header, MalformedIcmpv6, QuotedIpv6};
 pub use igmp::IgmpMessage;
-pub use ipv4::{Ipv4Header, Ipv4Packet, MalformedIpv4};
+pub use ipv4::{Ipv4Header, Ipv4Options, Ipv4Packet, MalformedIpv4};
 pub use ipv6::extension::{ExtensionProblem, FragmentHeader};
 pub use ipv6::{Ipv6Header, Ipv6Packet, MalformedIpv6};
 pub use mac::MacAddr;

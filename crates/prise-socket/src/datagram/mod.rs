@@ -5,6 +5,7 @@
 mod errors;
 mod filter;
 mod groups;
+pub(crate) mod ip_options;
 mod receive;
 mod send;
 mod stamps;

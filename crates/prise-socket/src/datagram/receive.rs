@@ -1,11 +1,12 @@
 //! `recvmsg(2)` on datagram, ping and raw sockets.
 
+use alloc::boxed::Box;
 use core::net::{IpAddr, SocketAddr};
 
 use prise_stack::{LinkId, RawMessage};
-use prise_wire::{Body, Instant};
+use prise_wire::{Body, Instant, Ipv4Options};
 
-use super::Membership;
+use super::{Membership, ip_options};
 use crate::option::Opt;
 use crate::socket::{Socket, Transport};
 use crate::{Errno, Family, Flags, Host, Kind, Received, SocketId, protocol};
@@ -18,6 +19,7 @@ pub(super) struct Message {
     pub(super) link: LinkId,
     pub(super) hop_limit: u8,
     pub(super) tos: u8,
+    options: Option<Box<Ipv4Options>>,
     received: Instant,
     /// Octets of each of several datagrams in one (`UDP_GRO`).
     segment: Option<u16>,
@@ -32,6 +34,7 @@ impl From<prise_stack::UdpDatagram> for Message {
             link,
             hop_limit,
             tos,
+            options,
             received,
             segment,
         } = datagram;
@@ -42,6 +45,7 @@ impl From<prise_stack::UdpDatagram> for Message {
             link,
             hop_limit,
             tos,
+            options,
             received,
             segment,
         }
@@ -59,6 +63,7 @@ impl From<RawMessage> for Message {
             tos,
             received,
         } = message;
+        let options = if src.is_ipv4() { ip_options::of(&payload) } else { None };
         let (src, dst) = (SocketAddr::new(src, 0), SocketAddr::new(dst, 0));
         Self {
             payload,
@@ -67,6 +72,7 @@ impl From<RawMessage> for Message {
             link,
             hop_limit,
             tos,
+            options,
             received,
             segment: None,
         }
@@ -108,6 +114,7 @@ impl Host {
             link: Some(message.link),
             hop_limit: message.hop_limit,
             tos: message.tos,
+            options: message.options.map(|options| *options),
             timestamp: Some(message.received),
             segment: message.segment,
             flags: Flags::EMPTY,

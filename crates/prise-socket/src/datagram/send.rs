@@ -3,8 +3,9 @@
 use core::net::{IpAddr, SocketAddr};
 
 use prise_stack::{DatagramError, Fragmentation, LinkId, PingSend, RawSend, UdpSend};
-use prise_wire::{Instant, Payload, checksum};
+use prise_wire::{Instant, Ipv4Options, Payload, checksum};
 
+use super::ip_options;
 use super::stamps::Stamps;
 use crate::connect::link_named;
 use crate::option::Opt;
@@ -26,6 +27,7 @@ pub(super) struct Way {
     pub(super) hop_limit: u8,
     pub(super) tos: u8,
     fragmentation: Fragmentation,
+    options: Ipv4Options,
     pub(super) stamps: Stamps,
 }
 
@@ -218,6 +220,7 @@ impl Host {
             hop_limit: control.hop_limit.unwrap_or_else(|| socket.hop_limit(ip, &self.sysctls)),
             tos: control.tos.unwrap_or_else(|| socket.tos(ip)),
             fragmentation: socket.fragmentation(ip, control.dont_fragment),
+            options: ip_options::outgoing(socket, control, route.source),
             stamps: Stamps::wanted(socket, control),
         })
     }
@@ -265,6 +268,7 @@ impl Host {
                     fragmentation: way.fragmentation,
                     multicast_loop: loops,
                     payload: payload.into(),
+                    options: way.options,
                     segment,
                 };
                 self.stack.udp_send(now, id, send)
@@ -292,6 +296,7 @@ impl Host {
                     hop_limit: way.hop_limit,
                     tos: way.tos,
                     fragmentation: way.fragmentation,
+                    options: way.options,
                     header_included,
                     payload: payload.into(),
                 };

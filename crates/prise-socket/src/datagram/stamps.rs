@@ -9,6 +9,7 @@ use prise_wire::ipv6::Ipv6Header;
 use prise_wire::udp::UdpHeader;
 use prise_wire::{Emit, EtherType, EthernetHeader, Instant, MacAddr, Payload};
 
+use super::ip_options;
 use super::send::Way;
 use crate::option::Opt;
 use crate::option::stamping::{STAMP_ONLY, TIMED};
@@ -53,7 +54,10 @@ impl Host {
         if untimed || unnumbered {
             return Err(Errno::EINVAL);
         }
-        Ok(())
+        match &control.options {
+            Some(options) => ip_options::check(options, privileged),
+            None => Ok(()),
+        }
     }
 
     /// A datagram was sent: queued and on its way at once, for nothing here holds it back.

@@ -1,12 +1,13 @@
 //! `IPPROTO_IP`: `ip(7)`, `do_ip_setsockopt`, `do_ip_getsockopt`. IPv6 sockets have these too, for the IPv4 that they may speak.
 
+use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr};
 
 use prise_stack::LinkId;
 
 use super::socket::int_at;
 use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, multicast, number};
-use crate::datagram::Mode;
+use crate::datagram::{Mode, ip_options};
 use crate::socket::Flag;
 use crate::sysctl::Key;
 use crate::{Errno, Host};
@@ -38,10 +39,11 @@ pub(super) const TABLE: &[Entry] = &[
         Get::Flag(Flag::HeaderIncluded),
     ),
     entry(3, ON, READ_ONLY, Get::Fixed(0)),
-    // IP_OPTIONS: no packet of ours carries any; having none is all that can be asked for.
+    entry(4, MESSAGES, Set::Octets(set_options), Get::Octets(options)),
+    // IP_OPTIONS of streams: no segment of ours carries any; having none is all that can be asked for.
     entry(
         4,
-        ON,
+        On::TCP,
         Set::Octets(|call| {
             if call.value.is_empty() {
                 Ok(())
@@ -329,6 +331,23 @@ fn multicast_all(query: &mut Query<'_>) -> Result<i32, Errno> {
 }
 
 /// `ip_ra_control`: there is no list to be taken off that one is not on.
+/// `IP_OPTIONS` of what is sent from now on; no octets are none.
+fn set_options(call: &mut Call<'_>) -> Result<(), Errno> {
+    let privileged = call.is_privileged();
+    let options = ip_options::given(call.value)?;
+    ip_options::check(&options, privileged)?;
+    if !options.is_empty() || call.socket().extra.is_some() {
+        call.socket().extra_mut().ip_options = (!options.is_empty()).then(|| Box::new(options));
+    }
+    Ok(())
+}
+
+fn options(query: &mut Query<'_>) -> Result<(), Errno> {
+    let options = query.socket().extra.as_ref().and_then(|extra| extra.ip_options.clone());
+    query.put(options.as_deref().map_or(&[], |options| &**options));
+    Ok(())
+}
+
 fn set_router_alert(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
     if value == 0 && !call.socket().has(Flag::RouterAlert) {
         return Err(Errno::ENOBUFS);

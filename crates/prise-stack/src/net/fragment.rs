@@ -2,7 +2,7 @@
 
 use super::{Discard, IpOut, Net, RouteInfo};
 use core::net::IpAddr;
-use prise_wire::{Emit, FragmentHeader, Frame, Head, Instant, Ipv4Header, Ipv6Header, ipv4, ipv6, protocol};
+use prise_wire::{Emit, FragmentHeader, Frame, Head, Instant, Ipv4Header, Ipv6Header, ipv6, protocol};
 
 /// Octets of a fragment header.
 const FRAGMENT_HEADER_LEN: usize = ipv6::extension::FRAGMENT_HEADER_LEN;
@@ -12,8 +12,8 @@ impl Net {
     pub(super) fn send_fragments(&mut self, now: Instant, out: &IpOut, route: &RouteInfo, mut unit: Frame) {
         unit.complete_checksum();
         let header_len = match out.dst {
-            IpAddr::V4(_) => ipv4::HEADER_LEN,
-            IpAddr::V6(_) => ipv6::HEADER_LEN + FRAGMENT_HEADER_LEN,
+            IpAddr::V4(_) => out.header_len(),
+            IpAddr::V6(_) => out.header_len() + FRAGMENT_HEADER_LEN,
         };
         // All but the last carry a multiple of eight octets.
         let room = (route.mtu as usize).saturating_sub(header_len) & !7;
@@ -48,7 +48,11 @@ impl Net {
 fn push_header(out: &IpOut, fragment: FragmentHeader, frame: &mut Frame) {
     match (out.src, out.dst) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
-            let mut header = Ipv4Header::new(src, dst, out.protocol, frame.total_len());
+            let mut header = Ipv4Header::new(src, dst, out.protocol, frame.total_len() + out.options.padded_len());
+            header.options = match fragment.offset {
+                0 => *out.options,
+                _ => out.options.for_later_fragments(),
+            };
             header.hop_limit = out.hop_limit;
             header.tos = out.tos;
             header.identification = fragment.identification as u16;

@@ -13,7 +13,9 @@ use core::time::Duration;
 use hashbrown::HashMap;
 use prise_wire::icmpv6::mld::{self, MldMessage, Record, RecordKind};
 use prise_wire::igmp::{self, IgmpVersion};
-use prise_wire::{Body, Emit, Frame, Head, IgmpMessage, Instant, Ipv4Header, icmpv6, ipv4, ipv6, protocol};
+use prise_wire::{
+    Body, Emit, Frame, Head, IgmpMessage, Instant, Ipv4Header, Ipv4Options, icmpv6, ipv4, ipv6, protocol,
+};
 
 const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
@@ -250,7 +252,7 @@ impl Net {
         header.hop_limit = 1;
         header.tos = 0xc0;
         header.dont_fragment = true;
-        header.options = ipv4::Ipv4Options::copy_from(&ipv4::ROUTER_ALERT);
+        header.options = Ipv4Options::copy_from(&ipv4::ROUTER_ALERT);
         header.total_len += header.options.padded_len() as u16;
         frame.push_header(&header);
         self.ip_counters[0].sent += 1;
@@ -275,6 +277,7 @@ impl Net {
             hop_limit: mld::HOP_LIMIT,
             tos: 0,
             dont_fragment: true,
+            options: &Ipv4Options::NONE,
         };
         if !self.push_ip_header(&out, &mut frame) {
             return;

@@ -47,7 +47,9 @@ use icmp::RateLimit;
 use neighbor::{Due, Neighbors};
 use pmtu::PathMtus;
 use prise_wire::icmpv6::ndp::solicited_node;
-use prise_wire::{Frame, Instant, IpCidr, IpVersion, Ipv4Header, Ipv6Header, Layout, MacAddr, Medium, icmpv4};
+use prise_wire::{
+    Frame, Instant, IpCidr, IpVersion, Ipv4Header, Ipv4Options, Ipv6Header, Layout, MacAddr, Medium, icmpv4,
+};
 use reassembly::{Reassembly, TimedOut};
 use route::Routes;
 
@@ -56,7 +58,7 @@ const IDENTIFICATIONS: usize = 256;
 
 /// What IP and link headers around a transport segment are to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct IpOut {
+pub(crate) struct IpOut<'a> {
     /// Source address, of the same version as the destination.
     pub(crate) src: IpAddr,
     /// Destination address.
@@ -69,6 +71,18 @@ pub(crate) struct IpOut {
     pub(crate) tos: u8,
     /// Sets DF in IPv4 and keeps the source from fragmenting in either version.
     pub(crate) dont_fragment: bool,
+    /// Options of IPv4.
+    pub(crate) options: &'a Ipv4Options,
+}
+
+impl IpOut<'_> {
+    /// Octets of the IP header, extensions apart.
+    pub(crate) fn header_len(&self) -> usize {
+        match self.dst {
+            IpAddr::V4(_) => prise_wire::ipv4::HEADER_LEN + self.options.padded_len(),
+            IpAddr::V6(_) => prise_wire::ipv6::HEADER_LEN,
+        }
+    }
 }
 
 /// A packet for this host, its IP layer done with.

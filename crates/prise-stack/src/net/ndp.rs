@@ -7,7 +7,7 @@ use super::{Delivered, Discard, IpOut, Net};
 use crate::link::{Link, LinkId};
 use core::net::{IpAddr, Ipv6Addr};
 use prise_wire::icmpv6::ndp::{HOP_LIMIT, NdpMessage, NeighborAdvertisement, solicited_node};
-use prise_wire::{Emit, Frame, Head, Instant, MacAddr, icmpv6, protocol};
+use prise_wire::{Emit, Frame, Head, Instant, Ipv4Options, MacAddr, icmpv6, protocol};
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
@@ -159,6 +159,7 @@ impl Net {
             hop_limit: HOP_LIMIT,
             tos: 0,
             dont_fragment: true,
+            options: &Ipv4Options::NONE,
         };
         if !self.push_ip_header(&out, &mut frame) {
             return;

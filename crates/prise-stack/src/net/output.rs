@@ -5,7 +5,7 @@ use super::{Discard, IpOut, Net, RouteInfo};
 use crate::link::{Link, LinkId};
 use core::net::{IpAddr, Ipv4Addr};
 use prise_wire::{
-    Body, EtherType, EthernetHeader, Frame, Instant, Ipv4Header, Ipv6Header, MacAddr, Medium, ipv4, ipv6,
+    Body, EtherType, EthernetHeader, Frame, Instant, Ipv4Header, Ipv4Options, Ipv6Header, MacAddr, Medium,
 };
 
 impl Net {
@@ -30,11 +30,7 @@ impl Net {
     /// Wraps headers around a transport segment and queues it on its link, in fragments if it is too large for the path and
     /// may be cut.
     pub(crate) fn send(&mut self, now: Instant, out: &IpOut, route: &RouteInfo, mut frame: Frame) {
-        let header_len = if out.dst.is_ipv4() {
-            ipv4::HEADER_LEN
-        } else {
-            ipv6::HEADER_LEN
-        };
+        let header_len = out.header_len();
         if frame.offload.gso.is_none() && frame.total_len() + header_len > route.mtu as usize {
             // With DF set it may still be what path MTU probing wants: the link's own MTU is the limit then.
             let link_mtu = self.link(route.link).map_or(0, Link::mtu) as usize;
@@ -71,8 +67,9 @@ impl Net {
     pub(super) fn push_ip_header(&mut self, out: &IpOut, frame: &mut Frame) -> bool {
         let payload_len = frame.total_len();
         match (out.src, out.dst) {
-            (IpAddr::V4(src), IpAddr::V4(dst)) if u16::try_from(payload_len + ipv4::HEADER_LEN).is_ok() => {
-                let mut header = Ipv4Header::new(src, dst, out.protocol, payload_len);
+            (IpAddr::V4(src), IpAddr::V4(dst)) if u16::try_from(payload_len + out.header_len()).is_ok() => {
+                let mut header = Ipv4Header::new(src, dst, out.protocol, payload_len + out.options.padded_len());
+                header.options = *out.options;
                 header.hop_limit = out.hop_limit;
                 header.tos = out.tos;
                 header.dont_fragment = out.dont_fragment;
@@ -109,6 +106,7 @@ impl Net {
                 hop_limit,
                 tos,
                 dont_fragment: false,
+                options: &Ipv4Options::NONE,
             });
         }
         self.ip_counters[0].sent += 1;

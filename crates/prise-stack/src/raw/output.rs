@@ -6,8 +6,8 @@ use crate::net::{IpOut, Net, RouteInfo};
 use crate::send::{DatagramError, Fragmentation};
 use core::net::IpAddr;
 use prise_wire::{
-    Body, Echo, Frame, Head, Icmpv4Header, Icmpv6Header, Instant, IpVersion, Ipv4Header, checksum, icmpv4, icmpv6,
-    ipv4, ipv6, protocol,
+    Body, Echo, Frame, Head, Icmpv4Header, Icmpv6Header, Instant, IpVersion, Ipv4Header, Ipv4Options, checksum, icmpv4,
+    icmpv6, ipv4, ipv6, protocol,
 };
 
 /// One ICMP message to send from a ping socket.
@@ -44,6 +44,8 @@ pub struct RawSend {
     pub tos: u8,
     /// What to do if it is too big.
     pub fragmentation: Fragmentation,
+    /// Options of IPv4, unless the program writes the header.
+    pub options: Ipv4Options,
     /// The payload begins with an IP header (`IP_HDRINCL`). Of IPv4's, length, checksum and, if zero, source and
     /// identification are filled in; IPv6's goes as it is.
     pub header_included: bool,
@@ -54,7 +56,7 @@ pub struct RawSend {
 /// Where and how a packet goes, resolved.
 struct Way<'a> {
     route: RouteInfo,
-    out: IpOut,
+    out: IpOut<'a>,
     net: &'a mut Net,
 }
 
@@ -105,6 +107,7 @@ impl Raw {
             hop_limit,
             tos,
             dont_fragment: false,
+            options: &Ipv4Options::NONE,
         };
         let mut way = Way { route, out, net };
         way.decide(fragmentation, icmpv4::HEADER_LEN + message.len())?;
@@ -131,6 +134,7 @@ impl Raw {
             hop_limit,
             tos,
             fragmentation,
+            options,
             header_included,
             payload,
         } = send;
@@ -152,6 +156,7 @@ impl Raw {
             hop_limit,
             tos,
             dont_fragment: false,
+            options: &options,
         };
         let mut way = Way { route, out, net };
         way.decide(fragmentation, payload.len())?;
@@ -175,8 +180,8 @@ impl Way<'_> {
     /// Decides about DF, or refuses what cannot go.
     fn decide(&mut self, fragmentation: Fragmentation, len: usize) -> Result<(), DatagramError> {
         let (header_len, largest) = match self.out.dst {
-            IpAddr::V4(_) => (ipv4::HEADER_LEN, len + ipv4::HEADER_LEN),
-            IpAddr::V6(_) => (ipv6::HEADER_LEN, len),
+            IpAddr::V4(_) => (self.out.header_len(), len + self.out.header_len()),
+            IpAddr::V6(_) => (self.out.header_len(), len),
         };
         if largest > usize::from(u16::MAX) {
             return Err(DatagramError::TooBig { mtu: self.route.mtu });

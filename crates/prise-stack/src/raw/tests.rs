@@ -5,7 +5,7 @@ use crate::fixture::{Eth, Node, at, exchange, ip, ms, node, node_with};
 use crate::udp::UdpSend;
 use crate::{DatagramError, Discard, Event, Fragmentation, IcmpError, Ready};
 use alloc::vec::Vec;
-use prise_wire::{Body, Emit, IpVersion, Ipv4Header, Ipv6Header, Medium, Payload, UdpHeader, protocol};
+use prise_wire::{Body, Emit, IpVersion, Ipv4Header, Ipv4Options, Ipv6Header, Medium, Payload, UdpHeader, protocol};
 
 fn version(text: &str) -> IpVersion {
     if ip(text).is_ipv4() {
@@ -50,6 +50,7 @@ fn raw(dst: &str, payload: Vec<u8>) -> RawSend {
         hop_limit: 64,
         tos: 0,
         fragmentation: Fragmentation::Want,
+        options: Ipv4Options::NONE,
         header_included: false,
         payload: payload.into(),
     }

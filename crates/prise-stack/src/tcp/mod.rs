@@ -57,7 +57,7 @@ use core::net::SocketAddr;
 use core::ops::ControlFlow;
 use core::time::Duration;
 
-use prise_wire::{Frame, Instant, TcpHeader};
+use prise_wire::{Frame, Instant, Ipv4Options, TcpHeader};
 
 pub use acc_ecn::{AccEcnOption, Ecn, EcnOctets, EcnPolicy};
 pub use config::{CongestionAlgorithm, Keepalive, Linger, ListenConfig, TcpConfig};
@@ -424,6 +424,7 @@ impl Tcp {
             hop_limit: connection.config.hop_limit,
             tos: connection.config.tos & !3 | connection.ecn_codepoint(next),
             dont_fragment: true,
+            options: &Ipv4Options::NONE,
         };
         net.encapsulate(now, &out, &route, frame)
     }

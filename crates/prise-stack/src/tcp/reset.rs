@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::net::IpAddr;
 
-use prise_wire::{Body, Instant, SeqNum, TcpFlags, TcpHeader, Timestamps, protocol};
+use prise_wire::{Body, Instant, Ipv4Options, SeqNum, TcpFlags, TcpHeader, Timestamps, protocol};
 
 use super::config::TcpConfig;
 use super::connection::Connection;
@@ -36,6 +36,7 @@ pub(crate) fn send(
         hop_limit: 64,
         tos,
         dont_fragment: true,
+        options: &Ipv4Options::NONE,
     };
     net.send(now, &out, &route, frame);
 }

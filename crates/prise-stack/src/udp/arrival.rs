@@ -7,9 +7,10 @@ use crate::event::{Events, Ready};
 use crate::link::LinkId;
 use crate::mailbox::Full;
 use crate::net::{Delivered, Discard, IcmpError, IcmpReport, Net};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use prise_wire::{Instant, UdpHeader, checksum, udp, udp_lite};
+use prise_wire::{Instant, Ipv4Options, UdpHeader, checksum, ipv4, udp, udp_lite};
 
 impl Udp {
     pub(crate) fn arrival(
@@ -136,6 +137,7 @@ impl Udp {
             link,
             hop_limit,
             tos,
+            options: _,
             received: _,
             segment: _,
         } = datagram;
@@ -301,9 +303,11 @@ fn queued(now: Instant, packet: Delivered<'_>, about: About) -> Queued {
         tos,
         hop_limit,
         frame,
+        network_at,
         transport_at,
         ..
     } = packet;
+    let options = options_of(&frame.head()[network_at..transport_at], about.dst.ip());
     let train = frame.offload.gso.map(|gso| gso.size).filter(|&size| size > 0);
     let payload = frame.take_payload(transport_at + udp::HEADER_LEN);
     Queued {
@@ -314,9 +318,19 @@ fn queued(now: Instant, packet: Delivered<'_>, about: About) -> Queued {
             link,
             hop_limit,
             tos,
+            options,
             received: now,
             segment: None,
         },
         train,
     }
+}
+
+/// The options of a packet of IPv4 that has any; the receiver is the end of a route that is recorded.
+fn options_of(header: &[u8], to: IpAddr) -> Option<Box<Ipv4Options>> {
+    let IpAddr::V4(to) = to else { return None };
+    let octets = header.get(ipv4::HEADER_LEN..).filter(|octets| !octets.is_empty())?;
+    let mut options = Ipv4Options::copy_from(octets);
+    options.record_route(to);
+    Some(Box::new(options))
 }

@@ -6,7 +6,9 @@ use crate::link::LinkId;
 use crate::net::{IpOut, Net, RouteInfo};
 use crate::send::{DatagramError, Fragmentation};
 use core::net::{IpAddr, SocketAddr};
-use prise_wire::{Body, Checksum, Emit, Frame, Gso, GsoKind, Head, Instant, UdpHeader, checksum, ipv4, ipv6, udp};
+use prise_wire::{
+    Body, Checksum, Emit, Frame, Gso, GsoKind, Head, Instant, Ipv4Options, UdpHeader, checksum, ipv4, ipv6, udp,
+};
 
 /// One datagram to send.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct UdpSend {
     pub multicast_loop: bool,
     /// What it carries.
     pub payload: Body,
+    /// Options of IPv4.
+    pub options: Ipv4Options,
     /// Many datagrams of so many octets each, the last of fewer perhaps (`UDP_SEGMENT`).
     pub segment: Option<u16>,
 }
@@ -43,6 +47,7 @@ impl UdpSend {
             fragmentation: Fragmentation::default(),
             multicast_loop: true,
             payload: payload.into(),
+            options: Ipv4Options::NONE,
             segment: None,
         }
     }
@@ -100,11 +105,7 @@ impl Udp {
         mut send: UdpSend,
     ) -> Result<(), DatagramError> {
         let size = send.segment.map_or(usize::MAX, usize::from).max(1);
-        let ip = if send.dst.is_ipv4() {
-            ipv4::HEADER_LEN
-        } else {
-            ipv6::HEADER_LEN
-        };
+        let ip = header_len(&send);
         if send.payload.len() <= size {
             send.segment = None;
         } else if size + udp::HEADER_LEN + ip > route.mtu as usize {
@@ -159,6 +160,14 @@ impl Udp {
     }
 }
 
+/// Octets of the IP header.
+fn header_len(send: &UdpSend) -> usize {
+    match send.dst {
+        SocketAddr::V4(_) => ipv4::HEADER_LEN + send.options.padded_len(),
+        SocketAddr::V6(_) => ipv6::HEADER_LEN,
+    }
+}
+
 /// What a socket contributes to a datagram.
 #[derive(Clone, Copy)]
 struct Sender {
@@ -178,12 +187,7 @@ fn send_datagram(
         return Err(DatagramError::Invalid);
     }
     let len = udp::HEADER_LEN + send.payload.len();
-    let ip_len = len
-        + if send.dst.is_ipv4() {
-            ipv4::HEADER_LEN
-        } else {
-            ipv6::HEADER_LEN
-        };
+    let ip_len = len + header_len(&send);
     let largest = if send.dst.is_ipv4() { ip_len } else { len };
     if largest > usize::from(u16::MAX) {
         return Err(DatagramError::TooBig { mtu: route.mtu });
@@ -207,6 +211,7 @@ fn send_datagram(
         hop_limit: send.hop_limit,
         tos: send.tos,
         dont_fragment,
+        options: &send.options,
     };
     if send.multicast_loop && !route.loopback {
         net.loop_back(route.link, &out, &frame);

@@ -8,10 +8,11 @@ use crate::link::LinkId;
 use crate::mailbox::{Full, Mailbox};
 use crate::memory::Memory;
 use crate::net::{RouteInfo, SourceFilter};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use prise_wire::{Body, Instant};
+use prise_wire::{Body, Instant, Ipv4Options};
 
 /// A received datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct UdpDatagram {
     pub hop_limit: u8,
     /// Type of service or traffic class.
     pub tos: u8,
+    /// Options of IPv4 that it came with.
+    pub options: Option<Box<Ipv4Options>>,
     /// When it arrived.
     pub received: Instant,
     /// It is several of one flow, each of so many octets, the last of fewer perhaps; see [`udp_set_joining`](crate::Stack::udp_set_joining).

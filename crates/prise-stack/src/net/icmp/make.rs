@@ -6,8 +6,8 @@ use crate::net::{Delivered, Discard, IpOut, Net, RouteInfo};
 use core::net::{IpAddr, Ipv6Addr};
 use prise_wire::ipv6::extension;
 use prise_wire::{
-    Body, Echo, Emit, ExtensionProblem, Frame, Head, Icmpv4Header, Icmpv6Header, Instant, Ipv4Header, Ipv6Header,
-    Payload, checksum, icmpv4, icmpv6, ipv4, ipv6, protocol,
+    Body, Echo, Emit, ExtensionProblem, Frame, Head, Icmpv4Header, Icmpv6Header, Instant, Ipv4Header, Ipv4Options,
+    Ipv6Header, Payload, checksum, icmpv4, icmpv6, ipv4, ipv6, protocol,
 };
 
 /// Type of service of errors: internetwork control (RFC 1812 §4.3.2.5).
@@ -144,6 +144,7 @@ impl Net {
             hop_limit: HOP_LIMIT,
             tos,
             dont_fragment: false,
+            options: &Ipv4Options::NONE,
         };
         self.icmp_counters[usize::from(to.is_ipv6())].sent += 1;
         self.send(now, &header, route, Frame::new(out, body));
