@@ -8,7 +8,7 @@ PACKAGES = []
 MODULES = """
     test_socket test_asyncio test_selectors test_select test_epoll test_poll test_socketserver test_ssl test_httplib test_httpservers
     test_urllib test_urllib2 test_urllib2_localnet test_urllibnet test_ftplib test_poplib test_imaplib test_smtplib test_xmlrpc test_docxmlrpc
-    test_wsgiref test_robotparser test_logging test_timeout test_signal test_eintr test_fcntl test_ioctl test_os test_posix test_multiprocessing_fork
+    test_wsgiref test_robotparser test_logging test_timeout test_signal test_eintr test_fcntl test_ioctl test_posix test_multiprocessing_fork
 """.split()
 
 

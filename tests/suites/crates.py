@@ -121,7 +121,7 @@ SUITES = {
     "monoio": Published("monoio", "0.2.4", "tcp_accept", "tcp_connect", "tcp_echo", "tcp_into_split", "tcp_split", "udp", "uds_cred", "uds_split", "uds_stream", "unix_datagram", "unix_seqpacket", "buf_writter", "zero_copy"),
     "compio-net": Published("compio-net", "0.12.5", "buffer_pool", "incoming", "poll", "runtime_wake", "split", "tcp_accept", "tcp_connect", "tcp_disconnect", "udp", "unix_stream", "zero_copy", options=["--features", "compio-driver/polling"]),
     "may": Published("may", "0.3.51", "lib"),
-    "actix-http": Published("actix-http", "3.20.0", "test_client", "test_h2_timer", "test_ws", "lib"),
+    "actix-http": Published("actix-http", "3.20.0", "test_client", "test_h2_timer", "test_openssl", "test_server", "lib", options=["--features", "http2,openssl"]),
     "rumqttc": Published("rumqttc", "0.25.1", "broker", "reliability", "lib"),
     "quinn": Published("quinn", "0.11.12", "lib", "many_connections"),
 }

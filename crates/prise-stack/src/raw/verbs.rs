@@ -209,7 +209,7 @@ impl Stack {
 
     /// Whether there is a raw socket of that protocol and of the address's version of IP.
     pub fn raw_hears(&self, address: IpAddr, protocol: u8) -> bool {
-        self.raw.by_protocol.contains_key(&(address.is_ipv4(), protocol))
+        self.raw.raws.len() > 0 && self.raw.by_protocol.contains_key(&(address.is_ipv4(), protocol))
     }
 
     /// Restricts a raw socket to packets between these addresses; none is any (`bind(2)`, `connect(2)`).
