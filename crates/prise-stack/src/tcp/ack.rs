@@ -275,9 +275,16 @@ impl Connection {
             return;
         }
         let in_open = matches!(sending.recovery.state, LossState::Open);
-        if self.flags.sack_on() && in_open && sending.probe_end.is_none() && !srtt.is_zero() {
+        let measured = !srtt.is_zero();
+        if self.flags.sack_on()
+            && in_open
+            && sending.probe_end.is_none()
+            && (measured || self.flags.syn_retransmitted())
+        {
             let mut timeout = 2 * srtt;
-            if sending.flight.outstanding() <= size {
+            if !measured {
+                timeout = UNMEASURED_PROBE;
+            } else if sending.flight.outstanding() <= size {
                 // A lone segment's acknowledgment may be delayed (RFC 8985 §7.2, WCDelAckT).
                 timeout += Duration::from_millis(200);
             } else {
@@ -289,6 +296,9 @@ impl Connection {
         self.arm_timeout(Retransmit::Rto, now, rto);
     }
 }
+
+/// When a tail is probed where no round trip has been measured (RFC 8985 §7.2).
+const UNMEASURED_PROBE: Duration = Duration::from_secs(1);
 
 /// The round trip that the echoed timestamp tells where segments were sent more than once (RFC 7323 §4).
 fn echoed_rtt(now: Instant, delivery: &Delivery) -> Option<Duration> {

@@ -186,6 +186,9 @@ impl Connection {
             State::Established
         };
         self.backoff = 0;
+        if self.flags.syn_retransmitted() {
+            self.rtt.distrust();
+        }
         self.flags.set_syn_due(false);
         self.deadlines.disarm();
         self.begin_window();

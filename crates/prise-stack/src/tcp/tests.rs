@@ -738,3 +738,24 @@ fn a_program_that_waits_for_little_unsent_is_woken_as_soon_as_the_rest_has_left(
     let woken = |event: &Event| matches!(event, Event::Tcp { ready, .. } if ready.contains(Ready::WRITABLE));
     assert!(world.events[0].iter().any(woken), "{:?}", world.events[0]);
 }
+
+#[test]
+fn the_clock_of_timestamps_counts_milliseconds() {
+    let mut world = World::new(8);
+    let (client, _) = world.connect();
+    let mut said = Vec::new();
+    for _ in 0..3 {
+        let already = world.log.len();
+        let now = world.now;
+        let mut data = Payload::from(alloc::vec![7; 10]);
+        assert_eq!(world.stacks[0].tcp_send(now, client, &mut data, false, false), Ok(10));
+        world.run_for(Duration::from_millis(3000));
+        let sent = world.log[already..]
+            .iter()
+            .find(|(side, _, len)| *side == 0 && *len > 0);
+        let timestamps = sent.expect("it was sent").1.options.timestamps;
+        said.push(timestamps.expect("both have them").value);
+    }
+    let passed: Vec<u32> = said.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+    assert_eq!(passed, [3000, 3000]);
+}

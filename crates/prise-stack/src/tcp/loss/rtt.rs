@@ -6,6 +6,8 @@ use prise_wire::Instant;
 
 /// Before the first sample: RFC 6298 §2.1.
 const RTO_INITIAL: u32 = 1_000_000;
+/// And where the handshake gave none because its SYN was sent again: §5.7.
+const RTO_FALLBACK: u32 = 3_000_000;
 /// RFC 6298 §2.4 says one second; Linux's 200 ms is what programs and peers are tuned for, and what the delayed
 /// acknowledgment of at most 200 ms allows.
 const RTO_MIN: u32 = 200_000;
@@ -32,6 +34,13 @@ impl RttEstimator {
             rttvar: 0,
             min_rtt: u32::MAX,
             min_rtt_at: 0,
+        }
+    }
+
+    /// The handshake is over and its SYN was sent again, so that it gave no sample: the path may be a long one.
+    pub(crate) fn distrust(&mut self) {
+        if self.srtt == 0 {
+            self.rttvar = RTO_FALLBACK;
         }
     }
 
@@ -66,7 +75,7 @@ impl RttEstimator {
     /// stays when the variation has died down.
     pub(crate) fn rto(&self) -> Duration {
         if self.srtt == 0 {
-            return Duration::from_micros(u64::from(RTO_INITIAL));
+            return Duration::from_micros(u64::from(self.rttvar.max(RTO_INITIAL)));
         }
         let rto = self.srtt.saturating_add(self.rttvar.saturating_mul(4).max(RTO_MIN));
         Duration::from_micros(u64::from(rto.min(RTO_MAX_MICROS)))
