@@ -51,6 +51,7 @@ impl Net {
             hop_limit: header.hop_limit,
             unicast: unicast && arrival.link_unicast,
             checksum_ok: frame.offload.checksum.is_trusted(),
+            fragmented: arrival.reassembled,
             frame,
             network_at: at,
             transport_at: at + header_len,

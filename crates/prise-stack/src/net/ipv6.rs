@@ -45,6 +45,7 @@ impl Net {
             hop_limit: header.hop_limit,
             unicast: unicast && arrival.link_unicast,
             checksum_ok: frame.offload.checksum.is_trusted(),
+            fragmented: arrival.reassembled,
             frame,
             network_at: at,
             transport_at: at + ipv6::HEADER_LEN,
@@ -56,6 +57,7 @@ impl Net {
             };
             delivered.protocol = chain.upper;
             delivered.transport_at = at + chain.upper_at;
+            delivered.fragmented |= chain.fragment.is_some();
             if let Some((fragment_at, fragment)) = chain.fragment {
                 return self.input_fragment_v6(now, arrival, delivered, &chain, fragment_at, fragment);
             }

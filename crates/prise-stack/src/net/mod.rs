@@ -110,6 +110,8 @@ pub(crate) struct Delivered<'f> {
     pub(crate) transport_at: usize,
     /// Whether the transport checksum has been verified or may be trusted.
     pub(crate) checksum_ok: bool,
+    /// Whether it was put together from fragments, or had a fragment header though it was whole.
+    pub(crate) fragmented: bool,
 }
 
 /// Links, addresses, routes, neighbors and IP of one host.
@@ -394,6 +396,7 @@ impl Net {
             network_at: 0,
             transport_at,
             checksum_ok: true,
+            fragmented: true,
         };
         self.answer_with_error(now, &packet, IcmpError::ReassemblyTimeExceeded);
     }

@@ -20,8 +20,9 @@ impl Net {
         let (IpAddr::V6(src), IpAddr::V6(dst)) = (packet.src, packet.dst) else {
             return Err(Discard::NdpInvalid);
         };
-        // It has not crossed a router (RFC 4861 §7.1.1).
-        if packet.hop_limit != HOP_LIMIT {
+        // It has not crossed a router (RFC 4861 §7.1.1), and is no fragment, by which it would slip through what guards the link
+        // (RFC 6980 §5).
+        if packet.hop_limit != HOP_LIMIT || packet.fragmented {
             return Err(Discard::NdpInvalid);
         }
         let mut octets = [0; MESSAGE_MAX];

@@ -9,6 +9,7 @@ use super::address::key;
 use super::deadlines::Deadlines;
 use crate::hash::HashKey;
 use crate::link::LinkId;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -96,18 +97,12 @@ pub(super) struct TimedOut {
 }
 
 #[derive(Debug)]
-struct Piece {
-    offset: usize,
-    data: Body,
-}
-
-#[derive(Debug)]
 struct Datagram {
     deadline: Instant,
     link: LinkId,
     unicast: bool,
-    /// In order of offset, without overlaps; empty once the datagram was given up for an overlap.
-    pieces: Vec<Piece>,
+    /// By offset, without overlaps; empty once the datagram was given up for an overlap. A tree, for a peer chooses where each goes.
+    pieces: BTreeMap<usize, Body>,
     headers: Option<Head>,
     /// Where the last fragment ends, once it came.
     end: Option<usize>,
@@ -143,10 +138,12 @@ impl Reassembly {
         &mut self,
         now: Instant,
         key: FragmentKey,
-        fragment: Fragment,
+        mut fragment: Fragment,
         evicted: &mut usize,
     ) -> Result<Option<Reassembled>, Discard> {
-        let charge = fragment.data.len() + OVERHEAD;
+        // A few octets must not keep the large frame that they came in, padding and all.
+        fragment.data.compact();
+        let charge = fragment.data.pinned().max(fragment.data.len()) + OVERHEAD;
         *evicted = self.make_room(charge, key);
         if !self.datagrams.contains_key(&key) {
             let deadline = now + if key.is_ipv4() { TIMEOUT_V4 } else { TIMEOUT_V6 };
@@ -194,16 +191,15 @@ impl Reassembly {
             }
             let Datagram {
                 headers,
-                pieces,
+                mut pieces,
                 link,
                 unicast,
                 ..
             } = datagram;
-            let first = pieces.into_iter().next().filter(|piece| piece.offset == 0);
             return Some(TimedOut {
                 link,
                 unicast,
-                first: headers.zip(first.map(|piece| piece.data)),
+                first: headers.zip(pieces.remove(&0)),
             });
         }
         None
@@ -234,6 +230,12 @@ impl Reassembly {
 impl Reassembly {
     pub(super) fn assert_empty(&self) {
         assert_eq!((self.datagrams.len(), self.charged), (0, 0));
+    }
+
+    /// Octets of memory that fragments keep alive, and what they are charged.
+    pub(super) fn kept(&self) -> (usize, usize) {
+        let pieces = self.datagrams.values().flat_map(|datagram| datagram.pieces.values());
+        (pieces.map(Body::pinned).sum(), self.charged)
     }
 }
 
@@ -268,7 +270,7 @@ impl Datagram {
             deadline,
             link: first.link,
             unicast: first.unicast,
-            pieces: Vec::new(),
+            pieces: BTreeMap::new(),
             headers: None,
             end: None,
             octets: 0,
@@ -294,11 +296,7 @@ impl Datagram {
             return Err(Discard::FragmentOfDropped);
         }
         let end = offset + data.len();
-        let at = self.pieces.partition_point(|piece| piece.offset < offset);
-        let is_copy = self
-            .pieces
-            .get(at)
-            .is_some_and(|have| have.offset == offset && have.data == data);
+        let is_copy = self.pieces.get(&offset).is_some_and(|have| *have == data);
         if is_copy && more == (self.end != Some(end)) {
             return Err(Discard::FragmentDuplicate);
         }
@@ -307,15 +305,12 @@ impl Datagram {
         let short = !more
             && self
                 .pieces
-                .last()
-                .is_some_and(|last| last.offset + last.data.len() > end);
-        let overlaps_before = at
-            .checked_sub(1)
-            .is_some_and(|at| self.pieces[at].offset + self.pieces[at].data.len() > offset);
-        let overlaps_after = self
-            .pieces
-            .get(at)
-            .is_some_and(|next| next.offset < end || next.offset == offset);
+                .last_key_value()
+                .is_some_and(|(last, have)| last + have.len() > end);
+        let before = self.pieces.range(..offset).next_back();
+        let overlaps_before = before.is_some_and(|(start, have)| start + have.len() > offset);
+        let after = self.pieces.range(offset..).next();
+        let overlaps_after = after.is_some_and(|(start, _)| *start < end || *start == offset);
         if beyond || short || overlaps_before || overlaps_after {
             return Err(Discard::FragmentOverlap);
         }
@@ -331,7 +326,7 @@ impl Datagram {
         self.marks.add(ecn);
         self.trusted &= trusted;
         self.octets += data.len();
-        self.pieces.insert(at, Piece { offset, data });
+        self.pieces.insert(offset, data);
         Ok(())
     }
 
@@ -345,8 +340,8 @@ impl Datagram {
         let ecn = self.marks.of_whole()?;
         let Some(headers) = self.headers else { return Ok(None) };
         let mut octets = Vec::with_capacity(self.octets);
-        for piece in &self.pieces {
-            piece.data.slices().for_each(|slice| octets.extend_from_slice(slice));
+        for data in self.pieces.values() {
+            data.slices().for_each(|slice| octets.extend_from_slice(slice));
         }
         Ok(Some(Reassembled {
             headers,
@@ -359,7 +354,7 @@ impl Datagram {
     /// Drops what is here, remembers that it was dropped, and says what need no longer be charged.
     fn give_up(&mut self) -> usize {
         let freed = self.charged - OVERHEAD;
-        self.pieces = Vec::new();
+        self.pieces = BTreeMap::new();
         self.headers = None;
         self.charged = OVERHEAD;
         self.overlapped = true;

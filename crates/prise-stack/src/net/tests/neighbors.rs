@@ -412,3 +412,25 @@ fn a_permanent_neighbor_is_never_asked_for_nor_changed_by_what_peers_say() {
         assert_eq!(a.stack.next_deadline(), None);
     }
 }
+
+// RFC 6980 §5.
+#[test]
+fn neighbor_discovery_in_fragments_is_not_believed() {
+    let mut a = node(1);
+    let target = "fd00:2::1".parse().unwrap();
+    let message = NdpMessage::NeighborSolicitation {
+        target,
+        source_link: Some(mac(2)),
+    };
+    let whole = ndp((mac(2), "fd00:2::2"), (mac(1), "fd00:2::1"), 255, &message).to_vec();
+    let mut fragment = whole[..14 + 40].to_vec();
+    fragment[14 + 5] += 8;
+    fragment[14 + 6] = protocol::IPV6_FRAGMENT;
+    fragment.extend_from_slice(&[protocol::ICMPV6, 0, 0, 0, 1, 2, 3, 4]);
+    fragment.extend_from_slice(&whole[14 + 40..]);
+    a.receive(ms(0), Frame::from_contiguous(Medium::Ethernet, fragment.into()));
+    assert_eq!(a.discarded(Discard::NdpInvalid), 1);
+    assert_eq!((state(&a, "fd00:2::2"), a.sent(ms(0)).len()), (None, 0));
+    a.receive(ms(0), Frame::from_contiguous(Medium::Ethernet, whole.into()));
+    assert_eq!(a.sent(ms(0)).len(), 1);
+}
