@@ -62,6 +62,11 @@ impl Lingering {
         connections.push_back((left, ends));
     }
 
+    /// What may still hold its port, without asking whether it does: one of each port.
+    fn all(&self) -> Vec<LeftPort> {
+        self.ports.values().filter_map(|left| Some(left.back()?.0)).collect()
+    }
+
     /// What still holds a port.
     fn at(&mut self, port: u16) -> Option<LeftPort> {
         let connections = self.ports.get_mut(&port)?;
@@ -91,6 +96,11 @@ impl Supervisor {
 
     /// bind(2), in view of what is left of connections that the kernel carried.
     pub(crate) fn bind_in_view(&mut self, id: SocketId, kind: Kind, address: SocketAddr) -> Result<(), Errno> {
+        if kind == Kind::Stream && address.port() == 0 {
+            // A port in TIME-WAIT is never picked: whoever binds it by its number next would be refused (`inet_csk_find_open_port`).
+            let left = self.lingering.all();
+            return self.host.bind_anywhere_but(self.now, id, address, &left);
+        }
         let left = if kind == Kind::Stream {
             self.lingering.at(address.port())
         } else {

@@ -66,6 +66,28 @@ impl Host {
         bound
     }
 
+    /// `bind(2)` to a port that is to be picked, while what is left of other connections holds these: none of them, unless there
+    /// is no other.
+    pub fn bind_anywhere_but(
+        &mut self,
+        now: Instant,
+        s: SocketId,
+        addr: SocketAddr,
+        left: &[LeftPort],
+    ) -> Result<(), Errno> {
+        for left in left {
+            self.tcp_ports.hold(left.port, left.claim);
+        }
+        let bound = self.bind(now, s, addr);
+        for left in left {
+            self.tcp_ports.release(left.port, left.claim);
+        }
+        match bound {
+            Err(Errno::EADDRINUSE) if !left.is_empty() => self.bind(now, s, addr),
+            bound => bound,
+        }
+    }
+
     /// Where a `connect(2)` of a stream leads if somebody else may make it: over a link that was not named, without a SYN that
     /// waits for data, without a congestion control of the program's choice, within this host without signatures, and while no
     /// raw socket is to be told of TCP's segments.

@@ -87,6 +87,32 @@ fn nothing_leads_elsewhere_while_a_raw_socket_is_to_hear_segments() {
 }
 
 #[test]
+fn a_port_that_is_picked_is_none_that_a_connection_has_left_unless_there_is_no_other() {
+    let mut world = alone_with_a_way_out();
+    let listener = world.listener(0, "0.0.0.0:40000");
+    let now = world.now;
+    let host = &mut world.hosts[0];
+    let s = host
+        .accept_elsewhere(listener, addr("10.0.0.1:40000"), addr("198.51.100.7:50000"))
+        .unwrap();
+    let left = [host.left_port(s).expect("a port that was not picked")];
+    host.close(now, s);
+    host.close(now, listener);
+    let mut sysctls = host.sysctls().clone();
+    sysctls.set("net.ipv4.ip_local_port_range", "40000 40001").unwrap();
+    host.set_sysctls(&sysctls);
+    for port in [40001, 40000] {
+        let s = world.tcp(0, Family::Inet);
+        let host = &mut world.hosts[0];
+        host.bind_anywhere_but(now, s, addr("127.0.0.1:0"), &left).unwrap();
+        assert_eq!(host.local_addr(s).unwrap().port(), port);
+    }
+    let s = world.tcp(0, Family::Inet);
+    let bound = world.hosts[0].bind_anywhere_but(now, s, addr("127.0.0.1:0"), &left);
+    assert_eq!(bound, Err(Errno::EADDRINUSE));
+}
+
+#[test]
 fn a_connection_accepted_elsewhere_has_the_listeners_options_and_holds_its_port() {
     let mut world = alone_with_a_way_out();
     let listener = world.listener(0, "0.0.0.0:8000");
