@@ -204,3 +204,60 @@ fn listeners_that_share_a_published_port_all_get_clients() {
     drop(clients);
     run.end(LIMIT).expect_success();
 }
+
+const NAMED: &str = r#"
+import errno, resource, socket
+
+def refused(number, act):
+    try:
+        act()
+    except OSError as error:
+        return error.errno == number
+    return False
+
+listener = socket.socket()
+listener.bind(("0.0.0.0", 0))
+listener.listen(8)
+here = ("127.0.0.1", listener.getsockname()[1])
+clients = [socket.create_connection(here) for _ in range(4)]
+first, peer = listener.accept()
+print("names", peer == clients[0].getsockname(), peer == first.getpeername(), first.getsockname() == here,
+      clients[0].getpeername() == here)
+asked = clients[1].getsockname()
+second, peer = listener.accept()
+print("asked before", peer == asked)
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (second.fileno() + 1, hard))
+full = refused(errno.EMFILE, listener.accept)
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+third, peer = listener.accept()
+print("after EMFILE", full, peer == clients[2].getsockname())
+fourth, peer = listener.accept()
+listener.close()
+print("listener closed", fourth.getsockname() == here, fourth.getpeername() == peer, peer == clients[3].getsockname())
+for end, client in zip((first, second, third, fourth), clients):
+    end.sendall(b"?")
+    print("octets", client.recv(1) == b"?", client.send(b"!") == 1, end.recv(1) == b"!")
+    end.close()
+    print("end", client.recv(1) == b"")
+    client.close()
+listener = socket.create_server(("127.0.0.1", 0))
+here = listener.getsockname()
+client = socket.create_connection(here)
+end, _ = listener.accept()
+listener.close()
+again = socket.socket()
+print("held", refused(errno.EADDRINUSE, lambda: again.bind(here)))
+"#;
+
+#[test]
+fn connections_within_the_run_are_called_the_same_at_both_ends_and_leave_what_linux_leaves() {
+    let Some(python) = need("names", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("named.py", NAMED);
+    let run = finish(&mut stage.run(&[], &[python.into(), script.into()]), LIMIT).expect_success();
+    assert!(run.stdout.lines().count() >= 13, "{}", run.stdout);
+    assert!(!run.stdout.contains("False"), "{}", run.stdout);
+}

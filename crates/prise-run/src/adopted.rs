@@ -66,7 +66,11 @@ impl Supervisor {
             return None;
         }
         let (tid, fd) = (call.tid, call.fd());
-        if let Some(slot) = self.adopt_marked(Holder { tid, fd }, copy) {
+        let holder = Holder { tid, fd };
+        if let Some(slot) = self.adopt_marked(holder, copy) {
+            return Some(slot);
+        }
+        if let Some(slot) = self.adopt_accepted(holder, copy) {
             return Some(slot);
         }
         let family = fresh_stream(copy)?;

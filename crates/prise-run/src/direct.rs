@@ -67,7 +67,7 @@ impl Supervisor {
     }
 
     /// Whether other listeners may join this one at its port (`SO_REUSEPORT`): the run chooses among them.
-    fn shares_its_port(&mut self, slot: Slot) -> bool {
+    pub(crate) fn shares_its_port(&mut self, slot: Slot) -> bool {
         let Some(id) = self.sockets.get(slot).map(|socket| socket.id) else {
             return true;
         };

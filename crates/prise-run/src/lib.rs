@@ -63,6 +63,7 @@ mod paired;
 mod parked;
 mod pending;
 mod permit;
+mod plain;
 mod poller;
 pub mod probe;
 mod program;

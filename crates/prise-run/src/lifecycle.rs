@@ -313,6 +313,7 @@ impl Supervisor {
         if let (Some(left), Some(ends)) = (self.host.left_port(socket.id), &socket.ends) {
             self.lingering.note(left, **ends);
         }
+        self.leave_given(&socket);
         let local = self.host.local_addr(socket.id);
         if abort {
             // Only fails where there is no connection to reset.

@@ -36,7 +36,8 @@ impl Supervisor {
         if !is_marked(copy) || !is_tcp(copy) || !self.hands.is_at_home(copy) {
             return None;
         }
-        let (family, nobody) = match SocketAddr::try_from(getsockname(copy).ok()?).ok()? {
+        let own = SocketAddr::try_from(getsockname(copy).ok()?).ok()?;
+        let (family, nobody) = match own {
             SocketAddr::V4(_) => (Family::Inet, Ipv4Addr::LOCALHOST.into()),
             SocketAddr::V6(_) => (Family::Inet6, Ipv6Addr::LOCALHOST.into()),
         };
@@ -49,12 +50,18 @@ impl Supervisor {
         let noted = Noted {
             cookie: sockopt::socket_cookie(copy).ok()?,
             family,
-            seen: self.gate.as_ref()?.guest_endpoint(peer),
+            seen: match self.place_of(peer) {
+                Some(listener) => listener,
+                None => self.gate.as_ref()?.guest_endpoint(peer),
+            },
             stage: Stage::Connected,
             holder,
             process: self.guests.process(holder.tid),
         };
-        let socket = self.socket_of(&noted, copy).ok()?;
+        let socket = match self.place_of(peer) {
+            Some(_) => self.socket_called(&noted, copy, Some(own)).ok()?,
+            None => self.socket_of(&noted, copy).ok()?,
+        };
         let slot = self.sockets.insert(socket);
         // Out of memory or watches, it is adopted again when it is seen again.
         let _ = self.ledger.enter(copy.as_fd(), slot);
@@ -74,7 +81,8 @@ impl Supervisor {
                 && sockopt::socket_cookie(&copy).is_ok_and(|cookie| self.sockets.by_cookie(cookie).is_none())
             {
                 // Most are none.
-                let _ = self.adopt_marked(holder, &copy);
+                let marked = self.adopt_marked(holder, &copy);
+                let _ = marked.or_else(|| self.adopt_accepted(holder, &copy));
             }
         }
     }

@@ -17,8 +17,9 @@ use rustix::net::{SocketFlags, acceptfrom_with, sockopt};
 use crate::calls::Acceptor;
 use crate::lingering::Ends;
 use crate::native_listener::{Names, Who};
-use crate::notify::{Judged, errno};
-use crate::parked::ParkId;
+use crate::notify::{Answer, Judged, errno};
+use crate::parked::{ParkId, Parked};
+use crate::plain::Granted;
 use crate::published::CALLERS_MAX;
 use crate::sockaddr::canonical;
 use crate::socket::Slot;
@@ -102,6 +103,9 @@ impl Supervisor {
             };
             let Some(Names { guest, shown }) = names else {
                 reset(socket);
+                if let Some(native) = self.native_listener_mut(slot) {
+                    native.met_stranger();
+                }
                 self.strangers.turned_away += 1;
                 continue;
             };
@@ -172,19 +176,32 @@ impl Supervisor {
                 self.answer(&parked.call, Err(Errno::EBADF));
                 continue;
             };
+            match self.grant(&parked.call, slot, &copy) {
+                Granted::Native => {
+                    self.answer(&parked.call, Ok(Answer::Native));
+                    continue;
+                }
+                Granted::Crowded => return self.wait_on(slot, id, parked),
+                Granted::No => (),
+            }
             let seen = core::mem::replace(&mut seen, Seen::Perhaps);
             let judged = Acceptor::new(&parked.call, slot, parked.wish.room_for_name())
                 .and_then(|acceptor| self.try_accept_natively(acceptor, &copy, seen));
             match judged {
-                Err(Errno::EAGAIN) => {
-                    self.parked.restore(id, parked, self.now);
-                    if let Some(listening) = self.listening(slot) {
-                        listening.waiting.push_front(id);
-                    }
+                Err(Errno::EAGAIN) if parked.wish.waits_for_connection() => {
+                    self.wait_on(slot, id, parked);
                     return self.watch_native_listener(slot, id, copy);
                 }
                 judged => self.answer(&parked.call, judged),
             }
+        }
+    }
+
+    /// The first of those who wait in accept(2) is that again.
+    fn wait_on(&mut self, slot: Slot, id: ParkId, parked: Parked) {
+        self.parked.restore(id, parked, self.now);
+        if let Some(listening) = self.listening(slot) {
+            listening.waiting.push_front(id);
         }
     }
 

@@ -35,6 +35,7 @@ use crate::handed::{Handed, Stage};
 use crate::lingering::Ends;
 use crate::listener::{Listening, Sign};
 use crate::notify::Call;
+use crate::plain::Grants;
 use crate::sockaddr::{canonical, for_family};
 use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
@@ -64,6 +65,8 @@ pub(crate) struct NativeListener {
     watched: bool,
     /// Clients of the run, in the order in which they were sent there.
     expected: VecDeque<Expected>,
+    /// Which of them accept(2) of the kernel may give out.
+    grants: Grants,
     /// The supervisor's own connections.
     tokens: VecDeque<Token>,
 }
@@ -80,14 +83,37 @@ struct Token {
 
 /// A client of the run.
 #[derive(Debug)]
-struct Expected {
+pub(crate) struct Expected {
     /// The host's name for its socket.
     from: SocketAddr,
     /// The names that the run has for both ends.
-    names: Names,
-    client: Slot,
+    pub(crate) names: Names,
+    /// Its socket; none of one that is called the same within the run ([`crate::plain`]).
+    client: Option<Slot>,
     /// Its handshake was not over when connect(2) returned.
     underway: bool,
+}
+
+impl Expected {
+    /// A client of which nothing else is known.
+    pub(crate) fn plain(names: Names) -> Self {
+        Self {
+            from: names.shown,
+            names,
+            client: None,
+            underway: false,
+        }
+    }
+
+    /// A client that is a socket of the run's.
+    pub(crate) fn known(from: SocketAddr, names: Names, client: Slot, underway: bool) -> Self {
+        Self {
+            from,
+            names,
+            client: Some(client),
+            underway,
+        }
+    }
 }
 
 /// The run's names for a connection.
@@ -133,6 +159,7 @@ impl NativeListener {
             publication,
             watched: false,
             expected: VecDeque::new(),
+            grants: Grants::default(),
             tokens: VecDeque::new(),
         })
     }
@@ -220,8 +247,27 @@ impl NativeListener {
                 self.tokens.remove(index);
                 Who::Token
             }
-            None => Who::Stranger,
+            None => self.grants.take_back(from).map_or(Who::Stranger, Who::Client),
         }
+    }
+
+    /// Whether accept(2) of the kernel tells whoever comes by the right names.
+    pub(crate) fn expects_plain_clients_only(&self) -> bool {
+        self.publication.is_none() && self.tokens.is_empty() && self.expected.iter().all(|it| it.client.is_none())
+    }
+
+    /// What accept(2) of the kernel may give out, and whom.
+    pub(crate) fn grants_and_expected(&mut self) -> (&mut Grants, &mut VecDeque<Expected>) {
+        (&mut self.grants, &mut self.expected)
+    }
+
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// A stranger has come: the place is known.
+    pub(crate) fn met_stranger(&mut self) {
+        self.grants.end();
     }
 }
 
@@ -363,15 +409,7 @@ impl Supervisor {
             match connected {
                 Ok(()) | Err(E::INPROGRESS) => {
                     let from = own_name(&target.copy)?;
-                    self.expect_client(
-                        slot,
-                        Expected {
-                            from,
-                            names,
-                            client: target.slot,
-                            underway: connected.is_err(),
-                        },
-                    );
+                    self.expect_client(slot, Expected::known(from, names, target.slot, connected.is_err()));
                     if let Some(client) = self.sockets.get_mut(target.slot) {
                         client.ends = Some(Box::new(Ends::between(from, at)));
                     }
@@ -388,7 +426,7 @@ impl Supervisor {
         }
     }
 
-    fn expect_client(&mut self, listener: Slot, client: Expected) {
+    pub(crate) fn expect_client(&mut self, listener: Slot, client: Expected) {
         let Some(native) = self.native_listener_mut(listener) else {
             return;
         };
@@ -397,7 +435,7 @@ impl Supervisor {
             return;
         }
         let mut expected = core::mem::take(&mut native.expected);
-        expected.retain(|it| !it.underway || self.sockets.get(it.client).is_some());
+        expected.retain(|it| !it.underway || it.client.is_some_and(|it| self.sockets.get(it).is_some()));
         if let Some(native) = self.native_listener_mut(listener) {
             native.expected = expected;
         }

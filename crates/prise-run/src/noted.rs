@@ -52,14 +52,16 @@ impl Supervisor {
             return None;
         }
         let address = address_of_new(call)?;
-        let Some(Destination::Outside(seen)) = self.host.new_stream_leads_to(address) else {
-            return None;
+        let seen = match self.host.new_stream_leads_to(address)? {
+            Destination::Outside(seen) => seen,
+            Destination::Own { local, remote } => return self.connect_plainly(call, found, local, remote),
         };
         let family = match address {
             SocketAddr::V4(_) => Family::Inet,
             SocketAddr::V6(_) => Family::Inet6,
         };
         let to = for_family(self.gate.as_ref()?.host_endpoint(seen)?, family);
+        self.forget_place(to);
         let copy = &found.copy;
         if !is_tcp(copy) || !self.hands.is_at_home(copy) {
             return None;
@@ -122,8 +124,22 @@ impl Supervisor {
 
     /// The socket of the host's for a connection.
     pub(crate) fn socket_of(&mut self, noted: &Noted, copy: &OwnedFd) -> Result<GuestSocket, Errno> {
+        self.socket_called(noted, copy, None)
+    }
+
+    /// The same, where its own name is settled.
+    pub(crate) fn socket_called(
+        &mut self,
+        noted: &Noted,
+        copy: &OwnedFd,
+        own: Option<SocketAddr>,
+    ) -> Result<GuestSocket, Errno> {
         let id = self.host.socket(noted.family, Kind::Stream, 0)?;
-        if let Err(error) = self.host.connect_elsewhere(id, noted.seen) {
+        let connected = match own {
+            Some(own) => self.host.carry_elsewhere(id, own, noted.seen, true),
+            None => self.host.connect_elsewhere(id, noted.seen),
+        };
+        if let Err(error) = connected {
             self.host.close(self.now, id);
             return Err(error);
         }

@@ -33,6 +33,8 @@ pub(crate) enum Wish {
     Accept {
         /// How long its peer's name may be, as far as that could be read.
         room: Option<i32>,
+        /// It waits until somebody comes, and not only for its turn.
+        waits: bool,
     },
     /// connect(2): the end of the handshake. What it says if it waits no longer: another call may have begun it.
     Connect(Errno),
@@ -45,10 +47,15 @@ pub(crate) enum Wish {
 }
 
 impl Wish {
+    /// Whether it waits until a connection comes.
+    pub(crate) fn waits_for_connection(&self) -> bool {
+        matches!(self, Self::Accept { waits: true, .. })
+    }
+
     /// How long the name of a connection's peer may be, if that is known.
     pub(crate) fn room_for_name(&self) -> Option<i32> {
         match *self {
-            Self::Accept { room } => room,
+            Self::Accept { room, .. } => room,
             Self::Connect(_) | Self::Receive(_) | Self::Send(_) | Self::Foreign => None,
         }
     }

@@ -34,6 +34,7 @@ use crate::netlink::NetlinkSockets;
 use crate::notify::{Answer, Call, ERESTARTSYS, Judged};
 use crate::outcome::{Exit, RunError};
 use crate::parked::{ParkId, Parking};
+use crate::plain::{CROWD_INTERVAL, Places};
 use crate::poller::{Poller, Source};
 use crate::program::Program;
 use crate::socket::{Role, Slot, Sockets};
@@ -71,6 +72,10 @@ pub(crate) struct Supervisor {
     pub(crate) hands: Hands,
     /// What is left of those that were closed.
     pub(crate) lingering: Lingering,
+    /// What the kernel's listeners are called within the run.
+    pub(crate) places: Places,
+    /// Listeners where somebody waits until another accept(2) is made.
+    pub(crate) crowds: Vec<Slot>,
     /// Who came to the run's listeners without being its affair.
     pub(crate) strangers: Strangers,
     /// The objects of datagram sockets that can be refused.
@@ -185,6 +190,8 @@ impl Supervisor {
             poller,
             hands: Hands::new(parts.hands, parts.pairs, parts.native).map_err(setup("watch sockets"))?,
             lingering: Lingering::default(),
+            places: Places::default(),
+            crowds: Vec::new(),
             strangers: Strangers::default(),
             inet_pairs: InetPairs::default(),
             ledger: Ledger::new().map_err(setup("watch sockets"))?,
@@ -262,6 +269,7 @@ impl Supervisor {
             }
         }
         self.go_on();
+        self.attend_crowds();
         if let Some(call) = call {
             (self.still, self.swept) = (false, false);
             let mut judged = self.judge(&call);
@@ -272,6 +280,7 @@ impl Supervisor {
             if self.still
                 && !self.swept
                 && self.unfinished.is_empty()
+                && self.crowds.is_empty()
                 && ready.len() == 1
                 && self.due.is_none_or(|due| due > self.now)
             {
@@ -321,6 +330,7 @@ impl Supervisor {
     fn next_due(&self) -> Option<Instant> {
         let next = [
             (!self.unfinished.is_empty()).then_some(self.now),
+            (!self.crowds.is_empty()).then_some(self.now + CROWD_INTERVAL),
             self.host.next_deadline(),
             self.world.next_deadline(),
             self.parked.next_deadline(),

@@ -161,6 +161,39 @@ impl Host {
         Ok(())
     }
 
+    /// A new stream is one end of a connection between these endpoints that others carry, and made without asking here. `picked`: nobody
+    /// asked for its port.
+    pub fn carry_elsewhere(
+        &mut self,
+        s: SocketId,
+        local: SocketAddr,
+        remote: SocketAddr,
+        picked: bool,
+    ) -> Result<(), Errno> {
+        let owner = self.owner;
+        let socket = self.socket_mut(s)?;
+        if socket.port != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let shown = socket.present(local);
+        socket.local = shown.ip();
+        socket.port = shown.port();
+        socket.shown_port = shown.port();
+        socket.flags.set(Flag::PortPicked, picked);
+        socket.phase = Phase::Connected;
+        socket.transport = Transport::Elsewhere;
+        socket.extra_mut().remote = Some(remote);
+        let claim = socket.claim(owner);
+        self.tcp_ports.hold(shown.port(), claim);
+        Ok(())
+    }
+
+    /// Whether `connect(2)` of a new stream could have picked the port: no other stream has it, whatever its address.
+    pub fn could_pick(&self, port: u16) -> bool {
+        let (first, last) = self.sysctls.ports();
+        (first..=last).contains(&port) && !self.tcp_ports.is_held(port)
+    }
+
     /// Who carries a stream's connection says that it is over, and the socket is still held: a port that was picked for it is anybody's
     /// again (`tcp_set_state`), but for what is left of the connection, and `bind(2)` may give it another.
     pub fn over_elsewhere(&mut self, s: SocketId) -> Option<LeftPort> {

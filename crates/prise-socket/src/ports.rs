@@ -275,7 +275,6 @@ impl Ports {
     }
 
     /// Whether somebody holds the port at all.
-    #[cfg(test)]
     pub(crate) fn is_held(&self, port: u16) -> bool {
         self.buckets.contains_key(&port)
     }

@@ -13,6 +13,7 @@ use crate::listener::Listening;
 use crate::native_accept::Seen;
 use crate::notify::{Answer, Call, Judged, errno, errno_of};
 use crate::parked::Wish;
+use crate::plain::Granted;
 use crate::sockaddr::encode;
 use crate::socket::{GuestSocket, Role, Slot};
 use crate::stream::Stream;
@@ -68,28 +69,32 @@ impl Supervisor {
         require_stream(self.entry(target.slot)?)?;
         let listening = self.listening(target.slot).ok_or(Errno::EINVAL)?;
         let (native, nobody_waits) = (listening.is_native(), listening.waiting.is_empty());
+        let granted = if native {
+            self.grant(call, target.slot, &target.copy)
+        } else {
+            Granted::No
+        };
+        if granted == Granted::Native {
+            self.still = true;
+            return Ok(Answer::Native);
+        }
+        let waits = blocks(&target.copy, 0);
         // Those who came first are served first. Who waits at a listener of the kernel's has found nobody.
-        if native || nobody_waits || !blocks(&target.copy, 0) {
+        if granted == Granted::No && (native || nobody_waits || !waits) {
             match self.try_accept(acceptor, Some(&target.copy)) {
-                Err(Errno::EAGAIN) if blocks(&target.copy, 0) => (),
+                Err(Errno::EAGAIN) if waits => (),
                 judged => return judged,
             }
         }
         let timeout = sockopt::socket_timeout(&target.copy, sockopt::Timeout::Recv)
             .ok()
             .flatten();
-        let id = self.park(
-            call,
-            target.slot,
-            Wish::Accept {
-                room: room_for_name(call),
-            },
-            timeout,
-        );
+        let room = room_for_name(call);
+        let id = self.park(call, target.slot, Wish::Accept { room, waits }, timeout);
         if let Some(listening) = self.listening(target.slot) {
             listening.waiting.push_back(id);
         }
-        if native {
+        if native && granted == Granted::No {
             self.watch_native_listener(target.slot, id, target.copy);
         }
         Ok(Answer::Settled)

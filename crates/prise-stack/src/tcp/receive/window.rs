@@ -16,6 +16,11 @@ pub(crate) const BUFFER_MAX: u32 = 0xffff << 10;
 /// next measurement reaches it: the buffer is to hold eight times what was read then, and twice that of a steady sender.
 const GROWTH: u64 = 3;
 
+/// A peer this near needs no more than [`NEAR_MAX`], which is 50 Gbit/s at this distance, and what Linux's `tcp_rmem` allows: on `lo` whatever
+/// else would fill the buffer waits for a program that is slow.
+const NEAR: Duration = Duration::from_millis(1);
+const NEAR_MAX: u32 = 6 << 20;
+
 /// The receive window of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReceiveWindow {
@@ -181,6 +186,7 @@ impl ReceiveWindow {
         if rtt.is_zero() {
             return;
         }
+        let max = if rtt < NEAR { max.min(NEAR_MAX) } else { max };
         if self.copied > self.space {
             // Also before the round trip has passed: it can only become more.
             let twice = u64::from(self.copied) * 2 + 16 * 1460;
@@ -285,6 +291,19 @@ mod tests {
         let limit = window.limit();
         window.on_read(14_600 << 5, rtt, Instant::ZERO + rtt * 6, BUFFER_MAX);
         assert_eq!(window.limit(), limit);
+    }
+
+    #[test]
+    fn a_peer_that_is_near_fills_no_buffer_of_a_long_path() {
+        let mut window = ReceiveWindow::new(SeqNum(0), BUFFER_INITIAL, Instant::ZERO);
+        window.on_read(NEAR_MAX, NEAR / 2, Instant::ZERO + NEAR / 4, BUFFER_MAX);
+        assert_eq!(window.limit(), NEAR_MAX);
+        window.on_read(NEAR_MAX, NEAR, Instant::ZERO + NEAR / 4, BUFFER_MAX);
+        assert!(
+            window.limit() > NEAR_MAX,
+            "further away it may be the path's: {}",
+            window.limit()
+        );
     }
 
     #[test]

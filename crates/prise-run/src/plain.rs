@@ -1,0 +1,486 @@
+//! Connections within the run that bear one name inside and outside, of which nothing is remembered.
+//!
+//! ```text
+//! the client     127.0.0.1:k ── connect(2), made here, marked ── the kernel's name is the run's
+//! the listener   127.0.0.1:L ── accept(2), let through ────────── the peer's name is the run's, its own is looked up
+//! ```
+//! A new stream that connects to 127.0.0.1 comes from 127.0.0.1, in the run as in the host's kernel, and its port is picked: so it may be
+//! the kernel's pick. Nothing is then between the two names of the client, and the kernel's accept(2) tells the right one. What is
+//! left to translate is the listener's port, one entry for each listener ([`Places`]). Both ends are adopted by their names when
+//! somebody asks, as connections that leave are ([`crate::marked`]).
+//!
+//! *Who is let through.* Anybody of the host may connect to the listener's port, so accept(2) is left to the kernel only where its queue
+//! holds exactly those that the run has sent, by number: who comes after the count stands behind them. What was granted
+//! counts until the queue shows that it was taken; so there is one grant at a time, and who calls meanwhile waits for the next look
+//! (a *crowd*). Listeners that see strangers or crowds are served the long way from then on ([`crate::native_accept`]).
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::{AsFd, OwnedFd};
+
+use prise_socket::{Errno, Family, Kind};
+use prise_sys::sockopt as options;
+use prise_wire::Instant;
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::net::getpeername;
+
+use crate::calls::{Found, Target};
+use crate::dial::connect_without_waiting;
+use crate::handed::{Handed, Stage};
+use crate::lingering::Ends;
+use crate::marked;
+use crate::native_listener::{Expected, Names, NativeListener, own_name};
+use crate::noted::{Noted, is_tcp};
+use crate::notify::{Answer, Call, DONE, Judged};
+use crate::sockaddr::canonical;
+use crate::socket::{GuestSocket, Holder, Slot};
+use crate::supervisor::Supervisor;
+
+const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Ports of listeners that are remembered; those of closed ones go first.
+const PLACES_MAX: usize = 4096;
+
+/// The names of the last clients that were let through: what of them is in TIME-WAIT holds the listener's port when it is closed.
+const GIVEN_MAX: usize = 16;
+
+/// A crowd is looked at again so soon.
+pub(crate) const CROWD_INTERVAL: Duration = Duration::from_micros(50);
+
+/// Crowds at one listener after which it is served the long way.
+const CROWDS_MAX: u8 = 16;
+
+/// Whoever has not taken what was granted after this time is stopped, or gone.
+const GRANT_LASTS: Duration = Duration::from_secs(1);
+
+/// An accept(2) that was left to the kernel.
+#[derive(Debug, Clone, Copy)]
+struct Grant {
+    names: Names,
+    tid: u32,
+    at: Instant,
+    /// Somebody else waits for it to be taken.
+    is_crowded: bool,
+}
+
+/// What a listener lets through.
+#[derive(Debug, Default)]
+pub(crate) struct Grants {
+    /// The last one, until the queue shows that it was taken.
+    open: Option<Grant>,
+    crowds: u8,
+    /// Strangers have come, or too many crowds: never again.
+    over: bool,
+    given: VecDeque<Names>,
+}
+
+/// What accept(2) is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Granted {
+    /// The kernel does it.
+    Native,
+    /// Another call was left to the kernel and has perhaps not been made yet.
+    Crowded,
+    /// The supervisor does it.
+    No,
+}
+
+impl Grants {
+    /// A stranger has come.
+    pub(crate) fn end(&mut self) {
+        self.over = true;
+    }
+
+    /// The names of the last clients that were let through.
+    pub(crate) fn given(&self) -> impl Iterator<Item = Names> + use<'_> {
+        self.given.iter().copied()
+    }
+
+    /// The client of a call that was left to the kernel and did not take it.
+    pub(crate) fn take_back(&mut self, from: SocketAddr) -> Option<Names> {
+        self.open.take_if(|grant| grant.names.shown == from).map(|it| it.names)
+    }
+
+    /// `waiting` connections are in the queue, of which `expected` are known not to be granted to anybody. `all_plain`: each of these is
+    /// called the same within the run.
+    fn judge(
+        &mut self,
+        tid: u32,
+        waiting: usize,
+        expected: &mut VecDeque<Expected>,
+        all_plain: bool,
+        now: Instant,
+    ) -> Granted {
+        if waiting == expected.len() {
+            self.open = None;
+            let next = if all_plain && !self.over {
+                expected.pop_front()
+            } else {
+                None
+            };
+            let Some(names) = next.map(|it| it.names) else {
+                return Granted::No;
+            };
+            self.open = Some(Grant {
+                names,
+                tid,
+                at: now,
+                is_crowded: false,
+            });
+            if self.given.len() == GIVEN_MAX {
+                self.given.pop_front();
+            }
+            self.given.push_back(names);
+            return Granted::Native;
+        }
+        match &mut self.open {
+            Some(it) if it.tid != tid && now.saturating_since(it.at) < GRANT_LASTS => {
+                self.crowds += u8::from(!core::mem::replace(&mut it.is_crowded, true));
+                self.over |= self.crowds >= CROWDS_MAX;
+                Granted::Crowded
+            }
+            _ => Granted::No,
+        }
+    }
+
+    /// Whether there is anything to judge.
+    fn matter(&self, all_plain: bool, expected: usize) -> bool {
+        self.open.is_some() || all_plain && expected > 0 && !self.over
+    }
+}
+
+/// What stands for the ports of the kernel's listeners.
+#[derive(Debug, Default)]
+pub(crate) struct Places(HashMap<u16, Place>);
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The listener's port in the run.
+    port: u16,
+    listener: Slot,
+}
+
+impl Places {
+    fn get(&self, at: SocketAddr) -> Option<Place> {
+        if at.ip() == HOME {
+            self.0.get(&at.port()).copied()
+        } else {
+            None
+        }
+    }
+}
+
+/// `tcpi_unacked` of a listener (linux/tcp.h): connections in its queue.
+fn queue_of(listener: &OwnedFd) -> Option<usize> {
+    const AT: usize = 24;
+    let info = options::get(listener.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, AT + 4).ok()?;
+    let count = info.get(AT..)?.first_chunk()?;
+    Some(u32::from_ne_bytes(*count) as usize)
+}
+
+impl Supervisor {
+    /// connect(2) of a new stream to a listener of the run. None where it is not for us to make without a socket.
+    pub(crate) fn connect_plainly(
+        &mut self,
+        call: &Call,
+        found: &Found,
+        local: IpAddr,
+        guest: SocketAddr,
+    ) -> Option<Judged> {
+        use rustix::io::Errno as E;
+        if local != HOME || guest.ip() != HOME || !self.hands.inside() || !self.listens_natively() {
+            return None;
+        }
+        let link = self.loopback()?;
+        let listener = self
+            .sockets
+            .by_id(self.host.listener_for(link, guest, SocketAddr::new(local, 0))?)?;
+        let at = self.native_listener(listener).map(NativeListener::at)?;
+        let copy = &found.copy;
+        if at.ip() != HOME || self.shares_its_port(listener) || !is_tcp(copy) || !self.hands.is_at_home(copy) {
+            return None;
+        }
+        let flags = fcntl_getfl(copy).ok()?;
+        if flags.contains(OFlags::NONBLOCK) {
+            // Whether it stands is asked by another connect(2), which must find it known.
+            return None;
+        }
+        let connected = connect_without_waiting(copy, at, flags);
+        match connected {
+            Ok(()) | Err(E::INPROGRESS) => (),
+            // Closed a moment ago, or of another family: the long way says that as Linux does.
+            Err(_) => return None,
+        }
+        let shown = own_name(copy).ok()?;
+        self.places_note(at, guest.port(), listener);
+        let is_plain = connected.is_ok() && self.host.could_pick(shown.port()) && marked::mark(copy);
+        if !is_plain {
+            return Some(self.enter_client(call, found, (at, listener), guest, connected.is_err()));
+        }
+        self.hands.note_marked();
+        self.still = true;
+        let names = Names { guest, shown };
+        self.expect_client(listener, Expected::plain(names));
+        if self.listening(listener).is_some_and(|it| !it.waiting.is_empty()) {
+            self.answer(call, DONE);
+            self.attend_listener(listener);
+            return Some(Ok(Answer::Settled));
+        }
+        Some(DONE)
+    }
+
+    /// A connection was made whose name is another in the run, or that does not stand yet: it is a socket of the run's from the start.
+    fn enter_client(
+        &mut self,
+        call: &Call,
+        found: &Found,
+        (at, listener): (SocketAddr, Slot),
+        guest: SocketAddr,
+        underway: bool,
+    ) -> Judged {
+        let stage = if underway {
+            Stage::Connecting(at)
+        } else {
+            Stage::Connected
+        };
+        let (tid, fd) = (call.tid, call.fd());
+        let noted = Noted {
+            cookie: found.cookie,
+            family: Family::Inet,
+            seen: guest,
+            stage,
+            holder: Holder { tid, fd },
+            process: self.guests.process(tid),
+        };
+        let copy = found.copy.try_clone().map_err(|_| Errno::ENFILE)?;
+        let from = own_name(&copy).map_err(crate::notify::errno)?;
+        let mut socket = self.socket_of(&noted, &copy)?;
+        let shown = canonical(self.host.local_addr(socket.id)?);
+        socket.ends = Some(Box::new(Ends::between(from, at)));
+        let slot = self.sockets.insert(socket);
+        let target = Target { slot, copy };
+        self.enter_ledger(&target);
+        let names = Names { guest, shown };
+        self.expect_client(listener, Expected::known(from, names, slot, underway));
+        self.arrived(listener);
+        if underway {
+            return Ok(self.wait_for_handshake(call, &target, Errno::EINPROGRESS));
+        }
+        DONE
+    }
+
+    /// Whether accept(2) may be left to the kernel.
+    pub(crate) fn grant(&mut self, call: &Call, listener: Slot, copy: &OwnedFd) -> Granted {
+        if self.connections_waiting(listener) > 0 {
+            return Granted::No;
+        }
+        let now = self.now;
+        let Some(native) = self.native_listener_mut(listener) else {
+            return Granted::No;
+        };
+        let all_plain = native.expects_plain_clients_only();
+        let (grants, expected) = native.grants_and_expected();
+        if !grants.matter(all_plain, expected.len()) {
+            return Granted::No;
+        }
+        let Some(waiting) = queue_of(copy) else {
+            return Granted::No;
+        };
+        let granted = grants.judge(call.tid, waiting, expected, all_plain, now);
+        if granted == Granted::Crowded {
+            self.crowds.push(listener);
+        }
+        granted
+    }
+
+    /// Looks again at listeners where somebody waits for another's accept(2).
+    pub(crate) fn attend_crowds(&mut self) {
+        for listener in core::mem::take(&mut self.crowds) {
+            self.attend_listener(listener);
+        }
+    }
+
+    fn places_note(&mut self, at: SocketAddr, port: u16, listener: Slot) {
+        if self.places.0.len() >= PLACES_MAX {
+            let sockets = &self.sockets;
+            self.places.0.retain(|_, place| sockets.get(place.listener).is_some());
+        }
+        self.places.0.insert(at.port(), Place { port, listener });
+    }
+
+    /// Whoever is at that place of the host's now is not the run's, if its listener has gone.
+    pub(crate) fn forget_place(&mut self, at: SocketAddr) {
+        if self
+            .places
+            .get(at)
+            .is_some_and(|it| self.sockets.get(it.listener).is_none())
+        {
+            self.places.0.remove(&at.port());
+        }
+    }
+
+    /// The run's name for what a marked connection leads to, if that is a listener of the run.
+    pub(crate) fn place_of(&self, peer: SocketAddr) -> Option<SocketAddr> {
+        self.places.get(peer).map(|place| SocketAddr::new(HOME, place.port))
+    }
+
+    /// Makes a connection that accept(2) of the kernel has given out a stream of the run's; none if it is none.
+    pub(crate) fn adopt_accepted(&mut self, holder: Holder, copy: &OwnedFd) -> Option<Slot> {
+        if self.places.0.is_empty() {
+            return None;
+        }
+        let own: SocketAddr = rustix::net::getsockname(copy).ok()?.try_into().ok()?;
+        let place = self.places.get(canonical(own))?;
+        if !is_tcp(copy) || !self.hands.is_at_home(copy) {
+            return None;
+        }
+        let family = if own.is_ipv4() { Family::Inet } else { Family::Inet6 };
+        let peer = getpeername(copy)
+            .ok()
+            .flatten()
+            .and_then(|it| SocketAddr::try_from(it).ok());
+        // One that is over has no peer to ask about.
+        let peer = peer.map_or(SocketAddr::new(HOME, 0), canonical);
+        let guest = SocketAddr::new(HOME, place.port);
+        let listener = self
+            .sockets
+            .get(place.listener)
+            .map(|it| (it.id, it.buffers, it.chosen.clone()));
+        let (id, inherited) = if let Some((id, buffers, chosen)) = listener {
+            (
+                self.host.accept_elsewhere(id, guest, peer).ok()?,
+                Some((buffers, chosen)),
+            )
+        } else {
+            let id = self.host.socket(family, Kind::Stream, 0).ok()?;
+            if self.host.carry_elsewhere(id, guest, peer, false).is_err() {
+                self.host.close(self.now, id);
+                return None;
+            }
+            (id, None)
+        };
+        let (buffers, chosen) = inherited.unwrap_or_default();
+        let socket = GuestSocket {
+            id,
+            cookie: self.name_of(copy).ok()?,
+            inode: crate::unix::inode(copy),
+            family,
+            kind: Kind::Stream,
+            holder,
+            buffers,
+            chosen,
+            process: self.guests.process(holder.tid),
+            ends: Ends::of(copy).map(Box::new),
+            role: Handed::role(Stage::Connected),
+        };
+        let slot = self.sockets.insert(socket);
+        // Out of memory or watches, it is adopted again when it is seen again.
+        let _ = self.ledger.enter(copy.as_fd(), slot);
+        Some(slot)
+    }
+
+    /// A listener is being closed: what may be left of the connections that it let through holds its port.
+    pub(crate) fn leave_given(&mut self, listener: &GuestSocket) {
+        let crate::socket::Role::Listener(listening) = &listener.role else {
+            return;
+        };
+        let crate::listener::Sign::Native(native) = &listening.sign else {
+            return;
+        };
+        for Names { guest, shown } in native.grants().given() {
+            // The claim is that of a connection that was accepted and closed.
+            let Ok(id) = self.host.accept_elsewhere(listener.id, guest, shown) else {
+                return;
+            };
+            let left = self.host.left_port(id);
+            self.host.close(self.now, id);
+            if let Some(left) = left {
+                self.lingering.note(left, Ends::between(native.at(), shown));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Instant = Instant::from_nanos(1 << 40);
+    const PLAIN: bool = true;
+
+    fn client(port: u16) -> SocketAddr {
+        SocketAddr::new(HOME, port)
+    }
+
+    fn expected(ports: &[u16]) -> VecDeque<Expected> {
+        let names = |&port: &u16| Names {
+            guest: client(80),
+            shown: client(port),
+        };
+        ports.iter().map(names).map(Expected::plain).collect()
+    }
+
+    #[test]
+    fn the_kernel_gives_out_those_who_were_sent_while_nobody_else_is_there() {
+        let (mut grants, mut queue) = (Grants::default(), expected(&[40_000, 40_001]));
+        assert_eq!(grants.judge(7, 2, &mut queue, PLAIN, NOW), Granted::Native);
+        assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW), Granted::Native);
+        assert_eq!(grants.judge(7, 0, &mut queue, PLAIN, NOW), Granted::No, "nobody waits");
+        let given: Vec<SocketAddr> = grants.given().map(|it| it.shown).collect();
+        assert_eq!(given, [client(40_000), client(40_001)]);
+    }
+
+    #[test]
+    fn with_a_stranger_in_the_queue_nothing_is_granted_and_nothing_after_that() {
+        let (mut grants, mut queue) = (Grants::default(), expected(&[40_000]));
+        assert_eq!(grants.judge(7, 2, &mut queue, PLAIN, NOW), Granted::No);
+        grants.end();
+        assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW), Granted::No);
+        assert_eq!(queue.len(), 1, "who was sent is served the long way");
+        assert!(!grants.matter(PLAIN, queue.len()));
+    }
+
+    #[test]
+    fn who_calls_before_another_has_taken_what_was_granted_waits() {
+        let (mut grants, mut queue) = (Grants::default(), expected(&[40_000, 40_001]));
+        assert_eq!(grants.judge(7, 2, &mut queue, PLAIN, NOW), Granted::Native);
+        assert_eq!(grants.judge(8, 2, &mut queue, PLAIN, NOW), Granted::Crowded);
+        assert_eq!(grants.judge(8, 1, &mut queue, PLAIN, NOW), Granted::Native);
+        assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW + GRANT_LASTS), Granted::No);
+    }
+
+    #[test]
+    fn who_has_not_taken_its_client_and_calls_again_is_given_it_the_long_way() {
+        let (mut grants, mut queue) = (Grants::default(), expected(&[40_000]));
+        assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW), Granted::Native);
+        assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW), Granted::No);
+        assert!(grants.take_back(client(50_000)).is_none());
+        assert_eq!(grants.take_back(client(40_000)).map(|it| it.guest), Some(client(80)));
+        assert!(grants.take_back(client(40_000)).is_none(), "once");
+    }
+
+    #[test]
+    fn a_listener_that_is_crowded_again_and_again_is_served_the_long_way() {
+        let mut grants = Grants::default();
+        for _ in 0..CROWDS_MAX {
+            let mut queue = expected(&[40_000]);
+            assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW), Granted::Native);
+            for _ in 0..2 {
+                assert_eq!(grants.judge(8, 1, &mut queue, PLAIN, NOW), Granted::Crowded);
+            }
+        }
+        let mut queue = expected(&[40_000]);
+        assert_eq!(grants.judge(8, 1, &mut queue, PLAIN, NOW), Granted::No);
+    }
+
+    #[test]
+    fn the_queue_of_a_listener_is_counted() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let listener = OwnedFd::from(listener);
+        assert_eq!(queue_of(&listener), Some(0));
+        let _clients = [0; 2].map(|_| std::net::TcpStream::connect(at).unwrap());
+        assert_eq!(queue_of(&listener), Some(2));
+    }
+}
