@@ -17,6 +17,7 @@ use prise_sys::write_hint;
 use rustix::net::{getpeername, getsockname, sockopt};
 
 use crate::handed::Stage;
+use crate::lingering::Ends;
 use crate::noted::{Noted, is_tcp};
 use crate::socket::{Holder, Slot};
 use crate::supervisor::Supervisor;
@@ -58,10 +59,9 @@ impl Supervisor {
             holder,
             process: self.guests.process(holder.tid),
         };
-        let socket = match self.place_of(peer) {
-            Some(_) => self.socket_called(&noted, copy, Some(own)).ok()?,
-            None => self.socket_of(&noted, copy).ok()?,
-        };
+        let within = self.place_of(peer).is_some();
+        let mut socket = self.socket_called(&noted, copy, within.then_some(own)).ok()?;
+        socket.ends = within.then(|| Box::new(Ends::between(own, peer)));
         let slot = self.sockets.insert(socket);
         // Out of memory or watches, it is adopted again when it is seen again.
         let _ = self.ledger.enter(copy.as_fd(), slot);

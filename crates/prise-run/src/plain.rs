@@ -196,7 +196,9 @@ impl Supervisor {
         let listener = self
             .sockets
             .by_id(self.host.listener_for(link, guest, SocketAddr::new(local, 0))?)?;
-        let at = self.native_listener(listener).map(NativeListener::at)?;
+        // A published one can be reached through the gateway, too, where it has another name.
+        let native = self.native_listener(listener).filter(|it| it.publication().is_none());
+        let at = native.map(NativeListener::at)?;
         let copy = &found.copy;
         if at.ip() != HOME || self.shares_its_port(listener) || !is_tcp(copy) || !self.hands.is_at_home(copy) {
             return None;
