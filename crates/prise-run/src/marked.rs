@@ -22,19 +22,42 @@ use crate::noted::{Noted, is_tcp};
 use crate::socket::{Holder, Slot};
 use crate::supervisor::Supervisor;
 
-/// Marks a connection as one of the run's; false where that is not possible.
-pub(crate) fn mark(connection: &OwnedFd) -> bool {
-    write_hint::set(connection.as_fd(), write_hint::EXTREME).is_ok()
+/// What a mark says of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// It leaves the run.
+    Outside,
+    /// It stays, and its own name is the kernel's ([`crate::plain`]).
+    Within,
 }
 
-fn is_marked(stream: &OwnedFd) -> bool {
-    write_hint::get(stream.as_fd()).is_ok_and(|hint| hint == write_hint::EXTREME)
+impl Mark {
+    const ALL: [Self; 2] = [Self::Outside, Self::Within];
+
+    fn hint(self) -> u64 {
+        match self {
+            Self::Outside => write_hint::EXTREME,
+            Self::Within => write_hint::LONG,
+        }
+    }
+
+    /// The mark of a stream, if it has one.
+    fn of(stream: &OwnedFd) -> Option<Self> {
+        let hint = write_hint::get(stream.as_fd()).ok()?;
+        Self::ALL.into_iter().find(|it| it.hint() == hint)
+    }
+}
+
+/// Marks a connection as one of the run's; false where that is not possible.
+pub(crate) fn mark(connection: &OwnedFd, mark: Mark) -> bool {
+    write_hint::set(connection.as_fd(), mark.hint()).is_ok()
 }
 
 impl Supervisor {
     /// Makes a marked connection a stream of the run's; none if it is none.
     pub(crate) fn adopt_marked(&mut self, holder: Holder, copy: &OwnedFd) -> Option<Slot> {
-        if !is_marked(copy) || !is_tcp(copy) || !self.hands.is_at_home(copy) {
+        let mark = Mark::of(copy)?;
+        if !is_tcp(copy) || !self.hands.is_at_home(copy) {
             return None;
         }
         let own = SocketAddr::try_from(getsockname(copy).ok()?).ok()?;
@@ -51,17 +74,18 @@ impl Supervisor {
         let noted = Noted {
             cookie: sockopt::socket_cookie(copy).ok()?,
             family,
-            seen: match self.place_of(peer) {
-                Some(listener) => listener,
-                None => self.gate.as_ref()?.guest_endpoint(peer),
+            seen: match mark {
+                // Over, or its listener is forgotten: nobody is told the name of a peer that is not there.
+                Mark::Within => self.place_of(peer).unwrap_or(peer),
+                Mark::Outside => self.gate.as_ref()?.guest_endpoint(peer),
             },
             stage: Stage::Connected,
             holder,
             process: self.guests.process(holder.tid),
         };
-        let within = self.place_of(peer).is_some();
+        let within = mark == Mark::Within;
         let mut socket = self.socket_called(&noted, copy, within.then_some(own)).ok()?;
-        socket.ends = within.then(|| Box::new(Ends::between(own, peer)));
+        socket.ends = (within && peer.port() != 0).then(|| Box::new(Ends::between(own, peer)));
         let slot = self.sockets.insert(socket);
         // Out of memory or watches, it is adopted again when it is seen again.
         let _ = self.ledger.enter(copy.as_fd(), slot);

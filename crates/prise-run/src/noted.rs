@@ -21,7 +21,7 @@ use crate::calls::{Found, Target};
 use crate::chosen::Chosen;
 use crate::dial::connect_without_waiting;
 use crate::handed::{Handed, Stage};
-use crate::marked;
+use crate::marked::{self, Mark};
 use crate::notify::{Call, DONE, Judged, errno, errno_of};
 use crate::sockaddr::{ADDRESS_MAX, Named, V4_LEN, V6_LEN, for_family, parse};
 use crate::socket::{Buffers, GuestSocket, Holder, Slot};
@@ -75,7 +75,7 @@ impl Supervisor {
             Err(E::AFNOSUPPORT | E::INVAL) => return None,
             Err(error) => return Some(Err(errno(error))),
         };
-        let is_marked = marked::mark(copy);
+        let is_marked = marked::mark(copy, Mark::Outside);
         if is_marked {
             self.hands.note_marked();
         }

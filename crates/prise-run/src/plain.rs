@@ -29,7 +29,7 @@ use crate::calls::{Found, Target};
 use crate::dial::connect_without_waiting;
 use crate::handed::{Handed, Stage};
 use crate::lingering::Ends;
-use crate::marked;
+use crate::marked::{self, Mark};
 use crate::native_listener::{Expected, Names, NativeListener, own_name};
 use crate::noted::{Noted, is_tcp};
 use crate::notify::{Answer, Call, DONE, Judged};
@@ -216,7 +216,7 @@ impl Supervisor {
         }
         let shown = own_name(copy).ok()?;
         self.places_note(at, guest.port(), listener);
-        let is_plain = connected.is_ok() && self.host.could_pick(shown.port()) && marked::mark(copy);
+        let is_plain = connected.is_ok() && self.host.could_pick(shown.port()) && marked::mark(copy, Mark::Within);
         if !is_plain {
             return Some(self.enter_client(call, found, (at, listener), guest, connected.is_err()));
         }

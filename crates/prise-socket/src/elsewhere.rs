@@ -184,7 +184,9 @@ impl Host {
         socket.transport = Transport::Elsewhere;
         socket.extra_mut().remote = Some(remote);
         let claim = socket.claim(owner);
-        self.tcp_ports.hold(shown.port(), claim);
+        if shown.port() != 0 {
+            self.tcp_ports.hold(shown.port(), claim);
+        }
         Ok(())
     }
 

@@ -13,6 +13,9 @@ const F_SET_RW_HINT: libc::c_int = 1036;
 /// `RWH_WRITE_LIFE_EXTREME`, the hint that hardly anybody gives.
 pub const EXTREME: u64 = 5;
 
+/// `RWH_WRITE_LIFE_LONG`, one before it.
+pub const LONG: u64 = 4;
+
 /// Gives a file the hint. `EPERM` if it is another user's.
 pub fn set(file: BorrowedFd<'_>, hint: u64) -> io::Result<()> {
     // SAFETY: the kernel reads one integer.
