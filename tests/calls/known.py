@@ -23,9 +23,11 @@ class Line:
         self.call = native.partition(" |")[0], prise.partition(" |")[0]
         self.words = native.partition(" = ")[0].split()
         self.name = self.words[0]
+        # With a null pointer for an address they are the plain calls.
         if self.name == "sendto" and self.words[8:] == ["1"]:
-            # Its address is a null pointer.
             self.name = "send"
+        if self.name == "recvfrom" and self.words[5:] == ["1"]:
+            self.name = "recv"
         self.theirs, self.ours = answer(native), answer(prise)
         self.carried = carried
         self.socket = model.of(native)
@@ -115,16 +117,24 @@ def _(line):
     return line.name in ("fork", "exec") and line.datagram and line.socket.ping and line.words[2] in ("2", "3")
 
 
-@rule("a shut ping socket says EPIPE before it looks at what is sent")
-def _(line):
-    return line.name in WRITES and line.datagram and line.socket.ping and 1 in line.socket.shut and line.said("EINVAL EFAULT", "EPIPE")
-
-
 @rule("which of two mistakes a ping socket is told of")
 def _(line):
     if line.name == "bind":
         return line.datagram and line.socket.ping and line.said("EADDRNOTAVAIL", "EINVAL")
     return line.name in ("send", "sendto", "sendmsg", "sendmmsg", "echo") and line.datagram and line.socket.ping and line.said("EINVAL EFAULT", "EDESTADDRREQ ENETUNREACH EOPNOTSUPP EAFNOSUPPORT EFAULT EACCES")
+
+
+@rule("a datagram socket that was shut for writing says so before what is wrong with the datagram")
+def _(line):
+    return line.name in (*WRITES, "sendto", "sendmsg", "sendmmsg") and line.datagram and 1 in line.socket.shut and line.said("EMSGSIZE EFAULT EINVAL", "EPIPE")
+
+
+@rule("a stream that another process made a listener, where listeners are not the kernel's", ENDS)
+def _(line):
+    by_child = lambda one: one.has("exec", lambda words, said: words[2] == "5")
+    if line.name in ("poll", "epoll_wait"):
+        return line.carried and line.every(lambda one, theirs, ours: one.stream and by_child(one))
+    return line.carried and line.stream and by_child(line.socket)
 
 
 @rule("a datagram that is too long by its headers only and lies at a bad address: which of the two is told")
@@ -142,8 +152,10 @@ def _(line):
     return line.name == "state" and " family 16" in line.native and line.call[0].replace("unread -1 0", "unread 0 0") == line.call[1]
 
 
-@rule("mmap(2) of a stream by our TCP (TCP_ZEROCOPY_RECEIVE)")
+@rule("mmap(2) of a stream by our TCP (TCP_ZEROCOPY_RECEIVE); SO_ZEROCOPY of one")
 def _(line):
+    if line.name in ("setsockopt", "getsockopt"):
+        return line.words[2:4] == ["6", "35"] and line.said("EFAULT", "EINVAL") or line.words[2:4] == ["1", "60"] and line.by_ours and line.ours == "EOPNOTSUPP"
     return line.name == "file" and line.words[2] == "6" and line.by_ours and line.said("0 EPERM EINVAL", "ENODEV")
 
 
@@ -164,10 +176,10 @@ def _(line):
     return line.datagram and line.socket.ping and (line.name == "state" and line.call[0].replace("unread -1 0", "unread 0 0") == line.call[1] or line.name == "ioctl" and int(line.words[2]) % 9 in (0, 2) and line.theirs == "ENOTTY")
 
 
-@rule("MSG_MORE of send(2) on a datagram socket, which is not seen", ENDS)
+@rule("MSG_MORE of send(2) and of sendfile(2) on a datagram socket, which is not seen", ENDS)
 def _(line):
-    if line.name in ("poll", "epoll_wait"):
-        return any(one.corked and one.datagram for one in line.model.all) and line.every(lambda one, theirs, ours: one.datagram)
+    if line.name in ("poll", "epoll_wait", "select") and any(one.corked and one.datagram for one in line.model.all):
+        return line.name == "select" or line.every(lambda one, theirs, ours: one.datagram)
     own = line.datagram and (line.socket.corked or line.flags() & MORE and line.name == "send")
     reads = line.datagram and line.name in ("read", "recv", "recvfrom", "recvmsg") and any(one.corked and one.datagram for one in line.model.all)
     return own or reads
@@ -184,6 +196,8 @@ def _(line):
 def _(line):
     nowhere = line.datagram and line.socket.peer and line.socket.peer != "accepted" and int(line.socket.peer[4]) >= 100
     refused = line.name in ("recv", "recvfrom", "recvmsg", "write", "send") and line.theirs == "ECONNREFUSED" and (line.ours in ("EAGAIN", "EINVAL") or line.ours.isdigit())
+    if line.name == "state":
+        return nowhere and line.call[0].endswith("error ECONNREFUSED") and line.call[1].endswith("error EINVAL")
     taken = line.name in WRITES and (line.ours == "EINVAL" and line.theirs.isdigit() or line.said("EINVAL", "EFAULT"))
     return nowhere and (refused or taken)
 
@@ -221,7 +235,7 @@ def _(line):
 
 @rule("the first write after a reset, on a stream by our TCP", ENDS)
 def _(line):
-    return line.name in (*WRITES, "sendto", "sendmsg", "sendmmsg") and line.by_ours and line.said("ECONNRESET", "EPIPE")
+    return line.name in (*WRITES, "sendto", "sendmsg", "sendmmsg") and line.by_ours and (line.said("ECONNRESET", "EPIPE") or line.said("EPIPE", "ECONNRESET"))
 
 
 @rule("read(2), write(2) on a connection that our TCP has given up", ENDS)
@@ -232,6 +246,16 @@ def _(line):
 @rule("sendmmsg(2) on a stream by our TCP whose peer resets at the first of many: told to the next call", ENDS)
 def _(line):
     return line.name == "sendmmsg" and line.by_ours and line.theirs.isdigit() and line.ours.isdigit() and int(line.theirs) <= int(line.ours)
+
+
+@rule("splice(2) out of a stream by our TCP: an urgent octet only; one that was shut for reading and then reset")
+def _(line):
+    return line.name == "splice_in" and line.by_ours and (line.said("0", "EAGAIN") or line.said("ECONNRESET", "0") and 0 in line.socket.shut)
+
+
+@rule("POLLERR of a refused datagram socket that was shut for reading")
+def _(line):
+    return line.every(lambda one, theirs, ours: one.datagram and 0 in one.shut and theirs ^ ours == 8)
 
 
 @rule("write(2) of no octets, while a stream by our TCP connects")
@@ -249,20 +273,41 @@ def _(line):
     return line.name in ("read", "recv", "recvfrom", "recvmsg") and line.by_ours and line.words[2] == "0" and line.ours == "EAGAIN"
 
 
-@rule("poll(2) of a listener that was shut, where listeners are not the kernel's")
+def listener_was_shut(one, theirs, ours):
+    """POLLOUT and POLLHUP for POLLIN, POLLRDHUP and POLLHUP."""
+    return one.has("listen") and theirs & ~4 == 0x10 and ours & 0x10 and not ours & 0xC
+
+
+def ends_twice(one, theirs, ours):
+    """The peer's end and then its reset, or a write that told of it: POLLERR or not."""
+    return theirs ^ ours == 8 and theirs & 0x11
+
+
+def is_undone(one, theirs, ours):
+    """connect(2) with AF_UNSPEC: the object is that of a stream that has ended."""
+    return one.has("connect", lambda words, said: words[2] == "0" and said == "0") and theirs & ~8 == 0x14 and ours & ~8 == 0x2015
+
+
+def is_urgent_only(one, theirs, ours):
+    """An urgent octet is readable on an AF_UNIX stream."""
+    return theirs & 2 and ours == theirs | 1
+
+
+def are_both_shut(model):
+    return any(one.stream and {0, 1} <= one.shut for one in model.all)
+
+
+@rule("poll(2) of a stream by our TCP: a listener that was shut; the peer's end and then its reset; connect(2) with AF_UNSPEC; an urgent octet only")
 def _(line):
-    return line.carried and line.every(lambda one, theirs, ours: one.stream and (theirs, ours) in {(0x14, 0x2011), (0x14, 0x11), (0x14, 0x10), (0x10, 0x2011)})
+    kinds = (listener_was_shut, ends_twice, is_undone, is_urgent_only)
+    if line.name == "select":
+        return line.carried and any(one.stream and one.has("listen") and one.has("shutdown") for one in line.model.slots.values())
+    return line.carried and line.every(lambda one, theirs, ours: one.stream and any(kind(one, theirs, ours) for kind in kinds))
 
 
-@rule("poll(2) after the peer's end and then its reset; after the first write that told of one")
+@rule("poll(2) beside a stream by our TCP that was shut both ways: what comes later, and what was left unread, resets on the kernel", ENDS)
 def _(line):
-    return line.carried and line.every(lambda one, theirs, ours: one.stream and (theirs, ours) in {(0x201D, 0x2015), (0x2015, 0x201D), (0x19, 0x11), (0x1D, 0x15), (0x1C, 0x201D)})
-
-
-@rule("poll(2) of a stream by our TCP after connect(2) with AF_UNSPEC")
-def _(line):
-    undone = lambda one: one.has("connect", lambda words, said: words[2] == "0" and said == "0")
-    return line.carried and line.every(lambda one, theirs, ours: one.stream and undone(one) and (theirs, ours) in {(0x14, 0x2015), (0x1C, 0x2015), (0x1C, 0x201D)})
+    return line.carried and are_both_shut(line.model) and line.every(lambda one, theirs, ours: one.stream)
 
 
 @rule("SO_ERROR after a write that has told of a reset behind the peer's end, on a stream by our TCP")
@@ -271,11 +316,6 @@ def _(line):
         told = lambda words: words[0] in (*WRITES, "sendto", "sendmsg", "sendmmsg", "fork", "exec")
         return line.by_ours and line.call[0].endswith("error none") and line.call[1].endswith("error EPIPE") and any(told(words) for words, _ in line.socket.did)
     return line.name == "getsockopt" and line.by_ours and line.words[2:4] == ["1", "4"] and " 20" in line.call[1]
-
-
-@rule("an urgent octet only")
-def _(line):
-    return line.carried and line.every(lambda one, theirs, ours: one.stream and (theirs, ours) == (6, 7))
 
 
 @rule("TIOCOUTQ, SIOCOUTQNSD of a stream by our TCP that is over, which on the kernel count what never left, or a FIN")
@@ -363,19 +403,40 @@ def _(line):
 
 @rule("the machine's own default of congestion control")
 def _(line):
-    return line.name == "getsockopt" and line.words[2:4] == ["6", "13"] and " 62 62 72" in line.native and " 63 75 62" in line.prise
+    return line.name == "getsockopt" and line.words[2:4] == ["6", "13"] and " 62" in line.native and " 63" in line.prise
 
 
-@rule("an option that is the machine's, or not there")
-def _(line):
-    return line.name in ("getsockopt", "setsockopt") and tuple(line.words[2:4]) in OPTIONS
-
-
-# Level and name: SO_SNDBUF and SO_RCVBUF after autotuning, SO_ATTACH_BPF, SO_TIMESTAMPING; TCP_MAXSEG, TCP_WINDOW_CLAMP,
-# TCP_TIMESTAMP (a clock), TCP_CC_INFO, SO_INCOMING_CPU, IP_PROTOCOL and SO_PEERNAME (ports), SO_DETACH_REUSEPORT_BPF, TCP_TX_DELAY; IP_OPTIONS.
+# Level and name: TCP_TIMESTAMP (a clock), TCP_CC_INFO (of the machine's congestion control), SO_INCOMING_CPU, IP_PROTOCOL and SO_PEERNAME (ports),
 # TCP_QUICKACK, which changes by itself.
-# IPV6_MTU of lo, which is 65,535 here; the size of segments, IP_MULTICAST_TTL, IPV6_MULTICAST_IF and _HOPS of what was accepted, taken from its first packets.
-OPTIONS = {("6", "2"), ("6", "12"), ("0", "33"), ("1", "7"), ("1", "8"), ("1", "50"), ("1", "37"), ("6", "10"), ("6", "24"), ("6", "37"), ("6", "26"), ("1", "49"), ("0", "52"), ("1", "68"), ("1", "28"), ("0", "4"), ("0", "14"), ("41", "17"), ("41", "18"), ("41", "24")}
+CHANCE = {("6", "24"), ("6", "26"), ("6", "12"), ("1", "49"), ("0", "52"), ("1", "28")}
+# SO_ATTACH_BPF; TCP_TX_DELAY; IP_OPTIONS.
+MISSING = {("1", "50"), ("6", "37"), ("0", "4")}
+# SO_SNDBUF and SO_RCVBUF after autotuning, SO_TIMESTAMPING, TCP_MAXSEG, TCP_WINDOW_CLAMP.
+CARRIED = {("1", "7"), ("1", "8"), ("1", "37"), ("6", "2"), ("6", "10")}
+# IP_MULTICAST_TTL, IPV6_MULTICAST_IF and _HOPS, taken from the first packets of what was accepted.
+ACCEPTED = {("0", "33"), ("41", "17"), ("41", "18")}
+
+
+@rule("an option that is a matter of chance or of the machine")
+def _(line):
+    return line.name in ("getsockopt", "setsockopt") and tuple(line.words[2:4]) in CHANCE
+
+
+@rule("an option that is not there")
+def _(line):
+    return line.name in ("getsockopt", "setsockopt") and tuple(line.words[2:4]) in MISSING
+
+
+@rule("sizes of buffers and segments, SO_TIMESTAMPING of streams by our TCP")
+def _(line):
+    return line.name in ("getsockopt", "setsockopt") and line.by_ours and tuple(line.words[2:4]) in CARRIED
+
+
+@rule("options of multicast that an accepted stream has from its first packets; IP_MTU within the run over IPv6, of which the kernel's end is IPv4")
+def _(line):
+    if line.name != "getsockopt" or not line.stream:
+        return False
+    return tuple(line.words[2:4]) in ACCEPTED and line.socket.peer == "accepted" or line.words[2:4] == ["0", "14"] and line.socket.family == INET6
 
 
 def leads_out(line):

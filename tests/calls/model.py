@@ -134,6 +134,11 @@ class Model:
 
     hear_sendmsg = hear_sendto
 
+    def hear_sendfile(self, one, words, said, done):
+        # Less than was asked for: more is to come.
+        if one and done and one.datagram:
+            one.corked = one.corked or int(said) < int(words[2])
+
     def hear_send(self, one, words, said, done):
         if one and done:
             one.corked = one.corked or bool(int(words[3]) & MORE)

@@ -241,6 +241,9 @@ struct OfGuests<'a> {
     searches: u32,
 }
 
+/// No number of a descriptor.
+const NO_DESCRIPTOR: i32 = -1;
+
 /// Sockets that are looked for, in one look at all: a program that moved each of its descriptors would have every one of them read for
 /// every socket of its.
 const SEARCHES_MAX: u32 = 16;
@@ -250,10 +253,13 @@ impl OfGuests<'_> {
     fn found(&mut self, socket: &GuestSocket) -> Option<OwnedFd> {
         seen(socket, self.guests).or_else(|| {
             self.searches = self.searches.checked_sub(1)?;
-            let tid = socket.holder.tid;
-            let numbers = Guests::copies(tid, socket.holder.fd, socket.inode.into());
-            let copy = |number| self.guests.descriptor(tid, number).ok();
-            numbers.into_iter().filter_map(copy).find(|copy| is_of(socket, copy))
+            let beside = |tid| {
+                let numbers = Guests::copies(tid, NO_DESCRIPTOR, socket.inode.into());
+                let copy = |number| self.guests.descriptor(tid, number).ok();
+                numbers.into_iter().filter_map(copy).find(|copy| is_of(socket, copy))
+            };
+            // A child may have been seen with it that is gone.
+            [socket.holder.tid, socket.process].into_iter().find_map(beside)
         })
     }
 }

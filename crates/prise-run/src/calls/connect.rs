@@ -37,6 +37,15 @@ fn named_in_vain(octets: &[u8]) -> Result<Named, Errno> {
     }
 }
 
+/// What a ping socket of IPv6 does not speak to (`ip6_datagram_connect_v6_only`), which is told before what its length is.
+fn is_of_another_family(octets: &[u8]) -> bool {
+    let own = [
+        (libc::AF_INET6 as u16).to_ne_bytes(),
+        (libc::AF_UNSPEC as u16).to_ne_bytes(),
+    ];
+    octets.first_chunk().is_some_and(|family| !own.contains(family))
+}
+
 impl Supervisor {
     pub(super) fn connect(&mut self, call: &Call, target: Target) -> Judged {
         let octets = read_address(call, call.args[1], call.int(2))?;
@@ -46,6 +55,9 @@ impl Supervisor {
         if !is_stream && octets.first_chunk().is_some_and(|family| *family != [0, 0]) {
             // inet_dgram_connect, before the address is looked at.
             self.host.autobind(self.now, id).map_err(|_| Errno::EAGAIN)?;
+        }
+        if family == prise_socket::Family::Inet6 && self.is_ping(target.slot) && is_of_another_family(&octets) {
+            return Err(Errno::EAFNOSUPPORT);
         }
         let named = if is_stream && !self.host.looks_at_address(id) {
             named_in_vain(&octets)?

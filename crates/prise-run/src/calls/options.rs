@@ -101,6 +101,12 @@ impl Supervisor {
             {
                 return Err(Errno::EINVAL);
             }
+            // `ipv6_set_opt_hdr`: a length without a header.
+            Err(Errno::EFAULT)
+                if (level, name, family) == (libc::SOL_IPV6, libc::IPV6_RTHDR, Family::Inet6) && call.args[3] == 0 =>
+            {
+                return Err(Errno::EINVAL);
+            }
             Err(Errno::EFAULT) if self.reads_first(target.slot, (level, name), len) => return Err(Errno::EFAULT),
             // An option that is none is told of first, except by `sock_setsockopt`, which reads before it looks.
             Err(Errno::EFAULT) if level != libc::SOL_SOCKET => {

@@ -77,8 +77,8 @@ impl Supervisor {
         check_timeout(call)?;
         let count = u64::from(call.args[2] as u32).min(VECTOR_MAX);
         let kind = self.entry(target.slot)?.kind;
-        if count == 0
-            && call.int(3) & libc::MSG_ERRQUEUE == 0
+        // do_recvmmsg: an error comes before what was received, and before nothing that is asked for.
+        if call.int(3) & libc::MSG_ERRQUEUE == 0
             && let Some(error) = self.take_own_error(target, kind)
         {
             return Err(error);

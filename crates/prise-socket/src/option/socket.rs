@@ -116,7 +116,7 @@ pub(super) const TABLE: &[Entry] = &[
     ),
     entry(
         68,
-        On::UDP,
+        On::ALL,
         Set::Number(|call, _| call.host.detach_chooser(call.now, call.id)),
         Get::Refuse(Errno::ENOPROTOOPT),
     ),
