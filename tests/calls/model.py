@@ -123,6 +123,10 @@ class Model:
             if one.listens and 0 in one.shut:
                 one.listens = False
 
+    def hear_fork(self, one, words, said, done):
+        if one and int(words[2]) % 4 == 2 and not one.listens:
+            one.shut.add(1)
+
     def hear_epoll_ctl(self, one, words, said, done):
         if one and done:
             one.edges = one.edges or bool(int(words[3]) >> 31 & 1)
