@@ -2,8 +2,8 @@
 //! beside the other in one bottleneck; and ours in virtual time.
 //!
 //! `cargo run -p prise-sim --release --example beside -- [ROUNDS] [WORD...]`, as root or where users may make namespaces: the
-//! program starts itself again in a network namespace with one TUN device. Only rows are measured whose name holds every word. The word
-//! `matrix` has the cells of the goodput matrix in place of the chosen ones, Linux and ours against themselves in turn.
+//! program starts itself again in a network namespace with one TUN device. Only rows are measured whose name holds every word. A word
+//! such as `20s` is how long flows share a path, or how long a cell of the matrix is measured. The word `matrix` has the cells of the goodput matrix in place of the chosen ones, Linux and ours against themselves in turn.
 
 mod linux;
 mod ours;
@@ -17,7 +17,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 const INSIDE: &str = "PRISE_BESIDE";
-/// Flows that share a path need longer to find their shares.
+/// Flows that share a path need longer to find their shares; a word such as `20s` says how long.
 const SHARED_TIME: Duration = Duration::from_secs(8);
 
 /// Who sends to whom, of one flow.
@@ -60,7 +60,8 @@ fn matrix() -> Vec<Cell> {
 }
 
 /// The flows that share 100 Mbit/s at 20 ms: so many of Linux's and of ours, and the congestion control of all.
-const SHARED: [(usize, usize, &str); 10] = [
+const SHARED: [(usize, usize, &str); 11] = [
+    (8, 0, "cubic"),
     (4, 0, "cubic"),
     (0, 4, "cubic"),
     (1, 1, "cubic"),
@@ -87,12 +88,14 @@ fn main() -> ExitCode {
     if let Some(at) = whole {
         words.remove(at);
     }
+    let time = words.iter().find_map(|word| seconds(word));
+    words.retain(|word| seconds(word).is_none());
     let measured = open().and_then(|mut tun| {
         if whole.is_some() {
-            return walk(&mut tun, rounds, &words);
+            return walk(&mut tun, rounds, &words, time.unwrap_or(TIME));
         }
         single(&mut tun, rounds, &words)?;
-        shared(&mut tun, rounds, &words)
+        shared(&mut tun, rounds, &words, time.unwrap_or(SHARED_TIME))
     });
     match measured {
         Ok(()) => ExitCode::SUCCESS,
@@ -120,6 +123,11 @@ fn restart() -> ExitCode {
     }
 }
 
+fn seconds(word: &str) -> Option<Duration> {
+    let count = word.strip_suffix('s')?.parse().ok().filter(|&count| count > 0)?;
+    Some(Duration::from_secs(count))
+}
+
 fn is_chosen(name: &str, words: &[String]) -> bool {
     words.iter().all(|word| name.split(' ').any(|part| part == word))
 }
@@ -145,7 +153,7 @@ fn single(tun: &mut TunLink, rounds: u64, words: &[String]) -> io::Result<()> {
                 seed,
                 ..cell.impairment()
             };
-            measure_pairs(tun, &config, cell.algorithm, &mut figures)?;
+            measure_pairs(tun, &config, (cell.algorithm, TIME), &mut figures)?;
             let flows = [(cell.algorithm, Duration::ZERO)];
             let virtually = goodput::carry(&config, &flows, TIME, seed).map_err(io::Error::other)?;
             figures[4].push(mbit(&virtually, TIME));
@@ -164,19 +172,19 @@ fn single(tun: &mut TunLink, rounds: u64, words: &[String]) -> io::Result<()> {
 fn measure_pairs(
     tun: &mut TunLink,
     config: &ImpairmentConfig,
-    algorithm: &'static str,
+    (algorithm, time): (&'static str, Duration),
     figures: &mut [Vec<f64>],
 ) -> io::Result<()> {
     for ((sender, receiver), figures) in PAIRS.into_iter().zip(figures) {
         let flow: Flow = (sender, receiver, algorithm);
-        figures.push(mbit(&carry(tun, config, &[flow], TIME)?, TIME));
+        figures.push(mbit(&carry(tun, config, &[flow], time)?, time));
     }
     Ok(())
 }
 
 /// One flow at a time through the matrix, Linux and ours in turn.
-fn walk(tun: &mut TunLink, rounds: u64, words: &[String]) -> io::Result<()> {
-    println!("One flow for {TIME:?} in real time, medians of {rounds} seeds, Mbit/s\n");
+fn walk(tun: &mut TunLink, rounds: u64, words: &[String], time: Duration) -> io::Result<()> {
+    println!("One flow for {time:?} in real time, medians of {rounds} seeds, Mbit/s\n");
     println!("{:<32}{:>9}{:>9}{:>8}", "", "Linux", "prise", "ratio");
     for cell in matrix() {
         if !is_chosen(&cell.to_string(), words) {
@@ -188,7 +196,7 @@ fn walk(tun: &mut TunLink, rounds: u64, words: &[String]) -> io::Result<()> {
                 seed,
                 ..cell.impairment()
             };
-            measure_pairs(tun, &config, cell.algorithm, &mut figures)?;
+            measure_pairs(tun, &config, (cell.algorithm, time), &mut figures)?;
         }
         let [linux, ours] = figures.map(median);
         let ratio = ours / linux.max(0.01);
@@ -198,7 +206,7 @@ fn walk(tun: &mut TunLink, rounds: u64, words: &[String]) -> io::Result<()> {
 }
 
 /// Several flows in one bottleneck.
-fn shared(tun: &mut TunLink, rounds: u64, words: &[String]) -> io::Result<()> {
+fn shared(tun: &mut TunLink, rounds: u64, words: &[String], time: Duration) -> io::Result<()> {
     let path = cell("", 100, 20, Loss::Even(0)).impairment();
     let mut begun = false;
     for (linux, ours, algorithm) in SHARED {
@@ -207,7 +215,7 @@ fn shared(tun: &mut TunLink, rounds: u64, words: &[String]) -> io::Result<()> {
             continue;
         }
         if !begun {
-            println!("\nFlows that share 100 Mbit/s at 20 ms for {SHARED_TIME:?}, means of {rounds} seeds\n");
+            println!("\nFlows that share 100 Mbit/s at 20 ms for {time:?}, means of {rounds} seeds\n");
             println!(
                 "{:<44}{:>8}{:>9}{:>15}{:>14}",
                 "", "Mbit/s", "Jain", "a Linux flow", "one of ours"
@@ -221,10 +229,10 @@ fn shared(tun: &mut TunLink, rounds: u64, words: &[String]) -> io::Result<()> {
         let mut sums = vec![0.0; flows.len()];
         let mut index = 0.0;
         for seed in 1..=rounds {
-            let arrived = carry(tun, &ImpairmentConfig { seed, ..path }, &flows, SHARED_TIME)?;
+            let arrived = carry(tun, &ImpairmentConfig { seed, ..path }, &flows, time)?;
             index += fairness(&arrived) / rounds as f64;
             for (sum, octets) in sums.iter_mut().zip(arrived) {
-                *sum += mbit(&[octets], SHARED_TIME) / rounds as f64;
+                *sum += mbit(&[octets], time) / rounds as f64;
             }
         }
         let mean = |sums: &[f64]| match sums.len() {

@@ -61,6 +61,8 @@ pub(crate) fn open() -> io::Result<TunLink> {
     }
     // What Linux has learnt of a peer would decide how its next connection begins.
     std::fs::write("/proc/sys/net/ipv4/tcp_no_metrics_save", "1")?;
+    // Sockets are told their congestion control when they are connected: one that began under BBR would be paced for ever.
+    std::fs::write("/proc/sys/net/ipv4/tcp_congestion_control", "reno")?;
     Ok(tun)
 }
 
@@ -149,19 +151,18 @@ impl Path<'_> {
         Instant::ZERO + self.started.elapsed()
     }
 
-    /// Carries packets until so long after the start.
+    /// Carries packets until so long after the start. Who finds the queue full is dropped, and those of one turn come at one time: so
+    /// the kernel's packets and ours have the first of the places that came free in turns.
     fn pump(&mut self, until: Duration) {
+        let mut kernel_first = false;
         while self.started.elapsed() < until {
             let now = self.now();
-            let mut busy = false;
-            for _ in 0..TURN {
-                let Some(frame) = self.tun.receive(now) else { break };
-                busy = true;
-                send(&mut self.lanes, now, frame);
-            }
+            kernel_first = !kernel_first;
+            let mut busy = kernel_first && self.take_from_kernel(now);
             let lanes = &mut self.lanes;
             busy |= self.source.turn(now, |frame| send(lanes, now, frame));
             busy |= self.sink.turn(now, |frame| send(lanes, now, frame));
+            busy |= !kernel_first && self.take_from_kernel(now);
             for lane in 0..2 {
                 while let Some(frame) = self.lanes[lane].receive(now) {
                     busy = true;
@@ -173,6 +174,16 @@ impl Path<'_> {
                 std::thread::sleep(IDLE);
             }
         }
+    }
+
+    fn take_from_kernel(&mut self, now: Instant) -> bool {
+        for taken in 0..TURN {
+            let Some(frame) = self.tun.receive(now) else {
+                return taken > 0;
+            };
+            send(&mut self.lanes, now, frame);
+        }
+        true
     }
 
     fn deliver(&mut self, now: Instant, mut frame: Frame) {
