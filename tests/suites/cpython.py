@@ -1,8 +1,7 @@
 """CPython 3.13's own tests of its network modules: Debian 13's interpreter and test suite, in a tree of that release."""
 import pathlib
-import re
 
-from suite import FAIL, PASS, SKIP, Case
+from suite import FAIL, Case, unittest
 
 PACKAGES = []
 MODULES = """
@@ -24,17 +23,12 @@ def cases(room):
         parts = sorted(path.stem for path in (at / module).glob("test_*.py")) if (at / module).is_dir() else []
         for name in [f"{module}.{part}" for part in parts] or [module] * (at / f"{module}.py").exists():
             words = ["python3.13", "-m", "test", "-v", "-i", "*VSOCK*", "--timeout=120", "-u", "all,-largefile,-urlfetch,-gui", name]
-            yield Case(name, words, cwd=pathlib.Path("/tmp"), read=unittest, seconds=900, root=root)
+            yield Case(name, words, cwd=pathlib.Path("/tmp"), read=tests_of, seconds=900, root=root)
 
 
-def unittest(status, output):
-    """As written: `test_name (path.of.test) ... ok`; what tests print may lie between."""
-    tests = {}
-    blocks = re.split(r"^(\w+ \([\w.]+\))", output, flags=re.MULTILINE)
-    for name, block in zip(blocks[1::2], blocks[2::2]):
-        verdict = re.search(r"(?:^|\.\.\. )(ok|FAIL|ERROR|skipped|expected failure)\b", block, re.MULTILINE)
-        if tests.get(name) != FAIL:
-            tests[name] = {"ok": PASS, "skipped": SKIP, "expected failure": SKIP}.get(verdict and verdict[1], FAIL)
+def tests_of(status, output):
+    """As written: `test_name (path.of.test) ... ok`."""
+    tests = unittest(output, r"^(\w+ \([\w.]+\))")
     if status not in (0, 2, 4, 5):
         tests["end"] = FAIL
     return tests

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tarfile
 
-from suite import FAIL, PASS, SKIP, Case
+from suite import FAIL, PASS, SKIP, Case, unittest
 
 # A test's verdict may come more than once: for its call, and for what ends after it.
 PYTEST = re.compile(r"^(\S+::.+?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b", re.MULTILINE)
@@ -23,15 +23,8 @@ def pytest(status, output):
     return tests
 
 
-def unittest(status, output):
-    """Of `unittest -v`; what tests print may lie between a name and its verdict."""
-    tests = {}
-    blocks = re.split(r"^(\w+ \([\w.]+\))(?=$|\n| \.\.\.)", output, flags=re.MULTILINE)
-    for name, block in zip(blocks[1::2], blocks[2::2]):
-        verdict = re.search(r"(?:^|\.\.\. )(ok|FAIL|ERROR|skipped|expected failure)\b", block, re.MULTILINE)
-        if tests.get(name) != FAIL:
-            tests[name] = {"ok": PASS, "skipped": SKIP, "expected failure": SKIP}.get(verdict and verdict[1], FAIL)
-    return tests
+def by_unittest(status, output):
+    return unittest(output, r"^(\w+ \([\w.]+\))(?=$|\n| \.\.\.)")
 
 
 def trial(status, output):
@@ -107,7 +100,7 @@ class Project:
             if self.trials:
                 continue
             if self.programs:
-                yield Case(module, [python, "-m", module, "-v"], cwd=room.at, env=env, read=unittest, seconds=self.seconds)
+                yield Case(module, [python, "-m", module, "-v"], cwd=room.at, env=env, read=by_unittest, seconds=self.seconds)
             else:
                 yield Case(module, [*words, "--pyargs", module], cwd=room.at, env=env, read=pytest, seconds=self.seconds)
 

@@ -50,6 +50,17 @@ def tap(status, output):
     return tests
 
 
+def unittest(output, head):
+    """Of `unittest -v`: `head` finds where a test is named, and names it; what tests print may lie between a name and its verdict."""
+    tests = {}
+    blocks = re.split(head, output, flags=re.MULTILINE)
+    for name, block in zip(blocks[1::2], blocks[2::2]):
+        verdict = re.search(r"(?:^|\.\.\. )(ok|FAIL|ERROR|skipped|expected failure)\b", block, re.MULTILINE)
+        if tests.get(name) != FAIL:
+            tests[name] = {"ok": PASS, "skipped": SKIP, "expected failure": SKIP}.get(verdict and verdict[1], FAIL)
+    return tests
+
+
 class Room:
     """Where one suite is unpacked and built."""
 

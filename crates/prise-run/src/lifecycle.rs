@@ -266,9 +266,7 @@ impl Supervisor {
     /// Programs may have read what nobody tells of.
     pub(crate) fn look_at_inet_pairs(&mut self) {
         for slot in self.inet_pairs.due(self.now) {
-            if let Some(socket) = self.sockets.get_mut(slot)
-                && let Role::Datagram(datagram) = &mut socket.role
-            {
+            if let Some(datagram) = self.sockets.datagram_mut(slot) {
                 (datagram.full, datagram.watched) = (false, false);
                 self.attend_datagram(slot);
             }

@@ -15,6 +15,7 @@
 //! (a *crowd*). Listeners that see strangers or crowds are served the long way from then on ([`crate::native_accept`]).
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::ops::Range;
 use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
@@ -171,12 +172,13 @@ impl Places {
     }
 }
 
-/// `tcpi_unacked` of a listener (linux/tcp.h): connections in its queue.
-fn queue_of(listener: &OwnedFd) -> Option<usize> {
-    const AT: usize = 24;
-    let info = options::get(listener.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, AT + 4).ok()?;
-    let count = info.get(AT..)?.first_chunk()?;
-    Some(u32::from_ne_bytes(*count) as usize)
+/// Where `struct tcp_info` (linux/tcp.h) has `tcpi_unacked`: of a listener, the connections in its queue.
+pub(crate) const UNACKED: Range<usize> = 24..28;
+
+/// How many connections wait in the queue of a listener of the kernel's.
+pub(crate) fn queue_of(listener: &OwnedFd) -> Option<u32> {
+    let info = options::get(listener.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, UNACKED.end).ok()?;
+    Some(u32::from_ne_bytes(info.get(UNACKED)?.try_into().ok()?))
 }
 
 impl Supervisor {
@@ -289,7 +291,7 @@ impl Supervisor {
         let Some(waiting) = queue_of(copy) else {
             return Granted::No;
         };
-        let granted = grants.judge(call.tid, waiting, expected, all_plain, now);
+        let granted = grants.judge(call.tid, waiting as usize, expected, all_plain, now);
         if granted == Granted::Crowded {
             self.crowds.push(listener);
         }

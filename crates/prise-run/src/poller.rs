@@ -190,8 +190,7 @@ impl Poller {
     }
 
     /// Adds what has happened in the set, for which it sleeps up to `timeout`.
-    fn look(&mut self, timeout: Option<&Timespec>, ready: &mut Vec<(Source, EventFlags)>) -> io::Result<()> {
-        let mut timeout = timeout;
+    fn look(&mut self, mut timeout: Option<&Timespec>, ready: &mut Vec<(Source, EventFlags)>) -> io::Result<()> {
         for _ in 0..LOOKS_MAX {
             self.events.clear();
             match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), timeout) {

@@ -7,11 +7,10 @@ use rustix::net::{SocketFlags, sockopt};
 
 use crate::asleep::others_sleep_on;
 use crate::calls::Target;
-use crate::datagram::Datagram;
 use crate::inet_pair::InetPair;
 use crate::notify::Call;
 use crate::sockaddr::canonical;
-use crate::socket::{Role, Slot};
+use crate::socket::Slot;
 use crate::supervisor::Supervisor;
 use crate::unix;
 
@@ -41,7 +40,7 @@ impl Supervisor {
             return before;
         }
         self.sockets.renew_object(slot, cookie, inode);
-        if let Some(datagram) = self.datagram(slot) {
+        if let Some(datagram) = self.sockets.datagram_mut(slot) {
             datagram.change_to(ours, pair);
         }
         Target { slot, copy: theirs }
@@ -67,7 +66,7 @@ impl Supervisor {
             // Glibc asks for the way to a service of TCP by such a connect(2), and with its port.
             && self.nobody_listens(id, peer, from)
             && !self.host.is_shut(id)
-            && self.datagram(slot).is_some_and(|it| it.is_untouched())
+            && self.sockets.datagram_mut(slot).is_some_and(|it| it.is_untouched())
             && !self.has_receiver(peer.port())
     }
 
@@ -129,12 +128,5 @@ impl Supervisor {
             pair.make_room(&theirs, size);
         }
         Some((theirs, ours, pair))
-    }
-
-    fn datagram(&mut self, slot: Slot) -> Option<&mut Datagram> {
-        match &mut self.sockets.get_mut(slot)?.role {
-            Role::Datagram(datagram) => Some(datagram),
-            _ => None,
-        }
     }
 }

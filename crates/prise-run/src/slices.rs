@@ -11,7 +11,7 @@ use prise_socket::Errno;
 
 use crate::notify::{Answer, Call, Judged};
 use crate::parked::{ParkId, Parked, Wish};
-use crate::socket::{Role, Slot};
+use crate::socket::Slot;
 use crate::supervisor::Supervisor;
 use crate::waiting::transferred;
 
@@ -111,13 +111,8 @@ impl Supervisor {
 
     /// Puts a call among those that wait for datagrams.
     fn waits_for_datagrams(&mut self, slot: Slot, id: ParkId) -> bool {
-        match self.sockets.get_mut(slot).map(|socket| &mut socket.role) {
-            Some(Role::Datagram(datagram)) => {
-                datagram.receiving.push_back(id);
-                true
-            }
-            _ => false,
-        }
+        let datagram = self.sockets.datagram_mut(slot);
+        datagram.map(|datagram| datagram.receiving.push_back(id)).is_some()
     }
 }
 

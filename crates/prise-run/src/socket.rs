@@ -1,6 +1,6 @@
 //! The guests' Internet sockets: what stands for each in the kernel and in the host.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 
 use prise_socket::{Errno, Family, Kind, SocketId};
@@ -13,6 +13,7 @@ use crate::handed::Handed;
 use crate::lingering::Ends;
 use crate::listener::Listening;
 use crate::noted::Noted;
+use crate::parked::ParkId;
 use crate::stream::Stream;
 
 /// Names one socket of the table for its whole life, and nothing afterwards: places are reused, generations are not.
@@ -115,6 +116,15 @@ impl Role {
             Self::Handed(_) => true,
             Self::Listener(listening) => listening.is_native(),
             Self::Fresh | Self::Connecting(_) | Self::Stream(_) | Self::Ended(_) | Self::Datagram(_) => false,
+        }
+    }
+
+    /// The calls that wait for room.
+    pub(crate) fn sending(&mut self) -> Option<&mut VecDeque<ParkId>> {
+        match self {
+            Self::Datagram(datagram) => Some(&mut datagram.sending),
+            Self::Stream(stream) => Some(&mut stream.sending),
+            Self::Fresh | Self::Listener(_) | Self::Connecting(_) | Self::Handed(_) | Self::Ended(_) => None,
         }
     }
 }
@@ -260,6 +270,14 @@ impl Sockets {
         self.by_cookie.remove(&socket.cookie);
         self.by_id.remove(&socket.id);
         Some(socket)
+    }
+
+    /// What a datagram or raw socket is.
+    pub(crate) fn datagram_mut(&mut self, slot: Slot) -> Option<&mut Datagram> {
+        match &mut self.get_mut(slot)?.role {
+            Role::Datagram(datagram) => Some(datagram),
+            _ => None,
+        }
     }
 
     /// Another object stands for the socket from now on, a stream that is not connected.

@@ -78,19 +78,22 @@ impl Supervisor {
             self.still = true;
             return Ok(Answer::Native);
         }
-        let waits = blocks(&target.copy, 0);
+        let waits = || blocks(&target.copy, 0);
         // Those who came first are served first. Who waits at a listener of the kernel's has found nobody.
-        if granted == Granted::No && (native || nobody_waits || !waits) {
+        if granted == Granted::No && (native || nobody_waits || !waits()) {
             match self.try_accept(acceptor, Some(&target.copy)) {
-                Err(Errno::EAGAIN) if waits => (),
+                Err(Errno::EAGAIN) if waits() => (),
                 judged => return judged,
             }
         }
         let timeout = sockopt::socket_timeout(&target.copy, sockopt::Timeout::Recv)
             .ok()
             .flatten();
-        let room = room_for_name(call);
-        let id = self.park(call, target.slot, Wish::Accept { room, waits }, timeout);
+        let wish = Wish::Accept {
+            room: room_for_name(call),
+            waits: granted == Granted::No || waits(),
+        };
+        let id = self.park(call, target.slot, wish, timeout);
         if let Some(listening) = self.listening(target.slot) {
             listening.waiting.push_back(id);
         }

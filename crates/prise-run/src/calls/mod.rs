@@ -228,21 +228,20 @@ impl Supervisor {
 
     /// Whether it is a socket of ping(8).
     fn is_ping(&self, slot: Slot) -> bool {
-        let is_icmp = |protocol: u8| matches!(i32::from(protocol), libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6);
-        self.sockets.get(slot).is_some_and(|socket| {
-            socket.kind == Kind::Datagram && self.host.info(socket.id).is_some_and(|info| is_icmp(info.protocol))
-        })
+        let protocol = self.datagram_protocol(slot);
+        matches!(protocol, Some(libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6))
     }
 
     /// Whether a socket is UDP's, rather than a stream, ping's or a raw one.
     pub(crate) fn is_udp(&self, slot: Slot) -> bool {
-        self.sockets.get(slot).is_some_and(|socket| {
-            socket.kind == Kind::Datagram
-                && self
-                    .host
-                    .info(socket.id)
-                    .is_some_and(|info| matches!(i32::from(info.protocol), libc::IPPROTO_UDP | libc::IPPROTO_UDPLITE))
-        })
+        let protocol = self.datagram_protocol(slot);
+        matches!(protocol, Some(libc::IPPROTO_UDP | libc::IPPROTO_UDPLITE))
+    }
+
+    /// The protocol of a `SOCK_DGRAM`.
+    fn datagram_protocol(&self, slot: Slot) -> Option<i32> {
+        let socket = self.sockets.get(slot).filter(|socket| socket.kind == Kind::Datagram)?;
+        Some(self.host.info(socket.id)?.protocol.into())
     }
 
     /// A copy of a program's descriptor for the socket, from the last place where it was seen, else from wherever the

@@ -11,6 +11,7 @@ use super::Target;
 use crate::chosen::{self, SO_TIMESTAMP_NEW, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW};
 use crate::control;
 use crate::notify::{Call, DONE, Judged, errno, errno_of};
+use crate::plain::{UNACKED, queue_of};
 use crate::socket::{Buffers, Role, Slot};
 use crate::supervisor::Supervisor;
 
@@ -363,19 +364,19 @@ impl Supervisor {
 
     /// How many connections wait at a listener (`tcpi_unacked`): the host has not all of them, where the kernel carries some.
     fn count_waiting(&self, target: &Target, value: &mut [u8]) {
-        const UNACKED: core::ops::Range<usize> = 24..28;
         let Some(Role::Listener(listening)) = self.sockets.get(target.slot).map(|socket| &socket.role) else {
             return;
         };
         let (Some(said), false) = (value.get_mut(UNACKED), listening.ended) else {
             return;
         };
-        if !listening.is_native() {
-            said.copy_from_slice(&(listening.shown() as u32).to_ne_bytes());
-        } else if let Ok(told) = sockopt::get(target.copy.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, UNACKED.end)
-            && let Some(waiting) = told.get(UNACKED)
-        {
-            said.copy_from_slice(waiting);
+        let waiting = if listening.is_native() {
+            queue_of(&target.copy)
+        } else {
+            Some(listening.shown() as u32)
+        };
+        if let Some(waiting) = waiting {
+            said.copy_from_slice(&waiting.to_ne_bytes());
         }
     }
 

@@ -4,6 +4,7 @@
 //! datagram socket the supervisor sends, after what the program has written natively.
 
 use core::net::SocketAddr;
+use std::collections::VecDeque;
 
 use prise_socket::{Control, Errno, Kind};
 use prise_sys::memory::Area;
@@ -295,12 +296,14 @@ impl Supervisor {
             Err(Errno::EAGAIN) if blocks(&target.copy, request.flags) => (),
             judged => return judged,
         }
+        self.wait_to_send(call, target, request)
+    }
+
+    fn wait_to_send(&mut self, call: &Call, target: &Target, request: SendRequest) -> Judged {
         let limit = timeout(target, sockopt::Timeout::Send);
         let id = self.park(call, target.slot, Wish::Send(request), limit);
-        match &mut self.entry(target.slot)?.role {
-            Role::Datagram(datagram) => datagram.sending.push_back(id),
-            Role::Stream(stream) => stream.sending.push_back(id),
-            _ => (),
+        if let Some(sending) = self.entry(target.slot)?.role.sending() {
+            sending.push_back(id);
         }
         Ok(Answer::Settled)
     }
@@ -308,12 +311,11 @@ impl Supervisor {
     /// Sends what there is room for; `EAGAIN` where there is none.
     pub(crate) fn try_send(&mut self, call: &Call, target: &Target, request: &mut SendRequest) -> Judged {
         let (flags, mut slice) = (request.flags, Slice::new());
-        let socket = self.entry(target.slot)?;
-        let id = socket.id;
-        let has_peer = self.host.peer_addr(id).is_ok();
         match &mut request.form {
             SendForm::One(message) => Ok(Answer::Value(self.send_one(call, target, message, flags)? as i64)),
             SendForm::Many { headers, count, sent } => {
+                let id = self.entry(target.slot)?.id;
+                let has_peer = self.host.peer_addr(id).is_ok();
                 while *sent < *count {
                     // That nobody is there is known once the first was sent: on Linux at once, here in the next turn.
                     if slice.is_over() || has_peer && *sent == 1 && !slice.is_new() {
@@ -413,16 +415,11 @@ impl Supervisor {
             Err(Errno::EAGAIN) if blocks(&target.copy, flags) => (),
             judged => return judged,
         }
-        let limit = timeout(target, sockopt::Timeout::Send);
         let request = SendRequest {
             form: SendForm::One(message),
             flags,
         };
-        let id = self.park(call, target.slot, Wish::Send(request), limit);
-        if let Role::Stream(stream) = &mut self.entry(target.slot)?.role {
-            stream.sending.push_back(id);
-        }
-        Ok(Answer::Settled)
+        self.wait_to_send(call, target, request)
     }
 
     pub(super) fn try_send_stream(&mut self, call: &Call, target: &Target, octets: &[u8], flags: i32) -> Judged {
@@ -456,21 +453,19 @@ impl Supervisor {
     /// Serves the calls that wait to send.
     pub(crate) fn serve_senders(&mut self, slot: Slot) {
         loop {
-            let front = match self.sockets.get(slot).map(|socket| &socket.role) {
-                Some(Role::Datagram(datagram)) => datagram.sending.front().copied(),
-                Some(Role::Stream(stream)) => stream.sending.front().copied(),
-                _ => None,
+            let Some(&id) = self.sending(slot).and_then(|sending| sending.front()) else {
+                return;
             };
-            let Some(id) = front else { return };
             if !self.serve_sender(id, slot) {
                 return;
             }
-            match self.sockets.get_mut(slot).map(|socket| &mut socket.role) {
-                Some(Role::Datagram(datagram)) => drop(datagram.sending.pop_front()),
-                Some(Role::Stream(stream)) => drop(stream.sending.pop_front()),
-                _ => return,
-            }
+            let Some(sending) = self.sending(slot) else { return };
+            sending.pop_front();
         }
+    }
+
+    fn sending(&mut self, slot: Slot) -> Option<&mut VecDeque<ParkId>> {
+        self.sockets.get_mut(slot)?.role.sending()
     }
 
     fn serve_sender(&mut self, id: ParkId, slot: Slot) -> bool {

@@ -330,7 +330,6 @@ fn multicast_all(query: &mut Query<'_>) -> Result<i32, Errno> {
     ))
 }
 
-/// `ip_ra_control`: there is no list to be taken off that one is not on.
 /// `IP_OPTIONS` of what is sent from now on; no octets are none.
 fn set_options(call: &mut Call<'_>) -> Result<(), Errno> {
     let privileged = call.is_privileged();
@@ -348,6 +347,7 @@ fn options(query: &mut Query<'_>) -> Result<(), Errno> {
     Ok(())
 }
 
+/// `ip_ra_control`: there is no list to be taken off that one is not on.
 fn set_router_alert(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
     if value == 0 && !call.socket().has(Flag::RouterAlert) {
         return Err(Errno::ENOBUFS);

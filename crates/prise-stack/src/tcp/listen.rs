@@ -343,7 +343,6 @@ impl Tcp {
 
     /// A segment for a half-open connection: §3.10.7.4 for SYN-RECEIVED.
     pub(crate) fn arrival_at_half_open(&mut self, net: &mut Net, events: &mut Events, index: u32, seg: Segment) {
-        let interval = self.listener_config_at(index).tuning().challenge_interval;
         let Some(record) = self.half_open.get_mut(index) else {
             return;
         };
@@ -370,12 +369,14 @@ impl Tcp {
         }
         if seg.flags.syn() {
             if seg.seq == record.irs && seg.ack.is_none() {
-                if !record.limit.allows(&seg, interval) {
+                if !self.answers_half_open(&seg, index) {
                     return net.discard(Discard::TcpChallengeLimited);
                 }
                 net.discard(Discard::TcpDuplicateSyn);
-                record.forget_time();
-                record.meet_syn_again(&seg);
+                if let Some(record) = self.half_open.get_mut(index) {
+                    record.forget_time();
+                    record.meet_syn_again(&seg);
+                }
                 self.send_syn_ack(seg.at, net, index);
             } else {
                 net.discard(Discard::TcpOutOfWindow);
@@ -416,12 +417,18 @@ impl Tcp {
         self.complete(net, events, index, seg);
     }
 
+    /// Whether a segment that does not fit, or comes again, is answered now (RFC 5961 §7).
+    fn answers_half_open(&mut self, seg: &Segment, index: u32) -> bool {
+        let interval = self.listener_config_at(index).tuning().challenge_interval;
+        let record = self.half_open.get_mut(index);
+        record.is_some_and(|record| record.limit.allows(seg, interval))
+    }
+
     /// What does not fit is answered by `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>` (§3.10.7.4, first; RFC 5961 §4.2): a peer
     /// that has lost its connection resets ours then. Not more often than the host allows (RFC 5961 §7).
     fn acknowledge_half_open(&mut self, seg: &Segment, net: &mut Net, index: u32) {
-        let (now, interval) = (seg.at, self.listener_config_at(index).tuning().challenge_interval);
-        let allowed = |record: &mut HalfOpen| record.limit.allows(seg, interval);
-        if !self.half_open.get_mut(index).is_some_and(allowed) {
+        let now = seg.at;
+        if !self.answers_half_open(seg, index) {
             return net.discard(Discard::TcpChallengeLimited);
         }
         let Some(record) = self.half_open.get(index) else {
