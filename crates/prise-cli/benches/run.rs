@@ -73,7 +73,7 @@ fn name(work: Work) -> &'static str {
 
 /// Does the work and answers the figure.
 fn client(work: Work, address: SocketAddr) -> f64 {
-    let open = |wish| load::open(address, wish, BULK);
+    let open = |wish| load::open(address, wish, BULK).expect("a connection");
     let mut stream = open(if work == Work::Bulk { b'b' } else { b'p' });
     let start = Instant::now();
     match work {

@@ -1,8 +1,8 @@
 //! What the compared processes of both benches do: one serves, one asks and measures. Each prints its figures on one line.
 
-use std::io::{IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,15 +17,18 @@ const CALLS: u32 = 20_000;
 const CLIENTS: u32 = 4;
 const CONNECTIONS_EACH: u32 = 1_000;
 
-/// Longer than the slowest peer takes for all of them: who does not come back has lost a connection.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than the slowest peer takes for any row: who does not come back has lost a connection.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A figure, or why there is none.
+pub(crate) type Figure = Result<f64, String>;
 
 /// A connection to [`serve`], for something of which there are `len` octets.
-pub(crate) fn open(address: SocketAddr, wish: u8, len: u64) -> TcpStream {
-    let mut stream = TcpStream::connect(address).expect("a connection");
-    stream.set_nodelay(true).expect("an option");
-    stream.write_all(&opening(wish, len)).expect("room");
-    stream
+pub(crate) fn open(address: SocketAddr, wish: u8, len: u64) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.write_all(&opening(wish, len))?;
+    Ok(stream)
 }
 
 /// What a client says first.
@@ -77,81 +80,125 @@ pub(crate) fn serve(port: &str) {
     }
 }
 
-/// All figures of one way to a server: bulk there and back in Gbit/s, the 50th and 99th percentile of 64 B requests in µs,
-/// connections with a request each per second, of one client after another and of several at once.
-pub(crate) fn ask(address: SocketAddr) -> Vec<Option<f64>> {
-    let open = |wish| open(address, wish, BULK);
-    let mut chunk = vec![7; 1 << 18];
-    let mut stream = open(b'b');
+/// What a measurement shows of the server there.
+type Measure = fn(SocketAddr) -> io::Result<Vec<f64>>;
+
+/// What is measured of one way to a server, each with the number of its figures.
+const MEASURES: [(Measure, usize); 5] = [
+    (bulk_there, 1),
+    (bulk_back, 1),
+    (round_trips, 2),
+    (connections, 1),
+    (connections_at_once, 1),
+];
+
+/// The chosen figures of one way to a server, in the order of [`MEASURES`]. Once one has failed the server may still be busy with it: the
+/// others are not measured.
+pub(crate) fn ask(address: SocketAddr, is_chosen: &dyn Fn(usize) -> bool) -> Vec<Figure> {
+    let mut figures: Vec<Figure> = Vec::new();
+    let mut failed = false;
+    for (measure, count) in MEASURES {
+        let (begin, end) = (figures.len(), figures.len() + count);
+        if failed || !(begin..end).any(is_chosen) {
+            let why = if failed {
+                "not measured after that"
+            } else {
+                "not asked for"
+            };
+            figures.extend((begin..end).map(|_| Err(why.to_owned())));
+            continue;
+        }
+        match limited(move || measure(address)) {
+            Ok(measured) => figures.extend(measured.into_iter().map(Ok)),
+            Err(why) => {
+                failed = true;
+                figures.extend((begin..end).map(|_| Err(why.clone())));
+            }
+        }
+    }
+    figures
+}
+
+/// What comes of a measurement, if anything does: what goes through other programs may never end.
+fn limited(measure: impl FnOnce() -> io::Result<Vec<f64>> + Send + 'static) -> Result<Vec<f64>, String> {
+    let (done, told) = mpsc::channel();
+    thread::spawn(move || {
+        // Nobody waits for it any more.
+        let _ = done.send(measure());
+    });
+    match told.recv_timeout(PATIENCE) {
+        Ok(measured) => measured.map_err(|error| error.to_string()),
+        Err(RecvTimeoutError::Timeout) => Err(format!("not done after {} s", PATIENCE.as_secs())),
+        Err(RecvTimeoutError::Disconnected) => Err("the client has panicked".to_owned()),
+    }
+}
+
+/// Gbit/s to the server.
+fn bulk_there(address: SocketAddr) -> io::Result<Vec<f64>> {
+    let chunk = vec![7; 1 << 18];
+    let mut stream = open(address, b'b', BULK)?;
     let start = Instant::now();
     for _ in 0..BULK >> 18 {
-        stream.write_all(&chunk).expect("room");
+        stream.write_all(&chunk)?;
     }
-    stream.read_exact(&mut [0]).expect("an answer");
-    let there = BULK as f64 * 8.0 / 1e9 / start.elapsed().as_secs_f64();
+    stream.read_exact(&mut [0])?;
+    Ok(vec![BULK as f64 * 8.0 / 1e9 / start.elapsed().as_secs_f64()])
+}
 
-    let mut stream = open(b'd');
+/// Gbit/s from the server.
+fn bulk_back(address: SocketAddr) -> io::Result<Vec<f64>> {
+    let mut chunk = vec![7; 1 << 18];
+    let mut stream = open(address, b'd', BULK)?;
     let start = Instant::now();
     let mut got = 0;
     while got < BULK {
-        got += stream.read(&mut chunk).expect("octets") as u64;
+        match stream.read(&mut chunk)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => got += count as u64,
+        }
     }
-    let back = BULK as f64 * 8.0 / 1e9 / start.elapsed().as_secs_f64();
+    Ok(vec![BULK as f64 * 8.0 / 1e9 / start.elapsed().as_secs_f64()])
+}
 
-    let mut stream = open(b'p');
+/// The 50th and 99th percentile of 64 B requests, in µs.
+fn round_trips(address: SocketAddr) -> io::Result<Vec<f64>> {
+    let mut stream = open(address, b'p', BULK)?;
     let mut message = [7; 64];
     let mut times = Vec::with_capacity(ROUND_TRIPS);
     for _ in 0..ROUND_TRIPS {
         let start = Instant::now();
-        stream.write_all(&message).expect("room");
-        stream.read_exact(&mut message).expect("an answer");
+        stream.write_all(&message)?;
+        stream.read_exact(&mut message)?;
         times.push(start.elapsed().as_nanos() as f64 / 1e3);
     }
     times.sort_by(f64::total_cmp);
-    drop(stream);
-
-    let start = Instant::now();
-    for _ in 0..CONNECTIONS {
-        open(b'c').read_exact(&mut [0]).expect("an answer");
-    }
-    let rate = f64::from(CONNECTIONS) / start.elapsed().as_secs_f64();
-    let (p50, p99) = (times[ROUND_TRIPS / 2], times[ROUND_TRIPS * 99 / 100]);
-    let at_once = connections_at_once(address);
-    [there, back, p50, p99, rate]
-        .map(Some)
-        .into_iter()
-        .chain([at_once])
-        .collect()
+    Ok(vec![times[ROUND_TRIPS / 2], times[ROUND_TRIPS * 99 / 100]])
 }
 
-/// Connections with a request each per second of several clients together; none where one of them fails or never ends.
-fn connections_at_once(address: SocketAddr) -> Option<f64> {
-    let (done, all) = mpsc::channel();
+/// Connections with a request each per second, one after another.
+fn connections(address: SocketAddr) -> io::Result<Vec<f64>> {
     let start = Instant::now();
-    for _ in 0..CLIENTS {
-        let done = done.clone();
-        thread::spawn(move || {
-            let connected = (0..CONNECTIONS_EACH).try_for_each(|_| {
-                let mut stream = TcpStream::connect(address)?;
-                stream.set_nodelay(true)?;
-                stream.write_all(&opening(b'c', 0))?;
-                stream.read_exact(&mut [0])
-            });
-            // Nobody waits for it any more.
-            let _ = done.send(connected.is_ok());
-        });
+    for _ in 0..CONNECTIONS {
+        open(address, b'c', 0)?.read_exact(&mut [0])?;
     }
-    for _ in 0..CLIENTS {
-        let left = PATIENCE.saturating_sub(start.elapsed());
-        if all.recv_timeout(left) != Ok(true) {
-            return None;
-        }
+    Ok(vec![f64::from(CONNECTIONS) / start.elapsed().as_secs_f64()])
+}
+
+/// Connections with a request each per second of several clients together.
+fn connections_at_once(address: SocketAddr) -> io::Result<Vec<f64>> {
+    let start = Instant::now();
+    let client = move || (0..CONNECTIONS_EACH).try_for_each(|_| open(address, b'c', 0)?.read_exact(&mut [0]));
+    let clients: Vec<_> = (0..CLIENTS).map(|_| thread::spawn(client)).collect();
+    for client in clients {
+        client.join().map_err(|_| io::Error::other("a client has panicked"))??;
     }
-    Some(f64::from(CLIENTS * CONNECTIONS_EACH) / start.elapsed().as_secs_f64())
+    Ok(vec![
+        f64::from(CLIENTS * CONNECTIONS_EACH) / start.elapsed().as_secs_f64(),
+    ])
 }
 
 /// Nanoseconds of each call of [`CALL_NAMES`], on one connection within this process.
-pub(crate) fn calls() -> Vec<Option<f64>> {
+pub(crate) fn calls() -> Vec<Figure> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let mut client = TcpStream::connect(listener.local_addr().expect("bound")).expect("a connection");
     let (mut server, _) = listener.accept().expect("a connection");
@@ -185,7 +232,7 @@ pub(crate) fn calls() -> Vec<Option<f64>> {
             server.read_exact(&mut [0]).expect("an octet");
         }),
     ];
-    times.map(Some).to_vec()
+    times.map(Ok).to_vec()
 }
 
 /// What [`calls`] times.

@@ -1,8 +1,10 @@
-//! `prise run` beside the kernel, pasta and slirp4netns, in one run: `cargo bench -p prise-cli --bench peers [-- ROUNDS]`.
+//! `prise run` beside the kernel, pasta and slirp4netns, in one run: `cargo bench -p prise-cli --bench peers [-- ROUNDS [WORD...]]`.
 //!
 //! The same program – this one – serves and asks each time; rounds go through all peers in turns, and medians are printed
 //! with their ratio to the kernel's, because a machine's speed wanders. Nothing leaves the machine: servers are on its
-//! loopback, other peers in namespaces that they make. What is not installed or not allowed is left out, with a reason.
+//! loopback, other peers in namespaces that they make. What is not installed or not allowed is left out, with a reason; what fails, or is not
+//! done in time, is said below its table. With words only those rows are measured whose table's name and own hold every word: `5
+//! published connections`.
 //!
 //! - *within*: two processes, natively and in one run, and there with `--no-join`; then redis, nginx and iperf3;
 //! - *outbound*: the server is the host's, the client the kernel's, prise's (handed over, and with `--no-join` by its own
@@ -15,7 +17,8 @@ mod world;
 
 use std::collections::BTreeMap;
 
-use world::{Figures, Peer, Way};
+use load::Figure;
+use world::{Peer, Way};
 
 const FLOW_ROWS: [(&str, &str); 6] = [
     ("bulk there", "Gbit/s"),
@@ -33,107 +36,152 @@ const PROGRAM_ROWS: [(&str, &str); 4] = [
     ("iperf3", "Gbit/s"),
 ];
 
+/// A table: its name, its rows with their units, who is compared, and what measures the chosen rows of one of them.
+struct Table<'a> {
+    title: &'a str,
+    rows: &'a [(&'a str, &'a str)],
+    peers: &'a [Peer],
+    measure: fn(Peer, &[usize]) -> Vec<Figure>,
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let is_chosen = |rows: &[&str], row: usize| rows.iter().any(|it| it.parse() == Ok(row));
     match words.as_slice() {
         ["serve", port] => load::serve(port),
-        ["ask", address] => print_line(&load::ask(address.parse().expect("an address"))),
-        ["calls"] => print_line(&load::calls()),
-        ["pair"] => print_line(&world::pair()),
-        other => compare(other.first().and_then(|text| text.parse().ok()).unwrap_or(3)),
-    }
-}
-
-/// What is missing is a word that is no number.
-fn print_line(figures: &[Option<f64>]) {
-    let word = |figure: &Option<f64>| figure.map_or_else(|| "-".to_owned(), |it| it.to_string());
-    let words: Vec<String> = figures.iter().map(word).collect();
-    println!("{}", words.join(" "));
-}
-
-fn compare(rounds: usize) {
-    println!("medians of {rounds} rounds, all peers in turns; in brackets the ratio to the kernel\n");
-    let prise = [Peer::Prise, Peer::PriseWithoutJoining];
-    table(
-        "within",
-        &FLOW_ROWS,
-        rounds,
-        &[&[Peer::Kernel], &prise[..]].concat(),
-        &|peer| world::within(peer),
-    );
-    table(
-        "programs within",
-        &PROGRAM_ROWS,
-        rounds,
-        &[&[Peer::Kernel], &prise[..]].concat(),
-        &|peer| Some(world::programs(peer)),
-    );
-    let everybody = [
-        Peer::Kernel,
-        Peer::Prise,
-        Peer::PriseWithoutJoining,
-        Peer::PastaSpliced,
-        Peer::PastaTap,
-        Peer::Slirp,
-    ];
-    table("outbound", &FLOW_ROWS, rounds, &everybody, &|peer| {
-        world::across(peer, Way::Outbound)
-    });
-    let everybody = [
-        Peer::Kernel,
-        Peer::Prise,
-        Peer::PriseWithoutJoining,
-        Peer::PastaSpliced,
-        Peer::Slirp,
-    ];
-    table("published", &FLOW_ROWS, rounds, &everybody, &|peer| {
-        world::across(peer, Way::Published)
-    });
-    let rows = load::CALL_NAMES.map(|name| (name, "ns"));
-    table("calls", &rows, rounds, &[Peer::Kernel, Peer::Prise], &|peer| {
-        world::calls(peer)
-    });
-}
-
-/// Measures all peers in turns and prints their medians.
-fn table(title: &str, rows: &[(&str, &str)], rounds: usize, peers: &[Peer], measure: &dyn Fn(Peer) -> Option<Figures>) {
-    let present: Vec<Peer> = peers.iter().copied().filter(|&peer| world::is_present(peer)).collect();
-    let mut figures: BTreeMap<usize, Vec<Figures>> = BTreeMap::new();
-    for _ in 0..rounds {
-        for (index, &peer) in present.iter().enumerate() {
-            if let Some(measured) = measure(peer) {
-                figures.entry(index).or_default().push(measured);
-            }
+        ["ask", address, rows @ ..] => {
+            print_lines(&load::ask(address.parse().expect("an address"), &|row| {
+                is_chosen(rows, row)
+            }));
+        }
+        ["calls"] => print_lines(&load::calls()),
+        ["pair", rows @ ..] => print_lines(&world::pair(&|row| is_chosen(rows, row))),
+        other => {
+            let rounds: Option<usize> = other.first().and_then(|text| text.parse().ok());
+            compare(rounds.unwrap_or(3), &other[usize::from(rounds.is_some())..]);
         }
     }
-    print!("{title:<28}");
-    for peer in &present {
-        print!("{:>20}", peer.name());
+}
+
+/// A line for each figure; one that does not begin with a number says why there is none.
+fn print_lines(figures: &[Figure]) {
+    for figure in figures {
+        match figure {
+            Ok(value) => println!("{value}"),
+            Err(why) => println!("{why}"),
+        }
     }
-    println!();
-    for (row, (name, unit)) in rows.iter().enumerate() {
-        print!("{:<28}", format!("{name}, {unit}"));
-        let kernel = median(figures.get(&0), row);
-        for index in 0..present.len() {
-            let value = median(figures.get(&index), row);
-            let cell = match (value, kernel) {
-                (None, _) => "-".to_owned(),
-                (Some(value), Some(kernel)) if index > 0 => format!("{value:.1} ({:.2})", value / kernel),
-                (Some(value), _) => format!("{value:.1}"),
-            };
-            print!("{cell:>20}");
+}
+
+fn compare(rounds: usize, words: &[&str]) {
+    use Peer::{Kernel, PastaSpliced, PastaTap, Prise, PriseWithoutJoining, Slirp};
+
+    println!("medians of {rounds} rounds, all peers in turns; in brackets the ratio to the kernel\n");
+    let calls = load::CALL_NAMES.map(|name| (name, "ns"));
+    let tables = [
+        Table {
+            title: "within",
+            rows: &FLOW_ROWS,
+            peers: &[Kernel, Prise, PriseWithoutJoining],
+            measure: world::within,
+        },
+        Table {
+            title: "programs within",
+            rows: &PROGRAM_ROWS,
+            peers: &[Kernel, Prise, PriseWithoutJoining],
+            measure: world::programs,
+        },
+        Table {
+            title: "outbound",
+            rows: &FLOW_ROWS,
+            peers: &[Kernel, Prise, PriseWithoutJoining, PastaSpliced, PastaTap, Slirp],
+            measure: |peer, rows| world::across(peer, Way::Outbound, rows),
+        },
+        Table {
+            title: "published",
+            rows: &FLOW_ROWS,
+            peers: &[Kernel, Prise, PriseWithoutJoining, PastaSpliced, Slirp],
+            measure: |peer, rows| world::across(peer, Way::Published, rows),
+        },
+        Table {
+            title: "calls",
+            rows: &calls,
+            peers: &[Kernel, Prise],
+            measure: |peer, _| world::calls(peer),
+        },
+    ];
+    for table in tables {
+        let rows: Vec<usize> = (0..table.rows.len())
+            .filter(|&row| holds(&format!("{} {}", table.title, table.rows[row].0), words))
+            .collect();
+        if !rows.is_empty() {
+            table.show(rounds, &rows);
+        }
+    }
+}
+
+/// Whether a row's name holds every word.
+fn holds(name: &str, words: &[&str]) -> bool {
+    let parts: Vec<&str> = name.split([' ', ',']).collect();
+    words.iter().all(|word| parts.contains(word))
+}
+
+impl Table<'_> {
+    /// Measures all peers in turns and prints the medians of these rows.
+    fn show(&self, rounds: usize, rows: &[usize]) {
+        let present: Vec<Peer> = self
+            .peers
+            .iter()
+            .copied()
+            .filter(|&peer| world::is_present(peer))
+            .collect();
+        let mut figures: BTreeMap<(usize, usize), Vec<f64>> = BTreeMap::new();
+        let mut failures = Vec::new();
+        for round in 1..=rounds {
+            for (index, &peer) in present.iter().enumerate() {
+                let measured = (self.measure)(peer, rows);
+                for &row in rows {
+                    match measured.get(row) {
+                        Some(Ok(value)) => figures.entry((index, row)).or_default().push(*value),
+                        other => {
+                            let why = other.and_then(|it| it.as_ref().err());
+                            let why = why.map_or("nothing was told", String::as_str);
+                            let (peer, row) = (peer.name(), self.rows[row].0);
+                            failures.push(format!("  {peer}, {row}: failed in round {round}: {why}"));
+                        }
+                    }
+                }
+            }
+        }
+        print!("{:<28}", self.title);
+        for peer in &present {
+            print!("{:>20}", peer.name());
+        }
+        println!();
+        for &row in rows {
+            let (name, unit) = self.rows[row];
+            print!("{:<28}", format!("{name}, {unit}"));
+            let kernel = median(figures.get(&(0, row)));
+            for index in 0..present.len() {
+                let cell = match (median(figures.get(&(index, row))), kernel) {
+                    (None, _) => "failed".to_owned(),
+                    (Some(value), Some(kernel)) if index > 0 => format!("{value:.1} ({:.2})", value / kernel),
+                    (Some(value), _) => format!("{value:.1}"),
+                };
+                print!("{cell:>20}");
+            }
+            println!();
+        }
+        for failure in failures {
+            println!("{failure}");
         }
         println!();
     }
-    println!();
 }
 
-fn median(rounds: Option<&Vec<Figures>>, row: usize) -> Option<f64> {
-    let mut values: Vec<f64> = rounds?
-        .iter()
-        .filter_map(|figures| figures.get(row).copied().flatten())
-        .collect();
+fn median(rounds: Option<&Vec<f64>>) -> Option<f64> {
+    let mut values = rounds?.clone();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }

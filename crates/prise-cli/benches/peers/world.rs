@@ -5,13 +5,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::load;
+use crate::load::{self, Figure, PATIENCE};
 
-/// One measurement; `None` where something is missing.
-pub(crate) type Figures = Vec<Option<f64>>;
+/// Longer than a process of this program takes for all its figures: it gives each of them [`PATIENCE`] and ends with the first that fails.
+const ALL_PATIENCE: Duration = Duration::from_secs(4 * PATIENCE.as_secs());
 
 /// What carries the octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,12 +107,44 @@ fn myself(wrap: &[String], arguments: &[&str]) -> Command {
     command
 }
 
-/// Its line of figures.
-fn figures(wrap: &[String], arguments: &[&str]) -> Option<Figures> {
-    let output = myself(wrap, arguments).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let figures: Figures = text.split_ascii_whitespace().map(|word| word.parse().ok()).collect();
-    (!figures.is_empty()).then_some(figures)
+/// Its figures, a line each.
+fn figures(wrap: &[String], arguments: &[&str], rows: &[usize]) -> Vec<Figure> {
+    let rows: Vec<String> = rows.iter().map(usize::to_string).collect();
+    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    let mut command = myself(wrap, &[arguments, &rows[..]].concat());
+    let Ok(mut child) = command.stdout(Stdio::piped()).spawn() else {
+        return Vec::new();
+    };
+    let text = child.stdout.take().and_then(|output| {
+        told(output, ALL_PATIENCE, |output| {
+            let mut text = String::new();
+            output.read_to_string(&mut text).map(|_| text)
+        })
+    });
+    stop(&mut child);
+    let figure = |line: &str| line.parse().map_err(|_| line.to_owned());
+    text.unwrap_or_default().lines().map(figure).collect()
+}
+
+/// What is read from another process, unless that takes too long.
+fn told<R: Read + Send + 'static>(
+    output: R,
+    patience: Duration,
+    read: fn(&mut BufReader<R>) -> std::io::Result<String>,
+) -> Option<String> {
+    let (done, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        // Nobody waits for it any more.
+        let _ = done.send(read(&mut output));
+    });
+    told.recv_timeout(patience).ok()?.ok()
+}
+
+/// The same reason for each row.
+fn failed(rows: &[usize], why: &str) -> Vec<Figure> {
+    let count = rows.iter().max().map_or(0, |row| row + 1);
+    vec![Err(why.to_owned()); count]
 }
 
 /// A server that was started and is stopped by being dropped.
@@ -125,11 +157,13 @@ impl Server {
     fn start(wrap: &[String], port: &str) -> Option<Self> {
         let mut command = myself(wrap, &["serve", port]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
-        let mut line = String::new();
-        // Without a line it has ended, and there is no port to parse.
-        let _ = BufReader::new(child.stdout.take()?).read_line(&mut line);
-        let Ok(port) = line.trim().parse() else {
-            let _ = child.wait();
+        let line = told(child.stdout.take()?, PATIENCE, |output| {
+            let mut line = String::new();
+            output.read_line(&mut line).map(|_| line)
+        });
+        // Without a line it has ended, or never will.
+        let Some(port) = line.and_then(|line| line.trim().parse().ok()) else {
+            stop(&mut child);
             return None;
         };
         Some(Self { child, port })
@@ -155,39 +189,47 @@ fn stop(child: &mut Child) {
 }
 
 /// Both processes in one world.
-pub(crate) fn within(peer: Peer) -> Option<Figures> {
-    figures(&prised(peer, &[]), &["pair"])
+pub(crate) fn within(peer: Peer, rows: &[usize]) -> Vec<Figure> {
+    figures(&prised(peer, &[]), &["pair"], rows)
 }
 
 /// Starts a server beside this process and asks it.
-pub(crate) fn pair() -> Figures {
+pub(crate) fn pair(is_chosen: &dyn Fn(usize) -> bool) -> Vec<Figure> {
     let server = Server::start(&[], "0").expect("a server");
-    load::ask(SocketAddr::from(([127, 0, 0, 1], server.port)))
+    load::ask(SocketAddr::from(([127, 0, 0, 1], server.port)), is_chosen)
 }
 
 /// What one call costs.
-pub(crate) fn calls(peer: Peer) -> Option<Figures> {
-    figures(&prised(peer, &[]), &["calls"])
+pub(crate) fn calls(peer: Peer) -> Vec<Figure> {
+    figures(&prised(peer, &[]), &["calls"], &[])
 }
 
 /// Client and server in two worlds.
-pub(crate) fn across(peer: Peer, way: Way) -> Option<Figures> {
-    match way {
-        Way::Outbound => {
-            let server = Server::start(&[], "0")?;
-            let port = server.port;
-            let (host, wrap, _namespace) = enter(peer, &format!("{port}"), None)?;
-            figures(&wrap, &["ask", &format!("{host}:{port}")])
-        }
-        Way::Published => {
-            let port = free_port();
-            let inner = if peer == Peer::Kernel { port } else { 7000 };
-            let (_, wrap, _namespace) = enter(peer, "none", Some(port))?;
-            let _server = Server::start(&wrap, &inner.to_string())?;
-            await_port(port);
-            Some(load::ask(SocketAddr::from(([127, 0, 0, 1], port))))
-        }
-    }
+pub(crate) fn across(peer: Peer, way: Way, rows: &[usize]) -> Vec<Figure> {
+    let measured = match way {
+        Way::Outbound => outbound(peer, rows),
+        Way::Published => published(peer, rows),
+    };
+    measured.unwrap_or_else(|why| failed(rows, why))
+}
+
+const NO_WORLD: &str = "its world could not be made";
+const NO_SERVER: &str = "the server did not start";
+
+fn outbound(peer: Peer, rows: &[usize]) -> Result<Vec<Figure>, &'static str> {
+    let server = Server::start(&[], "0").ok_or(NO_SERVER)?;
+    let port = server.port;
+    let (host, wrap, _namespace) = enter(peer, &format!("{port}"), None).ok_or(NO_WORLD)?;
+    Ok(figures(&wrap, &["ask", &format!("{host}:{port}")], rows))
+}
+
+fn published(peer: Peer, rows: &[usize]) -> Result<Vec<Figure>, &'static str> {
+    let port = free_port();
+    let inner = if peer == Peer::Kernel { port } else { 7000 };
+    let (_, wrap, _namespace) = enter(peer, "none", Some(port)).ok_or(NO_WORLD)?;
+    let _server = Server::start(&wrap, &inner.to_string()).ok_or(NO_SERVER)?;
+    await_port(port)?;
+    Ok(figures(&[], &["ask", &format!("127.0.0.1:{port}")], rows))
 }
 
 fn free_port() -> u16 {
@@ -196,16 +238,17 @@ fn free_port() -> u16 {
 }
 
 /// pasta listens before its namespace is ready; a server there answers when it is.
-fn await_port(port: u16) {
-    let patience = Instant::now() + Duration::from_secs(3);
-    while Instant::now() < patience {
-        if let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port))
-            && stream.write_all(&load::opening(b'c', 0)).is_ok()
-            && stream.read_exact(&mut [0]).is_ok()
-        {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
+fn await_port(port: u16) -> Result<(), &'static str> {
+    let answers = || {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(&load::opening(b'c', 0))?;
+        stream.read_exact(&mut [0])
+    };
+    if await_for(|| answers().is_ok()) {
+        Ok(())
+    } else {
+        Err("nobody answered at the published port")
     }
 }
 
@@ -311,6 +354,7 @@ fn await_for(mut holds: impl FnMut() -> bool) -> bool {
 /// Asks slirp4netns to lead a port of the host's loopback to port 7000.
 fn forward(api: &std::path::Path, port: u16) -> Option<()> {
     let mut stream = UnixStream::connect(api).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let wish = format!(
         "{{\"execute\":\"add_hostfwd\",\"arguments\":{{\"proto\":\"tcp\",\"host_addr\":\"127.0.0.1\",\"host_port\":{port},\
          \"guest_addr\":\"10.0.2.100\",\"guest_port\":7000}}}}"
@@ -323,7 +367,7 @@ fn forward(api: &std::path::Path, port: u16) -> Option<()> {
 }
 
 /// Real programs, server and client in one world, in the order of `PROGRAM_ROWS`.
-pub(crate) fn programs(peer: Peer) -> Figures {
+pub(crate) fn programs(peer: Peer, rows: &[usize]) -> Vec<Figure> {
     let wrap = prised(peer, &[]);
     let port = free_port();
     let redis = |options: &str| {
@@ -352,23 +396,33 @@ pub(crate) fn programs(peer: Peer) -> Figures {
         (iperf, "iperf3"),
     ]
     .into_iter()
-    .map(|(script, needs)| number(&wrap, &script, needs))
+    .enumerate()
+    .map(|(row, (script, needs))| {
+        if rows.contains(&row) {
+            number(&wrap, &script, needs)
+        } else {
+            Err("not asked for".to_owned())
+        }
+    })
     .collect()
 }
 
 /// The first number that a script prints; none where what it needs is missing.
-fn number(wrap: &[String], script: &str, needs: &str) -> Option<f64> {
+fn number(wrap: &[String], script: &str, needs: &str) -> Figure {
     let there = succeeds(Command::new("sh").args(["-c", &format!("command -v {needs}")]));
     if !there {
-        return None;
+        return Err(format!("{needs} is not installed"));
     }
-    let words = [wrap, &owned(&["timeout", "20", "bash", "-c", script])].concat();
+    let words = [wrap, &owned(&["timeout", "-k", "5", "20", "bash", "-c", script])].concat();
     let output = Command::new(&words[0])
         .args(&words[1..])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output()
-        .ok()?;
+        .map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout);
-    text.split_ascii_whitespace().find_map(|word| word.parse().ok())
+    let mut words = text.split_ascii_whitespace();
+    words
+        .find_map(|word| word.parse().ok())
+        .ok_or_else(|| "it printed no number".to_owned())
 }
