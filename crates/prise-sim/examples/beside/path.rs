@@ -159,9 +159,8 @@ impl Path<'_> {
             let now = self.now();
             kernel_first = !kernel_first;
             let mut busy = kernel_first && self.take_from_kernel(now);
-            let lanes = &mut self.lanes;
-            busy |= self.source.turn(now, |frame| send(lanes, now, frame));
-            busy |= self.sink.turn(now, |frame| send(lanes, now, frame));
+            busy |= turn(&mut self.source, &mut self.lanes, now);
+            busy |= turn(&mut self.sink, &mut self.lanes, now);
             busy |= !kernel_first && self.take_from_kernel(now);
             for lane in 0..2 {
                 while let Some(frame) = self.lanes[lane].receive(now) {
@@ -186,10 +185,18 @@ impl Path<'_> {
         true
     }
 
+    /// Each packet is answered before the next one comes, as the kernel does it: whoever takes several at once acknowledges them at
+    /// once, and where losses come in bursts that puts all acknowledgments of a short round trip into one.
     fn deliver(&mut self, now: Instant, mut frame: Frame) {
         match destination(&frame) {
-            Some(SOURCE) => self.source.receive(now, frame),
-            Some(SINK) => self.sink.receive(now, frame),
+            Some(SOURCE) => {
+                self.source.receive(now, frame);
+                turn(&mut self.source, &mut self.lanes, now);
+            }
+            Some(SINK) => {
+                self.sink.receive(now, frame);
+                turn(&mut self.sink, &mut self.lanes, now);
+            }
             Some(to) => {
                 if to == PEER {
                     exchange(&mut frame);
@@ -200,6 +207,11 @@ impl Path<'_> {
             None => {}
         }
     }
+}
+
+/// Has a host of ours do what can be done now. Answers whether there was anything.
+fn turn(station: &mut Station, lanes: &mut [Impairment; 2], now: Instant) -> bool {
+    station.turn(now, |frame| send(lanes, now, frame))
 }
 
 /// Puts an IPv4 TCP segment on the lane of its direction; nothing else is carried.

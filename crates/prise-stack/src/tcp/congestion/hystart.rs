@@ -11,6 +11,10 @@ const MIN_RTT_DIVISOR: u32 = 8;
 const N_RTT_SAMPLE: u8 = 8;
 const CSS_GROWTH_DIVISOR: u32 = 4;
 const CSS_ROUNDS: u8 = 5;
+/// A deviation: five rounds are for a round trip that has grown by an eighth, which may be chance. Where not one round trip of a
+/// round is below this many times the least, the window holds the path and a queue as long as it, and more of it would only be lost:
+/// slow start ends at once. On a long path with a long queue that spares a recovery whose round trip is the whole queue.
+const FULL: u32 = 2;
 
 /// Conservative slow start: the growth is slowed while it is watched whether the round trip stays long.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +29,7 @@ pub(super) struct HyStart {
     window_end: SeqNum,
     last_round_min_rtt: Duration,
     current_round_min_rtt: Duration,
+    least_rtt: Duration,
     samples: u8,
     conservative: Option<Conservative>,
 }
@@ -44,6 +49,7 @@ impl HyStart {
             window_end: nxt,
             last_round_min_rtt: Duration::MAX,
             current_round_min_rtt: Duration::MAX,
+            least_rtt: Duration::MAX,
             samples: 0,
             conservative: None,
         }
@@ -65,16 +71,25 @@ impl HyStart {
         }
         if let Some(rtt) = rtt {
             self.current_round_min_rtt = self.current_round_min_rtt.min(rtt);
+            self.least_rtt = self.least_rtt.min(rtt);
             self.samples = self.samples.saturating_add(1);
         }
         if self.samples >= N_RTT_SAMPLE {
             self.judge();
+            if self.conservative.is_some() && self.shows_full_queue() {
+                return Growth::Leave;
+            }
         }
         Growth::Divided(if self.conservative.is_some() {
             CSS_GROWTH_DIVISOR
         } else {
             1
         })
+    }
+
+    fn shows_full_queue(&self) -> bool {
+        let full = (self.least_rtt.saturating_mul(FULL)).max(self.least_rtt.saturating_add(MAX_RTT_THRESH));
+        self.current_round_min_rtt >= full
     }
 
     fn judge(&mut self) {
@@ -122,6 +137,24 @@ mod tests {
             assert_eq!(round(&mut hystart, number, ms(55)), Growth::Divided(4));
         }
         assert_eq!(hystart.on_ack(SeqNum(7000), SeqNum(8000), None), Growth::Leave);
+    }
+
+    #[test]
+    fn a_round_trip_that_has_doubled_ends_it_at_once() {
+        let mut hystart = HyStart::new(SeqNum(0));
+        let ms = Duration::from_millis;
+        for (number, rtt) in [40, 40, 50].into_iter().enumerate() {
+            round(&mut hystart, number as u32, ms(rtt));
+        }
+        assert_eq!(round(&mut hystart, 3, ms(79)), Growth::Divided(4));
+        assert_eq!(round(&mut hystart, 4, ms(80)), Growth::Leave);
+        // Of a short round trip that would be no time at all.
+        let mut hystart = HyStart::new(SeqNum(0));
+        for (number, rtt) in [2, 2, 10].into_iter().enumerate() {
+            round(&mut hystart, number as u32, ms(rtt));
+        }
+        assert_eq!(round(&mut hystart, 3, ms(17)), Growth::Divided(4));
+        assert_eq!(round(&mut hystart, 4, ms(18)), Growth::Leave);
     }
 
     #[test]

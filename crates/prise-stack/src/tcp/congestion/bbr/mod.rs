@@ -25,6 +25,9 @@ use super::rate::RateSample;
 
 /// §2.5 to §2.8 of the draft, as fractions of 100.
 const STARTUP_PACING_GAIN: u64 = 277;
+/// A window that doubles in a round trip leaves at no more than `2 ln 2` of itself in that time. The rate that is measured of the
+/// first rounds is that of bursts with pauses between them, and 2.77 of it would hold back what the window allows.
+const STARTUP_WINDOW_GAIN: u64 = 140;
 const DRAIN_PACING_GAIN: u64 = 50;
 const DEFAULT_CWND_GAIN: u64 = 200;
 const PROBE_RTT_CWND_GAIN: u64 = 50;
@@ -32,7 +35,7 @@ const LOSS_THRESH: u64 = 2;
 const BETA: u64 = 70;
 /// The draft leaves 15 % of what a flow may have in flight to others. A flow that probes then finds the rest and what they leave, so
 /// that shares approach each other by so little with each probe; twice as much is left here, but never so that the path is idle:
-/// what it holds without a queue is always in flight.
+/// what it holds without a queue is always in flight, and what is lost of it besides.
 const HEADROOM: u64 = 70;
 /// Where losses beside a queue lower the bounds again before the next probe, they come to so much of what was delivered. The draft
 /// keeps what was delivered, and with it every share as it is; so the larger one, which meets more of the losses, gives way. A flow
@@ -147,8 +150,9 @@ impl Bbr {
         self.update_min_rtt(ack);
         cwnd = self.check_probe_rtt(ack, cwnd);
         self.model.advance_latest(ack);
-        self.set_pacing_rate();
-        self.bounded_cwnd(ack, cwnd)
+        let cwnd = self.bounded_cwnd(ack, cwnd);
+        self.set_pacing_rate(ack, cwnd);
+        cwnd
     }
 
     /// Whether a loss beside a queue is one that others make us share. It is not while a probe of ours or STARTUP fills the queue,
@@ -231,6 +235,7 @@ impl Bbr {
                     && ack.in_flight <= self.model.inflight(100, mss)
                 {
                     self.cycle.phase = Phase::Cruise;
+                    self.model.count_losses_from_here(ack);
                 }
             }
             Phase::Cruise => {
@@ -379,7 +384,7 @@ impl Bbr {
         match self.model.inflight_hi {
             u32::MAX => u32::MAX,
             hi => (scale(u64::from(hi), HEADROOM) as u32)
-                .max(hi.min(self.model.bdp()))
+                .max(hi.min(self.model.bdp_with_losses()))
                 .max(MIN_PIPE_SEGMENTS * mss),
         }
     }
@@ -401,8 +406,11 @@ impl Bbr {
         }
     }
 
-    fn set_pacing_rate(&mut self) {
+    fn set_pacing_rate(&mut self, ack: &BbrAck, cwnd: u32) {
         let mut rate = scale(self.model.bw(), self.pacing_gain());
+        if self.state == State::Startup && self.model.is_free(ack) {
+            rate = rate.max(scale(per_second(cwnd, self.model.min_rtt), STARTUP_WINDOW_GAIN));
+        }
         if self.least.keeps_queue() {
             // The margin lets a queue drain (§5.6.2 has it hold on average): where none stands it would only leave the path idle.
             rate = scale(rate, PACING_MARGIN);

@@ -9,6 +9,10 @@ use crate::tcp::congestion::rate::RateSample;
 
 /// The extra acknowledged octets of aggregation are remembered for so many rounds (§5.5.9).
 const EXTRA_ACKED_ROUNDS: u32 = 10;
+/// A sixteenth, of 65,536: a path that loses more loses more than chance does.
+const TOLL_MAX: u64 = 4096;
+/// A round trip that exceeds the least by no more than this part of it shows no queue.
+const FREE: u32 = 8;
 
 #[derive(Debug)]
 pub(super) struct Model {
@@ -29,6 +33,8 @@ pub(super) struct Model {
     loss_round_delivered: u64,
     loss_round_start: bool,
     loss_in_round: bool,
+    /// What is lost counts if it is told by what left after so much was delivered.
+    losses_from: u64,
     /// ACK aggregation.
     epoch_at: Instant,
     epoch_acked: u64,
@@ -58,6 +64,7 @@ impl Model {
             loss_round_delivered: 0,
             loss_round_start: false,
             loss_in_round: false,
+            losses_from: 0,
             epoch_at: Instant::ZERO,
             epoch_acked: 0,
             extra: [0; 2],
@@ -92,6 +99,13 @@ impl Model {
         u32::try_from(octets).unwrap_or(u32::MAX >> 2)
     }
 
+    /// The same with what is lost of it on the way, which counts as in flight until it is known to be, and again as it is sent again.
+    pub(super) fn bdp_with_losses(&self) -> u32 {
+        let bdp = self.bdp();
+        let lost = (u64::from(bdp) * self.loss_share.min(TOLL_MAX)) >> 16;
+        bdp.saturating_add(2 * lost as u32)
+    }
+
     pub(super) fn extra_acked(&self) -> u32 {
         self.extra[0].max(self.extra[1])
     }
@@ -113,13 +127,26 @@ impl Model {
             self.max_bw[1] = self.max_bw[1].max(sample.rate);
         }
         self.update_aggregation(ack);
-        self.loss_in_round |= ack.newly_lost > 0;
+        self.loss_in_round |= ack.newly_lost > 0 && sample.prior_delivered >= self.losses_from;
         if self.loss_round_start {
             if may_lower && self.loss_in_round && self.sees_queue(ack) {
                 self.lower_bounds(ack);
             }
             self.loss_in_round = false;
         }
+    }
+
+    /// A queue of ours has drained: what is still told of its losses, and of those of the retransmissions that met it, says nothing
+    /// of what leaves from now on.
+    pub(super) fn count_losses_from_here(&mut self, ack: &BbrAck) {
+        self.losses_from = ack.delivered;
+        self.loss_in_round = false;
+    }
+
+    /// This round trip shows no queue.
+    pub(super) fn is_free(&self, ack: &BbrAck) -> bool {
+        ack.rtt
+            .is_some_and(|rtt| rtt <= self.min_rtt.saturating_add(self.min_rtt / FREE))
     }
 
     /// A standing queue, by the latest round trip against the smallest; where that may not be the path's, what is lost says so.
@@ -144,9 +171,10 @@ impl Model {
         self.loss_share -= self.loss_share / 8;
     }
 
-    /// What is lost on the way of octets that leave at `rate`, as far as the draft bears it (`BBR.LossThresh`).
+    /// What is lost on the way of octets that leave at `rate`, up to [`TOLL_MAX`]. Where it is this that is lost (a policer keeps no
+    /// queue), it dwindles: of a rate that exceeds what passes by a part, less than that part is lost.
     pub(super) fn toll(&self, rate: u64) -> u64 {
-        (rate >> 16) * self.loss_share.min((LOSS_THRESH << 16) / 100)
+        (rate >> 16) * self.loss_share.min(TOLL_MAX)
     }
 
     fn update_round(&mut self, ack: &BbrAck, sample: &RateSample) {
