@@ -63,6 +63,8 @@ const OPTIONS: &[SocketOption] = &[
     option("IP_MTU_DISCOVER", IPPROTO_IP, 10),
     option("IP_RECVERR", IPPROTO_IP, 11),
     option("IP_MTU", IPPROTO_IP, 14),
+    option("IP_BIND_ADDRESS_NO_PORT", IPPROTO_IP, 24),
+    option("IP_LOCAL_PORT_RANGE", IPPROTO_IP, 51),
     option("IPV6_TCLASS", 41, 67),
     option("IPV6_UNICAST_HOPS", 41, 16),
 ];

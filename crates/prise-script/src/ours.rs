@@ -223,6 +223,8 @@ fn apply_sysctls(host: &mut Host, script: &Script) {
     for (name, value) in &script.sysctls {
         let name = match name.as_str() {
             "tcp_syncookies" => "net.ipv4.tcp_syncookies",
+            "tcp_tw_reuse" => "net.ipv4.tcp_tw_reuse",
+            "tcp_tw_reuse_delay" => "net.ipv4.tcp_tw_reuse_delay",
             own if own.starts_with("prise.") => own,
             _ => continue,
         };

@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use prise_stack::{State, TupleUse};
+use prise_stack::{State, Tuning, TupleUse};
 use prise_wire::Instant;
 
 use crate::bind::port_range;
@@ -83,7 +83,7 @@ impl Host {
         let port = if fixed != 0 {
             fixed
         } else {
-            self.pick_for(s, route.source, remote)?
+            self.pick_for(now, s, route.source, remote, config.tuning())?
         };
         let local = SocketAddr::new(route.source, port);
         let id = if hold {
@@ -114,7 +114,14 @@ impl Host {
     }
 
     /// A local port that makes the four-tuple new (`__inet_hash_connect`): `EADDRNOTAVAIL` when all are taken.
-    fn pick_for(&mut self, s: SocketId, source: IpAddr, remote: SocketAddr) -> Result<u16, Errno> {
+    fn pick_for(
+        &mut self,
+        now: Instant,
+        s: SocketId,
+        source: IpAddr,
+        remote: SocketAddr,
+        tuning: &Tuning,
+    ) -> Result<u16, Errno> {
         self.look_for_free_ports();
         let range = port_range(self.socket_ref(s)?, self.sysctls.ports());
         let mut reusable = None;
@@ -122,7 +129,10 @@ impl Host {
             if reusable.is_some() && tried >= PORTS_TRIED {
                 break;
             }
-            match self.stack.tcp_tuple_use(SocketAddr::new(source, port), remote) {
+            match self
+                .stack
+                .tcp_tuple_use(now, SocketAddr::new(source, port), remote, tuning)
+            {
                 TupleUse::Free => return Ok(port),
                 // A TIME-WAIT that timestamps make safe to take over (RFC 6191), once there is nothing better.
                 TupleUse::Reusable => reusable = reusable.or(Some(port)),

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use prise_stack::{
-    EcnPolicy, Event, HashKey, LinkId, LinkSet, Random, Ready, Stack, StackConfig, State, TcpConfig, Tuning, TupleUse,
+    EcnPolicy, Event, HashKey, LinkId, LinkSet, Random, Ready, Stack, StackConfig, State, TcpConfig, Tuning,
 };
 use prise_wire::{Frame, Instant};
 
@@ -398,14 +398,14 @@ impl Host {
         if !over || !picked {
             return;
         }
-        if self.stack.tcp_tuple_use(local, remote) == TupleUse::Free {
-            self.release_port(s);
-        } else {
+        if self.stack.tcp_holds(local, remote) {
             // In TIME-WAIT the four-tuple is still held, and with it the port, if no longer by the socket.
             self.bequeath_port(s);
             if let Ok(socket) = self.socket_mut(s) {
                 socket.flags.set(Flag::PortLeft, true);
             }
+        } else {
+            self.release_port(s);
         }
     }
 

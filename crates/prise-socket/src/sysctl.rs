@@ -8,7 +8,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use prise_stack::{EcnPolicy, FastOpenSettings, MemoryBudget, MtuProbing, SynCookies, Tuning, UserTimeoutExchange};
+use prise_stack::{
+    EcnPolicy, FastOpenSettings, MemoryBudget, MtuProbing, SynCookies, TimeWaitReuse, Tuning, UserTimeoutExchange,
+};
 
 use crate::Host;
 use crate::option::Opt;
@@ -74,6 +76,10 @@ sysctls! {
     SynAckRetries "net.ipv4.tcp_synack_retries" [5] 0, 255;
     SynCookies "net.ipv4.tcp_syncookies" [1] 0, 2;
     Timestamps "net.ipv4.tcp_timestamps" [1] 0, 2;
+    /// Linux's default is 2: of a host to itself alone.
+    TimeWaitReuse "net.ipv4.tcp_tw_reuse" [1] 0, 2;
+    /// In milliseconds; Linux's default is a second.
+    TimeWaitReuseDelay "net.ipv4.tcp_tw_reuse_delay" [1] 1, 60_000;
     WindowScaling "net.ipv4.tcp_window_scaling" [1] 0, 255;
     /// The first two numbers change nothing: send buffers grow by measurement alone.
     SendBuffer "net.ipv4.tcp_wmem" [4096, 16_384, 67_107_840] 1, I32;
@@ -259,6 +265,12 @@ impl Sysctls {
                 1 => SynCookies::WhenFull,
                 _ => SynCookies::Always,
             },
+            time_wait_reuse: match self.one(Key::TimeWaitReuse) {
+                0 => TimeWaitReuse::Never,
+                1 => TimeWaitReuse::Always,
+                _ => TimeWaitReuse::Loopback,
+            },
+            time_wait_reuse_delay: Duration::from_millis(self.one(Key::TimeWaitReuseDelay) as u64),
             syn_ack_retries: self.one(Key::SynAckRetries) as u8,
             min_unit_segments: self.one(Key::MinTsoSegments) as u32,
             ..Tuning::DEFAULT

@@ -47,8 +47,8 @@ pub use tcp::{
     AccEcnOption, AdmitError, BufferAccounting, CongestionAlgorithm, ConnId, ConnectError, Ecn, EcnOctets, EcnPolicy,
     FastOpenFailure, FastOpenKeys, FastOpenSettings, Keepalive, Linger, ListenConfig, ListenError, ListenerId,
     LossState, MtuProbing, PendingId, ReceiveError, Refusal, SendError, SignatureKeys, SocketSummary, Stamp, StampKind,
-    StampsWanted, State, SynCookies, TcpConfig, TcpError, TcpInfo, Tuning, TupleUse, UrgentError, UserTimeoutExchange,
-    segment_signature,
+    StampsWanted, State, SynCookies, TcpConfig, TcpError, TcpInfo, TimeWaitReuse, Tuning, TupleUse, UrgentError,
+    UserTimeoutExchange, segment_signature,
 };
 pub use udp::{
     AllGroups, Coverage, JoinError, UdpConfig, UdpCounters, UdpDatagram, UdpId, UdpInfo, UdpIntercepted, UdpProtocol,

@@ -296,7 +296,7 @@ impl Stack {
             report,
         } = error;
         match protocol {
-            protocol::TCP => tcp.icmp_error(now, net, events, quoted, report.error),
+            protocol::TCP => tcp.icmp_error(now, net, quoted, report.error),
             protocol::UDP | protocol::UDP_LITE => {
                 let which = if protocol == protocol::UDP {
                     UdpProtocol::Udp

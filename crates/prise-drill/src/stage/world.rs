@@ -8,7 +8,7 @@ use std::time::Duration;
 use prise_socket::{Errno, Host, HostConfig, SocketId};
 use prise_stack::{
     AccEcnOption, BufferAccounting, EcnPolicy, FastOpenSettings, IpCidr, LinkConfig, LinkId, Route, StackConfig,
-    SynCookies, Tuning,
+    SynCookies, TimeWaitReuse, Tuning,
 };
 use prise_wire::{Frame, Gso, GsoKind, Instant, Medium, Payload};
 
@@ -149,6 +149,12 @@ impl World {
                 1 => SynCookies::WhenFull,
                 _ => SynCookies::Always,
             },
+            time_wait_reuse: match number("tcp_tw_reuse", 2) {
+                0 => TimeWaitReuse::Never,
+                1 => TimeWaitReuse::Always,
+                _ => TimeWaitReuse::Loopback,
+            },
+            time_wait_reuse_delay: Duration::from_millis(number("tcp_tw_reuse_delay", 1000)),
             buffers: match number("tcp_shrink_window", 0) {
                 0 => BufferAccounting::Kernel,
                 _ => BufferAccounting::KernelRetreating,

@@ -235,6 +235,8 @@ discards! {
     TcpDeferred,
     /// A half-open connection whose SYN-ACK was never answered.
     TcpHandshakeTimedOut,
+    /// An ICMP error about our SYN-ACK ended a half-open connection.
+    TcpHandshakeUnreachable,
     /// A segment that no route would carry.
     TcpNoRoute,
     /// An ICMP error that quotes nothing in flight (RFC 5927).

@@ -353,18 +353,14 @@ impl Connection {
     }
 
     fn may_challenge(&mut self, now: Instant) -> bool {
-        let clock = timestamp_clock(now);
-        let interval = self.config.tuning().challenge_interval.as_millis() as u32;
-        let may = clock.wrapping_sub(self.challenged_at) >= interval;
-        if may {
-            self.challenged_at = clock;
-        }
-        may
+        let interval = self.config.tuning().challenge_interval;
+        self.limit.allows_challenge(now, interval)
     }
 
     /// What is not acceptable is answered with what is expected; but what carries no data only now and then.
     fn answer_unacceptable(&mut self, seg: &Segment) {
-        if (seg.data_len() > 0 && !seg.flags.syn()) || self.may_challenge(seg.at) {
+        let interval = self.config.tuning().challenge_interval;
+        if self.limit.allows(seg, interval) {
             if seg.flags.syn()
                 && let Some(state) = self.acc_ecn_mut()
             {

@@ -8,6 +8,7 @@ use prise_wire::{Instant, SeqNum};
 
 use super::Tcp;
 use super::acc_ecn::EcnAgreement;
+use super::answer_limit::AnswerLimit;
 use super::config::{CongestionAlgorithm, TcpConfig};
 use super::connection::{
     AckSchedule, Connection, Moment, Reader, ReceiveVariables, SendVariables, Stamp, Statistics, TimestampState,
@@ -140,7 +141,6 @@ impl Tcp {
         let zero = SeqNum(0);
         let limit = receive_limit(&config);
         let rcv_scale = window_shift(&config);
-        let interval = config.tuning().challenge_interval.as_millis() as u32;
         let mut window = ReceiveWindow::new(zero, limit, now);
         window.expect_segments_of(u32::from(offered));
         let congestion = super::congestion::Congestion::new(self.congestion(net, link, &config), u32::from(mss));
@@ -187,7 +187,7 @@ impl Tcp {
             last_received: Stamp::at(now),
             last_data: Stamp::at(now),
             trouble_since: Moment::at(now),
-            challenged_at: timestamp_clock(now).wrapping_sub(interval),
+            limit: AnswerLimit::default(),
             mss,
             advertised_mss: offered,
             link,

@@ -11,6 +11,7 @@ use core::time::Duration;
 
 use prise_wire::{Instant, SeqNum};
 
+use super::answer_limit::AnswerLimit;
 use super::config::{Linger, TcpConfig};
 use super::congestion::Congestion;
 use super::congestion::rate::RateSampler;
@@ -32,7 +33,6 @@ use super::tuple::FourTuple;
 use crate::event::Ready;
 use crate::link::LinkId;
 use crate::memory::{Charge, Memory};
-use crate::net::IcmpError;
 
 /// A moment in milliseconds, wrapping after 49 days: half the size of an [`Instant`], for what is compared with seconds.
 #[derive(Clone, Copy, Debug)]
@@ -189,8 +189,7 @@ pub(crate) struct Connection {
     pub(crate) last_data: Stamp,
     /// When the oldest unacknowledged octet, probe or SYN was first sent: the user timeout counts from here ([`trouble`](Self::trouble)).
     pub(crate) trouble_since: Moment,
-    /// When an unacceptable segment was last answered, in milliseconds of [`timestamp_clock`].
-    pub(crate) challenged_at: u32,
+    pub(crate) limit: AnswerLimit,
     /// The segment size for sending, options not subtracted.
     pub(crate) mss: u16,
     /// The size that our SYN offered.
@@ -620,31 +619,6 @@ impl Connection {
             sending.recovery.enter_repacking(nxt);
             self.rearm_retransmit(now, true);
         }
-    }
-
-    /// An ICMP error that quotes `seq`; answers whether it was credible (RFC 5927 §4.1: it must be in flight).
-    pub(crate) fn icmp_error(&mut self, seq: SeqNum, error: IcmpError) -> bool {
-        let in_flight = self.snd.una.precedes_or_equals(seq) && seq.precedes(self.snd.nxt);
-        if !in_flight {
-            return false;
-        }
-        if let IcmpError::PacketTooBig { .. } = error {
-            return true;
-        }
-        let Some(cause) = TcpError::from_icmp(error) else {
-            return true;
-        };
-        if matches!(self.state, State::SynSent | State::SynReceived) {
-            self.end(Some(cause));
-        } else {
-            // RFC 9293 §3.9.2.2: soft for an established connection.
-            self.soft_error = Some(cause);
-            if self.config.report_errors && self.error.is_none() {
-                self.error = self.soft_error.take();
-                self.raise(Ready::ERROR);
-            }
-        }
-        true
     }
 
     /// Arms a timeout. With a user timeout it is over at the latest when that has passed (RFC 5482 §3; Linux clamps it

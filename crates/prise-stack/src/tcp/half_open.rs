@@ -1,4 +1,4 @@
-//! A connection request that was received and not completed: SYN-RECEIVED of a passive open, in 64 octets.
+//! A connection request that was received and not completed: SYN-RECEIVED of a passive open, in 72 octets.
 //!
 //! It holds what the SYN said and what our SYN-ACK promised; the connection record is made when the handshake's
 //! last segment proves that the peer exists (RFC 4987 §3.3 calls this a SYN cache).
@@ -53,7 +53,7 @@ pub(crate) struct HalfOpen {
     pub(crate) limit: AnswerLimit,
 }
 
-const _: () = assert!(size_of::<HalfOpen>() <= 68, "RFC 4987: a SYN must cost little");
+const _: () = assert!(size_of::<HalfOpen>() <= 72, "RFC 4987: a SYN must cost little");
 
 const NO_SCALE: u8 = 15;
 const SACK: u8 = 1 << 4;

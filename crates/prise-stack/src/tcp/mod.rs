@@ -23,6 +23,7 @@ mod half_open;
 mod held;
 #[cfg(test)]
 mod hostile_tests;
+mod icmp;
 mod info;
 mod isn;
 mod listen;
@@ -67,7 +68,7 @@ pub use info::{LossState, State, TcpInfo};
 pub use plpmtud::MtuProbing;
 pub use send::stamps::{Stamp, StampKind, StampsWanted};
 pub use signature::{SignatureKeys, segment_signature};
-pub use tuning::{BufferAccounting, SynCookies, Tuning};
+pub use tuning::{BufferAccounting, SynCookies, TimeWaitReuse, Tuning};
 pub use user_timeout::UserTimeoutExchange;
 pub use verbs::{Refusal, SocketSummary, TupleUse};
 
@@ -86,7 +87,7 @@ use crate::event::{Event, Events, Ready};
 use crate::hash::HashKey;
 use crate::link::{LinkId, LinkSet};
 use crate::memory::{Charge, Memory};
-use crate::net::{Delivered, Discard, IcmpError, IpOut, Net, Quoted};
+use crate::net::{Delivered, Discard, IpOut, Net};
 use crate::random::Random;
 use crate::slab::{Key, Slab, identifier};
 use crate::wheel::Wheel;
@@ -344,6 +345,13 @@ impl Tcp {
         }
     }
 
+    /// Whether an active open may take over what is in TIME-WAIT there.
+    fn is_free_to_pick(&self, now: Instant, index: u32, tuning: &Tuning) -> bool {
+        self.time_wait
+            .get(index)
+            .is_some_and(|record| record.is_free_to_pick(now, self.wheel.deadline(record.timer), tuning))
+    }
+
     fn answer_in_time_wait(&mut self, net: &mut Net, index: u32, seg: &Segment) {
         let interval = self.default_config.tuning().challenge_interval;
         let keys = self.signed_waits.get(&index).map(|keys| &**keys);
@@ -489,44 +497,6 @@ impl Tcp {
             local: tuple.local(),
             remote: tuple.remote(),
         })
-    }
-
-    /// An ICMP error quotes a segment of ours (RFC 9293 §3.9.2.2, RFC 5927).
-    pub(crate) fn icmp_error(
-        &mut self,
-        now: Instant,
-        net: &mut Net,
-        _events: &mut Events,
-        quoted: Quoted,
-        error: IcmpError,
-    ) {
-        let tuple = FourTuple::new(quoted.local, quoted.remote);
-        let Some(Owner::Connection(index)) = self.owner(&tuple) else {
-            net.discard(Discard::IcmpNoOwner);
-            return;
-        };
-        let Some(connection) = self.connections.get_mut(index) else {
-            return;
-        };
-        if !connection.icmp_error(quoted.seq, error) {
-            // RFC 5927 §4: it does not quote anything in flight, so it is forged or stale.
-            net.discard(Discard::TcpIcmpForged);
-        } else if let IcmpError::PacketTooBig { mtu } = error {
-            if connection.doubt_path_mtu(mtu, quoted.seq) {
-                net.discard(Discard::TcpIcmpDoubted);
-            } else {
-                Self::lower_path_mtu(now, net, connection, mtu);
-            }
-        }
-        self.settle(now, net, index);
-    }
-
-    fn lower_path_mtu(now: Instant, net: &mut Net, connection: &mut Connection, mtu: u32) {
-        let (local, remote) = (connection.tuple.local_ip(), connection.tuple.remote_ip());
-        net.lower_path_mtu(now, remote, mtu);
-        if let Ok(route) = net.route(remote, Some(local), connection.device) {
-            connection.obey_path_mtu(now, route.mtu);
-        }
     }
 
     /// The consequences of whatever a connection has just gone through, in one place.

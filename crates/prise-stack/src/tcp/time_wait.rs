@@ -3,11 +3,12 @@
 
 use core::time::Duration;
 
-use prise_wire::{SeqNum, TcpFlags, TcpHeader, Timestamps};
+use prise_wire::{Instant, SeqNum, TcpFlags, TcpHeader, Timestamps};
 
 use super::answer_limit::AnswerLimit;
 use super::connection::Connection;
 use super::segment::Segment;
+use super::tuning::{TimeWaitReuse, Tuning};
 use super::tuple::FourTuple;
 use crate::wheel::TimerId;
 
@@ -101,6 +102,21 @@ impl TimeWait {
     /// tells old segments from new ones.
     pub(crate) fn is_reusable(&self) -> bool {
         self.timestamps
+    }
+
+    /// Likewise, where the port was picked for the program, with `tcp_tw_reuse` and `tcp_tw_reuse_delay`. `ends` is when TIME-WAIT does.
+    pub(crate) fn is_free_to_pick(&self, now: Instant, ends: Instant, tuning: &Tuning) -> bool {
+        let wanted = match tuning.time_wait_reuse {
+            TimeWaitReuse::Never => false,
+            TimeWaitReuse::Loopback => self.tuple.local_ip().is_loopback() || self.tuple.remote_ip().is_loopback(),
+            TimeWaitReuse::Always => true,
+        };
+        wanted && self.is_reusable() && now + TIME_WAIT > ends + tuning.time_wait_reuse_delay
+    }
+
+    /// The peer's last timestamp, which a successor's SYN echoes (`tcp_twsk_unique`).
+    pub(crate) fn ts_recent(&self) -> u32 {
+        self.ts_recent
     }
 
     /// Where the successor's sequence numbers start, so that they lie above all that was sent.

@@ -49,7 +49,7 @@ impl Connection {
     }
 
     /// RFC 6298 §5.4–5.7.
-    fn on_timeout(&mut self, now: Instant) {
+    pub(super) fn on_timeout(&mut self, now: Instant) {
         if matches!(self.state, State::SynSent | State::SynReceived) {
             let expired = self.backoff >= self.config.syn_retries || self.user_timeout_passed(now);
             self.suspect_black_hole(expired);

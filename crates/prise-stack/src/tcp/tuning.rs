@@ -33,6 +33,19 @@ pub enum SynCookies {
     Always,
 }
 
+/// Which active opens may take over a pair of ports in TIME-WAIT whose port was picked for them (`tcp_tw_reuse`). A program that
+/// has bound the port itself may always, if timestamps make it safe (RFC 6191).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimeWaitReuse {
+    /// None.
+    Never,
+    /// Those of a host to itself.
+    Loopback,
+    /// All.
+    #[default]
+    Always,
+}
+
 /// Settings of a host's TCP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tuning {
@@ -86,6 +99,11 @@ pub struct Tuning {
     pub cookie_segment_max: u16,
     /// RFC 5482: whether ends tell each other their user timeouts. `None`, Linux's way, neither sends nor reads the option.
     pub user_timeout_option: Option<UserTimeoutExchange>,
+    /// `tcp_tw_reuse`.
+    pub time_wait_reuse: TimeWaitReuse,
+    /// `tcp_tw_reuse_delay`: not before a connection was in TIME-WAIT for longer than this. By default our clock of timestamps has to
+    /// move on, which is what makes it safe.
+    pub time_wait_reuse_delay: Duration,
     /// What counts against the buffers.
     pub buffers: BufferAccounting,
 }
@@ -116,6 +134,8 @@ impl Tuning {
         syn_cookies: SynCookies::WhenFull,
         cookie_segment_max: u16::MAX,
         user_timeout_option: None,
+        time_wait_reuse: TimeWaitReuse::Always,
+        time_wait_reuse_delay: Duration::from_millis(1),
         buffers: BufferAccounting::Payload,
     };
 }

@@ -501,14 +501,10 @@ impl Connection {
         }
         header.window = self.window_field(syn);
         if self.flags.timestamps_on() {
-            let echo = if header.ack.is_some() {
-                self.timestamps.recent
-            } else {
-                0
-            };
+            // In a SYN it is zero (RFC 7323 §3.2) but where it follows on TIME-WAIT, as in Linux (`tcp_twsk_unique`).
             header.options.timestamps = Some(Timestamps {
                 value: self.timestamp(now),
-                echo,
+                echo: self.timestamps.recent,
             });
         }
         if syn {

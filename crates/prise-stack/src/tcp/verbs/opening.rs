@@ -13,7 +13,7 @@ use crate::tcp::demux::{Claim, Owner};
 use crate::tcp::error::{ConnectError, ListenError};
 use crate::tcp::half_open::Listener;
 use crate::tcp::info::State;
-use crate::tcp::time_wait::TimeWait;
+use crate::tcp::tuning::Tuning;
 use crate::tcp::tuple::FourTuple;
 use crate::tcp::{ConnId, ListenerId};
 
@@ -177,10 +177,13 @@ impl Stack {
             .route(remote.ip(), Some(local.ip()), device)
             .map_err(ConnectError::Route)?;
         let mut iss = self.tcp.secrets.isn(now, &tuple);
+        let mut ts_recent = 0;
         match self.tcp.owner(&tuple) {
             Some(Owner::TimeWait(index)) => {
                 let record = self.tcp.time_wait.get(index).filter(|record| record.is_reusable());
-                iss = record.ok_or(ConnectError::AddressInUse)?.successor_iss().later(iss);
+                let record = record.ok_or(ConnectError::AddressInUse)?;
+                iss = record.successor_iss().later(iss);
+                ts_recent = record.ts_recent();
                 self.tcp.forget_time_wait(index);
             }
             Some(_) => return Err(ConnectError::AddressInUse),
@@ -196,19 +199,23 @@ impl Stack {
         connection.state = State::SynSent;
         connection.token = token;
         connection.device = device;
+        connection.timestamps.recent = ts_recent;
         let key = self.tcp.connections.insert(connection);
         self.tcp.tuples.insert(&tuple, Owner::Connection(key.index));
         self.net.tcp_counters.active_opens += 1;
         Ok(ConnId::from_key(key))
     }
 
-    /// Whether an active open could use this four-tuple.
-    pub fn tcp_tuple_use(&self, local: SocketAddr, remote: SocketAddr) -> TupleUse {
+    /// Whether a connection, a half-open one or TIME-WAIT has this four-tuple.
+    pub fn tcp_holds(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        self.tcp.owner(&FourTuple::new(local, remote)).is_some()
+    }
+
+    /// Whether an active open with that tuning could use this four-tuple, if its port is picked for it.
+    pub fn tcp_tuple_use(&self, now: Instant, local: SocketAddr, remote: SocketAddr, tuning: &Tuning) -> TupleUse {
         match self.tcp.owner(&FourTuple::new(local, remote)) {
             None => TupleUse::Free,
-            Some(Owner::TimeWait(index)) if self.tcp.time_wait.get(index).is_some_and(TimeWait::is_reusable) => {
-                TupleUse::Reusable
-            }
+            Some(Owner::TimeWait(index)) if self.tcp.is_free_to_pick(now, index, tuning) => TupleUse::Reusable,
             Some(_) => TupleUse::Taken,
         }
     }
