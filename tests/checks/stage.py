@@ -90,6 +90,7 @@ class Stage:
 
     def noise(self, name, octets):
         path = self.at / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.urandom(octets))
         return path
 
