@@ -357,7 +357,7 @@ impl Player {
             let known = self
                 .flows
                 .iter()
-                .rposition(|flow| flow.is_known() && flow.has(&sniffed));
+                .rposition(|flow| flow.is_known() && flow.has(&sniffed) && !flow.is_followed_by(&sniffed));
             if let Some(at) = known.or_else(|| self.flows.iter_mut().rposition(|flow| flow.claims(&sniffed))) {
                 let since = time - self.calls.start.as_micros() as i64;
                 return Ok((since, at, sniffed));

@@ -57,6 +57,16 @@ impl Flow {
         })
     }
 
+    /// Whether a packet that left is the SYN of another connection between the same ends.
+    pub(super) fn is_followed_by(&self, packet: &Sniffed) -> bool {
+        match &packet.content {
+            Content::Tcp(segment) if segment.flags & (SYN | ACK) == SYN => {
+                self.isn.is_some_and(|(_, live)| live != segment.seq)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a packet that left belongs here; a flow that is just connecting learns its local side.
     pub(super) fn claims(&mut self, packet: &Sniffed) -> bool {
         let claims = self.has(packet);
