@@ -50,7 +50,7 @@ impl Socket {
             send_buffer: self.value_set(Opt::SendBuffer).map(|octets| (octets / 2) as u32),
             rto_max: Duration::from_millis(value(Opt::RtoMax).max(1) as u64),
             syn_retries: value(Opt::SynCount) as u8,
-            fin_wait_2: Duration::from_secs(value(Opt::Linger2).max(0) as u64),
+            fin_wait_2: u64::try_from(value(Opt::Linger2)).ok().map(Duration::from_secs),
             unsent_low_water: positive(Opt::NotSentLowWater)
                 .map(|octets| octets as u32)
                 .or(Some(low_water).filter(|octets| *octets != u32::MAX)),
@@ -60,7 +60,7 @@ impl Socket {
                 .map(|rate| rate as u64),
             window_clamp: positive(Opt::WindowClamp).map(|octets| octets as u32),
             thin_linear_timeouts: self.has(Flag::ThinLinear),
-            defer_accept: self.value(Opt::DeferAccept) > 0,
+            defer_accept: self.value(Opt::DeferAccept) as u8,
             oob_inline: self.has(Flag::OobInline),
             report_errors: self.has(Flag::ReceiveErrors) || self.has(Flag::V6ReceiveErrors),
             hop_limit: if hop_limit < 0 { default_hops } else { hop_limit as u8 },

@@ -99,7 +99,7 @@ impl Choice {
                     ][usize::from(third & 3)],
                 ),
                 user_timeout: bit(third, 2).then_some(Duration::from_secs(5)),
-                defer_accept: bit(third, 3) && bit(third, 4),
+                defer_accept: 3 * u8::from(bit(third, 3) && bit(third, 4)),
                 cork: bit(third, 5) && bit(third, 4),
                 ..TcpConfig::default()
             },

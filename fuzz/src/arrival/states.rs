@@ -114,7 +114,7 @@ pub(super) fn build(world: &mut World, state: u8) {
     };
     go(world);
     let Some(reached) = reached else { return };
-    let deferred = world.config.defer_accept && reached != State::Closed && world.connection.is_none();
+    let deferred = world.config.defer_accept > 0 && reached != State::Closed && world.connection.is_none();
     let state = world.connection.map_or(State::Closed, |id| world.stack.tcp_state(id));
     assert!(
         deferred || state == reached,

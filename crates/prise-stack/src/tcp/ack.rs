@@ -65,7 +65,12 @@ impl Connection {
         }
         self.take_sack(seg, ack, opened);
         if self.flags.fin_sent() && self.snd.una == self.snd.nxt {
+            let unwanted = self.state == State::FinWait1;
             self.fin_acknowledged(seg.at);
+            if unwanted && self.state == State::Closed {
+                // An orphan that does not wait for the peer's FIN (`TCP_LINGER2` below zero).
+                return ControlFlow::Break(Discard::TcpNobodyReads);
+            }
             if matches!(self.state, State::Closed | State::TimeWait) {
                 // LAST-ACK and CLOSING end here.
                 return ControlFlow::Break(Discard::TcpLastAck);

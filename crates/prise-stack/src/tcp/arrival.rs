@@ -632,14 +632,22 @@ impl Connection {
         self.raise(Ready::CLOSED);
     }
 
+    /// How long an orphan stays in FIN-WAIT-2, if at all: not less than three and a half timeouts (`tcp_fin_time`).
+    pub(crate) fn orphan_wait(&self) -> Option<Duration> {
+        let limit = self.config.fin_wait_2?;
+        Some(limit.max(self.rto() * 7 / 2))
+    }
+
     /// Our FIN was acknowledged: the rest of the fifth check.
     pub(crate) fn fin_acknowledged(&mut self, now: Instant) {
         match self.state {
             State::FinWait1 => {
                 self.state = State::FinWait2;
                 if self.is_orphan() {
-                    let limit = self.config.fin_wait_2;
-                    self.deadlines.arm_slow(Slow::FinWait2, now + limit);
+                    match self.orphan_wait() {
+                        Some(limit) => self.deadlines.arm_slow(Slow::FinWait2, now + limit),
+                        None => self.end(None),
+                    }
                 }
             }
             State::Closing => self.enter_time_wait(),

@@ -82,8 +82,8 @@ pub struct TcpConfig {
     pub rto_max: Duration,
     /// `TCP_SYNCNT`: retransmissions of a SYN before giving up.
     pub syn_retries: u8,
-    /// `TCP_LINGER2`: how long an orphan may stay in FIN-WAIT-2.
-    pub fin_wait_2: Duration,
+    /// `TCP_LINGER2`: how long an orphan may stay in FIN-WAIT-2; not at all if `None`.
+    pub fin_wait_2: Option<Duration>,
     /// `TCP_NOTSENT_LOWAT`: unsent octets above which the socket is not writable.
     pub unsent_low_water: Option<u32>,
     /// `SO_MAX_PACING_RATE`: octets per second at which data are let go at most, whatever the congestion control (socket(7)).
@@ -93,8 +93,8 @@ pub struct TcpConfig {
     /// `TCP_THIN_LINEAR_TIMEOUTS`: the first six timeouts are not backed off while fewer than four segments are out (tcp(7)), against
     /// RFC 6298 §5.5.
     pub thin_linear_timeouts: bool,
-    /// `TCP_DEFER_ACCEPT`: do not show a connection before its first data.
-    pub defer_accept: bool,
+    /// `TCP_DEFER_ACCEPT`: do not show a connection before its first data, or so many timeouts of its SYN-ACK; 0 for no such wait.
+    pub defer_accept: u8,
     /// `SO_OOBINLINE`: urgent octets stay in the stream.
     pub oob_inline: bool,
     /// `IP_RECVERR`, `IPV6_RECVERR`: ICMP errors that do not end the connection are shown at once (ip(7)).
@@ -147,12 +147,12 @@ impl Default for TcpConfig {
             send_buffer: None,
             rto_max: RTO_MAX,
             syn_retries: 6,
-            fin_wait_2: Duration::from_secs(60),
+            fin_wait_2: Some(Duration::from_secs(60)),
             unsent_low_water: None,
             max_pacing_rate: None,
             window_clamp: None,
             thin_linear_timeouts: false,
-            defer_accept: false,
+            defer_accept: 0,
             oob_inline: false,
             report_errors: false,
             hop_limit: 64,

@@ -296,13 +296,18 @@ impl Tcp {
         };
         let lives = listener.is_some();
         let retries = listener.map_or(0, |listener| listener.config.tuning().syn_ack_retries);
-        if record.retries >= retries || !lives {
+        let deferred = listener.map_or(0, |listener| listener.config.defer_accept);
+        // Who has answered and says nothing is asked again only when the wait for data ends (`syn_ack_recalc`).
+        let waits = record.is_completed() && record.retries < deferred;
+        if record.retries >= retries && !waits || !lives {
             net.discard(Discard::TcpHandshakeTimedOut);
             self.forget_half_open(index);
             return;
         }
         record.retries += 1;
-        self.send_syn_ack(now, net, index);
+        if !waits || record.retries >= deferred {
+            self.send_syn_ack(now, net, index);
+        }
         self.arm_half_open(now, index);
     }
 
@@ -465,7 +470,7 @@ impl Tcp {
             net.discard(Discard::TcpAcceptQueueFull);
             return;
         }
-        if listener.config.defer_accept && seg.data_len() == 0 && !seg.flags.fin() {
+        if record.retries < listener.config.defer_accept && seg.data_len() == 0 && !seg.flags.fin() {
             record.set_completed();
             net.discard(Discard::TcpDeferred);
             return;

@@ -562,6 +562,32 @@ impl Flight {
         self.records.range(from..).find(|record| record.is(LOST))
     }
 
+    /// The lost record at `start` takes in lost ones behind it as long as they are `max` octets together and end by `limit`: small
+    /// segments are sent again as one (`tcp_retrans_try_collapse`). Answers how long it is now. When the later ones left is
+    /// forgotten: an acknowledgment of them that comes late makes the round trip longer than it was, never shorter.
+    pub(crate) fn gather_lost(&mut self, start: SeqNum, max: u32, limit: SeqNum) -> Option<u32> {
+        let index = self
+            .records
+            .partition_point(|record| record.end().precedes_or_equals(start));
+        loop {
+            let whole = *self
+                .records
+                .get(index)
+                .filter(|record| record.start == start && record.is(LOST))?;
+            let next = self
+                .records
+                .get(index + 1)
+                .filter(|next| next.is(LOST) && whole.len + next.len <= max && next.end().precedes_or_equals(limit));
+            let Some(&next) = next else {
+                return Some(whole.len);
+            };
+            self.records.remove(index + 1);
+            let record = &mut self.records[index];
+            record.len += next.len;
+            record.flags |= next.flags & (RETRANSMITTED | PUSHED);
+        }
+    }
+
     /// `[start, start + len)`, the front of the first lost record, was sent again; answers whether it ends with a push.
     pub(crate) fn retransmitted(&mut self, start: SeqNum, len: u32, now: Instant, snapshot: SendSnapshot) -> bool {
         let index = self

@@ -312,7 +312,7 @@ impl Connection {
         self.segment(now, seq, flags, body, route)
     }
 
-    fn emit_retransmission(&mut self, now: Instant, start: SeqNum, len: u32, route: &RouteInfo) -> Option<Frame> {
+    fn emit_retransmission(&mut self, now: Instant, start: SeqNum, mut len: u32, route: &RouteInfo) -> Option<Frame> {
         let (queue_start, queue_end) = (self.queue_start(), self.queue_end());
         let rto = self.rto();
         let size = self.segment_size();
@@ -324,6 +324,9 @@ impl Connection {
             sending.flight.isolate_tail(len)?;
             sending.probe_end = Some(nxt);
             sending.probe_retransmitted = true;
+        } else if len < size {
+            let gathered = sending.flight.gather_lost(start, size, self.snd.una + self.snd.wnd);
+            len = gathered.map_or(len, |gathered| gathered.max(len));
         }
         let in_flight = sending.flight.in_flight() + len;
         let snapshot = sending.rate.on_send(now, false, in_flight);

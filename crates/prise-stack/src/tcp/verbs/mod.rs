@@ -254,7 +254,9 @@ impl Stack {
             State::Closed | State::TimeWait | State::Listen => {}
             _ if reset => return self.tcp_abort(now, id),
             State::FinWait2 => {
-                let limit = connection.config.fin_wait_2;
+                let Some(limit) = connection.orphan_wait() else {
+                    return self.tcp_abort(now, id);
+                };
                 connection
                     .deadlines
                     .arm_slow(crate::tcp::deadlines::Slow::FinWait2, now + limit);
