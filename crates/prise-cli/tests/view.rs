@@ -406,6 +406,9 @@ for path in ('/proc/net/nothing', '/nothing'):
     except OSError as error:
         print(error.strerror)
 print(open('/proc/self/comm').read().strip(), os.path.exists('/proc/net/unix'))
+asks, pair = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW), socket.socketpair()
+[head, *rows] = lines('/proc/net/unix')
+print(head[0], [str(os.fstat(each.fileno()).st_ino) in [row[6] for row in rows] for each in (listener, udp, asks, *pair)])
 ";
 
 #[test]
@@ -430,7 +433,8 @@ fn files_of_proc_net_show_the_run() {
             "False b'Inter-' b'Inter-' 0 b'Inter-'",
             "No such file or directory",
             "No such file or directory",
-            "python3 True"
+            "python3 True",
+            "Num [False, False, False, True, True]"
         ],
         "{}",
         ended.stderr

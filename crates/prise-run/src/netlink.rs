@@ -30,6 +30,8 @@ const ROUND: usize = 256;
 pub(crate) struct NetlinkSocket {
     /// The kernel's `SO_COOKIE` of the object that the program holds.
     pub(crate) cookie: u64,
+    /// The number of that object as `/proc/PID/fd` shows it.
+    inode: u32,
     /// The supervisor's end.
     end: OwnedFd,
     pub(crate) state: Socket,
@@ -57,7 +59,7 @@ impl NetlinkSockets {
         Slot::netlink(self.made)
     }
 
-    pub(crate) fn insert(&mut self, cookie: u64, end: OwnedFd, state: Socket, process: u32) -> Slot {
+    pub(crate) fn insert(&mut self, (cookie, inode): (u64, u32), end: OwnedFd, state: Socket, process: u32) -> Slot {
         let slot = self.next_slot();
         self.made += 1;
         self.by_cookie.insert(cookie, slot);
@@ -65,6 +67,7 @@ impl NetlinkSockets {
             slot,
             NetlinkSocket {
                 cookie,
+                inode,
                 end,
                 state,
                 full: false,
@@ -78,6 +81,10 @@ impl NetlinkSockets {
 
     pub(crate) fn by_cookie(&self, cookie: u64) -> Option<Slot> {
         self.by_cookie.get(&cookie).copied()
+    }
+
+    pub(crate) fn inodes(&self) -> impl Iterator<Item = u32> {
+        self.sockets.values().map(|socket| socket.inode)
     }
 
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut NetlinkSocket> {

@@ -12,6 +12,11 @@ use prise_stack::NeighborState;
 
 /// The file that a path names, if it is one of those that [`text`] knows: `/proc/net/tcp`, `/proc/self/net/tcp`, `/proc/4711/net/tcp`.
 pub fn name(path: &[u8]) -> Option<&str> {
+    below(path).filter(|name| FILES.contains(name))
+}
+
+/// What a path names below the `/proc/net` of any process.
+pub fn below(path: &[u8]) -> Option<&str> {
     let path = core::str::from_utf8(path).ok()?.strip_prefix("/proc/")?;
     let (process, name) = path.split_once("net/")?;
     let is_process = match process.strip_suffix('/') {
@@ -19,10 +24,7 @@ pub fn name(path: &[u8]) -> Option<&str> {
         Some(number) => !number.is_empty() && number.bytes().all(|octet| octet.is_ascii_digit()),
         None => process.is_empty(),
     };
-    if !is_process {
-        return None;
-    }
-    FILES.contains(&name).then_some(name)
+    is_process.then_some(name)
 }
 
 /// Every file that is told of.
@@ -363,6 +365,7 @@ mod tests {
             assert_eq!(name(path.as_bytes()), expected, "{path}");
         }
         assert_eq!(name(b"/proc/net/\xff"), None);
+        assert_eq!(below(b"/proc/4711/net/unix"), Some("unix"));
     }
 
     #[test]

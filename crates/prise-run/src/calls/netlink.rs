@@ -49,7 +49,12 @@ impl Supervisor {
             .map_err(|error| errno_of(&error))?;
         let cookie = self.name_of(&theirs)?;
         let process = self.guests.process(call.tid);
-        self.netlink.insert(cookie, ours, Socket::new(protocol, kind), process);
+        self.netlink.insert(
+            (cookie, unix::inode(&theirs)),
+            ours,
+            Socket::new(protocol, kind),
+            process,
+        );
         let cloexec = flags.contains(SocketFlags::CLOEXEC);
         if let Err(error) = self.calls.install(call.id, theirs.as_fd(), cloexec) {
             self.close_netlink(slot);

@@ -30,11 +30,11 @@ impl Supervisor {
         let Some(path) = read_path(call.memory(), path) else {
             return Ok(Answer::Native);
         };
-        let Some((name, text)) = self.file_of(&path) else {
+        let Some((name, text)) = self.file_of(call, &path) else {
             return Ok(Answer::Native);
         };
         let file = memfd_create(name, MemfdFlags::CLOEXEC).map_err(errno)?;
-        let mut rest = text.as_bytes();
+        let mut rest = &text[..];
         while !rest.is_empty() {
             let written = write(&file, rest).map_err(errno)?;
             rest = &rest[written..];
@@ -50,22 +50,26 @@ impl Supervisor {
 
 impl Supervisor {
     /// What a file of ours says, with its name.
-    fn file_of<'a>(&mut self, path: &'a [u8]) -> Option<(&'a str, String)> {
+    fn file_of<'a>(&mut self, call: &Call, path: &'a [u8]) -> Option<(&'a str, Vec<u8>)> {
         if let Some(setting) = path.strip_prefix(b"/proc/sys/") {
             let name = core::str::from_utf8(setting).ok()?;
             let value = self.host.sysctls().get(name)?;
-            return Some((name, value + "\n"));
+            return Some((name, (value + "\n").into_bytes()));
         }
         if path.starts_with(sys_net::PLACE) {
             let text = self.with_view(|_, view| sys_net::text(view, path))?;
-            return Some(("sysfs", text));
+            return Some(("sysfs", text.into_bytes()));
+        }
+        let name = proc_net::below(path)?;
+        if name == "unix" {
+            return Some((name, self.unix_table(call.tid)?));
         }
         let name = proc_net::name(path)?;
         // Some sockets may be closed that did not tell.
         self.sweep();
         self.enter_all_noted();
         let text = self.with_view(|_, view| proc_net::text(view, name))?;
-        Some((name, text))
+        Some((name, text.into_bytes()))
     }
 }
 
