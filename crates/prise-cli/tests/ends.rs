@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use world::{Ended, Running, Stage, finish};
+use world::{Ended, Running, Stage, finish, need, repository};
 
 const LIMIT: Duration = Duration::from_secs(150);
 
@@ -209,4 +209,22 @@ fn a_32_bit_program_is_refused_with_a_sentence() {
     let ended = finish(&mut stage.run(&[], &[program.into()]), LIMIT);
     assert!(!ended.status.success());
     assert!(ended.stderr.contains("makes 32-bit system calls"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_run_ends_though_ends_of_connections_do_not_agree_what_was_sent() {
+    let Some(python) = need("connections within a run that is over", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let guest = stage.put(
+        &repository().join("examples/guests/desynchronised.py"),
+        "desynchronised.py",
+    );
+    for family in ["4", "6"] {
+        let program = [python.clone().into(), guest.clone().into(), family.into()];
+        let ended = finish(&mut stage.run(&[], &program), LIMIT).expect_success();
+        // Otherwise prise would say that it has given them up.
+        assert_eq!(ended.stderr, "");
+    }
 }

@@ -193,6 +193,8 @@ guests! {
     listener_asked_over_ipv6: "listener_asked.py" "6";
     ip_options_over_ipv4: "ip_options.py" "4";
     ip_options_over_ipv6: "ip_options.py" "6";
+    desynchronised_over_ipv4: "desynchronised.py" "4";
+    desynchronised_over_ipv6: "desynchronised.py" "6";
     raw_tcp_over_ipv4: "raw_tcp.py" "4";
     raw_tcp_over_ipv6: "raw_tcp.py" "6";
     packet_filter_over_ipv4: "packet_filter.py" "4";

@@ -4,6 +4,7 @@
 mod world;
 
 use std::fs;
+use std::io::Read;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -422,4 +423,40 @@ fn tshark_fields(stage: &Stage, tshark: &PathBuf, capture: &Path, filter: &str) 
         command.args(["-o", check]);
     }
     finish(&mut command, LIMIT)
+}
+
+/// Writes until nothing more is taken, says how much that was, and ends.
+const WRITES_AND_ENDS: &str = "
+import socket, sys
+it = socket.create_connection(('10.0.2.2', int(sys.argv[1])))
+it.setblocking(False)
+written = 0
+try:
+    while True:
+        written += it.send(bytes(65536))
+except BlockingIOError:
+    print(written, flush=True)
+";
+
+#[test]
+fn what_a_program_wrote_before_it_ended_arrives_though_tcp_had_no_room_for_it_yet() {
+    let Some(python) = need("a program that ends", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port().to_string();
+    let reader = std::thread::spawn(move || {
+        let mut received = Vec::new();
+        let (mut peer, _) = listener.accept().expect("the program connects");
+        peer.read_to_end(&mut received).map(|_| received.len())
+    });
+    let program = [python.into(), "-c".into(), WRITES_AND_ENDS.into(), port.into()];
+    let ended = finish(&mut stage.run(&["--delay", "50ms"], &program), LIMIT).expect_success();
+    let written: usize = ended.stdout.trim().parse().expect("a number");
+    let received = reader
+        .join()
+        .expect("the reader lives")
+        .expect("the stream ends in order");
+    assert_eq!((received, ended.stderr.as_str()), (written, ""));
 }

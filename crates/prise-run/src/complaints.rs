@@ -1,6 +1,7 @@
 //! What the supervisor says by itself while a program runs, each once: who is not served, why, and what would help.
 
 use core::fmt::Display;
+use core::time::Duration;
 use std::io::Write;
 
 use crate::supervisor::Supervisor;
@@ -63,6 +64,15 @@ impl Supervisor {
              it (ulimit -Hn, or nofile in limits.conf) and start again"
         ));
     }
+}
+
+/// The program has gone, and what it wrote does not get to where it should.
+pub(crate) fn complain_of_loss(connections: usize, octets: usize, after: Duration) {
+    say(format_args!(
+        "{connections} connections are given up, whose peers have acknowledged nothing for {} s; of what the program has written {octets} octets \
+         are lost",
+        after.as_secs()
+    ));
 }
 
 fn name(tid: u32) -> String {

@@ -76,7 +76,7 @@ fn entries(host: &Host, sockets: &Sockets, carried: &HashMap<SocketId, Carried>)
         protocol: "tcp".to_owned(),
         state: state(summary.state.into()).to_owned(),
         recv_queue: 0,
-        send_queue: 0,
+        send_queue: summary.send_queue.into(),
         local: summary.local,
         peer: Some(summary.remote),
         pid: None,

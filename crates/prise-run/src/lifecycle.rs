@@ -15,7 +15,6 @@ use crate::clock;
 use crate::closes::Closes;
 use crate::connecting::Connecting;
 use crate::datagram::Delivery;
-use crate::gate::Gate;
 use crate::parked::ParkId;
 use crate::sockaddr::canonical;
 use crate::socket::{GuestSocket, Role, Slot};
@@ -452,30 +451,5 @@ impl Supervisor {
         for slot in closed {
             self.finish(slot);
         }
-    }
-
-    /// How much is still to be delivered after the guests have gone, in connections and octets: 0 when all is.
-    pub(crate) fn undelivered(&self) -> usize {
-        use prise_stack::State;
-        let held = self
-            .sockets
-            .iter()
-            .filter(|(_, socket)| matches!(socket.role, Role::Stream(_)))
-            .count();
-        let delivers = |state| {
-            !matches!(
-                state,
-                State::TimeWait | State::FinWait2 | State::SynReceived | State::Closed
-            )
-        };
-        let in_gate = self.gate.as_ref().map_or(0, Gate::octets_held);
-        in_gate
-            + held
-            + self
-                .host
-                .stack()
-                .tcp_unowned()
-                .filter(|summary| delivers(summary.state))
-                .count()
     }
 }

@@ -287,6 +287,12 @@ impl Stream {
         !self.unsent.is_empty() || rustix::io::ioctl_fionread(&self.end).is_ok_and(|unread| unread > 0)
     }
 
+    /// What the program, which is gone, has written and the host has not taken: octets, of which a sentinel is none.
+    pub(crate) fn owed(&self) -> usize {
+        let unread = || rustix::io::ioctl_fionread(&self.end).map_or(0, |unread| unread as usize);
+        self.unsent.len() + self.before_fin.unwrap_or_else(unread)
+    }
+
     /// Writes what the host has received, an urgent octet in its place; true when nothing is left.
     fn deliver(&mut self, host: &mut Host, id: SocketId, now: Instant) -> bool {
         loop {

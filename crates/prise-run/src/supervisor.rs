@@ -4,8 +4,6 @@
 //! the host's events to the pumps and to the calls that wait, until nothing moves. What a turn began is finished within
 //! it as far as it can be: a connect over `lo` is answered in the turn in which it was asked for.
 
-use core::time::Duration;
-
 use prise_socket::{Errno, Host, Readiness, SocketId};
 use prise_sys::seccomp::Listener;
 use prise_wire::Instant;
@@ -42,10 +40,6 @@ use crate::world::World;
 
 /// Rounds of frames and events before new calls are looked at, though more might move.
 const ROUNDS_MAX: usize = 64;
-
-/// After the last guest has gone, what it wrote is still delivered; a connection that makes no progress for so long is
-/// given up.
-const FLUSH_STALL: Duration = Duration::from_secs(30);
 
 /// The largest datagram that a program can write, and more.
 const SCRATCH: usize = 256 << 10;
@@ -231,8 +225,7 @@ impl Supervisor {
         while !self.guests_gone || self.program.exit.is_none() {
             self.turn(&mut ready)?;
         }
-        self.release_all();
-        self.flush(&mut ready)?;
+        self.deliver_what_is_left(&mut ready)?;
         self.finish_audit();
         Ok(self.program.exit.unwrap_or(Exit::Code(0)))
     }
@@ -319,7 +312,7 @@ impl Supervisor {
     }
 
     /// The link has something to receive.
-    fn attend_link(&mut self) {
+    pub(crate) fn attend_link(&mut self) {
         self.world.attend();
         if let Some(gate) = &self.gate {
             gate.attend();
@@ -327,7 +320,7 @@ impl Supervisor {
     }
 
     /// When something is to be done although nothing happens.
-    fn next_due(&self) -> Option<Instant> {
+    pub(crate) fn next_due(&self) -> Option<Instant> {
         let next = [
             (!self.unfinished.is_empty()).then_some(self.now),
             (!self.crowds.is_empty()).then_some(self.now + CROWD_INTERVAL),
@@ -438,7 +431,7 @@ impl Supervisor {
     }
 
     /// Something happened at the supervisor's end of a socket.
-    fn on_end(&mut self, slot: Slot, events: EventFlags) {
+    pub(crate) fn on_end(&mut self, slot: Slot, events: EventFlags) {
         if slot.is_netlink() {
             self.attend_netlink(slot);
             if events.contains(EventFlags::HUP) {
@@ -473,56 +466,5 @@ impl Supervisor {
                 self.attend_datagram(slot);
             }
         }
-    }
-
-    /// Every guest has gone: what they held is closed.
-    fn release_all(&mut self) {
-        let slots: Vec<Slot> = self.sockets.iter().map(|(slot, _)| slot).collect();
-        for slot in slots {
-            self.finish(slot);
-        }
-        self.settle();
-    }
-
-    /// Waits until the connections that the guests left have delivered what was written.
-    fn flush(&mut self, ready: &mut Vec<(Source, EventFlags)>) -> Result<(), RunError> {
-        let mut left = self.undelivered();
-        let mut progress = clock::now();
-        while left > 0 && !self.program.hurried {
-            self.turn_briefly(ready)?;
-            let now_left = self.undelivered();
-            if now_left != left {
-                (left, progress) = (now_left, self.now);
-            } else if self.now.saturating_since(progress) > FLUSH_STALL {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// A turn that does not sleep for long: what is waited for has no event.
-    fn turn_briefly(&mut self, ready: &mut Vec<(Source, EventFlags)>) -> Result<(), RunError> {
-        const PAUSE: Duration = Duration::from_millis(20);
-        let due = self.next_due().map(|due| due.saturating_since(clock::now()));
-        let timeout = due.map_or(PAUSE, |timeout| timeout.min(PAUSE));
-        let setup = |error| RunError::Setup {
-            step: "deliver what the program wrote",
-            error,
-        };
-        self.poller.wait(None, &[], Some(timeout), ready).map_err(setup)?;
-        self.now = clock::now();
-        for &(source, events) in &*ready {
-            match source {
-                Source::Socket(slot) => self.on_end(slot, events),
-                Source::Arrival(slot) => self.on_held_listener(slot, events),
-                Source::Signals => self.program.forward_signals(&mut self.guests),
-                Source::Inspection => self.answer_inspection(),
-                Source::Link => self.attend_link(),
-                Source::Closes => self.hear_of_closes(),
-                Source::Calls | Source::Program => (),
-            }
-        }
-        self.settle();
-        Ok(())
     }
 }

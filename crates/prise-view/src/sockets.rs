@@ -88,7 +88,7 @@ pub(crate) fn unowned(view: &View<'_>) -> Vec<Row> {
         local: it.local,
         remote: it.remote,
         receive_queue: 0,
-        send_queue: 0,
+        send_queue: it.send_queue,
         uid: 0,
         inode: 0,
         v6_only: false,

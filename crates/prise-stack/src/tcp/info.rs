@@ -227,7 +227,8 @@ impl Connection {
         u64::from(opened) + u64::from(finished)
     }
 
-    fn consecutive_timeouts(&self) -> u8 {
+    /// Timeouts since the peer has acknowledged something.
+    pub(crate) fn consecutive_timeouts(&self) -> u8 {
         match self.state {
             State::SynSent | State::SynReceived => self.backoff,
             _ => self.sending.as_ref().map_or(0, |sending| sending.recovery.timeouts),

@@ -21,6 +21,10 @@ pub struct SocketSummary {
     pub remote: SocketAddr,
     /// The state.
     pub state: State,
+    /// Octets that the peer has not acknowledged, sent or not.
+    pub send_queue: u32,
+    /// Timeouts in a row that the peer has let pass without acknowledging anything.
+    pub timeouts: u8,
 }
 
 impl Stack {
@@ -107,6 +111,8 @@ impl Stack {
             local: tuple.local(),
             remote: tuple.remote(),
             state,
+            send_queue: 0,
+            timeouts: 0,
         };
         let half_open = self
             .tcp
@@ -121,7 +127,11 @@ impl Stack {
         let orphans = self.tcp.connections.iter().filter(|(_, it)| it.flags.released());
         half_open
             .chain(time_wait)
-            .chain(orphans.map(move |(_, it)| line(&it.tuple, it.state)))
+            .chain(orphans.map(move |(_, it)| SocketSummary {
+                send_queue: it.queued(),
+                timeouts: it.consecutive_timeouts(),
+                ..line(&it.tuple, it.state)
+            }))
     }
 
     /// Records alive, by kind: connections, listeners, half-open, TIME-WAIT. All zero when all is over.
