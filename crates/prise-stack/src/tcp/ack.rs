@@ -50,6 +50,8 @@ impl Connection {
             if self.snd.una.distance_from(ack) > self.snd.max_wnd.min(acked) {
                 return self.challenge(seg.at);
             }
+            // It was overtaken, which is no reason not to echo it (RFC 7323 §4.3; Linux since 7.3).
+            self.take_timestamp(seg);
             self.take_sack(seg, ack, false);
             return ControlFlow::Continue(());
         }

@@ -32,6 +32,8 @@ const LOST: u8 = 2;
 const RETRANSMITTED: u8 = 4;
 /// Its last octet was pushed (RFC 9293 §3.9.1.2): so is its repetition, and of its parts the last.
 const PUSHED: u8 = 8;
+/// A record of the program's ends with it (`MSG_EOR`): nothing is joined to it.
+const RECORD_END: u8 = 16;
 
 /// One transmission.
 #[allow(clippy::struct_field_names, reason = "`sent_at` says when, beside what")]
@@ -226,6 +228,13 @@ impl Flight {
         }
     }
 
+    /// What was sent last ends a record of the program's.
+    pub(crate) fn mark_record_end(&mut self) {
+        if let Some(back) = self.records.back_mut() {
+            back.flags |= RECORD_END;
+        }
+    }
+
     /// Records a first transmission.
     pub(crate) fn push(&mut self, start: SeqNum, len: u32, now: Instant, snapshot: SendSnapshot) {
         self.outstanding += len;
@@ -393,7 +402,7 @@ impl Flight {
             ..*record
         };
         record.len = first;
-        record.flags &= !PUSHED;
+        record.flags &= !(PUSHED | RECORD_END);
         self.records.insert(index + 1, second);
     }
 
@@ -574,17 +583,19 @@ impl Flight {
                 .records
                 .get(index)
                 .filter(|record| record.start == start && record.is(LOST))?;
-            let next = self
-                .records
-                .get(index + 1)
-                .filter(|next| next.is(LOST) && whole.len + next.len <= max && next.end().precedes_or_equals(limit));
+            let next = self.records.get(index + 1).filter(|next| {
+                next.is(LOST)
+                    && !whole.is(RECORD_END)
+                    && whole.len + next.len <= max
+                    && next.end().precedes_or_equals(limit)
+            });
             let Some(&next) = next else {
                 return Some(whole.len);
             };
             self.records.remove(index + 1);
             let record = &mut self.records[index];
             record.len += next.len;
-            record.flags |= next.flags & (RETRANSMITTED | PUSHED);
+            record.flags |= next.flags & (RETRANSMITTED | PUSHED | RECORD_END);
         }
     }
 

@@ -33,6 +33,7 @@ impl Connection {
         let found = ends.front().is_some_and(|first| first.precedes_or_equals(end));
         if found {
             ends.pop_front();
+            self.sending().flight.mark_record_end();
         }
         found
     }
