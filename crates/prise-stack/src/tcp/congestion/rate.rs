@@ -43,6 +43,8 @@ pub(crate) struct RateSampler {
     delivered_at: Instant,
     first_sent_at: Instant,
     pub(crate) lost: u32,
+    /// So much of `lost` the congestion control has been told of.
+    lost_told: u32,
     /// Until so many octets are delivered, samples are bounded by the program.
     app_limited_until: Option<u64>,
     pub(crate) latest: u64,
@@ -72,6 +74,13 @@ impl RateSampler {
 
     pub(crate) fn is_app_limited(&self) -> bool {
         self.app_limited_until.is_some()
+    }
+
+    /// What was lost since this was asked last: found by the acknowledgment of now, or by the reordering timer before it.
+    pub(crate) fn take_lost(&mut self) -> u32 {
+        let lost = self.lost.wrapping_sub(self.lost_told);
+        self.lost_told = self.lost;
+        lost
     }
 
     /// An acknowledgment delivered `octets`; `newest` is the latest sent of the delivered segments.
@@ -112,5 +121,24 @@ impl RateSampler {
             lost: self.lost.wrapping_sub(snapshot.lost),
             app_limited: snapshot.app_limited,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_reordering_timer_found_lost_is_told_by_the_next_acknowledgment() {
+        let mut rate = RateSampler {
+            lost: u32::MAX - 999,
+            ..RateSampler::default()
+        };
+        rate.take_lost();
+        // The timer's 1,000 octets, over the wrap, then the acknowledgment's own.
+        rate.lost = rate.lost.wrapping_add(1000);
+        rate.lost = rate.lost.wrapping_add(500);
+        assert_eq!(rate.take_lost(), 1500);
+        assert_eq!(rate.take_lost(), 0, "once");
     }
 }

@@ -70,6 +70,7 @@ impl Sending {
         self.reduce_if_marked(facts, congestion);
         let lost = self.flight.lost().saturating_sub(lost_before);
         self.rate.lost = self.rate.lost.wrapping_add(lost);
+        let lost = self.rate.take_lost();
         let delivery = &facts.delivery;
         let sample = self
             .rate

@@ -35,7 +35,7 @@ const LOSS_THRESH: u64 = 2;
 const BETA: u64 = 70;
 /// The draft leaves 15 % of what a flow may have in flight to others. A flow that probes then finds the rest and what they leave, so
 /// that shares approach each other by so little with each probe; twice as much is left here, but never so that the path is idle:
-/// what it holds without a queue is always in flight, and what is lost of it besides.
+/// what it holds without a queue is always in flight, what is lost of it besides, and the segments that acknowledgments wait for.
 const HEADROOM: u64 = 70;
 /// Where losses beside a queue lower the bounds again before the next probe, they come to so much of what was delivered. The draft
 /// keeps what was delivered, and with it every share as it is; so the larger one, which meets more of the losses, gives way. A flow
@@ -45,6 +45,9 @@ const YIELD: u64 = 90;
 const DOWN_ROUNDS: u32 = 8;
 const PACING_MARGIN: u64 = 99;
 const MIN_PIPE_SEGMENTS: u32 = 4;
+/// Segmentation and delayed acknowledgments hold so many segments back, which the path's product does not count
+/// (`BBRQuantizationBudget`, §5.6.4.2).
+const AGGREGATION_SEGMENTS: u32 = 3;
 const PROBE_RTT_DURATION: Duration = Duration::from_millis(200);
 const PROBE_RTT_INTERVAL: Duration = Duration::from_secs(5);
 const MIN_RTT_FILTER: Duration = Duration::from_secs(10);
@@ -384,7 +387,7 @@ impl Bbr {
         match self.model.inflight_hi {
             u32::MAX => u32::MAX,
             hi => (scale(u64::from(hi), HEADROOM) as u32)
-                .max(hi.min(self.model.bdp_with_losses()))
+                .max(hi.min(self.model.bdp_with_losses().saturating_add(AGGREGATION_SEGMENTS * mss)))
                 .max(MIN_PIPE_SEGMENTS * mss),
         }
     }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use prise_wire::Instant;
 
-use super::{BETA, BbrAck, LOSS_THRESH, YIELD, scale};
+use super::{AGGREGATION_SEGMENTS, BETA, BbrAck, LOSS_THRESH, YIELD, scale};
 use crate::tcp::congestion::rate::RateSample;
 
 /// The extra acknowledged octets of aggregation are remembered for so many rounds (§5.5.9).
@@ -83,13 +83,12 @@ impl Model {
         self.max_bw().min(self.bw_lo)
     }
 
-    /// `gain` hundredths of the bandwidth-delay product, with room for what segmentation and delayed acknowledgments
-    /// hold back.
+    /// `gain` hundredths of the bandwidth-delay product, and [`AGGREGATION_SEGMENTS`].
     pub(super) fn inflight(&self, gain: u64, mss: u32) -> u32 {
         if self.min_rtt == Duration::MAX || self.max_bw() == 0 {
             return 10 * mss;
         }
-        let target = scale(self.bdp().into(), gain) + 3 * u64::from(mss);
+        let target = scale(self.bdp().into(), gain) + u64::from(AGGREGATION_SEGMENTS * mss);
         u32::try_from(target).unwrap_or(u32::MAX >> 1).max(4 * mss)
     }
 
