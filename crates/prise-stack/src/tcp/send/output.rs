@@ -227,7 +227,9 @@ impl Connection {
 
     /// Whether less than a full segment may go now.
     fn may_send_small(&self, fin: bool) -> bool {
-        if fin || self.flags.push_due() {
+        // Nothing waits while the peer has not heard of an urgent octet (`tcp_nagle_test`).
+        let urgent = self.sending.as_ref().and_then(|sending| sending.up);
+        if fin || self.flags.push_due() || urgent.is_some_and(|up| self.snd.una.precedes(up)) {
             return true;
         }
         if self.config.cork || self.flags.more() {

@@ -418,7 +418,8 @@ impl Connection {
                 self.deadlines.slow = Instant::FAR_FUTURE;
             }
         }
-        if let Some(max) = self.config.max_segment {
+        // What both ends have agreed on stays (tcp(7)).
+        if let Some(max) = self.config.max_segment.filter(|_| !self.is_synchronized()) {
             self.mss = self.mss.min(max.max(crate::tcp::MSS_MIN));
         }
         self.raise_writable_if_room();
