@@ -213,3 +213,29 @@ fn what_a_device_cannot_give_is_said_before_the_program_starts() {
         assert!(ended.stderr.contains(words), "{options:?}: {}", ended.stderr);
     }
 }
+
+/// Whoever may go before others has the supervisor do so; the program keeps the value that `prise` was started with.
+#[test]
+fn the_supervisor_goes_before_its_guests_where_it_may() {
+    let seen = "
+import os
+own, parents = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (0, os.getppid()))
+print(own, parents)
+";
+    let expected = "
+import os
+own = os.getpriority(os.PRIO_PROCESS, 0)
+try:
+    os.setpriority(os.PRIO_PROCESS, 0, own - 5)
+except PermissionError:
+    pass
+print(own, os.getpriority(os.PRIO_PROCESS, 0))
+";
+    let stage = Stage::new();
+    let Some(ended) = python(&stage, &[], seen) else {
+        return;
+    };
+    let native = need("the guest", "python3").expect("as before");
+    let native = finish(&mut stage.native(native, ["-c", expected]), LIMIT).expect_success();
+    assert_eq!(ended.expect_success().stdout, native.stdout);
+}
