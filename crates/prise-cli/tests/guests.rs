@@ -15,8 +15,8 @@ const LIMIT: Duration = Duration::from_secs(150);
 /// What a guest exits with where the system does not let it do what it shows.
 const NOT_ALLOWED: i32 = 77;
 
-/// Guests that need a peer on the host: run by `handed.rs`.
-const WITH_ANOTHER_SIDE: [&str; 2] = ["outside.py", "visited.py"];
+/// Guests that need a peer on the host: run by `handed.rs` and `listeners.rs`.
+const WITH_ANOTHER_SIDE: [&str; 3] = ["accepted.py", "outside.py", "visited.py"];
 
 /// How a guest is started: by its interpreter, or built first.
 fn prepare(stage: &Stage, guest: &str, what: &str) -> Option<Vec<OsString>> {

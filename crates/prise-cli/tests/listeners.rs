@@ -167,6 +167,62 @@ fn clients_of_a_published_port_come_to_the_programs_own_listener_while_there_is_
     }
 }
 
+/// What `accepted.py` prints, visited by clients of this process.
+fn accepted(mut run: Running, port: u16) -> String {
+    const WAIT_FIRST: usize = 20;
+    const AT_ONCE: usize = 40;
+    run.wait_for("ready", LIMIT);
+    let mut stdin = run.stdin().expect("a pipe");
+    let connect = || TcpStream::connect(("127.0.0.1", port)).expect("the port is published");
+    let mut tell = |clients: &[TcpStream]| {
+        let port_of = |client: &TcpStream| client.local_addr().expect("connected").port().to_string();
+        let ports: Vec<String> = clients.iter().map(port_of).collect();
+        stdin
+            .write_all(format!("{}\n", ports.join(" ")).as_bytes())
+            .expect("the guest reads");
+    };
+    let waiting: Vec<TcpStream> = (0..WAIT_FIRST).map(|_| connect()).collect();
+    tell(&waiting);
+    run.wait_for("again", LIMIT);
+    let mut clients: Vec<TcpStream> = (0..AT_ONCE).map(|_| connect()).collect();
+    for client in &mut clients {
+        client.set_read_timeout(Some(LIMIT)).expect("a timeout");
+        client.write_all(b"?").expect("room");
+        client.read_exact(&mut [0]).expect("an answer");
+    }
+    tell(&clients);
+    let ended = run.end(LIMIT).expect_success();
+    drop(waiting);
+    ended.stdout
+}
+
+#[test]
+fn whom_the_kernel_gives_out_at_a_published_port_is_told_as_the_kernel_tells() {
+    let Some(python) = need("accepted clients", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let guest = stage.put(&world::repository().join("examples/guests/accepted.py"), "accepted.py");
+    for family in ["4", "6"] {
+        for options in [&[][..], &["--no-join"]] {
+            let port = free_port();
+            let publish = format!("127.0.0.1:{port}:5000");
+            let program = [
+                python.clone().into(),
+                guest.clone().into(),
+                "5000".into(),
+                "10.0.2.2".into(),
+                family.into(),
+            ];
+            let options = [options, &["-p", &publish]].concat();
+            let run = Running::start(stage.run(&options, &program).stdin(Stdio::piped()));
+            let told = accepted(run, port);
+            assert!(told.lines().count() >= 19, "{options:?}, IPv{family}: {told}");
+            assert!(!told.contains("False"), "{options:?}, IPv{family}: {told}");
+        }
+    }
+}
+
 const GROUP: &str = r#"
 import os, select, socket
 

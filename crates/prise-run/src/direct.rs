@@ -80,6 +80,14 @@ impl Supervisor {
 
     /// The run's names for a client who has come to a published address.
     pub(crate) fn names_of_client(&self, publication: Publication, client: SocketAddr) -> Option<Names> {
+        let published = publication.address.ip();
+        // Only the host itself comes to its loopback, whichever of its addresses it comes from.
+        let from = if published.is_loopback() {
+            published
+        } else {
+            client.ip()
+        };
+        let client = SocketAddr::new(from, client.port());
         let (shown, guest) = self.gate.as_ref()?.client(client, publication.port);
         Some(Names { guest, shown })
     }

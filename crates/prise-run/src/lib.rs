@@ -33,6 +33,7 @@ mod control;
 mod datagram;
 mod dial;
 mod direct;
+mod direct_accept;
 mod ending;
 mod epoll_sets;
 mod filter;

@@ -32,6 +32,14 @@ impl Ends {
         Self { local, remote }
     }
 
+    /// Those of any connection that was accepted at `local`.
+    pub(crate) fn with_anybody(local: SocketAddr) -> Self {
+        Self {
+            local,
+            remote: SocketAddr::new(local.ip(), 0),
+        }
+    }
+
     /// Those of a connected socket.
     pub(crate) fn of(socket: &OwnedFd) -> Option<Self> {
         Some(Self {
@@ -76,7 +84,12 @@ impl Lingering {
         }
         let diag = self.diag.as_ref()?;
         while let Some(&(left, ends)) = connections.back() {
-            if diag.has_connection(ends.local, ends.remote).unwrap_or(false) {
+            let stays = if ends.remote.port() == 0 {
+                InetDiag::has_any_connection(ends.local)
+            } else {
+                diag.has_connection(ends.local, ends.remote)
+            };
+            if stays.unwrap_or(false) {
                 return Some(left);
             }
             connections.pop_back();

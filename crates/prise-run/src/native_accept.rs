@@ -176,13 +176,15 @@ impl Supervisor {
                 self.answer(&parked.call, Err(Errno::EBADF));
                 continue;
             };
-            match self.grant(&parked.call, slot, &copy) {
+            match self.grant(&parked.call, slot, &copy, parked.wish.room_for_name(), seen) {
                 Granted::Native => {
+                    seen = Seen::Perhaps;
+                    self.still = true;
                     self.answer(&parked.call, Ok(Answer::Native));
                     continue;
                 }
                 Granted::Crowded => return self.wait_on(slot, id, parked),
-                Granted::No => (),
+                Granted::No => self.still = false,
             }
             let seen = core::mem::replace(&mut seen, Seen::Perhaps);
             let judged = Acceptor::new(&parked.call, slot, parked.wish.room_for_name())

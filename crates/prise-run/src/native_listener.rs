@@ -31,6 +31,7 @@ use rustix::net::{
 
 use crate::calls::Target;
 use crate::direct::Publication;
+use crate::direct_accept::LeftCalls;
 use crate::handed::{Handed, Stage};
 use crate::lingering::Ends;
 use crate::listener::{Listening, Sign};
@@ -67,6 +68,8 @@ pub(crate) struct NativeListener {
     expected: VecDeque<Expected>,
     /// Which of them accept(2) of the kernel may give out.
     grants: Grants,
+    /// Calls at the published address that the kernel makes.
+    left_calls: Box<LeftCalls>,
     /// The supervisor's own connections.
     tokens: VecDeque<Token>,
 }
@@ -160,6 +163,7 @@ impl NativeListener {
             watched: false,
             expected: VecDeque::new(),
             grants: Grants::default(),
+            left_calls: Box::default(),
             tokens: VecDeque::new(),
         })
     }
@@ -254,6 +258,19 @@ impl NativeListener {
     /// Whether accept(2) of the kernel tells whoever comes by the right names.
     pub(crate) fn expects_plain_clients_only(&self) -> bool {
         self.publication.is_none() && self.tokens.is_empty() && self.expected.iter().all(|it| it.client.is_none())
+    }
+
+    /// Whether whoever comes is a client of the published address.
+    pub(crate) fn expects_strangers_only(&self) -> bool {
+        self.tokens.is_empty() && self.expected.is_empty()
+    }
+
+    pub(crate) fn left_calls(&self) -> &LeftCalls {
+        &self.left_calls
+    }
+
+    pub(crate) fn left_calls_mut(&mut self) -> &mut LeftCalls {
+        &mut self.left_calls
     }
 
     /// What accept(2) of the kernel may give out, and whom.

@@ -28,9 +28,11 @@ use rustix::net::getpeername;
 
 use crate::calls::{Found, Target};
 use crate::dial::connect_without_waiting;
+use crate::direct::Publication;
 use crate::handed::{Handed, Stage};
 use crate::lingering::Ends;
 use crate::marked::{self, Mark};
+use crate::native_accept::Seen;
 use crate::native_listener::{Expected, Names, NativeListener, own_name};
 use crate::noted::{Noted, is_tcp};
 use crate::notify::{Answer, Call, DONE, Judged};
@@ -153,7 +155,12 @@ impl Grants {
 
 /// What stands for the ports of the kernel's listeners.
 #[derive(Debug, Default)]
-pub(crate) struct Places(HashMap<u16, Place>);
+pub(crate) struct Places {
+    /// Of the host's 127.0.0.1.
+    within: HashMap<u16, Place>,
+    /// Published addresses where the kernel has given out clients, with the last listener there.
+    published: HashMap<SocketAddr, (Publication, Slot)>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Place {
@@ -165,10 +172,15 @@ struct Place {
 impl Places {
     fn get(&self, at: SocketAddr) -> Option<Place> {
         if at.ip() == HOME {
-            self.0.get(&at.port()).copied()
+            self.within.get(&at.port()).copied()
         } else {
             None
         }
+    }
+
+    /// accept(2) of a listener at a published address was left to the kernel. There are no more of these than `-p` names.
+    pub(crate) fn note_published(&mut self, publication: Publication, listener: Slot) {
+        self.published.insert(publication.address, (publication, listener));
     }
 }
 
@@ -274,8 +286,21 @@ impl Supervisor {
         DONE
     }
 
-    /// Whether accept(2) may be left to the kernel.
-    pub(crate) fn grant(&mut self, call: &Call, listener: Slot, copy: &OwnedFd) -> Granted {
+    /// Whether accept(2) may be left to the kernel. `room`: how long the name may be, if that has been read.
+    pub(crate) fn grant(
+        &mut self,
+        call: &Call,
+        listener: Slot,
+        copy: &OwnedFd,
+        room: Option<i32>,
+        seen: Seen,
+    ) -> Granted {
+        if self
+            .native_listener(listener)
+            .is_some_and(|it| it.publication().is_some())
+        {
+            return self.grant_directly(call, listener, copy, room, seen);
+        }
         if self.connections_waiting(listener) > 0 {
             return Granted::No;
         }
@@ -306,11 +331,13 @@ impl Supervisor {
     }
 
     fn places_note(&mut self, at: SocketAddr, port: u16, listener: Slot) {
-        if self.places.0.len() >= PLACES_MAX {
+        if self.places.within.len() >= PLACES_MAX {
             let sockets = &self.sockets;
-            self.places.0.retain(|_, place| sockets.get(place.listener).is_some());
+            self.places
+                .within
+                .retain(|_, place| sockets.get(place.listener).is_some());
         }
-        self.places.0.insert(at.port(), Place { port, listener });
+        self.places.within.insert(at.port(), Place { port, listener });
     }
 
     /// Whoever is at that place of the host's now is not the run's, if its listener has gone.
@@ -320,7 +347,7 @@ impl Supervisor {
             .get(at)
             .is_some_and(|it| self.sockets.get(it.listener).is_none())
         {
-            self.places.0.remove(&at.port());
+            self.places.within.remove(&at.port());
         }
     }
 
@@ -331,12 +358,14 @@ impl Supervisor {
 
     /// Makes a connection that accept(2) of the kernel has given out a stream of the run's; none if it is none.
     pub(crate) fn adopt_accepted(&mut self, holder: Holder, copy: &OwnedFd) -> Option<Slot> {
-        if self.places.0.is_empty() {
+        if self.places.within.is_empty() && self.places.published.is_empty() {
             return None;
         }
         let own: SocketAddr = rustix::net::getsockname(copy).ok()?.try_into().ok()?;
-        let place = self.places.get(canonical(own))?;
-        if !is_tcp(copy) || !self.hands.is_at_home(copy) {
+        let at = canonical(own);
+        let within = self.places.get(at);
+        let published = self.places.published.get(&at).copied();
+        if within.is_none() && published.is_none() || !is_tcp(copy) || !self.hands.is_at_home(copy) {
             return None;
         }
         let family = if own.is_ipv4() { Family::Inet } else { Family::Inet6 };
@@ -346,10 +375,20 @@ impl Supervisor {
             .and_then(|it| SocketAddr::try_from(it).ok());
         // One that is over has no peer to ask about.
         let peer = peer.map_or(SocketAddr::new(HOME, 0), canonical);
-        let guest = SocketAddr::new(HOME, place.port);
+        let (listener, names) = match (within, published) {
+            (Some(place), _) => {
+                let guest = SocketAddr::new(HOME, place.port);
+                (place.listener, Names { guest, shown: peer })
+            }
+            (None, published) => {
+                let (publication, listener) = published?;
+                (listener, self.names_of_client(publication, peer)?)
+            }
+        };
+        let Names { guest, shown: peer } = names;
         let listener = self
             .sockets
-            .get(place.listener)
+            .get(listener)
             .map(|it| (it.id, it.buffers, it.chosen.clone()));
         let (id, inherited) = if let Some((id, buffers, chosen)) = listener {
             (
@@ -401,6 +440,18 @@ impl Supervisor {
             self.host.close(self.now, id);
             if let Some(left) = left {
                 self.lingering.note(left, Ends::between(native.at(), shown));
+            }
+        }
+        let publication = native.publication().filter(|_| native.left_calls().any());
+        // Whom the kernel has given out there is known to it alone.
+        if let Some(publication) = publication
+            && let Some(names) = self.names_of_client(publication, publication.address)
+            && let Ok(id) = self.host.accept_elsewhere(listener.id, names.guest, names.shown)
+        {
+            let left = self.host.left_port(id);
+            self.host.close(self.now, id);
+            if let Some(left) = left {
+                self.lingering.note(left, Ends::with_anybody(publication.address));
             }
         }
     }

@@ -244,6 +244,7 @@ impl Supervisor {
         // Taken at once, because until then a signal makes the call fail, whatever it is; judged after what the ends tell,
         // because a close that came before the call must be known.
         let call = self.next_call(ready);
+        (self.still, self.swept) = (false, false);
         for &(source, events) in &*ready {
             match source {
                 Source::Socket(slot) => self.on_end(slot, events),
@@ -264,25 +265,25 @@ impl Supervisor {
         self.go_on();
         self.attend_crowds();
         if let Some(call) = call {
-            (self.still, self.swept) = (false, false);
+            self.still = false;
             let mut judged = self.judge(&call);
             if matches!(judged, Err(Errno::EMFILE | Errno::ENFILE)) && self.is_exhausted() {
                 judged = self.judge_with_room(&call, judged);
             }
             self.answer(&call, judged);
-            if self.still
-                && !self.swept
-                && self.unfinished.is_empty()
-                && self.crowds.is_empty()
-                && ready.len() == 1
-                && self.due.is_none_or(|due| due > self.now)
-            {
-                // The caller goes on meanwhile; the sooner the supervisor sleeps, the less it is in the way.
-                if !self.sweep_is_due() {
-                    return Ok(());
-                }
-                self.sweep();
+        }
+        if self.still
+            && !self.swept
+            && self.unfinished.is_empty()
+            && self.crowds.is_empty()
+            && ready.len() == 1
+            && self.due.is_none_or(|due| due > self.now)
+        {
+            // The caller goes on meanwhile; the sooner the supervisor sleeps, the less it is in the way.
+            if !self.sweep_is_due() {
+                return Ok(());
             }
+            self.sweep();
         }
         self.look_at_kept();
         self.look_at_inet_pairs();

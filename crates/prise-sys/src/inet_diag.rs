@@ -1,7 +1,7 @@
 //! What the kernel still has of a TCP connection or a UDP socket whose descriptors may all be closed (sock_diag(7),
 //! linux/inet_diag.h).
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::io;
 
 use crate::sock_diag::{SockDiag, word};
@@ -27,6 +27,36 @@ impl InetDiag {
             .0
             .ask(&request)?
             .is_some_and(|message| message.get(1).is_some_and(|&state| state != LISTEN)))
+    }
+
+    /// Whether there is any TCP connection whose end is at `local`, TIME-WAIT included. The kernel goes through all of its connections for
+    /// this.
+    pub fn has_any_connection(local: SocketAddr) -> io::Result<bool> {
+        /// Octets of `struct inet_diag_msg` before `idiag_src`, of which 16 follow.
+        const SOURCE: core::ops::Range<usize> = 8..24;
+        let port = SocketAddr::new(local.ip(), 0);
+        let is_there = |message: &[u8]| {
+            let Some(source) = message.get(SOURCE).and_then(|it| <[u8; 16]>::try_from(it).ok()) else {
+                return false;
+            };
+            let ip: IpAddr = match message[0] {
+                family if i32::from(family) == libc::AF_INET => {
+                    Ipv4Addr::new(source[0], source[1], source[2], source[3]).into()
+                }
+                _ => Ipv6Addr::from(source).to_canonical(),
+            };
+            ip == local.ip()
+        };
+        // Connections of an IPv6 listener that serves both are IPv6's.
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            let mut request = request(libc::IPPROTO_TCP, [local, port], 0);
+            request[0] = family as u8;
+            request[4..8].copy_from_slice(&(!(1u32 << LISTEN)).to_ne_bytes());
+            if SockDiag::open()?.any(&request, is_there)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// How much a UDP socket has not read yet, in the kernel's own accounting (buffers with their overhead); none if it is closed.
@@ -91,12 +121,17 @@ mod tests {
             let (server, from) = listener.accept().unwrap();
             assert!(diag.has_connection(at, from).unwrap());
             assert!(diag.has_connection(from, at).unwrap());
+            assert!(InetDiag::has_any_connection(at).unwrap());
             drop(server);
             // The client's kernel has seen the end when its program does.
             let mut octet = [0];
             assert_eq!(io::Read::read(&mut &client, &mut octet).unwrap(), 0);
             drop(client);
             assert!(diag.has_connection(at, from).unwrap(), "it closed first");
+            assert!(InetDiag::has_any_connection(at).unwrap(), "it closed first");
+            let unused = TcpListener::bind(address).unwrap();
+            let unused = unused.local_addr().unwrap();
+            assert!(!InetDiag::has_any_connection(unused).unwrap(), "nobody has come there");
             // Until the last acknowledgement, which a busy kernel may put off.
             let patience = std::time::Instant::now() + std::time::Duration::from_secs(30);
             while diag.has_connection(from, at).unwrap() {

@@ -65,12 +65,13 @@ impl<'a> Acceptor<'a> {
 
 impl Supervisor {
     pub(super) fn accept(&mut self, call: &Call, target: Target) -> Judged {
-        let acceptor = Acceptor::new(call, target.slot, None)?;
+        let room = self.room_again(call, target.slot);
+        let acceptor = Acceptor::new(call, target.slot, room)?;
         require_stream(self.entry(target.slot)?)?;
         let listening = self.listening(target.slot).ok_or(Errno::EINVAL)?;
         let (native, nobody_waits) = (listening.is_native(), listening.waiting.is_empty());
         let granted = if native {
-            self.grant(call, target.slot, &target.copy)
+            self.grant(call, target.slot, &target.copy, room, Seen::Perhaps)
         } else {
             Granted::No
         };
@@ -90,7 +91,7 @@ impl Supervisor {
             .ok()
             .flatten();
         let wish = Wish::Accept {
-            room: room_for_name(call),
+            room: room.or_else(|| room_for_name(call)),
             waits: granted == Granted::No || waits(),
         };
         let id = self.park(call, target.slot, wish, timeout);
