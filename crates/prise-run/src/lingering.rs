@@ -70,11 +70,6 @@ impl Lingering {
         connections.push_back((left, ends));
     }
 
-    /// What may still hold its port, without asking whether it does: one of each port.
-    fn all(&self) -> Vec<LeftPort> {
-        self.ports.values().filter_map(|left| Some(left.back()?.0)).collect()
-    }
-
     /// What still holds a port.
     fn at(&mut self, port: u16) -> Option<LeftPort> {
         let connections = self.ports.get_mut(&port)?;
@@ -111,8 +106,10 @@ impl Supervisor {
     pub(crate) fn bind_in_view(&mut self, id: SocketId, kind: Kind, address: SocketAddr) -> Result<(), Errno> {
         if kind == Kind::Stream && address.port() == 0 {
             // A port in TIME-WAIT is never picked: whoever binds it by its number next would be refused (`inet_csk_find_open_port`).
-            let left = self.lingering.all();
-            return self.host.bind_anywhere_but(self.now, id, address, &left);
+            let Self {
+                host, lingering, now, ..
+            } = self;
+            return host.bind_anywhere_but(*now, id, address, |port| lingering.at(port));
         }
         let left = if kind == Kind::Stream {
             self.lingering.at(address.port())

@@ -134,7 +134,7 @@ impl Host {
     }
 
     /// A bind that failed leaves no trace (`inet_reset_saddr`).
-    fn unbind(&mut self, s: SocketId, v6_only: bool) {
+    pub(crate) fn unbind(&mut self, s: SocketId, v6_only: bool) {
         if let Some(socket) = self.sockets.get_mut(s) {
             socket.local = wildcard(socket.family);
             socket.flags.set(Flag::AddressLocked, false);

@@ -3,6 +3,7 @@
 //! Such a socket has here what programs and `ss(8)` ask a host about: its names, its port, its options. Its octets, its state
 //! in detail and its errors are told by who carries it.
 
+use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use prise_stack::LinkId;
@@ -66,24 +67,38 @@ impl Host {
         bound
     }
 
-    /// `bind(2)` to a port that is to be picked, while what is left of other connections holds these: none of them, unless there
-    /// is no other.
+    /// `bind(2)` of a stream to a port that is to be picked, while what is left of other connections may hold it, as `left_at` tells:
+    /// another one, unless there is none. Asked is only about ports that were picked, of however many something is left.
     pub fn bind_anywhere_but(
         &mut self,
         now: Instant,
         s: SocketId,
         addr: SocketAddr,
-        left: &[LeftPort],
+        mut left_at: impl FnMut(u16) -> Option<LeftPort>,
     ) -> Result<(), Errno> {
-        for left in left {
+        let v6_only = self.socket_ref(s)?.has(Flag::V6Only);
+        let mut passed_over: Vec<LeftPort> = Vec::new();
+        let mut bound = self.bind(now, s, addr);
+        while bound.is_ok()
+            && let Some(left) = left_at(self.socket_ref(s)?.port)
+        {
+            if passed_over.contains(&left) {
+                // It was picked although that holds it: both may have it.
+                break;
+            }
+            self.release_port(s);
+            self.unbind(s, v6_only);
+            self.socket_mut(s)?.shown_port = 0;
+            // As long as this lasts it holds its port, lest that be picked again.
             self.tcp_ports.hold(left.port, left.claim);
+            passed_over.push(left);
+            bound = self.bind(now, s, addr);
         }
-        let bound = self.bind(now, s, addr);
-        for left in left {
+        for left in &passed_over {
             self.tcp_ports.release(left.port, left.claim);
         }
         match bound {
-            Err(Errno::EADDRINUSE) if !left.is_empty() => self.bind(now, s, addr),
+            Err(Errno::EADDRINUSE) if !passed_over.is_empty() => self.bind(now, s, addr),
             bound => bound,
         }
     }

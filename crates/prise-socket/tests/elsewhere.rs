@@ -95,7 +95,8 @@ fn a_port_that_is_picked_is_none_that_a_connection_has_left_unless_there_is_no_o
     let s = host
         .accept_elsewhere(listener, addr("10.0.0.1:40000"), addr("198.51.100.7:50000"))
         .unwrap();
-    let left = [host.left_port(s).expect("a port that was not picked")];
+    let left = host.left_port(s).expect("a port that was not picked");
+    let left_at = |port| (port == left.port()).then_some(left);
     host.close(now, s);
     host.close(now, listener);
     let mut sysctls = host.sysctls().clone();
@@ -104,12 +105,64 @@ fn a_port_that_is_picked_is_none_that_a_connection_has_left_unless_there_is_no_o
     for port in [40001, 40000] {
         let s = world.tcp(0, Family::Inet);
         let host = &mut world.hosts[0];
-        host.bind_anywhere_but(now, s, addr("127.0.0.1:0"), &left).unwrap();
+        host.bind_anywhere_but(now, s, addr("127.0.0.1:0"), left_at).unwrap();
         assert_eq!(host.local_addr(s).unwrap().port(), port);
     }
     let s = world.tcp(0, Family::Inet);
-    let bound = world.hosts[0].bind_anywhere_but(now, s, addr("127.0.0.1:0"), &left);
+    let bound = world.hosts[0].bind_anywhere_but(now, s, addr("127.0.0.1:0"), left_at);
     assert_eq!(bound, Err(Errno::EADDRINUSE));
+}
+
+#[test]
+fn only_ports_that_were_picked_are_asked_about_however_many_are_left() {
+    let mut world = alone_with_a_way_out();
+    let now = world.now;
+    let mut left = std::collections::HashMap::new();
+    for port in 40_000..41_000 {
+        let local = addr(&format!("10.0.0.1:{port}"));
+        let listener = world.listener(0, &format!("0.0.0.0:{port}"));
+        let host = &mut world.hosts[0];
+        let s = host.accept_elsewhere(listener, local, addr("198.51.100.7:50000"));
+        let s = s.expect("a connection");
+        left.insert(port, host.left_port(s).expect("a port that was not picked"));
+        host.close(now, s);
+        host.close(now, listener);
+    }
+    let mut asked = 0;
+    for _ in 0..500 {
+        let s = world.tcp(0, Family::Inet);
+        let bound = world.hosts[0].bind_anywhere_but(now, s, addr("0.0.0.0:0"), |port| {
+            asked += 1;
+            left.get(&port).copied()
+        });
+        bound.expect("there are others");
+        let port = world.hosts[0].local_addr(s).expect("it is bound").port();
+        assert!(!left.contains_key(&port), "{port} is in TIME-WAIT");
+    }
+    // One port in 28 is passed over on the average, and the picks begin anywhere.
+    assert!((500..600).contains(&asked), "{asked}");
+}
+
+#[test]
+fn a_port_that_two_may_share_is_taken_although_something_is_left_of_the_other() {
+    let mut world = alone_with_a_way_out();
+    let listener = world.listener(0, "10.0.0.1:40000");
+    let now = world.now;
+    let host = &mut world.hosts[0];
+    let s = host
+        .accept_elsewhere(listener, addr("10.0.0.1:40000"), addr("198.51.100.7:50000"))
+        .unwrap();
+    let left = host.left_port(s).expect("a port that was not picked");
+    host.close(now, s);
+    host.close(now, listener);
+    let mut sysctls = host.sysctls().clone();
+    sysctls.set("net.ipv4.ip_local_port_range", "40000 40000").unwrap();
+    host.set_sysctls(&sysctls);
+    let s = world.tcp(0, Family::Inet);
+    let host = &mut world.hosts[0];
+    host.bind_anywhere_but(now, s, addr("127.0.0.1:0"), |_| Some(left))
+        .expect("another address");
+    assert_eq!(host.local_addr(s).map(|local| local.port()), Ok(40000));
 }
 
 #[test]
