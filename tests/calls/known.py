@@ -49,6 +49,15 @@ class Line:
         return [(self.model.slots.get(slot), int(theirs.get(slot, "0"), 16), int(ours.get(slot, "0"), 16))
                 for slot in sorted(theirs | ours) if theirs.get(slot) != ours.get(slot)]
 
+    def apart(self):
+        """A list of readiness as one for each socket that differs."""
+        if self.name not in ("poll", "epoll_wait"):
+            return []
+        lists = [dict(word.split(":") for word in line.partition(" |")[0].split()[1:]) for line in (self.native, self.prise)]
+        differ = sorted(slot for slot in lists[0] | lists[1] if lists[0].get(slot) != lists[1].get(slot))
+        only = lambda seen, slot: f"{self.name} {slot}:{seen[slot]}" if slot in seen else self.name
+        return [Line(self.model, only(lists[0], slot), only(lists[1], slot), self.carried) for slot in differ]
+
     def every(self, test):
         """Whether it is readiness, and all that differs is of that kind."""
         return self.name in ("poll", "epoll_wait") and all(one is not None and test(one, theirs, ours) for one, theirs, ours in self.shows())
@@ -66,7 +75,12 @@ def reason(line):
     for why, after, test in RULES:
         if test(line):
             return why, after
-    return None
+    apart = line.apart()
+    found = [reason(one) for one in apart]
+    if len(apart) < 2 or not all(found):
+        return None
+    # Several sockets differ, each for a reason of its own.
+    return next((one for one in found if one[1] == ENDS), found[0])
 
 
 # Datagram sockets: what write(2), send(2), read(2) and recv(2) say is the AF_UNIX object's.
@@ -399,6 +413,14 @@ def _(line):
 @rule("a stream that was shut when its connect had failed, of which nobody had been told", ENDS)
 def _(line):
     return line.name == "listen" and line.stream and line.said("EINVAL", "0") and line.socket.has("shutdown", lambda words, said: said == "ENOTCONN")
+
+
+@rule("TCP_LINGER2 below 0: whether the peer has acknowledged the end when the socket is closed, on which a reset depends, is a matter of microseconds", ENDS)
+def _(line):
+    unkind = lambda words, said: words[2:4] == ["6", "8"] and words[4].startswith("-") and said == "0"
+    if not any(one.stream and one.has("setsockopt", unkind) for one in line.model.all):
+        return False
+    return line.every(lambda one, theirs, ours: one.stream and theirs ^ ours == 0x18) or line.stream and (line.theirs == "EPIPE" or line.ours == "EPIPE")
 
 
 @rule("the machine's own default of congestion control")

@@ -108,7 +108,9 @@ class Model:
     def hear_connect(self, one, words, said, done):
         if not one:
             return
-        one.bound = one.bound or one.datagram or done or said == "EINPROGRESS"
+        # inet_dgram_connect() picks a port once it has an address, whatever becomes of it.
+        heard = said != "EFAULT" and words[2] != "0" and 2 <= (int(words[5]) or 16) <= 128
+        one.bound = one.bound or one.datagram and heard or done or said == "EINPROGRESS"
         if words[2] == "0" and done:
             one.peer, one.listens, one.shut = None, False, set()
             # A port that was picked is given up.
@@ -125,6 +127,10 @@ class Model:
 
     def hear_fork(self, one, words, said, done):
         if one and int(words[2]) % 4 == 2 and not one.listens:
+            one.shut.add(1)
+
+    def hear_exec(self, one, words, said, done):
+        if one and words[2] == "4" and not one.listens:
             one.shut.add(1)
 
     def hear_epoll_ctl(self, one, words, said, done):

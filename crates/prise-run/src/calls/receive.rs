@@ -433,15 +433,27 @@ impl Supervisor {
 
 /// Nothing is received, from nobody.
 fn end_of(memory: Memory, request: &ReceiveRequest) -> Judged {
-    if let ReceiveForm::One(to) = &request.form {
-        let about = About {
-            name: &[],
-            control: ControlBuffer::new(0),
-            flags: 0,
-        };
-        to.write(memory, &[], &about)?;
+    let about = || About {
+        name: &[],
+        control: ControlBuffer::new(0),
+        flags: 0,
+    };
+    match &request.form {
+        ReceiveForm::One(to) => {
+            to.write(memory, &[], &about())?;
+            Ok(Answer::Value(0))
+        }
+        // do_recvmmsg: an end is a message of nothing, and so are all that are asked for.
+        ReceiveForm::Many { headers, count, filled } => {
+            let wanted = if request.flags & libc::MSG_WAITFORONE == 0 { *count } else { 1 };
+            for number in *filled..wanted {
+                let address = headers.wrapping_add(number * MANY_STRIDE);
+                Destination::of_message(memory, address)?.write(memory, &[], &about())?;
+                memory.write(address.wrapping_add(MANY_LEN_OFFSET), &0_u32.to_ne_bytes())?;
+            }
+            Ok(Answer::Value(wanted as i64))
+        }
     }
-    Ok(Answer::Value(0))
 }
 
 fn read_timespec(memory: Memory, address: u64) -> Result<Duration, Errno> {
