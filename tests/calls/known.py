@@ -95,6 +95,12 @@ def _(line):
     return line.name in WRITES and line.datagram and line.said("EDESTADDRREQ", "ENOTCONN EPIPE EFAULT")
 
 
+@rule("the same by a child, of whose failure the name tells", ENDS)
+def _(line):
+    by_child = line.datagram and not line.socket.bound and line.socket.has("fork", lambda words, said: words[2] == "3") | line.socket.has("exec", lambda words, said: words[2] == "2")
+    return line.name in ("state", "getsockname") and by_child and "/P" in line.theirs + line.native and "/0" in line.prise
+
+
 @rule("recv(2), send(2) on a connected datagram socket that was refused, without an address", ENDS)
 def _(line):
     return line.name in READS + WRITES and line.datagram and line.said("ECONNREFUSED", "ECONNRESET")
@@ -149,6 +155,11 @@ def _(line):
     if line.name in ("poll", "epoll_wait"):
         return line.carried and line.every(lambda one, theirs, ours: one.stream and by_child(one))
     return line.carried and line.stream and by_child(line.socket)
+
+
+@rule("write(2), send(2) of more than UDP takes, in octets or in segments (UDP_SEGMENT): told to the next call", ENDS)
+def _(line):
+    return line.name in WRITES and line.datagram and not line.socket.ping and line.said("EMSGSIZE EINVAL", line.ours) and line.ours.isdigit()
 
 
 @rule("a datagram that is too long by its headers only and lies at a bad address: which of the two is told")
@@ -452,6 +463,12 @@ def _(line):
 @rule("sizes of buffers and segments, SO_TIMESTAMPING of streams by our TCP")
 def _(line):
     return line.name in ("getsockopt", "setsockopt") and line.by_ours and tuple(line.words[2:4]) in CARRIED
+
+
+@rule("TCP_MAXSEG of a stream before it is connected: what the kernel keeps of a connect that failed; within the run over IPv6 the kernel's end is IPv4")
+def _(line):
+    tried = lambda: line.socket.has("connect", lambda words, said: words[2] != "0" and said in ("ECONNREFUSED", "EINPROGRESS"))
+    return line.name == "getsockopt" and line.words[2:4] == ["6", "2"] and line.stream and line.theirs == line.ours == "0" and tried()
 
 
 @rule("options of multicast that an accepted stream has from its first packets; IP_MTU within the run over IPv6, of which the kernel's end is IPv4")

@@ -97,7 +97,7 @@ impl Supervisor {
         match leg.whom {
             Whom::Listener => self.dial_within(call, target, leg.seen),
             Whom::Neighbor => self.dial_neighbor(call, target, (leg.seen, to)),
-            Whom::Stranger | Whom::Nobody => Ok(Way::Judged(self.dial(call, &target, to))),
+            Whom::Stranger | Whom::Nobody => Ok(Way::Judged(self.dial(call, &target, to, false))),
         }
     }
 
@@ -210,12 +210,12 @@ impl Supervisor {
         self.note_ends(target.slot, &target.copy);
         Ok(Way::Judged(match self.dialled(target.slot, connected.is_ok(), flags) {
             Some(judged) => judged,
-            None => self.dial(call, &target, to),
+            None => self.dial(call, &target, to, false),
         }))
     }
 
     /// Makes the kernel's connect, or asks how far it is; a blocking call waits.
-    fn dial(&mut self, call: &Call, target: &Target, to: SocketAddr) -> Judged {
+    fn dial(&mut self, call: &Call, target: &Target, to: SocketAddr, again: bool) -> Judged {
         use rustix::io::Errno as E;
         let flags = fcntl_getfl(&target.copy).map_err(errno)?;
         let blocking = !flags.contains(OFlags::NONBLOCK);
@@ -232,6 +232,8 @@ impl Supervisor {
                 self.set_stage(target.slot, Stage::Connected);
                 Err(Errno::EISCONN)
             }
+            // Shut while it connected (SS_DISCONNECTING): only AF_UNSPEC lets it connect again, and its name stays.
+            Err(E::INVAL) if again => Err(Errno::EINVAL),
             Err(error) => {
                 self.let_go_of_peer(target);
                 Err(errno(error))
@@ -252,7 +254,7 @@ impl Supervisor {
         match self.entry(target.slot)?.role {
             Role::Handed(Handed {
                 stage: Stage::Connecting(to),
-            }) => self.dial(call, target, to),
+            }) => self.dial(call, target, to, true),
             _ => Err(Errno::EISCONN),
         }
     }

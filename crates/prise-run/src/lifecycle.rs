@@ -16,6 +16,7 @@ use crate::closes::Closes;
 use crate::connecting::Connecting;
 use crate::datagram::Delivery;
 use crate::parked::ParkId;
+use crate::plain::Given;
 use crate::sockaddr::canonical;
 use crate::socket::{GuestSocket, Role, Slot};
 use crate::stream::Flow;
@@ -310,7 +311,11 @@ impl Supervisor {
         if let (Some(left), Some(ends)) = (self.host.left_port(socket.id), &socket.ends) {
             self.lingering.note(left, **ends);
         }
-        self.leave_given(&socket);
+        if let Role::Listener(listening) = &socket.role
+            && !listening.ended
+        {
+            self.leave_given(socket.id, Given::by(listening));
+        }
         let local = self.host.local_addr(socket.id);
         if abort {
             // Only fails where there is no connection to reset.

@@ -20,7 +20,7 @@ use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 
-use prise_socket::{Errno, Family, Kind};
+use prise_socket::{Errno, Family, Kind, SocketId};
 use prise_sys::sockopt as options;
 use prise_wire::Instant;
 use rustix::fs::{OFlags, fcntl_getfl};
@@ -31,6 +31,7 @@ use crate::dial::connect_without_waiting;
 use crate::direct::Publication;
 use crate::handed::{Handed, Stage};
 use crate::lingering::Ends;
+use crate::listener::{Listening, Sign};
 use crate::marked::{self, Mark};
 use crate::native_accept::Seen;
 use crate::native_listener::{Expected, Names, NativeListener, own_name};
@@ -96,10 +97,6 @@ impl Grants {
     }
 
     /// The names of the last clients that were let through.
-    pub(crate) fn given(&self) -> impl Iterator<Item = Names> + use<'_> {
-        self.given.iter().copied()
-    }
-
     /// The client of a call that was left to the kernel and did not take it.
     pub(crate) fn take_back(&mut self, from: SocketAddr) -> Option<Names> {
         self.open.take_if(|grant| grant.names.shown == from).map(|it| it.names)
@@ -423,23 +420,18 @@ impl Supervisor {
         Some(slot)
     }
 
-    /// A listener is being closed: what may be left of the connections that it let through holds its port.
-    pub(crate) fn leave_given(&mut self, listener: &GuestSocket) {
-        let crate::socket::Role::Listener(listening) = &listener.role else {
-            return;
-        };
-        let crate::listener::Sign::Native(native) = &listening.sign else {
-            return;
-        };
-        for Names { guest, shown } in native.grants().given() {
+    /// A listener is being closed or shut: what may be left of the connections that it let through holds its port.
+    pub(crate) fn leave_given(&mut self, id: SocketId, given: Option<Given>) {
+        let Some(Given { at, names }) = given else { return };
+        for Names { guest, shown } in names {
             // The claim is that of a connection that was accepted and closed.
-            let Ok(id) = self.host.accept_elsewhere(listener.id, guest, shown) else {
+            let Ok(accepted) = self.host.accept_elsewhere(id, guest, shown) else {
                 return;
             };
-            let left = self.host.left_port(id);
-            self.host.close(self.now, id);
+            let left = self.host.left_port(accepted);
+            self.host.close(self.now, accepted);
             if let Some(left) = left {
-                self.lingering.note(left, Ends::between(native.at(), shown));
+                self.lingering.note(left, Ends::between(at, shown));
             }
         }
         let publication = native.publication().filter(|_| native.left_calls().any());
@@ -454,6 +446,26 @@ impl Supervisor {
                 self.lingering.note(left, Ends::with_anybody(publication.address));
             }
         }
+    }
+}
+
+/// The connections that a listener let through last.
+#[derive(Debug)]
+pub(crate) struct Given {
+    /// The listener's name in the host.
+    at: SocketAddr,
+    names: Vec<Names>,
+}
+
+impl Given {
+    pub(crate) fn by(listening: &Listening) -> Option<Self> {
+        let Sign::Native(native) = &listening.sign else {
+            return None;
+        };
+        Some(Self {
+            at: native.at(),
+            names: native.grants().given.iter().copied().collect(),
+        })
     }
 }
 

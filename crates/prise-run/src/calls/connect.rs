@@ -21,6 +21,7 @@ use crate::epoll_sets::Watched;
 use crate::guest::Guests;
 use crate::notify::{Answer, Call, DONE, Judged, errno, errno_of};
 use crate::parked::Wish;
+use crate::plain::Given;
 use crate::sockaddr::{Named, parse, parse_datagram};
 use crate::socket::{Role, Slot};
 use crate::stream::Stream;
@@ -74,6 +75,10 @@ impl Supervisor {
             Named::Unspecified(..) => {
                 self.flush_datagrams(target.slot);
                 let was_shut = matches!(self.entry(target.slot)?.role, Role::Fresh) && self.host.is_shut(id);
+                if let Role::Listener(listening) = &self.entry(target.slot)?.role {
+                    let given = Given::by(listening);
+                    self.leave_given(id, given);
+                }
                 self.host.disconnect(self.now, id)?;
                 self.end_listening(&target);
                 if was_shut {

@@ -41,6 +41,15 @@ const fn least(level: i32, name: i32) -> usize {
     }
 }
 
+/// Lengths that are refused before the value is read: of a header's options, and of one key or two.
+const fn is_no_length(level: i32, name: i32, len: usize) -> bool {
+    match (level, name) {
+        (libc::SOL_IP, libc::IP_OPTIONS) => len > 40,
+        (libc::SOL_TCP, libc::TCP_FASTOPEN_KEY) => len != 16 && len != 32,
+        _ => false,
+    }
+}
+
 /// `do_ip_setsockopt` reads the number of these before it looks what they are.
 const READ_FIRST_V4: [i32; 26] = [
     1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 15, 18, 19, 20, 21, 22, 23, 24, 25, 26, 33, 34, 49, 50, 51,
@@ -108,6 +117,7 @@ impl Supervisor {
             {
                 return Err(Errno::EINVAL);
             }
+            Err(Errno::EFAULT) if is_no_length(level, name, len) => return Err(Errno::EINVAL),
             Err(Errno::EFAULT) if self.reads_first(target.slot, (level, name), len) => return Err(Errno::EFAULT),
             // An option that is none is told of first, except by `sock_setsockopt`, which reads before it looks.
             Err(Errno::EFAULT) if level != libc::SOL_SOCKET => {
@@ -309,7 +319,8 @@ impl Supervisor {
             .read_i32(call.args[4])
             .and_then(|room| match usize::try_from(room) {
                 Ok(room) => Ok(room),
-                // `do_ipv6_getsockopt` takes it for a large number.
+                // `do_ipv6_getsockopt` takes it for a large number, and compares it as one with what is longer than a number.
+                Err(_) if (level, name) == (libc::SOL_IPV6, libc::IPV6_PATHMTU) => Ok(VALUE_MAX),
                 Err(_) if level == libc::SOL_IPV6 => Ok(size_of::<i32>()),
                 Err(_) => Err(Errno::EINVAL),
             });

@@ -445,7 +445,11 @@ fn end_of(memory: Memory, request: &ReceiveRequest) -> Judged {
         }
         // do_recvmmsg: an end is a message of nothing, and so are all that are asked for.
         ReceiveForm::Many { headers, count, filled } => {
-            let wanted = if request.flags & libc::MSG_WAITFORONE == 0 { *count } else { 1 };
+            let wanted = if request.flags & libc::MSG_WAITFORONE == 0 {
+                *count
+            } else {
+                1
+            };
             for number in *filled..wanted {
                 let address = headers.wrapping_add(number * MANY_STRIDE);
                 Destination::of_message(memory, address)?.write(memory, &[], &about())?;

@@ -5,6 +5,7 @@ use rustix::net::{Shutdown, shutdown, sockopt};
 
 use super::Target;
 use crate::notify::{Answer, Call, DONE, Judged, errno};
+use crate::plain::Given;
 use crate::socket::Role;
 use crate::supervisor::Supervisor;
 use crate::unix;
@@ -43,7 +44,9 @@ impl Supervisor {
                 unix::shut(&target.copy, how).map_err(errno)?;
                 DONE
             }
-            Role::Listener(_) => {
+            Role::Listener(listening) => {
+                let given = Given::by(listening);
+                self.leave_given(id, given);
                 self.host.shutdown(self.now, id, how)?;
                 self.end_listening(target);
                 DONE

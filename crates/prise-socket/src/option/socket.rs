@@ -1,5 +1,7 @@
 //! `SOL_SOCKET`: `socket(7)`, `sk_setsockopt`, `sk_getsockopt`.
 
+use prise_stack::State;
+
 use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, number, stamping};
 use crate::Errno;
 use crate::socket::Flag;
@@ -233,7 +235,12 @@ pub(super) const TABLE: &[Entry] = &[
     ),
     // SO_BPF_EXTENSIONS: how many a filter may use (SKF_AD_MAX).
     entry(48, On::ALL, READ_ONLY, Get::Fixed(64)),
-    number(49, On::ALL, Opt::IncomingCpu, i32::MIN, i32::MAX),
+    entry(
+        49,
+        On::ALL,
+        Set::Range(Opt::IncomingCpu, i32::MIN, i32::MAX),
+        Get::Number(incoming_cpu),
+    ),
     entry(53, On::ALL, Set::Ignore, Get::Refuse(Errno::ENOPROTOOPT)),
     entry(55, On::ALL, READ_ONLY, Get::Octets(memory)),
     entry(56, On::ALL, READ_ONLY, Get::Fixed(0)),
@@ -597,6 +604,16 @@ fn memory(query: &mut Query<'_>) -> Result<(), Errno> {
         query.put(&number.to_le_bytes());
     }
     Ok(())
+}
+
+/// `SO_INCOMING_CPU`: what was set, or the processor of the last packet, of which a connection has had some; there is one here.
+fn incoming_cpu(query: &mut Query<'_>) -> Result<i32, Errno> {
+    let set = query.socket().value_set(Opt::IncomingCpu);
+    let connected = !matches!(
+        query.host.state(query.id),
+        State::Closed | State::Listen | State::SynSent
+    );
+    Ok(set.map_or(if connected { 0 } else { -1 }, |value| value as i32))
 }
 
 fn cookie(query: &mut Query<'_>) -> Result<(), Errno> {

@@ -9,6 +9,8 @@ use crate::socket::Flag;
 
 const NO: Get = Get::Refuse(Errno::ENOPROTOOPT);
 const INVALID: Get = Get::Refuse(Errno::EINVAL);
+/// `struct tcp_repair_window`.
+const WINDOW_LEN: usize = 20;
 /// Connection repair is for checkpointing, and for the superuser.
 const REPAIR: Set = Set::ReadOnly(Errno::EPERM);
 
@@ -59,7 +61,19 @@ pub(super) const TABLE: &[Entry] = &[
         INVALID,
     ),
     entry(22, On::TCP, Set::Refuse(Errno::EINVAL), NO),
-    entry(29, On::TCP, REPAIR, INVALID),
+    // TCP_REPAIR_WINDOW: the length is looked at first.
+    entry(
+        29,
+        On::TCP,
+        REPAIR,
+        Get::Octets(|query| {
+            Err(if query.room == WINDOW_LEN {
+                Errno::EPERM
+            } else {
+                Errno::EINVAL
+            })
+        }),
+    ),
     entry(23, On::TCP, Set::Number(set_fast_open), Get::Value(Opt::FastOpenQueue)),
     // TCP_TIMESTAMP: the clock of the timestamp option.
     entry(

@@ -58,7 +58,7 @@ opts! {
     /// `SO_MAX_PACING_RATE`.
     PacingRate = -1;
     /// `SO_INCOMING_CPU`.
-    IncomingCpu = 0;
+    IncomingCpu = -1;
     /// `SO_TXTIME`: the option's two numbers.
     TransmitTime = 0;
     /// `IP_TOS`.
