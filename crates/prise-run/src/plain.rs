@@ -494,7 +494,7 @@ mod tests {
         assert_eq!(grants.judge(7, 2, &mut queue, PLAIN, NOW), Granted::Native);
         assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW), Granted::Native);
         assert_eq!(grants.judge(7, 0, &mut queue, PLAIN, NOW), Granted::No, "nobody waits");
-        let given: Vec<SocketAddr> = grants.given().map(|it| it.shown).collect();
+        let given: Vec<SocketAddr> = grants.given.iter().map(|it| it.shown).collect();
         assert_eq!(given, [client(40_000), client(40_001)]);
     }
 
