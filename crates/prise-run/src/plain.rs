@@ -422,7 +422,9 @@ impl Supervisor {
 
     /// A listener is being closed or shut: what may be left of the connections that it let through holds its port.
     pub(crate) fn leave_given(&mut self, id: SocketId, given: Option<Given>) {
-        let Some(Given { at, names }) = given else { return };
+        let Some(Given { at, names, published }) = given else {
+            return;
+        };
         for Names { guest, shown } in names {
             // The claim is that of a connection that was accepted and closed.
             let Ok(accepted) = self.host.accept_elsewhere(id, guest, shown) else {
@@ -434,14 +436,13 @@ impl Supervisor {
                 self.lingering.note(left, Ends::between(at, shown));
             }
         }
-        let publication = native.publication().filter(|_| native.left_calls().any());
         // Whom the kernel has given out there is known to it alone.
-        if let Some(publication) = publication
+        if let Some(publication) = published
             && let Some(names) = self.names_of_client(publication, publication.address)
-            && let Ok(id) = self.host.accept_elsewhere(listener.id, names.guest, names.shown)
+            && let Ok(accepted) = self.host.accept_elsewhere(id, names.guest, names.shown)
         {
-            let left = self.host.left_port(id);
-            self.host.close(self.now, id);
+            let left = self.host.left_port(accepted);
+            self.host.close(self.now, accepted);
             if let Some(left) = left {
                 self.lingering.note(left, Ends::with_anybody(publication.address));
             }
@@ -455,6 +456,8 @@ pub(crate) struct Given {
     /// The listener's name in the host.
     at: SocketAddr,
     names: Vec<Names>,
+    /// The published address where the kernel has given out others.
+    published: Option<Publication>,
 }
 
 impl Given {
@@ -465,6 +468,7 @@ impl Given {
         Some(Self {
             at: native.at(),
             names: native.grants().given.iter().copied().collect(),
+            published: native.publication().filter(|_| native.left_calls().any()),
         })
     }
 }
