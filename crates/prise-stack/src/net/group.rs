@@ -186,6 +186,9 @@ impl Net {
         if octets[0] != mld::kind::QUERY {
             return Ok(());
         }
+        if !has_router_alert(packet) {
+            return Err(Discard::MldInvalid);
+        }
         match MldMessage::parse(&octets[..len]) {
             Ok(MldMessage::Query { response_delay, .. }) => {
                 self.owe_report(now, packet.link, false, response_delay);
@@ -284,6 +287,12 @@ impl Net {
         }
         self.send_wrapped(now, link, dst.into(), frame);
     }
+}
+
+/// Whether its hop-by-hop options ask routers to look at it as a message of listener discovery.
+fn has_router_alert(packet: &Delivered<'_>) -> bool {
+    let chain = packet.frame.head().get(packet.network_at..).map(ipv6::extension::walk);
+    matches!(chain, Some(Ok(chain)) if chain.router_alert == Some(0))
 }
 
 /// Records that fit a message. What listens to all but too many sources says so of the first of them only (RFC 3376 §4.2.16).

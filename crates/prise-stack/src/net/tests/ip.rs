@@ -449,3 +449,43 @@ fn joining_and_leaving_are_reported_and_queries_answered() {
     assert_eq!(sent[0][46..54], [3, 0, 0, 0, 239, 1, 1, 1]);
     assert_eq!(sent.len(), 2);
 }
+
+// RFC 3810 §6.2: from a link-local address, with a hop limit of one and the router alert.
+#[test]
+fn a_query_for_listeners_counts_only_with_a_router_alert() {
+    let query = |alert: bool| {
+        let (src, dst) = ("fe80::9".parse().unwrap(), "ff02::1".parse().unwrap());
+        let mut message = alloc::vec![0; 28];
+        message[..6].copy_from_slice(&[130, 0, 0, 0, 0x07, 0xd0]);
+        let sum = checksum::pseudo_header_v6(src, dst, protocol::ICMPV6, 28);
+        let sum = checksum::finish(checksum::combine(sum, checksum::sum(&message)));
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        let mut frame = Frame::new(Head::new(), Payload::from(message).into());
+        let mut header = Ipv6Header::new(src, dst, protocol::ICMPV6, 28);
+        if alert {
+            frame.push_front(&prise_wire::ipv6::extension::MLD_HOP_BY_HOP);
+            header = Ipv6Header::new(src, dst, protocol::HOP_BY_HOP, 36);
+        }
+        header.hop_limit = 1;
+        frame.push_header(&header);
+        ethernet(MacAddr([0x33, 0x33, 0, 0, 0, 1]), frame)
+    };
+    let mut a = node(1);
+    let id = a.udp(9000);
+    a.stack.udp_join(ms(0), id, ip("ff05::123"), None).unwrap();
+    a.sent(ms(0));
+    let quiet = a.stack.next_deadline();
+    a.receive(ms(5000), query(false));
+    assert!(
+        a.stack
+            .discards()
+            .iter()
+            .any(|(reason, count)| (reason, count) == (Discard::MldInvalid, 1))
+    );
+    assert_eq!(a.stack.next_deadline(), quiet);
+    a.receive(ms(5000), query(true));
+    let due = a.stack.next_deadline().expect("an answer is owed");
+    assert!((5000..7000).contains(&due.as_millis()));
+    a.stack.expire(due);
+    assert_eq!(a.sent(due)[0].to_vec()[62], 143);
+}
