@@ -131,6 +131,11 @@ fn interface_request(input: &[u8]) {
     match ioctl::kind(on, request) {
         ioctl::Kind::Interface => drop(ioctl::answer(host.stack(), request, &core::array::from_fn(octet))),
         ioctl::Kind::Neighbor => drop(ioctl::neighbor(host.stack(), &core::array::from_fn(octet))),
-        ioctl::Kind::List | ioctl::Kind::Ethtool | ioctl::Kind::Refused(_) => {}
+        ioctl::Kind::Change => drop(ioctl::is_so_already(
+            host.stack(),
+            request,
+            &core::array::from_fn(octet),
+        )),
+        ioctl::Kind::List | ioctl::Kind::Ethtool | ioctl::Kind::NameSpace | ioctl::Kind::Refused(_) => {}
     }
 }

@@ -381,6 +381,65 @@ fn a_name_space_inside_shows_the_same_and_its_loopback_can_be_set_up() {
     );
 }
 
+const CHANGES: &str = "
+import errno, fcntl, os, socket, struct
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def change(number, name, union):
+    try:
+        fcntl.ioctl(sock, number, struct.pack('16s24s', name, union))
+        return 'done'
+    except OSError as error:
+        return errno.errorcode[error.errno]
+address = lambda text: struct.pack('=HH4s', socket.AF_INET, 0, socket.inet_aton(text))
+print('flags', [change(0x8914, name, struct.pack('H', flags)) for name, flags in ((b'lo', 0x49), (b'lo', 1), (b'lo', 0), (b'lo', 0x101), (b'no', 1))])
+print('address', [change(0x8916, b'lo', address(text)) for text in ('127.0.0.1', '127.0.0.2')])
+print('netmask', [change(0x891c, b'lo', address(text)) for text in ('255.0.0.0', '255.255.0.0')])
+print('mtu', [change(0x8922, b'lo', struct.pack('I', mtu)) for mtu in (65536, 1500)])
+try:
+    own = fcntl.ioctl(sock, 0x894c)
+    print('name space', os.fstat(own).st_ino == os.stat('/proc/self/ns/net').st_ino, os.get_inheritable(own))
+except OSError as error:
+    print('name space', errno.errorcode[error.errno])
+";
+
+/// Who may change the network hears that what would change nothing is done; who may not is told so first.
+#[test]
+fn requests_that_change_nothing_succeed_for_who_may() {
+    let (Some(python), Some(_)) = (need("ioctl", "python3"), need("ioctl", "unshare")) else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("changes.py", CHANGES);
+    let alone = ["--user", "--map-root-user", "--net"];
+    let possible = finish(&mut stage.native("unshare", alone.into_iter().chain(["true"])), LIMIT);
+    if !possible.status.success() {
+        skip("unshare", possible.stderr.trim());
+        return;
+    }
+    let command = |user: &str| format!("unshare {user} '{}' '{}'", python.display(), script.display());
+    assert_eq!(
+        squeezed(&run(&stage, &command("--user --map-root-user --net"))),
+        [
+            "flags ['done', 'done', 'EPERM', 'EPERM', 'ENODEV']",
+            "address ['done', 'EPERM']",
+            "netmask ['done', 'EPERM']",
+            "mtu ['done', 'EPERM']",
+            "name space True False"
+        ]
+    );
+    // Without a mapping nobody there has capabilities after execve(2).
+    assert_eq!(
+        squeezed(&run(&stage, &command("--user"))),
+        [
+            "flags ['EPERM', 'EPERM', 'EPERM', 'EPERM', 'EPERM']",
+            "address ['EPERM', 'EPERM']",
+            "netmask ['EPERM', 'EPERM']",
+            "mtu ['EPERM', 'EPERM']",
+            "name space EPERM"
+        ]
+    );
+}
+
 const FILES: &str = "
 import os, socket
 listener = socket.create_server(('127.0.0.1', 8080), backlog=5)

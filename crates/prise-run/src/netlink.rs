@@ -333,7 +333,7 @@ fn held(socket: &GuestSocket, copy: impl FnOnce() -> Option<OwnedFd>) -> Held {
 }
 
 /// `CAP_NET_ADMIN` in the effective set of /proc/TID/status (proc(5)), that is in the task's own user namespace.
-fn is_network_admin(tid: u32) -> bool {
+pub(crate) fn is_network_admin(tid: u32) -> bool {
     const NET_ADMIN: u64 = 1 << 12;
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));

@@ -16,6 +16,10 @@ pub const POINT_TO_POINT: u32 = 0x10;
 pub const RUNNING: u32 = 0x40;
 /// `IFF_NOARP`.
 pub const NO_ARP: u32 = 0x80;
+/// `IFF_PROMISC`.
+pub const PROMISCUOUS: u32 = 0x100;
+/// `IFF_ALLMULTI`.
+pub const ALL_MULTICAST: u32 = 0x200;
 /// `IFF_MULTICAST`.
 pub const MULTICAST: u32 = 0x1000;
 /// `IFF_LOWER_UP`.

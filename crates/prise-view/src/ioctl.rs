@@ -40,11 +40,17 @@ const SET_BROADCAST: u32 = 0x891a;
 const SET_NETMASK: u32 = 0x891c;
 const DELETE_ARP: u32 = 0x8953;
 const SET_ARP: u32 = 0x8955;
+const SET_FLAGS: u32 = 0x8914;
+const SET_METRIC: u32 = 0x891e;
+const SET_MTU: u32 = 0x8922;
+const SET_QUEUE_LEN: u32 = 0x8943;
+/// `SIOCGSKNS`.
+const NAME_SPACE: u32 = 0x894c;
 
-/// Changes of links, bonds, bridges and time stamping, and what only the superuser may see: MII registers, the name space.
-const CHANGES: [u32; 21] = [
-    0x8914, 0x891e, 0x8922, 0x8923, 0x8924, 0x8931, 0x8932, 0x8943, 0x8947, 0x8948, 0x894c, 0x8971, 0x8990, 0x8991,
-    0x8992, 0x8993, 0x8995, 0x89a0, 0x89a1, 0x89a2, 0x89b0,
+/// Changes of links, bonds, bridges and time stamping, and what only the superuser may see: MII registers.
+const CHANGES: [u32; 16] = [
+    0x8923, 0x8924, 0x8931, 0x8932, 0x8947, 0x8948, 0x8971, 0x8990, 0x8991, 0x8992, 0x8993, 0x8995, 0x89a0, 0x89a1,
+    0x89a2, 0x89b0,
 ];
 /// What no driver here has: bridges of old, WAN devices, time stamping.
 const NOT_SUPPORTED: [u32; 4] = [0x8940, 0x8941, 0x894a, 0x89b1];
@@ -82,6 +88,10 @@ pub enum Kind {
     Ethtool,
     /// Answered by [`neighbor`], from and to a `struct arpreq`.
     Neighbor,
+    /// A change of an interface, for who may: [`is_so_already`] tells whether it would change anything.
+    Change,
+    /// A descriptor of the socket's name space, for who may.
+    NameSpace,
     /// Refused without a look.
     Refused(Errno),
 }
@@ -95,9 +105,12 @@ pub fn kind(on: On, request: u32) -> Kind {
         (On::Inet, ARP) => Kind::Neighbor,
         (On::Inet, ADDRESS | PEER_ADDRESS | BROADCAST | NETMASK)
         | (_, NAME | FLAGS | METRIC | MTU | HARDWARE_ADDRESS | INDEX | QUEUE_LEN | MAP) => Kind::Interface,
-        (On::Inet | On::Inet6, ADD_ROUTE | DELETE_ROUTE | SET_ADDRESS)
-        | (On::Inet, SET_PEER_ADDRESS | SET_BROADCAST | SET_NETMASK | DELETE_ARP | SET_ARP)
-        | (On::Inet6, DELETE_ADDRESS) => refused(Errno::EPERM),
+        (On::Inet, SET_ADDRESS | SET_BROADCAST | SET_NETMASK)
+        | (_, SET_FLAGS | SET_METRIC | SET_MTU | SET_QUEUE_LEN) => Kind::Change,
+        (_, NAME_SPACE) => Kind::NameSpace,
+        (On::Inet | On::Inet6, ADD_ROUTE | DELETE_ROUTE)
+        | (On::Inet, SET_PEER_ADDRESS | DELETE_ARP | SET_ARP)
+        | (On::Inet6, SET_ADDRESS | DELETE_ADDRESS) => refused(Errno::EPERM),
         (On::Inet, ROUTE_MESSAGE | PRIVATE_FLAGS | SET_PRIVATE_FLAGS) | (_, SLAVE) => refused(Errno::EINVAL),
         (On::Inet6, SET_PEER_ADDRESS) => refused(Errno::ENODEV),
         (_, request) if CHANGES.contains(&request) => refused(Errno::EPERM),
@@ -127,6 +140,30 @@ pub fn answer(stack: &Stack, request: u32, given: &[u8; REQUEST_LEN]) -> Result<
     let union = describe(stack, link, request)?;
     let name = if request == NAME { link.name().as_bytes() } else { name };
     Ok(interface_request(name, &union))
+}
+
+/// Whether what a [`Kind::Change`] asks for is so: scripts in a name space of their own begin by setting `lo` up.
+pub fn is_so_already(stack: &Stack, request: u32, given: &[u8; REQUEST_LEN]) -> Result<bool, Errno> {
+    // The flags that decide what a link hears; others are the kernel's own, or change nothing here.
+    const CHANGEABLE: u32 = interface::UP | interface::PROMISCUOUS | interface::ALL_MULTICAST;
+    let asks = match request {
+        SET_FLAGS => FLAGS,
+        SET_ADDRESS => ADDRESS,
+        SET_BROADCAST => BROADCAST,
+        SET_NETMASK => NETMASK,
+        SET_METRIC => METRIC,
+        SET_MTU => MTU,
+        SET_QUEUE_LEN => QUEUE_LEN,
+        _ => return Ok(false),
+    };
+    let is = answer(stack, asks, given)?;
+    let (is, wanted) = (&is[NAME_LEN..], &given[NAME_LEN..]);
+    Ok(match request {
+        SET_FLAGS => u32::from(u16_at(is, 0) ^ u16_at(wanted, 0)) & CHANGEABLE == 0,
+        // Of a `struct sockaddr_in` the family and the address.
+        SET_ADDRESS | SET_BROADCAST | SET_NETMASK => is[..2] == wanted[..2] && is[4..8] == wanted[4..8],
+        _ => is[..4] == wanted[..4],
+    })
 }
 
 fn describe(stack: &Stack, link: &Link, request: u32) -> Result<[u8; UNION_LEN], Errno> {

@@ -1,11 +1,14 @@
 //! ioctl(2) on sockets: queues (tcp(7), udp(7)) and interfaces (netdevice(7)).
 
+use std::os::fd::AsFd;
+
 use prise_socket::{Errno, Family};
 use prise_view::ioctl::{self, Kind, On};
 
 use super::Target;
 use crate::control;
-use crate::notify::{Answer, Call, DONE, Judged};
+use crate::netlink::is_network_admin;
+use crate::notify::{Answer, Call, DONE, Judged, errno_of};
 use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
 
@@ -95,6 +98,18 @@ impl Supervisor {
                 memory.write(address, &ioctl::answer(self.host.stack(), request, &given)?)?;
                 DONE
             }
+            Kind::Change | Kind::NameSpace if !is_network_admin(call.tid) => Err(Errno::EPERM),
+            Kind::Change => {
+                let mut given = [0; ioctl::REQUEST_LEN];
+                memory.read(address, &mut given)?;
+                // The network is the run's, not the program's to change.
+                if ioctl::is_so_already(self.host.stack(), request, &given)? {
+                    DONE
+                } else {
+                    Err(Errno::EPERM)
+                }
+            }
+            Kind::NameSpace => self.name_space(call),
             Kind::Neighbor => {
                 let mut given = [0; ioctl::ARP_LEN];
                 memory.read(address, &mut given)?;
@@ -102,6 +117,15 @@ impl Supervisor {
                 DONE
             }
         }
+    }
+
+    /// `SIOCGSKNS`: a descriptor of the caller's network name space, whose sockets all are.
+    fn name_space(&self, call: &Call) -> Judged {
+        let opened = std::fs::File::open(format!("/proc/{}/ns/net", call.tid)).map_err(|error| errno_of(&error))?;
+        self.calls
+            .install(call.id, opened.as_fd(), true)
+            .map_err(|error| errno_of(&error))?;
+        Ok(Answer::Settled)
     }
 
     /// `SIOCGIFCONF`: as many whole entries as there is room for, or without a buffer how long they are.

@@ -1,0 +1,23 @@
+"""Ncat's tests: streams, datagrams, AF_UNIX, TLS, brokers, chains of proxies of its own, limits of connections, half-closed ends, access lists."""
+import re
+
+from suite import FAIL, PASS, SKIP, Case
+
+PACKAGES = ["ncat", "perl", "libhttp-message-perl", "libio-socket-ssl-perl", "libhttp-daemon-perl"]
+
+
+def prepare(room):
+    room.build("ncat", room.source("nmap") / "ncat", "ln -s /usr/bin/ncat ncat")
+
+
+def cases(room):
+    yield Case("ncat-test.pl", ["perl", "ncat-test.pl"], cwd=room.source("nmap") / "ncat/test", read=verdicts, seconds=900)
+
+
+def verdicts(status, output):
+    tests = {}
+    for verdict, name in re.findall(r"^(UNEXPECTED PASS|XFAIL|PASS|FAIL|SKIP)[: ]+(.*?)(?::? at ncat-test.*)?$", output, re.MULTILINE):
+        if tests.get(name) != FAIL:
+            tests[name] = {"PASS": PASS, "FAIL": FAIL}.get(verdict, SKIP)
+    tests["end"] = PASS if status is not None else FAIL
+    return tests
