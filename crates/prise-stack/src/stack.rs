@@ -175,12 +175,14 @@ impl Stack {
 
     /// Joins a group on a link for a socket that is not UDP's; groups are counted, each join needs its leave.
     pub fn join_group(&mut self, now: Instant, link: LinkId, group: IpAddr) {
-        self.net.join_group(now, link, group);
+        self.net
+            .refilter_group(now, link, group, None, Some(&SourceFilter::ANY));
     }
 
     /// Undoes a [`join_group`](Self::join_group).
     pub fn leave_group(&mut self, now: Instant, link: LinkId, group: IpAddr) {
-        self.net.leave_group(now, link, group);
+        self.net
+            .refilter_group(now, link, group, Some(&SourceFilter::ANY), None);
     }
 
     /// A member that is not UDP's wanted `old` of the sources and wants `new` from now on; none where it is no member.

@@ -29,6 +29,13 @@ const RECORDS_MAX: usize = 6;
 /// Sources in one record, likewise: a report with them holds no other record.
 const SOURCES_MAX: usize = 60;
 
+/// What has changed is said a second time, in case the first was lost, at any moment within this
+/// (Unsolicited Report Interval, RFC 3376 §8.11; Robustness Variable of 2, §8.1; RFC 3810 §9.11).
+const REPEAT_WITHIN_MILLIS: u32 = 1000;
+
+/// Changes that wait to be said again. Beyond this they are said once: queries ask for the rest.
+const REPEATS_MAX: usize = 256;
+
 /// A record as it is to be said.
 type Said<A> = (RecordKind, A, Vec<A>);
 
@@ -71,6 +78,8 @@ pub(super) struct Groups {
     /// Answers to queries, delayed at random so that not all hosts answer at once.
     owed: Deadlines<Owed>,
     owed_at: Vec<(Owed, Instant)>,
+    /// What has changed lately, by the keys of `members`, to be said again as it is by then.
+    repeats: Deadlines<(u128, LinkId)>,
     /// Links whose IGMP querier does not speak version 3.
     igmp_v2: crate::link::LinkSet,
 }
@@ -81,6 +90,7 @@ impl Groups {
             members: HashMap::with_hasher(hash),
             owed: Deadlines::default(),
             owed_at: Vec::new(),
+            repeats: Deadlines::default(),
             igmp_v2: crate::link::LinkSet::EMPTY,
         }
     }
@@ -96,7 +106,29 @@ impl Groups {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.owed.next()
+        self.owed.next().into_iter().chain(self.repeats.next()).min()
+    }
+
+    /// A change was told; whatever is there when this comes round is told again.
+    fn repeat(&mut self, at: Instant, what: (u128, LinkId)) {
+        let known = self.repeats.iter().any(|one| one == what);
+        if !known && self.repeats.iter().count() < REPEATS_MAX {
+            self.repeats.arm(at, what);
+        }
+    }
+
+    /// What there is of a group, as a change to that: nothing is a change to no source at all.
+    fn restated(&self, at: (u128, LinkId)) -> Said<IpAddr> {
+        let group = from_key(at.0);
+        let Some(members) = self.members.get(&at) else {
+            return (RecordKind::ToInclude, group, Vec::new());
+        };
+        let state = members.merged();
+        let kind = match state.current() {
+            RecordKind::IsInclude => RecordKind::ToInclude,
+            _ => RecordKind::ToExclude,
+        };
+        (kind, group, state.sources)
     }
 
     fn owe(&mut self, at: Instant, what: Owed) {
@@ -117,14 +149,14 @@ impl Groups {
 }
 
 impl Net {
-    /// One of us wants what is sent to the group on the link.
-    pub(crate) fn join_group(&mut self, now: Instant, link: LinkId, group: IpAddr) {
-        self.refilter_group(now, link, group, None, Some(&SourceFilter::ANY));
+    /// An address needs what is sent to its group on the link. Told once: a switch that has not heard it lets neighbors' questions through.
+    pub(super) fn join_group(&mut self, now: Instant, link: LinkId, group: IpAddr) {
+        self.change_group(now, link, group, None, Some(&SourceFilter::ANY));
     }
 
-    /// One of us does not want it any more.
-    pub(crate) fn leave_group(&mut self, now: Instant, link: LinkId, group: IpAddr) {
-        self.refilter_group(now, link, group, Some(&SourceFilter::ANY), None);
+    /// It does not any more.
+    pub(super) fn leave_group(&mut self, now: Instant, link: LinkId, group: IpAddr) {
+        self.change_group(now, link, group, Some(&SourceFilter::ANY), None);
     }
 
     /// One of us wanted `old` of the group on the link and wants `new` from now on; none where it is no member.
@@ -136,6 +168,22 @@ impl Net {
         old: Option<&SourceFilter>,
         new: Option<&SourceFilter>,
     ) {
+        let heard = self.link(link).is_some_and(|link| !link.is_loopback());
+        if self.change_group(now, link, group, old, new) && heard {
+            let delay = Duration::from_millis(self.random().below(REPEAT_WITHIN_MILLIS).into());
+            self.groups.repeat(now + delay, (key(group), link));
+        }
+    }
+
+    /// Answers whether there was something to tell.
+    fn change_group(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        group: IpAddr,
+        old: Option<&SourceFilter>,
+        new: Option<&SourceFilter>,
+    ) -> bool {
         let at = (key(group), link);
         let members = self.groups.members.entry(at).or_default();
         let before = members.merged();
@@ -150,7 +198,10 @@ impl Net {
             self.groups.members.remove(&at);
         }
         let said = before.changes(&after).into_iter();
-        self.report(now, link, said.map(|(kind, sources)| (kind, group, sources)).collect());
+        let said: Vec<_> = said.map(|(kind, sources)| (kind, group, sources)).collect();
+        let told = !said.is_empty();
+        self.report(now, link, said);
+        told
     }
 
     /// RFC 3376 §5.2.
@@ -205,6 +256,10 @@ impl Net {
     }
 
     pub(super) fn expire_groups(&mut self, now: Instant) {
+        while let Some(at) = self.groups.repeats.pop_due(now) {
+            let said = self.groups.restated(at);
+            self.report(now, at.1, [said].into());
+        }
         while let Some((link, ipv4)) = self.groups.pop_owed(now) {
             let of_link = self.groups.members.iter().filter(|((_, on), _)| *on == link);
             let states = of_link.map(|((group, _), members)| (from_key(*group), members.merged()));

@@ -429,6 +429,13 @@ fn joining_and_leaving_are_reported_and_queries_answered() {
     assert_eq!(sent[0][46..54], [4, 0, 0, 0, 239, 1, 1, 1]);
     assert_eq!(sent[1][54..62], [58, 0, 5, 2, 0, 0, 1, 0]);
     assert_eq!(sent[1][62], 143);
+    // Both are said a second time within a second, for the first may have been lost (RFC 3376 §5.1, RFC 3810 §6.1).
+    a.stack.expire(ms(1000));
+    let mut again = reports(&mut a, ms(1000));
+    again.sort_by_key(|report| report[14] >> 4);
+    assert_eq!(again[0][38..], sent[0][38..]);
+    assert_eq!(again[1][14..], sent[1][14..]);
+    assert_eq!(again.len(), 2);
     let mut query = Vec::from([0x11, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     let sum = checksum::finish(checksum::sum(&query));
     query[2..4].copy_from_slice(&sum.to_be_bytes());
@@ -448,6 +455,17 @@ fn joining_and_leaving_are_reported_and_queries_answered() {
     let sent = reports(&mut a, due);
     assert_eq!(sent[0][46..54], [3, 0, 0, 0, 239, 1, 1, 1]);
     assert_eq!(sent.len(), 2);
+    // Who joins again meanwhile is a member when it is said again.
+    let id = a.udp(9000);
+    a.stack.udp_join(due, id, ip("239.1.1.1"), None).unwrap();
+    reports(&mut a, due);
+    let later = due + core::time::Duration::from_secs(1);
+    a.stack.expire(later);
+    let mut again = reports(&mut a, later);
+    again.sort_by_key(|report| report[14] >> 4);
+    assert_eq!(again[0][46..54], [4, 0, 0, 0, 239, 1, 1, 1]);
+    assert_eq!(again[1][62 + 8], 3, "the other group is left");
+    assert_eq!(again.len(), 2);
 }
 
 // RFC 3810 §6.2: from a link-local address, with a hop limit of one and the router alert.
@@ -473,7 +491,8 @@ fn a_query_for_listeners_counts_only_with_a_router_alert() {
     let mut a = node(1);
     let id = a.udp(9000);
     a.stack.udp_join(ms(0), id, ip("ff05::123"), None).unwrap();
-    a.sent(ms(0));
+    a.stack.expire(ms(1000));
+    a.sent(ms(1000));
     let quiet = a.stack.next_deadline();
     a.receive(ms(5000), query(false));
     assert!(
