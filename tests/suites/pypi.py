@@ -151,8 +151,6 @@ SUITES = {
         Project("sshtunnel", "0.5.1", "mock", files=["tests/test_*.py"]),
         Project("paho_mqtt", "2.2.0", files=["tests/test_*.py", "tests/lib/test_*.py"]),
         Project("pyserial", "3.5", files=["test/test*.py"]),
-        Project("aiodns", "4.0.4", "pytest-asyncio uvloop", files=["tests/test_*.py"]),
-        Project("redis", "8.1.0", "pytest-asyncio", files=["tests/test_connect.py", "tests/test_connection*.py", "tests/test_asyncio/test_connect.py"]),
         Project("pyroute2", "0.9.7", "pyroute2 pytest-asyncio", files=["tests/test_unit/**/test_*.py"]),
         Project("werkzeug", "3.1.9", "cffi cryptography ephemeral-port-reserve watchdog", files=["tests/test_serving.py", "tests/test_debug.py", "tests/test_test.py", "tests/live_apps/*.py"]),
         Project("uvloop", "0.23.0", "pyOpenSSL psutil aiohttp", files=["tests/test_*.py"], compiled="uvloop"),
