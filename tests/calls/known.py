@@ -76,8 +76,10 @@ def reason(line):
         if test(line):
             return why, after
     apart = line.apart()
+    if len(apart) < 2:
+        return None
     found = [reason(one) for one in apart]
-    if len(apart) < 2 or not all(found):
+    if not all(found):
         return None
     # Several sockets differ, each for a reason of its own.
     return next((one for one in found if one[1] == ENDS), found[0])
@@ -129,7 +131,7 @@ def _(line):
 
 @rule("write(2), send(2) on a ping socket: what is no echo request is taken", ENDS)
 def _(line):
-    return line.name in WRITES and line.datagram and line.socket.ping and line.theirs in ("EINVAL", "EMSGSIZE", "EFAULT") and (line.ours == "ENOTCONN" or line.ours.isdigit())
+    return line.name in WRITES and line.datagram and line.socket.ping and line.theirs in ("EINVAL", "EMSGSIZE", "EFAULT") and (line.ours in ("ENOTCONN", "EFAULT") or line.ours.isdigit())
 
 
 @rule("the same by a child", ENDS)
@@ -258,6 +260,23 @@ def _(line):
     return line.name in WRITES and line.by_ours and (line.said("EPIPE", "ENOTCONN") or line.said("EPIPE", "EOPNOTSUPP") and line.flags() & 1)
 
 
+@rule("an urgent send(2), sendmsg(2) of no octets on a stream by our TCP")
+def _(line):
+    return line.name in ("send", "sendto", "sendmsg") and line.by_ours and line.flags() & 1 and line.words[2] == "0" and line.said("0", "EOPNOTSUPP")
+
+
+@rule("recvmmsg(2) after a write that has told of a reset behind the peer's end, on a stream by our TCP", ENDS)
+def _(line):
+    told = lambda words, said: words[0] in (*WRITES, "sendto", "sendmsg", "sendmmsg") and said == "EPIPE"
+    return line.name == "recvmmsg" and line.by_ours and line.theirs.isdigit() and line.ours == "EPIPE" and any(told(words, said) for words, said in line.socket.did)
+
+
+@rule("SO_ERROR of a stream by our TCP that was disconnected behind its peer's end", ENDS)
+def _(line):
+    undone = lambda words, said: words[2] == "0" and said == "0"
+    return line.name == "state" and line.by_ours and line.socket.has("connect", undone) and line.call[0].replace("error ECONNRESET", "error none") == line.call[1]
+
+
 @rule("the first write after a reset, on a stream by our TCP", ENDS)
 def _(line):
     return line.name in (*WRITES, "sendto", "sendmsg", "sendmmsg") and line.by_ours and (line.said("ECONNRESET", "EPIPE") or line.said("EPIPE", "ECONNRESET"))
@@ -326,7 +345,7 @@ def are_both_shut(model):
 def _(line):
     kinds = (listener_was_shut, ends_twice, is_undone, is_urgent_only)
     if line.name == "select":
-        return line.carried and any(one.stream and one.has("listen") and one.has("shutdown") for one in line.model.slots.values())
+        return line.carried and any(one.stream and one.has("listen") and (one.has("shutdown") or one.has("connect", lambda words, said: words[2] == "0" and said == "0")) for one in line.model.slots.values())
     return line.carried and line.every(lambda one, theirs, ours: one.stream and any(kind(one, theirs, ours) for kind in kinds))
 
 
