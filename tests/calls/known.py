@@ -100,7 +100,8 @@ def _(line):
 @rule("the same by a child, of whose failure the name tells", ENDS)
 def _(line):
     by_child = line.datagram and not line.socket.bound and line.socket.has("fork", lambda words, said: words[2] == "3") | line.socket.has("exec", lambda words, said: words[2] == "2")
-    return line.name in ("state", "getsockname") and by_child and "/P" in line.theirs + line.native and "/0" in line.prise
+    named = line.name in ("state", "getsockname") and "/P" in line.native and "/0" in line.prise
+    return by_child and (named or line.name == "bind" and line.said("EINVAL", "0"))
 
 
 @rule("recv(2), send(2) on a connected datagram socket that was refused, without an address", ENDS)
