@@ -112,7 +112,8 @@ impl Search {
 
     fn arrived(&mut self, now: Instant, size: u16) {
         self.doubtful = false;
-        self.low = self.low.max(size);
+        // A router may have set a lower ceiling while the probe was on its way.
+        self.low = self.low.max(size.min(self.ceiling));
         self.high = self.high.max(self.low);
         self.rest_if_done(now);
     }
@@ -317,6 +318,16 @@ impl Sending {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_probe_that_arrives_after_a_router_has_said_less_raises_nothing_beyond() {
+        let mut search = Search::new(1024, 1460);
+        let probe = search.next_size(Instant::ZERO).expect("there is room for one");
+        search.cap(1100);
+        search.arrived(Instant::ZERO, probe);
+        assert_eq!((search.low, search.high, search.ceiling), (1100, 1100, 1100));
+        assert_eq!(search.next_size(Instant::ZERO + REST), None);
+    }
 
     #[test]
     fn a_suspicion_is_tried_by_the_whole_size_first() {
