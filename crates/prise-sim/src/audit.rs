@@ -129,7 +129,9 @@ impl Seen {
             self.quiet_since = time;
         }
         let allowed = said.cwnd.max(said.mss) + said.mss + u32::from(said.fin);
-        if has_sent && said.in_flight > allowed && !self.is_tail_probe(&before, time) {
+        // A FIN without data leaves whatever the window is, on Linux too.
+        let bare_fin = said.fin && !before.said.fin && said.octets.saturating_sub(before.said.octets) <= 1;
+        if has_sent && said.in_flight > allowed && !bare_fin && !self.is_tail_probe(&before, time) {
             return Err(format!(
                 "{} octets in flight under a window of {}",
                 said.in_flight, said.cwnd
@@ -232,5 +234,22 @@ mod tests {
         };
         assert_eq!(verdict([(RTT / 2, closing)]), Ok(()));
         assert!(verdict([(RTT / 2, Said { fin: false, ..closing })]).is_err());
+    }
+
+    #[test]
+    fn a_fin_without_data_may_leave_under_a_window_that_is_full() {
+        let closing = Said {
+            octets: u64::from(10 * MSS) + 1,
+            in_flight: 10 * MSS + 1,
+            fin: true,
+            ..said(4, 10, 11)
+        };
+        assert_eq!(verdict([(RTT / 2, closing)]), Ok(()));
+        let with_data = Said {
+            octets: u64::from(11 * MSS) + 1,
+            in_flight: 11 * MSS + 1,
+            ..closing
+        };
+        assert!(verdict([(RTT / 2, with_data)]).is_err());
     }
 }
