@@ -6,8 +6,9 @@
 //! ```
 //! What recv(2), send(2), read(2), write(2) say of a datagram that was refused is said by the program's object itself, without the
 //! supervisor. One of AF_UNIX knows `ECONNRESET` only; one of UDP says `ECONNREFUSED` when its kernel is told that a port is closed.
-//! So connect(2) to a port of the run that nobody has gives the program such an object ([`Supervisor::expect_refusal`]). Only the
-//! ends of the pair are others: datagrams go by our stack as all do.
+//! So connect(2) to a port of the run that nobody has, or only the calling process itself, gives the program such an object
+//! ([`Supervisor::expect_refusal`]): later, when a peer is gone, there is no call of the program's in which another could be given. Only
+//! the ends of the pair are others: datagrams go by our stack as all do.
 //!
 //! *Showing an error.* The supervisor's end turns to another peer, so that nobody hears the program's; an empty datagram is sent on a copy
 //! of the program's descriptor, and the kernel refuses it; the end turns back. Should the kernel be late with it, it arrives after that:

@@ -1,7 +1,8 @@
-//! Datagram sockets whose peer refuses what they send: where connect(2) gives them a pair of UDP's ([`crate::inet_pair`]).
+//! Datagram sockets whose peer refuses what they send, or may soon: where connect(2) gives them a pair of UDP's ([`crate::inet_pair`]).
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use prise_socket::SocketId;
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::net::{SocketFlags, sockopt};
 
@@ -22,7 +23,7 @@ impl Supervisor {
     /// A datagram socket was connected. Where nobody has the port, within the run, its object is to say `ECONNREFUSED` of what is refused.
     pub(crate) fn expect_refusal(&mut self, call: &Call, target: Target) -> Target {
         let slot = target.slot;
-        if !self.is_refused(slot) {
+        if !self.may_be_refused(call, slot) {
             return target;
         }
         let Some((theirs, ours, pair)) = self.prepare_inet(slot, &target.copy) else {
@@ -46,8 +47,9 @@ impl Supervisor {
         Target { slot, copy: theirs }
     }
 
-    /// Whether what a socket sends to its peer is going to be refused within the run, and its object may be another.
-    fn is_refused(&mut self, slot: Slot) -> bool {
+    /// Whether what a socket sends to its peer is going to be refused within the run, now or once the program itself closes who is there,
+    /// and its object may be another.
+    fn may_be_refused(&mut self, call: &Call, slot: Slot) -> bool {
         if self.keeping.is_some() || self.is_confined() || !self.is_udp(slot) {
             return false;
         }
@@ -67,7 +69,19 @@ impl Supervisor {
             && self.nobody_listens(id, peer, from)
             && !self.host.is_shut(id)
             && self.sockets.datagram_mut(slot).is_some_and(|it| it.is_untouched())
-            && !self.has_receiver(peer.port())
+            && (self.is_alone_with(call, id, peer.port()) || !self.has_receiver(peer.port()))
+    }
+
+    /// Whether only other sockets of the calling process have the port: who tests what becomes of an error closes them and looks. Of other
+    /// processes' sockets it is not expected: a pair of UDP's costs more for each datagram, and loses what AF_UNIX has writers wait with.
+    fn is_alone_with(&mut self, call: &Call, id: SocketId, port: u16) -> bool {
+        let process = self.guests.process(call.tid);
+        let mut receivers = self.host.udp_on_port(port).peekable();
+        receivers.peek().is_some()
+            && receivers.all(|other| {
+                let holder = self.sockets.by_id(other).and_then(|slot| self.sockets.get(slot));
+                other != id && holder.is_some_and(|it| it.process == process)
+            })
     }
 
     /// Whether anybody in the run has the port, and has it open: of a close nobody may have told.
