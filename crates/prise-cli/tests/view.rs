@@ -581,3 +581,73 @@ fn counters_and_links_are_the_runs_own() {
         ended.stderr
     );
 }
+
+const GROUPS: &str = "
+import socket, struct
+ETH0 = socket.if_nametoindex('eth0')
+ones = [socket.socket(family, kind) for family, kind in ((2, 2), (2, 2), (2, 2), (10, 2))]
+here = struct.pack('=4si', bytes(4), ETH0)
+ones[0].setsockopt(0, socket.IP_ADD_MEMBERSHIP, socket.inet_aton('239.1.2.3') + here)
+ones[1].bind(('', 5000))
+ones[1].setsockopt(0, socket.IP_ADD_MEMBERSHIP, socket.inet_aton('239.1.2.3') + here)
+ones[2].setsockopt(0, socket.IP_ADD_MEMBERSHIP, socket.inet_aton('239.1.2.4') + here)
+IP_ADD_SOURCE_MEMBERSHIP = 39
+ones[1].setsockopt(0, IP_ADD_SOURCE_MEMBERSHIP, socket.inet_aton('239.9.9.9') + socket.inet_aton('10.0.2.15') + socket.inet_aton('10.0.2.77'))
+ones[3].setsockopt(41, socket.IPV6_JOIN_GROUP, socket.inet_pton(10, 'ff05::99') + struct.pack('i', ETH0))
+for name in ('igmp', 'igmp6', 'dev_mcast', 'mcfilter', 'ipv6_route'):
+    print(open('/proc/net/' + name).read(), end='')
+ones[0].bind(('', 0))
+for one in ones:
+    one.close()
+print(open('/proc/net/igmp').read(), end='')
+";
+
+#[test]
+fn files_tell_of_the_groups_that_were_joined_and_of_the_routes_of_ipv6() {
+    let Some(python) = need("files of /proc/net", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("groups.py", GROUPS);
+    let program: [OsString; 2] = [python.into(), script.into()];
+    let ended = finish(&mut stage.run(&[], &program), LIMIT).expect_success();
+    let expected = "Idx Device : Count Querier Group Users Timer Reporter
+1 lo : 1 V3
+010000E0 1 0:00000000 0
+2 eth0 : 4 V3
+090909EF 1 0:00000000 0
+040201EF 1 0:00000000 0
+030201EF 2 0:00000000 0
+010000E0 1 0:00000000 0
+1 lo ff020000000000000000000000000001 1 0000000C 0
+1 lo ff010000000000000000000000000001 1 00000008 0
+2 eth0 ff050000000000000000000000000099 1 00000004 0
+2 eth0 ff0200000000000000000001ff000015 1 00000004 0
+2 eth0 ff0200000000000000000001ff495345 1 00000004 0
+2 eth0 ff020000000000000000000000000001 1 0000000C 0
+2 eth0 ff010000000000000000000000000001 1 00000008 0
+2 eth0 1 0 333300000001
+2 eth0 1 0 01005e000001
+2 eth0 1 0 3333ff495345
+2 eth0 1 0 3333ff000015
+2 eth0 1 0 01005e010203
+2 eth0 1 0 01005e010204
+2 eth0 1 0 01005e090909
+2 eth0 1 0 333300000099
+Idx Device MCA SRC INC EXC
+2 eth0 0xef090909 0x0a00024d 1 0
+fd000002000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001 eth0
+fe800000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001 eth0
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 fd000002000000000000000000000002 00000400 00000001 00000000 00000003 eth0
+00000000000000000000000000000001 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000001 00000000 80200001 lo
+fd000002000000000000000000000015 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000001 00000000 80200001 eth0
+fe80000000000000005052fffe495345 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000001 00000000 80200001 eth0
+ff000000000000000000000000000000 08 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001 eth0
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200 lo
+Idx Device : Count Querier Group Users Timer Reporter
+1 lo : 1 V3
+010000E0 1 0:00000000 0
+2 eth0 : 1 V3
+010000E0 1 0:00000000 0";
+    assert_eq!(squeezed(&ended.stdout), expected.lines().collect::<Vec<_>>());
+}

@@ -62,6 +62,9 @@ impl Host {
         let Some(transport) = self.sockets.get(s).map(|socket| socket.transport) else {
             return;
         };
+        if !matches!(transport, Transport::Udp(_)) {
+            self.leave_groups(now, s);
+        }
         match transport {
             Transport::Connection(id) => {
                 self.bequeath_port(s);

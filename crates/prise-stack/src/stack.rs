@@ -5,8 +5,8 @@ use crate::hash::HashKey;
 use crate::link::{Link, LinkConfig, LinkId, LinkSet};
 use crate::memory::{Memory, MemoryBudget, MemoryUse};
 use crate::net::{
-    Delivered, Discard, DiscardCounts, IcmpArrival, IcmpCounters, IcmpError, IpCounters, LinkAddress, NeighborInfo,
-    Net, QuotedError, Route, RouteError, RouteInfo, SourceFilter, TcpCounters,
+    Delivered, Discard, DiscardCounts, GroupInfo, IcmpArrival, IcmpCounters, IcmpError, IpCounters, LinkAddress,
+    NeighborInfo, Net, QuotedError, Route, RouteError, RouteInfo, SourceFilter, TcpCounters,
 };
 use crate::random::Random;
 use crate::raw::Raw;
@@ -171,6 +171,11 @@ impl Stack {
     /// TCP's segments and connections counted.
     pub fn tcp_counters(&self) -> &TcpCounters {
         &self.net.tcp_counters
+    }
+
+    /// The multicast groups that sockets and addresses of this host are members of, link by link, the latest of each first.
+    pub fn groups(&self) -> alloc::vec::Vec<GroupInfo> {
+        self.net.groups.list()
     }
 
     /// Joins a group on a link for a socket that is not UDP's; groups are counted, each join needs its leave.

@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod counters;
+mod groups;
 pub mod interface;
 pub mod ioctl;
 pub mod netlink;

@@ -1,7 +1,8 @@
 //! Files of `/proc/net` (`proc_net(5)`): sockets, links, routes, addresses and neighbors as text, in Linux's columns.
 
+use crate::netlink::path;
 use crate::sockets::{self, Row, TCP};
-use crate::{View, counters, interface};
+use crate::{View, counters, groups, interface};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -28,7 +29,7 @@ pub fn below(path: &[u8]) -> Option<&str> {
 }
 
 /// Every file that is told of.
-const FILES: [&str; 17] = [
+const FILES: [&str; 28] = [
     "tcp",
     "tcp6",
     "udp",
@@ -46,11 +47,22 @@ const FILES: [&str; 17] = [
     "snmp",
     "snmp6",
     "netstat",
+    "icmp",
+    "icmp6",
+    "ipv6_route",
+    "igmp",
+    "igmp6",
+    "mcfilter",
+    "mcfilter6",
+    "dev_mcast",
+    "anycast6",
+    "ip6_flowlabel",
+    "packet",
 ];
 
 /// What the file says now; none if there is no such file here.
 pub fn text(view: &mut View<'_>, name: &str) -> Option<String> {
-    if let Some(text) = counters_text(view, name) {
+    if let Some(text) = counters_text(view, name).or_else(|| groups::text(view, name)) {
         return Some(text);
     }
     let (plain, family) = match name.strip_suffix('6') {
@@ -61,12 +73,18 @@ pub fn text(view: &mut View<'_>, name: &str) -> Option<String> {
         "tcp" => tcp(view, family),
         "udp" => datagrams(view, family, Kind::Datagram, Some(protocol::UDP)),
         "udplite" => datagrams(view, family, Kind::Datagram, Some(protocol::UDP_LITE)),
+        "icmp" => datagrams(view, family, Kind::Datagram, Some(ping_protocol(family))),
         "raw" => datagrams(view, family, Kind::Raw, None),
         "dev" => links(view),
         "route" => routes(view),
+        "ipv6_route" => ipv6_routes(view),
         "arp" => neighbors(view),
         "if_inet" => addresses(view),
         "sockstat" => counts(view, family),
+        // Nobody here forwards, labels flows or has packet sockets.
+        "anycast" => String::new(),
+        "ip6_flowlabel" => "Label S Owner  Users  Linger Expires  Dst                              Opt\n".into(),
+        "packet" => "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".into(),
         _ => return None,
     })
 }
@@ -176,6 +194,14 @@ fn datagrams(view: &mut View<'_>, family: Family, kind: Kind, protocol: Option<u
     text
 }
 
+/// That of ping sockets.
+const fn ping_protocol(family: Family) -> u8 {
+    match family {
+        Family::Inet => protocol::ICMP,
+        Family::Inet6 => protocol::ICMPV6,
+    }
+}
+
 /// The line of titles.
 fn header(family: Family, remote_v4: &str, remote_v6: &str, rest: &str) -> String {
     match family {
@@ -250,6 +276,43 @@ fn routes(view: &View<'_>) -> String {
         );
         let _ = writeln!(text, "{line:<127}");
     }
+    text
+}
+
+/// All tables of IPv6 (`ipv6_route_native_seq_show`), and the route that rejects what has none.
+fn ipv6_routes(view: &View<'_>) -> String {
+    /// `RTF_UP`, `RTF_GATEWAY`, `RTF_LOCAL` with `RTF_NONEXTHOP`; `RTF_REJECT` with `RTF_NONEXTHOP`.
+    const UP: u32 = 1;
+    const GATEWAY: u32 = 2;
+    const LOCAL: u32 = 0x8020_0000;
+    const REJECTED: u32 = 0x0020_0200;
+    let stack = view.host.stack();
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(_) => 0,
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    let mut text = String::new();
+    let mut line = |to: (u128, u8), gateway: u128, metric: u32, flags: u32, name: &str| {
+        let (prefix, len) = to;
+        let _ = writeln!(
+            text,
+            "{prefix:032x} {len:02x} {:032x} 00 {gateway:032x} {metric:08x} 00000001 00000000 {flags:08x} {name:>8}",
+            0
+        );
+    };
+    for entry in path::entries(stack).iter().filter(|entry| !entry.prefix.is_ipv4()) {
+        let name = stack.links().iter().find(|link| link.id() == entry.link);
+        let gateway = if entry.gateway.is_some() { GATEWAY } else { 0 };
+        let local = if entry.is_local() { LOCAL } else { 0 };
+        line(
+            (bits(entry.prefix.address()), entry.prefix.prefix_len()),
+            entry.gateway.map_or(0, bits),
+            entry.metric,
+            UP | gateway | local,
+            name.map_or("*", |link| link.name()),
+        );
+    }
+    line((0, 0), 0, u32::MAX, REJECTED, "lo");
     text
 }
 

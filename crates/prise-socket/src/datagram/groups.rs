@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use prise_stack::{JoinError, LinkId, SourceFilter};
+use prise_stack::{JoinError, LinkId, SourceFilter, UdpId};
 use prise_wire::Instant;
 
 use crate::socket::Transport;
@@ -143,7 +143,7 @@ impl Host {
         mode: Mode,
     ) -> Result<Option<LinkId>, Errno> {
         let socket = self.socket_ref(s)?;
-        let (transport, is_udp) = (socket.transport, socket.is_udp());
+        let transport = socket.transport;
         let link = match link.or_else(|| socket.device()) {
             None => Some(self.stack.route(group, None, None).map_err(|_| Errno::ENODEV)?.link),
             given => given,
@@ -168,12 +168,11 @@ impl Host {
                 Ok(()) | Err(JoinError::NotAGroup) => {}
                 Err(error) => return Err(error.into()),
             },
-            // Ping and raw sockets get whatever IP delivers: that the host is a member is all they need.
-            (_, Some(link)) if !is_udp => self
+            // Ping and raw sockets get whatever IP delivers, and UDP's without a port nothing: that the host is a member is all they need.
+            (_, Some(link)) => self
                 .stack
                 .refilter_group(now, link, group, None, Some(&joined.filter())),
-            // Not bound yet: joined when it is.
-            _ => {}
+            (_, None) => {}
         }
         self.socket_mut(s)?.extra_mut().groups.push(joined);
         Ok(link)
@@ -181,7 +180,7 @@ impl Host {
 
     fn leave(&mut self, now: Instant, s: SocketId, group: IpAddr, link: Option<LinkId>) -> Result<(), Errno> {
         let socket = self.socket_mut(s)?;
-        let (transport, is_udp) = (socket.transport, socket.is_udp());
+        let transport = socket.transport;
         let link = link.or_else(|| socket.device());
         let groups = &mut socket.extra_mut().groups;
         let at = groups.iter().position(|have| have.is(group, link));
@@ -192,10 +191,41 @@ impl Host {
                 Ok(()) | Err(JoinError::NotJoined) => {}
                 Err(error) => return Err(error.into()),
             },
-            (_, Some(link)) if !is_udp => self.stack.refilter_group(now, link, group, Some(&left.filter()), None),
-            _ => {}
+            (_, Some(link)) => self.stack.refilter_group(now, link, group, Some(&left.filter()), None),
+            (_, None) => {}
         }
         Ok(())
+    }
+
+    /// The memberships of a UDP socket become those of what it is in the stack from now on.
+    pub(super) fn hand_groups_over(&mut self, now: Instant, s: SocketId, id: UdpId) {
+        let extra = self.sockets.get(s).and_then(|socket| socket.extra.as_ref());
+        for joined in extra.map(|extra| extra.groups.clone()).unwrap_or_default() {
+            // Each was judged when the program joined it; a link that has vanished since takes its groups with it.
+            let _gone = self
+                .stack
+                .udp_join_sources(now, id, joined.group, joined.link, joined.filter());
+            self.unjoin(now, &joined);
+        }
+    }
+
+    /// A socket that is not UDP's, or has no port, is closed.
+    pub(crate) fn leave_groups(&mut self, now: Instant, s: SocketId) {
+        let extra = self.sockets.get_mut(s).and_then(|socket| socket.extra.as_mut());
+        for joined in extra
+            .map(|extra| core::mem::take(&mut extra.groups))
+            .unwrap_or_default()
+        {
+            self.unjoin(now, &joined);
+        }
+    }
+
+    /// The host is a member no longer for the sake of this.
+    fn unjoin(&mut self, now: Instant, joined: &Membership) {
+        if let Some(link) = joined.link {
+            self.stack
+                .refilter_group(now, link, joined.group, Some(&joined.filter()), None);
+        }
     }
 
     /// Adds a source to a membership's list, or takes it out.
@@ -260,10 +290,8 @@ impl Host {
                 // The stack's membership goes with its link, and then nothing is left to filter.
                 let _gone = self.stack.udp_set_filter(now, id, group, link, new);
             }
-            (_, Some(link)) if !socket.is_udp() => {
-                self.stack.refilter_group(now, link, group, Some(old), Some(&new));
-            }
-            _ => {}
+            (_, Some(link)) => self.stack.refilter_group(now, link, group, Some(old), Some(&new)),
+            (_, None) => {}
         }
     }
 }

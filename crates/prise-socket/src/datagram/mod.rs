@@ -99,11 +99,6 @@ impl Host {
             receive_limit: socket.receive_limit(),
             token: s.index(),
         };
-        let groups = socket
-            .extra
-            .as_ref()
-            .map(|extra| extra.groups.clone())
-            .unwrap_or_default();
         let (all, coverage) = (socket.takes_all_groups(), socket.coverage());
         let joining = socket.has(Flag::UdpGro);
         let chooser = socket.extra.as_ref().and_then(|extra| extra.chooser.clone());
@@ -113,12 +108,7 @@ impl Host {
         self.stack.udp_set_joining(id, joining);
         self.stack.udp_set_chooser(id, chooser);
         self.socket_mut(s)?.transport = Transport::Udp(id);
-        for joined in groups {
-            // Each was judged when the program joined it; a link that has vanished since takes its groups with it.
-            let _gone = self
-                .stack
-                .udp_join_sources(now, id, joined.group, joined.link, joined.filter());
-        }
+        self.hand_groups_over(now, s, id);
         Ok(())
     }
 
@@ -178,14 +168,6 @@ impl Host {
     pub(crate) fn close_datagram(&mut self, now: Instant, s: SocketId) {
         let Some(socket) = self.sockets.get_mut(s) else { return };
         let transport = core::mem::replace(&mut socket.transport, Transport::None);
-        if let (Transport::Ping(_) | Transport::Raw(_), Some(extra)) = (transport, &mut socket.extra) {
-            for joined in core::mem::take(&mut extra.groups) {
-                if let Some(link) = joined.link {
-                    self.stack
-                        .refilter_group(now, link, joined.group, Some(&joined.filter()), None);
-                }
-            }
-        }
         match transport {
             Transport::Udp(id) => self.stack.udp_close(now, id),
             Transport::Ping(id) => self.stack.icmp_close(id),

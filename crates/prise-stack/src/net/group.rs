@@ -43,6 +43,21 @@ type Said<A> = (RecordKind, A, Vec<A>);
 #[derive(Debug, Default)]
 struct Group {
     members: Vec<(SourceFilter, u32)>,
+    /// Lists show the latest first.
+    number: u64,
+}
+
+/// A group that somebody here is a member of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupInfo {
+    /// Where.
+    pub link: LinkId,
+    /// The group.
+    pub group: IpAddr,
+    /// How many of us joined.
+    pub members: u32,
+    /// The sources that members named, with how many want them and how many do not, in the order of the addresses.
+    pub sources: Vec<(IpAddr, u32, u32)>,
 }
 
 impl Group {
@@ -65,6 +80,21 @@ impl Group {
     fn merged(&self) -> SourceFilter {
         SourceFilter::merged(&self.members.iter().map(|(filter, _)| filter))
     }
+
+    fn sources(&self) -> Vec<(IpAddr, u32, u32)> {
+        let mut sources: Vec<(IpAddr, u32, u32)> = Vec::new();
+        for (filter, count) in &self.members {
+            let (wanted, not) = if filter.excludes { (0, *count) } else { (*count, 0) };
+            for source in &filter.sources {
+                match sources.iter_mut().find(|have| have.0 == *source) {
+                    Some(have) => (have.1, have.2) = (have.1 + wanted, have.2 + not),
+                    None => sources.push((*source, wanted, not)),
+                }
+            }
+        }
+        sources.sort_unstable();
+        sources
+    }
 }
 
 /// A report that is owed: to all queriers of a link, of a version of IP.
@@ -72,9 +102,11 @@ type Owed = (LinkId, bool);
 
 /// The groups of all links.
 #[derive(Debug)]
-pub(super) struct Groups {
+pub(crate) struct Groups {
     /// Those of us who joined the group on the link.
     members: HashMap<(u128, LinkId), Group, HashKey>,
+    /// The number of the next group that gets members.
+    next_number: u64,
     /// Answers to queries, delayed at random so that not all hosts answer at once.
     owed: Deadlines<Owed>,
     owed_at: Vec<(Owed, Instant)>,
@@ -88,6 +120,7 @@ impl Groups {
     pub(super) fn new(hash: HashKey) -> Self {
         Self {
             members: HashMap::with_hasher(hash),
+            next_number: 0,
             owed: Deadlines::default(),
             owed_at: Vec::new(),
             repeats: Deadlines::default(),
@@ -103,6 +136,19 @@ impl Groups {
             source.is_unspecified() || group.members.iter().any(|(filter, _)| filter.admits(source))
         };
         group == ALL_HOSTS || group == ALL_NODES || members.is_some_and(wanted)
+    }
+
+    /// What members there are, link by link, the latest group of each first.
+    pub(crate) fn list(&self) -> Vec<GroupInfo> {
+        let mut groups: Vec<_> = self.members.iter().collect();
+        groups.sort_unstable_by_key(|((_, link), group)| (*link, core::cmp::Reverse(group.number)));
+        let info = |(&(group, link), it): (&(u128, LinkId), &Group)| GroupInfo {
+            link,
+            group: from_key(group),
+            members: it.members.iter().map(|(_, count)| count).sum(),
+            sources: it.sources(),
+        };
+        groups.into_iter().map(info).collect()
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
@@ -185,7 +231,14 @@ impl Net {
         new: Option<&SourceFilter>,
     ) -> bool {
         let at = (key(group), link);
-        let members = self.groups.members.entry(at).or_default();
+        let next_number = &mut self.groups.next_number;
+        let members = self.groups.members.entry(at).or_insert_with(|| {
+            *next_number += 1;
+            Group {
+                number: *next_number,
+                ..Group::default()
+            }
+        });
         let before = members.merged();
         if let Some(old) = old {
             members.remove(old);

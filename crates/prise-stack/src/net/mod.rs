@@ -29,6 +29,7 @@ pub(crate) use address::key as address_key;
 pub use counters::{IcmpCounters, IpCounters, TcpCounters};
 pub use discard::{Discard, DiscardCounts};
 pub use filter::SourceFilter;
+pub use group::GroupInfo;
 pub(crate) use icmp::{IcmpArrival, Quoted, QuotedError};
 pub use icmp::{IcmpError, IcmpReport, QuotedFlow};
 pub use neighbor::{NeighborInfo, NeighborState};
@@ -124,7 +125,7 @@ pub(crate) struct Net {
     routes: Routes,
     loopback: Option<LinkId>,
     neighbors: Neighbors,
-    groups: Groups,
+    pub(crate) groups: Groups,
     reassembly: Reassembly,
     path_mtus: PathMtus,
     icmp_limit: RateLimit,

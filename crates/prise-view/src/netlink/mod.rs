@@ -10,6 +10,8 @@ mod options;
 mod route;
 mod socket;
 
+pub(crate) use route::path;
+
 pub use message::{Attributes, Message, Request, requests};
 pub use socket::{Protocol, Socket};
 

@@ -3,7 +3,7 @@
 mod address;
 mod link;
 mod neighbor;
-mod path;
+pub(crate) mod path;
 mod rule;
 
 use super::message::{DUMP, DUMP_FILTERED, Request};

@@ -44,20 +44,27 @@ const METRIC_ADDED: u32 = 1024;
 
 /// One route, as the kernel has it.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    prefix: IpCidr,
+pub(crate) struct Entry {
+    pub(crate) prefix: IpCidr,
     table: u8,
     by: u8,
     scope: u8,
     kind: u8,
-    link: LinkId,
-    gateway: Option<IpAddr>,
+    pub(crate) link: LinkId,
+    pub(crate) gateway: Option<IpAddr>,
     source: Option<IpAddr>,
-    metric: u32,
+    pub(crate) metric: u32,
+}
+
+impl Entry {
+    /// Whether it makes an address this host's own (`RTN_LOCAL`).
+    pub(crate) fn is_local(&self) -> bool {
+        self.kind == LOCAL
+    }
 }
 
 /// Every route: those that packets are sent by, and those that make this host's own addresses its own.
-fn entries(stack: &Stack) -> Vec<Entry> {
+pub(crate) fn entries(stack: &Stack) -> Vec<Entry> {
     let mut all = Vec::new();
     for ipv4 in [true, false] {
         sending(stack, ipv4, &mut all);
