@@ -80,6 +80,7 @@ mod stream;
 mod supervisor;
 mod unix;
 mod waiting;
+mod wakes;
 mod world;
 
 pub use answers::Answers;

@@ -36,6 +36,7 @@ use crate::plain::{CROWD_INTERVAL, Places};
 use crate::poller::{Poller, Source};
 use crate::program::Program;
 use crate::socket::{Role, Slot, Sockets};
+use crate::wakes::Wakes;
 use crate::world::World;
 
 /// Rounds of frames and events before new calls are looked at, though more might move.
@@ -60,6 +61,7 @@ pub(crate) struct Supervisor {
     pub(crate) keeping: Option<Keeping>,
     pub(crate) guests: Guests,
     pub(crate) calls: Listener,
+    wakes: Wakes,
     pub(crate) poller: Poller,
     pub(crate) ledger: Ledger,
     /// Which connections go without the supervisor.
@@ -155,8 +157,6 @@ impl Supervisor {
         poller
             .watch(&parts.answers, Source::Inspection)
             .map_err(setup("listen for prise ss"))?;
-        // Optional: without it (before Linux 6.6) calls cost more.
-        let _ = parts.calls.wake_synchronously();
         if let Some(closes) = &parts.closes {
             poller.watch(closes, Source::Closes).map_err(setup("watch sockets"))?;
         }
@@ -180,6 +180,7 @@ impl Supervisor {
             } else {
                 Some(Keeping::new().map_err(setup("make sockets"))?)
             },
+            wakes: Wakes::new(&parts.calls),
             calls: parts.calls,
             poller,
             hands: Hands::new(parts.hands, parts.pairs, parts.native).map_err(setup("watch sockets"))?,
@@ -339,7 +340,9 @@ impl Supervisor {
         let &(_, events) = ready.iter().find(|(source, _)| *source == Source::Calls)?;
         if events.contains(EventFlags::IN) {
             // An error is no call, and none that would come again.
-            return self.calls.receive().ok().flatten().map(Call::from);
+            let call = self.calls.receive().ok().flatten().map(Call::from)?;
+            self.wakes.note(call.tid, &self.calls);
+            return Some(call);
         }
         if events.contains(EventFlags::HUP) {
             self.guests_gone = true;
