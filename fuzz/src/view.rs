@@ -88,7 +88,10 @@ pub(crate) fn ask(host: &mut Host, socket: &mut Socket, is_admin: bool, datagram
         now: Instant::ZERO,
         driver: &mut SomeDriver,
     };
-    let who = Who { is_admin: &|| is_admin };
+    let who = Who {
+        is_admin: &|| is_admin,
+        uid: &|| 1000,
+    };
     socket.submit(&mut view, who, datagram);
     let mut answers = Vec::new();
     while let Some(answer) = socket.next_datagram(&mut view) {

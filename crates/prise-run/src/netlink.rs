@@ -175,6 +175,7 @@ impl Supervisor {
         let asker = asker.unwrap_or(process);
         let who = Who {
             is_admin: &|| is_network_admin(asker),
+            uid: &|| user_of(asker),
         };
         self.with_view(|netlink, view| {
             if let Some(socket) = netlink.get_mut(slot) {
@@ -330,6 +331,15 @@ fn held(socket: &GuestSocket, copy: impl FnOnce() -> Option<OwnedFd>) -> Held {
         held.unread = octets(&copy);
     }
     held
+}
+
+/// The real user of a task, of /proc/TID/status (proc(5)); nobody's where it is gone.
+fn user_of(tid: u32) -> u32 {
+    const NOBODY: u32 = 65_534;
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    let real = line.and_then(|users| users.split_ascii_whitespace().next()?.parse().ok());
+    real.unwrap_or(NOBODY)
 }
 
 /// `CAP_NET_ADMIN` in the effective set of /proc/TID/status (proc(5)), that is in the task's own user namespace.

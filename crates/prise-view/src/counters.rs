@@ -1,7 +1,7 @@
 //! What the host has counted, as `/proc/net/snmp`, `/proc/net/netstat` and `/proc/net/snmp6` say it (`proc_net(5)`; RFC 4293, 4022, 4113).
 //!
 //! Names and their order are the kernel's, because some programs count columns. What is not counted here is 0. UDP and TCP count both
-//! versions in one, as the kernel's TCP does; the rows of `Udp6` are left out.
+//! versions in one, as the kernel's TCP does: those of `Udp6` are 0.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -13,6 +13,7 @@ use prise_stack::{Discard, IpCounters, UdpCounters, UdpProtocol};
 use prise_wire::IpVersion;
 
 use crate::View;
+use crate::counter_names as names;
 
 /// Two lines: names, and their values.
 fn table(out: &mut String, title: &str, columns: &[(&str, u64)]) {
@@ -22,6 +23,16 @@ fn table(out: &mut String, title: &str, columns: &[(&str, u64)]) {
     };
     line(out, columns.iter().map(|(name, _)| (*name).to_string()).collect());
     line(out, columns.iter().map(|(_, value)| value.to_string()).collect());
+}
+
+/// Two lines for all these names, of which some are counted.
+fn whole_table(out: &mut String, title: &str, names: &str, counted: &[(&str, u64)]) {
+    let columns: Vec<_> = names.split(' ').map(|name| (name, value_of(name, counted))).collect();
+    table(out, title, &columns);
+}
+
+fn value_of(name: &str, counted: &[(&str, u64)]) -> u64 {
+    counted.iter().find(|it| it.0 == name).map_or(0, |it| it.1)
 }
 
 /// Discards of several kinds together.
@@ -67,16 +78,14 @@ pub(crate) fn snmp(view: &mut View<'_>, established: u64) -> String {
         ],
     );
     let icmp = *view.host.stack().icmp_counters(IpVersion::V4);
-    table(
+    whole_table(
         &mut out,
         "Icmp",
+        names::ICMP,
         &[
             ("InMsgs", icmp.received),
-            ("InErrors", 0),
-            ("InCsumErrors", 0),
             ("InDestUnreachs", icmp.errors_received),
             ("OutMsgs", icmp.sent),
-            ("OutErrors", 0),
             ("OutDestUnreachs", icmp.errors_sent),
         ],
     );
@@ -131,12 +140,13 @@ fn udp(out: &mut String, title: &str, it: &UdpCounters) {
     );
 }
 
-/// `/proc/net/netstat`: what of it is counted here, under the kernel's names.
+/// `/proc/net/netstat`.
 pub(crate) fn netstat(view: &View<'_>, waiting: u64) -> String {
     let mut out = String::new();
-    table(
+    whole_table(
         &mut out,
         "TcpExt",
+        names::TCP,
         &[
             ("TW", waiting),
             ("PAWSEstab", discarded(view, &[Discard::TcpStaleTimestamp])),
@@ -151,9 +161,10 @@ pub(crate) fn netstat(view: &View<'_>, waiting: u64) -> String {
     let links = view.host.stack().links();
     let received = links.iter().map(|link| link.counters().received_octets).sum();
     let sent = links.iter().map(|link| link.counters().transmitted_octets).sum();
-    table(
+    whole_table(
         &mut out,
         "IpExt",
+        names::IP,
         &[
             ("InNoRoutes", discarded(view, &[Discard::NoRoute])),
             ("InOctets", received),
@@ -183,7 +194,8 @@ pub(crate) fn snmp6(view: &View<'_>) -> String {
         ("Icmp6OutDestUnreachs", icmp.errors_sent),
     ];
     let mut out = String::new();
-    for (name, value) in rows {
+    for name in names::SNMP6.split(' ') {
+        let value = value_of(name, &rows);
         let _ = writeln!(out, "{name:<32}\t{value}");
     }
     out

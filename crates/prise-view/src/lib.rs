@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+mod counter_names;
 mod counters;
 mod groups;
 pub mod interface;

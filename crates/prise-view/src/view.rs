@@ -48,6 +48,8 @@ impl core::fmt::Debug for View<'_> {
 pub struct Who<'a> {
     /// Whether it may change the network where it lives (`CAP_NET_ADMIN`); asked only where it matters.
     pub is_admin: &'a dyn Fn() -> bool,
+    /// Its user, asked likewise.
+    pub uid: &'a dyn Fn() -> u32,
 }
 
 impl core::fmt::Debug for Who<'_> {

@@ -39,9 +39,15 @@ const GSO_SIZE_MAX: u16 = 41;
 const CARRIER_UP_COUNT: u16 = 47;
 const CARRIER_DOWN_COUNT: u16 = 48;
 const MTU_MIN: u16 = 50;
+const GRO_SIZE_MAX: u16 = 58;
+const TSO_SIZE_MAX: u16 = 59;
+const TSO_SEGMENTS_MAX: u16 = 60;
 const MTU_MAX: u16 = 51;
 const ALTERNATIVE_NAME: u16 = 53;
 const ALL_MULTICAST: u16 = 61;
+
+/// The family `AF_BRIDGE`, which has the ports of bridges.
+const BRIDGE_PORTS: u8 = 7;
 
 /// `RTEXT_FILTER_SKIP_STATS`.
 const SKIP_STATS: u32 = 8;
@@ -64,6 +70,9 @@ pub(super) fn all(
     }
     let attributes = listing.request.attributes(header_len);
     let (extensions, master) = (attributes.number(EXTENSIONS).unwrap_or(0), attributes.number(MASTER));
+    if listing.family() == BRIDGE_PORTS {
+        return Ok(());
+    }
     // Nothing here has a master, nor is of a kind.
     let none = master.is_some_and(|index| index != 0) || attributes.get(INFO).is_some();
     let reply = reply.filtered(none);
@@ -131,6 +140,10 @@ pub(super) fn message(link: &Link, extensions: u32, reply: Reply) -> Vec<u8> {
     message.u32(SEND_QUEUES, 1);
     message.u32(GSO_SEGMENTS_MAX, 65_535);
     message.u32(GSO_SIZE_MAX, 65_536);
+    message.u32(GRO_SIZE_MAX, 65_536);
+    // TSO_MAX_SIZE.
+    message.u32(TSO_SIZE_MAX, 524_280);
+    message.u32(TSO_SEGMENTS_MAX, 65_535);
     message.u32(RECEIVE_QUEUES, 1);
     message.u8(CARRIER, 1);
     message.u32(CARRIER_CHANGES, u32::from(!link.is_loopback()));
@@ -174,10 +187,11 @@ fn stats(message: &mut Message, link: &Link) {
 fn by_family(message: &mut Message, link: &Link) {
     /// `IPV4_DEVCONF_MAX`.
     const SETTINGS: usize = 33;
-    /// `IFLA_INET_CONF`; `IFLA_INET6_FLAGS`, `_CACHEINFO`, `_ADDR_GEN_MODE`.
+    /// `IFLA_INET_CONF`; `IFLA_INET6_FLAGS`, `_CACHEINFO`, `_TOKEN`, `_ADDR_GEN_MODE`.
     const V4_SETTINGS: u16 = 1;
     const V6_FLAGS: u16 = 1;
     const V6_TIMES: u16 = 5;
+    const V6_TOKEN: u16 = 7;
     const V6_ADDRESS_MODE: u16 = 8;
     /// `IF_READY`.
     const READY: u32 = 0x8000_0000;
@@ -190,6 +204,7 @@ fn by_family(message: &mut Message, link: &Link) {
             let mut times = [0; 16];
             times[..4].copy_from_slice(&link.mtu().min(65_535).to_ne_bytes());
             message.attribute(V6_TIMES, &times);
+            message.attribute(V6_TOKEN, &[0; 16]);
             message.u8(V6_ADDRESS_MODE, 0);
         });
     });

@@ -1,10 +1,12 @@
-//! `NETLINK_ROUTE` (`rtnetlink(7)`): links, addresses, routes, neighbors and rules, to be read.
+//! `NETLINK_ROUTE` (`rtnetlink(7)`): links, addresses, routes, neighbors, rules and settings, to be read.
 
 mod address;
 mod link;
 mod neighbor;
 pub(crate) mod path;
 mod rule;
+mod settings;
+mod way;
 
 use super::message::{DUMP, DUMP_FILTERED, Request};
 use super::socket::Answer;
@@ -29,10 +31,16 @@ const NEW_NEIGHBOR: u16 = 28;
 const GET_NEIGHBOR: u16 = 30;
 const NEW_RULE: u16 = 32;
 const GET_RULE: u16 = 34;
+const NEW_QUEUEING: u16 = 36;
+const GET_QUEUEING: u16 = 38;
+const NEW_LABEL: u16 = 72;
+const GET_LABEL: u16 = 74;
+const NEW_SETTINGS: u16 = 80;
+const GET_SETTINGS: u16 = 82;
 
-/// What else can be listed, of which there is nothing here: queueing disciplines, classes, filters, actions, anycast and
-/// multicast addresses, neighbor tables, labels, name spaces, bridges, statistics, chains, next hops, tunnels …
-const EMPTY_LISTS: [u16; 16] = [38, 42, 46, 50, 58, 62, 66, 74, 82, 86, 90, 94, 102, 106, 114, 122];
+/// What else can be listed, of which there is nothing here: classes, filters, actions, anycast and
+/// multicast addresses, neighbor tables, name spaces, bridges, statistics, chains, next hops, tunnels …
+const EMPTY_LISTS: [u16; 13] = [42, 46, 50, 58, 62, 66, 86, 90, 94, 102, 106, 114, 122];
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -112,9 +120,17 @@ pub(super) fn answer(view: &mut View<'_>, who: Who<'_>, strict: bool, request: R
     }
     let one = match kind {
         GET_LINK => link::one(view, request, reply),
-        GET_ROUTE => path::one(view, request, reply),
+        GET_ROUTE => way::one(view, who, request, reply),
         GET_NEIGHBOR => neighbor::one(view, request, reply),
         GET_ADDRESS => address::one(view, request, reply),
+        GET_SETTINGS => settings::one(view, request, reply),
+        GET_LABEL => settings::one_label(request, reply),
+        GET_QUEUEING => {
+            return match settings::one_queueing(view, request) {
+                Ok(()) => Answer::Nothing,
+                Err(errno) => Answer::Error(errno),
+            };
+        }
         _ => Err(Errno::EOPNOTSUPP),
     };
     match one {
@@ -132,6 +148,18 @@ fn list(view: &mut View<'_>, listing: Listing<'_>, reply: Reply) -> Answer {
         GET_NEIGHBOR => neighbor::all(view, listing, reply, &mut messages),
         GET_RULE => {
             rule::all(listing, reply, &mut messages);
+            Ok(())
+        }
+        GET_SETTINGS => {
+            settings::all(view, listing, reply, &mut messages);
+            Ok(())
+        }
+        GET_LABEL => {
+            settings::labels(listing, reply, &mut messages);
+            Ok(())
+        }
+        GET_QUEUEING => {
+            settings::queueing(view, reply, &mut messages);
             Ok(())
         }
         kind if EMPTY_LISTS.contains(&kind) => Ok(()),

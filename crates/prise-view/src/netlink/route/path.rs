@@ -1,42 +1,39 @@
-//! Routes: `RTM_NEWROUTE` (`fib_dump_info`, `rt6_fill_node`), and the way to one destination (`ip route get`).
+//! Routes: `RTM_NEWROUTE` (`fib_dump_info`, `rt6_fill_node`).
 
 use super::{
     AF_INET, AF_INET6, BY_BOOT, BY_KERNEL, Listing, NEW_ROUTE, Reply, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE,
     TABLE_LOCAL, TABLE_MAIN,
 };
 use crate::View;
-use crate::netlink::message::{Message, Request};
-use crate::octets::{AddressOctets, address, u8_at, u32_at};
+use crate::netlink::message::Message;
+use crate::octets::{AddressOctets, u8_at, u32_at};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 use prise_socket::Errno;
-use prise_stack::{LinkId, RouteError, Stack};
+use prise_stack::{LinkId, Stack};
 use prise_wire::IpCidr;
 
 /// Octets of a `struct rtmsg`.
-const HEADER_LEN: usize = 12;
+pub(super) const HEADER_LEN: usize = 12;
 
-const DESTINATION: u16 = 1;
-const SOURCE: u16 = 2;
-const OUTPUT_LINK: u16 = 4;
-const GATEWAY: u16 = 5;
-const PRIORITY: u16 = 6;
-const PREFERRED_SOURCE: u16 = 7;
-const CACHE: u16 = 12;
+pub(super) const DESTINATION: u16 = 1;
+pub(super) const SOURCE: u16 = 2;
+pub(super) const OUTPUT_LINK: u16 = 4;
+pub(super) const GATEWAY: u16 = 5;
+pub(super) const PRIORITY: u16 = 6;
+pub(super) const PREFERRED_SOURCE: u16 = 7;
+pub(super) const CACHE: u16 = 12;
 const TABLE: u16 = 15;
-const PREFERENCE: u16 = 20;
-const USER: u16 = 25;
+pub(super) const PREFERENCE: u16 = 20;
 
 /// `RTN_UNICAST`, `RTN_LOCAL`, `RTN_BROADCAST`, `RTN_MULTICAST`.
-const UNICAST: u8 = 1;
-const LOCAL: u8 = 2;
-const BROADCAST: u8 = 3;
-const MULTICAST: u8 = 5;
+pub(super) const UNICAST: u8 = 1;
+pub(super) const LOCAL: u8 = 2;
+pub(super) const BROADCAST: u8 = 3;
+pub(super) const MULTICAST: u8 = 5;
 
 /// `RTM_F_CLONED`.
-const CLONED: u32 = 0x200;
-/// `RTCF_LOCAL`.
-const TO_US: u32 = 0x8000_0000;
+pub(super) const CLONED: u32 = 0x200;
 
 /// The metric of a route to a link's own prefix, and of one that was added without, for IPv6.
 const METRIC_LINK: u32 = 256;
@@ -46,13 +43,13 @@ const METRIC_ADDED: u32 = 1024;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     pub(crate) prefix: IpCidr,
-    table: u8,
-    by: u8,
-    scope: u8,
-    kind: u8,
+    pub(super) table: u8,
+    pub(super) by: u8,
+    pub(super) scope: u8,
+    pub(super) kind: u8,
     pub(crate) link: LinkId,
     pub(crate) gateway: Option<IpAddr>,
-    source: Option<IpAddr>,
+    pub(super) source: Option<IpAddr>,
     pub(crate) metric: u32,
 }
 
@@ -163,6 +160,11 @@ pub(super) fn all(
     reply: Reply,
     messages: &mut Vec<Vec<u8>>,
 ) -> Result<(), Errno> {
+    /// `RTNL_FAMILY_IPMR`, `RTNL_FAMILY_IP6MR`: routes of multicast, of which there are none.
+    const OF_MULTICAST: [u8; 2] = [128, 129];
+    if OF_MULTICAST.contains(&listing.family()) {
+        return Ok(());
+    }
     let request = listing.request;
     let mut wanted: (Option<u32>, Option<u32>, u8, u8) = (None, None, 0, 0);
     if listing.strict {
@@ -207,9 +209,9 @@ pub(super) fn all(
     Ok(())
 }
 
-fn message(entry: &Entry, reply: Reply) -> Vec<u8> {
+pub(super) fn message(entry: &Entry, reply: Reply) -> Vec<u8> {
     let ipv4 = entry.prefix.is_ipv4();
-    let mut message = begin(entry, entry.prefix.prefix_len(), 0, reply);
+    let mut message = begin(entry, (entry.prefix.prefix_len(), 0), 0, reply);
     if entry.prefix.prefix_len() > 0 {
         let octets = AddressOctets::of(entry.prefix.address());
         message.attribute(DESTINATION, octets.as_slice());
@@ -231,122 +233,22 @@ fn message(entry: &Entry, reply: Reply) -> Vec<u8> {
     message.finish()
 }
 
-fn begin(entry: &Entry, prefix_len: u8, flags: u32, reply: Reply) -> Message {
+/// `lens`: of the prefixes of the destination and the source.
+pub(super) fn begin(entry: &Entry, lens: (u8, u8), flags: u32, reply: Reply) -> Message {
     let family = if entry.prefix.is_ipv4() { AF_INET } else { AF_INET6 };
     let mut header = [0; HEADER_LEN];
-    header[..8].copy_from_slice(&[family, prefix_len, 0, 0, entry.table, entry.by, entry.scope, entry.kind]);
+    header[..8].copy_from_slice(&[
+        family,
+        lens.0,
+        lens.1,
+        0,
+        entry.table,
+        entry.by,
+        entry.scope,
+        entry.kind,
+    ]);
     header[8..].copy_from_slice(&flags.to_ne_bytes());
     let mut message = Message::new(NEW_ROUTE, reply.flags, reply.sequence, reply.port).with(&header);
     message.u32(TABLE, entry.table.into());
     message
-}
-
-/// `RTM_GETROUTE`: the way to a destination (`inet_rtm_getroute`, `inet6_rtm_getroute`).
-pub(super) fn one(view: &View<'_>, request: Request<'_>, reply: Reply) -> Result<Vec<u8>, Errno> {
-    if request.body.len() < HEADER_LEN {
-        return Err(Errno::EINVAL);
-    }
-    let ipv4 = match u8_at(request.body, 0) {
-        AF_INET => true,
-        AF_INET6 => false,
-        _ => return Err(Errno::EOPNOTSUPP),
-    };
-    let attributes = request.attributes(HEADER_LEN);
-    let given = |kind: u16| match attributes.get(kind).map(address) {
-        Some(Some(address)) if address.is_ipv4() == ipv4 => Ok(Some(address)),
-        Some(_) => Err(Errno::EINVAL),
-        None => Ok(None),
-    };
-    let unspecified: IpAddr = if ipv4 {
-        [0; 4].into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
-    let destination = given(DESTINATION)?.unwrap_or(unspecified);
-    let source = given(SOURCE)?.filter(|source| !source.is_unspecified());
-    let device = attributes.number(OUTPUT_LINK).and_then(LinkId::from_interface_index);
-    let stack = view.host.stack();
-    if source.is_some_and(|source| !stack.is_local(source)) {
-        return Err(Errno::EINVAL);
-    }
-    // Nowhere is here, as for connect(2).
-    let towards = match destination {
-        IpAddr::V4(v4) if v4.is_unspecified() => [127, 0, 0, 1].into(),
-        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        given => given,
-    };
-    let route = stack.route(towards, source, device).map_err(|error| match error {
-        RouteError::NoRoute => Errno::ENETUNREACH,
-        RouteError::NoSource if ipv4 => Errno::ENETUNREACH,
-        RouteError::NoSource => Errno::EADDRNOTAVAIL,
-        RouteError::InvalidSource | RouteError::InvalidDestination => Errno::EINVAL,
-    })?;
-    let all = entries(stack);
-    let matching = |entry: &&Entry| {
-        let table = if route.loopback { TABLE_LOCAL } else { TABLE_MAIN };
-        entry.prefix.contains(towards) && entry.table == table && (route.loopback || entry.link == route.link)
-    };
-    let best = all
-        .iter()
-        .filter(matching)
-        .max_by_key(|entry| entry.prefix.prefix_len());
-    let broadcast = stack.is_broadcast(towards);
-    let kind = match (route.loopback, towards.is_multicast(), broadcast) {
-        (true, ..) => LOCAL,
-        (_, true, _) => MULTICAST,
-        (_, _, true) => BROADCAST,
-        _ => UNICAST,
-    };
-    let link = if route.loopback {
-        let loopback = stack.links().iter().find(|link| link.is_loopback());
-        loopback.map_or(route.link, prise_stack::Link::id)
-    } else {
-        route.link
-    };
-    let gateway = (route.next_hop != towards && !route.loopback && !broadcast).then_some(route.next_hop);
-    let entry = Entry {
-        prefix: IpCidr::host(destination),
-        // For IPv4 the cache says "main" whatever the table was.
-        table: best.filter(|_| !ipv4).map_or(TABLE_MAIN, |best| best.table),
-        by: best.filter(|_| !ipv4).map_or(0, |best| best.by),
-        scope: SCOPE_UNIVERSE,
-        kind,
-        link,
-        gateway,
-        source: Some(route.source),
-        metric: best.map_or(0, |best| best.metric),
-    };
-    Ok(way(&entry, reply))
-}
-
-fn way(entry: &Entry, reply: Reply) -> Vec<u8> {
-    let ipv4 = entry.prefix.is_ipv4();
-    let local = if entry.kind == LOCAL { TO_US } else { 0 };
-    let flags = if ipv4 { CLONED | local } else { 0 };
-    let mut message = begin(entry, entry.prefix.prefix_len(), flags, reply);
-    message.attribute(DESTINATION, AddressOctets::of(entry.prefix.address()).as_slice());
-    if ipv4 {
-        message.u32(OUTPUT_LINK, entry.link.interface_index());
-    } else {
-        message.attribute(SOURCE, &[0; 16]);
-    }
-    if let Some(source) = entry.source {
-        message.attribute(PREFERRED_SOURCE, AddressOctets::of(source).as_slice());
-    }
-    if !ipv4 {
-        message.u32(PRIORITY, entry.metric);
-    }
-    if let Some(gateway) = entry.gateway {
-        message.attribute(GATEWAY, AddressOctets::of(gateway).as_slice());
-    }
-    if ipv4 {
-        message.u32(USER, 0);
-    } else {
-        message.u32(OUTPUT_LINK, entry.link.interface_index());
-    }
-    message.attribute(CACHE, &[0; 32]);
-    if !ipv4 {
-        message.u8(PREFERENCE, 0);
-    }
-    message.finish()
 }
