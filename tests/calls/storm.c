@@ -1,5 +1,6 @@
 /* Signals and blocked calls, measured: how long after a signal a call that waits has ended with EINTR, whether one that is
- * restarted goes on while a timer goes off all the time, and how often a call that does not wait is disturbed.
+ * restarted goes on while a timer goes off all the time, and how often a call that does not wait is disturbed, by a timer and by children
+ * that end meanwhile (to be seen beside busy processes only).
  *
  *     gcc -O1 -o storm tests/calls/storm.c && ./storm && prise run --link none -- ./storm
  */
@@ -16,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 100, SIGNAL_AFTER_US = 3000, PEER_AFTER_US = 300000, CALLS_MS = 1000 };
+enum { ROUNDS = 100, SIGNAL_AFTER_US = 3000, PEER_AFTER_US = 300000, CALLS_MS = 1000, CHILDREN = 1200 };
 
 static volatile int handled;
 static int listener, datagrams, client, server;
@@ -142,6 +143,30 @@ static void disturbed(long every_us)
 	printf("every %ld us: of %d calls that do not wait %d ended with EINTR\n", every_us, made, ended);
 }
 
+/* SIGCHLD goes to a thread that makes one judged call after another: each child that ends meets one, more or less. */
+static void disturbed_by_children(void)
+{
+	int ended = 0;
+	double waited_ms = 0;
+	struct sigaction action = { .sa_handler = on_alarm };
+	sigaction(SIGCHLD, &action, NULL);
+	for (int i = 0; i < CHILDREN; i++) {
+		if (!fork()) {
+			for (volatile int work = 0; work < 20000; work++)
+				;
+			_exit(0);
+		}
+		struct sockaddr_in own;
+		socklen_t len = sizeof own;
+		double begin = now_ms();
+		ended += getsockname(listener, (struct sockaddr *)&own, &len) && errno == EINTR;
+		waited_ms += now_ms() - begin;
+		while (waitpid(-1, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	printf("children: of %d calls that do not wait %d ended with EINTR; mean %.0f us\n", CHILDREN, ended, waited_ms * 1e3 / CHILDREN);
+}
+
 int main(void)
 {
 	struct sockaddr_in lo = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -164,4 +189,5 @@ int main(void)
 			goes_on(kind, every_us);
 	for (long every_us = 100; every_us < 10000; every_us *= 7)
 		disturbed(every_us);
+	disturbed_by_children();
 }

@@ -17,6 +17,7 @@ pub mod memory;
 pub mod packet;
 pub mod probe;
 pub mod resolve;
+pub mod sched;
 pub mod seccomp;
 pub mod signal;
 mod sock_diag;
