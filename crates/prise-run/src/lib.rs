@@ -65,6 +65,7 @@ mod paired;
 mod parked;
 mod pending;
 mod permit;
+mod places;
 mod plain;
 mod poller;
 pub mod probe;

@@ -16,7 +16,7 @@ use crate::closes::Closes;
 use crate::connecting::Connecting;
 use crate::datagram::Delivery;
 use crate::parked::ParkId;
-use crate::plain::Given;
+use crate::places::Given;
 use crate::sockaddr::canonical;
 use crate::socket::{GuestSocket, Role, Slot};
 use crate::stream::Flow;

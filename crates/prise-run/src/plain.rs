@@ -6,7 +6,7 @@
 //! ```
 //! A new stream that connects to 127.0.0.1 comes from 127.0.0.1, in the run as in the host's kernel, and its port is picked: so it may be
 //! the kernel's pick. Nothing is then between the two names of the client, and the kernel's accept(2) tells the right one. What is
-//! left to translate is the listener's port, one entry for each listener ([`Places`]). Both ends are adopted by their names when
+//! left to translate is the listener's port, one entry for each listener ([`crate::places`]). Both ends are adopted by their names when
 //! somebody asks, as connections that leave are ([`crate::marked`]).
 //!
 //! *Who is let through.* Anybody of the host may connect to the listener's port, so accept(2) is left to the kernel only where its queue
@@ -17,34 +17,28 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::ops::Range;
 use core::time::Duration;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 
-use prise_socket::{Errno, Family, Kind, SocketId};
+use prise_socket::{Errno, Family};
 use prise_sys::sockopt as options;
 use prise_wire::Instant;
 use rustix::fs::{OFlags, fcntl_getfl};
-use rustix::net::getpeername;
 
 use crate::calls::{Found, Target};
 use crate::dial::connect_without_waiting;
-use crate::direct::Publication;
-use crate::handed::{Handed, Stage};
+use crate::handed::Stage;
 use crate::lingering::Ends;
-use crate::listener::{Listening, Sign};
 use crate::marked::{self, Mark};
 use crate::native_accept::Seen;
 use crate::native_listener::{Expected, Names, NativeListener, own_name};
 use crate::noted::{Noted, is_tcp};
 use crate::notify::{Answer, Call, DONE, Judged};
 use crate::sockaddr::canonical;
-use crate::socket::{GuestSocket, Holder, Slot};
+use crate::socket::{Holder, Slot};
 use crate::supervisor::Supervisor;
 
-const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-/// Ports of listeners that are remembered; those of closed ones go first.
-const PLACES_MAX: usize = 4096;
+pub(crate) const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The names of the last clients that were let through: what of them is in TIME-WAIT holds the listener's port when it is closed.
 const GIVEN_MAX: usize = 16;
@@ -97,6 +91,10 @@ impl Grants {
     }
 
     /// The names of the last clients that were let through.
+    pub(crate) fn given(&self) -> impl Iterator<Item = Names> {
+        self.given.iter().copied()
+    }
+
     /// The client of a call that was left to the kernel and did not take it.
     pub(crate) fn take_back(&mut self, from: SocketAddr) -> Option<Names> {
         self.open.take_if(|grant| grant.names.shown == from).map(|it| it.names)
@@ -147,37 +145,6 @@ impl Grants {
     /// Whether there is anything to judge.
     fn matter(&self, all_plain: bool, expected: usize) -> bool {
         self.open.is_some() || all_plain && expected > 0 && !self.over
-    }
-}
-
-/// What stands for the ports of the kernel's listeners.
-#[derive(Debug, Default)]
-pub(crate) struct Places {
-    /// Of the host's 127.0.0.1.
-    within: HashMap<u16, Place>,
-    /// Published addresses where the kernel has given out clients, with the last listener there.
-    published: HashMap<SocketAddr, (Publication, Slot)>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    /// The listener's port in the run.
-    port: u16,
-    listener: Slot,
-}
-
-impl Places {
-    fn get(&self, at: SocketAddr) -> Option<Place> {
-        if at.ip() == HOME {
-            self.within.get(&at.port()).copied()
-        } else {
-            None
-        }
-    }
-
-    /// accept(2) of a listener at a published address was left to the kernel. There are no more of these than `-p` names.
-    pub(crate) fn note_published(&mut self, publication: Publication, listener: Slot) {
-        self.published.insert(publication.address, (publication, listener));
     }
 }
 
@@ -325,151 +292,6 @@ impl Supervisor {
         for listener in core::mem::take(&mut self.crowds) {
             self.attend_listener(listener);
         }
-    }
-
-    fn places_note(&mut self, at: SocketAddr, port: u16, listener: Slot) {
-        if self.places.within.len() >= PLACES_MAX {
-            let sockets = &self.sockets;
-            self.places
-                .within
-                .retain(|_, place| sockets.get(place.listener).is_some());
-        }
-        self.places.within.insert(at.port(), Place { port, listener });
-    }
-
-    /// Whoever is at that place of the host's now is not the run's, if its listener has gone.
-    pub(crate) fn forget_place(&mut self, at: SocketAddr) {
-        if self
-            .places
-            .get(at)
-            .is_some_and(|it| self.sockets.get(it.listener).is_none())
-        {
-            self.places.within.remove(&at.port());
-        }
-    }
-
-    /// The run's name for what a marked connection leads to, if that is a listener of the run.
-    pub(crate) fn place_of(&self, peer: SocketAddr) -> Option<SocketAddr> {
-        self.places.get(peer).map(|place| SocketAddr::new(HOME, place.port))
-    }
-
-    /// Makes a connection that accept(2) of the kernel has given out a stream of the run's; none if it is none.
-    pub(crate) fn adopt_accepted(&mut self, holder: Holder, copy: &OwnedFd) -> Option<Slot> {
-        if self.places.within.is_empty() && self.places.published.is_empty() {
-            return None;
-        }
-        let own: SocketAddr = rustix::net::getsockname(copy).ok()?.try_into().ok()?;
-        let at = canonical(own);
-        let within = self.places.get(at);
-        let published = self.places.published.get(&at).copied();
-        if within.is_none() && published.is_none() || !is_tcp(copy) || !self.hands.is_at_home(copy) {
-            return None;
-        }
-        let family = if own.is_ipv4() { Family::Inet } else { Family::Inet6 };
-        let peer = getpeername(copy)
-            .ok()
-            .flatten()
-            .and_then(|it| SocketAddr::try_from(it).ok());
-        // One that is over has no peer to ask about.
-        let peer = peer.map_or(SocketAddr::new(HOME, 0), canonical);
-        let (listener, names) = match (within, published) {
-            (Some(place), _) => {
-                let guest = SocketAddr::new(HOME, place.port);
-                (place.listener, Names { guest, shown: peer })
-            }
-            (None, published) => {
-                let (publication, listener) = published?;
-                (listener, self.names_of_client(publication, peer)?)
-            }
-        };
-        let Names { guest, shown: peer } = names;
-        let listener = self
-            .sockets
-            .get(listener)
-            .map(|it| (it.id, it.buffers, it.chosen.clone()));
-        let (id, inherited) = if let Some((id, buffers, chosen)) = listener {
-            (
-                self.host.accept_elsewhere(id, guest, peer).ok()?,
-                Some((buffers, chosen)),
-            )
-        } else {
-            let id = self.host.socket(family, Kind::Stream, 0).ok()?;
-            if self.host.carry_elsewhere(id, guest, peer, false).is_err() {
-                self.host.close(self.now, id);
-                return None;
-            }
-            (id, None)
-        };
-        let (buffers, chosen) = inherited.unwrap_or_default();
-        let socket = GuestSocket {
-            id,
-            cookie: self.name_of(copy).ok()?,
-            inode: crate::unix::inode(copy),
-            family,
-            kind: Kind::Stream,
-            holder,
-            buffers,
-            chosen,
-            process: self.guests.process(holder.tid),
-            ends: Ends::of(copy).map(Box::new),
-            role: Handed::role(Stage::Connected),
-        };
-        let slot = self.sockets.insert(socket);
-        // Out of memory or watches, it is adopted again when it is seen again.
-        let _ = self.ledger.enter(copy.as_fd(), slot);
-        Some(slot)
-    }
-
-    /// A listener is being closed or shut: what may be left of the connections that it let through holds its port.
-    pub(crate) fn leave_given(&mut self, id: SocketId, given: Option<Given>) {
-        let Some(Given { at, names, published }) = given else {
-            return;
-        };
-        for Names { guest, shown } in names {
-            // The claim is that of a connection that was accepted and closed.
-            let Ok(accepted) = self.host.accept_elsewhere(id, guest, shown) else {
-                return;
-            };
-            let left = self.host.left_port(accepted);
-            self.host.close(self.now, accepted);
-            if let Some(left) = left {
-                self.lingering.note(left, Ends::between(at, shown));
-            }
-        }
-        // Whom the kernel has given out there is known to it alone.
-        if let Some(publication) = published
-            && let Some(names) = self.names_of_client(publication, publication.address)
-            && let Ok(accepted) = self.host.accept_elsewhere(id, names.guest, names.shown)
-        {
-            let left = self.host.left_port(accepted);
-            self.host.close(self.now, accepted);
-            if let Some(left) = left {
-                self.lingering.note(left, Ends::with_anybody(publication.address));
-            }
-        }
-    }
-}
-
-/// The connections that a listener let through last.
-#[derive(Debug)]
-pub(crate) struct Given {
-    /// The listener's name in the host.
-    at: SocketAddr,
-    names: Vec<Names>,
-    /// The published address where the kernel has given out others.
-    published: Option<Publication>,
-}
-
-impl Given {
-    pub(crate) fn by(listening: &Listening) -> Option<Self> {
-        let Sign::Native(native) = &listening.sign else {
-            return None;
-        };
-        Some(Self {
-            at: native.at(),
-            names: native.grants().given.iter().copied().collect(),
-            published: native.publication().filter(|_| native.left_calls().any()),
-        })
     }
 }
 

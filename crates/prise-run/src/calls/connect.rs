@@ -21,7 +21,7 @@ use crate::epoll_sets::Watched;
 use crate::guest::Guests;
 use crate::notify::{Answer, Call, DONE, Judged, errno, errno_of};
 use crate::parked::Wish;
-use crate::plain::Given;
+use crate::places::Given;
 use crate::sockaddr::{Named, parse, parse_datagram};
 use crate::socket::{Role, Slot};
 use crate::stream::Stream;

@@ -5,7 +5,7 @@ use rustix::net::{Shutdown, shutdown, sockopt};
 
 use super::Target;
 use crate::notify::{Answer, Call, DONE, Judged, errno};
-use crate::plain::Given;
+use crate::places::Given;
 use crate::socket::Role;
 use crate::supervisor::Supervisor;
 use crate::unix;
