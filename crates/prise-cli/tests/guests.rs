@@ -219,6 +219,8 @@ guests! {
     closed_peer_over_ipv6: "closed_peer.py" "6";
     two_processes_over_ipv4: "two_processes.py" "4";
     two_processes_over_ipv6: "two_processes.py" "6";
+    executed_anew_over_ipv4: "executed_anew.py" "4";
+    executed_anew_over_ipv6: "executed_anew.py" "6";
     prefork_over_ipv4: "prefork.py" "4";
     prefork_over_ipv6: "prefork.py" "6";
     options_over_ipv4: "options.py" "4";
@@ -275,6 +277,7 @@ guests_by_our_tcp! {
     websocket: "websocket.py" "4";
     closed_peer: "closed_peer.py" "6";
     two_processes: "two_processes.py" "4";
+    executed_anew: "executed_anew.py" "4";
     prefork: "prefork.py" "6";
     options: "options.py" "4";
     kept_options: "kept_options.py" "4";

@@ -16,7 +16,6 @@ use crate::closes::Closes;
 use crate::connecting::Connecting;
 use crate::datagram::Delivery;
 use crate::parked::ParkId;
-use crate::places::Given;
 use crate::sockaddr::canonical;
 use crate::socket::{GuestSocket, Role, Slot};
 use crate::stream::Flow;
@@ -313,8 +312,9 @@ impl Supervisor {
         }
         if let Role::Listener(listening) = &socket.role
             && !listening.ended
+            && let Some(given) = self.given_by(&socket)
         {
-            self.leave_given(socket.id, Given::by(listening));
+            self.leave_given(slot, given);
         }
         let local = self.host.local_addr(socket.id);
         if abort {

@@ -136,7 +136,7 @@ impl Supervisor {
     ) -> Result<GuestSocket, Errno> {
         let id = self.host.socket(noted.family, Kind::Stream, 0)?;
         let connected = match own {
-            Some(own) => self.host.carry_elsewhere(id, own, noted.seen, true),
+            Some(own) => self.host.carry_elsewhere(id, own, noted.seen),
             None => self.host.connect_elsewhere(id, noted.seen),
         };
         if let Err(error) = connected {

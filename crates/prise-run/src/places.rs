@@ -1,24 +1,26 @@
 //! The ports of the kernel's listeners, and the connections that the kernel has given out there.
 //!
 //! accept(2) that is left to the kernel ([`crate::plain`], [`crate::direct_accept`]) makes a socket of which the run knows nothing. The
-//! first judged call on it, and whoever lists sockets, has it *adopted*: which listener it came to is told by its own name.
+//! first judged call on it, and whoever lists sockets, has it *adopted*: which listener it came to is told by its own name. That one may be
+//! closed by then, as a server's is that executes itself anew while its children serve; what it leaves to them is kept.
 
 use core::net::SocketAddr;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 
-use prise_socket::{Family, Kind, SocketId};
+use prise_socket::{Bequest, Family, Kind};
 use rustix::net::getpeername;
 
+use crate::chosen::Chosen;
 use crate::direct::Publication;
 use crate::handed::{Handed, Stage};
 use crate::lingering::Ends;
-use crate::listener::{Listening, Sign};
+use crate::listener::Sign;
 use crate::native_listener::Names;
 use crate::noted::is_tcp;
 use crate::plain::HOME;
 use crate::sockaddr::canonical;
-use crate::socket::{GuestSocket, Holder, Slot};
+use crate::socket::{Buffers, GuestSocket, Holder, Role, Slot};
 use crate::supervisor::Supervisor;
 
 /// Ports of listeners that are remembered; those of closed ones go first.
@@ -30,20 +32,47 @@ pub(crate) struct Places {
     /// Of the host's 127.0.0.1.
     within: HashMap<u16, Place>,
     /// Published addresses where the kernel has given out clients, with the last listener there.
-    published: HashMap<SocketAddr, (Publication, Slot)>,
+    published: HashMap<SocketAddr, (Publication, Origin)>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Place {
     /// The listener's port in the run.
     port: u16,
+    origin: Origin,
+}
+
+/// Where connections come from: their listener, and once it is closed or shut what it left to them.
+#[derive(Debug, Clone)]
+struct Origin {
     listener: Slot,
+    left: Option<Heritage>,
+}
+
+/// What connections of a listener start with.
+#[derive(Debug, Clone)]
+struct Heritage {
+    bequest: Bequest,
+    buffers: Buffers,
+    chosen: Chosen,
+}
+
+impl Origin {
+    fn new(listener: Slot) -> Self {
+        Self { listener, left: None }
+    }
+
+    fn leave(&mut self, listener: Slot, heritage: &Heritage) {
+        if self.listener == listener {
+            self.left = Some(heritage.clone());
+        }
+    }
 }
 
 impl Places {
-    fn get(&self, at: SocketAddr) -> Option<Place> {
+    fn get(&self, at: SocketAddr) -> Option<&Place> {
         if at.ip() == HOME {
-            self.within.get(&at.port()).copied()
+            self.within.get(&at.port())
         } else {
             None
         }
@@ -51,7 +80,22 @@ impl Places {
 
     /// accept(2) of a listener at a published address was left to the kernel. There are no more of these than `-p` names.
     pub(crate) fn note_published(&mut self, publication: Publication, listener: Slot) {
-        self.published.insert(publication.address, (publication, listener));
+        self.published
+            .insert(publication.address, (publication, Origin::new(listener)));
+    }
+
+    /// A listener will be gone when some of the connections that were given out there are seen.
+    fn leave(&mut self, listener: Slot, given: &Given) {
+        if !given.names.is_empty()
+            && let Some(place) = self.within.get_mut(&given.at.port())
+        {
+            place.origin.leave(listener, &given.heritage);
+        }
+        if let Some(publication) = given.published
+            && let Some((_, origin)) = self.published.get_mut(&publication.address)
+        {
+            origin.leave(listener, &given.heritage);
+        }
     }
 }
 
@@ -61,9 +105,10 @@ impl Supervisor {
             let sockets = &self.sockets;
             self.places
                 .within
-                .retain(|_, place| sockets.get(place.listener).is_some());
+                .retain(|_, place| sockets.get(place.origin.listener).is_some());
         }
-        self.places.within.insert(at.port(), Place { port, listener });
+        let origin = Origin::new(listener);
+        self.places.within.insert(at.port(), Place { port, origin });
     }
 
     /// Whoever is at that place of the host's now is not the run's, if its listener has gone.
@@ -71,7 +116,7 @@ impl Supervisor {
         if self
             .places
             .get(at)
-            .is_some_and(|it| self.sockets.get(it.listener).is_none())
+            .is_some_and(|it| self.sockets.get(it.origin.listener).is_none())
         {
             self.places.within.remove(&at.port());
         }
@@ -90,7 +135,7 @@ impl Supervisor {
         let own: SocketAddr = rustix::net::getsockname(copy).ok()?.try_into().ok()?;
         let at = canonical(own);
         let within = self.places.get(at);
-        let published = self.places.published.get(&at).copied();
+        let published = self.places.published.get(&at);
         if within.is_none() && published.is_none() || !is_tcp(copy) || !self.hands.is_at_home(copy) {
             return None;
         }
@@ -101,38 +146,25 @@ impl Supervisor {
             .and_then(|it| SocketAddr::try_from(it).ok());
         // One that is over has no peer to ask about.
         let peer = peer.map_or(SocketAddr::new(HOME, 0), canonical);
-        let (listener, names) = match (within, published) {
+        let (origin, Names { guest, shown }) = match (within, published) {
             (Some(place), _) => {
                 let guest = SocketAddr::new(HOME, place.port);
-                (place.listener, Names { guest, shown: peer })
+                (&place.origin, Names { guest, shown: peer })
             }
             (None, published) => {
-                let (publication, listener) = published?;
-                (listener, self.names_of_client(publication, peer)?)
+                let (publication, origin) = published?;
+                (origin, self.names_of_client(*publication, peer)?)
             }
         };
-        let Names { guest, shown: peer } = names;
-        let listener = self
-            .sockets
-            .get(listener)
-            .map(|it| (it.id, it.buffers, it.chosen.clone()));
-        let (id, inherited) = if let Some((id, buffers, chosen)) = listener {
-            (
-                self.host.accept_elsewhere(id, guest, peer).ok()?,
-                Some((buffers, chosen)),
-            )
-        } else {
-            let id = self.host.socket(family, Kind::Stream, 0).ok()?;
-            if self.host.carry_elsewhere(id, guest, peer, false).is_err() {
-                self.host.close(self.now, id);
-                return None;
-            }
-            (id, None)
-        };
-        let (buffers, chosen) = inherited.unwrap_or_default();
+        let Heritage {
+            bequest,
+            buffers,
+            chosen,
+        } = self.heritage_from(origin)?;
+        let cookie = self.name_of(copy).ok()?;
         let socket = GuestSocket {
-            id,
-            cookie: self.name_of(copy).ok()?,
+            id: self.host.accept_after(&bequest, guest, shown),
+            cookie,
             inode: crate::unix::inode(copy),
             family,
             kind: Kind::Stream,
@@ -149,32 +181,64 @@ impl Supervisor {
         Some(slot)
     }
 
-    /// A listener is being closed or shut: what may be left of the connections that it let through holds its port.
-    pub(crate) fn leave_given(&mut self, id: SocketId, given: Option<Given>) {
-        let Some(Given { at, names, published }) = given else {
-            return;
+    fn heritage_from(&self, origin: &Origin) -> Option<Heritage> {
+        match self.sockets.get(origin.listener) {
+            Some(listener) => self.heritage(listener),
+            None => origin.left.clone(),
+        }
+    }
+
+    fn heritage(&self, listener: &GuestSocket) -> Option<Heritage> {
+        Some(Heritage {
+            bequest: self.host.bequest(listener.id).ok()?,
+            buffers: listener.buffers,
+            chosen: listener.chosen.clone(),
+        })
+    }
+
+    /// What a listener leaves when it is closed or shut.
+    pub(crate) fn given_by(&self, listener: &GuestSocket) -> Option<Given> {
+        let Role::Listener(listening) = &listener.role else {
+            return None;
         };
-        for Names { guest, shown } in names {
-            // The claim is that of a connection that was accepted and closed.
-            let Ok(accepted) = self.host.accept_elsewhere(id, guest, shown) else {
-                return;
-            };
-            let left = self.host.left_port(accepted);
-            self.host.close(self.now, accepted);
-            if let Some(left) = left {
-                self.lingering.note(left, Ends::between(at, shown));
-            }
+        let Sign::Native(native) = &listening.sign else {
+            return None;
+        };
+        Some(Given {
+            at: native.at(),
+            names: native.grants().given().collect(),
+            published: native.publication().filter(|_| native.left_calls().any()),
+            heritage: self.heritage(listener)?,
+        })
+    }
+
+    /// A listener is being closed or shut: what may be left of the connections that it let through holds its port.
+    pub(crate) fn leave_given(&mut self, listener: Slot, given: Given) {
+        self.places.leave(listener, &given);
+        let Given {
+            at,
+            names,
+            published,
+            heritage,
+        } = given;
+        for names in names {
+            self.note_left(&heritage, names, Ends::between(at, names.shown));
         }
         // Whom the kernel has given out there is known to it alone.
         if let Some(publication) = published
             && let Some(names) = self.names_of_client(publication, publication.address)
-            && let Ok(accepted) = self.host.accept_elsewhere(id, names.guest, names.shown)
         {
-            let left = self.host.left_port(accepted);
-            self.host.close(self.now, accepted);
-            if let Some(left) = left {
-                self.lingering.note(left, Ends::with_anybody(publication.address));
-            }
+            self.note_left(&heritage, names, Ends::with_anybody(publication.address));
+        }
+    }
+
+    /// The claim to the port is that of a connection that was accepted and closed.
+    fn note_left(&mut self, heritage: &Heritage, names: Names, ends: Ends) {
+        let accepted = self.host.accept_after(&heritage.bequest, names.guest, names.shown);
+        let left = self.host.left_port(accepted);
+        self.host.close(self.now, accepted);
+        if let Some(left) = left {
+            self.lingering.note(left, ends);
         }
     }
 }
@@ -187,17 +251,5 @@ pub(crate) struct Given {
     names: Vec<Names>,
     /// The published address where the kernel has given out others.
     published: Option<Publication>,
-}
-
-impl Given {
-    pub(crate) fn by(listening: &Listening) -> Option<Self> {
-        let Sign::Native(native) = &listening.sign else {
-            return None;
-        };
-        Some(Self {
-            at: native.at(),
-            names: native.grants().given().collect(),
-            published: native.publication().filter(|_| native.left_calls().any()),
-        })
-    }
+    heritage: Heritage,
 }

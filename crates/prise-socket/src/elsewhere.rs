@@ -3,6 +3,7 @@
 //! Such a socket has here what programs and `ss(8)` ask a host about: its names, its port, its options. Its octets, its state
 //! in detail and its errors are told by who carries it.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
@@ -11,7 +12,7 @@ use prise_wire::{Instant, protocol};
 
 use crate::option::Opt;
 use crate::ports::Claim;
-use crate::socket::{Flag, Phase, Transport};
+use crate::socket::{Flag, Phase, Socket, Transport};
 use crate::{Errno, Host, Kind, SocketId};
 
 /// Where a connection leads.
@@ -34,6 +35,10 @@ pub struct LeftPort {
     port: u16,
     claim: Claim,
 }
+
+/// What a listener leaves to the connections that came to it: its options (`sk_clone`).
+#[derive(Clone, Debug)]
+pub struct Bequest(Arc<Socket>);
 
 impl LeftPort {
     /// Its number.
@@ -176,15 +181,9 @@ impl Host {
         Ok(())
     }
 
-    /// A new stream is one end of a connection between these endpoints that others carry, and made without asking here. `picked`: nobody
+    /// A new stream is the client's end of a connection between these endpoints that others carry, and made without asking here: nobody
     /// asked for its port.
-    pub fn carry_elsewhere(
-        &mut self,
-        s: SocketId,
-        local: SocketAddr,
-        remote: SocketAddr,
-        picked: bool,
-    ) -> Result<(), Errno> {
+    pub fn carry_elsewhere(&mut self, s: SocketId, local: SocketAddr, remote: SocketAddr) -> Result<(), Errno> {
         let owner = self.owner;
         let socket = self.socket_mut(s)?;
         if socket.port != 0 {
@@ -194,7 +193,7 @@ impl Host {
         socket.local = shown.ip();
         socket.port = shown.port();
         socket.shown_port = shown.port();
-        socket.flags.set(Flag::PortPicked, picked);
+        socket.flags.set(Flag::PortPicked, true);
         socket.phase = Phase::Connected;
         socket.transport = Transport::Elsewhere;
         socket.extra_mut().remote = Some(remote);
@@ -273,7 +272,18 @@ impl Host {
         local: SocketAddr,
         remote: SocketAddr,
     ) -> Result<SocketId, Errno> {
-        let mut socket = self.socket_ref(listener)?.accepted();
+        let bequest = self.bequest(listener)?;
+        Ok(self.accept_after(&bequest, local, remote))
+    }
+
+    /// What connections that are accepted from a listener start with, for those that are heard of when it is closed ([`Host::accept_after`]).
+    pub fn bequest(&self, listener: SocketId) -> Result<Bequest, Errno> {
+        Ok(Bequest(Arc::new(self.socket_ref(listener)?.accepted())))
+    }
+
+    /// As [`Host::accept_elsewhere`], of a listener that may be gone.
+    pub fn accept_after(&mut self, bequest: &Bequest, local: SocketAddr, remote: SocketAddr) -> SocketId {
+        let mut socket = bequest.0.accepted();
         let shown = socket.present(local);
         socket.transport = Transport::Elsewhere;
         socket.local = shown.ip();
@@ -282,7 +292,7 @@ impl Host {
         socket.extra_mut().remote = Some(remote);
         let claim = socket.claim(self.owner);
         self.tcp_ports.hold(shown.port(), claim);
-        Ok(self.sockets.insert(socket))
+        self.sockets.insert(socket)
     }
 }
 

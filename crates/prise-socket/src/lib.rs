@@ -35,7 +35,7 @@ mod table;
 mod transmit_stamp;
 mod zero_copy;
 
-pub use elsewhere::{Destination, LeftPort};
+pub use elsewhere::{Bequest, Destination, LeftPort};
 pub use errno::Errno;
 pub use flags::{Flags, Readiness};
 pub use host::{Host, HostConfig};

@@ -177,8 +177,15 @@ fn a_connection_accepted_elsewhere_has_the_listeners_options_and_holds_its_port(
     assert_eq!(world.get(0, s, level::SOCKET, 9), Ok(1), "SO_KEEPALIVE");
     let now = world.now;
     let host = &mut world.hosts[0];
+    let bequest = host.bequest(listener).unwrap();
     host.close(now, listener);
     assert_eq!(host.ports_held()[0], 1);
-    host.close(now, s);
+    // Another that came to it, and is seen only now.
+    let late = host.accept_after(&bequest, local, addr("198.51.100.7:50001"));
+    assert_eq!(world.get(0, late, level::SOCKET, 9), Ok(1), "SO_KEEPALIVE");
+    let host = &mut world.hosts[0];
+    for s in [s, late] {
+        host.close(now, s);
+    }
     assert_eq!(host.ports_held()[0], 0);
 }

@@ -21,7 +21,6 @@ use crate::epoll_sets::Watched;
 use crate::guest::Guests;
 use crate::notify::{Answer, Call, DONE, Judged, errno, errno_of};
 use crate::parked::Wish;
-use crate::places::Given;
 use crate::sockaddr::{Named, parse, parse_datagram};
 use crate::socket::{Role, Slot};
 use crate::stream::Stream;
@@ -75,9 +74,8 @@ impl Supervisor {
             Named::Unspecified(..) => {
                 self.flush_datagrams(target.slot);
                 let was_shut = matches!(self.entry(target.slot)?.role, Role::Fresh) && self.host.is_shut(id);
-                if let Role::Listener(listening) = &self.entry(target.slot)?.role {
-                    let given = Given::by(listening);
-                    self.leave_given(id, given);
+                if let Some(given) = self.sockets.get(target.slot).and_then(|it| self.given_by(it)) {
+                    self.leave_given(target.slot, given);
                 }
                 self.host.disconnect(self.now, id)?;
                 self.end_listening(&target);

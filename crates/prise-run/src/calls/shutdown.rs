@@ -5,7 +5,6 @@ use rustix::net::{Shutdown, shutdown, sockopt};
 
 use super::Target;
 use crate::notify::{Answer, Call, DONE, Judged, errno};
-use crate::places::Given;
 use crate::socket::Role;
 use crate::supervisor::Supervisor;
 use crate::unix;
@@ -44,9 +43,10 @@ impl Supervisor {
                 unix::shut(&target.copy, how).map_err(errno)?;
                 DONE
             }
-            Role::Listener(listening) => {
-                let given = Given::by(listening);
-                self.leave_given(id, given);
+            Role::Listener(_) => {
+                if let Some(given) = self.sockets.get(target.slot).and_then(|it| self.given_by(it)) {
+                    self.leave_given(target.slot, given);
+                }
                 self.host.shutdown(self.now, id, how)?;
                 self.end_listening(target);
                 DONE
