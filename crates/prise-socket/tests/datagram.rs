@@ -564,3 +564,45 @@ fn udp_lite_has_ports_of_its_own_and_says_what_is_covered() {
         assert_eq!(recv_from(&mut world, 0, lite).expect("wholly covered").0, b"");
     }
 }
+
+/// `compute_score`: a peer's port is compared where there is one.
+#[test]
+fn a_socket_connected_to_port_0_hears_all_ports_of_its_peer_and_is_refused_by_that_one() {
+    let mut world = World::new(2);
+    let (a, b) = (world.udp(0, Family::Inet), world.udp(1, Family::Inet));
+    assert_eq!(world.connect(0, a, "10.0.0.2:0"), Ok(()));
+    assert_eq!(world.hosts[0].peer_addr(a), Err(Errno::ENOTCONN));
+    let local = world.hosts[0].local_addr(a).expect("bound by connect");
+    world.bind(1, b, "10.0.0.2:53").expect("bound");
+    assert_eq!(send_to(&mut world, 1, b, b"yes", &local.to_string()), Ok(3));
+    world.settle();
+    assert_eq!(recv_from(&mut world, 0, a), Ok((b"yes".to_vec(), "10.0.0.2:53".into())));
+    assert_eq!(world.send(0, a, b"?"), Ok(1));
+    world.settle();
+    assert_eq!(world.send(0, a, b"?"), Err(Errno::ECONNREFUSED));
+}
+
+/// `udp_sendmsg`: what cannot be appended loses what was there (`udp_flush_pending_frames`).
+#[test]
+fn a_datagram_that_grows_beyond_its_packet_is_lost_and_the_next_begins_anew() {
+    let mut world = World::new(2);
+    for (family, max, to) in [
+        (Family::Inet, 65_507, "10.0.0.2:53"),
+        (Family::Inet6, 65_527, "[fd00::2]:53"),
+    ] {
+        let (a, b) = (world.udp(0, family), world.udp(1, family));
+        world.bind(1, b, to).expect("bound");
+        assert_eq!(world.connect(0, a, to), Ok(()));
+        let part = |world: &mut World, len: usize, flags| {
+            let now = world.now;
+            world.hosts[0].send_to(now, a, vec![7; len].into(), flags, None, &Control::default())
+        };
+        assert_eq!(part(&mut world, max, Flags::MORE), Ok(max));
+        assert_eq!(part(&mut world, 1, Flags::MORE), Err(Errno::EMSGSIZE));
+        assert_eq!(part(&mut world, max + 1, Flags::MORE), Err(Errno::EMSGSIZE));
+        assert_eq!(part(&mut world, 3, Flags::default()), Ok(3));
+        world.settle();
+        let (octets, _) = recv_from(&mut world, 1, b).expect("the last");
+        assert_eq!(octets, vec![7; 3]);
+    }
+}

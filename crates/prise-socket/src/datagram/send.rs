@@ -59,6 +59,7 @@ impl Host {
         let socket = self.socket_ref(s)?;
         let more = flags.contains(Flags::MORE) || socket.has(Flag::UdpCork);
         if more && self.socket_ref(s)?.is_udp() {
+            self.check_len(s, &way, len)?;
             self.check_sendable(s)?;
             let corked = Corked {
                 octets: payload.to_vec(),
@@ -76,22 +77,39 @@ impl Host {
         Ok(len)
     }
 
-    /// What is wrong with a message before its octets and pending errors are looked at: whoever finds fault with those tells of
-    /// this first.
+    /// What is wrong with a message of `len` octets before those and pending errors are looked at: whoever finds fault with
+    /// those tells of this first.
     pub fn check_send_to(
         &mut self,
         now: Instant,
         s: SocketId,
         flags: Flags,
         destination: Option<SocketAddr>,
-        control: &Control,
+        (control, len): (&Control, usize),
     ) -> Result<(), Errno> {
         self.autobind(now, s).map_err(|_| Errno::EAGAIN)?;
         self.check_urgent(s, flags)?;
-        if !self.has_corked(s) {
-            self.begin(s, flags, destination, &by_link_named(control, destination))?;
+        if self.has_corked(s) {
+            return Ok(());
         }
-        Ok(())
+        let (_, way) = self.begin(s, flags, destination, &by_link_named(control, destination))?;
+        self.check_len(s, &way, len)
+    }
+
+    /// No datagram of UDP is longer than its packet; known before memory is asked for (`__ip_append_data`, `__ip6_append_data`).
+    fn check_len(&mut self, s: SocketId, way: &Way, len: usize) -> Result<(), Errno> {
+        let max = if way.destination.is_ipv4() {
+            PAYLOAD_MAX_V4
+        } else {
+            PAYLOAD_MAX_V6
+        };
+        if len <= max || !self.socket_ref(s)?.is_udp() {
+            return Ok(());
+        }
+        // What is told is what the way carries in one packet.
+        let route = self.stack.route(way.destination.ip(), way.source, way.device);
+        let mtu = route.map_or(u32::from(u16::MAX), |route| route.mtu);
+        Err(self.too_big(s, way, mtu.min(link_mtu_max(way.destination))))
     }
 
     /// What is wrong with any message that an IPv6 socket of UDP is to send by IPv4 (`udpv6_sendmsg`, `udp_sendmsg`).
@@ -177,8 +195,11 @@ impl Host {
                 .or_else(|| socket.sticky_link())
                 .or_else(|| socket.way_out(ip)),
         };
+        // ip6_datagram_send_ctl knows nothing of what is IPv4's.
+        let is_foreign = |addr: &IpAddr| socket.family == Family::Inet6 && addr.is_ipv4() && ip.is_ipv6();
         let given = control
             .source
+            .filter(|addr| !is_foreign(addr))
             .map(|addr| addr.to_canonical())
             .filter(|addr| !addr.is_unspecified());
         if given.is_some_and(|addr| addr.is_ipv4() != ip.is_ipv4()) {
@@ -238,21 +259,11 @@ impl Host {
     }
 
     fn emit(&mut self, now: Instant, s: SocketId, way: &Way, payload: Payload, segment: u16) -> Result<(), Errno> {
+        self.check_len(s, way, payload.len())?;
         self.check_sendable(s)?;
         let stamped = way.stamps.are_wanted().then(|| payload.clone());
         let result = match self.socket_ref(s)?.transport {
             Transport::Udp(id) => {
-                let max = if way.destination.is_ipv4() {
-                    PAYLOAD_MAX_V4
-                } else {
-                    PAYLOAD_MAX_V6
-                };
-                if payload.len() > max {
-                    // What is told is what the way carries in one packet (`__ip_append_data`).
-                    let route = self.stack.route(way.destination.ip(), way.source, way.device);
-                    let mtu = route.map_or(u32::from(u16::MAX), |route| route.mtu);
-                    return Err(self.too_big(s, way, mtu.min(link_mtu_max(way.destination))));
-                }
                 let segment = self.train(s, payload.len(), segment)?;
                 let socket = self.socket_ref(s)?;
                 let loops = match way.destination {
@@ -381,28 +392,33 @@ impl Host {
         Errno::EMSGSIZE
     }
 
-    /// More of a datagram that was begun with `MSG_MORE` or `UDP_CORK`; its end unless yet more is announced.
+    /// More of a datagram that was begun with `MSG_MORE` or `UDP_CORK`; its end unless yet more is announced. An error loses all
+    /// of it (`udp_flush_pending_frames`).
     fn append(&mut self, now: Instant, s: SocketId, payload: &Payload, flags: Flags) -> Result<usize, Errno> {
-        self.check_sendable(s)?;
-        let socket = self.socket_mut(s)?;
-        let more = flags.contains(Flags::MORE) || socket.has(Flag::UdpCork);
-        let Some(corked) = &mut socket.extra_mut().corked else {
+        let Some(mut corked) = self.take_corked(s)? else {
             return Err(Errno::EINVAL);
         };
-        if corked.octets.len() + payload.len() > usize::from(u16::MAX) {
-            // __ip_append_data fails before anything is taken; ip_flush_pending_frames is not called.
-            return Err(Errno::EMSGSIZE);
-        }
+        let way = self.way(s, corked.destination, &corked.control)?;
+        self.check_len(s, &way, corked.octets.len() + payload.len())?;
+        self.check_sendable(s)?;
         corked.octets.extend_from_slice(payload);
+        let socket = self.socket_mut(s)?;
+        let more = flags.contains(Flags::MORE) || socket.has(Flag::UdpCork);
+        socket.extra_mut().corked = Some(corked);
         if !more {
             self.push_corked(now, s)?;
         }
         Ok(payload.len())
     }
 
+    fn take_corked(&mut self, s: SocketId) -> Result<Option<Corked>, Errno> {
+        let socket = self.socket_mut(s)?;
+        Ok(socket.extra.as_mut().and_then(|extra| extra.corked.take()))
+    }
+
     /// Sends the datagram that was held back, if there is one (`udp_push_pending_frames`).
     pub(crate) fn push_corked(&mut self, now: Instant, s: SocketId) -> Result<(), Errno> {
-        let Some(corked) = self.socket_mut(s)?.extra.as_mut().and_then(|extra| extra.corked.take()) else {
+        let Some(corked) = self.take_corked(s)? else {
             return Ok(());
         };
         let way = self.way(s, corked.destination, &corked.control)?;

@@ -116,7 +116,8 @@ impl Udp {
         packet: Delivered<'_>,
         about: About,
     ) {
-        let intercepted = self.interception.enabled && net.link_is_transparent(packet.link);
+        // Port 0 is nobody's anywhere.
+        let intercepted = self.interception.enabled && net.link_is_transparent(packet.link) && about.dst.port() != 0;
         let error = match (intercepted, about.protocol) {
             (true, UdpProtocol::Udp) => return self.intercept(net, events, queued(now, packet, about)),
             // Nobody carries it on: behind a transparent link there is no UDP-Lite.
@@ -238,11 +239,7 @@ fn parse(packet: &mut Delivered<'_>) -> Result<UdpHeader, Discard> {
     if !packet.frame.pull(at + udp::HEADER_LEN) {
         return Err(Discard::UdpMalformed);
     }
-    let header = UdpHeader::parse(&packet.frame.head()[at..]).map_err(|_| Discard::UdpMalformed)?;
-    if header.destination_port == 0 {
-        return Err(Discard::UdpMalformed);
-    }
-    Ok(header)
+    UdpHeader::parse(&packet.frame.head()[at..]).map_err(|_| Discard::UdpMalformed)
 }
 
 /// Checks coverage and checksum (RFC 3828 §3.1, §3.2); the length is IP's. UDP-Lite always has a checksum.
@@ -267,7 +264,7 @@ fn check_lite(packet: &mut Delivered<'_>) -> Result<(UdpHeader, Covered), Discar
     Ok((header, covered))
 }
 
-/// Checks lengths, ports and checksum, and cuts the frame to the datagram's length.
+/// Checks lengths and checksum, and cuts the frame to the datagram's length.
 fn check(packet: &mut Delivered<'_>) -> Result<(UdpHeader, Covered), Discard> {
     let header = parse(packet)?;
     let at = packet.transport_at;

@@ -84,9 +84,9 @@ impl Demux {
         forget(&mut self.by_port, local.port, id);
     }
 
-    /// Every socket on that local port.
+    /// Every socket on that local port. None is on port 0: one that has lost its port is there, and out of reach.
     pub(super) fn on_port(&self, port: u16) -> &[UdpId] {
-        self.by_port.get(&port).map_or(&[], Vec::as_slice)
+        self.by_port.get(&port).filter(|_| port != 0).map_or(&[], Vec::as_slice)
     }
 
     /// The socket for a datagram from `remote` to `local` that came by `link`. `payload` is asked for only where a program
@@ -99,19 +99,23 @@ impl Demux {
         link: LinkId,
         payload: &dyn Fn() -> Vec<u8>,
     ) -> Option<UdpId> {
-        let on_port = self.by_port.get(&local.port())?;
         // The usual case: one socket has the port, and one comparison tells whether the datagram is its.
-        if let [only] = on_port.as_slice() {
+        if let [only] = self.on_port(local.port()) {
             let socket = sockets.find(only.key())?;
             return socket.takes(remote, local, link).then_some(*only);
+        }
+        if self.on_port(local.port()).is_empty() {
+            return None;
         }
         let ipv4 = local.is_ipv4();
         let candidates = |key: Key| {
             let list = self.by_key.get(&key)?;
             self.choose(sockets, list, (local, remote, link), payload)
         };
+        let any_port = SocketAddr::new(remote.ip(), 0);
         // Sockets connected from a wildcard keep it until a route gives them an address, hence never occur here.
         candidates(Key::connected(local.ip(), local.port(), remote))
+            .or_else(|| candidates(Key::connected(local.ip(), local.port(), any_port)))
             .or_else(|| candidates(Key::bound(local.ip(), local.port())))
             .or_else(|| {
                 if ipv4 {

@@ -183,9 +183,6 @@ fn send_datagram(
     from: Sender,
     send: UdpSend,
 ) -> Result<(), DatagramError> {
-    if send.dst.port() == 0 {
-        return Err(DatagramError::Invalid);
-    }
     let len = udp::HEADER_LEN + send.payload.len();
     let ip_len = len + header_len(&send);
     let largest = if send.dst.is_ipv4() { ip_len } else { len };

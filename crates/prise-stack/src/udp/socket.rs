@@ -133,7 +133,9 @@ impl Socket {
 
     /// Whether a datagram to the socket's port is for this socket, if nobody else takes it.
     pub(super) fn takes(&self, src: SocketAddr, dst: SocketAddr, link: LinkId) -> bool {
-        self.local.covers(dst.ip()) && self.local.accepts(link) && self.remote.is_none_or(|remote| remote == src)
+        // Connected to port 0, it hears all ports of its peer's (`compute_score`).
+        let is_peer = |peer: SocketAddr| peer == src || peer == SocketAddr::new(src.ip(), 0);
+        self.local.covers(dst.ip()) && self.local.accepts(link) && self.remote.is_none_or(is_peer)
     }
 
     /// Whether a copy of a group or broadcast datagram is for this socket.
