@@ -17,7 +17,7 @@ use crate::connecting::Connecting;
 use crate::datagram::Delivery;
 use crate::parked::ParkId;
 use crate::sockaddr::canonical;
-use crate::socket::{GuestSocket, Role, Slot};
+use crate::socket::{Failure, GuestSocket, Role, Slot};
 use crate::stream::Flow;
 use crate::supervisor::Supervisor;
 use crate::unix;
@@ -85,7 +85,7 @@ impl Supervisor {
     }
 
     /// Gives up the end of a stream; calls that wait on it are answered from what is left. `failure`: of what it died.
-    fn end_stream(&mut self, slot: Slot, failure: Option<Errno>) {
+    fn end_stream(&mut self, slot: Slot, failure: Option<Failure>) {
         let Some(socket) = self.sockets.get_mut(slot) else {
             return;
         };
@@ -120,14 +120,16 @@ impl Supervisor {
         if stream.fin_was_delivered() {
             // After the peer's end a reset is no news to who reads: the end, and EPIPE to who writes (`tcp_reset`).
             stream.settle();
-            let failure = self.host.take_error(socket.id).or(Some(Errno::EPIPE));
+            let error = self.host.take_error(socket.id).unwrap_or(Errno::EPIPE);
+            let failure = Some(Failure { error, is_shown: false });
             if let Some(copy) = self.copy_of(slot) {
                 self.enter_ledger(&Target { slot, copy });
             }
             self.end_stream(slot, failure);
             return;
         }
-        let failure = stream.failure().or_else(|| self.host.take_error(socket.id));
+        let error = stream.failure().or_else(|| self.host.take_error(socket.id));
+        let failure = error.map(|error| Failure { error, is_shown: true });
         let (in_ledger, resets) = (stream.outgoing_ended(), stream.resets_when_closed());
         if !in_ledger {
             // On its way between two processes, or closed: then nobody is left to be told.

@@ -89,6 +89,15 @@ impl Buffers {
     }
 }
 
+/// Of what a stream died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) error: Errno,
+    /// The kernel's object says `ECONNRESET` for it, once: whoever was told so natively was told. Behind the peer's end the object
+    /// says nothing, and nobody is told but by calls that are judged.
+    pub(crate) is_shown: bool,
+}
+
 /// What a socket is in the kernel.
 #[derive(Debug)]
 pub(crate) enum Role {
@@ -103,8 +112,8 @@ pub(crate) enum Role {
     /// A stream whose object is the host kernel's.
     Handed(Handed),
     /// A stream whose other end is closed, because both directions have ended or it was reset. The program still holds it.
-    /// Of a reset the kernel's object says `ECONNRESET`; this is what was meant, as long as the object still says it.
-    Ended(Option<Errno>),
+    /// Of what it died, as long as nobody was told.
+    Ended(Option<Failure>),
     /// A datagram or raw socket.
     Datagram(Box<Datagram>),
 }

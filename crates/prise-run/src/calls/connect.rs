@@ -11,6 +11,7 @@ use core::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::{Errno, Kind, Readiness, SocketId};
+use prise_sys::sockopt as options;
 use rustix::net::{SocketFlags, sockopt};
 
 use super::{Target, blocks, read_address};
@@ -20,9 +21,9 @@ use crate::dial::Way;
 use crate::epoll_sets::Watched;
 use crate::guest::Guests;
 use crate::notify::{Answer, Call, DONE, Judged, errno, errno_of};
-use crate::parked::Wish;
+use crate::parked::{Parked, Wish};
 use crate::sockaddr::{Named, parse, parse_datagram};
-use crate::socket::{Role, Slot};
+use crate::socket::{Failure, Role, Slot};
 use crate::stream::Stream;
 use crate::supervisor::Supervisor;
 use crate::unix;
@@ -138,12 +139,16 @@ impl Supervisor {
         }
     }
 
-    /// Of what an ended stream died, if nobody was told yet: the kernel's object tells no more of it afterwards.
-    fn failure_left(&mut self, target: &Target) -> Option<Errno> {
-        match &mut self.entry(target.slot).ok()?.role {
-            Role::Ended(failure) => failure
-                .take()
-                .filter(|_| matches!(sockopt::socket_error(&target.copy), Ok(Err(_)))),
+    /// Of what an ended stream died, if nobody was told yet: nobody else is, by the kernel's object neither.
+    pub(super) fn failure_left(&mut self, target: &Target) -> Option<Errno> {
+        let Role::Ended(failure) = &mut self.entry(target.slot).ok()?.role else {
+            return None;
+        };
+        let failure = failure.take();
+        let is_shown = matches!(sockopt::socket_error(&target.copy), Ok(Err(_)));
+        match failure {
+            Some(Failure { error, is_shown: false }) => Some(error),
+            _ if is_shown => Some(self.meant_by_reset(target.slot, failure)),
             _ => None,
         }
     }
@@ -304,10 +309,22 @@ impl Supervisor {
                     let judged = self.opened(&parked.call, slot, judged, opening.as_ref());
                     self.answer(&parked.call, judged);
                 }
+                self.judge_messages_anew(slot);
             }
             Connecting::InProgress { end, filled } => {
                 self.finish_in_progress(slot, end, filled, failed);
                 self.answer_joined(slot, failed);
+                self.judge_messages_anew(slot);
+            }
+        }
+    }
+
+    /// Calls that wait to send or to receive until there is a connection (`sk_stream_wait_connect`).
+    fn judge_messages_anew(&mut self, slot: Slot) {
+        for id in self.parked.waiting_on(slot) {
+            let is_message = |parked: &Parked| matches!(parked.wish, Wish::Send(_) | Wish::Receive(_));
+            if self.parked.get(id).is_some_and(is_message) {
+                self.judge_parked_anew(id);
             }
         }
     }
@@ -388,6 +405,9 @@ impl Supervisor {
             // Kept by the object; without it there is none.
             let kept = sockopt::socket_timeout(copy, which).ok().flatten();
             let _ = sockopt::set_socket_timeout(&theirs, which, kept);
+        }
+        if let Ok(peeks_from) = options::get(copy.as_fd(), libc::SOL_SOCKET, libc::SO_PEEK_OFF, size_of::<i32>()) {
+            let _ = options::set(theirs.as_fd(), libc::SOL_SOCKET, libc::SO_PEEK_OFF, &peeks_from);
         }
         Ok(theirs)
     }

@@ -265,6 +265,7 @@ impl Supervisor {
         match name {
             libc::SO_SNDBUF | libc::SO_SNDBUFFORCE => self.resize(target, |buffers| buffers.send = Some(size)),
             libc::SO_RCVBUF | libc::SO_RCVBUFFORCE => self.resize(target, |buffers| buffers.receive = Some(size)),
+            libc::SO_PEEK_OFF => drop(sockopt::set(target.copy.as_fd(), libc::SOL_SOCKET, name, value)),
             libc::SO_OOBINLINE => {
                 // Refused by the kernel, it stays the host's alone.
                 let _ = typed::set_socket_oobinline(&target.copy, number != 0);
@@ -357,13 +358,18 @@ impl Supervisor {
             self.require_established(target)?;
         }
         if (level, name) == (libc::SOL_SOCKET, libc::SO_ERROR) {
-            let own = self.take_own_error(target, kind);
+            let own = self.take_own_error(target);
             if value.iter().all(|&octet| octet == 0)
                 && let Some(own) = own
             {
                 value = own.raw().to_ne_bytes().to_vec();
                 value.truncate(room);
             }
+        }
+        if (level, name) == (libc::SOL_SOCKET, libc::SO_PEEK_OFF)
+            && let Ok(moved) = sockopt::get(target.copy.as_fd(), level, name, room.min(size_of::<i32>()))
+        {
+            value = moved;
         }
         if (level, name) == (libc::SOL_TCP, libc::TCP_INFO) {
             self.count_waiting(target, &mut value);
@@ -411,25 +417,17 @@ impl Supervisor {
 
     /// The error that the kernel's object shows stands for the host's, which was taken with it; that of a datagram socket
     /// may have been told while nobody asked.
-    pub(super) fn take_own_error(&mut self, target: &Target, kind: Kind) -> Option<Errno> {
+    pub(super) fn take_own_error(&mut self, target: &Target) -> Option<Errno> {
         if self.is_unkept(target.slot) {
             return match &mut self.entry(target.slot).ok()?.role {
-                Role::Ended(failure) => failure.take(),
-                _ => None,
-            };
-        }
-        if kind == Kind::Stream {
-            let shown = typed::socket_error(&target.copy);
-            return match &mut self.entry(target.slot).ok()?.role {
-                Role::Ended(failure) if matches!(shown, Ok(Err(_))) => failure.take(),
-                // Of a reset after the peer's end the object says nothing but by EPIPE.
-                Role::Ended(failure @ Some(Errno::EPIPE)) => failure.take(),
-                // The kernel's own, of a connection that was given up (tcp_disconnect).
-                Role::Handed(_) => shown.ok()?.err().map(errno),
+                Role::Ended(failure) => failure.take().map(|failure| failure.error),
                 _ => None,
             };
         }
         match &mut self.entry(target.slot).ok()?.role {
+            Role::Ended(_) => self.failure_left(target),
+            // The kernel's own, of a connection that was given up (tcp_disconnect).
+            Role::Handed(_) => typed::socket_error(&target.copy).ok()?.err().map(errno),
             Role::Datagram(datagram) => datagram.take_error(&target.copy),
             _ => None,
         }

@@ -21,7 +21,7 @@ use crate::notify::{Answer, Call, Judged, errno};
 use crate::parked::{ParkId, Wish};
 use crate::slices::Slice;
 use crate::sockaddr::encode;
-use crate::socket::{GuestSocket, Role, Slot};
+use crate::socket::{Failure, GuestSocket, Role, Slot};
 use crate::supervisor::Supervisor;
 
 /// What of a call's flags is passed on to the kernel's object.
@@ -59,7 +59,8 @@ impl Supervisor {
         // What is read here only chooses between two harmless ways: the kernel's writes the name of an AF_UNIX socket
         // into memory of a program that changed its mind meanwhile.
         let is_usual = flags & (libc::MSG_ERRQUEUE | libc::MSG_TRUNC) == 0;
-        if is_stream && is_usual && !self.is_idle(target.slot) && Header::read(call.memory(), call.args[1])?.name == 0 {
+        let is_judged = !is_usual || self.is_idle(target.slot) || self.has_failed(target.slot);
+        if is_stream && !is_judged && Header::read(call.memory(), call.args[1])?.name == 0 {
             return Ok(Answer::Native);
         }
         let destination = Destination::of_message(call.memory(), call.args[1])?;
@@ -76,10 +77,9 @@ impl Supervisor {
     pub(super) fn recvmmsg(&mut self, call: &Call, target: &Target) -> Judged {
         check_timeout(call)?;
         let count = u64::from(call.args[2] as u32).min(VECTOR_MAX);
-        let kind = self.entry(target.slot)?.kind;
         // do_recvmmsg: an error comes before what was received, and before nothing that is asked for.
         if call.int(3) & libc::MSG_ERRQUEUE == 0
-            && let Some(error) = self.take_own_error(target, kind)
+            && let Some(error) = self.take_own_error(target)
         {
             return Err(error);
         }
@@ -222,6 +222,7 @@ impl Supervisor {
             // There is no urgent data, which is looked at first; a listener has none at all.
             let listens = matches!(&socket.role, Role::Listener(listening) if !listening.ended);
             let urgent = flags & libc::MSG_OOB != 0 && !listens;
+            let connects = matches!(socket.role, Role::Connecting(_));
             let idle = match &socket.role {
                 Role::Fresh => true,
                 Role::Listener(listening) => listening.ended,
@@ -238,7 +239,12 @@ impl Supervisor {
                 to.write(memory, &[], &about)?;
                 return Ok(0);
             }
-            return Err(if urgent { Errno::EINVAL } else { Errno::ENOTCONN });
+            return Err(match (urgent, connects) {
+                (true, _) => Errno::EINVAL,
+                // In SYN-SENT, as long as it takes.
+                (false, true) => Errno::EAGAIN,
+                (false, false) => Errno::ENOTCONN,
+            });
         }
         self.pump_first(target.slot);
         let room = to.room().min(STREAM_MAX).min(self.scratch.len());
@@ -269,14 +275,18 @@ impl Supervisor {
 
     /// What the kernel's object means by `ECONNRESET`.
     pub(super) fn failure_of(&mut self, target: &Target) -> Errno {
-        let Some(socket) = self.sockets.get_mut(target.slot) else {
-            return Errno::ECONNRESET;
+        let failure = match self.sockets.get_mut(target.slot).map(|socket| &mut socket.role) {
+            Some(Role::Ended(failure)) => failure.take(),
+            _ => return Errno::ECONNRESET,
         };
-        let Role::Ended(failure) = &mut socket.role else {
-            return Errno::ECONNRESET;
-        };
-        let (told, id) = (failure.take(), socket.id);
-        told.or_else(|| self.host.take_error(id)).unwrap_or(Errno::ECONNRESET)
+        self.meant_by_reset(target.slot, failure)
+    }
+
+    /// The same, of an ended stream: what it died of, or what the host has kept of a connect(2).
+    pub(super) fn meant_by_reset(&mut self, slot: Slot, failure: Option<Failure>) -> Errno {
+        let id = self.sockets.get(slot).map(|socket| socket.id);
+        let told = failure.map(|failure| failure.error);
+        told.or_else(|| self.host.take_error(id?)).unwrap_or(Errno::ECONNRESET)
     }
 
     fn receive_datagram(

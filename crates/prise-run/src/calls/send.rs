@@ -41,9 +41,9 @@ impl Supervisor {
         };
         let is_stream = self.entry(target.slot)?.kind == Kind::Stream;
         let urgent = flags & libc::MSG_OOB != 0;
-        if urgent && call.args[4] == 0 && area.len == 0 && self.was_connected(target.slot) {
-            // No urgent octet at all: an AF_UNIX stream refuses that.
-            return self.send_stream(call, &target, &[], flags);
+        if urgent && call.args[4] == 0 && is_stream && (area.len == 0 || self.is_idle(target.slot)) {
+            // No urgent octet at all is refused by an AF_UNIX stream, and before whether it is connected.
+            return self.send_stream(call, &target, &[area], flags);
         }
         let is_usual = flags & (libc::MSG_OOB | libc::MSG_ZEROCOPY) == 0;
         if call.args[4] == 0 && (is_stream || is_usual) {
@@ -70,7 +70,7 @@ impl Supervisor {
         };
         let control = Control::default();
         let octets = gather(call, &[area])
-            .map_err(|error| self.found_sooner(target.slot, flags, (destination, &control), error))?;
+            .map_err(|error| self.found_sooner(target.slot, flags, (destination, &control, area.len), error))?;
         let message = Outgoing {
             octets,
             destination,
@@ -90,8 +90,11 @@ impl Supervisor {
         let flags = call.int(2);
         if self.entry(target.slot)?.kind == Kind::Stream {
             let header = Header::read(call.memory(), call.args[1])?;
-            // As with recvmsg(2), only chooses between two harmless ways. Control data means something else to an AF_UNIX stream.
-            let judged = self.is_idle(target.slot) || header.has_control() && self.was_connected(target.slot);
+            // As with recvmsg(2), only chooses between two harmless ways. Control data means something else to an AF_UNIX stream, and
+            // an urgent octet has to be there.
+            let judged = self.is_idle(target.slot)
+                || self.has_failed(target.slot)
+                || (header.has_control() || flags & libc::MSG_OOB != 0) && self.was_connected(target.slot);
             if (header.name == 0 || header.name_len == 0) && !judged {
                 return Ok(Answer::Native);
             }
@@ -161,6 +164,12 @@ impl Supervisor {
         matches!(role, Some(Role::Stream(_) | Role::Ended(_)))
     }
 
+    /// Whether a stream has died of what the kernel's object does not say.
+    pub(super) fn has_failed(&self, slot: Slot) -> bool {
+        let role = self.sockets.get(slot).map(|socket| &socket.role);
+        matches!(role, Some(Role::Ended(_)))
+    }
+
     /// Whether a stream is connected and was not shut for sending.
     fn may_send(&self, slot: Slot) -> bool {
         let role = self.sockets.get(slot).map(|socket| &socket.role);
@@ -203,8 +212,8 @@ impl Supervisor {
             None => None,
         };
         let control = control::to_send(&octets, family).map_err(|error| self.sooner(slot, destination, error))?;
-        let octets =
-            gather(call, &areas).map_err(|error| self.found_sooner(slot, flags, (destination, &control), error))?;
+        let octets = gather(call, &areas)
+            .map_err(|error| self.found_sooner(slot, flags, (destination, &control, total(&areas)), error))?;
         Ok(Outgoing {
             octets,
             destination,
@@ -217,7 +226,7 @@ impl Supervisor {
         &mut self,
         slot: Slot,
         flags: i32,
-        (destination, control): (Option<SocketAddr>, &Control),
+        (destination, control, len): (Option<SocketAddr>, &Control, usize),
         error: Errno,
     ) -> Errno {
         let Some(socket) = self.sockets.get(slot).filter(|_| error == Errno::EFAULT) else {
@@ -226,7 +235,7 @@ impl Supervisor {
         let id = socket.id;
         let checked = self
             .host
-            .check_send_to(self.now, id, host_flags(flags), destination, control);
+            .check_send_to(self.now, id, host_flags(flags), destination, (control, len));
         if let Err(found) = checked {
             return found;
         }
@@ -367,7 +376,7 @@ impl Supervisor {
         if matches!(&socket.role, Role::Datagram(datagram) if datagram.has_error()) {
             // An error that waits is told once a way is known.
             self.host
-                .check_send_to(self.now, id, host_flags(flags), *destination, control)?;
+                .check_send_to(self.now, id, host_flags(flags), *destination, (control, octets.len()))?;
             if let Role::Datagram(datagram) = &mut self.entry(target.slot)?.role
                 && let Some(error) = datagram.take_error(&target.copy)
             {
@@ -393,25 +402,33 @@ impl Supervisor {
 
     /// Whether a stream is connected: one that is being connected has no room yet (`sk_stream_wait_connect`).
     fn check_stream_open(&mut self, call: &Call, target: &Target, flags: i32) -> Result<(), Errno> {
-        match self.entry(target.slot)?.role {
-            Role::Stream(_) | Role::Ended(_) => Ok(()),
-            Role::Connecting(_) if !blocks(&target.copy, flags) => Err(Errno::EAGAIN),
-            _ => {
-                raise_sigpipe(self.guests.process(call.tid), call, flags);
-                Err(Errno::EPIPE)
-            }
+        let is_kept = !self.is_unkept(target.slot);
+        let error = match &self.entry(target.slot)?.role {
+            Role::Connecting(_) => return Err(Errno::EAGAIN),
+            // What it died of comes first (`sk_stream_error`).
+            Role::Ended(_) if is_kept => self.failure_left(target).unwrap_or(Errno::EPIPE),
+            Role::Stream(stream) if !stream.outgoing_ended() => return Ok(()),
+            Role::Ended(_) => return Ok(()),
+            _ => Errno::EPIPE,
+        };
+        if error == Errno::EPIPE {
+            raise_sigpipe(self.guests.process(call.tid), call, flags);
         }
+        Err(error)
     }
 
     /// A stream with an address that says nothing.
     fn send_stream(&mut self, call: &Call, target: &Target, areas: &[Area], flags: i32) -> Judged {
-        self.check_stream_open(call, target, flags)?;
+        let open = match self.check_stream_open(call, target, flags) {
+            Err(Errno::EAGAIN) if blocks(&target.copy, flags) => Err(Errno::EAGAIN),
+            open => Ok(open?),
+        };
         let message = Outgoing {
             octets: gather_front(call, areas)?,
             destination: None,
             control: Control::default(),
         };
-        match self.try_send_stream(call, target, &message.octets, flags) {
+        match open.and_then(|()| self.try_send_stream(call, target, &message.octets, flags)) {
             Err(Errno::EAGAIN) if blocks(&target.copy, flags) => (),
             judged => return judged,
         }
@@ -435,16 +452,12 @@ impl Supervisor {
                 Ok(Answer::Value(sent as i64))
             }
             Err(rustix::io::Errno::PIPE) => {
-                // What it died of comes first, without a signal.
-                if matches!(self.entry(target.slot)?.role, Role::Ended(_)) {
-                    // Taken with it.
-                    let shown = sockopt::socket_error(&target.copy);
-                    if matches!(shown, Ok(Err(_))) {
-                        return Err(self.failure_of(target));
-                    }
+                // What it died of comes first (`sk_stream_error`).
+                let error = self.failure_left(target).unwrap_or(Errno::EPIPE);
+                if error == Errno::EPIPE {
+                    raise_sigpipe(self.guests.process(call.tid), call, flags);
                 }
-                raise_sigpipe(self.guests.process(call.tid), call, flags);
-                Err(Errno::EPIPE)
+                Err(error)
             }
             Err(error) => Err(errno(error)),
         }
@@ -495,10 +508,14 @@ pub(crate) fn raise_sigpipe(process: u32, call: &Call, flags: i32) {
     }
 }
 
+/// How many octets lie in areas.
+fn total(areas: &[Area]) -> usize {
+    areas.iter().map(|area| area.len).fold(0, usize::saturating_add)
+}
+
 /// All octets of a datagram.
 fn gather(call: &Call, areas: &[Area]) -> Result<Payload, Errno> {
-    let total: usize = areas.iter().map(|area| area.len).fold(0, usize::saturating_add);
-    if total > DATAGRAM_MAX {
+    if total(areas) > DATAGRAM_MAX {
         return Err(Errno::EMSGSIZE);
     }
     Ok(Payload::from(call.memory().gather(areas)?))
