@@ -160,7 +160,7 @@ static void end_soon(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof soon);
 }
 
-static void keep(long slot, int fd)
+void keep(long slot, int fd)
 {
 	if (fd < 0)
 		return;
@@ -207,7 +207,9 @@ static void call_accept(const long *a)
 static void show_control(const struct cmsghdr *c)
 {
 	printf(" {%d %d %zu", c->cmsg_level, c->cmsg_type, (size_t)c->cmsg_len);
-	if (c->cmsg_level != SOL_SOCKET && c->cmsg_len >= CMSG_LEN(0) && c->cmsg_len <= CMSG_LEN(64))
+	/* Addresses have ports. */
+	int has_port = c->cmsg_type == (c->cmsg_level == IPPROTO_IP ? IP_RECVORIGDSTADDR : IPV6_RECVORIGDSTADDR);
+	if (c->cmsg_level != SOL_SOCKET && !has_port && c->cmsg_len >= CMSG_LEN(0) && c->cmsg_len <= CMSG_LEN(64))
 		show_octets(CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
 	putchar('}');
 }
@@ -278,6 +280,18 @@ static void call_sendmsg(const long *a)
 		*(int *)CMSG_DATA(c) = a[7] == 10 ? 40 : 9;
 		message.msg_control = control;
 		message.msg_controllen = CMSG_SPACE(4);
+		break;
+	case 13:
+		*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo)), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO };
+		*(struct in_pktinfo *)CMSG_DATA(c) = (struct in_pktinfo){ .ipi_spec_dst.s_addr = htonl(INADDR_LOOPBACK + 1) };
+		message.msg_control = control;
+		message.msg_controllen = CMSG_SPACE(sizeof(struct in_pktinfo));
+		break;
+	case 14:
+		*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(struct in6_pktinfo)), .cmsg_level = IPPROTO_IPV6, .cmsg_type = IPV6_PKTINFO };
+		*(struct in6_pktinfo *)CMSG_DATA(c) = (struct in6_pktinfo){ .ipi6_addr = IN6ADDR_LOOPBACK_INIT, .ipi6_ifindex = 1 };
+		message.msg_control = control;
+		message.msg_controllen = CMSG_SPACE(sizeof(struct in6_pktinfo));
 		break;
 	case 8: message.msg_namelen = -1; break;
 	case 9: message.msg_namelen = 200; break;
@@ -454,7 +468,7 @@ static void call_pass(const long *a)
 	close(pair[1]);
 }
 
-static void call(const char *name, const long *a)
+void call(const char *name, const long *a)
 {
 	struct sockaddr_storage storage;
 	long result;
@@ -539,12 +553,21 @@ static void call(const char *name, const long *a)
 		call_group(a, name[5] == 's');
 	else if (!strcmp(name, "watch"))
 		watched = 1;
+	else if (!strcmp(name, "async"))
+		call_async(a);
+	else if (!strcmp(name, "join"))
+		call_join(1);
+	else if (!strcmp(name, "hold"))
+		call_hold(a);
+	else if (!strcmp(name, "drop"))
+		call_drop(1);
 	else if (!call_more(name, a))
 		printf(" ?");
 }
 
 static void begin(void)
 {
+	forget_others();
 	for (int i = 0; i < SLOTS; i++) {
 		if (slots[i] >= 0) {
 			struct linger now = { 1, 0 };
@@ -576,10 +599,13 @@ int main(int argc, char **argv)
 	munmap(edge, 4096);
 	barrier = socket(AF_INET, SOCK_DGRAM, 0);
 	while (fgets(line, sizeof line, stdin)) {
-		char name[32] = "";
+		char by[32] = "", name[32] = "";
 		long a[ARGS] = { 0 };
 		int before = pipes;
-		sscanf(line, "%31s %ld %ld %ld %ld %ld %ld %ld %ld %ld", name, a, a + 1, a + 2, a + 3, a + 4, a + 5, a + 6, a + 7, a + 8);
+		/* Another may make it. */
+		sscanf(line, "%31s", by);
+		int is_others = !strcmp(by, "child") || !strcmp(by, "wait");
+		sscanf(line + (is_others ? strlen(by) : 0), "%31s %ld %ld %ld %ld %ld %ld %ld %ld %ld", name, a, a + 1, a + 2, a + 3, a + 4, a + 5, a + 6, a + 7, a + 8);
 		line[strcspn(line, "\n")] = 0;
 		if (!strcmp(name, "begin")) {
 			begin();
@@ -589,10 +615,16 @@ int main(int argc, char **argv)
 		alarm(20);
 		fputs(line, stdout);
 		errno = 0;
-		call(name, a);
+		if (!is_others)
+			call(name, a);
+		else if (*by == 'c')
+			call_child(name, a);
+		else
+			call_wait(name, a);
 		if (pipes != before)
 			fputs(" SIGPIPE", stdout);
 		settle();
+		show_told();
 		if (watched && strcmp(name, "poll")) {
 			fputs(" |", stdout);
 			call_poll();

@@ -1,4 +1,4 @@
-/* What the two files of the interpreter share (calls.c, more.c). */
+/* What the files of the interpreter share (calls.c, more.c, others.c). */
 #ifndef CALLS_H
 #define CALLS_H
 
@@ -20,6 +20,21 @@ socklen_t make_address(struct sockaddr_storage *storage, const long *spec);
 void answered(long result);
 void show_octets(const unsigned char *octets, ssize_t count);
 size_t fill(long len);
+
+void keep(long slot, int fd);
+void call(const char *name, const long *a);
+
+/* Those of others.c. */
+void call_async(const long *a);
+void call_child(const char *name, const long *a);
+void call_wait(const char *name, const long *a);
+void call_join(int shown);
+void call_hold(const long *a);
+void call_drop(int shown);
+void show_told(void);
+void forget_others(void);
+/* What a program does that holds a descriptor. */
+int let_go(int fd, int what);
 
 /* The calls of more.c; 0 if it has none of that name. */
 int call_more(const char *name, const long *a);

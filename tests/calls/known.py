@@ -21,7 +21,7 @@ class Line:
             native, prise = "poll" + native.partition(" |")[2], "poll" + prise.partition(" |")[2]
         self.native, self.prise = native, prise
         self.call = native.partition(" |")[0], prise.partition(" |")[0]
-        self.words = native.partition(" = ")[0].split()
+        self.words, self.by_child = model.words(native)
         self.name = self.words[0]
         # With a null pointer for an address they are the plain calls.
         if self.name == "sendto" and self.words[8:] == ["1"]:
@@ -144,7 +144,7 @@ def _(line):
 def _(line):
     if line.name == "bind":
         return line.datagram and line.socket.ping and line.said("EADDRNOTAVAIL", "EINVAL")
-    return line.name in ("send", "sendto", "sendmsg", "sendmmsg", "echo") and line.datagram and line.socket.ping and line.said("EINVAL EFAULT", "EDESTADDRREQ ENETUNREACH EOPNOTSUPP EAFNOSUPPORT EFAULT EACCES")
+    return line.name in ("send", "sendto", "sendmsg", "sendmmsg", "echo") and line.datagram and line.socket.ping and line.said("EINVAL EFAULT", "EDESTADDRREQ ENETUNREACH EOPNOTSUPP EAFNOSUPPORT EFAULT EACCES EPERM")
 
 
 @rule("a datagram socket that was shut for writing says so before what is wrong with the datagram")

@@ -44,11 +44,19 @@ class Model:
     def __init__(self):
         self.slots = {}
         self.all = []
-        self.machine = False  # something depends on links that the two sides do not have alike
+        self.waits = None  # the words of the call that a thread waits in
 
     def of(self, line):
-        words = line.split()
+        words, _ = self.words(line)
         return self.slots.get(words[1]) if len(words) > 1 else None
+
+    def words(self, line):
+        """The call of a line and whether a child makes it; of a thread's answer, the call that it waited in."""
+        words = line.partition(" = ")[0].partition(" |")[0].split()
+        if words == ["join"]:
+            return self.waits or words, False
+        by_child = words[0] == "child"
+        return words[1 if by_child or words[0] == "wait" else 0:], by_child
 
     def named(self, port):
         """Whose port it is that make_address() would take."""
@@ -56,13 +64,17 @@ class Model:
 
     def hear(self, line):
         """Follows one call and what the kernel answered."""
-        words, said = line.partition(" = ")[0].split(), answer(line)
+        (words, by_child), said = self.words(line), answer(line)
         done = "= -1" not in line
         one = self.of(line)
+        if line.startswith("wait "):
+            self.waits = words
+            return
         if one:
             one.did.append((words, said))
         follow = getattr(self, "hear_" + words[0], None)
-        if follow:
+        # What a child opens and closes is its own.
+        if follow and not (by_child and words[0] in ("socket", "accept", "dup", "dup2", "pass", "close")):
             follow(one, words, said, done)
 
     def enter(self, slot, socket):

@@ -216,6 +216,10 @@ int executed(int fd, int what)
 	socklen_t len = sizeof storage;
 	long result;
 	signal(SIGPIPE, SIG_IGN);
+	if (what >= 10) { /* it holds the descriptor until it is told not to */
+		char octet;
+		return read(0, &octet, 1) == 1 ? let_go(fd, what - 10) : 98;
+	}
 	errno = 0;
 	switch (what) {
 	case 0: result = getsockname(fd, (struct sockaddr *)&storage, &len); break;

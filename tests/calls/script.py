@@ -1,5 +1,7 @@
 """Scripts of socket calls, drawn at random with a bias towards those that get somewhere."""
 
+from scenes import SCENES
+
 SLOTS = 8
 INET, INET6 = 2, 10
 STREAM, DGRAM = 1, 2
@@ -15,6 +17,9 @@ OPTIONS = [
 ] + [(41, name) for name in (1, 16, 17, 18, 19, 22, 23, 24, 25, 26, 49, 50, 51, 52, 60, 62, 66, 67, 70, 72, 74, 78, 99, 2, 3, 5, 8, 20, 29, 30, 31, 33, 53, 56, 57, 58, 61, 68, 69, 75, 76, 77, 79, 80)] + [(17, 1), (17, 103), (17, 104), (77, 1)]
 VALUES = (0, 1, 1, 1, 2, 5, 10, 64, 255, 256, 1000, 4096, 65536, -1, -2, 0x7FFFFFFF, -0x80000000)
 LENGTHS = (4, 4, 4, 4, 4, 4, 1, 2, 3, 0, 8, 8, 16, 20, 64, -1, 0x7FFFFFFF)
+
+# What a child may do with a socket that it inherits, so that its parent sees something of it.
+BY_CHILDREN = ("bind", "listen", "connect", "getsockname", "getpeername", "send", "write", "sendto", "sendmsg", "recv", "read", "recvfrom", "recvmsg", "shutdown", "setsockopt", "getsockopt", "ioctl", "nonblock", "accept")
 
 
 class Draw:
@@ -132,6 +137,9 @@ class Draw:
             self.say("echo", slot, self.some(8, 8, 30, 100, 7), self.rarely(self.some(0, 3, 13), 8 if family == INET else 128), family, self.rarely(self.some(0, 2), 1), self.rarely(9), 0)
             self.say(*self.some(("poll",), ("recv", slot, 200, self.some(0, 2, 0x20), 0), ("recvmsg", slot, 200, self.some(0, 0x20), 3, 0, 0), ("recvfrom", slot, 20, 0, 0, 0)))
 
+    def scene(self):
+        self.random.choice(SCENES)(self)
+
     def events(self):
         return self.some(1, 4, 5, 0x2005, 0x2007) | self.some(0, 0, 1 << 31, 1 << 30, self.rarely(1 << 28, 0, 4))
 
@@ -158,7 +166,7 @@ class Draw:
             "send": lambda: (slot, self.size(), self.sending(), self.pointer()),
             "write": lambda: (slot, self.size(), self.pointer()),
             "sendto": lambda: (slot, self.long(slot), self.sending(), *self.address(slot), self.pointer()),
-            "sendmsg": lambda: (slot, self.long(slot), self.sending(), *self.rarely((0, 0, 0, 0), self.address(slot), 2), self.rarely(random.randrange(13), odds=3)),
+            "sendmsg": lambda: (slot, self.long(slot), self.sending(), *self.rarely((0, 0, 0, 0), self.address(slot), 2), self.rarely(random.randrange(15), odds=3)),
             "recv": lambda: (slot, self.size(), self.some(*FLAGS_RECV), self.pointer()),
             "read": lambda: (slot, self.size(), 0, self.pointer()),
             "recvfrom": lambda: (slot, self.size(), self.some(*FLAGS_RECV), self.rarely(self.some(1, 2, 8, 500, -1)), self.pointer()),
@@ -197,6 +205,9 @@ class Draw:
         weights = {**dict.fromkeys(seldom, 1), "send": 6, "write": 3, "recv": 6, "read": 3, "connect": 5, "accept": 5, "poll": 6, "epoll_wait": 6, "shutdown": 3, "epoll_ctl": 3, "close": 2, "setsockopt": 6, "getsockopt": 5}
         name = random.choices(list(makers), [weights.get(name, 2) for name in makers])[0]
         words = makers[name]()
+        if name in BY_CHILDREN and random.randrange(12) == 0:
+            self.say("child", name, *words)
+            return
         if self.lacks_peer(name, slot, words) and random.randrange(12):
             return
         self.say(name, *words)
@@ -239,7 +250,7 @@ def script(random):
     if random.randrange(4) == 0:
         draw.say("watch")
     for _ in range(random.randrange(10, 40)):
-        random.choices((draw.socket, draw.server, draw.datagrams, draw.pings, draw.step), (4, 4, 2, 0.3, 40))[0]()
+        random.choices((draw.socket, draw.server, draw.datagrams, draw.pings, draw.scene, draw.step), (4, 4, 2, 0.3, 1.5, 40))[0]()
     draw.say("poll")
     for slot in sorted(draw.kinds):
         draw.say("state", slot)
