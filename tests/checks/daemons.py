@@ -1,6 +1,5 @@
 """Larger servers and clusters, each whole in one run: databases, directories, proxies, name and file servers, processes that compute together."""
 import os
-import pathlib
 import re
 import socket
 
@@ -210,5 +209,5 @@ def r_cluster(here):
 @check("racket", "racket", quick=False)
 def racket(here):
     """Green threads over its own event loop."""
-    program = pathlib.Path(here.guests / "sockets.rkt")
+    program = here.guests / "sockets.rkt"
     expect(here.run("racket", program).rstrip().endswith("ok"), "what it said")

@@ -26,7 +26,7 @@ use prise_wire::Instant;
 use crate::native_accept::Seen;
 use crate::native_listener::Names;
 use crate::notify::Call;
-use crate::plain::{Granted, queue_of};
+use crate::plain::{Crowds, Granted, queue_of};
 use crate::sockaddr::{encode, for_family};
 use crate::socket::Slot;
 use crate::supervisor::Supervisor;
@@ -36,9 +36,6 @@ const FRONT: i32 = 4;
 
 /// Octets of the longest name (`struct sockaddr_in6`).
 const NAME_MAX: u64 = 28;
-
-/// Calls that found others before them after which the supervisor accepts itself.
-const CROWDS_MAX: u8 = 16;
 
 /// Whoever has not taken what was granted after this time is stopped, or computes: the supervisor accepts itself from then on.
 const GRANT_LASTS: Duration = Duration::from_millis(100);
@@ -59,9 +56,7 @@ struct Left {
 pub(crate) struct LeftCalls {
     /// One of each thread, which has perhaps not been made yet.
     open: Vec<Left>,
-    crowds: u8,
-    /// No more.
-    over: bool,
+    crowds: Crowds,
     /// There was one.
     any: bool,
 }
@@ -90,7 +85,7 @@ impl LeftCalls {
         if waiting == 0 {
             self.open.clear();
         }
-        let fits = fits && !self.over && waiting > 0;
+        let fits = fits && !self.crowds.is_over() && waiting > 0;
         if waiting <= self.open.len() || !fits {
             self.open.retain(|it| !has_gone_on(it.tid));
         }
@@ -105,16 +100,15 @@ impl LeftCalls {
             return Granted::Native;
         }
         if self.open.iter().all(|it| now.saturating_since(it.at) >= GRANT_LASTS) {
-            self.over |= !self.open.is_empty();
+            if !self.open.is_empty() {
+                self.crowds.end();
+            }
             self.open.clear();
             return Granted::No;
         }
         for it in &mut self.open {
-            self.crowds = self
-                .crowds
-                .saturating_add(u8::from(!core::mem::replace(&mut it.is_crowded, true)));
+            self.crowds.meet(&mut it.is_crowded);
         }
-        self.over |= self.crowds >= CROWDS_MAX;
         Granted::Crowded
     }
 
@@ -315,7 +309,7 @@ mod tests {
     #[test]
     fn a_listener_that_is_crowded_again_and_again_is_served_the_long_way() {
         let mut left = LeftCalls::default();
-        for _ in 0..CROWDS_MAX {
+        for _ in 0..Crowds::MAX {
             assert_eq!(left.judge(7, (1, FITS), NOW, nobody), Granted::Native);
             assert_eq!(left.judge(8, (1, FITS), NOW, nobody), Granted::Crowded);
         }

@@ -46,9 +46,6 @@ const GIVEN_MAX: usize = 16;
 /// A crowd is looked at again so soon.
 pub(crate) const CROWD_INTERVAL: Duration = Duration::from_micros(50);
 
-/// Crowds at one listener after which it is served the long way.
-const CROWDS_MAX: u8 = 16;
-
 /// Whoever has not taken what was granted after this time is stopped, or gone.
 const GRANT_LASTS: Duration = Duration::from_secs(1);
 
@@ -67,10 +64,37 @@ struct Grant {
 pub(crate) struct Grants {
     /// The last one, until the queue shows that it was taken.
     open: Option<Grant>,
-    crowds: u8,
-    /// Strangers have come, or too many crowds: never again.
-    over: bool,
+    crowds: Crowds,
+    /// The names of the last clients that were let through.
     given: VecDeque<Names>,
+}
+
+/// How often a call of a listener's found another before it that the kernel had perhaps not made yet.
+#[derive(Debug, Default)]
+pub(crate) struct Crowds {
+    met: u8,
+    is_over: bool,
+}
+
+impl Crowds {
+    /// After so many the supervisor accepts itself.
+    pub(crate) const MAX: u8 = 16;
+
+    /// Whether the supervisor accepts itself, for good.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// It does from now on.
+    pub(crate) fn end(&mut self) {
+        self.is_over = true;
+    }
+
+    /// There is one before a call; each call makes one crowd at most, which it remembers in `is_crowded`.
+    pub(crate) fn meet(&mut self, is_crowded: &mut bool) {
+        self.met += u8::from(!core::mem::replace(is_crowded, true));
+        self.is_over |= self.met >= Self::MAX;
+    }
 }
 
 /// What accept(2) is told.
@@ -87,7 +111,7 @@ pub(crate) enum Granted {
 impl Grants {
     /// A stranger has come.
     pub(crate) fn end(&mut self) {
-        self.over = true;
+        self.crowds.end();
     }
 
     /// The names of the last clients that were let through.
@@ -112,7 +136,7 @@ impl Grants {
     ) -> Granted {
         if waiting == expected.len() {
             self.open = None;
-            let next = if all_plain && !self.over {
+            let next = if all_plain && !self.crowds.is_over() {
                 expected.pop_front()
             } else {
                 None
@@ -134,8 +158,7 @@ impl Grants {
         }
         match &mut self.open {
             Some(it) if it.tid != tid && now.saturating_since(it.at) < GRANT_LASTS => {
-                self.crowds += u8::from(!core::mem::replace(&mut it.is_crowded, true));
-                self.over |= self.crowds >= CROWDS_MAX;
+                self.crowds.meet(&mut it.is_crowded);
                 Granted::Crowded
             }
             _ => Granted::No,
@@ -144,7 +167,7 @@ impl Grants {
 
     /// Whether there is anything to judge.
     fn matter(&self, all_plain: bool, expected: usize) -> bool {
-        self.open.is_some() || all_plain && expected > 0 && !self.over
+        self.open.is_some() || all_plain && expected > 0 && !self.crowds.is_over()
     }
 }
 
@@ -356,7 +379,7 @@ mod tests {
     #[test]
     fn a_listener_that_is_crowded_again_and_again_is_served_the_long_way() {
         let mut grants = Grants::default();
-        for _ in 0..CROWDS_MAX {
+        for _ in 0..Crowds::MAX {
             let mut queue = expected(&[40_000]);
             assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW), Granted::Native);
             for _ in 0..2 {

@@ -2,7 +2,7 @@
 
 mod world;
 
-use prise_socket::{Destination, Errno, Family, Kind, State, level};
+use prise_socket::{Destination, Errno, Family, Kind, LeftPort, State, level};
 use world::{World, addr};
 
 /// `TCP_CONGESTION` and `SO_BINDTODEVICE` (tcp(7), socket(7)).
@@ -86,22 +86,29 @@ fn nothing_leads_elsewhere_while_a_raw_socket_is_to_hear_segments() {
     assert_eq!(host.leads_to(s, remote), outside);
 }
 
-#[test]
-fn a_port_that_is_picked_is_none_that_a_connection_has_left_unless_there_is_no_other() {
+/// A world whose only host had a connection at port 40000, by a listener at that address; ports are then picked from a range.
+fn where_port_40000_was_left(listener: &str, range: &str) -> (World, LeftPort) {
     let mut world = alone_with_a_way_out();
-    let listener = world.listener(0, "0.0.0.0:40000");
+    let listener = world.listener(0, listener);
     let now = world.now;
     let host = &mut world.hosts[0];
     let s = host
         .accept_elsewhere(listener, addr("10.0.0.1:40000"), addr("198.51.100.7:50000"))
         .unwrap();
     let left = host.left_port(s).expect("a port that was not picked");
-    let left_at = |port| (port == left.port()).then_some(left);
     host.close(now, s);
     host.close(now, listener);
     let mut sysctls = host.sysctls().clone();
-    sysctls.set("net.ipv4.ip_local_port_range", "40000 40001").unwrap();
+    sysctls.set("net.ipv4.ip_local_port_range", range).unwrap();
     host.set_sysctls(&sysctls);
+    (world, left)
+}
+
+#[test]
+fn a_port_that_is_picked_is_none_that_a_connection_has_left_unless_there_is_no_other() {
+    let (mut world, left) = where_port_40000_was_left("0.0.0.0:40000", "40000 40001");
+    let now = world.now;
+    let left_at = |port| (port == left.port()).then_some(left);
     for port in [40001, 40000] {
         let s = world.tcp(0, Family::Inet);
         let host = &mut world.hosts[0];
@@ -145,19 +152,8 @@ fn only_ports_that_were_picked_are_asked_about_however_many_are_left() {
 
 #[test]
 fn a_port_that_two_may_share_is_taken_although_something_is_left_of_the_other() {
-    let mut world = alone_with_a_way_out();
-    let listener = world.listener(0, "10.0.0.1:40000");
+    let (mut world, left) = where_port_40000_was_left("10.0.0.1:40000", "40000 40000");
     let now = world.now;
-    let host = &mut world.hosts[0];
-    let s = host
-        .accept_elsewhere(listener, addr("10.0.0.1:40000"), addr("198.51.100.7:50000"))
-        .unwrap();
-    let left = host.left_port(s).expect("a port that was not picked");
-    host.close(now, s);
-    host.close(now, listener);
-    let mut sysctls = host.sysctls().clone();
-    sysctls.set("net.ipv4.ip_local_port_range", "40000 40000").unwrap();
-    host.set_sysctls(&sysctls);
     let s = world.tcp(0, Family::Inet);
     let host = &mut world.hosts[0];
     host.bind_anywhere_but(now, s, addr("127.0.0.1:0"), |_| Some(left))
