@@ -388,7 +388,10 @@ fn traceroute_finds_the_gateway_by_datagrams_echoes_and_syns() {
 /// A network name space inside a run makes no difference: sockets and what is seen of them are the run's.
 #[test]
 fn a_name_space_inside_shows_the_same_and_its_loopback_can_be_set_up() {
-    if need("unshare", "unshare").is_none() || need("unshare", "ip").is_none() {
+    if ["unshare", "ip", "ping"]
+        .iter()
+        .any(|program| need("unshare", program).is_none())
+    {
         return;
     }
     let stage = Stage::new();

@@ -66,6 +66,20 @@ fn configure(device: &str) {
     ip(&format!("address add {KERNEL_4}/24 dev {device}"));
     ip(&format!("address add {KERNEL_6}/64 dev {device} nodad"));
     ip(&format!("link set {device} up"));
+    await_local_route();
+}
+
+/// The kernel makes the route by which packets to an IPv6 address are its own some time after the address: what came before would be dropped.
+fn await_local_route() {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let routes = || Command::new("ip").args("-6 route show table local".split(' ')).output();
+    let is_there = || {
+        let shown = routes().expect("ip was there before").stdout;
+        String::from_utf8_lossy(&shown).contains(KERNEL_6)
+    };
+    while !is_there() {
+        assert!(std::time::Instant::now() < deadline, "no route to {KERNEL_6}");
+    }
 }
 
 fn address(text: &str) -> IpAddr {
