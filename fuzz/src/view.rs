@@ -4,7 +4,7 @@ use crate::target::Target;
 use prise_socket::{Family, Host, HostConfig, Kind, SocketId};
 use prise_stack::{LinkConfig, Route, StackConfig};
 use prise_view::netlink::{Protocol, Socket, requests};
-use prise_view::{Driver, Held, View, Who, ioctl};
+use prise_view::{Driver, Held, Left, View, Who, ioctl};
 use prise_wire::{Instant, IpCidr, MacAddr, Medium};
 
 /// Every target by its name.
@@ -76,6 +76,10 @@ impl Driver for SomeDriver {
 
     fn carried_option(&mut self, _: SocketId, _: i32) -> Option<Vec<u8>> {
         None
+    }
+
+    fn left(&mut self) -> Vec<Left> {
+        Vec::new()
     }
 }
 

@@ -692,3 +692,37 @@ Idx Device : Count Querier Group Users Timer Reporter
 010000E0 1 0:00000000 0";
     assert_eq!(squeezed(&ended.stdout), expected.lines().collect::<Vec<_>>());
 }
+
+const LEFT: &str = "
+import re, socket, subprocess
+listener = socket.create_server(('127.0.0.1', 8080))
+ends = []
+for client_first in (True, False):
+    client = socket.create_connection(('127.0.0.1', 8080))
+    accepted = listener.accept()[0]
+    ends.append((client.getsockname(), ('127.0.0.1', 8080)) if client_first else (('127.0.0.1', 8080), client.getsockname()))
+    first, last = (client, accepted) if client_first else (accepted, client)
+    first.close()
+    last.recv(1)
+    last.close()
+listener.close()
+shown = subprocess.run(['ss', '-Htano', 'state', 'time-wait'], capture_output=True, text=True).stdout
+for local, remote in ends:
+    print(len(re.findall('%s:%d +%s:%d +timer:[(]timewait,(59sec|1min)' % (*local, *remote), shown)))
+rows = subprocess.run(['grep', ' 06 ', '/proc/net/tcp'], capture_output=True, text=True).stdout.splitlines()
+print(len(rows), [re.search(' 06 [0:]* 03:0000(1...) ', row) is not None for row in rows])
+";
+
+#[test]
+fn connections_that_were_closed_are_shown_as_long_as_they_linger() {
+    let (Some(python), Some(_)) = (need("TIME-WAIT", "python3"), need("TIME-WAIT", "ss")) else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("left.py", LEFT);
+    let program: [OsString; 2] = [python.into(), script.into()];
+    for options in [&[][..], &["--no-join"]] {
+        let ended = finish(&mut stage.run(options, &program), LIMIT).expect_success();
+        assert_eq!(ended.stdout, "1\n1\n2 [True, True]\n", "{options:?} {}", ended.stderr);
+    }
+}

@@ -79,7 +79,7 @@ fn figures(info: &[u8]) -> TcpEntry {
 }
 
 /// `TCP_ESTABLISHED` and the others (net/tcp_states.h).
-fn state(number: u8) -> Option<State> {
+pub(crate) fn state(number: u8) -> Option<State> {
     Some(match number {
         1 => State::Established,
         2 => State::SynSent,

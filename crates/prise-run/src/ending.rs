@@ -151,6 +151,7 @@ mod tests {
             state,
             send_queue: 100,
             timeouts,
+            expires: None,
         }
     }
 

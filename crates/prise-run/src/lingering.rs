@@ -1,16 +1,20 @@
 //! Ports of handed streams that were closed: TIME-WAIT of the host kernel's own connections, in the run's table of ports.
 //!
 //! What is left of a connection after its last close(2) is known to the kernel that carries it, under the kernel's names. It matters to
-//! who binds the port again: bind(2) asks then, and only then ([`crate::handed`] says which streams these are).
+//! who binds the port again: bind(2) asks then ([`crate::handed`] says which streams these are), and to who lists connections: of those
+//! within the run from 127.0.0.1 to 127.0.0.1 the list is the kernel's own, with the listener's port translated.
 
 use core::net::SocketAddr;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 
-use prise_socket::{Errno, Kind, LeftPort, SocketId};
+use prise_socket::{Errno, Kind, LeftPort, SocketId, State};
 use prise_sys::inet_diag::InetDiag;
+use prise_view::Left;
 use rustix::net::{getpeername, getsockname};
 
+use crate::carried;
+use crate::places::Places;
 use crate::socket::Slot;
 use crate::supervisor::Supervisor;
 
@@ -92,6 +96,34 @@ impl Lingering {
         self.ports.remove(&port);
         None
     }
+}
+
+/// What the kernel still has of connections within the run that no program holds, under the run's names.
+pub(crate) fn left_within(places: &Places) -> Vec<Left> {
+    /// More than `net.ipv4.tcp_max_tw_buckets` lets a kernel of a small machine have; beyond it the list is cut.
+    const SHOWN_MAX: usize = 16_384;
+    if places.are_none() {
+        return Vec::new();
+    }
+    // Where the kernel is not to be asked nothing is told.
+    let left = InetDiag::left_on_loopback(SHOWN_MAX).unwrap_or_default();
+    let named = left.into_iter().filter_map(|it| {
+        let (local, remote) = match (places.name_of(it.local), places.name_of(it.remote)) {
+            (Some(local), None) => (local, it.remote),
+            (None, Some(remote)) => (it.local, remote),
+            // Not the run's; or nobody can tell which end is the listener's.
+            _ => return None,
+        };
+        // Who waits for accept(2) has no descriptor either, and is the listener's.
+        let state = carried::state(it.state).filter(|state| !matches!(state, State::Established | State::CloseWait))?;
+        Some(Left {
+            local,
+            remote,
+            state,
+            waits: it.waits,
+        })
+    });
+    named.collect()
 }
 
 impl Supervisor {

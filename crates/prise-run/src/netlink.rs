@@ -10,14 +10,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use prise_socket::SocketId;
 use prise_sys::sockopt::get as option_of;
 use prise_view::netlink::{Protocol, Socket};
-use prise_view::{Driver, Held, View, Who};
+use prise_view::{Driver, Held, Left, View, Who};
 use rustix::io::ioctl_fionread;
 use rustix::net::{RecvFlags, recv, sockopt};
 
 use crate::carried::{self, INFO_ROOM};
 use crate::guest::{Guests, own_number};
 use crate::handed::Stage;
+use crate::lingering::left_within;
 use crate::parked::ParkId;
+use crate::places::Places;
 use crate::socket::{GuestSocket, Role, Slot, Sockets};
 use crate::supervisor::Supervisor;
 use crate::unix::QUIET;
@@ -148,6 +150,7 @@ impl Supervisor {
             sockets,
             guests,
             netlink,
+            places,
             now,
             ..
         } = self;
@@ -157,6 +160,7 @@ impl Supervisor {
             driver: &mut OfGuests {
                 sockets,
                 guests,
+                places,
                 searches: SEARCHES_MAX,
             },
         };
@@ -246,6 +250,7 @@ impl Supervisor {
 struct OfGuests<'a> {
     sockets: &'a Sockets,
     guests: &'a mut Guests,
+    places: &'a Places,
     searches: u32,
 }
 
@@ -285,6 +290,10 @@ impl Driver for OfGuests<'_> {
         }
         let copy = self.found(socket)?;
         option_of(copy.as_fd(), libc::IPPROTO_TCP, name, INFO_ROOM).ok()
+    }
+
+    fn left(&mut self) -> Vec<Left> {
+        left_within(self.places)
     }
 }
 

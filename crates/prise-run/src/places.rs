@@ -78,6 +78,16 @@ impl Places {
         }
     }
 
+    /// Whether there was never a listener for clients of the run itself.
+    pub(crate) fn are_none(&self) -> bool {
+        self.within.is_empty()
+    }
+
+    /// The run's name for the place of one of its listeners, or of one that was there last.
+    pub(crate) fn name_of(&self, at: SocketAddr) -> Option<SocketAddr> {
+        self.get(at).map(|place| SocketAddr::new(HOME, place.port))
+    }
+
     /// accept(2) of a listener at a published address was left to the kernel. There are no more of these than `-p` names.
     pub(crate) fn note_published(&mut self, publication: Publication, listener: Slot) {
         self.published
@@ -124,7 +134,7 @@ impl Supervisor {
 
     /// The run's name for what a marked connection leads to, if that is a listener of the run.
     pub(crate) fn place_of(&self, peer: SocketAddr) -> Option<SocketAddr> {
-        self.places.get(peer).map(|place| SocketAddr::new(HOME, place.port))
+        self.places.name_of(peer)
     }
 
     /// Makes a connection that accept(2) of the kernel has given out a stream of the run's; none if it is none.

@@ -2,6 +2,7 @@
 //! linux/inet_diag.h).
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
 use std::io;
 
 use crate::sock_diag::{SockDiag, word};
@@ -59,6 +60,23 @@ impl InetDiag {
         Ok(false)
     }
 
+    /// The TCP connections of IPv4 from 127.0.0.1 to 127.0.0.1 that no descriptor stands for any more: those in TIME-WAIT and those that are
+    /// still being closed. The kernel goes through all of its connections for this. No more than `max`.
+    pub fn left_on_loopback(max: usize) -> io::Result<Vec<LeftConnection>> {
+        let home = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut request = request(libc::IPPROTO_TCP, [home, home], 0);
+        request[4..8].copy_from_slice(&(!(1u32 << LISTEN)).to_ne_bytes());
+        let left = core::cell::RefCell::new(Vec::new());
+        SockDiag::open()?.any(&request, |message| {
+            let mut left = left.borrow_mut();
+            left.extend(
+                LeftConnection::parse(message).filter(|it| it.local.ip() == home.ip() && it.remote.ip() == home.ip()),
+            );
+            left.len() >= max
+        })?;
+        Ok(left.into_inner())
+    }
+
     /// How much a UDP socket has not read yet, in the kernel's own accounting (buffers with their overhead); none if it is closed.
     /// It is the one that receives at `local` from `remote`, and has this cookie (`SO_COOKIE`).
     pub fn unread_datagrams(&self, local: SocketAddr, remote: SocketAddr, cookie: u64) -> io::Result<Option<u32>> {
@@ -72,6 +90,44 @@ impl InetDiag {
         word(&message, QUEUE)
             .map(Some)
             .ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+}
+
+/// A connection of the kernel's that no descriptor stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeftConnection {
+    /// This end.
+    pub local: SocketAddr,
+    /// The other one.
+    pub remote: SocketAddr,
+    /// Its state (linux/tcp_states.h).
+    pub state: u8,
+    /// How long TIME-WAIT lasts yet, where its timer runs.
+    pub waits: Option<Duration>,
+}
+
+impl LeftConnection {
+    /// Reads a `struct inet_diag_msg` of IPv4, if it is about such a one.
+    fn parse(message: &[u8]) -> Option<Self> {
+        /// `idiag_timer` of TIME-WAIT.
+        const WAITS: u8 = 3;
+        const INODE: usize = 68;
+        const EXPIRES: usize = 52;
+        if i32::from(*message.first()?) != libc::AF_INET || word(message, INODE)? != 0 {
+            return None;
+        }
+        let endpoint = |port: usize, address: usize| {
+            let port = u16::from_be_bytes(*message.get(port..)?.first_chunk()?);
+            let address: [u8; 4] = *message.get(address..)?.first_chunk()?;
+            Some(SocketAddr::from((address, port)))
+        };
+        let expires = Duration::from_millis(word(message, EXPIRES)?.into());
+        Some(Self {
+            local: endpoint(4, 8)?,
+            remote: endpoint(6, 24)?,
+            state: message[1],
+            waits: (message[2] == WAITS).then_some(expires),
+        })
     }
 }
 
@@ -129,11 +185,15 @@ mod tests {
             drop(client);
             assert!(diag.has_connection(at, from).unwrap(), "it closed first");
             assert!(InetDiag::has_any_connection(at).unwrap(), "it closed first");
+            let left = InetDiag::left_on_loopback(usize::MAX).unwrap();
+            let found = left.iter().find(|it| (it.local, it.remote) == (at, from));
+            assert_eq!(found.is_some(), at.is_ipv4());
+            assert!(found.is_none_or(|it| it.waits.is_some_and(|left| left <= Duration::from_secs(60))));
             let unused = TcpListener::bind(address).unwrap();
             let unused = unused.local_addr().unwrap();
             assert!(!InetDiag::has_any_connection(unused).unwrap(), "nobody has come there");
             // Until the last acknowledgement, which a busy kernel may put off.
-            let patience = std::time::Instant::now() + std::time::Duration::from_secs(30);
+            let patience = std::time::Instant::now() + Duration::from_secs(30);
             while diag.has_connection(from, at).unwrap() {
                 assert!(std::time::Instant::now() < patience, "it closed last");
                 std::thread::yield_now();

@@ -20,5 +20,5 @@ mod sockets;
 pub mod sys_net;
 mod view;
 
-pub use sockets::Row;
+pub use sockets::{Left, Row};
 pub use view::{Driver, Held, View, Who};

@@ -132,11 +132,16 @@ fn endpoint(at: SocketAddr) -> String {
 }
 
 /// The columns that all sockets have.
-fn columns(row: &Row, state: u8, timer: u8) -> String {
+fn columns(row: &Row, state: u8) -> String {
+    /// Hundredths of a second (`USER_HZ`).
+    const TICK_MILLIS: u128 = 10;
+    // 3: TIME-WAIT's.
+    let timer = if row.waits.is_some() { 3 } else { 0 };
+    let left = row.waits.map_or(0, |left| left.as_millis() / TICK_MILLIS);
     let (local, remote) = (endpoint(row.local), endpoint(row.remote));
     let sent = if row.state == State::Listen { 0 } else { row.send_queue };
     format!(
-        "{local} {remote} {state:02X} {sent:08X}:{:08X} {timer:02X}:00000000 00000000 {:5}        0 {}",
+        "{local} {remote} {state:02X} {sent:08X}:{:08X} {timer:02X}:{left:08X} 00000000 {:5}        0 {}",
         row.receive_queue, row.uid, row.inode
     )
 }
@@ -155,10 +160,14 @@ fn tcp(view: &mut View<'_>, family: Family) -> String {
         row.family == family && row.kind == Kind::Stream && row.protocol == TCP
     });
     for (number, row) in rows.iter().enumerate() {
-        let waits = row.state == State::TimeWait;
-        let columns = columns(row, row.state as u8, if waits { 3 } else { 0 });
-        let rest = if waits { "" } else { " 20 4 0 10 -1" };
-        let line = format!("{number:4}: {columns} 1 0000000000000000{rest}");
+        let columns = columns(row, row.state as u8);
+        // What the kernel has of TIME-WAIT is no socket any more: it has three holders, and nothing to send.
+        let (holders, rest) = if row.waits.is_some() {
+            (3, "")
+        } else {
+            (1, " 20 4 0 10 -1")
+        };
+        let line = format!("{number:4}: {columns} {holders} 0000000000000000{rest}");
         // Lines for IPv4 are all of one length (TMPSZ).
         let _ = match family {
             Family::Inet => writeln!(text, "{line:<149}"),
@@ -184,7 +193,7 @@ fn datagrams(view: &mut View<'_>, family: Family, kind: Kind, protocol: Option<u
         let line = format!(
             "{:5}: {} 2 0000000000000000 0",
             shown.local.port(),
-            columns(&shown, shown.state as u8, 0)
+            columns(&shown, shown.state as u8)
         );
         let _ = match family {
             Family::Inet => writeln!(text, "{line:<127}"),

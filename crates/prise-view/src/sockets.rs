@@ -3,6 +3,7 @@
 use crate::View;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 use prise_socket::{Family, Kind, SocketId, State};
 
 /// One line.
@@ -32,6 +33,21 @@ pub struct Row {
     pub inode: u32,
     /// An IPv6 socket that does not speak IPv4.
     pub v6_only: bool,
+    /// How long TIME-WAIT lasts yet.
+    pub waits: Option<Duration>,
+}
+
+/// A connection that is carried elsewhere, and that no program holds any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Its own end.
+    pub local: SocketAddr,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// Its state.
+    pub state: State,
+    /// How long TIME-WAIT lasts yet.
+    pub waits: Option<Duration>,
 }
 
 /// The protocol number of TCP.
@@ -69,29 +85,37 @@ pub(crate) fn row(view: &mut View<'_>, id: SocketId) -> Option<Row> {
         uid: info.uid,
         inode: held.inode,
         v6_only: info.v6_only,
+        waits: None,
     })
 }
 
-/// The lines of connections that no program holds.
-pub(crate) fn unowned(view: &View<'_>) -> Vec<Row> {
-    let summaries = view.host.stack().tcp_unowned();
-    let line = |it: prise_stack::SocketSummary| Row {
+/// The lines of connections that no program holds: those of the host's own TCP, then those that are carried elsewhere.
+pub(crate) fn unowned(view: &mut View<'_>) -> Vec<Row> {
+    let (host, now) = (&*view.host, view.now);
+    let line = |local: SocketAddr, remote: SocketAddr, state: State| Row {
         id: None,
-        family: if it.local.is_ipv4() {
-            Family::Inet
-        } else {
-            Family::Inet6
-        },
+        family: if local.is_ipv4() { Family::Inet } else { Family::Inet6 },
         kind: Kind::Stream,
         protocol: TCP,
-        state: it.state.into(),
-        local: it.local,
-        remote: it.remote,
+        state,
+        local,
+        remote,
         receive_queue: 0,
-        send_queue: it.send_queue,
+        send_queue: 0,
         uid: 0,
         inode: 0,
         v6_only: false,
+        waits: None,
     };
-    summaries.map(line).collect()
+    let own = host.stack().tcp_unowned().map(|it| Row {
+        send_queue: it.send_queue,
+        waits: it.expires.map(|expires| expires.saturating_since(now)),
+        ..line(it.local, it.remote, it.state.into())
+    });
+    let mut rows: Vec<Row> = own.collect();
+    rows.extend(view.driver.left().into_iter().map(|it| Row {
+        waits: it.waits,
+        ..line(it.local, it.remote, it.state)
+    }));
+    rows
 }

@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use prise_socket::{Host, SocketId, State};
 use prise_wire::Instant;
 
+use crate::sockets::Left;
+
 /// A host, and what its driver knows of it besides.
 pub struct View<'a> {
     /// The host. Reading some options collects what the stack has to tell, hence mutable.
@@ -22,6 +24,9 @@ pub trait Driver {
 
     /// An option at level `IPPROTO_TCP` of a stream that is carried elsewhere, as who carries it has it; none where the host's own is meant.
     fn carried_option(&mut self, socket: SocketId, name: i32) -> Option<Vec<u8>>;
+
+    /// What is left of streams that were carried elsewhere and that no program holds any more, TIME-WAIT above all.
+    fn left(&mut self) -> Vec<Left>;
 }
 
 /// What the driver of a host knows of a socket and the host does not.

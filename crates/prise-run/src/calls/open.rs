@@ -9,6 +9,7 @@ use prise_view::{proc_net, sys_net};
 use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
 use rustix::io::write;
 
+use crate::filter::READING;
 use crate::guest::Memory;
 use crate::notify::{Answer, Call, Judged, errno, errno_of};
 use crate::supervisor::Supervisor;
@@ -79,7 +80,7 @@ fn how_to_open(call: &Call) -> Option<i32> {
     let octets = call.memory().read_front(call.args[2], OPEN_HOW).ok()?;
     let number = |at: usize| Some(u64::from_ne_bytes(*octets.get(at..)?.first_chunk()?));
     let (flags, resolve) = (number(0)?, number(16)?);
-    let reads = flags & !((libc::O_CLOEXEC | libc::O_LARGEFILE) as u64) == 0;
+    let reads = flags & !u64::from(READING) == 0;
     (reads && resolve == 0).then_some(flags as i32)
 }
 

@@ -25,6 +25,8 @@ pub struct SocketSummary {
     pub send_queue: u32,
     /// Timeouts in a row that the peer has let pass without acknowledging anything.
     pub timeouts: u8,
+    /// When TIME-WAIT ends.
+    pub expires: Option<Instant>,
 }
 
 impl Stack {
@@ -113,17 +115,17 @@ impl Stack {
             state,
             send_queue: 0,
             timeouts: 0,
+            expires: None,
         };
         let half_open = self
             .tcp
             .half_open
             .iter()
             .map(move |(_, it)| line(&it.tuple, State::SynReceived));
-        let time_wait = self
-            .tcp
-            .time_wait
-            .iter()
-            .map(move |(_, it)| line(&it.tuple, State::TimeWait));
+        let time_wait = self.tcp.time_wait.iter().map(move |(_, it)| SocketSummary {
+            expires: Some(self.tcp.wheel.deadline(it.timer)),
+            ..line(&it.tuple, State::TimeWait)
+        });
         let orphans = self.tcp.connections.iter().filter(|(_, it)| it.flags.released());
         half_open
             .chain(time_wait)

@@ -187,6 +187,7 @@ mod tests {
             uid: 0,
             inode: 0,
             v6_only: false,
+            waits: None,
         }
     }
 

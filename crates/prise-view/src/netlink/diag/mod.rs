@@ -194,7 +194,7 @@ pub(super) struct Dump {
 }
 
 impl Dump {
-    fn new(view: &View<'_>, question: Question) -> Self {
+    fn new(view: &mut View<'_>, question: Question) -> Self {
         let of_tcp = question.protocol == u32::from(TCP);
         let unowned = if of_tcp { sockets::unowned(view) } else { Vec::new() };
         Self {

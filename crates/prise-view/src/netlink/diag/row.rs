@@ -38,12 +38,12 @@ pub(super) fn identity(row: &Row) -> [u8; 48] {
 /// The message about one socket.
 pub(super) fn message(view: &mut View<'_>, row: &Row, question: &Question, flags: u16) -> Vec<u8> {
     let mut header = Vec::with_capacity(72);
-    // Of TIME-WAIT the kernel says that a timer runs (3).
-    let timer = if row.state == State::TimeWait { 3 } else { 0 };
+    // Of what waits the kernel says that a timer runs (3), and how many milliseconds.
+    let timer = if row.waits.is_some() { 3 } else { 0 };
+    let left = row.waits.map_or(0, |left| left.as_millis() as u32);
     header.extend_from_slice(&[row.family.raw() as u8, row.state as u8, timer, 0]);
     header.extend_from_slice(&identity(row));
-    // When the timer ends: not told.
-    header.extend_from_slice(&[0; 4]);
+    header.extend_from_slice(&left.to_ne_bytes());
     for field in [row.receive_queue, row.send_queue, row.uid, row.inode] {
         header.extend_from_slice(&field.to_ne_bytes());
     }
