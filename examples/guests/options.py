@@ -110,3 +110,26 @@ try:
     connection.recv(1)
 except ConnectionResetError as error:
     print("SO_LINGER 0:", error.strerror)
+
+print("values that are longer, shorter or larger than most:")
+SO_MAX_PACING_RATE, SO_BUSY_POLL_BUDGET, IPV6_ADDR_PREFERENCES, IPV6_PATHMTU = 47, 70, 72, 61
+
+
+def tried(sock, level, option, value):
+    try:
+        sock.setsockopt(level, option, value)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+
+
+for rate in (struct.pack("=I", 7), struct.pack("=Q", 7 << 32), struct.pack("=QI", 7 << 32 | 1, 1)):
+    sock = socket.socket(FAMILY, socket.SOCK_DGRAM)
+    print(" ", tried(sock, socket.SOL_SOCKET, SO_MAX_PACING_RATE, rate), sock.getsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, 8).hex())
+print(" ", *(tried(sock, socket.SOL_SOCKET, SO_BUSY_POLL_BUDGET, value) for value in (-1, 0, 70_000)))
+if SIX:
+    for preferences in ((1, 0), (2, 8), (1, 4), (4, 256), (3,), (2049,)):
+        sock = socket.socket(FAMILY, socket.SOCK_DGRAM)
+        told = [tried(sock, socket.IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, value) for value in preferences]
+        print(" ", preferences, told, hex(sock.getsockopt(socket.IPPROTO_IPV6, IPV6_ADDR_PREFERENCES)))
+    sock.connect((HOST, 9))
+    print(" ", sock.getsockopt(socket.IPPROTO_IPV6, IPV6_PATHMTU, 32).hex())

@@ -349,8 +349,11 @@ fn options(query: &mut Query<'_>) -> Result<(), Errno> {
 
 /// `ip_ra_control`: there is no list to be taken off that one is not on.
 fn set_router_alert(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
-    if value == 0 && !call.socket().has(Flag::RouterAlert) {
-        return Err(Errno::ENOBUFS);
+    // ip_ra_control.
+    match (value != 0, call.socket().has(Flag::RouterAlert)) {
+        (false, false) => return Err(Errno::ENOBUFS),
+        (true, true) => return Err(Errno::EADDRINUSE),
+        _ => {}
     }
     call.socket().flags.set(Flag::RouterAlert, value != 0);
     Ok(())

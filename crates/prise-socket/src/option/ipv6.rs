@@ -396,15 +396,14 @@ fn set_sticky(call: &mut Call<'_>) -> Result<(), Errno> {
     Ok(())
 }
 
-/// `IPV6_PATHMTU`: an `ip6_mtuinfo`, the peer's address and the MTU towards it.
+/// `IPV6_PATHMTU`: an `ip6_mtuinfo`, the MTU towards the peer behind room for an address, which the kernel fills in control data only.
 fn path_mtu(query: &mut Query<'_>) -> Result<(), Errno> {
     const SIZE: usize = sockaddr::LEN_V6 + 4;
     if query.room < SIZE {
         return Err(Errno::EINVAL);
     }
     let mtu = super::ip::path_mtu(query)?;
-    let peer = query.host.peer_addr(query.id)?;
-    query.put(&sockaddr::encode(peer));
+    query.put(&[0; sockaddr::LEN_V6]);
     query.put(&mtu.to_le_bytes());
     Ok(())
 }
@@ -433,29 +432,22 @@ mod preference {
 /// `ip6_sock_set_addr_preferences`: of each group one at most.
 fn set_preferences(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
     use preference::{CARE_OF, CGA, EITHER, HOME, NOT_CGA, PUBLIC, TEMPORARY};
-    let (mut set, mut cleared) = (0, 0);
+    let mut set = 0;
     match value & (PUBLIC | TEMPORARY | EITHER) {
         0 => {}
-        one @ (PUBLIC | TEMPORARY | EITHER) => {
-            set |= one & !EITHER;
-            cleared |= PUBLIC | TEMPORARY;
-        }
+        one @ (PUBLIC | TEMPORARY | EITHER) => set |= one & !EITHER,
         _ => return Err(Errno::EINVAL),
     }
     match value & (CARE_OF | HOME) {
         0 => {}
-        one @ (CARE_OF | HOME) => {
-            set |= one & !HOME;
-            cleared |= CARE_OF;
-        }
+        one @ (CARE_OF | HOME) => set |= one & !HOME,
         _ => return Err(Errno::EINVAL),
     }
     if !matches!(value & (CGA | NOT_CGA), 0 | CGA | NOT_CGA) {
         return Err(Errno::EINVAL);
     }
-    let socket = call.socket();
-    let kept = socket.value(Opt::AddressPreferences) as i32 & !cleared;
-    socket.set_value(Opt::AddressPreferences, (kept | set).into());
+    // Linux forgets what was preferred before, of the groups that are not named, too.
+    call.socket().set_value(Opt::AddressPreferences, set.into());
     Ok(())
 }
 

@@ -282,7 +282,10 @@ pub(super) const TABLE: &[Entry] = &[
         Set::Number(|call, value| match value {
             ..0 => Err(Errno::EINVAL),
             0 => Ok(()),
-            _ => call.privileged(),
+            _ => call.privileged().and_then(|()| {
+                let kept = u16::try_from(value);
+                kept.map(|_| ()).map_err(|_| Errno::EINVAL)
+            }),
         }),
         Get::Refuse(Errno::ENOPROTOOPT),
     ),
@@ -587,7 +590,7 @@ fn lock_filter(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
 
 fn set_pacing_rate(call: &mut Call<'_>) -> Result<(), Errno> {
     let rate = match (long_at(call.value, 0), call.number()?) {
-        (Some(rate), _) if call.value.len() == 8 => rate,
+        (Some(rate), _) => rate,
         (_, -1) => -1,
         (_, rate) => (rate as u32).into(),
     };
