@@ -59,6 +59,36 @@ cache
     assert_eq!(squeezed(&shown), expected.lines().collect::<Vec<_>>());
 }
 
+/// As a Linux host with these addresses has it.
+#[test]
+fn the_trie_of_routes_is_the_runs() {
+    let stage = Stage::new();
+    let expected = "Main:
+  +-- 0.0.0.0/1 2 0 2
+     +-- 0.0.0.0/4 2 0 2
+        |-- 0.0.0.0
+           /0 universe UNICAST
+        +-- 10.0.2.0/24 2 0 2
+           +-- 10.0.2.0/28 2 0 2
+              |-- 10.0.2.0
+                 /24 link UNICAST
+              |-- 10.0.2.15
+                 /32 host LOCAL
+           |-- 10.0.2.255
+              /32 link BROADCAST
+     +-- 127.0.0.0/8 2 0 2
+        +-- 127.0.0.0/31 1 0 0
+           |-- 127.0.0.0
+              /8 host LOCAL
+           |-- 127.0.0.1
+              /32 host LOCAL
+        |-- 127.255.255.255
+           /32 link BROADCAST
+";
+    let shown = run(&stage, "cat /proc/net/fib_trie");
+    assert_eq!(shown, format!("{expected}{}", expected.replace("Main", "Local")));
+}
+
 /// Each answer is that of a Linux host with these links and addresses.
 #[test]
 fn ip_and_tc_show_the_ways_to_destinations_and_settings_as_linux_begins_with_them() {

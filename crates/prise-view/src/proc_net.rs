@@ -2,7 +2,7 @@
 
 use crate::netlink::path;
 use crate::sockets::{self, Row, TCP};
-use crate::{View, counters, groups, interface};
+use crate::{View, counters, fib_trie, groups, interface};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -29,7 +29,7 @@ pub fn below(path: &[u8]) -> Option<&str> {
 }
 
 /// Every file that is told of.
-const FILES: [&str; 28] = [
+const FILES: [&str; 29] = [
     "tcp",
     "tcp6",
     "udp",
@@ -58,6 +58,7 @@ const FILES: [&str; 28] = [
     "anycast6",
     "ip6_flowlabel",
     "packet",
+    "fib_trie",
 ];
 
 /// What the file says now; none if there is no such file here.
@@ -78,6 +79,7 @@ pub fn text(view: &mut View<'_>, name: &str) -> Option<String> {
         "dev" => links(view),
         "route" => routes(view),
         "ipv6_route" => ipv6_routes(view),
+        "fib_trie" => fib_trie::text(view.host.stack()),
         "arp" => neighbors(view),
         "if_inet" => addresses(view),
         "sockstat" => counts(view, family),

@@ -54,6 +54,25 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Its scope in words (`rtn_scope`).
+    pub(crate) fn scope_name(&self) -> &'static str {
+        match self.scope {
+            SCOPE_HOST => "host",
+            SCOPE_LINK => "link",
+            _ => "universe",
+        }
+    }
+
+    /// Its type in words (`rtn_type_names`).
+    pub(crate) fn kind_name(&self) -> &'static str {
+        match self.kind {
+            LOCAL => "LOCAL",
+            BROADCAST => "BROADCAST",
+            MULTICAST => "MULTICAST",
+            _ => "UNICAST",
+        }
+    }
+
     /// Whether it makes an address this host's own (`RTN_LOCAL`).
     pub(crate) fn is_local(&self) -> bool {
         self.kind == LOCAL
