@@ -756,3 +756,35 @@ fn connections_that_were_closed_are_shown_as_long_as_they_linger() {
         assert_eq!(ended.stdout, "1\n1\n2 [True, True]\n", "{options:?} {}", ended.stderr);
     }
 }
+
+#[test]
+fn whichever_way_a_file_is_named_it_is_the_runs() {
+    let Some(python) = need("paths", "python3") else { return };
+    let stage = Stage::new();
+    let script = stage.write(
+        "paths.py",
+        "
+import os
+whole = open('/proc/net/route').read()
+assert '0202000A' in whole
+os.chdir('/proc/net')
+print([open(path).read() == whole for path in ('route', './route', '/proc//net/./route', f'/proc/self/task/{os.getpid()}/net/route')])
+os.chdir('/')
+print(open('proc/net/route').read() == whole)
+directory = os.open('/proc/self/net', os.O_RDONLY | os.O_DIRECTORY)
+print(os.read(os.open('route', os.O_RDONLY, dir_fd=directory), 4096).decode() == whole)
+os.chdir('/proc/sys/net')
+print(open('ipv4/tcp_tw_reuse').read())
+os.chdir(os.path.dirname(__file__))
+print(open('route').read())
+",
+    );
+    stage.write("route", "its own");
+    let program: [OsString; 2] = [python.into(), script.into()];
+    let ended = finish(&mut stage.run(&[], &program), LIMIT).expect_success();
+    assert_eq!(
+        ended.stdout, "[True, True, True, True]\nTrue\nTrue\n1\n\nits own\n",
+        "{}",
+        ended.stderr
+    );
+}

@@ -22,10 +22,22 @@ pub fn below(path: &[u8]) -> Option<&str> {
     let (process, name) = path.split_once("net/")?;
     let is_process = match process.strip_suffix('/') {
         Some("self" | "thread-self") => true,
-        Some(number) => !number.is_empty() && number.bytes().all(|octet| octet.is_ascii_digit()),
+        Some(process) => match process.split_once("/task/") {
+            Some((process, thread)) => (process == "self" || is_number(process)) && is_number(thread),
+            None => is_number(process),
+        },
         None => process.is_empty(),
     };
     is_process.then_some(name)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit())
+}
+
+/// Whether a file of this name is told of.
+pub fn has(name: &[u8]) -> bool {
+    FILES.iter().any(|file| file.as_bytes() == name)
 }
 
 /// Every file that is told of.
@@ -429,6 +441,10 @@ mod tests {
             ("/proc/self/net/udp6", Some("udp6")),
             ("/proc/thread-self/net/dev", Some("dev")),
             ("/proc/4711/net/route", Some("route")),
+            ("/proc/self/task/12/net/tcp", Some("tcp")),
+            ("/proc/4711/task/4712/net/tcp", Some("tcp")),
+            ("/proc/4711/task/net/tcp", None),
+            ("/proc/4711/task/self/net/tcp", None),
             ("/proc/net/unix", None),
             ("/proc/net/", None),
             ("/proc/sys/net/dev", None),

@@ -4,6 +4,7 @@
 //! two harmless ways: a program that changes it meanwhile opens with its own rights what it could open anyway.
 
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 
 use prise_view::{proc_net, sys_net};
 use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
@@ -31,6 +32,9 @@ impl Supervisor {
         let Some(path) = read_path(call.memory(), path) else {
             return Ok(Answer::Native);
         };
+        let Some(path) = self.absolute(call, &path) else {
+            return Ok(Answer::Native);
+        };
         let Some((name, text)) = self.file_of(call, &path) else {
             return Ok(Answer::Native);
         };
@@ -50,6 +54,29 @@ impl Supervisor {
 }
 
 impl Supervisor {
+    /// The path from the root, if it may be of a file of ours. Only where its last part is such a file's name it is asked where it begins.
+    fn absolute(&self, call: &Call, path: &[u8]) -> Option<Vec<u8>> {
+        if path.starts_with(b"/") {
+            return Some(plainly(path));
+        }
+        let name = path.rsplit(|&octet| octet == b'/').next()?;
+        let is_setting = || {
+            let name = core::str::from_utf8(name).ok();
+            name.is_some_and(|name| self.host.sysctls().get(&format!("net/ipv4/{name}")).is_some())
+        };
+        if name != b"unix" && !proc_net::has(name) && !is_setting() {
+            return None;
+        }
+        let directory = match call.int(0) {
+            _ if call.number == libc::SYS_open => "cwd".to_owned(),
+            libc::AT_FDCWD => "cwd".to_owned(),
+            fd => format!("fd/{fd}"),
+        };
+        let directory = std::fs::read_link(format!("/proc/{}/{directory}", call.tid)).ok()?;
+        let whole = [directory.as_os_str().as_bytes(), path].join(&b'/');
+        Some(plainly(&whole))
+    }
+
     /// What a file of ours says, with its name.
     fn file_of<'a>(&mut self, call: &Call, path: &'a [u8]) -> Option<(&'a str, Vec<u8>)> {
         if let Some(setting) = path.strip_prefix(b"/proc/sys/") {
@@ -72,6 +99,19 @@ impl Supervisor {
         let text = self.with_view(|_, view| proc_net::text(view, name))?;
         Some((name, text.into_bytes()))
     }
+}
+
+/// A path without what leads nowhere: `//`, `/./`.
+fn plainly(path: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(path.len());
+    let parts = path
+        .split(|&octet| octet == b'/')
+        .filter(|part| !part.is_empty() && *part != b".");
+    for part in parts {
+        plain.push(b'/');
+        plain.extend_from_slice(part);
+    }
+    plain
 }
 
 /// The flags of an openat2(2) that reads and asks nothing of the way there (`struct open_how`).
