@@ -391,7 +391,9 @@ static void call_ioctl(const long *a)
 	int value[4] = { a[2] }; /* as much as any of them writes */
 	long result = syscall(SYS_ioctl, fd_of(a[0]), requests[a[1] % 9], pointer(a[3], value, sizeof value[0]));
 	answered(result);
-	if (result == 0 && a[1] % 9 != 8) /* a time */
+	if (result == 0 && a[1] % 9 == 6) /* a process */
+		printf(" %d", value[0] == getpid());
+	else if (result == 0 && a[1] % 9 != 8) /* a time */
 		printf(" %d", value[0]);
 }
 
@@ -625,7 +627,8 @@ int main(int argc, char **argv)
 			fputs(" SIGPIPE", stdout);
 		settle();
 		show_told();
-		if (watched && strcmp(name, "poll")) {
+		/* What a thread that waits takes, and when, is its own affair. */
+		if (watched && strcmp(name, "poll") && !is_waited_for()) {
 			fputs(" |", stdout);
 			call_poll();
 		}

@@ -31,6 +31,7 @@ void call_wait(const char *name, const long *a);
 void call_join(int shown);
 void call_hold(const long *a);
 void call_drop(int shown);
+int is_waited_for(void);
 void show_told(void);
 void forget_others(void);
 /* What a program does that holds a descriptor. */

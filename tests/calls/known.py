@@ -97,9 +97,10 @@ def _(line):
     return line.name in WRITES and line.datagram and line.said("EDESTADDRREQ", "ENOTCONN EPIPE EFAULT")
 
 
-@rule("the same by a child, of whose failure the name tells", ENDS)
+@rule("the same by a child, or on an object of UDP that has lost its peer (which says what the kernel says): the name tells", ENDS)
 def _(line):
-    by_child = line.datagram and not line.socket.bound and line.socket.has("fork", lambda words, said: words[2] == "3") | line.socket.has("exec", lambda words, said: words[2] == "2")
+    failed = lambda socket: any(words[0] in WRITES and said == "EDESTADDRREQ" for words, said in socket.did)
+    by_child = line.datagram and not line.socket.bound and (line.socket.has("fork", lambda words, said: words[2] == "3") or line.socket.has("exec", lambda words, said: words[2] == "2") or failed(line.socket))
     named = line.name in ("state", "getsockname") and "/P" in line.native and "/0" in line.prise
     return by_child and (named or line.name == "bind" and line.said("EINVAL", "0"))
 
@@ -194,8 +195,8 @@ def _(line):
 
 @rule("what a program says that was executed with such a socket")
 def _(line):
-    # 100 and the error: EPIPE for ENOTCONN, ENOTCONN for EINVAL, ECONNRESET for EPIPE.
-    by_ours = line.by_ours and (line.said("132", "207") or line.said("207", "122") or line.said("204", "132"))
+    # 100 and the error: EPIPE for ENOTCONN, ENOTCONN or an end for EINVAL, ECONNRESET for EPIPE.
+    by_ours = line.by_ours and (line.said("132", "207") or line.said("207", "122") or line.said("204", "132") or line.said("0", "122") and 0 in line.socket.shut)
     return line.name == "exec" and (by_ours or line.datagram and line.words[2] in ("2", "3") and (line.said("189", "207 132") or line.said("211", "204")))
 
 
@@ -261,21 +262,86 @@ def _(line):
     return line.name in WRITES and line.by_ours and (line.said("EPIPE", "ENOTCONN") or line.said("EPIPE", "EOPNOTSUPP") and line.flags() & 1)
 
 
-@rule("an urgent send(2), sendmsg(2) of no octets on a stream by our TCP")
+def was_written_to(socket):
+    """A write that runs natively was told of what the stream died of, or a child's was."""
+    return any(words[0] in (*WRITES, "sendto", "sendmsg", "sendmmsg") and said == "EPIPE" or words[0] in ("fork", "exec") for words, said in socket.did)
+
+
+def is_undone_stream(socket):
+    """connect(2) with AF_UNSPEC."""
+    return socket.stream and socket.has("connect", lambda words, said: words[2] == "0" and said == "0")
+
+
+@rule("what a write or a child's has told of a stream by our TCP that died, which is told to the next call that is judged", ENDS)
 def _(line):
-    return line.name in ("send", "sendto", "sendmsg") and line.by_ours and line.flags() & 1 and line.words[2] == "0" and line.said("0", "EOPNOTSUPP")
+    dead = line.name in (*READS, "recvfrom", "recvmsg", "recvmmsg") and line.theirs.isdigit() and line.ours in ("EPIPE", "ECONNRESET", "ECONNREFUSED")
+    return dead and line.by_ours and was_written_to(line.socket)
 
 
-@rule("recvmmsg(2) after a write that has told of a reset behind the peer's end, on a stream by our TCP", ENDS)
+@rule("a stream by our TCP after connect(2) with AF_UNSPEC: the object is that of a stream that has ended", ENDS)
 def _(line):
-    told = lambda words, said: words[0] in (*WRITES, "sendto", "sendmsg", "sendmmsg") and said == "EPIPE"
-    return line.name == "recvmmsg" and line.by_ours and line.theirs.isdigit() and line.ours == "EPIPE" and any(told(words, said) for words, said in line.socket.did)
+    if line.name in ("poll", "epoll_wait", "pollone"):
+        return line.name == "pollone" and line.by_ours and is_undone_stream(line.socket)
+    return line.by_ours and is_undone_stream(line.socket) and (
+        line.name in (*READS, "recvfrom", "recvmsg", "recvmmsg") or line.name in WRITES and line.said("ECONNRESET EPIPE", "ENOTCONN EPIPE") or line.name == "connect" and line.ours == "EAFNOSUPPORT")
 
 
-@rule("SO_ERROR of a stream by our TCP that was disconnected behind its peer's end", ENDS)
+@rule("a thread that waits on a stream by our TCP, which is disconnected or shut; what a child does that holds one", ENDS)
 def _(line):
-    undone = lambda words, said: words[2] == "0" and said == "0"
-    return line.name == "state" and line.by_ours and line.socket.has("connect", undone) and line.call[0].replace("error ECONNRESET", "error none") == line.call[1]
+    if line.native.startswith("join"):
+        return line.by_ours and (line.name == "pollone" or line.ours == "ECONNRESET")
+    return line.name == "drop" and line.carried
+
+
+@rule("O_ASYNC on a stream by our TCP: an end besides room, and what is read by the supervisor")
+def _(line):
+    return line.carried and " told " in line.native + line.prise and line.native.partition(" told ")[0] == line.prise.partition(" told ")[0]
+
+
+@rule("a child that names, connects or disconnects a stream that is to be carried by our TCP: its own descriptor has another object then", ENDS)
+def _(line):
+    by_child = lambda one: one.stream and one.childs
+    if line.name in ("poll", "epoll_wait"):
+        return line.carried and line.every(lambda one, theirs, ours: by_child(one))
+    return line.carried and bool(line.socket) and by_child(line.socket)
+
+
+@rule("listen(2) of a stream that was disconnected: SO_ERROR of its connection")
+def _(line):
+    return line.name == "state" and line.stream and is_undone_stream(line.socket) and line.call[0].replace("error ECONNRESET", "error none") == line.call[1]
+
+
+@rule("SO_PEEK_OFF of a datagram socket, of a datagram that was read in part: it goes back by the whole, where UDP goes back by the part", ENDS)
+def _(line):
+    peeks = lambda words, said: words[2:4] == ["1", "42"] and said == "0"
+    reads = line.name in (*READS, "recvfrom", "recvmsg", "recvmmsg") or line.name == "getsockopt" and line.words[2:4] == ["1", "42"]
+    return reads and line.datagram and line.socket.has("setsockopt", peeks) and line.socket.has("recv", lambda words, said: said.isdigit())
+
+
+@rule("the table of a datagram socket of IPv6 that was disconnected: the kernel leaves the peer's address in it")
+def _(line):
+    return line.name in ("table", "diag") and any(one.datagram and one.family == INET6 and one.has("connect", lambda words, said: words[2] == "0" and said == "0") for one in line.model.all)
+
+
+@rule("bind(2) of a group of SO_REUSEPORT beside one that is none: the kernel remembers the group, and forgets the other (`sk_reuseport_match`)", ENDS)
+def _(line):
+    shares = lambda words, said: words[2:4] == ["1", "15"] and words[4] != "0" and said == "0"
+    return line.name in ("bind", "listen") and line.said("0", "EADDRINUSE") and line.stream and line.socket.has("setsockopt", shares)
+
+
+@rule("TCP_MAXSEG within the run over IPv6, of which the kernel's end is IPv4")
+def _(line):
+    return line.name == "getsockopt" and line.words[2:4] == ["6", "2"] and line.stream and line.socket.family == INET6 and line.socket.peer is not None and line.theirs == line.ours == "0"
+
+
+@rule("SIOCGSTAMP of what was only looked at, or not all read")
+def _(line):
+    return line.name == "ioctl" and int(line.words[2]) % 9 == 8 and line.datagram and line.said("EFAULT 0", "ENOENT")
+
+
+@rule("send(2) of nothing on a socket of netlink")
+def _(line):
+    return line.said("ENODATA", "0")
 
 
 @rule("the first write after a reset, on a stream by our TCP", ENDS)
@@ -293,7 +359,7 @@ def _(line):
     return line.name == "sendmmsg" and line.by_ours and line.theirs.isdigit() and line.ours.isdigit() and int(line.theirs) <= int(line.ours)
 
 
-@rule("splice(2) out of a stream by our TCP: an urgent octet only; one that was shut for reading and then reset")
+@rule("splice(2) out of a stream by our TCP: an urgent octet only; one that was shut for reading and then reset", ENDS)
 def _(line):
     return line.name == "splice_in" and line.by_ours and (line.said("0", "EAGAIN") or line.said("ECONNRESET", "0") and 0 in line.socket.shut)
 
@@ -334,8 +400,8 @@ def is_undone(one, theirs, ours):
 
 
 def is_urgent_only(one, theirs, ours):
-    """An urgent octet is readable on an AF_UNIX stream."""
-    return theirs & 2 and ours == theirs | 1
+    """An urgent octet is readable on an AF_UNIX stream, and lost on one that was shut for reading."""
+    return theirs & 2 and (ours == theirs | 1 or 0 in one.shut and ours == theirs & ~2)
 
 
 def are_both_shut(model):
@@ -346,6 +412,9 @@ def are_both_shut(model):
 def _(line):
     kinds = (listener_was_shut, ends_twice, is_undone, is_urgent_only)
     if line.name == "select":
+        urgent = lambda words, said: int(words[3]) & 1
+        if line.carried and any(one.stream and (one.has("send", urgent) or one.has("sendmsg", urgent) or one.has("sendto", urgent)) for one in line.model.all):
+            return True
         return line.carried and any(one.stream and one.has("listen") and (one.has("shutdown") or one.has("connect", lambda words, said: words[2] == "0" and said == "0")) for one in line.model.slots.values())
     return line.carried and line.every(lambda one, theirs, ours: one.stream and any(kind(one, theirs, ours) for kind in kinds))
 
@@ -359,7 +428,8 @@ def _(line):
 def _(line):
     if line.name == "state":
         told = lambda words: words[0] in (*WRITES, "sendto", "sendmsg", "sendmmsg", "fork", "exec")
-        return line.by_ours and line.call[0].endswith("error none") and line.call[1].endswith("error EPIPE") and any(told(words) for words, _ in line.socket.did)
+        kept = line.call[1].endswith(("error EPIPE", "error ECONNRESET", "error ECONNREFUSED"))
+        return line.by_ours and line.call[0].endswith("error none") and kept and any(told(words) for words, _ in line.socket.did)
     return line.name == "getsockopt" and line.by_ours and line.words[2:4] == ["1", "4"] and " 20" in line.call[1]
 
 
@@ -390,12 +460,12 @@ def _(line):
 
 @rule("octets for a stream by our TCP that was shut for reading", ENDS)
 def _(line):
-    return line.name in READS and line.by_ours and 0 in line.socket.shut and line.theirs.isdigit() and line.ours in ("0", "EAGAIN")
+    return line.name in (*READS, "recvfrom", "recvmsg", "recvmmsg") and line.by_ours and 0 in line.socket.shut and (line.theirs.isdigit() or line.theirs == "ECONNRESET") and (line.ours.isdigit() or line.ours == "EAGAIN")
 
 
-@rule("an edge more or less: here each octet of a stream by our TCP that was read is one")
+@rule("an edge more or less: here each octet of a stream by our TCP that was read is one, and a write that has failed")
 def _(line):
-    return line.name == "epoll_wait" and line.carried and line.every(lambda one, theirs, ours: one.stream and one.edges and (theirs ^ ours) == 4 and 0 in (theirs, ours))
+    return line.name == "epoll_wait" and line.carried and line.every(lambda one, theirs, ours: one.stream and one.edges and (theirs ^ ours) & 4 and 0 in (theirs, ours))
 
 
 # Oddities of the kernel, and of the machine.
@@ -417,8 +487,8 @@ def _(line):
 @rule("a socket that was shut and connects to itself", ENDS)
 def _(line):
     if line.name in ("poll", "epoll_wait"):
-        return line.every(lambda one, theirs, ours: one.stream and one.itself and one.has("shutdown"))
-    return line.name == "connect" and line.theirs == "ECONNABORTED" and line.stream and line.socket.itself and line.socket.has("shutdown")
+        return line.every(lambda one, theirs, ours: one.stream and one.itself and bool(one.shut))
+    return line.name == "connect" and line.theirs == "ECONNABORTED" and line.stream and line.socket.itself and bool(line.socket.shut)
 
 
 @rule("a group of IPv6 asked of a socket that is bound or connected to IPv4")

@@ -20,6 +20,7 @@ class Socket:
         self.corked = False  # octets were sent with MSG_MORE
         self.itself = False  # was told to connect to itself
         self.edges = False
+        self.childs = False  # a child gave it a name, a peer, or took that away
 
     stream = property(lambda self: self.kind == STREAM)
     datagram = property(lambda self: self.kind == DGRAM)
@@ -72,6 +73,8 @@ class Model:
             return
         if one:
             one.did.append((words, said))
+        if one and by_child and words[0] in ("bind", "connect", "listen"):
+            one.childs = True
         follow = getattr(self, "hear_" + words[0], None)
         # What a child opens and closes is its own.
         if follow and not (by_child and words[0] in ("socket", "accept", "dup", "dup2", "pass", "close")):

@@ -169,6 +169,9 @@ void call_wait(const char *name, const long *a)
 		seen = waiter.tid && sleeps() ? seen + 1 : 0;
 }
 
+/* Whether a thread is in a call that was not joined. */
+int is_waited_for(void) { return waiter.runs; }
+
 /* What the thread's call has answered. */
 void call_join(int shown)
 {

@@ -28,11 +28,15 @@ const SCM_TS_OPT_ID: i32 = 81;
 const RX_SOFTWARE: i32 = 1 << 3;
 const SOFTWARE: i32 = 1 << 4;
 
-/// Reads the control data of a datagram to be sent: what no protocol here knows is `EINVAL`.
-pub(crate) fn to_send(octets: &[u8], family: Family) -> Result<Control, Errno> {
+/// Reads the control data of a datagram to be sent: what no protocol here knows is `EINVAL`. `to_v4`: it goes by IPv4, from
+/// whichever socket.
+pub(crate) fn to_send(octets: &[u8], family: Family, to_v4: bool) -> Result<Control, Errno> {
     let mut control = Control::default();
     for (level, kind, data) in control_pieces(octets)? {
         match (level, kind) {
+            // ip6_datagram_send_ctl passes over what is IPv4's, and ip_cmsg_send over what is IPv6's but for a source.
+            (libc::SOL_IP, _) if !to_v4 => (),
+            (libc::SOL_IPV6, _) if to_v4 && kind != libc::IPV6_PKTINFO => (),
             // The kernel passes descriptors and credentials between processes of one machine only; here it ignores them.
             (libc::SOL_SOCKET, libc::SCM_RIGHTS | libc::SCM_CREDENTIALS) => (),
             (SOL_UDP, UDP_SEGMENT) => {
@@ -389,7 +393,7 @@ mod tests {
         info.extend_from_slice(&[10, 0, 2, 15, 0, 0, 0, 0]);
         buffer.put(libc::SOL_IP, libc::IP_PKTINFO, &info);
         buffer.put(libc::SOL_IP, libc::IP_TTL, &9i32.to_ne_bytes());
-        let control = to_send(buffer.as_slice(), Family::Inet).unwrap();
+        let control = to_send(buffer.as_slice(), Family::Inet, true).unwrap();
         assert_eq!(control.source, Some(IpAddr::V4(Ipv4Addr::new(10, 0, 2, 15))));
         assert_eq!((control.interface, control.hop_limit), (Some(2), Some(9)));
     }
@@ -401,7 +405,7 @@ mod tests {
             octets.extend_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
             octets.extend_from_slice(&kind.to_ne_bytes());
             octets.extend_from_slice(data);
-            to_send(&octets, Family::Inet)
+            to_send(&octets, Family::Inet, true)
         };
         let number = 7u32.to_ne_bytes();
         let stamps = piece(SCM_TS_OPT_ID, &number).map(|control| control.stamp_number);
@@ -417,6 +421,6 @@ mod tests {
     fn unknown_control_data_is_refused() {
         let mut buffer = ControlBuffer::new(64);
         buffer.put(libc::SOL_IP, 99, &[0; 4]);
-        assert_eq!(to_send(buffer.as_slice(), Family::Inet), Err(Errno::EINVAL));
+        assert_eq!(to_send(buffer.as_slice(), Family::Inet, true), Err(Errno::EINVAL));
     }
 }

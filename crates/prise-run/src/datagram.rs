@@ -268,9 +268,11 @@ impl Datagram {
         self.taken
     }
 
-    /// The program has received one.
+    /// The program has received one. Told of its time besides, it is not told by `SIOCGSTAMP` (`sock_recv_cmsgs`).
     pub(crate) fn note_taken(&mut self) {
-        self.taken = self.came;
+        if !self.stamped {
+            self.taken = self.came;
+        }
     }
 
     /// The host has told an error. The descriptor shows it, unless it shows one that nobody has taken.

@@ -41,11 +41,12 @@ const fn least(level: i32, name: i32) -> usize {
     }
 }
 
-/// Lengths that are refused before the value is read: of a header's options, and of one key or two.
+/// Lengths that are refused before the value is read: of a header's options, of one key or two, of a group.
 const fn is_no_length(level: i32, name: i32, len: usize) -> bool {
     match (level, name) {
         (libc::SOL_IP, libc::IP_OPTIONS) => len > 40,
         (libc::SOL_TCP, libc::TCP_FASTOPEN_KEY) => len != 16 && len != 32,
+        (libc::SOL_IPV6, libc::IPV6_ADD_MEMBERSHIP | libc::IPV6_DROP_MEMBERSHIP) => len < size_of::<libc::ipv6_mreq>(),
         _ => false,
     }
 }

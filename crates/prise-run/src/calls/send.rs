@@ -211,7 +211,9 @@ impl Supervisor {
             Some(octets) => self.destination(slot, &octets, flags)?,
             None => None,
         };
-        let control = control::to_send(&octets, family).map_err(|error| self.sooner(slot, destination, error))?;
+        let to = destination.or_else(|| self.host.peer_addr(self.sockets.get(slot)?.id).ok());
+        let to_v4 = family == prise_socket::Family::Inet || to.is_some_and(|to| canonical(to).is_ipv4());
+        let control = control::to_send(&octets, family, to_v4).map_err(|error| self.sooner(slot, destination, error))?;
         let octets = gather(call, &areas)
             .map_err(|error| self.found_sooner(slot, flags, (destination, &control, total(&areas)), error))?;
         Ok(Outgoing {

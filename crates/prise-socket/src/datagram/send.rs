@@ -195,11 +195,8 @@ impl Host {
                 .or_else(|| socket.sticky_link())
                 .or_else(|| socket.way_out(ip)),
         };
-        // ip6_datagram_send_ctl knows nothing of what is IPv4's.
-        let is_foreign = |addr: &IpAddr| socket.family == Family::Inet6 && addr.is_ipv4() && ip.is_ipv6();
         let given = control
             .source
-            .filter(|addr| !is_foreign(addr))
             .map(|addr| addr.to_canonical())
             .filter(|addr| !addr.is_unspecified());
         if given.is_some_and(|addr| addr.is_ipv4() != ip.is_ipv4()) {
