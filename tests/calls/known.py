@@ -99,7 +99,9 @@ def _(line):
 
 @rule("the same by a child, or on an object of UDP that has lost its peer (which says what the kernel says): the name tells", ENDS)
 def _(line):
-    failed = lambda socket: any(words[0] in WRITES and said == "EDESTADDRREQ" for words, said in socket.did)
+    failed = lambda socket: socket.datagram and any(words[0] in WRITES and said == "EDESTADDRREQ" for words, said in socket.did)
+    if line.name in ("table", "diag"):
+        return any(failed(one) for one in line.model.all)
     by_child = line.datagram and not line.socket.bound and (line.socket.has("fork", lambda words, said: words[2] == "3") or line.socket.has("exec", lambda words, said: words[2] == "2") or failed(line.socket))
     named = line.name in ("state", "getsockname") and "/P" in line.native and "/0" in line.prise
     return by_child and (named or line.name == "bind" and line.said("EINVAL", "0"))
@@ -118,7 +120,7 @@ def _(line):
 
 @rule("options of TCP on a datagram socket, which nobody judges")
 def _(line):
-    return line.name in ("setsockopt", "getsockopt") and line.words[2] == "6" and line.datagram and line.said("ENOPROTOOPT", "EOPNOTSUPP")
+    return line.name in ("setsockopt", "getsockopt") and line.words[2] == "6" and line.datagram and line.said("ENOPROTOOPT", "EOPNOTSUPP EINVAL")
 
 
 @rule("read(2), recv(2) of a datagram that has come to an unconnected socket after it was shut for reading", ENDS)
@@ -218,7 +220,7 @@ def _(line):
 def _(line):
     if not line.carried or not any(one.corked and one.stream for one in line.model.all) and not line.flags() & MORE:
         return False
-    return line.every(lambda one, theirs, ours: one.stream) or line.stream and line.name in (*READS, "recvfrom", "recvmsg", "recvmmsg", "state", "ioctl")
+    return line.every(lambda one, theirs, ours: one.stream) or line.stream and line.name in (*READS, *WRITES, "recvfrom", "recvmsg", "recvmmsg", "sendto", "sendmsg", "sendmmsg", "state", "ioctl")
 
 
 @rule("a datagram socket that was connected to port 0, to which errors of all ports are told", ENDS)
@@ -332,6 +334,13 @@ def _(line):
 @rule("TCP_MAXSEG within the run over IPv6, of which the kernel's end is IPv4")
 def _(line):
     return line.name == "getsockopt" and line.words[2:4] == ["6", "2"] and line.stream and line.socket.family == INET6 and line.socket.peer is not None and line.theirs == line.ours == "0"
+
+
+@rule("IP_MINTTL: not heeded by our TCP, and heeded by the kernel's on a stream within the run over IPv6, of which its end is IPv4", ENDS)
+def _(line):
+    asks = lambda words, said: words[2:4] == ["0", "21"] and said == "0"
+    asked = any(one.stream and one.has("setsockopt", asks) for one in line.model.all)
+    return asked and (line.every(lambda one, theirs, ours: one.stream) or line.stream and line.name in (*READS, "recvfrom", "recvmsg", "recvmmsg", "state"))
 
 
 @rule("SIOCGSTAMP of what was only looked at, or not all read")
@@ -501,9 +510,14 @@ def _(line):
     return line.name == "connect" and line.stream and line.socket.has("bind", lambda words, said: words[2:4] == ["2", "3"] and said == "0")
 
 
-@rule("IP_MULTICAST_IF of a stream, which is refused before its value is read")
+@rule("IP_MULTICAST_IF of a stream, or of too few octets, which is refused before its value is read")
 def _(line):
-    return line.name == "setsockopt" and line.words[2:4] == ["0", "32"] and line.stream and line.said("EINVAL", "EFAULT")
+    return line.name == "setsockopt" and line.words[2:4] == ["0", "32"] and line.said("EINVAL", "EFAULT")
+
+
+@rule("a datagram of IPv6 with more octets than IPv4 carries, from an object of UDP (a peer that is not there, or the program itself)", ENDS)
+def _(line):
+    return line.name in WRITES and line.datagram and line.socket.family == INET6 and line.theirs.isdigit() and line.ours == "EMSGSIZE" and 65507 < int(line.theirs) <= 65527
 
 
 @rule("a raw socket, which needs no privilege here; netlink of IPsec; what is wrong with a socket of netlink", ENDS)

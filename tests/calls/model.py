@@ -144,6 +144,10 @@ class Model:
         if one and int(words[2]) % 4 == 2 and not one.listens:
             one.shut.add(1)
 
+    def hear_hold(self, one, words, said, done):
+        if one and int(words[2]) % 4 == 2 and not one.listens:
+            one.shut |= {0, 1}
+
     def hear_exec(self, one, words, said, done):
         if one and words[2] == "4" and not one.listens:
             one.shut.add(1)

@@ -213,7 +213,8 @@ impl Supervisor {
         };
         let to = destination.or_else(|| self.host.peer_addr(self.sockets.get(slot)?.id).ok());
         let to_v4 = family == prise_socket::Family::Inet || to.is_some_and(|to| canonical(to).is_ipv4());
-        let control = control::to_send(&octets, family, to_v4).map_err(|error| self.sooner(slot, destination, error))?;
+        let control =
+            control::to_send(&octets, family, to_v4).map_err(|error| self.sooner(slot, destination, error))?;
         let octets = gather(call, &areas)
             .map_err(|error| self.found_sooner(slot, flags, (destination, &control, total(&areas)), error))?;
         Ok(Outgoing {
