@@ -25,6 +25,9 @@ class Failure(Exception):
 
 
 def find(program):
+    """Where a program is, or a library (*.so) that is to be loaded into one; None if it is not installed."""
+    if program.endswith(".so"):
+        return next((str(path) for path in sorted(pathlib.Path("/usr/lib").glob(f"*/{program}"))), None)
     return shutil.which(program, path=PATH)
 
 
@@ -44,7 +47,7 @@ checks = {}
 
 
 def check(programs="", packages="", quick=True, limit=90, options=()):
-    """Declares a check: the programs it starts, the packages that have them (Debian's, or `npm:NAME`), whether CI runs it, and options for
+    """Declares a check: the programs it starts and the libraries it loads, the packages that have them (Debian's, or `npm:NAME`), whether CI runs it, and options for
     `prise run`."""
 
     def declare(function):
