@@ -3,7 +3,7 @@ import re
 
 from suite import FAIL, PASS, SKIP, Case
 
-PACKAGES = ["ncat", "perl", "libhttp-message-perl", "libio-socket-ssl-perl", "libhttp-daemon-perl"]
+PACKAGES = ["ncat", "perl", "libhttp-message-perl", "libio-socket-ssl-perl", "libhttp-daemon-perl", "libsocket6-perl"]
 
 
 def prepare(room):

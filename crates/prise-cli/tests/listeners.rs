@@ -317,3 +317,49 @@ fn connections_within_the_run_are_called_the_same_at_both_ends_and_leave_what_li
     assert!(run.stdout.lines().count() >= 13, "{}", run.stdout);
     assert!(!run.stdout.contains("False"), "{}", run.stdout);
 }
+
+const LEFT: &str = r#"
+import socket, sys
+
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("0.0.0.0", 5000))
+listener.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 33)
+listener.listen()
+print("listens", flush=True)
+# accept() would ask for the connection's name while the listener is there.
+accepted, peer = listener._accept()
+listener.close()
+print("closed", flush=True)
+sys.stdin.readline()
+accepted = socket.socket(fileno=accepted)
+print("name", accepted.getpeername() == peer)
+print("options", accepted.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR), accepted.getsockopt(socket.IPPROTO_IP, socket.IP_TTL))
+again = socket.socket()
+again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+again.bind(("0.0.0.0", 5000))
+again.listen()
+print("listens again")
+"#;
+
+#[test]
+fn a_client_of_a_published_port_has_its_listeners_options_beyond_the_listeners_close() {
+    let Some(python) = need("closed listeners", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("left.py", LEFT);
+    let port = free_port();
+    let publish = format!("127.0.0.1:{port}:5000");
+    let mut command = stage.run(&["-p", &publish], &[python.into(), script.into()]);
+    let mut run = Running::start(command.stdin(Stdio::piped()));
+    run.wait_for("listens", LIMIT);
+    let _client = TcpStream::connect(("127.0.0.1", port)).expect("the port is published");
+    run.wait_for("closed", LIMIT);
+    // The gateway refuses: the supervisor has heard of the close.
+    while TcpStream::connect(("127.0.0.1", port)).is_ok() {}
+    run.stdin().expect("a pipe").write_all(b"\n").expect("the guest reads");
+    let ended = run.end(LIMIT).expect_success();
+    let told: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!(told, ["name True", "options 1 33", "listens again"]);
+}
