@@ -125,7 +125,7 @@ SUITES = {
     "rumqttc": Published("rumqttc", "0.25.1", "broker", "reliability", "lib"),
     "mdns-sd": Published("mdns-sd", "0.21.7", "mdns_test", "shutdown_test", "lib"),
     "message-io": Published("message-io", "0.19.0", "integration", "lib"),
-    "zeromq": Published("zeromq", "0.7.0", "bind_listener", "connect", "dealer_split", "error_handling", "large_message", "pub_sub", "push_pull_timeout", "recv_cancel_safety", "req_rep", "req_router_dealer_rep", "router_split", "xpub_sub", "xsub_xpub", "lib"),
+    "zeromq-rust": Published("zeromq", "0.7.0", "bind_listener", "connect", "dealer_split", "error_handling", "large_message", "pub_sub", "push_pull_timeout", "recv_cancel_safety", "req_rep", "req_router_dealer_rep", "router_split", "xpub_sub", "xsub_xpub", "lib"),
     "ipc-channel": Published("ipc-channel", "0.23.1", "integration_test", "lib"),
     "ureq": Published("ureq", "3.5.1", "socks", "tcp_eintr", "lib", options=["--features", "socks-proxy,_test"]),
     "laminar": Published("laminar", "0.5.0", "basic_socket_test", "fragmentation_packets_test", "unreliable_packets_test", "lib"),
