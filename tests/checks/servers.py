@@ -1,12 +1,11 @@
 """Servers, each with its own clients, in one run."""
 import concurrent.futures
 import os
-import pathlib
 import re
 import shutil
 import socket
 
-from stage import LOCAL, Skip, check, expect, find
+from stage import LOCAL, check, expect, find
 
 
 def same_file(one, other):
