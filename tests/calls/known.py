@@ -433,6 +433,15 @@ def _(line):
     return line.carried and are_both_shut(line.model) and line.every(lambda one, theirs, ours: one.stream)
 
 
+@rule("the peer of a stream by our TCP that was shut for reading and closed: what came after that, or was left unread, resets on the kernel", ENDS)
+def _(line):
+    if not line.carried or not any(one.stream and 0 in one.shut for one in line.model.all):
+        return False
+    if line.name == "getsockopt":
+        return line.stream and line.words[2:4] == ["1", "4"] and " 00 00 00" in line.call[1]
+    return line.every(lambda one, theirs, ours: one.stream and theirs & 0x18 == 0x18 and theirs ^ ours in (8, 0x18))
+
+
 @rule("SO_ERROR after a write that has told of a reset behind the peer's end, on a stream by our TCP")
 def _(line):
     if line.name == "state":

@@ -42,11 +42,14 @@ const fn least(level: i32, name: i32) -> usize {
 }
 
 /// Lengths that are refused before the value is read: of a header's options, of one key or two, of a group.
-const fn is_no_length(level: i32, name: i32, len: usize) -> bool {
+const fn is_no_length(family: Family, level: i32, name: i32, len: usize) -> bool {
     match (level, name) {
         (libc::SOL_IP, libc::IP_OPTIONS) => len > 40,
         (libc::SOL_TCP, libc::TCP_FASTOPEN_KEY) => len != 16 && len != 32,
-        (libc::SOL_IPV6, libc::IPV6_ADD_MEMBERSHIP | libc::IPV6_DROP_MEMBERSHIP) => len < size_of::<libc::ipv6_mreq>(),
+        // A level that is not the socket's is told of first.
+        (libc::SOL_IPV6, libc::IPV6_ADD_MEMBERSHIP | libc::IPV6_DROP_MEMBERSHIP) => {
+            matches!(family, Family::Inet6) && len < size_of::<libc::ipv6_mreq>()
+        }
         _ => false,
     }
 }
@@ -118,7 +121,7 @@ impl Supervisor {
             {
                 return Err(Errno::EINVAL);
             }
-            Err(Errno::EFAULT) if is_no_length(level, name, len) => return Err(Errno::EINVAL),
+            Err(Errno::EFAULT) if is_no_length(family, level, name, len) => return Err(Errno::EINVAL),
             Err(Errno::EFAULT) if self.reads_first(target.slot, (level, name), len) => return Err(Errno::EFAULT),
             // An option that is none is told of first, except by `sock_setsockopt`, which reads before it looks.
             Err(Errno::EFAULT) if level != libc::SOL_SOCKET => {
