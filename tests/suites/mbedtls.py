@@ -12,8 +12,9 @@ def prepare(room):
 
 def cases(room):
     tree = room.source("mbedtls")
-    # Its certificates are over.
-    yield Case("ssl-opt.sh", ["faketime", "2023-06-01", "bash", "tests/ssl-opt.sh", "-f", r"DTLS proxy\|DTLS reassembly\|DTLS client reconnect\|DTLS fragmenting: \(none\|gnutls\|openssl\)\|Event-driven I/O", "-e", "valgrind"], cwd=tree, read=verdicts, seconds=1500)
+    # Its certificates are over. What faketime leaves bears its process's number, which is the same in each name space.
+    in_time = ["sh", "-c", 'rm -f /dev/shm/*faketime_*; exec faketime 2023-06-01 "$@"', "faketime"]
+    yield Case("ssl-opt.sh", [*in_time, "bash", "tests/ssl-opt.sh", "-f", r"DTLS proxy\|DTLS reassembly\|DTLS client reconnect\|DTLS fragmenting: \(none\|gnutls\|openssl\)\|Event-driven I/O", "-e", "valgrind"], cwd=tree, read=verdicts, seconds=1500)
 
 
 def verdicts(status, output):
