@@ -118,6 +118,11 @@ impl Host {
         self.peer(s).filter(|peer| peer.port() != 0).ok_or(Errno::ENOTCONN)
     }
 
+    /// Whether connect(2) has named a peer, be it port 0 of one, which getpeername(2) does not tell.
+    pub fn has_peer(&self, s: SocketId) -> bool {
+        self.peer(s).is_some()
+    }
+
     /// The peer, whatever has become of the connection.
     fn peer(&self, s: SocketId) -> Option<SocketAddr> {
         let socket = self.sockets.get(s)?;

@@ -327,7 +327,7 @@ impl Supervisor {
             SendForm::One(message) => Ok(Answer::Value(self.send_one(call, target, message, flags)? as i64)),
             SendForm::Many { headers, count, sent } => {
                 let id = self.entry(target.slot)?.id;
-                let has_peer = self.host.peer_addr(id).is_ok();
+                let has_peer = self.host.has_peer(id);
                 while *sent < *count {
                     // That nobody is there is known once the first was sent: on Linux at once, here in the next turn.
                     if slice.is_over() || has_peer && *sent == 1 && !slice.is_new() {
