@@ -10,12 +10,12 @@ use rustix::net::{AddressFamily, SendAncillaryBuffer, SendFlags, SocketType, get
 
 const BULK: u64 = 256 << 20;
 const ROUND_TRIPS: usize = 8_000;
-const CONNECTIONS: u32 = 1_500;
+const CONNECTIONS: u32 = 6_000;
 const CALLS: u32 = 20_000;
 
 /// Clients that connect at once, and how often each does.
 const CLIENTS: u32 = 4;
-const CONNECTIONS_EACH: u32 = 1_000;
+const CONNECTIONS_EACH: u32 = 2_000;
 
 /// Longer than the slowest peer takes for any row: who does not come back has lost a connection.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
