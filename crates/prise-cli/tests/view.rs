@@ -777,13 +777,18 @@ os.chdir('/proc/sys/net')
 print(open('ipv4/tcp_tw_reuse').read())
 os.chdir(os.path.dirname(__file__))
 print(open('route').read())
+for directory in ('/proc/net/route/', '/proc/net/route/.'):
+    try: print(os.open(directory, os.O_RDONLY))
+    except NotADirectoryError: print('no directory')
+import fcntl
+print(fcntl.fcntl(os.open('/proc/net/route', os.O_RDONLY | os.O_NONBLOCK), fcntl.F_GETFL) & os.O_NONBLOCK != 0)
 ",
     );
     stage.write("route", "its own");
     let program: [OsString; 2] = [python.into(), script.into()];
     let ended = finish(&mut stage.run(&[], &program), LIMIT).expect_success();
     assert_eq!(
-        ended.stdout, "[True, True, True, True]\nTrue\nTrue\n1\n\nits own\n",
+        ended.stdout, "[True, True, True, True]\nTrue\nTrue\n1\n\nits own\nno directory\nno directory\nTrue\n",
         "{}",
         ended.stderr
     );

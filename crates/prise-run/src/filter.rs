@@ -88,7 +88,7 @@ const STREAMS: [i32; 4] = [
 /// The flags with which files of /proc/net may be opened besides for reading: none of them matters to such a file. `O_LARGEFILE` has
 /// another number in the C library (0) than in the kernel; grep sets `O_NOCTTY`.
 pub(crate) const READING: u32 =
-    0o100_000 | (libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOATIME) as u32;
+    0o100_000 | (libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK | libc::O_NOFOLLOW) as u32;
 
 /// The filter; `confinement` adds what a policy needs.
 pub(crate) fn program(confinement: Option<&Confinement>, asked: Asked) -> Program {

@@ -23,7 +23,7 @@ use crate::sockaddr::canonical;
 use crate::socket::{Buffers, GuestSocket, Holder, Role, Slot};
 use crate::supervisor::Supervisor;
 
-/// Ports of listeners that are remembered; those of closed ones go first.
+/// Beyond so many ports of listeners those of closed ones are forgotten. There are no more than ports.
 const PLACES_MAX: usize = 4096;
 
 /// What stands for the ports of the kernel's listeners.
@@ -111,7 +111,7 @@ impl Places {
 
 impl Supervisor {
     pub(crate) fn places_note(&mut self, at: SocketAddr, port: u16, listener: Slot) {
-        if self.places.within.len() >= PLACES_MAX {
+        if self.places.within.len() >= PLACES_MAX && !self.places.within.contains_key(&at.port()) {
             let sockets = &self.sockets;
             self.places
                 .within
@@ -211,6 +211,10 @@ impl Supervisor {
         let Role::Listener(listening) = &listener.role else {
             return None;
         };
+        if listening.ended {
+            // It was left already.
+            return None;
+        }
         let Sign::Native(native) = &listening.sign else {
             return None;
         };

@@ -92,7 +92,7 @@ impl Crowds {
 
     /// There is one before a call; each call makes one crowd at most, which it remembers in `is_crowded`.
     pub(crate) fn meet(&mut self, is_crowded: &mut bool) {
-        self.met += u8::from(!core::mem::replace(is_crowded, true));
+        self.met = self.met.saturating_add(u8::from(!core::mem::replace(is_crowded, true)));
         self.is_over |= self.met >= Self::MAX;
     }
 }

@@ -118,9 +118,9 @@ impl Host {
         self.peer(s).filter(|peer| peer.port() != 0).ok_or(Errno::ENOTCONN)
     }
 
-    /// Whether connect(2) has named a peer, be it port 0 of one, which getpeername(2) does not tell.
-    pub fn has_peer(&self, s: SocketId) -> bool {
-        self.peer(s).is_some()
+    /// The peer that connect(2) has named, be it port 0 of one, which getpeername(2) does not tell.
+    pub fn named_peer(&self, s: SocketId) -> Option<SocketAddr> {
+        self.peer(s)
     }
 
     /// The peer, whatever has become of the connection.

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
 use prise_view::{proc_net, sys_net};
-use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
+use rustix::fs::{MemfdFlags, OFlags, SeekFrom, fcntl_setfl, memfd_create, seek};
 use rustix::io::write;
 
 use crate::filter::READING;
@@ -45,6 +45,10 @@ impl Supervisor {
             rest = &rest[written..];
         }
         seek(&file, SeekFrom::Start(0)).map_err(errno)?;
+        if flags & libc::O_NONBLOCK != 0 {
+            // Only fcntl(2) tells.
+            fcntl_setfl(&file, OFlags::RDWR | OFlags::NONBLOCK).map_err(errno)?;
+        }
         let closes = flags & libc::O_CLOEXEC != 0;
         self.calls
             .install(call.id, file.as_fd(), closes)
@@ -56,10 +60,14 @@ impl Supervisor {
 impl Supervisor {
     /// The path from the root, if it may be of a file of ours. Only where its last part is such a file's name it is asked where it begins.
     fn absolute(&self, call: &Call, path: &[u8]) -> Option<Vec<u8>> {
+        let name = path.rsplit(|&octet| octet == b'/').next()?;
+        if name.is_empty() || name == b"." {
+            // A directory, which none of ours is.
+            return None;
+        }
         if path.starts_with(b"/") {
             return Some(plainly(path));
         }
-        let name = path.rsplit(|&octet| octet == b'/').next()?;
         let is_setting = || {
             let name = core::str::from_utf8(name).ok();
             name.is_some_and(|name| self.host.sysctls().get(&format!("net/ipv4/{name}")).is_some())

@@ -59,7 +59,7 @@ impl Supervisor {
         // What is read here only chooses between two harmless ways: the kernel's writes the name of an AF_UNIX socket
         // into memory of a program that changed its mind meanwhile.
         let is_usual = flags & (libc::MSG_ERRQUEUE | libc::MSG_TRUNC) == 0;
-        let is_judged = !is_usual || self.is_idle(target.slot) || self.has_failed(target.slot);
+        let is_judged = !is_usual || self.is_idle(target.slot) || self.is_over(target.slot);
         if is_stream && !is_judged && Header::read(call.memory(), call.args[1])?.name == 0 {
             return Ok(Answer::Native);
         }

@@ -93,7 +93,7 @@ impl Supervisor {
             // As with recvmsg(2), only chooses between two harmless ways. Control data means something else to an AF_UNIX stream, and
             // an urgent octet has to be there.
             let judged = self.is_idle(target.slot)
-                || self.has_failed(target.slot)
+                || self.is_over(target.slot)
                 || (header.has_control() || flags & libc::MSG_OOB != 0) && self.was_connected(target.slot);
             if (header.name == 0 || header.name_len == 0) && !judged {
                 return Ok(Answer::Native);
@@ -164,8 +164,8 @@ impl Supervisor {
         matches!(role, Some(Role::Stream(_) | Role::Ended(_)))
     }
 
-    /// Whether a stream has died of what the kernel's object does not say.
-    pub(super) fn has_failed(&self, slot: Slot) -> bool {
+    /// Whether a stream is over, of which the kernel's object may not say what it died of.
+    pub(super) fn is_over(&self, slot: Slot) -> bool {
         let role = self.sockets.get(slot).map(|socket| &socket.role);
         matches!(role, Some(Role::Ended(_)))
     }
@@ -211,7 +211,7 @@ impl Supervisor {
             Some(octets) => self.destination(slot, &octets, flags)?,
             None => None,
         };
-        let to = destination.or_else(|| self.host.peer_addr(self.sockets.get(slot)?.id).ok());
+        let to = destination.or_else(|| self.host.named_peer(self.sockets.get(slot)?.id));
         let to_v4 = family == prise_socket::Family::Inet || to.is_some_and(|to| canonical(to).is_ipv4());
         let control =
             control::to_send(&octets, family, to_v4).map_err(|error| self.sooner(slot, destination, error))?;
@@ -256,7 +256,7 @@ impl Supervisor {
         let id = socket.id;
         match destination {
             _ if error == Errno::EMSGSIZE => error,
-            None if self.host.peer_addr(id).is_err() => Errno::EDESTADDRREQ,
+            None if self.host.named_peer(id).is_none() => Errno::EDESTADDRREQ,
             Some(address) if address.port() == 0 && self.is_udp(slot) => Errno::EINVAL,
             _ => error,
         }
@@ -327,7 +327,7 @@ impl Supervisor {
             SendForm::One(message) => Ok(Answer::Value(self.send_one(call, target, message, flags)? as i64)),
             SendForm::Many { headers, count, sent } => {
                 let id = self.entry(target.slot)?.id;
-                let has_peer = self.host.has_peer(id);
+                let has_peer = self.host.named_peer(id).is_some();
                 while *sent < *count {
                     // That nobody is there is known once the first was sent: on Linux at once, here in the next turn.
                     if slice.is_over() || has_peer && *sent == 1 && !slice.is_new() {
