@@ -151,8 +151,9 @@ impl Host {
             Some(given) => given,
             None => socket.remote().ok_or(Errno::EDESTADDRREQ)?,
         };
-        let needs_port = named && socket.is_udp();
         let v4 = destination.ip().to_canonical().is_ipv4();
+        // udpv6_sendmsg names an IPv4 peer anew to udp_sendmsg.
+        let needs_port = socket.is_udp() && (named || v4 && socket.family == Family::Inet6);
         // udpv6_sendmsg does not look at it, but hands IPv4 over to udp_sendmsg.
         if v4 && flags.contains(Flags::OOB) && !socket.is_v6_only() {
             return Err(Errno::EOPNOTSUPP);
