@@ -665,6 +665,9 @@ ones[2].setsockopt(0, socket.IP_ADD_MEMBERSHIP, socket.inet_aton('239.1.2.4') + 
 IP_ADD_SOURCE_MEMBERSHIP = 39
 ones[1].setsockopt(0, IP_ADD_SOURCE_MEMBERSHIP, socket.inet_aton('239.9.9.9') + socket.inet_aton('10.0.2.15') + socket.inet_aton('10.0.2.77'))
 ones[3].setsockopt(41, socket.IPV6_JOIN_GROUP, socket.inet_pton(10, 'ff05::99') + struct.pack('i', ETH0))
+ones[2].setsockopt(0, socket.IP_ADD_MEMBERSHIP, socket.inet_aton('224.0.0.1') + here)
+for group in ('ff02::1', 'ff01::1'):
+    ones[3].setsockopt(41, socket.IPV6_JOIN_GROUP, socket.inet_pton(10, group) + struct.pack('i', ETH0))
 for name in ('igmp', 'igmp6', 'dev_mcast', 'mcfilter', 'ipv6_route'):
     print(open('/proc/net/' + name).read(), end='')
 ones[0].bind(('', 0))
@@ -689,14 +692,14 @@ fn files_tell_of_the_groups_that_were_joined_and_of_the_routes_of_ipv6() {
 090909EF 1 0:00000000 0
 040201EF 1 0:00000000 0
 030201EF 2 0:00000000 0
-010000E0 1 0:00000000 0
+010000E0 2 0:00000000 0
 1 lo ff020000000000000000000000000001 1 0000000C 0
 1 lo ff010000000000000000000000000001 1 00000008 0
 2 eth0 ff050000000000000000000000000099 1 00000004 0
 2 eth0 ff0200000000000000000001ff000015 1 00000004 0
 2 eth0 ff0200000000000000000001ff495345 1 00000004 0
-2 eth0 ff020000000000000000000000000001 1 0000000C 0
-2 eth0 ff010000000000000000000000000001 1 00000008 0
+2 eth0 ff020000000000000000000000000001 2 0000000C 0
+2 eth0 ff010000000000000000000000000001 2 00000008 0
 2 eth0 1 0 333300000001
 2 eth0 1 0 01005e000001
 2 eth0 1 0 3333ff495345

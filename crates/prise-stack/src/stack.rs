@@ -178,6 +178,11 @@ impl Stack {
         self.net.groups.list()
     }
 
+    /// The sources that members of a group on a link named (RFC 3376 §3.1), with how many want each and how many do not.
+    pub fn group_sources(&self, link: LinkId, group: IpAddr) -> alloc::collections::BTreeMap<IpAddr, (u32, u32)> {
+        self.net.groups.sources(link, group)
+    }
+
     /// Joins a group on a link for a socket that is not UDP's; groups are counted, each join needs its leave.
     pub fn join_group(&mut self, now: Instant, link: LinkId, group: IpAddr) {
         self.net

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::fmt::Write as _;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use prise_stack::{GroupInfo, Link};
+use prise_stack::{GroupInfo, Link, Stack};
 
 use crate::View;
 
@@ -17,12 +17,23 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ALL_NODES_OF_INTERFACE: Ipv6Addr = Ipv6Addr::new(0xff01, 0, 0, 0, 0, 0, 0, 1);
 
 /// The lines of one link with its groups.
-type Lines = fn(&Link, &[&GroupInfo]) -> String;
+type Lines = fn(&Stack, &Link, &[&GroupInfo]) -> String;
+
+/// Whether every host is in it.
+fn is_always_there(group: IpAddr) -> bool {
+    [IpAddr::V4(ALL_HOSTS), ALL_NODES.into(), ALL_NODES_OF_INTERFACE.into()].contains(&group)
+}
+
+/// How many are members of a group that is always there: the host itself and who joined besides.
+fn members_always(groups: &[&GroupInfo], group: IpAddr) -> u32 {
+    1 + groups.iter().find(|it| it.group == group).map_or(0, |it| it.members)
+}
 
 /// What the file says now; none if there is no such file here.
 pub(crate) fn text(view: &View<'_>, name: &str) -> Option<String> {
-    let groups = view.host.stack().groups();
-    let links = view.host.stack().links().iter();
+    let stack = view.host.stack();
+    let groups = stack.groups();
+    let links = stack.links().iter();
     let of_link = links.map(|link| {
         (
             link,
@@ -40,12 +51,12 @@ pub(crate) fn text(view: &View<'_>, name: &str) -> Option<String> {
         "dev_mcast" => ("", hardware),
         _ => return None,
     };
-    let lines = of_link.map(|(link, groups)| lines(link, &groups));
+    let lines = of_link.map(|(link, groups)| lines(stack, link, &groups));
     Some(core::iter::once(title.into()).chain(lines).collect())
 }
 
 /// The groups of IPv4 of a link, as numbers in the machine's order.
-fn ipv4(link: &Link, groups: &[&GroupInfo]) -> String {
+fn ipv4(_: &Stack, link: &Link, groups: &[&GroupInfo]) -> String {
     let mut lines = String::new();
     let mut count = 1;
     let mut line = |group: Ipv4Addr, members: u32| {
@@ -54,28 +65,32 @@ fn ipv4(link: &Link, groups: &[&GroupInfo]) -> String {
         let _ = writeln!(lines, "\t\t\t\t{word:08X} {members:5} 0:00000000\t\t0");
     };
     for it in groups {
-        if let IpAddr::V4(group) = it.group {
+        if let IpAddr::V4(group) = it.group
+            && group != ALL_HOSTS
+        {
             count += 1;
             line(group, it.members);
         }
     }
-    line(ALL_HOSTS, 1);
+    line(ALL_HOSTS, members_always(groups, ALL_HOSTS.into()));
     let index = link.id().interface_index();
     format!("{index}\t{:<10}: {count:5} {:>7}\n{lines}", link.name(), "V3")
 }
 
-fn ipv6(link: &Link, groups: &[&GroupInfo]) -> String {
+fn ipv6(_: &Stack, link: &Link, groups: &[&GroupInfo]) -> String {
     /// `MAF_LAST_REPORTER`, `MAF_NOREPORT`.
     const REPORTED: u8 = 4;
     const NOT_REPORTED: u8 = 8;
-    let joined = groups.iter().filter_map(|it| match it.group {
+    let others = groups.iter().filter(|it| !is_always_there(it.group));
+    let joined = others.filter_map(|it| match it.group {
         IpAddr::V6(group) => Some((group, it.members, REPORTED)),
         IpAddr::V4(_) => None,
     });
     let always = [
-        (ALL_NODES, 1, REPORTED | NOT_REPORTED),
-        (ALL_NODES_OF_INTERFACE, 1, NOT_REPORTED),
+        (ALL_NODES, REPORTED | NOT_REPORTED),
+        (ALL_NODES_OF_INTERFACE, NOT_REPORTED),
     ];
+    let always = always.map(|(group, flags)| (group, members_always(groups, group.into()), flags));
     let line = |(group, members, flags): (Ipv6Addr, u32, u8)| {
         let (index, name) = (link.id().interface_index(), link.name());
         format!(
@@ -86,26 +101,29 @@ fn ipv6(link: &Link, groups: &[&GroupInfo]) -> String {
     joined.chain(always).map(line).collect()
 }
 
-fn ipv4_sources(link: &Link, groups: &[&GroupInfo]) -> String {
-    sources(link, groups, |it| match it {
+fn ipv4_sources(stack: &Stack, link: &Link, groups: &[&GroupInfo]) -> String {
+    sources(stack, link, groups, |it| match it {
         IpAddr::V4(it) => Some(format!("0x{:08x}", it.to_bits())),
         IpAddr::V6(_) => None,
     })
 }
 
-fn ipv6_sources(link: &Link, groups: &[&GroupInfo]) -> String {
-    sources(link, groups, |it| match it {
+fn ipv6_sources(stack: &Stack, link: &Link, groups: &[&GroupInfo]) -> String {
+    sources(stack, link, groups, |it| match it {
         IpAddr::V4(_) => None,
         IpAddr::V6(it) => Some(format!("{:032x}", it.to_bits())),
     })
 }
 
 /// The sources that members of a link's groups named, with how many want them and how many do not.
-fn sources(link: &Link, groups: &[&GroupInfo], shown: fn(IpAddr) -> Option<String>) -> String {
+fn sources(stack: &Stack, link: &Link, groups: &[&GroupInfo], shown: fn(IpAddr) -> Option<String>) -> String {
     let mut lines = String::new();
     for it in groups {
-        for &(source, wanted, not) in &it.sources {
-            if let (Some(group), Some(source)) = (shown(it.group), shown(source)) {
+        let Some(group) = shown(it.group) else {
+            continue;
+        };
+        for (source, (wanted, not)) in stack.group_sources(it.link, it.group) {
+            if let Some(source) = shown(source) {
                 let (index, name) = (link.id().interface_index(), link.name());
                 let _ = writeln!(lines, "{index:3} {name:>6} {group} {source} {wanted:6} {not:6}");
             }
@@ -115,13 +133,15 @@ fn sources(link: &Link, groups: &[&GroupInfo], shown: fn(IpAddr) -> Option<Strin
 }
 
 /// The groups of a link's own addresses to which those of IP are sent (RFC 1112 §6.4, RFC 2464 §7), the first of them first.
-fn hardware(link: &Link, groups: &[&GroupInfo]) -> String {
+fn hardware(_: &Stack, link: &Link, groups: &[&GroupInfo]) -> String {
     if link.mac().is_none() {
         return String::new();
     }
     let always = [IpAddr::V6(ALL_NODES), IpAddr::V4(ALL_HOSTS)];
     let mut macs: Vec<(String, u32)> = Vec::new();
-    for group in always.into_iter().chain(groups.iter().rev().map(|it| it.group)) {
+    let joined = groups.iter().rev().map(|it| it.group);
+    let joined = joined.filter(|it| !is_always_there(*it));
+    for group in always.into_iter().chain(joined) {
         let mac = match group {
             IpAddr::V4(group) => format!("01005e{:06x}", group.to_bits() & 0x007f_ffff),
             IpAddr::V6(group) => format!("3333{:08x}", group.to_bits() as u32),

@@ -7,6 +7,7 @@ use super::filter::SourceFilter;
 use super::{Delivered, Discard, IpOut, Net};
 use crate::hash::HashKey;
 use crate::link::{Link, LinkId};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
@@ -56,8 +57,6 @@ pub struct GroupInfo {
     pub group: IpAddr,
     /// How many of us joined.
     pub members: u32,
-    /// The sources that members named, with how many want them and how many do not, in the order of the addresses.
-    pub sources: Vec<(IpAddr, u32, u32)>,
 }
 
 impl Group {
@@ -81,18 +80,15 @@ impl Group {
         SourceFilter::merged(&self.members.iter().map(|(filter, _)| filter))
     }
 
-    fn sources(&self) -> Vec<(IpAddr, u32, u32)> {
-        let mut sources: Vec<(IpAddr, u32, u32)> = Vec::new();
+    /// How many members want each source that they named, and how many do not.
+    fn sources(&self) -> BTreeMap<IpAddr, (u32, u32)> {
+        let mut sources: BTreeMap<IpAddr, (u32, u32)> = BTreeMap::new();
         for (filter, count) in &self.members {
-            let (wanted, not) = if filter.excludes { (0, *count) } else { (*count, 0) };
             for source in &filter.sources {
-                match sources.iter_mut().find(|have| have.0 == *source) {
-                    Some(have) => (have.1, have.2) = (have.1 + wanted, have.2 + not),
-                    None => sources.push((*source, wanted, not)),
-                }
+                let (wanted, not) = sources.entry(*source).or_default();
+                *(if filter.excludes { not } else { wanted }) += count;
             }
         }
-        sources.sort_unstable();
         sources
     }
 }
@@ -146,9 +142,13 @@ impl Groups {
             link,
             group: from_key(group),
             members: it.members.iter().map(|(_, count)| count).sum(),
-            sources: it.sources(),
         };
         groups.into_iter().map(info).collect()
+    }
+
+    pub(crate) fn sources(&self, link: LinkId, group: IpAddr) -> BTreeMap<IpAddr, (u32, u32)> {
+        let members = self.members.get(&(key(group), link));
+        members.map(Group::sources).unwrap_or_default()
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
