@@ -73,6 +73,12 @@ void show_told(void)
 {
 	long bands[SLOTS] = { 0 };
 	int urgent = 0;
+	sigset_t events, before;
+	sigemptyset(&events);
+	sigaddset(&events, SIGRTMIN);
+	sigaddset(&events, SIGURG);
+	/* What comes meanwhile is shown the next time; threads that wait take no signals. */
+	pthread_sigmask(SIG_BLOCK, &events, &before);
 	for (int i = 0; i < told_count; i++) {
 		urgent |= told[i].fd < 0;
 		for (int slot = 0; slot < SLOTS; slot++)
@@ -80,6 +86,7 @@ void show_told(void)
 				bands[slot] |= told[i].band;
 	}
 	told_count = 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	for (int slot = 0; slot < SLOTS; slot++)
 		if (bands[slot])
 			printf(" told %d:%lx", slot, bands[slot]);
