@@ -796,3 +796,42 @@ print(fcntl.fcntl(os.open('/proc/net/route', os.O_RDONLY | os.O_NONBLOCK), fcntl
         ended.stderr
     );
 }
+
+/// What TIME-WAIT there is, and what there is to be: of a server for both families, and after clients with names of their own.
+const LEFT_MAPPED: &str = "
+import os, re, socket
+dual = socket.create_server(('::', 8080), family=socket.AF_INET6, dualstack_ipv6=True)
+client = socket.create_connection(('127.0.0.1', 8080))
+accepted = dual.accept()[0]
+port = client.getsockname()[1]
+accepted.close()
+client.recv(1)
+client.close()
+rows = lambda file: [row.split() for row in open('/proc/net/' + file) if ' 06 ' in row]
+mapped = '0000000000000000FFFF00000100007F'
+print([row[1:3] == ['%s:%04X' % (mapped, 8080), '%s:%04X' % (mapped, port)] for row in rows('tcp6')], len(rows('tcp')))
+dual.close()
+print(len(rows('tcp6')))
+both = socket.create_server(('0.0.0.0', 8081))
+names = []
+for address in ('127.0.0.1', '127.0.0.2'):
+    client = socket.create_connection((address, 8081))
+    accepted = both.accept()[0]
+    names.append('%s:%04X' % ('0100007F', client.getsockname()[1]))
+    accepted.close()
+    client.recv(1)
+    client.close()
+print(all(row[2] in names for row in rows('tcp')))
+";
+
+#[test]
+fn what_lingers_of_a_server_for_both_families_is_of_ipv6_and_no_name_is_the_hosts() {
+    let Some(python) = need("TIME-WAIT", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("left.py", LEFT_MAPPED);
+    let program: [OsString; 2] = [python.into(), script.into()];
+    let ended = finish(&mut stage.run(&[], &program), LIMIT).expect_success();
+    assert_eq!(ended.stdout, "[True] 0\n1\nTrue\n", "{}", ended.stderr);
+}

@@ -8,14 +8,16 @@ use core::net::SocketAddr;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 
-use prise_socket::{Errno, Kind, LeftPort, SocketId, State};
+use prise_socket::{Errno, Kind, LeftPort, SocketId};
 use prise_sys::inet_diag::InetDiag;
 use prise_view::Left;
+use prise_wire::Instant;
 use rustix::net::{getpeername, getsockname};
 
 use crate::carried;
 use crate::places::Places;
-use crate::socket::Slot;
+use crate::sockaddr::canonical;
+use crate::socket::{Slot, Sockets};
 use crate::supervisor::Supervisor;
 
 /// Connections of one port that are remembered. The last one to be closed stays longest; others tell only where it is gone.
@@ -99,7 +101,7 @@ impl Lingering {
 }
 
 /// What the kernel still has of connections within the run that no program holds, under the run's names.
-pub(crate) fn left_within(places: &Places) -> Vec<Left> {
+pub(crate) fn left_within(places: &Places, sockets: &Sockets, now: Instant) -> Vec<Left> {
     /// More than `net.ipv4.tcp_max_tw_buckets` lets a kernel of a small machine have; beyond it the list is cut.
     const SHOWN_MAX: usize = 16_384;
     if places.are_none() {
@@ -107,19 +109,22 @@ pub(crate) fn left_within(places: &Places) -> Vec<Left> {
     }
     // Where the kernel is not to be asked nothing is told.
     let left = InetDiag::left_on_loopback(SHOWN_MAX).unwrap_or_default();
+    // A mapped address stays one.
+    let name_of = |at: SocketAddr| {
+        let named = places.lately_name_of(canonical(at), sockets, now)?;
+        Some(SocketAddr::new(at.ip(), named.port()))
+    };
     let named = left.into_iter().filter_map(|it| {
-        let (local, remote) = match (places.name_of(it.local), places.name_of(it.remote)) {
+        let (local, remote) = match (name_of(it.local), name_of(it.remote)) {
             (Some(local), None) => (local, it.remote),
             (None, Some(remote)) => (it.local, remote),
             // Not the run's; or nobody can tell which end is the listener's.
             _ => return None,
         };
-        // Who waits for accept(2) has no descriptor either, and is the listener's.
-        let state = carried::state(it.state).filter(|state| !matches!(state, State::Established | State::CloseWait))?;
         Some(Left {
             local,
             remote,
-            state,
+            state: carried::state(it.state)?,
             waits: it.waits,
         })
     });

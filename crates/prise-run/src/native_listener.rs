@@ -36,9 +36,9 @@ use crate::handed::{Handed, Stage};
 use crate::lingering::Ends;
 use crate::listener::{Listening, Sign};
 use crate::notify::Call;
-use crate::plain::Grants;
+use crate::plain::{Grants, HOME};
 use crate::sockaddr::{canonical, for_family};
-use crate::socket::{Role, Slot};
+use crate::socket::{Role, Slot, Sockets};
 use crate::supervisor::Supervisor;
 
 /// Tokens that may wait, a descriptor of the supervisor's each. More connections wait unseen, and are given out after these.
@@ -66,6 +66,8 @@ pub(crate) struct NativeListener {
     watched: bool,
     /// Clients of the run, in the order in which they were sent there.
     expected: VecDeque<Expected>,
+    /// One of them was there whose connection has other names in the run than in the kernel.
+    has_renamed: bool,
     /// Which of them accept(2) of the kernel may give out.
     grants: Grants,
     /// Calls at the published address that the kernel makes.
@@ -162,6 +164,7 @@ impl NativeListener {
             publication,
             watched: false,
             expected: VecDeque::new(),
+            has_renamed: false,
             grants: Grants::default(),
             left_calls: Box::default(),
             tokens: VecDeque::new(),
@@ -176,6 +179,11 @@ impl NativeListener {
     /// The published address where it takes clients itself.
     pub(crate) fn publication(&self) -> Option<Publication> {
         self.publication
+    }
+
+    /// Whether all of its clients have had the kernel's names in the run: what the kernel has of them is then theirs.
+    pub(crate) fn keeps_names(&self) -> bool {
+        !self.has_renamed
     }
 
     /// How many of those who wait are shown by tokens.
@@ -235,6 +243,7 @@ impl NativeListener {
 
     /// A client of the run was sent here.
     fn expect(&mut self, client: Expected) {
+        self.has_renamed |= client.from != client.names.shown || client.names.guest.ip() != HOME;
         self.expected.push_back(client);
     }
 
@@ -337,6 +346,20 @@ pub(crate) fn loopback_works() -> bool {
     tried().is_ok()
 }
 
+impl Sockets {
+    /// The kernel's listener that a socket is.
+    pub(crate) fn native_listener(&self, slot: Slot) -> Option<&NativeListener> {
+        match &self.get(slot)?.role {
+            Role::Listener(Listening {
+                sign: Sign::Native(native),
+                ended: false,
+                ..
+            }) => Some(native),
+            _ => None,
+        }
+    }
+}
+
 impl Supervisor {
     /// Whether listeners are the kernel's.
     pub(crate) fn listens_natively(&self) -> bool {
@@ -345,14 +368,7 @@ impl Supervisor {
 
     /// The kernel's listener behind a socket.
     pub(crate) fn native_listener(&self, slot: Slot) -> Option<&NativeListener> {
-        match &self.sockets.get(slot)?.role {
-            Role::Listener(Listening {
-                sign: Sign::Native(native),
-                ended: false,
-                ..
-            }) => Some(native),
-            _ => None,
-        }
+        self.sockets.native_listener(slot)
     }
 
     pub(crate) fn native_listener_mut(&mut self, slot: Slot) -> Option<&mut NativeListener> {

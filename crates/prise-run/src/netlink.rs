@@ -11,6 +11,7 @@ use prise_socket::SocketId;
 use prise_sys::sockopt::get as option_of;
 use prise_view::netlink::{Protocol, Socket};
 use prise_view::{Driver, Held, Left, View, Who};
+use prise_wire::Instant;
 use rustix::io::ioctl_fionread;
 use rustix::net::{RecvFlags, recv, sockopt};
 
@@ -161,6 +162,7 @@ impl Supervisor {
                 sockets,
                 guests,
                 places,
+                now: *now,
                 searches: SEARCHES_MAX,
             },
         };
@@ -251,6 +253,7 @@ struct OfGuests<'a> {
     sockets: &'a Sockets,
     guests: &'a mut Guests,
     places: &'a Places,
+    now: Instant,
     searches: u32,
 }
 
@@ -293,7 +296,7 @@ impl Driver for OfGuests<'_> {
     }
 
     fn left(&mut self) -> Vec<Left> {
-        left_within(self.places)
+        left_within(self.places, self.sockets, self.now)
     }
 }
 

@@ -5,10 +5,12 @@
 //! closed by then, as a server's is that executes itself anew while its children serve; what it leaves to them is kept.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::{Bequest, Family, Kind};
+use prise_wire::Instant;
 use rustix::net::getpeername;
 
 use crate::chosen::Chosen;
@@ -20,11 +22,14 @@ use crate::native_listener::Names;
 use crate::noted::is_tcp;
 use crate::plain::HOME;
 use crate::sockaddr::canonical;
-use crate::socket::{Buffers, GuestSocket, Holder, Role, Slot};
+use crate::socket::{Buffers, GuestSocket, Holder, Role, Slot, Sockets};
 use crate::supervisor::Supervisor;
 
 /// Beyond so many ports of listeners those of closed ones are forgotten. There are no more than ports.
 const PLACES_MAX: usize = 4096;
+
+/// How long the kernel holds a port for what is left of connections (`TCP_TIMEWAIT_LEN`, linux/tcp.h).
+const LINGERS: Duration = Duration::from_secs(60);
 
 /// What stands for the ports of the kernel's listeners.
 #[derive(Debug, Default)]
@@ -40,6 +45,9 @@ struct Place {
     /// The listener's port in the run.
     port: u16,
     origin: Origin,
+    /// When the listener was closed or shut. The kernel picked its port for it and may pick it for anybody of the host after that; none if
+    /// it is there, or if its connections bear other names in the run.
+    left_at: Option<Instant>,
 }
 
 /// Where connections come from: their listener, and once it is closed or shut what it left to them.
@@ -88,6 +96,19 @@ impl Places {
         self.get(at).map(|place| SocketAddr::new(HOME, place.port))
     }
 
+    /// The same for a place whose listener is there, or was so lately that what the kernel still has of connections is its. None where clients
+    /// bear other names in the run than the kernel's.
+    pub(crate) fn lately_name_of(&self, at: SocketAddr, sockets: &Sockets, now: Instant) -> Option<SocketAddr> {
+        let place = self.get(at)?;
+        let told = match sockets.native_listener(place.origin.listener) {
+            Some(native) if native.at() == at => native.keeps_names(),
+            _ => place
+                .left_at
+                .is_some_and(|left_at| now.saturating_since(left_at) < LINGERS),
+        };
+        told.then(|| SocketAddr::new(HOME, place.port))
+    }
+
     /// accept(2) of a listener at a published address was left to the kernel. There are no more of these than `-p` names.
     pub(crate) fn note_published(&mut self, publication: Publication, listener: Slot) {
         self.published
@@ -95,11 +116,14 @@ impl Places {
     }
 
     /// A listener will be gone when some of the connections that were given out there are seen.
-    fn leave(&mut self, listener: Slot, given: &Given) {
-        if !given.names.is_empty()
-            && let Some(place) = self.within.get_mut(&given.at.port())
+    fn leave(&mut self, now: Instant, listener: Slot, given: &Given) {
+        if let Some(place) = self.within.get_mut(&given.at.port())
+            && place.origin.listener == listener
         {
-            place.origin.leave(listener, &given.heritage);
+            place.left_at = given.keeps_names.then_some(now);
+            if !given.names.is_empty() {
+                place.origin.leave(listener, &given.heritage);
+            }
         }
         if let Some(publication) = given.published
             && let Some((_, origin)) = self.published.get_mut(&publication.address)
@@ -118,7 +142,12 @@ impl Supervisor {
                 .retain(|_, place| sockets.get(place.origin.listener).is_some());
         }
         let origin = Origin::new(listener);
-        self.places.within.insert(at.port(), Place { port, origin });
+        let place = Place {
+            port,
+            origin,
+            left_at: None,
+        };
+        self.places.within.insert(at.port(), place);
     }
 
     /// Whoever is at that place of the host's now is not the run's, if its listener has gone.
@@ -221,6 +250,7 @@ impl Supervisor {
         Some(Given {
             at: native.at(),
             names: native.grants().given().collect(),
+            keeps_names: native.keeps_names(),
             published: native.publication().filter(|_| native.left_calls().any()),
             heritage: self.heritage(listener)?,
         })
@@ -228,12 +258,13 @@ impl Supervisor {
 
     /// A listener is being closed or shut: what may be left of the connections that it let through holds its port.
     pub(crate) fn leave_given(&mut self, listener: Slot, given: Given) {
-        self.places.leave(listener, &given);
+        self.places.leave(self.now, listener, &given);
         let Given {
             at,
             names,
             published,
             heritage,
+            ..
         } = given;
         for names in names {
             self.note_left(&heritage, names, Ends::between(at, names.shown));
@@ -263,7 +294,40 @@ pub(crate) struct Given {
     /// The listener's name in the host.
     at: SocketAddr,
     names: Vec<Names>,
+    /// All of its clients had the kernel's names in the run.
+    keeps_names: bool,
     /// The published address where the kernel has given out others.
     published: Option<Publication>,
     heritage: Heritage,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_nobodys_once_the_kernel_has_nothing_left_of_its_listener() {
+        let at = SocketAddr::new(HOME, 40_123);
+        let closed = Instant::from_secs(1000);
+        let mut places = Places::default();
+        let mut leave_at = |left_at: Option<Instant>| {
+            let place = Place {
+                port: 8080,
+                origin: Origin::new(Slot::NONE),
+                left_at,
+            };
+            places.within.insert(at.port(), place);
+            [0, 59, 60].map(|since| {
+                let now = closed + Duration::from_secs(since);
+                places.lately_name_of(at, &Sockets::default(), now).is_some()
+            })
+        };
+        assert_eq!(leave_at(Some(closed)), [true, true, false]);
+        assert_eq!(leave_at(None), [false; 3], "its clients had other names");
+        assert_eq!(
+            places.name_of(at),
+            Some(SocketAddr::new(HOME, 8080)),
+            "what it left stays"
+        );
+    }
 }

@@ -10,6 +10,10 @@ use crate::sock_diag::{SockDiag, word};
 /// `TCP_LISTEN` (linux/tcp_states.h).
 const LISTEN: u8 = 10;
 
+/// States of connections that no descriptor stands for: SYN-RECV, FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT, CLOSE, LAST-ACK, CLOSING (the same).
+/// Who waits for accept(2) in ESTABLISHED or CLOSE-WAIT has no descriptor either, and is the listener's.
+const LEFT_STATES: u32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 9 | 1 << 11;
+
 /// A way to ask.
 #[derive(Debug)]
 pub struct InetDiag(SockDiag);
@@ -60,20 +64,25 @@ impl InetDiag {
         Ok(false)
     }
 
-    /// The TCP connections of IPv4 from 127.0.0.1 to 127.0.0.1 that no descriptor stands for any more: those in TIME-WAIT and those that are
-    /// still being closed. The kernel goes through all of its connections for this. No more than `max`.
+    /// The TCP connections by IPv4 from 127.0.0.1 to 127.0.0.1 that no descriptor stands for any more: those in TIME-WAIT and those that are
+    /// still being closed or opened. The kernel goes through all of its connections for this, once for each family. No more than `max`.
     pub fn left_on_loopback(max: usize) -> io::Result<Vec<LeftConnection>> {
-        let home = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut request = request(libc::IPPROTO_TCP, [home, home], 0);
-        request[4..8].copy_from_slice(&(!(1u32 << LISTEN)).to_ne_bytes());
+        let is_home = |it: SocketAddr| it.ip().to_canonical() == IpAddr::V4(Ipv4Addr::LOCALHOST);
         let left = core::cell::RefCell::new(Vec::new());
-        SockDiag::open()?.any(&request, |message| {
-            let mut left = left.borrow_mut();
-            left.extend(
-                LeftConnection::parse(message).filter(|it| it.local.ip() == home.ip() && it.remote.ip() == home.ip()),
-            );
-            left.len() >= max
-        })?;
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            let anybody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+            let mut request = request(libc::IPPROTO_TCP, [anybody, anybody], 0);
+            request[0] = family as u8;
+            request[4..8].copy_from_slice(&LEFT_STATES.to_ne_bytes());
+            SockDiag::open()?.any(&request, |message| {
+                let mut left = left.borrow_mut();
+                let found = LeftConnection::parse(message).filter(|it| is_home(it.local) && is_home(it.remote));
+                if left.len() < max {
+                    left.extend(found);
+                }
+                left.len() >= max
+            })?;
+        }
         Ok(left.into_inner())
     }
 
@@ -96,7 +105,7 @@ impl InetDiag {
 /// A connection of the kernel's that no descriptor stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeftConnection {
-    /// This end.
+    /// This end. Of a socket of IPv6 it is mapped (RFC 4291 §2.5.5.2), and so is the other.
     pub local: SocketAddr,
     /// The other one.
     pub remote: SocketAddr,
@@ -107,19 +116,24 @@ pub struct LeftConnection {
 }
 
 impl LeftConnection {
-    /// Reads a `struct inet_diag_msg` of IPv4, if it is about such a one.
+    /// Reads a `struct inet_diag_msg`, if it is about such a one.
     fn parse(message: &[u8]) -> Option<Self> {
         /// `idiag_timer` of TIME-WAIT.
         const WAITS: u8 = 3;
         const INODE: usize = 68;
         const EXPIRES: usize = 52;
-        if i32::from(*message.first()?) != libc::AF_INET || word(message, INODE)? != 0 {
+        if word(message, INODE)? != 0 {
             return None;
         }
+        let is_v4 = i32::from(*message.first()?) == libc::AF_INET;
         let endpoint = |port: usize, address: usize| {
             let port = u16::from_be_bytes(*message.get(port..)?.first_chunk()?);
-            let address: [u8; 4] = *message.get(address..)?.first_chunk()?;
-            Some(SocketAddr::from((address, port)))
+            let octets: [u8; 16] = *message.get(address..)?.first_chunk()?;
+            let ip: IpAddr = match octets {
+                [a, b, c, d, ..] if is_v4 => Ipv4Addr::new(a, b, c, d).into(),
+                octets => Ipv6Addr::from(octets).into(),
+            };
+            Some(SocketAddr::new(ip, port))
         };
         let expires = Duration::from_millis(word(message, EXPIRES)?.into());
         Some(Self {
@@ -178,6 +192,8 @@ mod tests {
             assert!(diag.has_connection(at, from).unwrap());
             assert!(diag.has_connection(from, at).unwrap());
             assert!(InetDiag::has_any_connection(at).unwrap());
+            let left = InetDiag::left_on_loopback(usize::MAX).unwrap();
+            assert!(left.iter().all(|it| it.local != at && it.remote != at), "it is held");
             drop(server);
             // The client's kernel has seen the end when its program does.
             let mut octet = [0];
@@ -187,7 +203,7 @@ mod tests {
             assert!(InetDiag::has_any_connection(at).unwrap(), "it closed first");
             let left = InetDiag::left_on_loopback(usize::MAX).unwrap();
             let found = left.iter().find(|it| (it.local, it.remote) == (at, from));
-            assert_eq!(found.is_some(), at.is_ipv4());
+            assert_eq!(found.is_some(), at.ip().to_canonical().is_ipv4());
             assert!(found.is_none_or(|it| it.waits.is_some_and(|left| left <= Duration::from_secs(60))));
             let unused = TcpListener::bind(address).unwrap();
             let unused = unused.local_addr().unwrap();
@@ -201,6 +217,23 @@ mod tests {
             let nobody = SocketAddr::new(at.ip(), 1);
             assert!(!diag.has_connection(at, nobody).unwrap(), "the listener is none");
         }
+    }
+
+    #[test]
+    fn what_a_socket_of_ipv6_leaves_of_a_connection_by_ipv4_is_told_with_mapped_names() {
+        let Ok(listener) = TcpListener::bind("[::ffff:127.0.0.1]:0") else {
+            return;
+        };
+        let at = listener.local_addr().unwrap();
+        let client = TcpStream::connect((Ipv4Addr::LOCALHOST, at.port())).unwrap();
+        let (server, from) = listener.accept().unwrap();
+        drop(server);
+        assert_eq!(io::Read::read(&mut &client, &mut [0]).unwrap(), 0);
+        drop(client);
+        let left = InetDiag::left_on_loopback(usize::MAX).unwrap();
+        let found = left.iter().find(|it| (it.local, it.remote) == (at, from));
+        assert!(at.is_ipv6() && found.is_some_and(|it| it.waits.is_some()));
+        assert_eq!(InetDiag::left_on_loopback(1).unwrap().len(), 1);
     }
 
     #[test]

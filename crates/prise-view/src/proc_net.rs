@@ -106,7 +106,7 @@ pub fn text(view: &mut View<'_>, name: &str) -> Option<String> {
 /// The files of counters.
 fn counters_text(view: &mut View<'_>, name: &str) -> Option<String> {
     let mut count =
-        |wanted: fn(State) -> bool| rows(view, |row| row.kind == Kind::Stream && wanted(row.state)).len() as u64;
+        |wanted: fn(State) -> bool| own_rows(view, |row| row.kind == Kind::Stream && wanted(row.state)).len() as u64;
     Some(match name {
         "snmp" => {
             let established = count(counters::is_established);
@@ -121,11 +121,25 @@ fn counters_text(view: &mut View<'_>, name: &str) -> Option<String> {
     })
 }
 
-/// The rows of a kind of sockets, half-open ones and those in TIME-WAIT included.
-fn rows(view: &mut View<'_>, wanted: impl Fn(&Row) -> bool) -> Vec<Row> {
+/// The rows of a kind of sockets, half-open ones and those in TIME-WAIT included: those that are carried elsewhere, too. Their driver may
+/// have to look for them, so only files that tell of them are made of these.
+fn all_rows(view: &mut View<'_>, wanted: impl Fn(&Row) -> bool) -> Vec<Row> {
+    with_sockets(view, wanted, sockets::unowned)
+}
+
+/// The same without those that are carried elsewhere and that no program holds.
+fn own_rows(view: &mut View<'_>, wanted: impl Fn(&Row) -> bool) -> Vec<Row> {
+    with_sockets(view, wanted, |view| sockets::unowned_by_stack(view))
+}
+
+fn with_sockets(
+    view: &mut View<'_>,
+    wanted: impl Fn(&Row) -> bool,
+    others: impl Fn(&mut View<'_>) -> Vec<Row>,
+) -> Vec<Row> {
     let ids: Vec<SocketId> = view.host.sockets().collect();
     let mut rows: Vec<Row> = ids.into_iter().filter_map(|id| sockets::row(view, id)).collect();
-    rows.extend(sockets::unowned(view));
+    rows.extend(others(view));
     rows.retain(wanted);
     rows
 }
@@ -170,7 +184,7 @@ fn tcp(view: &mut View<'_>, family: Family) -> String {
     if family == Family::Inet {
         text = format!("{:<149}\n", text.trim_end());
     }
-    let rows = rows(view, |row| {
+    let rows = all_rows(view, |row| {
         row.family == family && row.kind == Kind::Stream && row.protocol == TCP
     });
     for (number, row) in rows.iter().enumerate() {
@@ -198,7 +212,7 @@ fn datagrams(view: &mut View<'_>, family: Family, kind: Kind, protocol: Option<u
         text = format!("{:<127}\n", text.trim_end());
     }
     let wanted = |row: &Row| row.family == family && row.kind == kind && protocol.is_none_or(|it| it == row.protocol);
-    for row in rows(view, wanted) {
+    for row in own_rows(view, wanted) {
         let mut shown = row;
         if kind == Kind::Raw {
             // A raw socket's port is its protocol.
@@ -396,7 +410,11 @@ fn addresses(view: &View<'_>) -> String {
 }
 
 fn counts(view: &mut View<'_>, family: Family) -> String {
-    let all = rows(view, |_| true);
+    let all = match family {
+        // The one that counts TIME-WAIT and orphans.
+        Family::Inet => all_rows(view, |_| true),
+        Family::Inet6 => own_rows(view, |_| true),
+    };
     let of = |kind: Kind, protocol: Option<u8>| {
         let mine =
             |row: &&Row| row.family == family && row.kind == kind && protocol.is_none_or(|it| it == row.protocol);

@@ -40,7 +40,7 @@ pub struct Row {
 /// A connection that is carried elsewhere, and that no program holds any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Left {
-    /// Its own end.
+    /// Its own end. Of a socket of IPv6 that is connected by IPv4 it is mapped (RFC 4291 §2.5.5.2), and so is the other.
     pub local: SocketAddr,
     /// The other end.
     pub remote: SocketAddr,
@@ -89,10 +89,29 @@ pub(crate) fn row(view: &mut View<'_>, id: SocketId) -> Option<Row> {
     })
 }
 
-/// The lines of connections that no program holds: those of the host's own TCP, then those that are carried elsewhere.
+/// The lines of connections that no program holds: those of the host's own TCP, then those that are carried elsewhere. For the latter
+/// the driver may go through more connections than it tells of.
 pub(crate) fn unowned(view: &mut View<'_>) -> Vec<Row> {
-    let (host, now) = (&*view.host, view.now);
-    let line = |local: SocketAddr, remote: SocketAddr, state: State| Row {
+    let mut rows = unowned_by_stack(view);
+    rows.extend(view.driver.left().into_iter().map(|it| Row {
+        waits: it.waits,
+        ..unowned_line(it.local, it.remote, it.state)
+    }));
+    rows
+}
+
+/// The lines of the host's own TCP for connections that no program holds.
+pub(crate) fn unowned_by_stack(view: &View<'_>) -> Vec<Row> {
+    let own = view.host.stack().tcp_unowned().map(|it| Row {
+        send_queue: it.send_queue,
+        waits: it.expires.map(|expires| expires.saturating_since(view.now)),
+        ..unowned_line(it.local, it.remote, it.state.into())
+    });
+    own.collect()
+}
+
+fn unowned_line(local: SocketAddr, remote: SocketAddr, state: State) -> Row {
+    Row {
         id: None,
         family: if local.is_ipv4() { Family::Inet } else { Family::Inet6 },
         kind: Kind::Stream,
@@ -106,16 +125,5 @@ pub(crate) fn unowned(view: &mut View<'_>) -> Vec<Row> {
         inode: 0,
         v6_only: false,
         waits: None,
-    };
-    let own = host.stack().tcp_unowned().map(|it| Row {
-        send_queue: it.send_queue,
-        waits: it.expires.map(|expires| expires.saturating_since(now)),
-        ..line(it.local, it.remote, it.state.into())
-    });
-    let mut rows: Vec<Row> = own.collect();
-    rows.extend(view.driver.left().into_iter().map(|it| Row {
-        waits: it.waits,
-        ..line(it.local, it.remote, it.state)
-    }));
-    rows
+    }
 }
