@@ -6,6 +6,7 @@ names and of the two answers that it names, and says whether what comes after it
 from model import ERRQUEUE, INET, INET6, MORE, answer
 
 GOES_ON, ENDS = True, False
+NETLINK = 16
 WRITES = ("write", "send", "writev", "splice_out", "sendfile")
 READS = ("read", "recv", "readv", "splice_in")
 RULES = []
@@ -47,6 +48,12 @@ class Line:
         """Of a list of readiness, the sockets that differ: each with the kernel's and prise's; None if the lists are of others."""
         theirs, ours = (dict(word.split(":") for word in line.partition(" |")[0].split()[1:]) for line in (self.native, self.prise))
         return [(self.model.slots.get(slot), int(theirs.get(slot, "0"), 16), int(ours.get(slot, "0"), 16))
+                for slot in sorted(theirs | ours) if theirs.get(slot) != ours.get(slot)]
+
+    def selects(self):
+        """Of select(2), the sockets that differ: each with what the kernel and prise have in its sets."""
+        theirs, ours = (dict(word.split(":") for word in call.partition(" = ")[2].split() if ":" in word) for call in self.call)
+        return [(self.model.slots.get(slot), int(theirs.get(slot, "0")), int(ours.get(slot, "0")))
                 for slot in sorted(theirs | ours) if theirs.get(slot) != ours.get(slot)]
 
     def apart(self):
@@ -292,7 +299,10 @@ def _(line):
 def _(line):
     if line.native.startswith("join"):
         return line.by_ours and (line.name == "pollone" or line.ours == "ECONNRESET")
-    return line.name == "drop" and line.carried
+    if line.name != "drop" or not line.carried or not line.model.holders:
+        return False
+    held, what = line.model.holders[0]
+    return held.stream and what != 0
 
 
 @rule("O_ASYNC on a stream by our TCP: an end besides room, and what is read by the supervisor")
@@ -339,8 +349,18 @@ def _(line):
 @rule("IP_MINTTL: not heeded by our TCP, and heeded by the kernel's on a stream within the run over IPv6, of which its end is IPv4", ENDS)
 def _(line):
     asks = lambda words, said: words[2:4] == ["0", "21"] and said == "0"
-    asked = any(one.stream and one.has("setsockopt", asks) for one in line.model.all)
-    return asked and (line.every(lambda one, theirs, ours: one.stream) or line.stream and line.name in (*READS, "recvfrom", "recvmsg", "recvmmsg", "state"))
+    asked = lambda one: bool(one) and one.stream and one.has("setsockopt", asks)
+
+    def meets(one):
+        """It asked, or its peer did."""
+        if not one.stream or not line.carried and one.family != INET6:
+            return False
+        if one.peer == "accepted":
+            return any(asked(other) for other in line.model.all)
+        return asked(one) or bool(one.peer) and asked(line.model.named(one.peer[4]))
+    if line.stream and line.name in (*READS, "recvfrom", "recvmsg", "recvmmsg", "state"):
+        return meets(line.socket)
+    return line.every(lambda one, theirs, ours: meets(one))
 
 
 @rule("SIOCGSTAMP of what was only looked at, or not all read")
@@ -350,7 +370,7 @@ def _(line):
 
 @rule("send(2) of nothing on a socket of netlink")
 def _(line):
-    return line.said("ENODATA", "0")
+    return line.name in (*WRITES, "sendto", "sendmsg") and bool(line.socket) and line.socket.family == NETLINK and line.said("ENODATA", "0")
 
 
 @rule("the first write after a reset, on a stream by our TCP", ENDS)
@@ -413,6 +433,15 @@ def is_urgent_only(one, theirs, ours):
     return theirs & 2 and (ours == theirs | 1 or 0 in one.shut and ours == theirs & ~2)
 
 
+def selects_otherwise(model, one, theirs, ours):
+    """The same in the sets of select(2): 1 to read, 2 to write, 4 an urgent octet."""
+    urgent = lambda words, said: int(words[3]) & 1
+    is_sent = any(other.stream and any(other.has(name, urgent) for name in ("send", "sendmsg", "sendto")) for other in model.all)
+    if is_sent and theirs ^ ours in (1, 4, 5):
+        return True
+    return one.has("listen") and (one.has("shutdown") or is_undone_stream(one))
+
+
 def are_both_shut(model):
     return any(one.stream and {0, 1} <= one.shut for one in model.all)
 
@@ -421,10 +450,8 @@ def are_both_shut(model):
 def _(line):
     kinds = (listener_was_shut, ends_twice, is_undone, is_urgent_only)
     if line.name == "select":
-        urgent = lambda words, said: int(words[3]) & 1
-        if line.carried and any(one.stream and (one.has("send", urgent) or one.has("sendmsg", urgent) or one.has("sendto", urgent)) for one in line.model.all):
-            return True
-        return line.carried and any(one.stream and one.has("listen") and (one.has("shutdown") or one.has("connect", lambda words, said: words[2] == "0" and said == "0")) for one in line.model.slots.values())
+        differ = line.selects()
+        return line.carried and bool(differ) and all(one is not None and one.stream and selects_otherwise(line.model, one, theirs, ours) for one, theirs, ours in differ)
     return line.carried and line.every(lambda one, theirs, ours: one.stream and any(kind(one, theirs, ours) for kind in kinds))
 
 

@@ -45,6 +45,7 @@ class Model:
     def __init__(self):
         self.slots = {}
         self.all = []
+        self.holders = []  # sockets that children hold and what each does with it when it is let go, the oldest first
         self.waits = None  # the words of the call that a thread waits in
 
     def of(self, line):
@@ -145,7 +146,14 @@ class Model:
             one.shut.add(1)
 
     def hear_hold(self, one, words, said, done):
-        if one and int(words[2]) % 4 == 2 and not one.listens:
+        if one and said == "0":
+            self.holders.append((one, int(words[2]) % 4))
+
+    def hear_drop(self, _, words, said, done):
+        if not self.holders:
+            return
+        one, what = self.holders.pop(0)
+        if what == 2 and not one.listens:
             one.shut |= {0, 1}
 
     def hear_exec(self, one, words, said, done):
