@@ -9,7 +9,7 @@
 //! Where connections cannot be marked, and of those that are being made, a note is taken: [`crate::noted`].
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::Family;
@@ -98,8 +98,17 @@ impl Supervisor {
             return;
         }
         self.guests.know_descendants(std::process::id());
-        let mut seen: HashSet<u32> = self.sockets.iter().map(|(_, socket)| socket.inode).collect();
-        for (holder, inode) in self.guests.open_sockets() {
+        let known: HashMap<u32, Slot> = self.sockets.iter().map(|(slot, socket)| (socket.inode, slot)).collect();
+        let open = self.guests.open_sockets();
+        let tasks: HashSet<u32> = open.iter().map(|(holder, _)| holder.tid).collect();
+        let mut seen: HashSet<u32> = known.keys().copied().collect();
+        for (holder, inode) in open {
+            // A child was seen with it that has ended.
+            if let Some(socket) = known.get(&inode).and_then(|&slot| self.sockets.get_mut(slot))
+                && !tasks.contains(&socket.holder.tid)
+            {
+                socket.holder = holder;
+            }
             if seen.insert(inode)
                 && let Ok(copy) = self.guests.descriptor(holder.tid, holder.fd)
                 && sockopt::socket_cookie(&copy).is_ok_and(|cookie| self.sockets.by_cookie(cookie).is_none())
