@@ -1,6 +1,7 @@
 //! The guests' tasks: their descriptors (pidfd_getfd(2)) and their memory, with the kernel's answers put into words.
 
 use core::cell::OnceCell;
+use core::fmt::Display;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -230,22 +231,25 @@ fn open(tid: u32) -> Result<Task, LookupError> {
     }
 }
 
+/// What /proc/TASK/status (proc(5)) says behind `name`, which ends with a colon; none where the task is gone.
+pub(crate) fn status_field(task: impl Display, name: &str) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{task}/status")).ok()?;
+    let field = status.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(field.trim().to_owned())
+}
+
 /// `Tgid` of /proc/TID/status (proc(5)).
 fn thread_group(tid: u32) -> Option<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("Tgid:"))?
-        .trim()
-        .parse()
-        .ok()
+    status_field(tid, "Tgid:")?.parse().ok()
 }
 
 /// The number that the task's process has for itself: another one in a PID namespace of its own (`NStgid`, proc(5)).
 pub(crate) fn own_number(tid: u32) -> Option<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    let numbers = status.lines().find_map(|line| line.strip_prefix("NStgid:"))?;
-    numbers.split_whitespace().next_back()?.parse().ok()
+    status_field(tid, "NStgid:")?
+        .split_whitespace()
+        .next_back()?
+        .parse()
+        .ok()
 }
 
 /// The number of the socket behind the task's descriptor `fd`, none if it is no socket: what /proc/TID/fd/N leads to (proc(5)).

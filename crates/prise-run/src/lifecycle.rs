@@ -312,10 +312,7 @@ impl Supervisor {
         if let (Some(left), Some(ends)) = (self.host.left_port(socket.id), &socket.ends) {
             self.lingering.note(left, **ends);
         }
-        if let Role::Listener(listening) = &socket.role
-            && !listening.ended
-            && let Some(given) = self.given_by(&socket)
-        {
+        if let Some(given) = self.given_by(&socket) {
             self.leave_given(slot, given);
         }
         let local = self.host.local_addr(socket.id);

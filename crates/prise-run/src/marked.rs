@@ -76,7 +76,7 @@ impl Supervisor {
             family,
             seen: match mark {
                 // Over, or its listener is forgotten: nobody is told the name of a peer that is not there.
-                Mark::Within => self.place_of(peer).unwrap_or(peer),
+                Mark::Within => self.places.name_of(peer).unwrap_or(peer),
                 Mark::Outside => self.gate.as_ref()?.guest_endpoint(peer),
             },
             stage: Stage::Connected,
@@ -98,25 +98,33 @@ impl Supervisor {
             return;
         }
         self.guests.know_descendants(std::process::id());
-        let known: HashMap<u32, Slot> = self.sockets.iter().map(|(slot, socket)| (socket.inode, slot)).collect();
+        let mut known: HashMap<u32, Option<Slot>> = HashMap::new();
+        known.extend(self.sockets.iter().map(|(slot, socket)| (socket.inode, Some(slot))));
         let open = self.guests.open_sockets();
         let tasks: HashSet<u32> = open.iter().map(|(holder, _)| holder.tid).collect();
-        let mut seen: HashSet<u32> = known.keys().copied().collect();
         for (holder, inode) in open {
+            let Some(slot) = known.get(&inode) else {
+                known.insert(inode, self.adopt_unknown(holder));
+                continue;
+            };
             // A child was seen with it that has ended.
-            if let Some(socket) = known.get(&inode).and_then(|&slot| self.sockets.get_mut(slot))
+            if let Some(socket) = slot.and_then(|slot| self.sockets.get_mut(slot))
                 && !tasks.contains(&socket.holder.tid)
             {
                 socket.holder = holder;
             }
-            if seen.insert(inode)
-                && let Ok(copy) = self.guests.descriptor(holder.tid, holder.fd)
-                && sockopt::socket_cookie(&copy).is_ok_and(|cookie| self.sockets.by_cookie(cookie).is_none())
-            {
-                // Most are none.
-                let marked = self.adopt_marked(holder, &copy);
-                let _ = marked.or_else(|| self.adopt_accepted(holder, &copy));
-            }
         }
+    }
+
+    /// Makes what a task has open a stream of the run's, if it is a marked connection or one that accept(2) of the kernel has given out:
+    /// most are none.
+    fn adopt_unknown(&mut self, holder: Holder) -> Option<Slot> {
+        let copy = self.guests.descriptor(holder.tid, holder.fd).ok()?;
+        let cookie = sockopt::socket_cookie(&copy).ok()?;
+        if self.sockets.by_cookie(cookie).is_some() {
+            return None;
+        }
+        self.adopt_marked(holder, &copy)
+            .or_else(|| self.adopt_accepted(holder, &copy))
     }
 }

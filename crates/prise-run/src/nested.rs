@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use crate::config::RunConfig;
+use crate::guest::status_field;
 use crate::outcome::RunError;
 use crate::report;
 
@@ -14,13 +15,13 @@ const ANCESTORS_MAX: usize = 1024;
 /// The supervisor of the run that this process is part of.
 fn outer() -> Option<u32> {
     // Most processes have no filter, and are spared the search.
-    if status("self", "Seccomp:")? != "2" {
+    if status_field("self", "Seccomp:")? != "2" {
         return None;
     }
     let running = report::running(rustix::process::geteuid().as_raw()).unwrap_or_default();
     let mut process = std::process::id();
     for _ in 0..ANCESTORS_MAX {
-        process = status(&process.to_string(), "PPid:")?.parse().ok()?;
+        process = status_field(process, "PPid:")?.parse().ok()?;
         if running.contains(&process) {
             return Some(process);
         }
@@ -29,12 +30,6 @@ fn outer() -> Option<u32> {
         }
     }
     None
-}
-
-fn status(process: &str, field: &str) -> Option<String> {
-    let text = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
-    Some(line.trim().to_owned())
 }
 
 /// Within another run, becomes the program, unless more was asked for than the outer run gives.

@@ -16,7 +16,7 @@ use rustix::io::ioctl_fionread;
 use rustix::net::{RecvFlags, recv, sockopt};
 
 use crate::carried::{self, INFO_ROOM};
-use crate::guest::{Guests, own_number};
+use crate::guest::{Guests, own_number, status_field};
 use crate::handed::Stage;
 use crate::lingering::left_within;
 use crate::parked::ParkId;
@@ -348,17 +348,13 @@ fn held(socket: &GuestSocket, copy: impl FnOnce() -> Option<OwnedFd>) -> Held {
 /// The real user of a task, of /proc/TID/status (proc(5)); nobody's where it is gone.
 fn user_of(tid: u32) -> u32 {
     const NOBODY: u32 = 65_534;
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
-    let real = line.and_then(|users| users.split_ascii_whitespace().next()?.parse().ok());
+    let real = status_field(tid, "Uid:").and_then(|users| users.split_ascii_whitespace().next()?.parse().ok());
     real.unwrap_or(NOBODY)
 }
 
 /// `CAP_NET_ADMIN` in the effective set of /proc/TID/status (proc(5)), that is in the task's own user namespace.
 pub(crate) fn is_network_admin(tid: u32) -> bool {
     const NET_ADMIN: u64 = 1 << 12;
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let set = line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    let set = status_field(tid, "CapEff:").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
     set.is_some_and(|set| set & NET_ADMIN != 0)
 }

@@ -161,11 +161,6 @@ impl Supervisor {
         }
     }
 
-    /// The run's name for what a marked connection leads to, if that is a listener of the run.
-    pub(crate) fn place_of(&self, peer: SocketAddr) -> Option<SocketAddr> {
-        self.places.name_of(peer)
-    }
-
     /// Makes a connection that accept(2) of the kernel has given out a stream of the run's; none if it is none.
     pub(crate) fn adopt_accepted(&mut self, holder: Holder, copy: &OwnedFd) -> Option<Slot> {
         if self.places.within.is_empty() && self.places.published.is_empty() {
@@ -254,6 +249,13 @@ impl Supervisor {
             published: native.publication().filter(|_| native.left_calls().any()),
             heritage: self.heritage(listener)?,
         })
+    }
+
+    /// A socket stops listening, if it does.
+    pub(crate) fn leave_as_listener(&mut self, slot: Slot) {
+        if let Some(given) = self.sockets.get(slot).and_then(|socket| self.given_by(socket)) {
+            self.leave_given(slot, given);
+        }
     }
 
     /// A listener is being closed or shut: what may be left of the connections that it let through holds its port.

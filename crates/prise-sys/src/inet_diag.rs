@@ -68,14 +68,13 @@ impl InetDiag {
     /// still being closed or opened. The kernel goes through all of its connections for this, once for each family. No more than `max`.
     pub fn left_on_loopback(max: usize) -> io::Result<Vec<LeftConnection>> {
         let is_home = |it: SocketAddr| it.ip().to_canonical() == IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let left = core::cell::RefCell::new(Vec::new());
+        let mut left = Vec::new();
         for family in [libc::AF_INET, libc::AF_INET6] {
             let anybody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
             let mut request = request(libc::IPPROTO_TCP, [anybody, anybody], 0);
             request[0] = family as u8;
             request[4..8].copy_from_slice(&LEFT_STATES.to_ne_bytes());
             SockDiag::open()?.any(&request, |message| {
-                let mut left = left.borrow_mut();
                 let found = LeftConnection::parse(message).filter(|it| is_home(it.local) && is_home(it.remote));
                 if left.len() < max {
                     left.extend(found);
@@ -83,7 +82,7 @@ impl InetDiag {
                 left.len() >= max
             })?;
         }
-        Ok(left.into_inner())
+        Ok(left)
     }
 
     /// How much a UDP socket has not read yet, in the kernel's own accounting (buffers with their overhead); none if it is closed.

@@ -75,10 +75,7 @@ impl Ruleset {
             scoped,
         };
         // SAFETY: the kernel reads `len` octets of a live structure of at least that length.
-        let fd = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, &raw const attr, len, 0) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let fd = crate::check(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, &raw const attr, len, 0) })?;
         // SAFETY: the descriptor is new and owned by nobody else; the kernel has set its close-on-exec flag.
         let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
         if handled_access_fs != 0 {
@@ -110,7 +107,7 @@ fn allow_everywhere(ruleset: &OwnedFd, access: u64) -> io::Result<()> {
         parent_fd: root.as_raw_fd(),
     };
     // SAFETY: the kernel reads one live structure.
-    let result = unsafe {
+    crate::check(unsafe {
         libc::syscall(
             libc::SYS_landlock_add_rule,
             ruleset.as_raw_fd(),
@@ -118,10 +115,6 @@ fn allow_everywhere(ruleset: &OwnedFd, access: u64) -> io::Result<()> {
             &raw const rule,
             0,
         )
-    };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    })
+    .map(drop)
 }

@@ -196,10 +196,7 @@ fn next_report(reports: &mut io::PipeReader) -> Option<(i32, i32)> {
 /// A descriptor for the process (pidfd_open(2)), close-on-exec.
 fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: no memory is involved.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let fd = crate::check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
     // SAFETY: the descriptor is new and owned by nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }

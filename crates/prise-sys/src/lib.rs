@@ -36,8 +36,8 @@ fn errno() -> i32 {
 }
 
 /// A system call's result: negative is an error, found in errno.
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 {
+fn check<T: PartialOrd + Default>(result: T) -> io::Result<T> {
+    if result < T::default() {
         Err(io::Error::last_os_error())
     } else {
         Ok(result)

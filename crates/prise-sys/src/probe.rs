@@ -65,10 +65,7 @@ fn notification() -> io::Result<()> {
 
 fn pidfd_open(flags: i32) -> io::Result<OwnedFd> {
     // SAFETY: no memory is involved.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, std::process::id(), flags) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let fd = crate::check(unsafe { libc::syscall(libc::SYS_pidfd_open, std::process::id(), flags) })?;
     // SAFETY: the descriptor is new and owned by nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
@@ -76,10 +73,7 @@ fn pidfd_open(flags: i32) -> io::Result<OwnedFd> {
 fn pidfd_getfd() -> io::Result<()> {
     let pidfd = pidfd_open(0)?;
     // SAFETY: no memory is involved.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), pidfd.as_raw_fd(), 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let fd = crate::check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), pidfd.as_raw_fd(), 0) })?;
     // SAFETY: the descriptor is new and owned by nobody else.
     drop(unsafe { OwnedFd::from_raw_fd(fd as i32) });
     Ok(())
@@ -88,12 +82,7 @@ fn pidfd_getfd() -> io::Result<()> {
 fn local_urgent() -> io::Result<()> {
     let (here, _there) = UnixStream::pair()?;
     // SAFETY: one octet of a live array is read.
-    let sent = unsafe { libc::send(here.as_fd().as_raw_fd(), [0u8].as_ptr().cast(), 1, libc::MSG_OOB) };
-    if sent < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    crate::check(unsafe { libc::send(here.as_fd().as_raw_fd(), [0u8].as_ptr().cast(), 1, libc::MSG_OOB) }).map(drop)
 }
 
 /// In a child, which ends at once.

@@ -14,7 +14,7 @@ pub fn ask_for_slice(slice: Duration) -> io::Result<()> {
     let mut attributes: libc::sched_attr = unsafe { core::mem::zeroed() };
     let size = size_of::<libc::sched_attr>() as libc::c_uint;
     // SAFETY: the kernel writes at most `size` octets of the structure.
-    check(unsafe {
+    crate::check(unsafe {
         libc::syscall(
             libc::SYS_sched_getattr,
             THIS_THREAD,
@@ -28,15 +28,8 @@ pub fn ask_for_slice(slice: Duration) -> io::Result<()> {
     }
     attributes.sched_runtime = slice.as_nanos() as u64;
     // SAFETY: the kernel reads the structure, whose size it holds.
-    check(unsafe { libc::syscall(libc::SYS_sched_setattr, THIS_THREAD, &raw const attributes, NO_FLAGS) })
-}
-
-fn check(result: libc::c_long) -> io::Result<()> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    crate::check(unsafe { libc::syscall(libc::SYS_sched_setattr, THIS_THREAD, &raw const attributes, NO_FLAGS) })
+        .map(drop)
 }
 
 #[cfg(test)]

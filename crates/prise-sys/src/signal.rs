@@ -150,12 +150,7 @@ impl AsFd for SignalFd {
 /// Sends `signal` to one thread (tgkill(2)).
 pub fn send_to_thread(process: u32, thread: u32, signal: i32) -> io::Result<()> {
     // SAFETY: no memory is involved.
-    let result = unsafe { libc::syscall(libc::SYS_tgkill, process as i32, thread as i32, signal) };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    crate::check(unsafe { libc::syscall(libc::SYS_tgkill, process as i32, thread as i32, signal) }).map(drop)
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ impl SockDiag {
     }
 
     /// Whether `fits` holds for any of the answers to a request for many. What was not looked at is lost with the socket.
-    pub(crate) fn any(self, request: &[u8], fits: impl Fn(&[u8]) -> bool) -> io::Result<bool> {
+    pub(crate) fn any(self, request: &[u8], mut fits: impl FnMut(&[u8]) -> bool) -> io::Result<bool> {
         self.send(request, libc::NLM_F_REQUEST | libc::NLM_F_DUMP)?;
         let malformed = || io::Error::from(io::ErrorKind::InvalidData);
         let mut buffer = vec![0; ANSWERS_MAX];
@@ -79,11 +79,7 @@ impl SockDiag {
         message.extend_from_slice(&[0; 8]);
         message.extend_from_slice(request);
         // SAFETY: the kernel reads a live buffer of that length. It answers before the call returns.
-        let sent = unsafe { libc::send(self.0.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
-        if sent < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(())
+        crate::check(unsafe { libc::send(self.0.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) }).map(drop)
     }
 
     /// What the kernel has answered: it has done so before it is asked.

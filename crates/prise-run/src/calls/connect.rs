@@ -75,9 +75,7 @@ impl Supervisor {
             Named::Unspecified(..) => {
                 self.flush_datagrams(target.slot);
                 let was_shut = matches!(self.entry(target.slot)?.role, Role::Fresh) && self.host.is_shut(id);
-                if let Some(given) = self.sockets.get(target.slot).and_then(|it| self.given_by(it)) {
-                    self.leave_given(target.slot, given);
-                }
+                self.leave_as_listener(target.slot);
                 self.host.disconnect(self.now, id)?;
                 self.end_listening(&target);
                 if was_shut {

@@ -406,18 +406,21 @@ impl Supervisor {
     /// Whether a stream is connected: one that is being connected has no room yet (`sk_stream_wait_connect`).
     fn check_stream_open(&mut self, call: &Call, target: &Target, flags: i32) -> Result<(), Errno> {
         let is_kept = !self.is_unkept(target.slot);
-        let error = match &self.entry(target.slot)?.role {
-            Role::Connecting(_) => return Err(Errno::EAGAIN),
-            // What it died of comes first (`sk_stream_error`).
-            Role::Ended(_) if is_kept => self.failure_left(target).unwrap_or(Errno::EPIPE),
-            Role::Stream(stream) if !stream.outgoing_ended() => return Ok(()),
-            Role::Ended(_) => return Ok(()),
-            _ => Errno::EPIPE,
-        };
+        match &self.entry(target.slot)?.role {
+            Role::Connecting(_) => Err(Errno::EAGAIN),
+            Role::Stream(stream) if !stream.outgoing_ended() => Ok(()),
+            Role::Ended(_) if !is_kept => Ok(()),
+            _ => Err(self.broken_pipe(call, target, flags)),
+        }
+    }
+
+    /// What who writes to a stream that takes nothing more is told: what it died of comes first, without a signal (`sk_stream_error`).
+    fn broken_pipe(&mut self, call: &Call, target: &Target, flags: i32) -> Errno {
+        let error = self.failure_left(target).unwrap_or(Errno::EPIPE);
         if error == Errno::EPIPE {
             raise_sigpipe(self.guests.process(call.tid), call, flags);
         }
-        Err(error)
+        error
     }
 
     /// A stream with an address that says nothing.
@@ -454,14 +457,7 @@ impl Supervisor {
                 self.attend(target.slot);
                 Ok(Answer::Value(sent as i64))
             }
-            Err(rustix::io::Errno::PIPE) => {
-                // What it died of comes first (`sk_stream_error`).
-                let error = self.failure_left(target).unwrap_or(Errno::EPIPE);
-                if error == Errno::EPIPE {
-                    raise_sigpipe(self.guests.process(call.tid), call, flags);
-                }
-                Err(error)
-            }
+            Err(rustix::io::Errno::PIPE) => Err(self.broken_pipe(call, target, flags)),
             Err(error) => Err(errno(error)),
         }
     }

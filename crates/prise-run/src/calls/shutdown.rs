@@ -44,9 +44,7 @@ impl Supervisor {
                 DONE
             }
             Role::Listener(_) => {
-                if let Some(given) = self.sockets.get(target.slot).and_then(|it| self.given_by(it)) {
-                    self.leave_given(target.slot, given);
-                }
+                self.leave_as_listener(target.slot);
                 self.host.shutdown(self.now, id, how)?;
                 self.end_listening(target);
                 DONE

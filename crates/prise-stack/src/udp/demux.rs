@@ -99,13 +99,14 @@ impl Demux {
         link: LinkId,
         payload: &dyn Fn() -> Vec<u8>,
     ) -> Option<UdpId> {
-        // The usual case: one socket has the port, and one comparison tells whether the datagram is its.
-        if let [only] = self.on_port(local.port()) {
-            let socket = sockets.find(only.key())?;
-            return socket.takes(remote, local, link).then_some(*only);
-        }
-        if self.on_port(local.port()).is_empty() {
-            return None;
+        match self.on_port(local.port()) {
+            [] => return None,
+            // The usual case: one socket has the port, and one comparison tells whether the datagram is its.
+            [only] => {
+                let socket = sockets.find(only.key())?;
+                return socket.takes(remote, local, link).then_some(*only);
+            }
+            _ => {}
         }
         let ipv4 = local.is_ipv4();
         let candidates = |key: Key| {
