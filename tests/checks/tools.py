@@ -44,14 +44,18 @@ def wget(here):
 def iperf3(here):
     """TCP and UDP, up, down and both, one stream and several."""
     here.serve(5201, "iperf3", "-s", "-p", 5201)
-    rates, refused = [], "\"error\":\t\"unable to "
+    rates, refusals = [], ("\"error\":\t\"unable to ", "\"error\":\t\"the server is busy")
     for options in (("-t1",), ("-t1", "-R"), ("-t1", "-P4"), ("-t1", "-P4", "-R"), ("-t1", "--bidir"), ("-t1", "-6"), ("-t1", "-u", "-b", "50M"), ("-t1", "-u", "-b", "50M", "-R"), ("-n", "20M", "-Z")):
         host = "::1" if "-6" in options else LOCAL
         if "-6" in options:
             server = here.start("iperf3", "-s", "-p", 5202, "-B", "::1")
             here.listening(5202, server, "::1")
-        # Between two tests the server listens anew.
-        said = here.until("the server", lambda: refused not in (said := here.run("iperf3", "-c", host, "-p", 5202 if "-6" in options else 5201, "-J", *options, status=None)) and said)
+        def accepted():
+            said = here.run("iperf3", "-c", host, "-p", 5202 if "-6" in options else 5201, "-J", *options, status=None)
+            return not any(refusal in said for refusal in refusals) and said
+
+        # Between two tests the server ends the one and listens anew.
+        said = here.until("the server", accepted)
         answer = json.loads(said)
         end = answer["end"]
         expect("error" not in answer and end, options, answer.get("error"), said[-2000:])
