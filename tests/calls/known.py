@@ -346,14 +346,14 @@ def _(line):
     return line.name == "getsockopt" and line.words[2:4] == ["6", "2"] and line.stream and line.socket.family == INET6 and line.socket.peer is not None and line.theirs == line.ours == "0"
 
 
-@rule("IP_MINTTL: not heeded by our TCP, and heeded by the kernel's on a stream within the run over IPv6, of which its end is IPv4", ENDS)
+@rule("IP_MINTTL: heeded by the kernel's on a stream within the run over IPv6, of which its end is IPv4", ENDS)
 def _(line):
     asks = lambda words, said: words[2:4] == ["0", "21"] and said == "0"
     asked = lambda one: bool(one) and one.stream and one.has("setsockopt", asks)
 
     def meets(one):
         """It asked, or its peer did."""
-        if not one.stream or not line.carried and one.family != INET6:
+        if not one.stream or line.carried or one.family != INET6:
             return False
         if one.peer == "accepted":
             return any(asked(other) for other in line.model.all)
@@ -458,15 +458,6 @@ def _(line):
 @rule("poll(2) beside a stream by our TCP that was shut both ways: what comes later, and what was left unread, resets on the kernel", ENDS)
 def _(line):
     return line.carried and are_both_shut(line.model) and line.every(lambda one, theirs, ours: one.stream)
-
-
-@rule("the peer of a stream by our TCP that was shut for reading and closed: what came after that, or was left unread, resets on the kernel", ENDS)
-def _(line):
-    if not line.carried or not any(one.stream and 0 in one.shut for one in line.model.all):
-        return False
-    if line.name == "getsockopt":
-        return line.stream and line.words[2:4] == ["1", "4"] and " 00 00 00" in line.call[1]
-    return line.every(lambda one, theirs, ours: one.stream and theirs & 0x18 == 0x18 and theirs ^ ours in (8, 0x18))
 
 
 @rule("SO_ERROR after a write that has told of a reset behind the peer's end, on a stream by our TCP")

@@ -197,6 +197,9 @@ guests! {
     desynchronised_over_ipv6: "desynchronised.py" "6";
     raw_tcp_over_ipv4: "raw_tcp.py" "4";
     raw_tcp_over_ipv6: "raw_tcp.py" "6";
+    least_hops_over_ipv4: "least_hops.py" "4";
+    shut_reading_over_ipv4: "shut_reading.py" "4";
+    shut_reading_over_ipv6: "shut_reading.py" "6";
     packet_filter_over_ipv4: "packet_filter.py" "4";
     packet_filter_over_ipv6: "packet_filter.py" "6";
     sending_told_over_ipv4: "sending_told.py" "4";
@@ -271,6 +274,9 @@ guests_by_our_tcp! {
     accept_ready: "accept_ready.py" "4";
     listener_asked: "listener_asked.py" "6";
     copies: "copies.py" "4";
+    least_hops_over_ipv4: "least_hops.py" "4";
+    least_hops_over_ipv6: "least_hops.py" "6";
+    shut_reading: "shut_reading.py" "6";
     full_backlog: "full_backlog.py" "6";
     select_chat: "select_chat.py" "4";
     asyncio_echo: "asyncio_echo.py" "6";

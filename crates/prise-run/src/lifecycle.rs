@@ -63,6 +63,9 @@ impl Supervisor {
             Flow::Finished => {
                 stream.settle();
                 self.end_stream(slot, None);
+                if self.host.received(id).next().is_some() {
+                    self.watch_close(slot);
+                }
             }
             Flow::Failed => self.reset(slot),
             Flow::Closed { abort } => {
@@ -84,7 +87,8 @@ impl Supervisor {
         asked.is_ok() && linger == LINGER_RESET
     }
 
-    /// Gives up the end of a stream; calls that wait on it are answered from what is left. `failure`: of what it died.
+    /// Gives up the end of a stream, unless it is to tell whether the program reads what it has; calls that wait on it are answered from
+    /// what is left. `failure`: of what it died.
     fn end_stream(&mut self, slot: Slot, failure: Option<Failure>) {
         let Some(socket) = self.sockets.get_mut(slot) else {
             return;
@@ -96,9 +100,24 @@ impl Supervisor {
             keeping.suspect();
         }
         let waiting: Vec<_> = stream.receiving.iter().chain(&stream.sending).copied().collect();
-        drop(stream);
+        let is_unread = || prise_sys::unix::unread_by_peer(stream.end.as_fd()).is_ok_and(|unread| unread > 0);
+        if failure.is_none() && stream.has_finished() && is_unread() {
+            socket.unread = Some(stream.end);
+        } else {
+            drop(stream);
+        }
         for id in waiting {
             self.judge_parked_anew(id);
+        }
+    }
+
+    /// The peer of a stream that is shut both ways, with octets of his that nobody can read, is to hear of its close at once.
+    fn watch_close(&mut self, slot: Slot) {
+        if let Some(copy) = self.copy_of(slot)
+            && let Some(closes) = &mut self.closes
+        {
+            // Without a watch the close is seen the next time that the ledger is asked.
+            let _ = closes.watch(&copy, slot, unix::inode(&copy));
         }
     }
 
@@ -316,7 +335,7 @@ impl Supervisor {
             self.leave_given(slot, given);
         }
         let local = self.host.local_addr(socket.id);
-        if abort {
+        if abort || socket.was_left_unread() {
             // Only fails where there is no connection to reset.
             let _ = self
                 .host

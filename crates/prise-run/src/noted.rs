@@ -154,6 +154,7 @@ impl Supervisor {
             chosen: Chosen::default(),
             process: noted.process,
             ends: None,
+            unread: None,
             role: Handed::role(noted.stage),
         })
     }

@@ -207,6 +207,7 @@ impl Supervisor {
             chosen,
             process: self.guests.process(holder.tid),
             ends: Ends::of(copy).map(Box::new),
+            unread: None,
             role: Handed::role(Stage::Connected),
         };
         let slot = self.sockets.insert(socket);

@@ -158,7 +158,18 @@ pub(crate) struct GuestSocket {
     pub(crate) process: u32,
     /// The kernel's names for a stream that it carries.
     pub(crate) ends: Option<Box<Ends>>,
+    /// The other end of a stream that has ended both ways with octets that the program has not read: its error tells of a close that
+    /// has left them unread.
+    pub(crate) unread: Option<OwnedFd>,
     pub(crate) role: Role,
+}
+
+impl GuestSocket {
+    /// Whether the program has closed the stream with octets unread that had come before both ways were shut.
+    pub(crate) fn was_left_unread(&self) -> bool {
+        let end = self.unread.as_ref();
+        end.is_some_and(|end| sockopt::socket_error(end) == Ok(Err(rustix::io::Errno::CONNRESET)))
+    }
 }
 
 /// All sockets, found by slot, by the kernel's cookie and by the host's name.
@@ -301,6 +312,7 @@ impl Sockets {
     pub(crate) fn renew_object(&mut self, slot: Slot, cookie: u64, inode: u32) {
         let Some(socket) = self.get_mut(slot) else { return };
         socket.inode = inode;
+        socket.unread = None;
         let before = core::mem::replace(&mut socket.cookie, cookie);
         self.by_cookie.remove(&before);
         self.by_cookie.insert(cookie, slot);

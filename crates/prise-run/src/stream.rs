@@ -55,7 +55,7 @@ pub(crate) struct Stream {
     fin_sent: bool,
     /// The program was told that the peer sends no more.
     fin_delivered: bool,
-    /// After shutdown(SHUT_RD): what comes is dropped.
+    /// After shutdown(SHUT_RD): what comes stays with the host, unread.
     deaf: bool,
     /// The end had no room.
     pub(crate) full: bool,
@@ -275,11 +275,16 @@ impl Stream {
         if readiness.intersects(Readiness::RDHUP | Readiness::HUP) {
             self.deliver_fin();
         }
-        if self.fin_delivered && self.fin_sent {
+        if self.has_finished() {
             Flow::Finished
         } else {
             Flow::Open
         }
+    }
+
+    /// Whether both directions have ended in order, and both sides were told.
+    pub(crate) fn has_finished(&self) -> bool {
+        self.fin_delivered && self.fin_sent
     }
 
     /// Whether something that the program has written waits before the host.
@@ -295,6 +300,9 @@ impl Stream {
 
     /// Writes what the host has received, an urgent octet in its place; true when nothing is left.
     fn deliver(&mut self, host: &mut Host, id: SocketId, now: Instant) -> bool {
+        if self.deaf {
+            return true;
+        }
         loop {
             let mark = if host.readiness(id).contains(Readiness::PRI) {
                 host.urgent_mark(id)
@@ -323,12 +331,10 @@ impl Stream {
             .as_ref()
             .and_then(|octets| octets.first().copied())
             .or_else(in_line)?;
-        if !self.deaf {
-            // Any other error is the program's close, of which the end tells.
-            if send(&self.end, &[octet], unix::QUIET | SendFlags::OOB) == Err(rustix::io::Errno::AGAIN) {
-                self.full = true;
-                return Some(false);
-            }
+        // Any other error is the program's close, of which the end tells.
+        if send(&self.end, &[octet], unix::QUIET | SendFlags::OOB) == Err(rustix::io::Errno::AGAIN) {
+            self.full = true;
+            return Some(false);
         }
         if cut_out.is_some() {
             // Seen just before, it is there.
@@ -354,11 +360,6 @@ impl Stream {
             }
             if total == 0 {
                 return true;
-            }
-            if self.deaf {
-                host.consume(now, id, total);
-                left -= total;
-                continue;
             }
             if self.full {
                 return false;

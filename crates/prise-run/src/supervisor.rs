@@ -448,7 +448,12 @@ impl Supervisor {
             return;
         };
         match &mut socket.role {
-            Role::Fresh | Role::Ended(_) => (),
+            Role::Ended(_) => {
+                if events.contains(EventFlags::ERR) && socket.was_left_unread() {
+                    self.close(slot, true);
+                }
+            }
+            Role::Fresh => (),
             Role::Listener(listening) if listening.ended => (),
             Role::Listener(listening) if listening.is_native() => self.on_native_listener(slot),
             Role::Listener(_) | Role::Connecting(_) => {

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use prise_stack::{CongestionAlgorithm, FastOpenKeys, Keepalive, Linger, TcpConfig};
+use prise_stack::{CongestionAlgorithm, FastOpenKeys, Keepalive, LeastHops, Linger, TcpConfig};
 use prise_wire::Instant;
 
 use crate::option::Opt;
@@ -64,6 +64,10 @@ impl Socket {
             oob_inline: self.has(Flag::OobInline),
             report_errors: self.has(Flag::ReceiveErrors) || self.has(Flag::V6ReceiveErrors),
             hop_limit: if hop_limit < 0 { default_hops } else { hop_limit as u8 },
+            least_hops: LeastHops {
+                v4: self.value(Opt::MinTtl) as u8,
+                v6: self.value(Opt::MinHopCount) as u8,
+            },
             tos: tos as u8,
             ecn: default.ecn,
             tuning: None,

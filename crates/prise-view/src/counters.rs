@@ -153,6 +153,7 @@ pub(crate) fn netstat(view: &View<'_>, waiting: u64) -> String {
             ("ListenOverflows", discarded(view, &[Discard::TcpAcceptQueueFull])),
             ("ListenDrops", discarded(view, &[Discard::TcpAcceptQueueFull])),
             ("TCPOFODrop", discarded(view, &[Discard::TcpOutOfOrderPruned])),
+            ("TCPMinTTLDrop", discarded(view, &[Discard::TcpTooFar])),
             ("TCPMD5NotFound", discarded(view, &[Discard::TcpSignatureMissing])),
             ("TCPMD5Unexpected", discarded(view, &[Discard::TcpSignatureUnexpected])),
             ("TCPMD5Failure", discarded(view, &[Discard::TcpSignatureWrong])),

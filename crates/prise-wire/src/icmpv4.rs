@@ -210,6 +210,8 @@ pub struct QuotedIpv4 {
     pub destination: Ipv4Addr,
     /// What it carried.
     pub protocol: u8,
+    /// Hops that it had left.
+    pub hop_limit: u8,
     /// How long it was in all.
     pub total_len: u16,
     /// Where in the quote the upper layer begins.
@@ -227,6 +229,7 @@ impl QuotedIpv4 {
             source: ipv4_at(quote, 12),
             destination: ipv4_at(quote, 16),
             protocol: u8_at(quote, 9),
+            hop_limit: u8_at(quote, 8),
             total_len: u16_at(quote, 2),
             transport_at,
             is_later_fragment: u16_at(quote, 6) & 0x1fff != 0,

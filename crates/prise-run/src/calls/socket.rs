@@ -131,6 +131,7 @@ impl Supervisor {
             chosen: Chosen::default(),
             process: self.guests.process(call.tid),
             ends: None,
+            unread: None,
             role,
         })
     }

@@ -185,6 +185,8 @@ discards! {
     TcpSignatureUnexpected,
     /// Its signature is not that of the key.
     TcpSignatureWrong,
+    /// It has come from farther away than the program allows (RFC 5082 §3).
+    TcpTooFar,
     /// A segment for no connection and no listener; answered with a reset (RFC 9293 §3.10.7.1).
     TcpNoSocket,
     /// The connection has ended; only its record is left.

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::acc_ecn::EcnPolicy;
 use super::fast_open::FastOpenKeys;
+use super::least_hops::LeastHops;
 use super::loss::rtt::RTO_MAX;
 use super::signature::SignatureKeys;
 use super::tuning::Tuning;
@@ -101,6 +102,8 @@ pub struct TcpConfig {
     pub report_errors: bool,
     /// `IP_TTL` or `IPV6_UNICAST_HOPS`.
     pub hop_limit: u8,
+    /// Segments with fewer hops left are from too far away.
+    pub least_hops: LeastHops,
     /// `IP_TOS` or `IPV6_TCLASS`.
     pub tos: u8,
     /// Whether ECN is asked for and answered, and which (RFC 3168, RFC 9768).
@@ -156,6 +159,7 @@ impl Default for TcpConfig {
             oob_inline: false,
             report_errors: false,
             hop_limit: 64,
+            least_hops: LeastHops::default(),
             tos: 0,
             ecn: EcnPolicy::default(),
             congestion: None,

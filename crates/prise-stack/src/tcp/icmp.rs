@@ -21,17 +21,20 @@ impl Tcp {
     pub(crate) fn icmp_error(&mut self, now: Instant, net: &mut Net, quoted: Quoted, error: IcmpError) {
         let tuple = FourTuple::new(quoted.local, quoted.remote);
         match self.owner(&tuple) {
-            Some(Owner::Connection(index)) => self.icmp_error_of_connection(now, net, index, quoted.seq, error),
+            Some(Owner::Connection(index)) => self.icmp_error_of_connection(now, net, index, quoted, error),
             Some(Owner::HalfOpen(index)) => self.icmp_error_of_half_open(net, index, quoted.seq, error),
             Some(Owner::TimeWait(_)) | None => net.discard(Discard::IcmpNoOwner),
         }
     }
 
-    fn icmp_error_of_connection(&mut self, now: Instant, net: &mut Net, index: u32, seq: SeqNum, error: IcmpError) {
+    fn icmp_error_of_connection(&mut self, now: Instant, net: &mut Net, index: u32, quoted: Quoted, error: IcmpError) {
         let Some(connection) = self.connections.get_mut(index) else {
             return;
         };
-        if !connection.icmp_error(now, seq, error) {
+        let seq = quoted.seq;
+        if connection.is_too_far(quoted.hop_limit) {
+            net.discard(Discard::TcpTooFar);
+        } else if !connection.icmp_error(now, seq, error) {
             // RFC 5927 §4: it does not quote anything in flight, so it is forged or stale.
             net.discard(Discard::TcpIcmpForged);
         } else if let IcmpError::PacketTooBig { mtu } = error {

@@ -69,6 +69,9 @@ impl Tcp {
             net.discard(Discard::TcpNoSocket);
             return;
         }
+        if self.is_too_far_for_listener(link, &tuple, seg) {
+            return net.discard(Discard::TcpTooFar);
+        }
         if seg.ack.is_some() && !seg.flags.syn() && self.arrival_of_cookie(net, events, link, tuple, seg) {
             return;
         }

@@ -26,6 +26,7 @@ mod hostile_tests;
 mod icmp;
 mod info;
 mod isn;
+mod least_hops;
 mod listen;
 mod loss;
 #[cfg(test)]
@@ -65,6 +66,7 @@ pub use config::{CongestionAlgorithm, Keepalive, Linger, ListenConfig, TcpConfig
 pub use error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, TcpError, UrgentError};
 pub use fast_open::{FastOpenFailure, FastOpenKeys, FastOpenSettings};
 pub use info::{LossState, State, TcpInfo};
+pub use least_hops::LeastHops;
 pub use plpmtud::MtuProbing;
 pub use send::stamps::{Stamp, StampKind, StampsWanted};
 pub use signature::{SignatureKeys, segment_signature};
@@ -215,6 +217,7 @@ impl Tcp {
             checksum_ok,
             unicast,
             tos,
+            hop_limit,
             ..
         } = packet;
         net.tcp_counters.received += segments(frame, frame.total_len().saturating_sub(transport_at));
@@ -242,6 +245,7 @@ impl Tcp {
             return net.discard(reason);
         }
         let mut seg = Segment::new(&header, frame.take_payload(transport_at + len), now, tos);
+        seg.hop_limit = hop_limit;
         seg.unit = frame.offload.gso.map(|gso| gso.size);
         match self.owner(&tuple) {
             Some(Owner::Connection(index)) => self.arrival_at_connection(net, index, seg),
@@ -275,6 +279,9 @@ impl Tcp {
         let Some(connection) = self.connections.get_mut(index) else {
             return;
         };
+        if connection.is_too_far(seg.hop_limit) {
+            return net.discard(Discard::TcpTooFar);
+        }
         let at = seg.at;
         let was = connection.state;
         let una = connection.snd.una;
@@ -336,6 +343,9 @@ impl Tcp {
             }
             // Nobody would take the new connection: the old one stays protected.
             Verdict::Reopen { .. } if !self.is_wanted(net, link, &tuple) => self.answer_in_time_wait(net, index, seg),
+            Verdict::Reopen { .. } if self.is_too_far_for_listener(link, &tuple, seg) => {
+                net.discard(Discard::TcpTooFar);
+            }
             Verdict::Reopen { above } => {
                 self.forget_time_wait(index);
                 self.arrival_of_syn(net, events, link, tuple, seg, Some(above));

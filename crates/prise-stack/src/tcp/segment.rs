@@ -22,6 +22,8 @@ pub(crate) struct Segment {
     pub(crate) at: Instant,
     /// The ECN field of the IP header (RFC 3168 §5).
     pub(crate) ecn: u8,
+    /// The hops that it had left.
+    pub(crate) hop_limit: u8,
     /// The size of the segments that it consists of, where a link has coalesced them.
     pub(crate) unit: Option<u16>,
 }
@@ -38,6 +40,7 @@ impl Segment {
             body,
             at,
             ecn: tos & ECN_MASK,
+            hop_limit: u8::MAX,
             unit: None,
         }
     }

@@ -198,6 +198,8 @@ pub struct QuotedIpv6 {
     pub destination: Ipv6Addr,
     /// The upper layer, behind all extension headers.
     pub protocol: u8,
+    /// Hops that it had left.
+    pub hop_limit: u8,
     /// How long the packet was after its fixed header.
     pub payload_len: u16,
     /// Where in the quote the upper layer begins.
@@ -217,6 +219,7 @@ impl QuotedIpv6 {
             source: ipv6_at(quote, 8),
             destination: ipv6_at(quote, 24),
             protocol: chain.upper,
+            hop_limit: u8_at(quote, 7),
             payload_len: u16_at(quote, 4),
             transport_at: chain.upper_at,
             is_later_fragment: chain.fragment.is_some_and(|(_, fragment)| fragment.offset != 0),

@@ -211,6 +211,8 @@ pub(crate) struct Quoted {
     pub(crate) remote: SocketAddr,
     /// The quoted sequence number, for TCP to check (RFC 5927 §4.1).
     pub(crate) seq: SeqNum,
+    /// The hops that the quoted packet had left, for TCP to check (RFC 5082 §3).
+    pub(crate) hop_limit: u8,
 }
 
 #[cfg(test)]

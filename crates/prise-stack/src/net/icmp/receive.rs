@@ -171,12 +171,13 @@ fn read_quotation(frame: &Frame, at: usize) -> Option<Quotation> {
     let mut octets = [0; QUOTE_MAX];
     let len = copy_from(frame, at, &mut octets);
     let octets = &octets[..len];
-    let (src, dst, protocol, transport_at): (IpAddr, IpAddr, u8, usize) = if octets.first()? >> 4 == 4 {
+    let (src, dst, protocol, hop_limit, transport_at): (IpAddr, IpAddr, u8, u8, usize) = if octets.first()? >> 4 == 4 {
         let quoted = QuotedIpv4::parse(octets).filter(|quoted| !quoted.is_later_fragment)?;
         (
             quoted.source.into(),
             quoted.destination.into(),
             quoted.protocol,
+            quoted.hop_limit,
             quoted.transport_at,
         )
     } else {
@@ -185,6 +186,7 @@ fn read_quotation(frame: &Frame, at: usize) -> Option<Quotation> {
             quoted.source.into(),
             quoted.destination.into(),
             quoted.protocol,
+            quoted.hop_limit,
             quoted.transport_at,
         )
     };
@@ -205,6 +207,7 @@ fn read_quotation(frame: &Frame, at: usize) -> Option<Quotation> {
             local: SocketAddr::new(src, own_port),
             remote: SocketAddr::new(dst, peer_port),
             seq: SeqNum(seq),
+            hop_limit,
         },
         payload_at: at + transport_at + header_len,
     })

@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""IP_MINTTL and IPV6_MINHOPCOUNT of streams: what comes from too far away is not heard. Argument: 4 or 6."""
+import select
+import signal
+import socket
+import sys
+
+signal.alarm(30)
+IPV6_UNICAST_HOPS, IPV6_MINHOPCOUNT, IP_MINTTL = 16, 73, 21
+FAMILY, HOST, LEVEL, LEAST, HOPS = {
+    "4": (socket.AF_INET, "127.0.0.1", socket.IPPROTO_IP, IP_MINTTL, socket.IP_TTL),
+    "6": (socket.AF_INET6, "::1", socket.IPPROTO_IPV6, IPV6_MINHOPCOUNT, IPV6_UNICAST_HOPS),
+}[(sys.argv[1:] or ["4"])[0]]
+
+
+def connects(name, hops, family=FAMILY):
+    client = socket.socket(family)
+    client.setsockopt(socket.IPPROTO_IP if family == socket.AF_INET else LEVEL, socket.IP_TTL if family == socket.AF_INET else HOPS, hops)
+    client.settimeout(0.3 if hops < 100 else 10)
+    try:
+        client.connect(name)
+    except TimeoutError:
+        return None
+    return client
+
+
+def heard(sock, seconds):
+    return bool(select.select([sock], [], [], seconds)[0])
+
+
+listener = socket.socket(FAMILY)
+listener.bind((HOST, 0))
+listener.listen()
+print("at first", listener.getsockopt(LEVEL, LEAST))
+listener.setsockopt(LEVEL, LEAST, 100)
+name = listener.getsockname()[:2]
+print("from too far:", connects(name, 99))
+client = connects(name, 100)
+server, _ = listener.accept()
+print("the connection has", server.getsockopt(LEVEL, LEAST))
+
+client.setsockopt(LEVEL, HOPS, 99)
+client.sendall(b"far")
+print("from too far:", heard(server, 0.3))
+client.setsockopt(LEVEL, HOPS, 255)
+print("sent again from near:", heard(server, 10), server.recv(10))
+server.setsockopt(LEVEL, LEAST, 0)
+client.setsockopt(LEVEL, HOPS, 1)
+client.sendall(b"from anywhere")
+print(server.recv(100))
+
+# Each version of IP has its own.
+both = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+near = ("127.0.0.1", both.getsockname()[1])
+both.setsockopt(socket.IPPROTO_IPV6, IPV6_MINHOPCOUNT, 255)
+print("IPv6's does not count for IPv4:", connects(near, 64, socket.AF_INET) is not None)
+both.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
+print("but IPv4's does:", connects(near, 64, socket.AF_INET))
