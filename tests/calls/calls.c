@@ -102,8 +102,8 @@ void show_address(const void *address, socklen_t len)
 /* family, address, port (0, 9, or 100 + the slot whose own it is), length (0: the right one), into a storage. */
 socklen_t make_address(struct sockaddr_storage *storage, const long *spec)
 {
-	static const char *v4_names[] = { "0.0.0.0", "127.0.0.1", "127.0.0.2", "127.255.255.255", "240.0.0.1", "127.1.2.3", "255.255.255.255", "224.0.0.1", "0.0.0.1", "192.0.2.1" };
-	static const char *v6_names[] = { "::", "::1", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "ff02::1", "::ffff:127.0.0.2", "fe80::1", "::2", "ff05::1", "::ffff:192.0.2.1" };
+	static const char *v4_names[] = { "0.0.0.0", "127.0.0.1", "127.0.0.2", "127.255.255.255", "240.0.0.1", "127.1.2.3", "255.255.255.255", "224.0.0.1", "0.0.0.1", "192.0.2.1", "239.1.2.3", "239.1.2.4" };
+	static const char *v6_names[] = { "::", "::1", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "ff02::1", "::ffff:127.0.0.2", "fe80::1", "::2", "ff05::1", "::ffff:192.0.2.1", "ff05::1:3", "::ffff:239.1.2.3" };
 	struct sockaddr_in *v4 = (void *)storage;
 	struct sockaddr_in6 *v6 = (void *)storage;
 	struct sockaddr_storage other = { 0 };
@@ -117,11 +117,11 @@ socklen_t make_address(struct sockaddr_storage *storage, const long *spec)
 	len = 16;
 	if (spec[0] == AF_INET6) {
 		v6->sin6_port = port;
-		inet_pton(AF_INET6, v6_names[spec[1] % 10], &v6->sin6_addr);
+		inet_pton(AF_INET6, v6_names[spec[1] % 12], &v6->sin6_addr);
 		len = 28;
 	} else {
 		v4->sin_port = port;
-		inet_pton(AF_INET, v4_names[spec[1] % 10], &v4->sin_addr);
+		inet_pton(AF_INET, v4_names[spec[1] % 12], &v4->sin_addr);
 	}
 	return spec[3] ? (socklen_t)spec[3] : len;
 }

@@ -3,6 +3,8 @@
 A rule looks at one line that differs, with what is known of its socket (model.py). It is of one kind of socket, of the calls that it
 names and of the two answers that it names, and says whether what comes after it in the script can still be compared.
 """
+import re
+
 from model import ERRQUEUE, INET, INET6, MORE, answer
 
 GOES_ON, ENDS = True, False
@@ -47,7 +49,8 @@ class Line:
     def shows(self):
         """Of a list of readiness, the sockets that differ: each with the kernel's and prise's; None if the lists are of others."""
         theirs, ours = (dict(word.split(":") for word in line.partition(" |")[0].split()[1:]) for line in (self.native, self.prise))
-        return [(self.model.slots.get(slot), int(theirs.get(slot, "0"), 16), int(ours.get(slot, "0"), 16))
+        of = {**self.model.slots, **self.model.watched} if self.name == "epoll_wait" else self.model.slots
+        return [(of.get(slot), int(theirs.get(slot, "0"), 16), int(ours.get(slot, "0"), 16))
                 for slot in sorted(theirs | ours) if theirs.get(slot) != ours.get(slot)]
 
     def selects(self):
@@ -111,7 +114,9 @@ def _(line):
         return any(failed(one) for one in line.model.all)
     by_child = line.datagram and not line.socket.bound and (line.socket.has("fork", lambda words, said: words[2] == "3") or line.socket.has("exec", lambda words, said: words[2] == "2") or failed(line.socket))
     named = line.name in ("state", "getsockname") and "/P" in line.native and "/0" in line.prise
-    return by_child and (named or line.name == "bind" and line.said("EINVAL", "0"))
+    # What it then connects to by its own name is port 0 here.
+    itself = line.name in ("state", "getpeername") and line.datagram and line.socket.itself and failed(line.socket)
+    return itself or by_child and (named or line.name == "bind" and line.said("EINVAL", "0"))
 
 
 @rule("recv(2), send(2) on a connected datagram socket that was refused, without an address", ENDS)
@@ -137,7 +142,7 @@ def _(line):
 
 @rule("FIONREAD of a datagram socket that was shut for reading")
 def _(line):
-    return line.name == "ioctl" and int(line.words[2]) % 9 == 0 and line.datagram and 0 in line.socket.shut and line.prise.endswith("= 0 0")
+    return line.name == "ioctl" and int(line.words[2]) % 9 == 0 and line.datagram and 0 in line.socket.shut and line.call[1].endswith("= 0 0")
 
 
 @rule("write(2), send(2) on a ping socket: what is no echo request is taken", ENDS)
@@ -214,20 +219,38 @@ def _(line):
     return line.datagram and line.socket.ping and (line.name == "state" and line.call[0].replace("unread -1 0", "unread 0 0") == line.call[1] or line.name == "ioctl" and int(line.words[2]) % 9 in (0, 2) and line.theirs == "ENOTTY")
 
 
+SENDS = (*WRITES, "sendto", "sendmsg", "sendmmsg")
+RECEIVES = (*READS, "recvfrom", "recvmsg", "recvmmsg")
+
+
+def hears_corked(model, one):
+    """Whether it, or one that may hear of it, was sent octets with MSG_MORE."""
+    return any(other.corked and other.kind == one.kind and one.meets(other) for other in model.all)
+
+
+def is_of_octets(line):
+    """Of the calls on one socket, those that tell what has come and what was left of what it sent."""
+    unread = lambda said: re.sub(r"unread -?\d+ -?\d+ error \w+", "", said)
+    if line.name == "state":
+        return unread(line.call[0]) == unread(line.call[1])
+    return line.name in SENDS + RECEIVES or line.name == "ioctl" and int(line.words[2]) % 9 in (0, 1, 2, 3) or line.name == "getsockopt" and line.words[2:4] == ["1", "4"]
+
+
 @rule("MSG_MORE of send(2) and of sendfile(2) on a datagram socket, which is not seen", ENDS)
 def _(line):
-    if line.name in ("poll", "epoll_wait", "select") and any(one.corked and one.datagram for one in line.model.all):
-        return line.name == "select" or line.every(lambda one, theirs, ours: one.datagram)
-    own = line.datagram and (line.socket.corked or line.flags() & MORE and line.name == "send")
-    reads = line.datagram and line.name in ("read", "recv", "recvfrom", "recvmsg") and any(one.corked and one.datagram for one in line.model.all)
-    return own or reads
+    hears = lambda one: bool(one) and one.datagram and hears_corked(line.model, one)
+    if line.name == "select":
+        differ = line.selects()
+        return bool(differ) and all(hears(one) for one, _, _ in differ)
+    sends_more = line.datagram and line.flags() & MORE and line.name == "send"
+    return line.every(lambda one, theirs, ours: hears(one)) or sends_more or hears(line.socket) and is_of_octets(line)
 
 
 @rule("MSG_MORE on a stream by our TCP, which sends at once", ENDS)
 def _(line):
-    if not line.carried or not any(one.corked and one.stream for one in line.model.all) and not line.flags() & MORE:
-        return False
-    return line.every(lambda one, theirs, ours: one.stream) or line.stream and line.name in (*READS, *WRITES, "recvfrom", "recvmsg", "recvmmsg", "sendto", "sendmsg", "sendmmsg", "state", "ioctl")
+    hears = lambda one: one.stream and hears_corked(line.model, one)
+    sends_more = line.stream and line.flags() & MORE and line.name in SENDS
+    return line.carried and (line.every(lambda one, theirs, ours: hears(one)) or sends_more or line.stream and hears(line.socket) and is_of_octets(line))
 
 
 @rule("a datagram socket that was connected to port 0, to which errors of all ports are told", ENDS)
@@ -273,7 +296,7 @@ def _(line):
 
 def was_written_to(socket):
     """A write that runs natively was told of what the stream died of, or a child's was."""
-    return any(words[0] in (*WRITES, "sendto", "sendmsg", "sendmmsg") and said == "EPIPE" or words[0] in ("fork", "exec") for words, said in socket.did)
+    return any(words[0] in (*WRITES, "sendto", "sendmsg", "sendmmsg") and said == "EPIPE" or words[0] in ("fork", "exec") or words == ["drop", "1"] for words, said in socket.did)
 
 
 def is_undone_stream(socket):
@@ -307,7 +330,35 @@ def _(line):
 
 @rule("O_ASYNC on a stream by our TCP: an end besides room, and what is read by the supervisor")
 def _(line):
-    return line.carried and " told " in line.native + line.prise and line.native.partition(" told ")[0] == line.prise.partition(" told ")[0]
+    untold = lambda said: re.sub(r" told \d+:[0-9a-f]+", "", said)
+    return line.carried and untold(line.native) == untold(line.prise)
+
+
+@rule("SO_TIMESTAMPING of streams by our TCP: what has left is not told")
+def _(line):
+    asks = lambda words, said: words[2:4] == ["1", "37"] and said == "0"
+    return line.carried and line.every(lambda one, theirs, ours: one.stream and theirs ^ ours == 8 and theirs & 8 and one.has("setsockopt", asks))
+
+
+@rule("a stream by our TCP whose connect(2) has failed has another object: what told once (EPOLLONESHOT) tells that it hangs up")
+def _(line):
+    failed = lambda words, said: words[2] != "0" and said in ("ECONNREFUSED", "ECONNRESET", "ECONNABORTED")
+    return line.carried and line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.stream and one.once and not theirs and ours & 0x10 and one.has("connect", failed))
+
+
+@rule("a stream by our TCP that was shut before it was connected: the shutdown(2) that failed is heeded by the kernel", ENDS)
+def _(line):
+    shut = lambda one: one.stream and bool(one.peer) and one.peer != "accepted" and one.has("shutdown", lambda words, said: said == "ENOTCONN")
+    if line.name in ("poll", "epoll_wait"):
+        return line.carried and line.every(lambda one, theirs, ours: shut(one))
+    return line.by_ours and shut(line.socket) and (line.name in SENDS and line.theirs == "EPIPE" or line.name in RECEIVES and line.theirs == "0")
+
+
+@rule("an urgent octet that a read has passed over is unread all the same, for which a stream by our TCP resets when it is closed", ENDS)
+def _(line):
+    urgent = lambda words, said: words[0] in ("send", "sendto", "sendmsg") and bool(int(words[3]) & 1)
+    sent = lambda one: any(urgent(words, said) for words, said in one.did)
+    return line.carried and line.every(lambda one, theirs, ours: one.stream and theirs & 0x2001 and not theirs & 8 and ours == theirs | 0x18 and sent(one))
 
 
 @rule("a child that names, connects or disconnects a stream that is to be carried by our TCP: its own descriptor has another object then", ENDS)
@@ -442,10 +493,6 @@ def selects_otherwise(model, one, theirs, ours):
     return one.has("listen") and (one.has("shutdown") or is_undone_stream(one))
 
 
-def are_both_shut(model):
-    return any(one.stream and {0, 1} <= one.shut for one in model.all)
-
-
 @rule("poll(2) of a stream by our TCP: a listener that was shut; the peer's end and then its reset; connect(2) with AF_UNSPEC; an urgent octet only")
 def _(line):
     kinds = (listener_was_shut, ends_twice, is_undone, is_urgent_only)
@@ -453,11 +500,6 @@ def _(line):
         differ = line.selects()
         return line.carried and bool(differ) and all(one is not None and one.stream and selects_otherwise(line.model, one, theirs, ours) for one, theirs, ours in differ)
     return line.carried and line.every(lambda one, theirs, ours: one.stream and any(kind(one, theirs, ours) for kind in kinds))
-
-
-@rule("poll(2) beside a stream by our TCP that was shut both ways: what comes later, and what was left unread, resets on the kernel", ENDS)
-def _(line):
-    return line.carried and are_both_shut(line.model) and line.every(lambda one, theirs, ours: one.stream)
 
 
 @rule("SO_ERROR after a write that has told of a reset behind the peer's end, on a stream by our TCP")
@@ -471,12 +513,12 @@ def _(line):
 
 @rule("TIOCOUTQ, SIOCOUTQNSD of a stream by our TCP that is over, which on the kernel count what never left, or a FIN")
 def _(line):
-    return line.name == "ioctl" and int(line.words[2]) % 9 in (2, 3) and line.by_ours and (line.prise.endswith("= 0 0") or bool(line.socket.shut))
+    return line.name == "ioctl" and int(line.words[2]) % 9 in (2, 3) and line.by_ours and (line.call[1].endswith("= 0 0") or bool(line.socket.shut))
 
 
 @rule("FIONREAD where listeners are not the kernel's, or streams were shut for reading")
 def _(line):
-    return line.name == "ioctl" and int(line.words[2]) % 9 == 0 and line.by_ours and (line.said("0 EFAULT", "EINVAL") and line.socket.has("listen") or line.prise.endswith("= 0 0") and 0 in line.socket.shut)
+    return line.name == "ioctl" and int(line.words[2]) % 9 == 0 and line.by_ours and (line.said("0 EFAULT", "EINVAL") and line.socket.has("listen") or line.call[1].endswith("= 0 0") and 0 in line.socket.shut)
 
 
 @rule("FIONREAD of a listener that was shut, where listeners are not the kernel's")
@@ -487,11 +529,6 @@ def _(line):
 @rule("options of TCP that nobody judges, on a stream that is connected to itself")
 def _(line):
     return line.name in ("getsockopt", "setsockopt") and line.words[2] == "6" and line.stream and line.socket.itself and line.ours == "EOPNOTSUPP"
-
-
-@rule("a stream by our TCP that was shut both ways: resets by what comes later, and by octets that were left unread", ENDS)
-def _(line):
-    return line.by_ours and {0, 1} <= line.socket.shut and (line.name in READS and line.said("ECONNRESET", "0") or line.name in ("write", "send", "sendto", "sendmsg") and line.theirs in ("EPIPE", "ECONNRESET") and line.ours.isdigit())
 
 
 @rule("octets for a stream by our TCP that was shut for reading", ENDS)

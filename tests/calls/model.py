@@ -16,14 +16,26 @@ class Socket:
         self.bound = False  # has a port
         self.listens = False
         self.peer = None  # words of the connect(2) that succeeded or is in progress; "accepted"
+        self.named = None  # whose port that was, or the listener that it came from
         self.shut = set()  # 0 reading, 1 writing, whether or not shutdown(2) failed
-        self.corked = False  # octets were sent with MSG_MORE
+        self.corked = False  # octets were sent with MSG_MORE; of a datagram socket by calls that nobody judges
         self.itself = False  # was told to connect to itself
         self.edges = False
+        self.once = False  # an epoll(7) set watches it with EPOLLONESHOT
         self.childs = False  # a child gave it a name, a peer, or took that away
 
     stream = property(lambda self: self.kind == STREAM)
     datagram = property(lambda self: self.kind == DGRAM)
+    def meets(self, other):
+        """Whether octets of the one may come to the other, or errors."""
+        if self is other:
+            return True
+        if self.stream and other.stream:
+            return self.named is not None and self.named is other.named
+        nine = lambda one: one.has("bind", lambda words, said: words[4] == "9" and said == "0")
+        to = lambda one, whom: bool(one.peer) and (one.named is whom or one.peer[4] == "9" and nine(whom))
+        return to(self, other) or to(other, self)
+
     ping = property(lambda self: self.kind == DGRAM and self.protocol in (1, 58))
 
     def has(self, name, test=lambda words, said: True):
@@ -44,6 +56,7 @@ class Model:
 
     def __init__(self):
         self.slots = {}
+        self.watched = {}  # whom the epoll(7) set watches under the number of a slot
         self.all = []
         self.holders = []  # sockets that children hold and what each does with it when it is let go, the oldest first
         self.waits = None  # the words of the call that a thread waits in
@@ -93,7 +106,7 @@ class Model:
     def hear_accept(self, one, words, said, done):
         if done and one:
             made = Socket(one.family, STREAM)
-            made.peer, made.bound = "accepted", True
+            made.peer, made.bound, made.named = "accepted", True, one
             self.enter(words[2], made)
 
     def hear_dup(self, one, words, said, done):
@@ -132,7 +145,7 @@ class Model:
             # A port that was picked is given up.
             one.bound = one.bound and one.has("bind", lambda asked, answered: asked[4] != "0" and answered == "0")
         elif done or said == "EINPROGRESS":
-            one.peer = words
+            one.peer, one.named = words, self.named(words[4])
         one.itself = one.itself or self.named(words[4]) is one or words[4] == "9" and one.has("bind", lambda asked, _: asked[4] == "9")
 
     def hear_shutdown(self, one, words, said, done):
@@ -153,6 +166,7 @@ class Model:
         if not self.holders:
             return
         one, what = self.holders.pop(0)
+        one.did.append((["drop", str(what)], said))
         if what == 2 and not one.listens:
             one.shut |= {0, 1}
 
@@ -163,11 +177,13 @@ class Model:
     def hear_epoll_ctl(self, one, words, said, done):
         if one and done:
             one.edges = one.edges or bool(int(words[3]) >> 31 & 1)
+            one.once = one.once or bool(int(words[3]) >> 30 & 1)
+            self.watched[words[1]] = one
 
     def hear_sendto(self, one, words, said, done):
         if one and done:
             one.bound = True
-            one.corked = one.corked or bool(int(words[3]) & MORE)
+            one.corked = one.corked or one.stream and bool(int(words[3]) & MORE)
 
     hear_sendmsg = hear_sendto
 

@@ -64,6 +64,20 @@ static void call_splice(const long *a, int how)
 	close(pair[1]);
 }
 
+/* slot, to which slot, how much, flags: through a pipe from one to the other */
+static void call_relay(const long *a)
+{
+	int pair[2];
+	if (pipe2(pair, O_NONBLOCK | O_CLOEXEC))
+		exit(3);
+	long got = splice(fd_of(a[0]), NULL, pair[1], NULL, a[2] > 4000 ? 4000 : a[2], a[3]);
+	answered(got);
+	if (got > 0)
+		answered(splice(pair[0], NULL, fd_of(a[1]), NULL, got, a[3]));
+	close(pair[0]);
+	close(pair[1]);
+}
+
 /* slot, count, flags, time (0 none, 1 a little, 2 wrong, 3 nowhere) */
 static void call_recvmmsg(const long *a)
 {
@@ -387,6 +401,8 @@ int call_more(const char *name, const long *a)
 		call_sendfile(a);
 	else if (!strcmp(name, "splice_in") || !strcmp(name, "splice_out") || !strcmp(name, "splice_odd"))
 		call_splice(a, name[7] == 'i' ? 0 : name[8] == 'u' ? 1 : 2);
+	else if (!strcmp(name, "relay"))
+		call_relay(a);
 	else if (!strcmp(name, "recvmmsg"))
 		call_recvmmsg(a);
 	else if (!strcmp(name, "sendmmsg"))

@@ -110,6 +110,12 @@ impl Supervisor {
                 whom: Whom::Stranger,
             }),
             Destination::Own { local, remote: seen } if self.hands.inside() => {
+                // By the name of the other end it meets itself, whoever listens there: the kernel's objects have other names. Port 0 is
+                // nobody's.
+                let own_port = self.host.local_addr(id).map_or(0, |own| own.port());
+                if own_port != 0 && SocketAddr::new(local, own_port) == seen {
+                    return None;
+                }
                 // Which port it will come from decides nothing yet but which of several equal listeners gets it.
                 let from = SocketAddr::new(local, 0);
                 if self.nobody_listens(id, seen, from) {

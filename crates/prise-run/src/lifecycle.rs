@@ -63,7 +63,7 @@ impl Supervisor {
             Flow::Finished => {
                 stream.settle();
                 self.end_stream(slot, None);
-                if self.host.received(id).next().is_some() {
+                if self.host.received(id).next().is_some() || self.resets_on_close(id) {
                     self.watch_close(slot);
                 }
             }
@@ -111,7 +111,8 @@ impl Supervisor {
         }
     }
 
-    /// The peer of a stream that is shut both ways, with octets of his that nobody can read, is to hear of its close at once.
+    /// The peer of a stream that is shut both ways, with octets of his that nobody can read or to be reset (`SO_LINGER`), is to hear of
+    /// its close at once.
     fn watch_close(&mut self, slot: Slot) {
         if let Some(copy) = self.copy_of(slot)
             && let Some(closes) = &mut self.closes

@@ -225,7 +225,7 @@ impl Socket {
     pub(crate) fn stack_family(&self) -> stack::Family {
         match self.local {
             IpAddr::V4(_) => stack::Family::V4,
-            IpAddr::V6(addr) if addr.to_ipv4_mapped().is_some() => stack::Family::V4,
+            IpAddr::V6(addr) if addr.to_ipv4_mapped().is_some() => stack::Family::Mapped,
             IpAddr::V6(_) if self.is_v6_only() => stack::Family::V6Only,
             IpAddr::V6(_) => stack::Family::Dual,
         }

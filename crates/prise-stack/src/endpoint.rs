@@ -8,6 +8,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub enum Family {
     /// IPv4 only: `AF_INET`.
     V4,
+    /// IPv4 only, as `AF_INET6` bound to an IPv4-mapped address: those of `AF_INET` come before it.
+    Mapped,
     /// IPv6 only: `AF_INET6` with `IPV6_V6ONLY`.
     V6Only,
     /// Both: `AF_INET6` without `IPV6_V6ONLY`.
@@ -18,7 +20,7 @@ impl Family {
     /// Whether addresses of that version belong to the family.
     pub const fn speaks(self, addr: IpAddr) -> bool {
         match self {
-            Self::V4 => addr.is_ipv4(),
+            Self::V4 | Self::Mapped => addr.is_ipv4(),
             Self::V6Only => addr.is_ipv6(),
             Self::Dual => true,
         }
@@ -86,7 +88,7 @@ impl Local {
             (None, Some(b)) => self.family.speaks(b),
             (None, None) => !matches!(
                 (self.family, other.family),
-                (Family::V4, Family::V6Only) | (Family::V6Only, Family::V4)
+                (Family::V4 | Family::Mapped, Family::V6Only) | (Family::V6Only, Family::V4 | Family::Mapped)
             ),
         }
     }
@@ -94,7 +96,7 @@ impl Local {
     /// What `getsockname(2)` shows: a wildcard is the unspecified address.
     pub fn to_socket_addr(&self) -> SocketAddr {
         let unspecified = match self.family {
-            Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::V4 | Family::Mapped => Ipv4Addr::UNSPECIFIED.into(),
             Family::V6Only | Family::Dual => Ipv6Addr::UNSPECIFIED.into(),
         };
         SocketAddr::new(self.addr.unwrap_or(unspecified), self.port)
@@ -116,6 +118,8 @@ mod tests {
         for (a, b, expected) in [
             (wild(Family::V4), wild(Family::V4), true),
             (wild(Family::V4), wild(Family::V6Only), false),
+            (wild(Family::Mapped), wild(Family::V6Only), false),
+            (wild(Family::Mapped), wild(Family::V4), true),
             (wild(Family::V4), wild(Family::Dual), true),
             (wild(Family::V6Only), wild(Family::Dual), true),
             (wild(Family::Dual), at("10.0.0.1:80"), true),

@@ -327,10 +327,10 @@ impl Supervisor {
             SendForm::One(message) => Ok(Answer::Value(self.send_one(call, target, message, flags)? as i64)),
             SendForm::Many { headers, count, sent } => {
                 let id = self.entry(target.slot)?.id;
-                let has_peer = self.host.named_peer(id).is_some();
+                let is_told = self.host.is_told_of_errors(id);
                 while *sent < *count {
                     // That nobody is there is known once the first was sent: on Linux at once, here in the next turn.
-                    if slice.is_over() || has_peer && *sent == 1 && !slice.is_new() {
+                    if slice.is_over() || is_told && *sent == 1 && !slice.is_new() {
                         return Ok(Answer::Unfinished);
                     }
                     let address = headers.wrapping_add(*sent * MANY_STRIDE);

@@ -55,6 +55,12 @@ impl Host {
         let extra = self.sockets.get(s).and_then(|socket| socket.extra.as_ref());
         extra.is_some_and(|extra| !extra.errors.is_empty())
     }
+
+    /// Whether the next call is told that nobody is where a datagram went: of a socket with a peer, or that asked for errors (`udp_err`).
+    pub fn is_told_of_errors(&self, s: SocketId) -> bool {
+        let asks = |socket: &Socket| socket.has(Flag::ReceiveErrors) || socket.has(Flag::V6ReceiveErrors);
+        self.named_peer(s).is_some() || self.sockets.get(s).is_some_and(asks)
+    }
 }
 
 impl Socket {

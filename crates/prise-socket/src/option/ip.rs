@@ -270,9 +270,9 @@ fn set_receive_errors(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Of the path to the peer; `ENOTCONN` without one.
+/// Of the path to the peer, also to that of a connection that is no more (`sk_dst_get`); `ENOTCONN` without one.
 pub(super) fn path_mtu(query: &mut Query<'_>) -> Result<i32, Errno> {
-    let peer = query.host.peer_addr(query.id)?;
+    let peer = query.host.named_peer(query.id).ok_or(Errno::ENOTCONN)?;
     let socket = query.socket();
     let route = query
         .host

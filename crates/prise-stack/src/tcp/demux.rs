@@ -134,11 +134,12 @@ impl Claim {
         match self.local.addr {
             Some(own) if own == addr => score += 8,
             Some(_) => return None,
-            None => match (self.local.family, addr) {
-                (Family::V4, IpAddr::V4(_)) | (Family::V6Only, IpAddr::V6(_)) => score += 1,
-                (Family::Dual, _) => {}
-                _ => return None,
-            },
+            None => {}
+        }
+        match (self.local.family, addr) {
+            (Family::V4, IpAddr::V4(_)) | (Family::V6Only, IpAddr::V6(_)) => score += 1,
+            (Family::Dual, _) | (Family::Mapped, IpAddr::V4(_)) => {}
+            _ => return None,
         }
         Some(score)
     }

@@ -49,7 +49,7 @@ impl Key {
 
 const fn wildcard(family: Family) -> IpAddr {
     match family {
-        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::V4 | Family::Mapped => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         Family::V6Only | Family::Dual => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     }
 }
@@ -128,8 +128,8 @@ impl Demux {
             .or_else(|| candidates(Key::bound(wildcard(Family::Dual), local.port())))
     }
 
-    /// Of sockets under one key: those bound to the link first, then by flow hash within a group that shares its port by
-    /// `SO_REUSEPORT`, else the one bound last (`SO_REUSEADDR`).
+    /// Of sockets under one key: those bound to the link first, of IPv4 before those of IPv6 that speak it (`compute_score`), then by flow
+    /// hash within a group that shares its port by `SO_REUSEPORT`, else the one bound last (`SO_REUSEADDR`).
     fn choose(
         &self,
         sockets: &Slab<Socket>,
@@ -148,15 +148,15 @@ impl Demux {
         let (best, socket) = list
             .iter()
             .filter_map(eligible)
-            .max_by_key(|(_, socket)| socket.local.device.is_some())?;
+            .max_by_key(|(_, socket)| (socket.local.device.is_some(), socket.local.family == Family::V4))?;
         if !socket.reuse_port {
             return Some(best);
         }
-        let device = socket.local.device;
+        let (device, family) = (socket.local.device, socket.local.family);
         let group = || {
             list.iter()
                 .filter_map(eligible)
-                .filter(|(_, other)| other.reuse_port && other.local.device == device)
+                .filter(|(_, other)| other.reuse_port && (other.local.device, other.local.family) == (device, family))
         };
         let flow = self.hash.words(&[
             address_key(remote.ip()) as u64,

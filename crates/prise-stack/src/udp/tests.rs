@@ -128,6 +128,24 @@ fn of_sockets_that_share_an_endpoint_the_last_one_bound_gets_unicast() {
 }
 
 #[test]
+fn of_sockets_that_share_an_endpoint_those_of_ipv4_come_first() {
+    for addr in [None, Some("10.0.2.1".parse().unwrap())] {
+        let mut a = bare_ip();
+        let of = |family| Local {
+            addr,
+            ..Local::wildcard(family, 80)
+        };
+        let ids = [
+            bind(&mut a, of(Family::V4), None),
+            bind(&mut a, of(Family::Mapped), None),
+        ];
+        assert_eq!(takers(&mut a, &ids, "10.0.2.2:9", "10.0.2.1:80"), [0], "{addr:?}");
+        a.stack.udp_close(ms(0), ids[0]);
+        assert_eq!(takers(&mut a, &ids[1..], "10.0.2.2:9", "10.0.2.1:80"), [0], "{addr:?}");
+    }
+}
+
+#[test]
 fn reuse_port_spreads_flows_evenly_and_keeps_each_flow_together() {
     let mut a = bare_ip();
     let config = UdpConfig {
