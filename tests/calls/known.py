@@ -14,6 +14,11 @@ READS = ("read", "recv", "readv", "splice_in")
 RULES = []
 
 
+def seen(line):
+    """A list of readiness, by slot."""
+    return dict(re.findall(r" (\d+):([0-9a-f]+)", line.partition(" |")[0]))
+
+
 class Line:
     """A call, both answers and the sockets before it. `carried`: streams within the run go by our TCP."""
 
@@ -34,11 +39,23 @@ class Line:
         self.theirs, self.ours = answer(native), answer(prise)
         self.carried = carried
         self.socket = model.of(native)
+        if self.name == "relay":
+            self.relayed()
 
     stream = property(lambda self: bool(self.socket and self.socket.stream))
     datagram = property(lambda self: bool(self.socket and self.socket.datagram))
-    # Its octets meet our TCP: by the run's options, or because it is connected to itself.
-    by_ours = property(lambda self: self.stream and (self.carried or self.socket.itself))
+    # Its octets meet our TCP: by the run's options, or because it is connected to itself or with its first octets.
+    by_ours = property(lambda self: self.stream and (self.carried or self.socket.itself or connects_late(self.socket)))
+
+    def relayed(self):
+        """Out of a socket through a pipe into another one: which of the two differs."""
+        said = [line.partition(" = ")[2].split(" = ") for line in self.call]
+        if said[0][0] == said[1][0] and len(said[0]) == len(said[1]) == 2:
+            self.name, self.words = "splice_out", ["splice_out", *self.words[2:]]
+            self.socket = self.model.slots.get(self.words[1])
+            self.theirs, self.ours = (answer(f" = {one[1]}") for one in said)
+        else:
+            self.name, self.words = "splice_in", ["splice_in", self.words[1], *self.words[3:]]
 
     def flags(self):
         return int(self.words[3]) if self.name in ("send", "sendto", "sendmsg", "recv", "recvfrom", "recvmsg") else 0
@@ -48,7 +65,7 @@ class Line:
 
     def shows(self):
         """Of a list of readiness, the sockets that differ: each with the kernel's and prise's; None if the lists are of others."""
-        theirs, ours = (dict(word.split(":") for word in line.partition(" |")[0].split()[1:]) for line in (self.native, self.prise))
+        theirs, ours = (seen(line) for line in (self.native, self.prise))
         of = {**self.model.slots, **self.model.watched} if self.name == "epoll_wait" else self.model.slots
         return [(of.get(slot), int(theirs.get(slot, "0"), 16), int(ours.get(slot, "0"), 16))
                 for slot in sorted(theirs | ours) if theirs.get(slot) != ours.get(slot)]
@@ -63,7 +80,7 @@ class Line:
         """A list of readiness as one for each socket that differs."""
         if self.name not in ("poll", "epoll_wait"):
             return []
-        lists = [dict(word.split(":") for word in line.partition(" |")[0].split()[1:]) for line in (self.native, self.prise)]
+        lists = [seen(line) for line in (self.native, self.prise)]
         differ = sorted(slot for slot in lists[0] | lists[1] if lists[0].get(slot) != lists[1].get(slot))
         only = lambda seen, slot: f"{self.name} {slot}:{seen[slot]}" if slot in seen else self.name
         return [Line(self.model, only(lists[0], slot), only(lists[1], slot), self.carried) for slot in differ]
@@ -71,6 +88,11 @@ class Line:
     def every(self, test):
         """Whether it is readiness, and all that differs is of that kind."""
         return self.name in ("poll", "epoll_wait") and all(one is not None and test(one, theirs, ours) for one, theirs, ours in self.shows())
+
+
+def connects_late(one):
+    """TCP_FASTOPEN_CONNECT"""
+    return one.stream and one.has("setsockopt", lambda words, said: words[2:4] == ["6", "30"] and words[4] != "0" and said == "0")
 
 
 def rule(why, after=GOES_ON):
@@ -102,6 +124,12 @@ def _(line):
     return line.name in WRITES and line.datagram and line.socket.bound and line.said("EDESTADDRREQ", "ENOTCONN EPIPE EFAULT")
 
 
+@rule("the same where errors wait in the queue, which poll(2) shows by a peer of the object's")
+def _(line):
+    queues = lambda words, said: words[2:4] in (["0", "11"], ["41", "25"]) and said == "0"
+    return line.name in WRITES and line.datagram and line.theirs == "EDESTADDRREQ" and line.ours.isdigit() and line.socket.has("setsockopt", queues)
+
+
 @rule("the same on one without a name, which gets a port on the kernel before it fails", ENDS)
 def _(line):
     return line.name in WRITES and line.datagram and line.said("EDESTADDRREQ", "ENOTCONN EPIPE EFAULT")
@@ -116,6 +144,11 @@ def _(line):
     named = line.name in ("state", "getsockname") and "/P" in line.native and "/0" in line.prise
     # What it then connects to by its own name is port 0 here.
     itself = line.name in ("state", "getpeername") and line.datagram and line.socket.itself and failed(line.socket)
+    # And who sends to its port or takes it.
+    asks = {"sendto": 6, "sendmsg": 5, "sendmmsg": 6, "connect": 4, "bind": 4}.get(line.name)
+    whose = line.model.named(line.words[asks]) if asks and len(line.words) > asks else None
+    if whose and failed(whose):
+        return True
     return itself or by_child and (named or line.name == "bind" and line.said("EINVAL", "0"))
 
 
@@ -233,7 +266,7 @@ def is_of_octets(line):
     unread = lambda said: re.sub(r"unread -?\d+ -?\d+ error \w+", "", said)
     if line.name == "state":
         return unread(line.call[0]) == unread(line.call[1])
-    return line.name in SENDS + RECEIVES or line.name == "ioctl" and int(line.words[2]) % 9 in (0, 1, 2, 3) or line.name == "getsockopt" and line.words[2:4] == ["1", "4"]
+    return line.name in (*SENDS, *RECEIVES, "getpeername") or line.name == "ioctl" and int(line.words[2]) % 9 in (0, 1, 2, 3) or line.name == "getsockopt" and line.words[2:4] == ["1", "4"]
 
 
 @rule("MSG_MORE of send(2) and of sendfile(2) on a datagram socket, which is not seen", ENDS)
@@ -276,9 +309,9 @@ def _(line):
     return line.name in ("write", "send", "sendto", "sendmsg", "recv", "read") and line.datagram and lost(line.socket)
 
 
-@rule("a socket that is connected to ::ffff:0.0.0.0, which the kernel takes for IPv6 where AF_UNSPEC stands for the peer", ENDS)
+@rule("a socket that is connected to ::ffff:0.0.0.0, or to port 0 of IPv4, which the kernel takes for IPv6 where AF_UNSPEC stands for the peer", ENDS)
 def _(line):
-    mapped = lambda words, said: words[2:4] == ["10", "3"]
+    mapped = lambda words, said: words[2:4] == ["10", "3"] or words[2] == "10" and words[3] in ("2", "5") and line.ours == "EINVAL"
     return line.name in ("sendto", "sendmsg") and line.theirs == "ENETUNREACH" and line.datagram and line.socket.has("connect", mapped)
 
 
@@ -331,7 +364,10 @@ def _(line):
 @rule("O_ASYNC on a stream by our TCP: an end besides room, and what is read by the supervisor")
 def _(line):
     untold = lambda said: re.sub(r" told \d+:[0-9a-f]+", "", said)
-    return line.carried and untold(line.native) == untold(line.prise)
+    if not line.carried or " told " not in line.native + line.prise:
+        return False
+    one, other = untold(line.native), untold(line.prise)
+    return one == other or bool(reason(Line(line.model, one, other, True)))
 
 
 @rule("SO_TIMESTAMPING of streams by our TCP: what has left is not told")
@@ -363,10 +399,10 @@ def _(line):
 
 @rule("a child that names, connects or disconnects a stream that is to be carried by our TCP: its own descriptor has another object then", ENDS)
 def _(line):
-    by_child = lambda one: one.stream and one.childs
+    by_child = lambda one: one.stream and one.childs and (line.carried or connects_late(one))
     if line.name in ("poll", "epoll_wait"):
-        return line.carried and line.every(lambda one, theirs, ours: by_child(one))
-    return line.carried and bool(line.socket) and by_child(line.socket)
+        return line.every(lambda one, theirs, ours: by_child(one))
+    return bool(line.socket) and by_child(line.socket)
 
 
 @rule("listen(2) of a stream that was disconnected: SO_ERROR of its connection")
@@ -386,10 +422,10 @@ def _(line):
     return line.name in ("table", "diag") and any(one.datagram and one.family == INET6 and one.has("connect", lambda words, said: words[2] == "0" and said == "0") for one in line.model.all)
 
 
-@rule("bind(2) of a group of SO_REUSEPORT beside one that is none: the kernel remembers the group, and forgets the other (`sk_reuseport_match`)", ENDS)
+@rule("bind(2) of a group of SO_REUSEPORT beside one that is none: the kernel remembers the group, and forgets the other (`sk_reuseport_match`; of UDP the one that was bound last, `udp_lib_lport_inuse`)", ENDS)
 def _(line):
     shares = lambda words, said: words[2:4] == ["1", "15"] and words[4] != "0" and said == "0"
-    return line.name in ("bind", "listen") and line.said("0", "EADDRINUSE") and line.stream and line.socket.has("setsockopt", shares)
+    return line.name in ("bind", "listen") and line.said("0", "EADDRINUSE") and (line.stream or line.datagram) and line.socket.has("setsockopt", shares)
 
 
 @rule("TCP_MAXSEG within the run over IPv6, of which the kernel's end is IPv4")
@@ -470,8 +506,9 @@ def listener_was_shut(one, theirs, ours):
 
 
 def ends_twice(one, theirs, ours):
-    """The peer's end and then its reset, or a write that told of it: POLLERR or not."""
-    return theirs ^ ours == 8 and theirs & 0x11
+    """The peer's end and then its reset, or a write that told of it: POLLERR or not; of one that was shut, with an urgent octet."""
+    urgent = 2 if {0, 1} <= one.shut else 0
+    return (theirs & ~urgent) ^ ours == 8 and theirs & 0x11
 
 
 def is_undone(one, theirs, ours):
@@ -538,7 +575,10 @@ def _(line):
 
 @rule("an edge more or less: here each octet of a stream by our TCP that was read is one, and a write that has failed")
 def _(line):
-    return line.name == "epoll_wait" and line.carried and line.every(lambda one, theirs, ours: one.stream and one.edges and (theirs ^ ours) & 4 and 0 in (theirs, ours))
+    # One that is over wakes those who wait once more when it is shut (inet_shutdown).
+    shut_again = lambda one: bool(one.did) and one.did[-1][0][0] == "shutdown" and one.did[-1][1] == "ENOTCONN"
+    return line.name == "epoll_wait" and line.carried and line.every(
+        lambda one, theirs, ours: one.stream and one.edges and (0 in (theirs, ours) and (theirs ^ ours) & 4 or theirs and not ours and shut_again(one)))
 
 
 # Oddities of the kernel, and of the machine.
@@ -572,6 +612,19 @@ def _(line):
 @rule("a stream bound to a broadcast address, which the kernel does not connect from", ENDS)
 def _(line):
     return line.name == "connect" and line.stream and line.socket.has("bind", lambda words, said: words[2:4] == ["2", "3"] and said == "0")
+
+
+@rule("SO_TIMESTAMPING of 8 octets of which 4 are there, of which prise reads no more")
+def _(line):
+    return line.name == "setsockopt" and line.words[2:4] == ["1", "37"] and line.words[5:7] == ["8", "4"] and line.said("EFAULT", "0")
+
+
+@rule("the address of a stream that was shut while it connected, which the kernel gives up")
+def _(line):
+    waits = lambda words, said: said == "EINPROGRESS"
+    bare = lambda said: re.sub(r"len \d+ [0-9a-f:.]+/", "", said, count=1)
+    given_up = re.search(r"len (28 ::|16 0\.0\.0\.0)/P", line.call[0])
+    return line.name in ("state", "getsockname") and line.stream and bool(given_up) and bare(line.call[0]) == bare(line.call[1]) and line.socket.has("connect", waits) and bool(line.socket.shut)
 
 
 @rule("IP_MULTICAST_IF of a stream, or of too few octets, which is refused before its value is read")

@@ -187,6 +187,14 @@ class Model:
 
     hear_sendmsg = hear_sendto
 
+    def hear_splice_out(self, one, words, said, done):
+        # SPLICE_F_MORE
+        if one and done:
+            one.corked = one.corked or bool(int(words[3]) & 4)
+
+    def hear_relay(self, one, words, said, done):
+        self.hear_splice_out(self.slots.get(words[2]), ["splice_out", words[2], words[3], words[4]], said, done)
+
     def hear_sendfile(self, one, words, said, done):
         # Less than was asked for: more is to come.
         if one and done and one.datagram:

@@ -320,7 +320,7 @@ def sources(draw):
     family, one, other = two(draw, False)
     for slot in (one, other):
         for _ in range(draw.random.randrange(3)):
-            set_option(draw, slot, *draw.some((0, 8, 1), (0, 8, 1), (41, 49, 1), (1, 62, draw.some(0, 1, 77)), (0, 50, draw.some(0, 1 << 24, 1)), (41, 76, draw.some(0, 1 << 24)), (0, 20, 1), (41, 74, 1)))
+            set_option(draw, slot, *draw.some((0, 8, 1), (0, 8, 1), (41, 49, 1), (1, 62, draw.some(0, 1)), (0, 50, draw.some(0, 1 << 24, 1)), (41, 76, draw.some(0, 1 << 24)), (0, 20, 1), (41, 74, 1)))
         if draw.random.randrange(4) == 0:
             set_option(draw, slot, 1, 25, draw.some(0x6F6C, 0x6F6C, 0, 0x7878), 0, draw.some(3, 4, 0))
     for _ in range(draw.random.randrange(2, 7)):
