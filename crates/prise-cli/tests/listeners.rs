@@ -167,6 +167,57 @@ fn clients_of_a_published_port_come_to_the_programs_own_listener_while_there_is_
     }
 }
 
+const NEAR: &str = r#"
+import socket, sys
+
+listeners = [socket.create_server((host, 5000), family=family) for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6))]
+print("listens", flush=True)
+for listener in listeners:
+    end, peer = listener.accept()
+    print("from", peer[0], end.getsockname()[0], listener.getsockname()[0], flush=True)
+    with socket.create_connection(listener.getsockname()[:2]) as near, listener.accept()[0] as end:
+        print("near", end.getpeername() == near.getsockname(), flush=True)
+    listener.close()
+    print("closed", flush=True)
+    sys.stdin.readline()
+"#;
+
+#[test]
+fn clients_of_a_published_port_come_to_who_listens_on_the_loopback() {
+    let Some(python) = need("published listeners of the loopback", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script: PathBuf = stage.write("near.py", NEAR);
+    let program = [python.into(), script.into()];
+    for options in [&[][..], &["--no-join"], &["--delay", "1ms"]] {
+        let port = free_port();
+        let publish = format!("{port}:5000");
+        let options = [&["-p", &publish], options].concat();
+        let mut run = Running::start(stage.run(&options, &program).stdin(Stdio::piped()));
+        let mut stdin = run.stdin().expect("a pipe");
+        run.wait_for("listens", LIMIT);
+        for (host, told) in [
+            ("127.0.0.1", "10.0.2.2 10.0.2.15 127.0.0.1"),
+            ("::1", "fd00:2::2 fd00:2::15 ::1"),
+        ] {
+            let client = TcpStream::connect((host, port)).expect("the port is published");
+            assert_eq!(
+                run.wait_for("from", LIMIT).trim(),
+                format!("from {told}"),
+                "{options:?}"
+            );
+            assert_eq!(run.wait_for("near", LIMIT).trim(), "near True", "{options:?}");
+            drop(client);
+            run.wait_for("closed", LIMIT);
+            let refused = TcpStream::connect((host, port)).expect_err("nobody listens");
+            assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+            stdin.write_all(b"\n").expect("the guest reads");
+        }
+        run.end(LIMIT).expect_success();
+    }
+}
+
 /// What `accepted.py` prints, visited by clients of this process.
 fn accepted(mut run: Running, port: u16) -> String {
     const WAIT_FIRST: usize = 20;

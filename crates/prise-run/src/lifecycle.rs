@@ -386,11 +386,11 @@ impl Supervisor {
             else {
                 continue;
             };
-            match info.local.ip() {
-                IpAddr::V4(address) => v4 |= !address.is_loopback(),
+            match canonical(info.local).ip() {
+                IpAddr::V4(_) => v4 = true,
                 IpAddr::V6(address) => {
                     v4 |= address.is_unspecified() && !info.v6_only;
-                    v6 |= !address.is_loopback();
+                    v6 = true;
                 }
             }
         }

@@ -24,7 +24,7 @@ use crate::handed::{Handed, Stage};
 use crate::lingering::Ends;
 use crate::listener::Listening;
 use crate::notify::{Answer, Judged, errno};
-use crate::sockaddr::for_family;
+use crate::sockaddr::{canonical, for_family};
 use crate::socket::{GuestSocket, Role, Slot};
 use crate::supervisor::Supervisor;
 
@@ -32,6 +32,22 @@ use crate::supervisor::Supervisor;
 pub(crate) const CALLERS_MAX: usize = 1024;
 
 impl Supervisor {
+    /// Who publishes a port means the program's, wherever it listens: a listener of the loopback hears its clients, too, at the address
+    /// to which they are led, unless another listener is there.
+    pub(crate) fn listen_for_published(&mut self, slot: Slot) {
+        let Some(id) = self.sockets.get(slot).map(|socket| socket.id) else {
+            return;
+        };
+        let (Some(gate), Some(link), Ok(local)) = (&self.gate, self.outside(), self.host.local_addr(id)) else {
+            return;
+        };
+        let local = canonical(local);
+        if local.ip().is_loopback() && gate.publishes(local.port()) {
+            let (_, guest) = gate.client(local, local.port());
+            self.host.listen_besides(id, link, guest.ip());
+        }
+    }
+
     /// Clients have come to published ports: gives each to its listener. Whether there were any.
     pub(crate) fn receive_callers(&mut self) -> bool {
         let mut came = false;

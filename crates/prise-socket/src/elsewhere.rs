@@ -245,6 +245,13 @@ impl Host {
         matches!(self.sockets.get(s)?.transport, Transport::Listener(_)).then_some(s)
     }
 
+    /// Lets a listener hear those whom `link` brings to another of its port's addresses and whom nobody else takes.
+    pub fn listen_besides(&mut self, s: SocketId, link: LinkId, ip: IpAddr) {
+        if let Ok(Transport::Listener(id)) = self.socket_ref(s).map(|socket| socket.transport) {
+            self.stack.tcp_listen_besides(id, link, ip);
+        }
+    }
+
     /// Whether a stream has keys for signatures (`TCP_MD5SIG`), which only a TCP that sees its peers' real addresses can use.
     pub fn is_signed(&self, s: SocketId) -> bool {
         let extra = self.sockets.get(s).and_then(|socket| socket.extra.as_ref());

@@ -99,6 +99,7 @@ impl Supervisor {
             self.listen_again(&target);
             return DONE;
         }
+        self.listen_for_published(target.slot);
         if let Some(slot) = self.listen_natively(call, &target) {
             self.opened_listener(call, slot, id);
         } else {

@@ -119,11 +119,16 @@ pub(crate) struct Claim {
     pub(crate) local: Local,
     pub(crate) reuse_port: bool,
     pub(crate) listener: u32,
+    /// For whom nobody else takes: gives way to every other claim, and is in nobody's way.
+    pub(crate) is_last: bool,
 }
 
 impl Claim {
     /// How well the claim fits, higher is better; `None` if it does not (Linux's `compute_score`).
     fn score(&self, addr: IpAddr, link: LinkId) -> Option<u8> {
+        if self.is_last {
+            return (self.local.device == Some(link) && self.local.addr == Some(addr)).then_some(0);
+        }
         let mut score = 1;
         if let Some(device) = self.local.device {
             if device != link {
@@ -199,12 +204,34 @@ impl ListenTable {
 
     pub(crate) fn insert(&mut self, claim: Claim) -> Result<(), ()> {
         let claims = self.by_port.entry(claim.local.port).or_default();
-        let taken = |other: &Claim| other.conflicts(&claim.local) && !(other.reuse_port && claim.reuse_port);
+        let taken =
+            |other: &Claim| !other.is_last && other.conflicts(&claim.local) && !(other.reuse_port && claim.reuse_port);
         if claims.iter().any(taken) {
             return Err(());
         }
         claims.push(claim);
         Ok(())
+    }
+
+    /// The listener that claims `local` hears, for want of others, those whom a link brings to another address, too.
+    pub(crate) fn lend(&mut self, local: &Local, listener: u32, link: LinkId, addr: IpAddr) {
+        let Some(claims) = self.by_port.get_mut(&local.port) else {
+            return;
+        };
+        let is_lent = |claim: &Claim| claim.is_last && claim.listener == listener && claim.local.addr == Some(addr);
+        if claims.iter().any(is_lent) {
+            return;
+        }
+        claims.push(Claim {
+            local: Local {
+                addr: Some(addr),
+                device: Some(link),
+                ..*local
+            },
+            reuse_port: true,
+            listener,
+            is_last: true,
+        });
     }
 
     pub(crate) fn remove(&mut self, port: u16, listener: u32) {
@@ -226,5 +253,55 @@ impl ListenTable {
         let equals = || claims.iter().filter(|claim| claim.score(addr, link) == Some(best));
         let chosen = ((u64::from(flow) * equals().count() as u64) >> 32) as usize;
         equals().nth(chosen).map(|claim| claim.listener)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv4Addr;
+
+    use super::*;
+
+    const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 15));
+
+    fn claim(listener: u32, addr: Option<IpAddr>) -> Claim {
+        let local = Local {
+            addr,
+            family: Family::V4,
+            port: 80,
+            device: None,
+        };
+        Claim {
+            local,
+            reuse_port: false,
+            listener,
+            is_last: false,
+        }
+    }
+
+    #[test]
+    fn who_listens_besides_gives_way_to_everybody_and_keeps_nobody_out() {
+        let [lo, eth0] = [1, 2].map(|number| LinkId::new(number).expect("a number from 1 on"));
+        let loopback = Ipv4Addr::LOCALHOST.into();
+        let mut table = ListenTable::new();
+        let own = claim(1, Some(loopback));
+        table.insert(own).expect("nobody listens");
+        for _ in 0..2 {
+            table.lend(&own.local, 1, eth0, OUTSIDE);
+        }
+        assert_eq!(table.by_port[&80].len(), 2);
+        assert_eq!(table.find(OUTSIDE, 80, eth0, 0), Some(1));
+        assert_eq!(table.find(loopback, 80, lo, 0), Some(1));
+        assert_eq!(table.find(OUTSIDE, 80, lo, 0), None);
+
+        table.insert(claim(2, Some(OUTSIDE))).expect("that address is free");
+        assert_eq!(table.find(OUTSIDE, 80, eth0, 0), Some(2));
+        table.remove(80, 2);
+        table.insert(claim(3, None)).expect("that address is free");
+        assert_eq!(table.find(OUTSIDE, 80, eth0, 0), Some(3));
+        table.remove(80, 3);
+        assert_eq!(table.find(OUTSIDE, 80, eth0, 0), Some(1));
+        table.remove(80, 1);
+        assert_eq!(table.find(OUTSIDE, 80, eth0, 0), None);
     }
 }

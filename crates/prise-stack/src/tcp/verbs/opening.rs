@@ -1,7 +1,7 @@
 //! Opening connections: passive with a listener, and active (RFC 9293 §3.9.1.1).
 
 use alloc::sync::Arc;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use prise_wire::Instant;
 
@@ -58,12 +58,21 @@ impl Stack {
             local,
             reuse_port,
             listener: key.index,
+            is_last: false,
         };
         if self.tcp.listening.insert(claim).is_err() {
             self.tcp.listeners.remove(key.index);
             return Err(ListenError::AddressInUse);
         }
         Ok(ListenerId::from_key(key))
+    }
+
+    /// Lets a listener hear, as if it listened there, too, those whom `link` brings to `addr` and whom nobody else takes: a port of the
+    /// outside may lead to a program that listens on its loopback.
+    pub fn tcp_listen_besides(&mut self, id: ListenerId, link: LinkId, addr: IpAddr) {
+        if let Some(listener) = self.tcp.listeners.find(id.key()) {
+            self.tcp.listening.lend(&listener.local, id.key().index, link, addr);
+        }
     }
 
     /// Changes how many connections may wait, as a second `listen(2)` does.
