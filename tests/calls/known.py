@@ -663,8 +663,8 @@ def _(line):
 # Level and name: TCP_TIMESTAMP (a clock), TCP_CC_INFO (of the machine's congestion control), SO_INCOMING_CPU, IP_PROTOCOL and SO_PEERNAME (ports),
 # TCP_QUICKACK, which changes by itself.
 CHANCE = {("6", "24"), ("6", "26"), ("6", "12"), ("1", "49"), ("0", "52"), ("1", "28")}
-# SO_ATTACH_BPF; TCP_TX_DELAY; IP_OPTIONS of streams.
-MISSING = {("1", "50"), ("6", "37"), ("0", "4")}
+# SO_ATTACH_BPF.
+MISSING = {("1", "50")}
 # SO_SNDBUF and SO_RCVBUF after autotuning, SO_TIMESTAMPING, TCP_MAXSEG, TCP_WINDOW_CLAMP.
 CARRIED = {("1", "7"), ("1", "8"), ("1", "37"), ("6", "2"), ("6", "10")}
 # IP_MULTICAST_TTL, IPV6_MULTICAST_IF and _HOPS, taken from the first packets of what was accepted.
@@ -678,7 +678,7 @@ def _(line):
 
 @rule("an option that is not there")
 def _(line):
-    return line.name in ("getsockopt", "setsockopt") and tuple(line.words[2:4]) in MISSING and (line.stream or line.words[2] != "0")
+    return line.name in ("getsockopt", "setsockopt") and tuple(line.words[2:4]) in MISSING
 
 
 @rule("sizes of buffers and segments, SO_TIMESTAMPING of streams by our TCP")

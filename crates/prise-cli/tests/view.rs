@@ -100,6 +100,7 @@ fn ip_and_tc_show_the_ways_to_destinations_and_settings_as_linux_begins_with_the
         &stage,
         "for way in '192.0.2.1 from 10.0.2.15' '192.0.2.1 oif lo' '10.0.2.255' '10.0.2.15 from 127.0.0.1' 2001:db8::1 'fd00:2::15 oif eth0' ff02::1
 do ip route get $way | head -1; done
+unshare -r ip route get 10.0.2.2 | head -1; unshare -U ip route get 10.0.2.2 | head -1
 for way in '192.0.2.1 from 127.0.0.1' '192.0.2.1 from 1.2.3.4' '2001:db8::1 oif lo'; do ip route get $way 2>&1; done
 ip netconf show dev eth0; ip addrlabel | head -3; ip mroute; bridge link; tc qdisc; true",
     );
@@ -111,6 +112,8 @@ local 10.0.2.15 from 127.0.0.1 dev lo uid {user}
 2001:db8::1 from :: via fd00:2::2 dev eth0 src fd00:2::15 metric 1024 pref medium
 local fd00:2::15 from :: dev lo table local proto kernel src fd00:2::15 metric 0 pref medium
 multicast ff02::1 from :: dev eth0 table local proto kernel src fe80::50:52ff:fe49:5345 metric 256 pref medium
+10.0.2.2 dev eth0 src 10.0.2.15 uid 0
+10.0.2.2 dev eth0 src 10.0.2.15 uid 65534
 RTNETLINK answers: Invalid argument
 RTNETLINK answers: Network is unreachable
 RTNETLINK answers: Network is unreachable

@@ -44,12 +44,13 @@ const TOLD_BY_KERNEL: [i32; 3] = [libc::SO_ERROR, SO_MEMINFO, libc::SO_INCOMING_
 const SO_MEMINFO: i32 = 55;
 
 /// Options of ip(7) that are about the connection.
-const OF_IP: [i32; 5] = [
+const OF_IP: [i32; 6] = [
     libc::IP_TOS,
     libc::IP_TTL,
     libc::IP_MTU_DISCOVER,
     libc::IP_RECVERR,
     libc::IP_MINTTL,
+    libc::IP_OPTIONS,
 ];
 
 /// Options of ipv6(7) that are about the connection.
@@ -115,6 +116,18 @@ impl Chosen {
         }
     }
 
+    /// What a connection has of its listener's: options of IPv4 it has from its peer.
+    pub(crate) fn of_accepted(&self) -> Self {
+        let is_own = |(level, name, _): &Choice| (*level, *name) == (libc::IPPROTO_IP, libc::IP_OPTIONS);
+        match &self.0 {
+            Some(choices) if choices.iter().any(is_own) => {
+                let inherited = choices.iter().filter(|choice| !is_own(choice)).cloned();
+                Self(Some(Rc::new(inherited.collect())))
+            }
+            shared => Self(shared.clone()),
+        }
+    }
+
     /// Sets everything on the kernel's object.
     pub(crate) fn apply(&self, object: &OwnedFd) {
         for (level, name, value) in self.0.iter().flat_map(|choices| choices.iter()) {
@@ -162,7 +175,7 @@ pub(crate) fn is_told_by_kernel(level: i32, name: i32) -> bool {
     match level {
         libc::IPPROTO_TCP => true,
         libc::SOL_SOCKET => OF_SOCKETS.contains(&name) || TOLD_BY_KERNEL.contains(&name),
-        libc::IPPROTO_IP => name == libc::IP_MTU,
+        libc::IPPROTO_IP => matches!(name, libc::IP_MTU | libc::IP_OPTIONS),
         // IPV6_MTU is the host's to tell: the kernel's end may be a socket of IPv4.
         _ => false,
     }

@@ -97,7 +97,7 @@ impl Supervisor {
             left.octets += owed;
         }
         for orphan in stack.tcp_unowned() {
-            if is_awaited(&orphan, stack.is_local(orphan.remote.ip())) {
+            if is_awaited(&orphan, stack.is_local(orphan.remote.ip().to_canonical())) {
                 left.connections += 1;
                 left.octets += orphan.send_queue as usize;
             }

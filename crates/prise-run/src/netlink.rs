@@ -345,11 +345,44 @@ fn held(socket: &GuestSocket, copy: impl FnOnce() -> Option<OwnedFd>) -> Held {
     held
 }
 
-/// The real user of a task, of /proc/TID/status (proc(5)); nobody's where it is gone.
+/// The real user of a task, of /proc/TID/status (proc(5)), by the number that it has in the task's own user namespace; nobody's
+/// (`overflowuid`) where it has none there, and where the task is gone.
 fn user_of(tid: u32) -> u32 {
     const NOBODY: u32 = 65_534;
     let real = status_field(tid, "Uid:").and_then(|users| users.split_ascii_whitespace().next()?.parse().ok());
-    real.unwrap_or(NOBODY)
+    let map = std::fs::read_to_string(format!("/proc/{tid}/uid_map"));
+    let inside = real.zip(map.ok()).and_then(|(real, map)| number_inside(real, &map));
+    inside.unwrap_or(NOBODY)
+}
+
+/// What the user with that number here is in a namespace, by its `uid_map`: lines of the first number there, the first here, and how many
+/// (user_namespaces(7)).
+fn number_inside(user: u32, map: &str) -> Option<u32> {
+    map.lines().find_map(|line| {
+        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
+        let [there, here, count] = core::array::from_fn(|_| numbers.next()?.ok());
+        let at = user
+            .checked_sub(here?)
+            .filter(|at| count.is_some_and(|count| *at < count))?;
+        there?.checked_add(at)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number_inside;
+
+    #[test]
+    fn a_user_has_the_number_that_the_namespace_gives_him() {
+        let everybody = "         0          0 4294967295\n";
+        assert_eq!(number_inside(1000, everybody), Some(1000));
+        let container = "0 1000 1\n1 100000 65536\n";
+        assert_eq!(number_inside(1000, container), Some(0));
+        assert_eq!(number_inside(100_032, container), Some(33));
+        assert_eq!(number_inside(1001, container), None);
+        assert_eq!(number_inside(165_536, container), None);
+        assert_eq!(number_inside(0, ""), None);
+    }
 }
 
 /// `CAP_NET_ADMIN` in the effective set of /proc/TID/status (proc(5)), that is in the task's own user namespace.

@@ -227,7 +227,7 @@ impl Supervisor {
         Some(Heritage {
             bequest: self.host.bequest(listener.id).ok()?,
             buffers: listener.buffers,
-            chosen: listener.chosen.clone(),
+            chosen: listener.chosen.of_accepted(),
         })
     }
 

@@ -114,7 +114,7 @@ impl Supervisor {
         status.set(OFlags::NONBLOCK, acceptor.flags.contains(SocketFlags::NONBLOCK));
         fcntl_setfl(&caller.socket, status).map_err(errno)?;
         if let Ok(listener) = self.entry(slot) {
-            listener.chosen.apply(&caller.socket);
+            listener.chosen.of_accepted().apply(&caller.socket);
             let (native, family) = (listener.role.is_hosts_object(), listener.family);
             if let Some(copy) = copy.filter(|_| native) {
                 let fresh = || Self::hosts_object(family, SocketFlags::empty()).ok();
@@ -164,7 +164,7 @@ impl Supervisor {
     ) -> Result<(), Errno> {
         let socket = self.entry(acceptor.listener)?;
         let (id, family, kind) = (socket.id, socket.family, socket.kind);
-        let (buffers, chosen) = (socket.buffers, socket.chosen.clone());
+        let (buffers, chosen) = (socket.buffers, socket.chosen.of_accepted());
         let id = self.host.accept_elsewhere(id, guest, shown)?;
         let role = Handed::role(Stage::Connected);
         let mut accepted = match self.describe(acceptor.call, id, (family, kind), object, role) {

@@ -58,7 +58,7 @@ impl Host {
             },
             backlog,
             reuse_port: socket.has(Flag::ReusePort),
-            config: self.tcp_config(socket),
+            config: self.listener_config(socket),
             token: s.index(),
         };
         match self.stack.tcp_listen(listen) {
@@ -98,7 +98,10 @@ impl Host {
             self.sockets.remove(new);
             return Err(Errno::EAGAIN);
         };
+        let config = self.stack.tcp_config(connection);
+        let ip_options = config.and_then(|config| config.ip_options.as_deref().copied());
         let socket = self.socket_mut(new)?;
+        socket.set_ip_options(ip_options);
         let (local, remote) = (socket.present(local), socket.present(remote));
         socket.transport = Transport::Connection(connection);
         socket.local = local.ip();

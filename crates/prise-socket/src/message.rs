@@ -64,7 +64,7 @@ pub struct Received {
 impl Received {
     /// What `IP_RETOPTS` tells: the options to answer with.
     pub fn options_to_answer_with(options: &Ipv4Options) -> alloc::vec::Vec<u8> {
-        crate::datagram::ip_options::answering(options)
+        options.echoed().to_vec()
     }
 
     /// Octets of a stream: nobody's address, no header.

@@ -1,5 +1,6 @@
 //! From a socket's options to what the stack understands.
 
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use prise_stack::{CongestionAlgorithm, FastOpenKeys, Keepalive, LeastHops, Linger, TcpConfig};
@@ -64,12 +65,14 @@ impl Socket {
             oob_inline: self.has(Flag::OobInline),
             report_errors: self.has(Flag::ReceiveErrors) || self.has(Flag::V6ReceiveErrors),
             hop_limit: if hop_limit < 0 { default_hops } else { hop_limit as u8 },
+            ip_options: self.ip_options().map(Arc::new),
             least_hops: LeastHops {
                 v4: self.value(Opt::MinTtl) as u8,
                 v6: self.value(Opt::MinHopCount) as u8,
             },
             tos: tos as u8,
             ecn: default.ecn,
+            listed_mapped: self.family == Family::Inet6,
             tuning: None,
             congestion: self
                 .value_set(Opt::Congestion)
@@ -103,6 +106,14 @@ impl Host {
         }
     }
 
+    /// The settings of a listener, which its connections begin with. Options of IPv4 they have from their peers.
+    pub(crate) fn listener_config(&self, socket: &Socket) -> TcpConfig {
+        TcpConfig {
+            ip_options: None,
+            ..self.tcp_config(socket)
+        }
+    }
+
     /// Hands a socket's settings to the stack, after one of them was changed.
     pub(crate) fn reconfigure(&mut self, now: Instant, s: SocketId) {
         let Some(socket) = self.sockets.get(s) else { return };
@@ -114,7 +125,7 @@ impl Host {
                 }
             }
             Transport::Listener(id) => {
-                let config = self.tcp_config(socket);
+                let config = self.listener_config(socket);
                 if self.stack.tcp_listener_config(id).is_some_and(|have| *have != config) {
                     self.stack.tcp_set_listener_config(id, config);
                 }

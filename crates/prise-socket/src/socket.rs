@@ -285,6 +285,16 @@ impl Socket {
         }
     }
 
+    pub(crate) fn ip_options(&self) -> Option<Ipv4Options> {
+        self.extra.as_ref()?.ip_options.as_deref().copied()
+    }
+
+    pub(crate) fn set_ip_options(&mut self, options: Option<Ipv4Options>) {
+        if options.is_some() || self.extra.is_some() {
+            self.extra_mut().ip_options = options.map(Box::new);
+        }
+    }
+
     pub(crate) fn extra_mut(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
     }

@@ -12,7 +12,6 @@ const KERNEL: &str = include_str!("kernel/options.txt");
 
 /// Options that differ on purpose or by nature: level, name, why.
 const DIFFERENCES: &[(i32, i32, &str)] = &[
-    (0, 4, "IP_OPTIONS: no packet of ours carries any, so none can be set"),
     (
         1,
         37,
@@ -29,7 +28,6 @@ const DIFFERENCES: &[(i32, i32, &str)] = &[
     (6, 24, "TCP_TIMESTAMP: two clocks"),
     (6, 26, "TCP_CC_INFO: of BBR there, none of CUBIC here"),
     (6, 35, "TCP_ZEROCOPY_RECEIVE: refused, programs fall back to copying"),
-    (6, 37, "TCP_TX_DELAY: a link can be delayed instead"),
     (17, 100, "UDP_ENCAP: nothing is encapsulated"),
 ];
 

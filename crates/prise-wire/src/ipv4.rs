@@ -314,6 +314,22 @@ impl Ipv4Options {
         }
     }
 
+    /// What to answer with to a packet that came with these (Linux's `ip_options_echo`): the route that was recorded.
+    #[must_use]
+    pub fn echoed(&self) -> Self {
+        let mut echoed = Self::NONE;
+        for option in self.iter().filter(|option| option.kind == OPTION_RECORD_ROUTE) {
+            let (at, len) = (usize::from(echoed.len), option.data.len() + 2);
+            // They came in one header: there is room for all.
+            echoed.octets[at] = option.kind;
+            echoed.octets[at + 1] = len as u8;
+            echoed.octets[at + 2..at + len].copy_from_slice(option.data);
+            echoed.len += len as u8;
+        }
+        echoed.len = echoed.padded_len() as u8;
+        echoed
+    }
+
     /// What fragments after the first carry: options without the copied flag are no operations there, so that all headers are as long
     /// (RFC 791 §3.1; Linux's `ip_options_fragment`).
     #[must_use]

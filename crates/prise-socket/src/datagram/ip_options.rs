@@ -62,13 +62,10 @@ pub(super) fn outgoing(socket: &Socket, control: &Control, source: IpAddr) -> Ip
     let IpAddr::V4(source) = source else {
         return Ipv4Options::NONE;
     };
-    let of_socket = || {
-        socket
-            .extra
-            .as_ref()
-            .and_then(|extra| extra.ip_options.as_deref().copied())
-    };
-    let mut options = control.options.or_else(of_socket).unwrap_or(Ipv4Options::NONE);
+    let mut options = control
+        .options
+        .or_else(|| socket.ip_options())
+        .unwrap_or(Ipv4Options::NONE);
     options.record_route(source);
     options
 }
@@ -79,15 +76,4 @@ pub(super) fn of(packet: &Body) -> Option<Box<Ipv4Options>> {
     let len = usize::from(header.first()? & 0x0f) * 4;
     let octets = header.get(ipv4::HEADER_LEN..len).filter(|octets| !octets.is_empty())?;
     Some(Box::new(Ipv4Options::copy_from(octets)))
-}
-
-/// What to answer with to a packet that came with these (`ip_options_echo`): the route that was recorded.
-pub(crate) fn answering(options: &Ipv4Options) -> Vec<u8> {
-    let mut echoed = Vec::new();
-    for option in options.iter().filter(|option| option.kind == OPTION_RECORD_ROUTE) {
-        echoed.extend([option.kind, option.data.len() as u8 + 2]);
-        echoed.extend_from_slice(option.data);
-    }
-    echoed.resize(echoed.len().next_multiple_of(4), OPTION_END);
-    echoed
 }

@@ -1,6 +1,5 @@
 //! `IPPROTO_IP`: `ip(7)`, `do_ip_setsockopt`, `do_ip_getsockopt`. IPv6 sockets have these too, for the IPv4 that they may speak.
 
-use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr};
 
 use prise_stack::LinkId;
@@ -39,20 +38,7 @@ pub(super) const TABLE: &[Entry] = &[
         Get::Flag(Flag::HeaderIncluded),
     ),
     entry(3, ON, READ_ONLY, Get::Fixed(0)),
-    entry(4, MESSAGES, Set::Octets(set_options), Get::Octets(options)),
-    // IP_OPTIONS of streams: no segment of ours carries any; having none is all that can be asked for.
-    entry(
-        4,
-        On::TCP,
-        Set::Octets(|call| {
-            if call.value.is_empty() {
-                Ok(())
-            } else {
-                Err(Errno::EINVAL)
-            }
-        }),
-        Get::Nothing,
-    ),
+    entry(4, ON, Set::Octets(set_options), Get::Octets(options)),
     entry(5, On::RAW4, Set::Number(set_router_alert), Get::Flag(Flag::RouterAlert)),
     entry(5, ON, INVALID, Get::Fixed(0)),
     flag(6, ON, Flag::ReceiveOptions),
@@ -335,15 +321,14 @@ fn set_options(call: &mut Call<'_>) -> Result<(), Errno> {
     let privileged = call.is_privileged();
     let options = ip_options::given(call.value)?;
     ip_options::check(&options, privileged)?;
-    if !options.is_empty() || call.socket().extra.is_some() {
-        call.socket().extra_mut().ip_options = (!options.is_empty()).then(|| Box::new(options));
-    }
+    call.socket()
+        .set_ip_options(Some(options).filter(|options| !options.is_empty()));
     Ok(())
 }
 
 fn options(query: &mut Query<'_>) -> Result<(), Errno> {
-    let options = query.socket().extra.as_ref().and_then(|extra| extra.ip_options.clone());
-    query.put(options.as_deref().map_or(&[], |options| &**options));
+    let options = query.socket().ip_options();
+    query.put(options.as_deref().unwrap_or_default());
     Ok(())
 }
 

@@ -103,6 +103,8 @@ opts! {
     StickyInterface = 0;
     /// Options that only `getsockopt` looks at again, a bit each.
     Receive6 = 0;
+    /// `TCP_TX_DELAY`, in microseconds.
+    TransmitDelay = 0;
     /// `TCP_MAXSEG`.
     MaxSegment = 0;
     /// `TCP_QUICKACK`.

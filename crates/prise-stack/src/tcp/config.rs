@@ -6,6 +6,8 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
+use prise_wire::Ipv4Options;
+
 use super::acc_ecn::EcnPolicy;
 use super::fast_open::FastOpenKeys;
 use super::least_hops::LeastHops;
@@ -102,6 +104,8 @@ pub struct TcpConfig {
     pub report_errors: bool,
     /// `IP_TTL` or `IPV6_UNICAST_HOPS`.
     pub hop_limit: u8,
+    /// `IP_OPTIONS`: what every segment carries over IPv4; a listener's are its own, and not its connections'.
+    pub ip_options: Option<Arc<Ipv4Options>>,
     /// Segments with fewer hops left are from too far away.
     pub least_hops: LeastHops,
     /// `IP_TOS` or `IPV6_TCLASS`.
@@ -119,6 +123,8 @@ pub struct TcpConfig {
     pub fast_open_keys: Option<FastOpenKeys>,
     /// `TCP_MD5SIG`: the keys with which segments to some peers, and from them, are signed (RFC 2385).
     pub signature_keys: Option<Arc<SignatureKeys>>,
+    /// The socket is one of IPv6: what no program holds any more is listed by mapped addresses where it speaks IPv4 (RFC 4291 §2.5.5.2).
+    pub listed_mapped: bool,
     /// The host's settings; `None` for [`Tuning::DEFAULT`].
     pub tuning: Option<Arc<Tuning>>,
 }
@@ -159,6 +165,7 @@ impl Default for TcpConfig {
             oob_inline: false,
             report_errors: false,
             hop_limit: 64,
+            ip_options: None,
             least_hops: LeastHops::default(),
             tos: 0,
             ecn: EcnPolicy::default(),
@@ -167,6 +174,7 @@ impl Default for TcpConfig {
             fast_open_without_cookie: false,
             fast_open_keys: None,
             signature_keys: None,
+            listed_mapped: false,
             tuning: None,
         }
     }

@@ -348,7 +348,8 @@ impl Connection {
 
     /// The data octets that fit into one segment beside our options.
     pub(crate) fn segment_size(&self) -> u32 {
-        let mut options = if self.flags.timestamps_on() { 12 } else { 0 } + self.signature_room();
+        let mut options =
+            if self.flags.timestamps_on() { 12 } else { 0 } + self.signature_room() + self.ip_options_room();
         if self.flags.acc_ecn() {
             options += self.acc_ecn_room();
         }

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use prise_wire::{FastOpenCookie, Instant, SeqNum, TcpHeader};
+use prise_wire::{FastOpenCookie, Instant, Ipv4Options, SeqNum, TcpHeader};
 
 use super::acc_ecn::{AccEcnOption, AccEcnState, Ecn, EcnAgreement};
 use super::birth::{Agreement, offered_window, own_mss, window_shift};
@@ -147,7 +147,7 @@ impl Tcp {
             record.choose_sack();
         }
         if admission == Admission::ByCookie {
-            self.answer_with_cookie(net, record, seg.at);
+            self.answer_with_cookie(net, record, seg);
             return;
         }
         let mut cookie = None;
@@ -171,7 +171,7 @@ impl Tcp {
                     listener.half_open += 1;
                 }
                 if let Some(record) = self.half_open.get(key.index) {
-                    self.transmit_syn_ack(seg.at, net, record, SynAck::Fresh(cookie));
+                    self.transmit_syn_ack(seg.at, net, record, SynAck::Fresh(cookie), seg.ip_options.as_deref());
                 }
                 self.arm_half_open(seg.at, key.index);
             }
@@ -229,6 +229,14 @@ impl Tcp {
         .unwrap_or_else(|| self.default_config.clone())
     }
 
+    /// Whether what its listener takes is listed by mapped addresses.
+    pub(super) fn is_listed_mapped(&self, record: &HalfOpen) -> bool {
+        match record.origin() {
+            Origin::Listener { index } => self.listeners.get(index).is_some_and(|it| it.config.listed_mapped),
+            Origin::Intercepted => false,
+        }
+    }
+
     fn listener_config_at(&self, index: u32) -> Arc<TcpConfig> {
         let record = self.half_open.get(index);
         record.map_or_else(|| self.default_config.clone(), |record| self.listener_config(record))
@@ -236,11 +244,18 @@ impl Tcp {
 
     fn send_syn_ack(&mut self, now: Instant, net: &mut Net, index: u32) {
         if let Some(record) = self.half_open.get(index) {
-            self.transmit_syn_ack(now, net, record, SynAck::Again);
+            self.transmit_syn_ack(now, net, record, SynAck::Again, None);
         }
     }
 
-    fn transmit_syn_ack(&self, now: Instant, net: &mut Net, record: &HalfOpen, kind: SynAck) {
+    fn transmit_syn_ack(
+        &self,
+        now: Instant,
+        net: &mut Net,
+        record: &HalfOpen,
+        kind: SynAck,
+        options: Option<&Ipv4Options>,
+    ) {
         let cookie = kind == SynAck::Cookie;
         let config = self.listener_config(record);
         let mss = own_mss(net, &record.tuple, &config).link;
@@ -267,7 +282,7 @@ impl Tcp {
                 header.options.acc_ecn = Some(AccEcnState::new(syn_field).counters());
             }
         }
-        send_for(now, net, &config, &record.tuple, &header);
+        send_for(now, net, &config, &record.tuple, &header, options);
     }
 
     fn arm_half_open(&mut self, now: Instant, index: u32) {
@@ -450,7 +465,7 @@ impl Tcp {
         let offered = self.offered_window_at(net, index);
         let window = (offered >> scale).max(1.min(offered));
         let header = record.acknowledgment(window, timestamp);
-        send_for(now, net, &config, &record.tuple, &header);
+        send_for(now, net, &config, &record.tuple, &header, seg.ip_options.as_deref());
     }
 
     /// The handshake is complete: a connection is made and queued, if there is room and nothing defers it.
@@ -498,6 +513,7 @@ impl Tcp {
             return;
         };
         if let Some(connection) = self.connections.find_mut(key) {
+            connection.answer_ip_options(&seg);
             connection.flags.set_syn_retransmitted(retried);
             connection.statistics.retransmissions = retransmissions;
             // The echoed timestamp, or the record, tells when the SYN-ACK left, in milliseconds.
@@ -559,15 +575,19 @@ impl Tcp {
             net.discard(Discard::TcpAcceptQueueFull);
             return true;
         }
-        if let Some(connection) = self.promote(net, events, key, (tuple, link), agreement, seg.at) {
+        if let Some(key) = self.promote(net, events, key, (tuple, link), agreement, seg.at) {
             let seg = seg.take();
-            self.arrival_at_connection(net, connection.index, seg);
+            if let Some(connection) = self.connections.find_mut(key) {
+                connection.answer_ip_options(&seg);
+            }
+            self.arrival_at_connection(net, key.index, seg);
         }
         true
     }
 
     /// Answers a SYN without keeping anything of it.
-    fn answer_with_cookie(&mut self, net: &mut Net, mut record: HalfOpen, now: Instant) {
+    fn answer_with_cookie(&mut self, net: &mut Net, mut record: HalfOpen, seg: &Segment) {
+        let now = seg.at;
         record.forgo_accurate_ecn();
         if record.tuple.is_v4() {
             record.mss = record
@@ -581,11 +601,27 @@ impl Tcp {
             listener.cookies_until = now + COOKIE_LIFETIME;
         }
         net.discard(Discard::TcpSynCookie);
-        self.transmit_syn_ack(now, net, &record, SynAck::Cookie);
+        self.transmit_syn_ack(now, net, &record, SynAck::Cookie, seg.ip_options.as_deref());
     }
 }
 
 /// Sends a segment of a half-open connection, by its listener's settings.
-fn send_for(now: Instant, net: &mut Net, config: &TcpConfig, tuple: &FourTuple, header: &TcpHeader) {
-    reset::send(now, net, tuple, header, config.tos, config.signature_keys.as_deref());
+fn send_for(
+    now: Instant,
+    net: &mut Net,
+    config: &TcpConfig,
+    tuple: &FourTuple,
+    header: &TcpHeader,
+    options: Option<&Ipv4Options>,
+) {
+    let options = options.unwrap_or(&Ipv4Options::NONE);
+    reset::send(
+        now,
+        net,
+        tuple,
+        header,
+        config.tos,
+        config.signature_keys.as_deref(),
+        options,
+    );
 }

@@ -25,6 +25,7 @@ mod held;
 mod hostile_tests;
 mod icmp;
 mod info;
+mod ip_options;
 mod isn;
 mod least_hops;
 mod listen;
@@ -218,6 +219,7 @@ impl Tcp {
             unicast,
             tos,
             hop_limit,
+            network_at,
             ..
         } = packet;
         net.tcp_counters.received += segments(frame, frame.total_len().saturating_sub(transport_at));
@@ -244,7 +246,9 @@ impl Tcp {
         if let ControlFlow::Break(reason) = self.check_signature(link, &tuple, &header, frame, (transport_at, len)) {
             return net.discard(reason);
         }
+        let ip_options = ip_options::to_answer_with(frame, network_at, transport_at, dst);
         let mut seg = Segment::new(&header, frame.take_payload(transport_at + len), now, tos);
+        seg.ip_options = ip_options;
         seg.hop_limit = hop_limit;
         seg.unit = frame.offload.gso.map(|gso| gso.size);
         match self.owner(&tuple) {
@@ -372,7 +376,7 @@ impl Tcp {
             return net.discard(Discard::TcpChallengeLimited);
         }
         let header = record.acknowledgment(timestamp_clock(seg.at));
-        reset::send(seg.at, net, &record.tuple, &header, 0, keys);
+        reset::send(seg.at, net, &record.tuple, &header, 0, keys, &Ipv4Options::NONE);
         net.discard(Discard::TcpTimeWait);
     }
 
@@ -380,7 +384,7 @@ impl Tcp {
         if let Some(record) = self.time_wait.remove(index) {
             self.waiting.remove(&record.tuple, Owner::TimeWait(index));
             self.signed_waits.remove(&index);
-            if record.closed {
+            if record.is_closed() {
                 self.left.push_back(record.tuple);
             }
             if !record.timer.is_none() {
@@ -442,7 +446,7 @@ impl Tcp {
             hop_limit: connection.config.hop_limit,
             tos: connection.config.tos & !3 | connection.ecn_codepoint(next),
             dont_fragment: true,
-            options: &Ipv4Options::NONE,
+            options: &connection.ip_options(),
         };
         net.encapsulate(now, &out, &route, frame)
     }
@@ -575,6 +579,7 @@ impl Tcp {
                 &header,
                 tos,
                 connection.config.signature_keys.as_deref(),
+                &connection.ip_options(),
             );
         }
         let keys = connection
@@ -604,7 +609,7 @@ impl Tcp {
             && let Some(Owner::TimeWait(index)) = self.owner(tuple)
             && let Some(record) = self.time_wait.get_mut(index)
         {
-            record.closed = true;
+            record.set_closed();
         } else {
             self.left.push_back(*tuple);
         }

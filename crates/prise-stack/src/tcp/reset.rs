@@ -21,6 +21,7 @@ pub(crate) fn send(
     header: &TcpHeader,
     tos: u8,
     keys: Option<&SignatureKeys>,
+    options: &Ipv4Options,
 ) {
     let (src, dst): (IpAddr, IpAddr) = (tuple.local_ip(), tuple.remote_ip());
     let Ok(route) = net.route(dst, Some(src), None) else {
@@ -36,7 +37,7 @@ pub(crate) fn send(
         hop_limit: 64,
         tos,
         dont_fragment: true,
-        options: &Ipv4Options::NONE,
+        options,
     };
     net.send(now, &out, &route, frame);
 }
@@ -58,7 +59,15 @@ pub(crate) fn reply(now: Instant, net: &mut Net, tuple: &FourTuple, seg: &Segmen
         flags: TcpFlags::RST,
         ..TcpHeader::default()
     };
-    send(now, net, tuple, &header, 0, keys);
+    send(
+        now,
+        net,
+        tuple,
+        &header,
+        0,
+        keys,
+        seg.ip_options.as_deref().unwrap_or(&Ipv4Options::NONE),
+    );
 }
 
 /// The RST that ends a connection, made before its record forgets what stands in it.
@@ -70,6 +79,7 @@ pub(crate) struct Farewell {
     window: u16,
     timestamps: Option<Timestamps>,
     config: Arc<TcpConfig>,
+    ip_options: Ipv4Options,
 }
 
 impl Farewell {
@@ -87,6 +97,7 @@ impl Farewell {
             window: (connection.rcv.window.remaining(connection.rcv.nxt) >> connection.rcv_scale).min(0xffff) as u16,
             timestamps,
             config: connection.config.clone(),
+            ip_options: connection.ip_options(),
         }
     }
 
@@ -103,6 +114,7 @@ impl Farewell {
             ..TcpHeader::default()
         };
         header.options.timestamps = self.timestamps;
-        send(now, net, &self.tuple, &header, 0, self.config.signature_keys.as_deref());
+        let keys = self.config.signature_keys.as_deref();
+        send(now, net, &self.tuple, &header, 0, keys, &self.ip_options);
     }
 }

@@ -1,6 +1,8 @@
 //! A segment as it arrived: header, options and payload by reference.
 
-use prise_wire::{Body, Instant, SackBlock, SeqNum, TcpFlags, TcpHeader, TcpOptions};
+use alloc::sync::Arc;
+
+use prise_wire::{Body, Instant, Ipv4Options, SackBlock, SeqNum, TcpFlags, TcpHeader, TcpOptions};
 
 /// The ECN field in the type of service or traffic class (RFC 3168 §5).
 const ECN_MASK: u8 = 3;
@@ -24,6 +26,8 @@ pub(crate) struct Segment {
     pub(crate) ecn: u8,
     /// The hops that it had left.
     pub(crate) hop_limit: u8,
+    /// What to answer the options of IPv4 with that it came with.
+    pub(crate) ip_options: Option<Arc<Ipv4Options>>,
     /// The size of the segments that it consists of, where a link has coalesced them.
     pub(crate) unit: Option<u16>,
 }
@@ -41,6 +45,7 @@ impl Segment {
             at,
             ecn: tos & ECN_MASK,
             hop_limit: u8::MAX,
+            ip_options: None,
             unit: None,
         }
     }
@@ -49,6 +54,7 @@ impl Segment {
     pub(crate) fn take(&mut self) -> Self {
         Self {
             body: core::mem::take(&mut self.body),
+            ip_options: self.ip_options.take(),
             ..*self
         }
     }

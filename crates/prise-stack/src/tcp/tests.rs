@@ -153,7 +153,8 @@ impl World {
     }
 
     fn put_one(&mut self, side: usize, frame: Frame) {
-        let (header, _) = TcpHeader::parse(&frame.head()[20..]).expect("a TCP segment");
+        let transport_at = usize::from(frame.head()[0] & 0x0f) * 4;
+        let (header, _) = TcpHeader::parse(&frame.head()[transport_at..]).expect("a TCP segment");
         let len = frame.body().len();
         self.log.push((side, header, len));
         if self.filter.is_some_and(|keep| !keep(side, &header, len)) {

@@ -25,13 +25,18 @@ pub(crate) struct TimeWait {
     pub(crate) ts_offset: u32,
     window: u16,
     pub(crate) timestamps: bool,
-    /// The program has closed its socket, and is to be told when the four-tuple is free.
-    pub(crate) closed: bool,
+    /// Whose it was: bits, because an octet more would not fit.
+    owner: u8,
     pub(crate) timer: TimerId,
     pub(crate) limit: AnswerLimit,
 }
 
 const _: () = assert!(size_of::<TimeWait>() <= 64);
+
+/// A socket of IPv6, whatever it spoke.
+const OF_IPV6: u8 = 1;
+/// Its program has closed it, and is to be told when the four-tuple is free.
+const CLOSED: u8 = 2;
 
 /// What a segment means to a connection in TIME-WAIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +62,24 @@ impl TimeWait {
             ts_offset: connection.timestamps.offset,
             window: (wnd >> connection.rcv_scale).min(0xffff) as u16,
             timestamps: connection.flags.timestamps_on(),
-            closed: false,
+            owner: if connection.config.listed_mapped { OF_IPV6 } else { 0 },
             timer: TimerId::NONE,
             limit: AnswerLimit::default(),
         }
+    }
+
+    /// Whether it was a socket of IPv6, which is listed by mapped addresses where it spoke IPv4.
+    pub(crate) const fn listed_mapped(&self) -> bool {
+        self.owner & OF_IPV6 != 0
+    }
+
+    /// Whether the program has closed its socket, and is to be told when the four-tuple is free.
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.owner & CLOSED != 0
+    }
+
+    pub(crate) fn set_closed(&mut self) {
+        self.owner |= CLOSED;
     }
 
     /// It remembers another connection's numbers.

@@ -621,7 +621,7 @@ impl Connection {
         let bars_trains = self.acc_ecn().is_some_and(AccEcnState::bars_trains);
         // Each segment has a signature of its own.
         let timed_out = self.in_timeout_recovery() && !self.config.tuning().recovery_by_packets;
-        if route.gso_max == 0 || bars_trains || timed_out || self.is_signed() {
+        if route.gso_max == 0 || bars_trains || timed_out || self.is_signed() || self.ip_options_room() > 0 {
             return self.segment_size();
         }
         route.gso_max.min(UNIT_MAX)

@@ -296,7 +296,15 @@ fn two_ends_in_time_wait_that_remember_different_connections_do_not_answer_each_
     let tuple = record.tuple;
     let header = record.acknowledgment(timestamp_clock(world.now));
     let now = world.now;
-    reset::send(now, &mut world.stacks[1].net, &tuple, &header, 0, None);
+    reset::send(
+        now,
+        &mut world.stacks[1].net,
+        &tuple,
+        &header,
+        0,
+        None,
+        &Ipv4Options::NONE,
+    );
     world.log.clear();
     world.run_for(Duration::from_secs(10));
     assert!(

@@ -87,7 +87,15 @@ impl Stack {
                     flags: TcpFlags::RST,
                     ..TcpHeader::default()
                 };
-                reset::send(now, &mut self.net, &record.tuple, &header, 0, None);
+                reset::send(
+                    now,
+                    &mut self.net,
+                    &record.tuple,
+                    &header,
+                    0,
+                    None,
+                    &prise_wire::Ipv4Options::NONE,
+                );
             }
             Refusal::Icmp(error) => {
                 let tuple = &record.tuple;

@@ -1,6 +1,6 @@
 //! What a program may ask about a connection, and about all (RFC 9293 §3.9.1.6), and the host's settings of Fast Open.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use prise_wire::Instant;
 
@@ -15,7 +15,7 @@ use crate::tcp::tuple::FourTuple;
 /// One line of a socket listing for what no program holds: half-open, TIME-WAIT and orphaned connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketSummary {
-    /// Our endpoint.
+    /// Our endpoint; mapped where a socket of IPv6 speaks IPv4.
     pub local: SocketAddr,
     /// The peer's.
     pub remote: SocketAddr,
@@ -109,9 +109,9 @@ impl Stack {
 
     /// Half-open and TIME-WAIT connections and orphans, which no socket holds; for listings only, walks all.
     pub fn tcp_unowned(&self) -> impl Iterator<Item = SocketSummary> {
-        let line = |tuple: &FourTuple, state| SocketSummary {
-            local: tuple.local(),
-            remote: tuple.remote(),
+        let line = |tuple: &FourTuple, mapped, state| SocketSummary {
+            local: shown(tuple.local(), mapped),
+            remote: shown(tuple.remote(), mapped),
             state,
             send_queue: 0,
             timeouts: 0,
@@ -121,10 +121,10 @@ impl Stack {
             .tcp
             .half_open
             .iter()
-            .map(move |(_, it)| line(&it.tuple, State::SynReceived));
+            .map(move |(_, it)| line(&it.tuple, self.tcp.is_listed_mapped(it), State::SynReceived));
         let time_wait = self.tcp.time_wait.iter().map(move |(_, it)| SocketSummary {
             expires: Some(self.tcp.wheel.deadline(it.timer)),
-            ..line(&it.tuple, State::TimeWait)
+            ..line(&it.tuple, it.listed_mapped(), State::TimeWait)
         });
         let orphans = self.tcp.connections.iter().filter(|(_, it)| it.flags.released());
         half_open
@@ -132,7 +132,7 @@ impl Stack {
             .chain(orphans.map(move |(_, it)| SocketSummary {
                 send_queue: it.queued(),
                 timeouts: it.consecutive_timeouts(),
-                ..line(&it.tuple, it.state)
+                ..line(&it.tuple, it.config.listed_mapped, it.state)
             }))
     }
 
@@ -145,5 +145,13 @@ impl Stack {
             tcp.half_open.len(),
             tcp.time_wait.len(),
         ]
+    }
+}
+
+/// An endpoint as lists show it.
+fn shown(endpoint: SocketAddr, mapped: bool) -> SocketAddr {
+    match endpoint.ip() {
+        IpAddr::V4(v4) if mapped => SocketAddr::new(v4.to_ipv6_mapped().into(), endpoint.port()),
+        _ => endpoint,
     }
 }
