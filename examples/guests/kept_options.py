@@ -84,3 +84,28 @@ print("bound and connected", told(bound))
 copy = bound.dup()
 step(copy, "copy")
 print("the same", told(bound) == told(copy))
+
+# What is a listener's alone.
+OWN = {"SO_PRIORITY": (socket.SOL_SOCKET, socket.SO_PRIORITY, 3), "TCP_DEFER_ACCEPT": (TCP, socket.TCP_DEFER_ACCEPT, 1), "TCP_FASTOPEN": (TCP, socket.TCP_FASTOPEN, 5)}
+for level, option, value in OWN.values():
+    listening.setsockopt(level, option, value)
+stream = socket.create_connection(listening.getsockname()[:2])
+stream.sendall(b"first")
+end, _ = listening.accept()
+for name, (level, option, _) in OWN.items():
+    print(name, "of the listener", listening.getsockopt(level, option), "and of what it accepts", end.getsockopt(level, option))
+listening.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 0x10)
+print("by IP_TOS", listening.getsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY))
+stream = socket.create_connection(listening.getsockname()[:2])
+stream.sendall(b"first")
+end, _ = listening.accept()
+print("and of what it accepts", end.getsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY))
+datagram = socket.socket(FAMILY, socket.SOCK_DGRAM)
+classes = []
+for service in range(0, 256, 8):
+    datagram.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, service)
+    classes.append(datagram.getsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY))
+print("classes of service", *classes)
+datagram.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, 1)
+datagram.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 248)
+print("not changed", datagram.getsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY))

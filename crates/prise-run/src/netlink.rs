@@ -368,6 +368,13 @@ fn number_inside(user: u32, map: &str) -> Option<u32> {
     })
 }
 
+/// `CAP_NET_ADMIN` in the effective set of /proc/TID/status (proc(5)), that is in the task's own user namespace.
+pub(crate) fn is_network_admin(tid: u32) -> bool {
+    const NET_ADMIN: u64 = 1 << 12;
+    let set = status_field(tid, "CapEff:").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
+    set.is_some_and(|set| set & NET_ADMIN != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::number_inside;
@@ -383,11 +390,4 @@ mod tests {
         assert_eq!(number_inside(165_536, container), None);
         assert_eq!(number_inside(0, ""), None);
     }
-}
-
-/// `CAP_NET_ADMIN` in the effective set of /proc/TID/status (proc(5)), that is in the task's own user namespace.
-pub(crate) fn is_network_admin(tid: u32) -> bool {
-    const NET_ADMIN: u64 = 1 << 12;
-    let set = status_field(tid, "CapEff:").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
-    set.is_some_and(|set| set & NET_ADMIN != 0)
 }

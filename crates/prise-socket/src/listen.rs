@@ -149,7 +149,10 @@ impl Socket {
         socket.flags = self.flags;
         socket.flags.set(Flag::PortLocked, false);
         socket.options.clone_from(&self.options);
-        socket.unset_value(Opt::PeekOffset);
+        // What is not cloned with it, or is the queue's.
+        for own in [Opt::PeekOffset, Opt::Priority, Opt::DeferAccept, Opt::FastOpenQueue] {
+            socket.unset_value(own);
+        }
         if let Some(keys) = self.extra.as_ref().and_then(|extra| extra.signature_keys.as_ref()) {
             socket.extra_mut().signature_keys = Some(keys.clone());
         }

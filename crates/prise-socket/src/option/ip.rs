@@ -209,7 +209,15 @@ fn one_octet(call: &Call<'_>) -> Result<i32, Errno> {
 
 /// `__ip_sock_set_tos`: on a stream the two low bits belong to ECN.
 fn set_tos(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
-    call.socket().set_tos(Opt::Tos, value as u8);
+    /// `rt_tos2priority`: least delay, most throughput or both are classes of queueing disciplines.
+    const CLASSES: [i64; 4] = [0, 2, 6, 4];
+    let socket = call.socket();
+    let before = socket.value(Opt::Tos);
+    socket.set_tos(Opt::Tos, value as u8);
+    let tos = socket.value(Opt::Tos);
+    if tos != before {
+        socket.set_value(Opt::Priority, CLASSES[(tos >> 3 & 3) as usize]);
+    }
     Ok(())
 }
 

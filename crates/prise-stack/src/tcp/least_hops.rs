@@ -70,7 +70,7 @@ mod tests {
         world.stacks[0].tcp_set_config(world.now, id, config);
     }
 
-    // rfc: 5082 §3
+    /// RFC 5082 §3.
     #[test]
     fn a_listener_does_not_hear_who_is_too_far_away() {
         let mut world = World::new(3);
