@@ -1,21 +1,23 @@
 """Packages of Debian that are built from source with the tests that `make check` would run: each of $(TESTS) is a case."""
+import re
 import subprocess
 
-from suite import Case
+from suite import FAIL, PASS, SKIP, Case
 
 
 class Checked:
     """`configure`: its options. `directories`: where tests are. `apart`: those that need the world outside. `programs`: what makes the
-    programs without running them. `read`: what tells one test of a program from another."""
+    programs without running them. `read`: what tells one test of a program from another. `harness`: tests run by automake's own, which
+    has what they expect in their environment."""
 
-    def __init__(self, package, needs, *directories, configure="", programs="make -s check TESTS=", apart=(), read=None, env=None, seconds=120):
-        self.package, self.directories, self.configure, self.programs = package, directories, configure, programs
-        self.apart, self.read, self.env, self.seconds = apart, read, env or {}, seconds
+    def __init__(self, package, needs, *directories, configure="", programs="make -s -j2 check TESTS=", apart=(), read=None, env=None, harness=False, seconds=120):
+        self.package, self.directories, self.configure, self.programs, self.harness = package, directories, configure, programs, harness
+        self.apart, self.read, self.env, self.seconds = apart, read or (harness and of_harness), env or {}, seconds
         self.PACKAGES = ["gcc", "make", "pkg-config", *needs.split()]
         self.__doc__ = f"{package}, of Debian: {' '.join(directories)}"
 
     def prepare(self, room):
-        commands = ["[ -x configure ] || autoreconf -fi", f"./configure {self.configure}", "make -s", *(f"{self.programs} -C {directory}" for directory in self.directories)]
+        commands = ["[ -x configure ] || autoreconf -fi", f"./configure {self.configure}", "make -s -j2", *(f"{self.programs} -C {directory}" for directory in self.directories)]
         room.build("prise-built", room.source(self.package), *commands, "touch prise-built")
 
     def cases(self, room):
@@ -25,10 +27,21 @@ class Checked:
             told = subprocess.run(command, cwd=tests, stdout=subprocess.PIPE, text=True, check=True).stdout
             for name in told.split():
                 if name not in self.apart:
-                    yield Case(f"{directory}/{name}", [f"./{name}"], cwd=tests, env={"srcdir": ".", **self.env}, read=self.read, seconds=self.seconds)
+                    words = ["sh", "-c", WITH_LOG, "sh", name, re.sub(r"\.(sh|py|pl|test)$", "", name)] if self.harness else [f"./{name}"]
+                    yield Case(f"{directory}/{name}", words, cwd=tests, env={"srcdir": ".", **self.env}, read=self.read, seconds=self.seconds)
+
+
+WITH_LOG = 'rm -f "$2".log "$2".trs; make -s check-TESTS TESTS="$1"; status=$?; cat "$2".log; exit $status'
+
+
+def of_harness(_status, output):
+    verdict = re.search(r"^(PASS|FAIL|SKIP|XFAIL|XPASS|ERROR):? ", output, re.MULTILINE)
+    return {"": {"PASS": PASS, "SKIP": SKIP, "XFAIL": SKIP}.get(verdict and verdict[1], FAIL)}
 
 
 SUITES = {
+    "gnutls": Checked("gnutls28", "nettle-dev libtasn1-6-dev libtasn1-bin libidn2-dev libgmp-dev bison gperf datefudge net-tools openssl", "tests", harness=True, configure="--disable-doc --disable-cxx --disable-guile --without-p11-kit --without-tpm2 --without-tpm --disable-nls --disable-gtk-doc --disable-libdane --disable-valgrind-tests --with-included-unistring"),
+    "libmodbus": Checked("libmodbus", "autoconf automake libtool", "tests", harness=True),
     "libmicrohttpd": Checked("libmicrohttpd", "libcurl4-gnutls-dev libgnutls28-dev libgcrypt20-dev autoconf automake libtool gettext texinfo", "src/microhttpd", "src/testcurl", "src/testcurl/https", configure="--disable-doc --enable-static --disable-shared", seconds=180),
     "neon": Checked("neon27", "libssl-dev libexpat1-dev zlib1g-dev autoconf automake libtool", "test", configure="--with-ssl=openssl --with-expat", programs="make -s --eval 'prise-built: ; $(MAKE) $(TESTS) $(HELPERS)' prise-built"),
 }

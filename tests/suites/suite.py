@@ -50,6 +50,14 @@ def tap(status, output):
     return tests
 
 
+def gtest(status, output):
+    """GoogleTest's: a program that ends early fails as `end`."""
+    words = {"OK": PASS, "FAILED": FAIL, "SKIPPED": SKIP}
+    tests = {name: words[word] for word, name in re.findall(r"\[ +(OK|FAILED|SKIPPED) +\] ([^ ,]+)", output)}
+    tests["end"] = PASS if status in (0, 1) else FAIL
+    return tests
+
+
 def unittest(output, head):
     """Of `unittest -v`: `head` finds where a test is named, and names it; what tests print may lie between a name and its verdict."""
     tests = {}
@@ -112,7 +120,7 @@ def install(packages, where=()):
     if missing:
         print("installing", *missing, flush=True)
         environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive", RUNLEVEL="1")
-        subprocess.run([*where, "apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing], env=environment, stdout=subprocess.DEVNULL, check=True)
+        subprocess.run([*where, "apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-qq", "-y", "--no-install-recommends", *missing], env=environment, stdout=subprocess.DEVNULL, check=True)
 
 
 def within(root, wrap):
