@@ -88,6 +88,14 @@ for name, call in CALLS.items():
         else:
             print()
 
+print("ports that a lookup of names only asks for the way to:")
+for port, waits in ((9, True), (65535, False)):
+    sock = datagram_socket()
+    sock.setblocking(waits)
+    sock.connect((HOST, port))
+    sock.send(b"x")
+    print(" ", port, polled(sock), told(lambda: sock.recv(1)))
+
 print("a blocked recv:")
 sock = datagram_socket()
 sock.settimeout(None)

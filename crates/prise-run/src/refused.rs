@@ -15,18 +15,22 @@ use crate::socket::Slot;
 use crate::supervisor::Supervisor;
 use crate::unix;
 
-/// Ports that nobody is meant to have: C libraries and Go connect to them only to see which address they would come from, and then send
-/// nothing.
-const ASKED_FOR_THE_WAY: [u16; 3] = [0, 9, 65_535];
+/// Ports that nobody is meant to have: glibc, Go and musl connect to them only to see which address they would come from, and then send
+/// nothing. With it, whether their socket has `O_NONBLOCK` then: a program that connects the other way round may want to be refused. Who is
+/// connected to port 0 hears all ports of its peer, which a pair cannot.
+const ASKED_FOR_THE_WAY: [(u16, bool); 4] = [(0, false), (0, true), (9, true), (65_535, false)];
 
 impl Supervisor {
     /// A datagram socket was connected. Where nobody has the port, within the run, its object is to say `ECONNREFUSED` of what is refused.
     pub(crate) fn expect_refusal(&mut self, call: &Call, target: Target) -> Target {
         let slot = target.slot;
-        if !self.may_be_refused(call, slot) {
+        let Ok(status) = fcntl_getfl(&target.copy) else {
+            return target;
+        };
+        if !self.may_be_refused(call, slot, status) {
             return target;
         }
-        let Some((theirs, ours, pair)) = self.prepare_inet(slot, &target.copy) else {
+        let Some((theirs, ours, pair)) = self.prepare_inet(slot, &target.copy, status) else {
             return target;
         };
         let (Ok(cookie), inode) = (self.name_of(&theirs), unix::inode(&theirs)) else {
@@ -49,7 +53,7 @@ impl Supervisor {
 
     /// Whether what a socket sends to its peer is going to be refused within the run, now or once the program itself closes who is there,
     /// and its object may be another.
-    fn may_be_refused(&mut self, call: &Call, slot: Slot) -> bool {
+    fn may_be_refused(&mut self, call: &Call, slot: Slot, status: OFlags) -> bool {
         if self.keeping.is_some() || self.is_confined() || !self.is_udp(slot) {
             return false;
         }
@@ -64,7 +68,7 @@ impl Supervisor {
             return false;
         };
         self.host.stack().is_local(peer.ip())
-            && !ASKED_FOR_THE_WAY.contains(&peer.port())
+            && !ASKED_FOR_THE_WAY.contains(&(peer.port(), status.contains(OFlags::NONBLOCK)))
             // Glibc asks for the way to a service of TCP by such a connect(2), and with its port.
             && self.nobody_listens(id, peer, from)
             && !self.host.is_shut(id)
@@ -115,8 +119,7 @@ impl Supervisor {
     }
 
     /// A pair with everything that was set on the object that it stands in for.
-    fn prepare_inet(&mut self, slot: Slot, before: &OwnedFd) -> Option<(OwnedFd, OwnedFd, InetPair)> {
-        let status = fcntl_getfl(before).ok()?;
+    fn prepare_inet(&mut self, slot: Slot, before: &OwnedFd, status: OFlags) -> Option<(OwnedFd, OwnedFd, InetPair)> {
         if !(OFlags::RDWR | OFlags::NONBLOCK | OFlags::LARGEFILE).contains(status) {
             // Signals on input (O_ASYNC) have an owner, which would be lost.
             return None;
