@@ -40,6 +40,8 @@ def shown(level, kind, data):
         return ("time", kind, len(data))
     if (level, kind) in ((0, 20), (41, 74)):
         return (level, kind, data[:2].hex(), data[4:].hex())
+    if (level, kind) == (41, 11):
+        return (level, kind, hex(int.from_bytes(data, "big") >> 20))  # without the label, of which each host draws its own
     return (level, kind, data.hex())
 
 
@@ -53,7 +55,7 @@ def message(it, flags=0):
 
 # Asked for, and told.
 v4 = {"info": (0, 8), "ttl": (0, 12), "tos": (0, 13), "destination": (0, 20), "lost": (1, 40)}
-v6 = {"info": (41, 49), "hops": (41, 51), "class": (41, 66), "destination": (41, 74), "info 2292": (41, 2), "hops 2292": (41, 8)}
+v6 = {"info": (41, 49), "hops": (41, 51), "class": (41, 66), "flow": (41, 11), "destination": (41, 74), "info 2292": (41, 2), "hops 2292": (41, 8)}
 for name, option in {**(v6 if V6 else v4), "stamp": (1, 29), "nanos": (1, 35), "new stamp": (1, 63), "new nanos": (1, 64)}.items():
     receiver, sender, address = pair()
     receiver.setsockopt(*option, 1)

@@ -206,6 +206,11 @@ fn put_of_v6(buffer: &mut ControlBuffer, options: &mut Options<'_>, origin: &Ori
     if is_on(libc::IPV6_RECVTCLASS) {
         buffer.put(libc::SOL_IPV6, libc::IPV6_TCLASS, &tos.to_ne_bytes());
     }
+    // The header's first word without the version; of labels there are none here, and nothing is told of 0.
+    if origin.tos != 0 && is_on(libc::IPV6_FLOWINFO) {
+        let flow_info = u32::from(origin.tos) << 20;
+        buffer.put(libc::SOL_IPV6, libc::IPV6_FLOWINFO, &flow_info.to_be_bytes());
+    }
     if let Some(info) = info
         && is_on(IPV6_2292PKTINFO)
     {
