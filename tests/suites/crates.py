@@ -130,5 +130,9 @@ SUITES = {
     "ureq": Published("ureq", "3.5.1", "socks", "tcp_eintr", "lib", options=["--features", "socks-proxy,_test"]),
     "laminar": Published("laminar", "0.5.0", "basic_socket_test", "fragmentation_packets_test", "unreliable_packets_test", "lib"),
     "coap": Published("coap", "0.29.0", "lib"),
+    "surge-ping": Published("surge-ping", "0.9.1", "client_destroyed", "integration_test", "regression_p0", "lib"),
+    "tokio-util": Published("tokio-util", "0.7.20", "udp", "codecs", "compat", "framed", "io_sync_bridge", "lib", options=["--all-features"]),
+    "webrtc-util": Published("webrtc-util", "0.17.2", "lib"),
+    "turn": Published("turn", "0.17.2", "lib"),
     "quinn": Published("quinn", "0.11.12", "lib", "many_connections"),
 }

@@ -15,8 +15,10 @@ GROUPS = """
     java/nio/channels/SelectionKey java/nio/channels/AsynchronousSocketChannel java/nio/channels/AsynchronousServerSocketChannel
     java/nio/channels/AsynchronousChannelGroup java/nio/channels/Channels java/nio/channels/Pipe java/nio/channels/etc
     java/nio/channels/unixdomain java/nio/channels/spi
-    com/sun/net/httpserver sun/net/ftp sun/net/www java/net/httpclient
+    com/sun/net/httpserver sun/net/ftp sun/net/www
 """.split()
+# By initial letter: the whole takes a quarter of an hour.
+CLIENT = "java/net/httpclient"
 
 
 def prepare(room):
@@ -31,10 +33,22 @@ def prepare(room):
 def cases(room):
     """Agents of jtreg live as long as their group: they, too, are on the sockets that are tried."""
     tree = room.source("openjdk-17") / "test/jdk"
-    for group in GROUPS:
-        at = f"{room.at}/work/$(id -u)/{group.replace('/', '.')}"
-        command = f"exec jtreg -jdk:{JDK} -agentvm -conc:2 -timeoutFactor:4 -verbose:summary -retain:none -ignore:quiet -w {at} -r {at}/report {group}"
-        yield Case(group.replace("/", "."), ["sh", "-c", command], cwd=tree, env={"HOME": "/tmp"}, read=verdicts, seconds=1500)
+    for group, tests in [*((group, [group]) for group in GROUPS), *sorted(client(tree).items())]:
+        name = group.replace("/", ".")
+        at = f"{room.at}/work/$(id -u)/{name}"
+        command = f"exec jtreg -jdk:{JDK} -agentvm -conc:2 -timeoutFactor:4 -verbose:summary -retain:none -ignore:quiet -w {at} -r {at}/report {' '.join(tests)}"
+        yield Case(name, ["sh", "-c", command], cwd=tree, env={"HOME": "/tmp"}, read=verdicts, seconds=1500)
+
+
+def client(tree):
+    """{name of a group: its tests} of the HTTP client: a group for each directory and each initial letter."""
+    groups = {}
+    for path in sorted((tree / CLIENT).rglob("*.java")):
+        if "@test" in path.read_text(errors="replace"):
+            within = path.relative_to(tree / CLIENT)
+            group = within.parts[0] if len(within.parts) > 1 else within.name[0]
+            groups.setdefault(f"{CLIENT}/{group}", []).append(str(path.relative_to(tree)))
+    return groups
 
 
 def verdicts(status, output):

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -45,16 +46,24 @@ def trial(status, output):
 PYTHON = "/usr/bin/python3" if pathlib.Path("/usr/bin/python3").exists() else sys.executable
 
 
+def beside(server, ready):
+    """Python that starts a server for the tests of one case, and waits until it answers."""
+    return (f"import atexit, subprocess; server = subprocess.Popen({shlex.split(server)!r}, stdout=2); atexit.register(server.kill); "
+            f"subprocess.run(['timeout', '20', 'sh', '-c', 'until {ready}; do :; done'], stdout=2)")
+
+
 class Project:
     """Tests lie in the installed package (`inside`, those whose name matches `only`) or in the source archive (`files`).
     `before`: Python that the project's own runner does before its tests. `programs`: each file is one of its own, not
     pytest's. `trials`: once with each of these reactors of Twisted's. `needs`: what else they import. `options`: of pytest.
-    `compiled`: the archive's package of this name is moved out of the way; the installed one is what is tested."""
+    `compiled`: the archive's package of this name is moved out of the way; the installed one is what is tested. `called`: the suite, where
+    another one has the name."""
 
     PACKAGES = []
 
-    def __init__(self, name, release, needs="", files=(), inside=None, only="", before="pass", options="", programs=False, trials=(), compiled=None, seconds=300):
-        self.name, self.release, self.needs, self.options = name, release, needs.split(), options.split()
+    def __init__(self, name, release, needs="", files=(), inside=None, only="", before="pass", options="", programs=False, trials=(), compiled=None, called=None, seconds=300):
+        self.name, self.release, self.needs, self.options = name, release, needs.split(), shlex.split(options)
+        self.called = called or name
         self.files, self.inside, self.only, self.before = files, inside, only, before
         self.programs, self.trials, self.compiled, self.seconds = programs, trials, compiled, seconds
         self.__doc__ = f"{name} {release}, of PyPI"
@@ -108,7 +117,7 @@ class Project:
 NETWORK = "socket|ssl|server|pywsgi|select|ares|resolver|makefile|core|backdoor|subprocess|threadpool"
 REACTORS = r"internet\.test|names\.test|test\.test_(tcp|udp|unix|ssl|internet|stdio|ftp|socks|process|sslverify|amp|iutils|ident|protocols|tcp_internals|banana|threadable|threads)"
 SUITES = {
-    project.name: project
+    project.called: project
     for project in (
         Project("tornado", "6.6.1", "pycurl", inside="tornado.test", only="http|stream|tcp|netutil|web|wsgi|ioloop|process|asyncio",
                 before="import logging; logging.getLogger('tornado.access').setLevel(50)"),
@@ -154,6 +163,18 @@ SUITES = {
         Project("pyserial", "3.5", files=["test/test*.py"]),
         Project("pyroute2", "0.9.7", "pyroute2 pytest-asyncio", files=["tests/test_unit/**/test_*.py"]),
         Project("werkzeug", "3.1.9", "cffi cryptography ephemeral-port-reserve watchdog", files=["tests/test_serving.py", "tests/test_debug.py", "tests/test_test.py", "tests/live_apps/*.py"]),
+        Project("aioftp", "0.28.3", "async-timeout pytest-asyncio pytest-mock siosocks trustme", files=["tests/test_*.py"]),
+        Project("asyncpg", "0.32.0", "uvloop distro", files=["tests/test_*.py"], compiled="asyncpg"),
+        Project("dulwich", "1.2.21", "dulwich[https,paramiko,fastimport] aiohttp", files=["tests/test_client.py", "tests/test_server.py", "tests/test_web.py", "tests/test_protocol.py", "tests/test_aiohttp.py", "tests/compat/test_*.py"], compiled="dulwich", seconds=600),
+        Project("execnet", "2.1.2", "gevent eventlet", files=["testing/test_*.py"]),
+        Project("geventhttpclient", "2.6.1", "dpkt requests httplib2 pytest-rerunfailures", options="-m 'not network'", files=["tests/test_*.py", "tests/gevent_only/test_*.py"]),
+        Project("grpclib", "0.4.9", "pytest-asyncio protobuf googleapis-common-protos certifi faker async-timeout", options="-o asyncio_default_fixture_loop_scope=function", files=["tests/test_*.py"]),
+        Project("pyopenssl", "26.4.0", "pretend", files=["tests/test_ssl.py", "tests/test_util.py"]),
+        Project("python_engineio", "4.15.1", "pytest-asyncio eventlet gevent gevent-websocket tornado sanic aiohttp requests websocket-client simple-websocket uvicorn", files=["tests/*/test_*.py"]),
+        Project("redis", "8.1.0", called="redis-py", needs="pytest-asyncio numpy uvloop hiredis PyJWT pybreaker xxhash mock", before=beside("redis-server --save ''", "redis-cli ping"), options="-m 'not onlycluster and not redismod and not ssl'",
+                files=["tests/test_*.py", "tests/test_asyncio/test_*.py", "tests/test_parsers/test_*.py"]),
+        Project("tlslite_ng", "0.8.2", "hypothesis", files=["unit_tests/test_tlslite_tlsconnection.py", "unit_tests/test_tlslite_integration_xmlrpcserver.py", "unit_tests/test_tlslite_recordlayer.py", "unit_tests/test_tlslite_bufferedsocket.py"]),
+        Project("trio_websocket", "0.12.2", "pytest-trio trustme attrs", options="-o trio_mode=true", files=["tests/test_*.py"]),
         Project("uvloop", "0.23.0", "pyOpenSSL psutil aiohttp", files=["tests/test_*.py"], compiled="uvloop"),
     )
 }
