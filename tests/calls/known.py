@@ -309,12 +309,6 @@ def _(line):
     return line.name in ("write", "send", "sendto", "sendmsg", "recv", "read") and line.datagram and lost(line.socket)
 
 
-@rule("a socket that is connected to ::ffff:0.0.0.0, or to port 0 of IPv4, which the kernel takes for IPv6 where AF_UNSPEC stands for the peer", ENDS)
-def _(line):
-    mapped = lambda words, said: words[2:4] == ["10", "3"] or words[2] == "10" and words[3] in ("2", "5") and line.ours == "EINVAL"
-    return line.name in ("sendto", "sendmsg") and line.theirs == "ENETUNREACH" and line.datagram and line.socket.has("connect", mapped)
-
-
 # Streams by our TCP (`--no-join`, `--link none`, a socket that is connected to itself): the object is AF_UNIX's.
 
 @rule("read(2), recv(2) on a stream by our TCP that was never connected, or a listener")

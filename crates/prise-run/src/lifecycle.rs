@@ -206,6 +206,13 @@ impl Supervisor {
         }
     }
 
+    /// The error of a datagram socket that waits, for a judged call. What is queued besides is shown on.
+    pub(crate) fn take_datagram_error(&mut self, slot: Slot, copy: &OwnedFd) -> Option<Errno> {
+        let error = self.sockets.datagram_mut(slot)?.take_error(copy)?;
+        self.show_queued_errors(slot, copy);
+        Some(error)
+    }
+
     /// As long as errors are queued (`IP_RECVERR`), poll(2) shows one. `copy`: the program's end.
     pub(crate) fn show_queued_errors(&mut self, slot: Slot, copy: &OwnedFd) {
         let Some(socket) = self.sockets.get_mut(slot) else {

@@ -432,7 +432,7 @@ impl Supervisor {
             Role::Ended(_) => self.failure_left(target),
             // The kernel's own, of a connection that was given up (tcp_disconnect).
             Role::Handed(_) => typed::socket_error(&target.copy).ok()?.err().map(errno),
-            Role::Datagram(datagram) => datagram.take_error(&target.copy),
+            Role::Datagram(_) => self.take_datagram_error(target.slot, &target.copy),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@
 use core::net::SocketAddr;
 use std::collections::VecDeque;
 
-use prise_socket::{Control, Errno, Kind};
+use prise_socket::{Control, Errno, Kind, SocketId};
 use prise_sys::memory::Area;
 use prise_sys::signal::send_to_thread;
 use prise_wire::Payload;
@@ -242,11 +242,9 @@ impl Supervisor {
         if let Err(found) = checked {
             return found;
         }
-        let copy = self.copy_of(slot);
-        let waits = match (self.sockets.get_mut(slot).map(|socket| &mut socket.role), copy) {
-            (Some(Role::Datagram(datagram)), Some(copy)) => datagram.take_error(&copy),
-            _ => None,
-        };
+        let waits = self
+            .copy_of(slot)
+            .and_then(|copy| self.take_datagram_error(slot, &copy));
         waits.or_else(|| self.host.check_sendable(id).err()).unwrap_or(error)
     }
 
@@ -296,8 +294,14 @@ impl Supervisor {
                     Named::Unspecified(..) => Err(Errno::EAFNOSUPPORT),
                 }
             }
+            // udpv6_sendmsg then takes the peer's address for one of IPv6, and no way leads there.
+            Named::Unspecified(..) if self.is_udp(slot) && self.has_peer_of_ipv4(id) => Err(Errno::ENETUNREACH),
             Named::Unspecified(..) => Ok(None),
         }
+    }
+
+    fn has_peer_of_ipv4(&self, id: SocketId) -> bool {
+        self.host.named_peer(id).is_some_and(|peer| canonical(peer).is_ipv4())
     }
 
     /// Sends now, or waits for room.
@@ -380,9 +384,7 @@ impl Supervisor {
             // An error that waits is told once a way is known.
             self.host
                 .check_send_to(self.now, id, host_flags(flags), *destination, (control, octets.len()))?;
-            if let Role::Datagram(datagram) = &mut self.entry(target.slot)?.role
-                && let Some(error) = datagram.take_error(&target.copy)
-            {
+            if let Some(error) = self.take_datagram_error(target.slot, &target.copy) {
                 return Err(error);
             }
         }

@@ -1,6 +1,6 @@
 //! `sendmsg(2)` on datagram, ping and raw sockets: `udp_sendmsg`, `ping_v4_sendmsg`, `raw_sendmsg` and their IPv6 twins.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use prise_stack::{DatagramError, Fragmentation, LinkId, PingSend, RawSend, UdpSend};
 use prise_wire::{Instant, Ipv4Options, Payload, checksum};
@@ -172,7 +172,15 @@ impl Host {
                 _ => return Err(Errno::EINVAL),
             }
         }
-        let destination = socket.message_destination(self, destination)?;
+        let nowhere = destination.ip().to_canonical() == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let mut destination = socket.message_destination(self, destination)?;
+        if let Some(source @ IpAddr::V4(v4)) = control.source.map(|addr| addr.to_canonical())
+            && nowhere
+            && !v4.is_unspecified()
+        {
+            // No destination is the source (`ip_route_output`), which control data name.
+            destination.set_ip(source);
+        }
         self.check_control(s, control)?;
         Ok((destination, self.way(s, destination, control)?))
     }
