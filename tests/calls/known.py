@@ -192,7 +192,7 @@ def _(line):
 def _(line):
     if line.name == "bind":
         return line.datagram and line.socket.ping and line.said("EADDRNOTAVAIL", "EINVAL")
-    return line.name in ("send", "sendto", "sendmsg", "sendmmsg", "echo") and line.datagram and line.socket.ping and line.said("EINVAL EFAULT", "EDESTADDRREQ ENETUNREACH EOPNOTSUPP EAFNOSUPPORT EFAULT EACCES EPERM")
+    return line.name in ("send", "sendto", "sendmsg", "sendmmsg", "echo") and line.datagram and line.socket.ping and (line.said("EFAULT", "EINVAL") or line.said("EINVAL EFAULT", "EDESTADDRREQ ENETUNREACH EOPNOTSUPP EAFNOSUPPORT EFAULT EACCES EPERM"))
 
 
 @rule("a datagram socket that was shut for writing says so before what is wrong with the datagram")
@@ -240,11 +240,16 @@ def _(line):
     return line.name == "setsockopt" and line.words[2:4] == ["1", "26"] and line.stream and line.theirs == "EPERM"
 
 
+@rule("what a program says that was executed with a datagram socket whose error waits, which it takes natively", ENDS)
+def _(line):
+    return line.name == "exec" and line.datagram and line.words[2] in ("2", "3") and line.said("211", "204")
+
+
 @rule("what a program says that was executed with such a socket")
 def _(line):
     # 100 and the error: EPIPE for ENOTCONN, ENOTCONN or an end for EINVAL, ECONNRESET for EPIPE.
     by_ours = line.by_ours and (line.said("132", "207") or line.said("207", "122") or line.said("204", "132") or line.said("0", "122") and 0 in line.socket.shut)
-    return line.name == "exec" and (by_ours or line.datagram and line.words[2] in ("2", "3") and (line.said("189", "207 132") or line.said("211", "204")))
+    return line.name == "exec" and (by_ours or line.datagram and line.words[2] in ("2", "3") and line.said("189", "207 132"))
 
 
 @rule("FIONREAD of a ping socket, which has none on the kernel")
@@ -380,7 +385,8 @@ def _(line):
 def _(line):
     shut = lambda one: one.stream and bool(one.peer) and one.peer != "accepted" and one.has("shutdown", lambda words, said: said == "ENOTCONN")
     if line.name in ("poll", "epoll_wait"):
-        return line.carried and line.every(lambda one, theirs, ours: shut(one))
+        # Where the kernel carries streams, only of one that was a listener.
+        return line.every(lambda one, theirs, ours: shut(one) and (line.carried or one.has("listen")))
     return line.by_ours and shut(line.socket) and (line.name in SENDS and line.theirs == "EPIPE" or line.name in RECEIVES and line.theirs == "0")
 
 
@@ -393,7 +399,8 @@ def _(line):
 
 @rule("a child that names, connects or disconnects a stream that is to be carried by our TCP: its own descriptor has another object then", ENDS)
 def _(line):
-    by_child = lambda one: one.stream and one.childs and (line.carried or connects_late(one))
+    # A listener of the kernel's that was shut has another object, too.
+    by_child = lambda one: one.stream and one.childs and (line.carried or connects_late(one) or one.has("listen") and one.has("shutdown"))
     if line.name in ("poll", "epoll_wait"):
         return line.every(lambda one, theirs, ours: by_child(one))
     return bool(line.socket) and by_child(line.socket)
@@ -495,8 +502,8 @@ def _(line):
 
 
 def listener_was_shut(one, theirs, ours):
-    """POLLOUT and POLLHUP for POLLIN, POLLRDHUP and POLLHUP."""
-    return one.has("listen") and theirs & ~4 == 0x10 and ours & 0x10 and not ours & 0xC
+    """POLLOUT and POLLHUP for POLLIN, POLLRDHUP and POLLHUP; with those where it was shut once more."""
+    return one.has("listen") and theirs & ~4 in (0x10, 0x2011, 0x11) and ours & 0x10 and not ours & 0xC
 
 
 def ends_twice(one, theirs, ours):
@@ -530,7 +537,7 @@ def _(line):
     if line.name == "select":
         differ = line.selects()
         return line.carried and bool(differ) and all(one is not None and one.stream and selects_otherwise(line.model, one, theirs, ours) for one, theirs, ours in differ)
-    return line.carried and line.every(lambda one, theirs, ours: one.stream and any(kind(one, theirs, ours) for kind in kinds))
+    return line.every(lambda one, theirs, ours: one.stream and (line.carried or connects_late(one)) and any(kind(one, theirs, ours) for kind in kinds))
 
 
 @rule("SO_ERROR after a write that has told of a reset behind the peer's end, on a stream by our TCP")
@@ -550,6 +557,26 @@ def _(line):
 @rule("FIONREAD where listeners are not the kernel's, or streams were shut for reading")
 def _(line):
     return line.name == "ioctl" and int(line.words[2]) % 9 == 0 and line.by_ours and (line.said("0 EFAULT", "EINVAL") and line.socket.has("listen") or line.call[1].endswith("= 0 0") and 0 in line.socket.shut)
+
+
+@rule("FIONREAD of a stream by our TCP, which counts an urgent octet that is next")
+def _(line):
+    urgent = lambda one: any(words[0] in ("send", "sendto", "sendmsg") and int(words[3]) & 1 for words, said in one.did)
+    sent = lambda: any(urgent(one) and one.meets(line.socket) for one in line.model.all if one.stream)
+    if line.name != "ioctl" or int(line.words[2]) % 9 or not line.by_ours:
+        return False
+    theirs, ours = (said.split()[-1] for said in line.call)
+    return theirs.isdigit() and ours.isdigit() and int(ours) == int(theirs) + 1 and sent()
+
+
+@rule("SO_RCVLOWAT of a stream by our TCP: poll(2), select(2) and epoll(7) show fewer octets, too")
+def _(line):
+    asks = lambda words, said: words[2:4] == ["1", "18"] and words[4] not in ("0", "1") and said == "0"
+    more = lambda one, theirs, ours: bool(one) and one.stream and theirs | 1 == ours and one.has("setsockopt", asks)
+    if line.name == "select":
+        differ = line.selects()
+        return line.carried and bool(differ) and all(more(one, theirs, ours) for one, theirs, ours in differ)
+    return line.carried and line.every(more)
 
 
 @rule("FIONREAD of a listener that was shut, where listeners are not the kernel's")

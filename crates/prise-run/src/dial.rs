@@ -65,8 +65,11 @@ impl Supervisor {
             Role::Handed(_) => return Ok(Way::Judged(self.connect_again(call, &target))),
             // The kernel's object is tied to its place.
             Role::Listener(ref listening) if listening.ended && listening.is_native() => {
-                let target = self.renewed_natively(call, &target)?;
-                return self.connect_outside(call, target, remote);
+                // Where the kernel's cannot follow on it (O_ASYNC), our TCP can.
+                return match self.renewed_natively(call, &target) {
+                    Ok(target) => self.connect_outside(call, target, remote),
+                    Err(_) => Ok(Way::Inside(target)),
+                };
             }
             _ => return Ok(Way::Inside(target)),
         };
@@ -110,12 +113,6 @@ impl Supervisor {
                 whom: Whom::Stranger,
             }),
             Destination::Own { local, remote: seen } if self.hands.inside() => {
-                // By the name of the other end it meets itself, whoever listens there: the kernel's objects have other names. Port 0 is
-                // nobody's.
-                let own_port = self.host.local_addr(id).map_or(0, |own| own.port());
-                if own_port != 0 && SocketAddr::new(local, own_port) == seen {
-                    return None;
-                }
                 // Which port it will come from decides nothing yet but which of several equal listeners gets it.
                 let from = SocketAddr::new(local, 0);
                 if self.nobody_listens(id, seen, from) {

@@ -109,8 +109,8 @@ impl Host {
     }
 
     /// Where a `connect(2)` of a stream leads if somebody else may make it: over a link that was not named, without a SYN that
-    /// waits for data, without a congestion control of the program's choice, within this host without signatures, and while no
-    /// raw socket is to be told of TCP's segments.
+    /// waits for data, without a congestion control of the program's choice, within this host without signatures and not to
+    /// itself, and while no raw socket is to be told of TCP's segments.
     pub fn leads_to(&mut self, s: SocketId, remote: SocketAddr) -> Option<Destination> {
         let socket = self.socket_ref(s).ok()?;
         let ordinary = socket.kind == Kind::Stream
@@ -126,8 +126,13 @@ impl Host {
         let remote = self.stream_destination(s, remote).ok()?;
         let bound = self.speaks_from(self.socket_ref(s).ok()?);
         let signed = self.is_signed(s);
-        self.destination(bound, remote)
-            .filter(|it| !signed || matches!(it, Destination::Outside(_)))
+        // By the name of the other end it meets itself, whoever listens there. Port 0 is nobody's.
+        let port = self.socket_ref(s).ok()?.port;
+        let is_itself = |local: IpAddr| port != 0 && SocketAddr::new(local, port) == remote;
+        self.destination(bound, remote).filter(|it| match it {
+            Destination::Own { local, .. } => !signed && !is_itself(*local),
+            Destination::Outside(_) => true,
+        })
     }
 
     /// The same of a stream that has no name and was asked nothing yet, as far as it needs no more than a look at the address:

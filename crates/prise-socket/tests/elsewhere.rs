@@ -50,6 +50,8 @@ fn what_is_this_hosts_own_or_was_asked_of_its_tcp_does_not_lead_elsewhere() {
     assert_eq!(world.hosts[0].leads_to(s, addr("127.0.0.1:443")), Some(own));
     world.bind(0, s, "127.0.0.1:0").unwrap();
     assert_eq!(world.hosts[0].leads_to(s, remote), None, "bound to loopback");
+    let itself = world.hosts[0].local_addr(s).unwrap();
+    assert_eq!(world.hosts[0].leads_to(s, itself), None, "to its own name");
     let s = world.tcp(0, Family::Inet);
     let now = world.now;
     let host = &mut world.hosts[0];

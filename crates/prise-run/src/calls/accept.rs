@@ -68,7 +68,11 @@ impl Supervisor {
         let room = self.room_again(call, target.slot);
         let acceptor = Acceptor::new(call, target.slot, room)?;
         require_stream(self.entry(target.slot)?)?;
-        let listening = self.listening(target.slot).ok_or(Errno::EINVAL)?;
+        // One that was shut listens no more (`inet_csk_accept`).
+        let listening = self
+            .listening(target.slot)
+            .filter(|it| !it.ended)
+            .ok_or(Errno::EINVAL)?;
         let (native, nobody_waits) = (listening.is_native(), listening.waiting.is_empty());
         let granted = if native {
             self.grant(call, target.slot, &target.copy, room, Seen::Perhaps)

@@ -162,6 +162,13 @@ impl Supervisor {
         if level == libc::SOL_SOCKET {
             self.mirror(target, name, &value);
         }
+        if matches!(
+            (level, name),
+            (libc::SOL_IP, libc::IP_RECVERR) | (libc::SOL_IPV6, libc::IPV6_RECVERR)
+        ) {
+            // Switched off, it has emptied the queue.
+            self.show_queued_errors(target.slot, &target.copy);
+        }
         self.attend(target.slot);
         DONE
     }

@@ -417,8 +417,8 @@ fn unicast_interface(call: &mut Call<'_>, opt: Opt) -> Result<(), Errno> {
     let index = i32::from_be_bytes(octets);
     if index != 0 {
         existing_link(call.host, index).ok_or(Errno::EADDRNOTAVAIL)?;
-        let device = call.socket().value(Opt::Device);
-        if device != 0 && device != i64::from(index) {
+        // Of one that is bound to a device it must be that device's master, of which none has one here.
+        if call.socket().value(Opt::Device) != 0 {
             return Err(Errno::EINVAL);
         }
     }
