@@ -202,6 +202,7 @@ guests! {
     raw_tcp_over_ipv4: "raw_tcp.py" "4";
     raw_tcp_over_ipv6: "raw_tcp.py" "6";
     least_hops_over_ipv4: "least_hops.py" "4";
+    least_hops_over_ipv6: "least_hops.py" "6";
     shut_reading_over_ipv4: "shut_reading.py" "4";
     shut_reading_over_ipv6: "shut_reading.py" "6";
     stream_options_over_ipv4: "stream_options.py" "4";

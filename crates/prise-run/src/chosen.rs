@@ -116,13 +116,18 @@ impl Chosen {
         }
     }
 
-    /// What a connection has of its listener's: options of IPv4 it has from its peer.
+    /// What a connection has of its listener's: options of IPv4 it has from its peer, and no priority.
     pub(crate) fn of_accepted(&self) -> Self {
-        let is_own = |(level, name, _): &Choice| (*level, *name) == (libc::IPPROTO_IP, libc::IP_OPTIONS);
+        const PRIORITY: (i32, i32) = (libc::SOL_SOCKET, libc::SO_PRIORITY);
+        const OPTIONS: (i32, i32) = (libc::IPPROTO_IP, libc::IP_OPTIONS);
+        let is_own = |(level, name, _): &Choice| [PRIORITY, OPTIONS].contains(&(*level, *name));
+        let gives_priority = |(level, name, _): &Choice| (*level, *name) == (libc::IPPROTO_IP, libc::IP_TOS);
         match &self.0 {
-            Some(choices) if choices.iter().any(is_own) => {
-                let inherited = choices.iter().filter(|choice| !is_own(choice)).cloned();
-                Self(Some(Rc::new(inherited.collect())))
+            Some(choices) if choices.iter().any(|choice| is_own(choice) || gives_priority(choice)) => {
+                let mut inherited: Vec<Choice> = choices.iter().filter(|choice| !is_own(choice)).cloned().collect();
+                // What IP_TOS sets is not there either (`sk_clone`).
+                inherited.push((PRIORITY.0, PRIORITY.1, [0; 4].into()));
+                Self(Some(Rc::new(inherited)))
             }
             shared => Self(shared.clone()),
         }

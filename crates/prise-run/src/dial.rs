@@ -123,13 +123,21 @@ impl Supervisor {
                     });
                 }
                 if let Some(listener) = self.native_listener_within(seen, from) {
+                    // The kernel's ends are IPv4's.
+                    if canonical(seen).is_ipv6() && self.is_about_hops(id, listener, true) {
+                        return None;
+                    }
                     return Some(Leg {
                         seen,
                         to: self.native_listener(listener)?.at(),
                         whom: Whom::Listener,
                     });
                 }
-                self.listener_within(seen, from)?;
+                let neighbor = self.listener_within(seen, from)?;
+                // No listener of the kernel's hears the handshake of a pair.
+                if self.is_about_hops(id, neighbor, canonical(seen).is_ipv6()) {
+                    return None;
+                }
                 Some(Leg {
                     seen,
                     to: self.hands.meeting().ok()?.at(),
@@ -138,6 +146,15 @@ impl Supervisor {
             }
             _ => None,
         }
+    }
+
+    /// Whether one of both has said from how far away it is to be reached (`IP_MINTTL`, `IPV6_MINHOPCOUNT`).
+    fn is_about_hops(&self, id: SocketId, listener: Slot, ipv6: bool) -> bool {
+        let listener = self.sockets.get(listener).map(|listener| listener.id);
+        [Some(id), listener]
+            .into_iter()
+            .flatten()
+            .any(|id| self.host.has_least_hops(id, ipv6))
     }
 
     /// Connects the program's socket to a listener of the kernel's.
