@@ -160,6 +160,8 @@ def _(line):
 @rule("the same where an error waits in the queue", ENDS)
 def _(line):
     queues = lambda words, said: words[2:4] in (["0", "11"], ["41", "25"]) and said == "0"
+    if line.name in ("fork", "exec"):
+        return line.datagram and line.said("1 5 111", "0 204 211") and line.socket.has("setsockopt", queues)
     return line.name in READS + WRITES and line.datagram and line.ours == "ECONNRESET" and line.socket.has("setsockopt", queues)
 
 
@@ -488,7 +490,7 @@ def _(line):
 
 @rule("write(2) of no octets, while a stream by our TCP connects")
 def _(line):
-    return line.name in WRITES and line.by_ours and line.said("EAGAIN", "0")
+    return line.name in (*WRITES, "sendto", "sendmsg") and line.by_ours and line.said("EAGAIN", "0")
 
 
 @rule("a stream by our TCP that did not wait for its connect and was reset after the peer's end", ENDS)
@@ -513,8 +515,9 @@ def ends_twice(one, theirs, ours):
 
 
 def is_undone(one, theirs, ours):
-    """connect(2) with AF_UNSPEC: the object is that of a stream that has ended."""
-    return one.has("connect", lambda words, said: words[2] == "0" and said == "0") and theirs & ~8 == 0x14 and ours & ~8 == 0x2015
+    """connect(2) with AF_UNSPEC, shutdown(2) or a child's while it connects: the object is that of a stream that has ended."""
+    waits = one.has("connect", lambda words, said: said == "EINPROGRESS") and (bool(one.shut) or one.has("exec"))
+    return (waits or one.has("connect", lambda words, said: words[2] == "0" and said == "0")) and theirs & ~8 == 0x14 and ours & ~8 == 0x2015
 
 
 def is_urgent_only(one, theirs, ours):
@@ -604,6 +607,11 @@ def _(line):
 
 # Oddities of the kernel, and of the machine.
 
+@rule("an option that names a link, where the kernel's side has none but lo", ENDS)
+def _(line):
+    return line.name == "setsockopt" and line.words[2:5] == ["41", "17", "2"] and line.said("ENODEV", "0")
+
+
 @rule("the kernel's side has no link but lo", ENDS)
 def _(line):
     return line.name in ("sendto", "sendmsg", "sendmmsg", "connect", "echo") and line.theirs == "ENETUNREACH" and leads_out(line)
@@ -656,6 +664,27 @@ def _(line):
 @rule("a datagram of IPv6 with more octets than IPv4 carries, from an object of UDP (a peer that is not there, or the program itself)", ENDS)
 def _(line):
     return line.name in WRITES and line.datagram and line.socket.family == INET6 and line.theirs.isdigit() and line.ours == "EMSGSIZE" and 65507 < int(line.theirs) <= 65527
+
+
+@rule("the same where it comes: to a socket with an object of UDP, which has a peer", ENDS)
+def _(line):
+    long = lambda one: any(words[0] in (*SENDS,) and said.isdigit() and 65507 < int(said) <= 65527 for words, said in one.did)
+    hears = lambda one: bool(one) and one.datagram and one.family == INET6 and any(other.datagram and long(other) and one.meets(other) for other in line.model.all)
+    return line.every(lambda one, theirs, ours: theirs ^ ours == 1 and hears(one)) or line.name in RECEIVES and hears(line.socket)
+
+
+@rule("SO_SELECT_ERR_QUEUE: POLLPRI beside POLLERR")
+def _(line):
+    asks = lambda one: bool(one) and one.has("setsockopt", lambda words, said: words[2:4] == ["1", "45"] and words[4] != "0" and said == "0")
+    if line.name == "select":
+        differ = line.selects()
+        return bool(differ) and all(asks(one) and theirs ^ ours == 4 for one, theirs, ours in differ)
+    return line.every(lambda one, theirs, ours: asks(one) and theirs ^ ours == 2 and theirs & 8)
+
+
+@rule("IP_MULTICAST_IF of 8 octets or more of which 4 are there, of which prise reads no more")
+def _(line):
+    return line.name == "setsockopt" and line.words[2:4] == ["0", "32"] and line.words[6] == "4" and line.said("EFAULT", "0")
 
 
 @rule("a raw socket, which needs no privilege here; netlink of IPsec; what is wrong with a socket of netlink", ENDS)

@@ -44,7 +44,8 @@ impl Supervisor {
             // One of them may be closed, and would take what is meant for this one.
             self.sweep();
         }
-        if !self.listens_natively() && self.listens_next(target.slot) {
+        // One that was shut polls so, which a new object would not.
+        if !self.listens_natively() && self.listens_next(target.slot) && !self.host.is_shut(id) {
             // If it fails listen(2) tries again.
             let _ = self.renewed(call, target);
         }
