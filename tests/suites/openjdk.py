@@ -53,7 +53,7 @@ def client(tree):
 
 def verdicts(status, output):
     tests = {}
-    for word, name in re.findall(r"^(Passed|FAILED|Error|Not run)[.:] (\S+)", output, re.MULTILINE):
+    for word, name in re.findall(r"^(Passed|FAILED|Error|Not run)[.:] (\S+/\S+)", output, re.MULTILINE):
         tests[name] = {"Passed": PASS, "Not run": SKIP}.get(word, FAIL)
     if status is None:
         tests["end"] = FAIL
