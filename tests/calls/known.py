@@ -162,7 +162,14 @@ def _(line):
     queues = lambda words, said: words[2:4] in (["0", "11"], ["41", "25"]) and said == "0"
     if line.name in ("fork", "exec"):
         return line.datagram and line.said("1 5 111", "0 204 211") and line.socket.has("setsockopt", queues)
-    return line.name in READS + WRITES and line.datagram and line.ours == "ECONNRESET" and line.socket.has("setsockopt", queues)
+    return line.name in READS + WRITES and line.datagram and line.ours in ("ECONNRESET", "ECONNREFUSED") and line.socket.has("setsockopt", queues)
+
+
+@rule("POLLERR of errors in the queue, once a call that nobody judges was told of the last one")
+def _(line):
+    queues = lambda words, said: words[2:4] in (["0", "11"], ["41", "25"]) and said == "0"
+    told = lambda one: any(words[0] in READS + WRITES and said == "ECONNREFUSED" for words, said in one.did)
+    return line.every(lambda one, theirs, ours: one.datagram and theirs ^ ours == 8 and theirs & 8 and one.has("setsockopt", queues) and told(one))
 
 
 @rule("options of TCP on a datagram socket, which nobody judges")
@@ -531,7 +538,7 @@ def selects_otherwise(model, one, theirs, ours):
     is_sent = any(other.stream and any(other.has(name, urgent) for name in ("send", "sendmsg", "sendto")) for other in model.all)
     if is_sent and theirs ^ ours in (1, 4, 5):
         return True
-    return one.has("listen") and (one.has("shutdown") or is_undone_stream(one))
+    return one.has("listen") and (one.has("shutdown") or one.has("drop") or is_undone_stream(one))
 
 
 @rule("poll(2) of a stream by our TCP: a listener that was shut; the peer's end and then its reset; connect(2) with AF_UNSPEC; an urgent octet only")
@@ -562,14 +569,21 @@ def _(line):
     return line.name == "ioctl" and int(line.words[2]) % 9 == 0 and line.by_ours and (line.said("0 EFAULT", "EINVAL") and line.socket.has("listen") or line.call[1].endswith("= 0 0") and 0 in line.socket.shut)
 
 
-@rule("FIONREAD of a stream by our TCP, which counts an urgent octet that is next")
+@rule("FIONREAD of a stream by our TCP, which counts an urgent octet that is next and what is behind one")
 def _(line):
     urgent = lambda one: any(words[0] in ("send", "sendto", "sendmsg") and int(words[3]) & 1 for words, said in one.did)
     sent = lambda: any(urgent(one) and one.meets(line.socket) for one in line.model.all if one.stream)
     if line.name != "ioctl" or int(line.words[2]) % 9 or not line.by_ours:
         return False
     theirs, ours = (said.split()[-1] for said in line.call)
-    return theirs.isdigit() and ours.isdigit() and int(ours) == int(theirs) + 1 and sent()
+    return theirs.isdigit() and ours.isdigit() and int(ours) > int(theirs) and sent()
+
+
+@rule("an urgent octet that was read and is not passed over yet: POLLIN of a stream by our TCP")
+def _(line):
+    urgent = lambda words, said: words[2] != "0" and int(words[3]) & 1 and said == "1"
+    read = lambda one: one.has("recv", urgent) or one.has("recvfrom", urgent) or one.has("recvmsg", urgent)
+    return line.carried and line.every(lambda one, theirs, ours: one.stream and theirs | 1 == ours and read(one))
 
 
 @rule("SO_RCVLOWAT of a stream by our TCP: poll(2), select(2) and epoll(7) show fewer octets, too")
@@ -670,6 +684,9 @@ def _(line):
 def _(line):
     long = lambda one: any(words[0] in (*SENDS,) and said.isdigit() and 65507 < int(said) <= 65527 for words, said in one.did)
     hears = lambda one: bool(one) and one.datagram and one.family == INET6 and any(other.datagram and long(other) and one.meets(other) for other in line.model.all)
+    if line.name == "select":
+        differ = line.selects()
+        return bool(differ) and all(hears(one) and theirs ^ ours == 1 for one, theirs, ours in differ)
     return line.every(lambda one, theirs, ours: theirs ^ ours == 1 and hears(one)) or line.name in RECEIVES and hears(line.socket)
 
 
