@@ -11,12 +11,12 @@ use rustix::event::epoll::EventFlags;
 
 use crate::clock;
 use crate::complaints::complain_of_loss;
-use crate::gate::Gate;
-use crate::outcome::RunError;
+use crate::guest::sockaddr::canonical;
 use crate::poller::Source;
-use crate::sockaddr::canonical;
 use crate::socket::{Role, Slot};
+use crate::start::outcome::RunError;
 use crate::supervisor::Supervisor;
+use crate::world::gate::Gate;
 
 /// A connection that makes no progress for so long is given up. Linux would keep such an orphan for 100 s (`tcp_orphan_retries`), and
 /// nobody would wait for it.

@@ -2,89 +2,48 @@
 //!
 //! # Theory of operation
 //!
-//! A seccomp filter (`filter`) sends the *control* calls of a program and all its descendants to the supervisor, one
+//! A seccomp filter (`start::filter`) sends the *control* calls of a program and all its descendants to the supervisor, one
 //! thread with one loop (`supervisor`). A socket is a kernel object that the program holds, an AF_UNIX stream or
 //! datagram socket, on which its data calls, its polls, dup(2), fork(2) and exec(2) run natively; and a socket of the
 //! guest's [`Host`](prise_socket::Host), where everything is decided. Judged calls (`calls`) become the host's verbs,
-//! octets are pumped between the object's other end and the host (`stream`, `datagram`) or need nobody (`handed`,
-//! `published`, `paired`), and what cannot be answered yet waits (`parked`). No state of the program's is kept but what the
-//! kernel's objects themselves show: a close is seen on the other end, or in the `ledger`.
+//! octets are pumped between the object's other end and the host (`socket::stream`, `socket::datagram`) or need nobody
+//! (`handed`), and what cannot be answered yet waits (`waiting`). No state of the program's is kept but what the
+//! kernel's objects themselves show: a close is seen on the other end, or in the `socket::ledger`.
 //!
-//! `docs` for each trick are at its place: listeners that poll right (`listener`), connects in progress
-//! (`connecting`), resets (`lifecycle`), signals to a thread that waits (`pending`).
+//! | folder | holds |
+//! |---|---|
+//! | `start` | from a [`RunConfig`] to a running supervisor: what the machine must have, the filter, the program's process, how a run ends |
+//! | `calls` | a file for each judged call: what it asks, in Linux's order, and the host's answer |
+//! | `guest` | the programs' tasks: their descriptors and memory, signals that wait for them; addresses, messages and control data as they lie there |
+//! | `socket` | what stands for a socket in the kernel, its other end, its pumps and its death |
+//! | `handed` | streams that the host kernel carries while nobody needs their packets: out of the run, into it and within it |
+//! | `waiting` | calls that cannot be answered yet |
+//! | `world` | the links of the run, the gateway behind `eth0`, name servers |
+//! | `policy` | `--allow`, `--deny`, `--audit`: attempts judged and recorded, and every way past the supervisor closed |
+//! | `report` | what `prise ss` is told |
+//!
+//! Each trick is told of at its place: listeners that poll right (`socket::listener`), connects in progress
+//! (`socket::connecting`), resets (`socket::lifecycle`), signals to a thread that waits (`guest::pending`).
 #![forbid(unsafe_code)]
 
-mod adopted;
-mod answers;
-mod asleep;
-mod attach;
-mod audit;
 mod calls;
-mod capture_file;
-mod carried;
-mod chosen;
 mod clock;
-mod closes;
 mod complaints;
-pub mod config;
-mod confinement;
-mod connecting;
-mod control;
-mod datagram;
-mod dial;
-mod direct;
-mod direct_accept;
 mod ending;
-mod epoll_sets;
-mod filter;
-mod filter_policy;
-mod gate;
 mod guest;
 mod handed;
-mod hosts_object;
-mod inet_pair;
-mod inspect;
-mod keeping;
-mod ledger;
-mod lifecycle;
-mod lingering;
-mod listener;
-mod local_sockets;
-mod marked;
-mod message;
-mod names;
-mod native_accept;
-mod native_listener;
-mod nested;
 mod netlink;
-mod noted;
-mod notify;
-mod outcome;
-mod over;
-mod paired;
-mod parked;
-mod pending;
-mod permit;
-mod places;
-mod plain;
+mod policy;
 mod poller;
-pub mod probe;
-mod program;
-mod published;
-mod refused;
 pub mod report;
-mod slices;
-mod sockaddr;
 mod socket;
 mod start;
-mod stream;
 mod supervisor;
-mod unix;
 mod waiting;
 mod wakes;
 mod world;
 
-pub use answers::Answers;
-pub use config::RunConfig;
-pub use outcome::{Exit, RunError};
-pub use start::run;
+pub use report::answers::Answers;
+pub use start::config::{self, RunConfig};
+pub use start::outcome::{Exit, RunError};
+pub use start::{probe, run};

@@ -15,15 +15,15 @@ use prise_wire::Instant;
 use rustix::io::ioctl_fionread;
 use rustix::net::{RecvFlags, recv, sockopt};
 
-use crate::carried::{self, INFO_ROOM};
 use crate::guest::{Guests, own_number, status_field};
 use crate::handed::Stage;
-use crate::lingering::left_within;
-use crate::parked::ParkId;
-use crate::places::Places;
+use crate::handed::carried::{self, INFO_ROOM};
+use crate::handed::lingering::left_within;
+use crate::handed::places::Places;
+use crate::socket::unix::QUIET;
 use crate::socket::{GuestSocket, Role, Slot, Sockets};
 use crate::supervisor::Supervisor;
-use crate::unix::QUIET;
+use crate::waiting::parked::ParkId;
 
 /// Requests that are taken from one socket before others get their turn.
 const ROUND: usize = 256;

@@ -14,8 +14,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
 use rustix::io::Errno;
 
-use crate::parked::Held;
 use crate::socket::Slot;
+use crate::waiting::parked::Held;
 
 /// How many events one look returns.
 const BATCH: usize = 64;

@@ -9,16 +9,16 @@ use rustix::net::{SocketFlags, SocketType, sockopt};
 
 use super::socket::socket_flags;
 use super::{Target, blocks, require_stream, write_address, write_within};
-use crate::listener::Listening;
-use crate::native_accept::Seen;
-use crate::notify::{Answer, Call, Judged, errno, errno_of};
-use crate::parked::Wish;
-use crate::plain::Granted;
-use crate::sockaddr::encode;
+use crate::guest::notify::{Answer, Call, Judged, errno, errno_of};
+use crate::guest::sockaddr::encode;
+use crate::handed::native_accept::Seen;
+use crate::handed::plain::Granted;
+use crate::socket::listener::Listening;
+use crate::socket::stream::Stream;
+use crate::socket::unix;
 use crate::socket::{GuestSocket, Role, Slot};
-use crate::stream::Stream;
 use crate::supervisor::Supervisor;
-use crate::unix;
+use crate::waiting::parked::Wish;
 
 /// An accept(2) that is to be given a connection.
 #[derive(Debug, Clone, Copy)]

@@ -7,12 +7,12 @@ use prise_socket::{Errno, Family, Kind, SocketId};
 use rustix::net::{Shutdown, shutdown};
 
 use super::{Target, read_address, require_stream};
-use crate::listener::{Callers, Listening, Sign};
-use crate::notify::{Call, DONE, Judged, errno, errno_of};
-use crate::sockaddr::{Named, V4_LEN, V6_LEN_MIN, parse};
+use crate::guest::notify::{Call, DONE, Judged, errno, errno_of};
+use crate::guest::sockaddr::{Named, V4_LEN, V6_LEN_MIN, parse};
+use crate::socket::listener::{Callers, Listening, Sign};
+use crate::socket::unix;
 use crate::socket::{GuestSocket, Role, Slot};
 use crate::supervisor::Supervisor;
-use crate::unix;
 
 impl Supervisor {
     pub(super) fn bind(&mut self, call: &Call, target: &Target) -> Judged {

@@ -15,18 +15,18 @@ use prise_sys::sockopt as options;
 use rustix::net::{SocketFlags, sockopt};
 
 use super::{Target, blocks, read_address};
-use crate::connecting::{Asked, Connecting, Opening};
-use crate::datagram::Datagram;
-use crate::dial::Way;
-use crate::epoll_sets::Watched;
 use crate::guest::Guests;
-use crate::notify::{Answer, Call, DONE, Judged, errno, errno_of};
-use crate::parked::{Parked, Wish};
-use crate::sockaddr::{Named, parse, parse_datagram};
+use crate::guest::epoll_sets::Watched;
+use crate::guest::notify::{Answer, Call, DONE, Judged, errno, errno_of};
+use crate::guest::sockaddr::{Named, parse, parse_datagram};
+use crate::handed::dial::Way;
+use crate::socket::connecting::{Asked, Connecting, Opening};
+use crate::socket::datagram::Datagram;
+use crate::socket::stream::Stream;
+use crate::socket::unix;
 use crate::socket::{Failure, Role, Slot};
-use crate::stream::Stream;
 use crate::supervisor::Supervisor;
-use crate::unix;
+use crate::waiting::parked::{Parked, Wish};
 
 /// An address that connect(2) does not look at, except that it has a family and whether that is `AF_UNSPEC`.
 fn named_in_vain(octets: &[u8]) -> Result<Named, Errno> {

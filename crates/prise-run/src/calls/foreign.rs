@@ -15,12 +15,12 @@ use rustix::net::sockopt;
 use super::send::{gather_front, raise_sigpipe};
 use super::{blocks, read_address};
 use crate::guest::LookupError;
-use crate::local_sockets::Place;
-use crate::message::{CONTROL_HEADER_LEN, Header, MANY_LEN_OFFSET, MANY_STRIDE, VECTOR_MAX, control_pieces};
-use crate::notify::{Answer, Call, DONE, Judged, errno_of};
-use crate::parked::{ParkId, Parked, Wish};
+use crate::guest::message::{CONTROL_HEADER_LEN, Header, MANY_LEN_OFFSET, MANY_STRIDE, VECTOR_MAX, control_pieces};
+use crate::guest::notify::{Answer, Call, DONE, Judged, errno_of};
+use crate::policy::local_sockets::Place;
 use crate::socket::Slot;
 use crate::supervisor::Supervisor;
+use crate::waiting::parked::{ParkId, Parked, Wish};
 
 /// What a way out is answered with, as a denied address is.
 const DENIED: Errno = Errno::EACCES;
@@ -148,7 +148,7 @@ impl Supervisor {
     fn read_foreign(&mut self, call: &Call, copy: &OwnedFd, address: u64) -> Result<Outgoing, Errno> {
         let memory = call.memory();
         let header = Header::read(memory, address)?;
-        let cookie = sockopt::socket_cookie(copy).map_err(crate::notify::errno)?;
+        let cookie = sockopt::socket_cookie(copy).map_err(crate::guest::notify::errno)?;
         // TCP pays no attention to an address, nor to what could be passed on with the octets.
         let is_ours = self.sockets.by_cookie(cookie).is_some();
         let name = if is_ours || header.name == 0 || header.name_len == 0 {
@@ -157,7 +157,7 @@ impl Supervisor {
             read_address(
                 call,
                 header.name,
-                header.name_len.min(crate::sockaddr::ADDRESS_MAX as i32),
+                header.name_len.min(crate::guest::sockaddr::ADDRESS_MAX as i32),
             )?
         };
         let mut control = if is_ours { Vec::new() } else { header.control(memory)? };

@@ -26,8 +26,8 @@ pub(crate) use accept::{Acceptor, is_about_name};
 pub(crate) use send::raise_sigpipe;
 
 use crate::guest::LookupError;
-use crate::notify::{Answer, Call, FOREIGN, Judged};
-use crate::sockaddr::ADDRESS_MAX;
+use crate::guest::notify::{Answer, Call, FOREIGN, Judged};
+use crate::guest::sockaddr::ADDRESS_MAX;
 use crate::socket::{GuestSocket, Holder, Slot};
 use crate::supervisor::Supervisor;
 use prise_view::ioctl::On;
@@ -293,7 +293,7 @@ fn write_within(call: &Call, address: u64, len_address: u64, shown: &[u8], room:
 
 /// Whether calls on the target sleep: unless its descriptor or this call says otherwise.
 fn blocks(copy: impl AsFd, flags: i32) -> bool {
-    flags & libc::MSG_DONTWAIT == 0 && crate::unix::blocks(copy)
+    flags & libc::MSG_DONTWAIT == 0 && crate::socket::unix::blocks(copy)
 }
 
 /// Only streams listen and accept.

@@ -1,8 +1,8 @@
 //! getsockname(2) and getpeername(2).
 
 use super::{Target, write_address};
-use crate::notify::{Call, DONE, Judged};
-use crate::sockaddr::encode;
+use crate::guest::notify::{Call, DONE, Judged};
+use crate::guest::sockaddr::encode;
 use crate::supervisor::Supervisor;
 
 impl Supervisor {

@@ -8,12 +8,12 @@ use rustix::net::{RecvFlags, SocketFlags, SocketType, recv};
 
 use super::{Target, read_address, write_address};
 use crate::guest::Memory;
-use crate::message::{
+use crate::guest::message::{
     About, ControlBuffer, Destination, Header, MANY_LEN_OFFSET, MANY_STRIDE, ReceiveForm, ReceiveRequest, VECTOR_MAX,
 };
-use crate::notify::{Answer, Call, DONE, Judged, errno, errno_of};
+use crate::guest::notify::{Answer, Call, DONE, Judged, errno, errno_of};
+use crate::socket::unix;
 use crate::supervisor::Supervisor;
-use crate::unix;
 
 /// The longest request (`SO_SNDBUF` of the kernel's default).
 const REQUEST_MAX: usize = 212_992 - 32;
@@ -179,7 +179,7 @@ impl Supervisor {
         let name = if header.name == 0 || header.name_len == 0 {
             None
         } else {
-            let len = header.name_len.min(crate::sockaddr::ADDRESS_MAX as i32);
+            let len = header.name_len.min(crate::guest::sockaddr::ADDRESS_MAX as i32);
             Some(read_address(call, header.name, len)?)
         };
         self.attend_netlink(target.slot);

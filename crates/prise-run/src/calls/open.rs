@@ -10,9 +10,9 @@ use prise_view::{proc_net, sys_net};
 use rustix::fs::{MemfdFlags, OFlags, SeekFrom, fcntl_setfl, memfd_create, seek};
 use rustix::io::write;
 
-use crate::filter::READING;
 use crate::guest::Memory;
-use crate::notify::{Answer, Call, Judged, errno, errno_of};
+use crate::guest::notify::{Answer, Call, Judged, errno, errno_of};
+use crate::start::filter::READING;
 use crate::supervisor::Supervisor;
 
 /// No path that is looked for is longer, its zero included.

@@ -9,9 +9,9 @@ use prise_sys::memory::Area;
 use super::receive::host_flags;
 use super::send::gather_front;
 use super::{Target, blocks};
-use crate::connecting::{Asked, Connecting, Opening};
-use crate::notify::{Answer, Call, DONE, Judged};
-use crate::sockaddr::{Named, parse};
+use crate::guest::notify::{Answer, Call, DONE, Judged};
+use crate::guest::sockaddr::{Named, parse};
+use crate::socket::connecting::{Asked, Connecting, Opening};
 use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
 

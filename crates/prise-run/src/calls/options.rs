@@ -8,10 +8,10 @@ use prise_sys::sockopt;
 use rustix::net::{SocketFlags, sockopt as typed};
 
 use super::Target;
-use crate::chosen::{self, SO_TIMESTAMP_NEW, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW};
-use crate::control;
-use crate::notify::{Call, DONE, Judged, errno, errno_of};
-use crate::plain::{UNACKED, queue_of};
+use crate::guest::control;
+use crate::guest::notify::{Call, DONE, Judged, errno, errno_of};
+use crate::handed::chosen::{self, SO_TIMESTAMP_NEW, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW};
+use crate::handed::plain::{UNACKED, queue_of};
 use crate::socket::{Buffers, Role, Slot};
 use crate::supervisor::Supervisor;
 

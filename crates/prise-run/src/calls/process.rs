@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use prise_socket::Errno;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use crate::notify::{Answer, Call, DONE, Judged};
+use crate::guest::notify::{Answer, Call, DONE, Judged};
 use crate::supervisor::Supervisor;
 
 /// Processes that asked to be closed, remembered before those that have ended are looked for.

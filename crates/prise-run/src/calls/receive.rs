@@ -12,17 +12,17 @@ use rustix::net::{RecvFlags, recv, sockopt};
 
 use super::options::timeout;
 use super::{Target, blocks};
-use crate::control;
 use crate::guest::Memory;
-use crate::message::{
+use crate::guest::control;
+use crate::guest::message::{
     About, ControlBuffer, Destination, Header, MANY_LEN_OFFSET, MANY_STRIDE, ReceiveForm, ReceiveRequest, VECTOR_MAX,
 };
-use crate::notify::{Answer, Call, Judged, errno};
-use crate::parked::{ParkId, Wish};
-use crate::slices::Slice;
-use crate::sockaddr::encode;
+use crate::guest::notify::{Answer, Call, Judged, errno};
+use crate::guest::sockaddr::encode;
 use crate::socket::{Failure, GuestSocket, Role, Slot};
 use crate::supervisor::Supervisor;
+use crate::waiting::parked::{ParkId, Wish};
+use crate::waiting::slices::Slice;
 
 /// What of a call's flags is passed on to the kernel's object.
 const KERNEL_FLAGS: i32 = libc::MSG_PEEK | libc::MSG_OOB | libc::MSG_WAITALL;

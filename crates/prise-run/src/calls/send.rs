@@ -15,16 +15,16 @@ use rustix::net::{SendFlags, send, sockopt};
 use super::options::timeout;
 use super::receive::host_flags;
 use super::{Target, blocks, read_address};
-use crate::control;
-use crate::message::{
+use crate::guest::control;
+use crate::guest::message::{
     Header, MANY_LEN_OFFSET, MANY_STRIDE, Outgoing, SendForm, SendRequest, VECTOR_MAX, control_pieces,
 };
-use crate::notify::{Answer, Call, Judged, errno};
-use crate::parked::{ParkId, Wish};
-use crate::slices::Slice;
-use crate::sockaddr::{Named, canonical, parse_datagram};
+use crate::guest::notify::{Answer, Call, Judged, errno};
+use crate::guest::sockaddr::{Named, canonical, parse_datagram};
 use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
+use crate::waiting::parked::{ParkId, Wish};
+use crate::waiting::slices::Slice;
 
 /// No datagram is longer: the length field of UDP and of IPv4 has 16 bits.
 const DATAGRAM_MAX: usize = 65_535;
@@ -100,7 +100,7 @@ impl Supervisor {
             }
             let areas = header.areas(call.memory())?;
             if flags & libc::MSG_FASTOPEN != 0 {
-                let len = header.name_len.min(crate::sockaddr::ADDRESS_MAX as i32);
+                let len = header.name_len.min(crate::guest::sockaddr::ADDRESS_MAX as i32);
                 let address = read_address(call, header.name, len)?;
                 return self.send_opening(call, target, &areas, flags, &address);
             }
@@ -201,7 +201,7 @@ impl Supervisor {
             None
         } else {
             // More than an address can be is ignored here, though not in sendto(2).
-            let len = header.name_len.min(crate::sockaddr::ADDRESS_MAX as i32);
+            let len = header.name_len.min(crate::guest::sockaddr::ADDRESS_MAX as i32);
             Some(read_address(call, header.name, len)?)
         };
         let octets = header.control(memory)?;
@@ -453,7 +453,7 @@ impl Supervisor {
         }
         let urgent = if octets.is_empty() { 0 } else { flags & libc::MSG_OOB };
         let urgent = SendFlags::from_bits_retain(urgent as u32);
-        let sent = send(&target.copy, octets, crate::unix::QUIET | urgent);
+        let sent = send(&target.copy, octets, crate::socket::unix::QUIET | urgent);
         match sent {
             Ok(sent) => {
                 self.attend(target.slot);

@@ -4,10 +4,10 @@ use prise_socket::{Errno, How, Kind, SocketId};
 use rustix::net::{Shutdown, shutdown, sockopt};
 
 use super::Target;
-use crate::notify::{Answer, Call, DONE, Judged, errno};
+use crate::guest::notify::{Answer, Call, DONE, Judged, errno};
 use crate::socket::Role;
+use crate::socket::unix;
 use crate::supervisor::Supervisor;
-use crate::unix;
 
 impl Supervisor {
     pub(super) fn shutdown(&mut self, call: &Call, target: &Target) -> Judged {

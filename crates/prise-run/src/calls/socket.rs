@@ -5,13 +5,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use prise_socket::{Errno, Family, Kind, SocketId};
 use rustix::net::{SocketFlags, SocketType, sockopt};
 
-use crate::chosen::Chosen;
-use crate::datagram::Datagram;
+use crate::guest::notify::{Answer, Call, Judged, errno, errno_of};
+use crate::handed::chosen::Chosen;
 use crate::handed::{Handed, Stage};
-use crate::notify::{Answer, Call, Judged, errno, errno_of};
+use crate::socket::datagram::Datagram;
+use crate::socket::unix;
 use crate::socket::{Buffers, GuestSocket, Holder, Role};
 use crate::supervisor::Supervisor;
-use crate::unix;
 
 /// `IPPROTO_MAX` (linux/in.h): `IPPROTO_MPTCP` and above are beyond 8 bits.
 const PROTOCOL_MAX: i32 = 263;

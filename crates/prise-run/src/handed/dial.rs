@@ -1,0 +1,339 @@
+//! connect(2) of a stream that may be handed ([`crate::handed`]): where it leads, and the kernel's connect in the program's stead.
+//!
+//! It is made here, on a copy of the program's descriptor and without waiting, so that the address means what it means in the run
+//! and no call is let through that was judged. A call that waits is parked, and asks again when the kernel's connect is over.
+
+use core::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use prise_socket::{Destination, Errno, SocketId};
+use rustix::event::epoll::EventFlags;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::net::{connect, sockopt};
+
+use crate::calls::Target;
+use crate::guest::notify::{Answer, Call, DONE, Judged, errno};
+use crate::guest::sockaddr::{canonical, for_family};
+use crate::handed::native_listener::Names;
+use crate::handed::{Handed, Stage};
+use crate::socket::unix;
+use crate::socket::{Role, Slot};
+use crate::supervisor::Supervisor;
+use crate::waiting::parked::Wish;
+
+/// How a connection is handed.
+struct Leg {
+    /// Where it leads, as the run names it.
+    seen: SocketAddr,
+    /// The same in the host's network.
+    to: SocketAddr,
+    whom: Whom,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    /// Somebody outside of the run.
+    Stranger,
+    /// A listener of the run that is the kernel's own.
+    Listener,
+    /// Another listener of the run.
+    Neighbor,
+    /// No listener: the kernel refuses.
+    Nobody,
+}
+
+/// What becomes of a connect(2).
+pub(crate) enum Way {
+    /// It was decided.
+    Judged(Judged),
+    /// It is the run's own affair, or has to be pumped.
+    Inside(Target),
+}
+
+impl Supervisor {
+    /// connect(2) of a stream: made by the host's kernel where it leaves the run and may be handed.
+    pub(crate) fn connect_outside(&mut self, call: &Call, target: Target, remote: SocketAddr) -> Result<Way, Errno> {
+        if !self.hands.are_allowed() {
+            return Ok(Way::Inside(target));
+        }
+        let socket = self.entry(target.slot)?;
+        let id = socket.id;
+        let born_handed = match socket.role {
+            Role::Fresh => false,
+            Role::Handed(Handed { stage: Stage::Idle }) => true,
+            Role::Handed(_) => return Ok(Way::Judged(self.connect_again(call, &target))),
+            // The kernel's object is tied to its place.
+            Role::Listener(ref listening) if listening.ended && listening.is_native() => {
+                // Where the kernel's cannot follow on it (O_ASYNC), our TCP can.
+                return match self.renewed_natively(call, &target) {
+                    Ok(target) => self.connect_outside(call, target, remote),
+                    Err(_) => Ok(Way::Inside(target)),
+                };
+            }
+            _ => return Ok(Way::Inside(target)),
+        };
+        let process = self.guests.process(call.tid);
+        // What is known when connect(2) returns needs no object that shows it.
+        let shows_failure = born_handed || !unix::blocks(&target.copy);
+        let Some(leg) = self.leg(id, remote, shows_failure) else {
+            self.hands.note(process, false);
+            return Ok(Way::Inside(target));
+        };
+        if leg.whom != Whom::Nobody {
+            self.hands.note(process, true);
+        }
+        let target = if born_handed {
+            target
+        } else {
+            match self.replace_by_hosts(call, target) {
+                Ok(target) => target,
+                Err(target) => return Ok(Way::Inside(target)),
+            }
+        };
+        if self.host.connect_elsewhere(id, leg.seen).is_err() {
+            // No port that is nobody else's: the stack can share one.
+            return self.unused(call, target).map(Way::Inside);
+        }
+        let to = for_family(leg.to, self.entry(target.slot)?.family);
+        self.set_stage(target.slot, Stage::Connecting(to));
+        match leg.whom {
+            Whom::Listener => self.dial_within(call, target, leg.seen),
+            Whom::Neighbor => self.dial_neighbor(call, target, (leg.seen, to)),
+            Whom::Stranger | Whom::Nobody => Ok(Way::Judged(self.dial(call, &target, to, false))),
+        }
+    }
+
+    /// How a connection from `id` to `remote` can be handed, if it can.
+    fn leg(&mut self, id: SocketId, remote: SocketAddr, shows_failure: bool) -> Option<Leg> {
+        match self.host.leads_to(id, remote)? {
+            Destination::Outside(seen) if self.hands.outside() => Some(Leg {
+                seen,
+                to: self.gate.as_ref()?.host_endpoint(seen)?,
+                whom: Whom::Stranger,
+            }),
+            Destination::Own { local, remote: seen } if self.hands.inside() => {
+                // Which port it will come from decides nothing yet but which of several equal listeners gets it.
+                let from = SocketAddr::new(local, 0);
+                if self.nobody_listens(id, seen, from) {
+                    return shows_failure.then_some(Leg {
+                        seen,
+                        to: self.hands.meeting().ok()?.nobody(),
+                        whom: Whom::Nobody,
+                    });
+                }
+                if let Some(listener) = self.native_listener_within(seen, from) {
+                    // The kernel's ends are IPv4's.
+                    if canonical(seen).is_ipv6() && self.is_about_hops(id, listener, true) {
+                        return None;
+                    }
+                    return Some(Leg {
+                        seen,
+                        to: self.native_listener(listener)?.at(),
+                        whom: Whom::Listener,
+                    });
+                }
+                let neighbor = self.listener_within(seen, from)?;
+                // No listener of the kernel's hears the handshake of a pair.
+                if self.is_about_hops(id, neighbor, canonical(seen).is_ipv6()) {
+                    return None;
+                }
+                Some(Leg {
+                    seen,
+                    to: self.hands.meeting().ok()?.at(),
+                    whom: Whom::Neighbor,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether one of both has said from how far away it is to be reached (`IP_MINTTL`, `IPV6_MINHOPCOUNT`).
+    fn is_about_hops(&self, id: SocketId, listener: Slot, ipv6: bool) -> bool {
+        let listener = self.sockets.get(listener).map(|listener| listener.id);
+        [Some(id), listener]
+            .into_iter()
+            .flatten()
+            .any(|id| self.host.has_least_hops(id, ipv6))
+    }
+
+    /// Connects the program's socket to a listener of the kernel's.
+    fn dial_within(&mut self, call: &Call, target: Target, seen: SocketAddr) -> Result<Way, Errno> {
+        use rustix::io::Errno as E;
+        let socket = self.entry(target.slot)?;
+        let (id, family) = (socket.id, socket.family);
+        let names = Names {
+            guest: seen,
+            shown: canonical(self.host.local_addr(id)?),
+        };
+        let flags = fcntl_getfl(&target.copy).map_err(errno)?;
+        let (connected, to) = match self.dial_listener(&target, names, |at| {
+            connect_without_waiting(&target.copy, for_family(at, family), flags)
+        }) {
+            Ok((connected, at)) => (connected, for_family(at, family)),
+            Err(E::CONNREFUSED) => {
+                self.let_go_of_peer(&target);
+                return Ok(Way::Judged(Err(Errno::ECONNREFUSED)));
+            }
+            Err(_) => {
+                // No port or no route of the host's: our TCP has its own.
+                self.let_go_of_peer(&target);
+                return self.unused(call, target).map(Way::Inside);
+            }
+        };
+        self.set_stage(target.slot, Stage::Connecting(to));
+        Ok(Way::Judged(match self.dialled(target.slot, connected.is_ok(), flags) {
+            Some(judged) => judged,
+            None => Ok(self.wait_for_handshake(call, &target, Errno::EINPROGRESS)),
+        }))
+    }
+
+    /// What connect(2) within the run says once it is begun; none if it is to wait.
+    fn dialled(&mut self, slot: Slot, connected: bool, flags: OFlags) -> Option<Judged> {
+        // A call that would not wait is told so even where the end is known, and finds it out by poll(2) or another connect(2).
+        if flags.contains(OFlags::NONBLOCK) {
+            return Some(Err(Errno::EINPROGRESS));
+        }
+        connected.then(|| {
+            self.set_stage(slot, Stage::Connected);
+            DONE
+        })
+    }
+
+    /// Makes a pair of the program's socket and one that waits at the listener.
+    fn dial_neighbor(
+        &mut self,
+        call: &Call,
+        target: Target,
+        (seen, to): (SocketAddr, SocketAddr),
+    ) -> Result<Way, Errno> {
+        use rustix::io::Errno as E;
+        let Target { slot, copy } = &target;
+        let id = self.entry(*slot)?.id;
+        let shown = canonical(self.host.local_addr(id)?);
+        let flags = fcntl_getfl(copy).map_err(errno)?;
+        let listener = self.listener_within(seen, shown);
+        let connected = match listener {
+            Some(_) => connect_without_waiting(copy, to, flags),
+            None => Err(E::CONNREFUSED),
+        };
+        let begun = matches!(connected, Ok(()) | Err(E::INPROGRESS));
+        let paired = |listener| self.pair(copy, listener, (seen, shown)).is_ok();
+        if !(begun && listener.is_some_and(paired)) {
+            // With a listener that has room only a loopback that cannot be used prevents it, now and later.
+            if listener.is_some() {
+                self.hands.give_up_inside();
+            }
+            self.let_go_of_peer(&target);
+            return self.unused(call, target).map(Way::Inside);
+        }
+        self.note_ends(target.slot, &target.copy);
+        Ok(Way::Judged(match self.dialled(target.slot, connected.is_ok(), flags) {
+            Some(judged) => judged,
+            None => self.dial(call, &target, to, false),
+        }))
+    }
+
+    /// Makes the kernel's connect, or asks how far it is; a blocking call waits.
+    fn dial(&mut self, call: &Call, target: &Target, to: SocketAddr, again: bool) -> Judged {
+        use rustix::io::Errno as E;
+        let flags = fcntl_getfl(&target.copy).map_err(errno)?;
+        let blocking = !flags.contains(OFlags::NONBLOCK);
+        match connect_without_waiting(&target.copy, to, flags) {
+            Ok(()) => {
+                self.set_stage(target.slot, Stage::Connected);
+                DONE
+            }
+            Err(still @ (E::INPROGRESS | E::ALREADY)) if blocking => {
+                Ok(self.wait_for_handshake(call, target, errno(still)))
+            }
+            Err(error @ (E::INPROGRESS | E::ALREADY)) => Err(errno(error)),
+            Err(E::ISCONN) => {
+                self.set_stage(target.slot, Stage::Connected);
+                Err(Errno::EISCONN)
+            }
+            // Shut while it connected (SS_DISCONNECTING): only AF_UNSPEC lets it connect again, and its name stays.
+            Err(E::INVAL) if again => Err(Errno::EINVAL),
+            Err(error) => {
+                self.let_go_of_peer(target);
+                Err(errno(error))
+            }
+        }
+    }
+
+    /// A blocking call waits; one whose time is over is told that it is `still` so.
+    pub(crate) fn wait_for_handshake(&mut self, call: &Call, target: &Target, still: Errno) -> Answer {
+        self.watch_handed(target);
+        let timeout = sockopt::socket_timeout(&target.copy, sockopt::Timeout::Send);
+        self.park(call, target.slot, Wish::Connect(still), timeout.ok().flatten());
+        Answer::Settled
+    }
+
+    /// connect(2) once more.
+    fn connect_again(&mut self, call: &Call, target: &Target) -> Judged {
+        match self.entry(target.slot)?.role {
+            Role::Handed(Handed {
+                stage: Stage::Connecting(to),
+            }) => self.dial(call, target, to, true),
+            _ => Err(Errno::EISCONN),
+        }
+    }
+
+    /// connect(2) with `AF_UNSPEC`.
+    pub(crate) fn disconnect_handed(&mut self, target: &Target) -> Judged {
+        rustix::net::connect_unspec(&target.copy).map_err(errno)?;
+        self.let_go_of_peer(target);
+        DONE
+    }
+
+    /// The socket is as before connect(2).
+    fn let_go_of_peer(&mut self, target: &Target) {
+        let Some(socket) = self.sockets.get(target.slot) else {
+            return;
+        };
+        // Fails only for what is no socket.
+        let _ = self.host.disconnect(self.now, socket.id);
+        self.set_stage(target.slot, Stage::Idle);
+        self.bring_back(target);
+    }
+
+    /// A blocking connect wants to know when the kernel's is over.
+    fn watch_handed(&mut self, target: &Target) {
+        let (poller, slot) = (&self.poller, target.slot);
+        let interest = EventFlags::OUT | EventFlags::ONESHOT;
+        // Unwatched, the call still sees signals and its timeout.
+        let _ = self
+            .ledger
+            .through_door(target.copy.as_fd(), |door| poller.watch_once(door, slot, interest));
+    }
+
+    /// The kernel's connect may be over.
+    pub(crate) fn attend_handed(&mut self, slot: Slot) {
+        for id in self.parked.waiting_on(slot) {
+            let Some(parked) = self.parked.remove(id) else { continue };
+            let judged = match self.target_again(&parked.call, slot) {
+                Some(target) => self.connect_again(&parked.call, &target),
+                None => Err(Errno::EBADF),
+            };
+            self.answer(&parked.call, judged);
+        }
+    }
+}
+
+/// connect(2) on an open file that others share: without waiting, whatever its flags say.
+pub(crate) fn connect_without_waiting(copy: &OwnedFd, to: SocketAddr, flags: OFlags) -> Result<(), rustix::io::Errno> {
+    if flags.contains(OFlags::NONBLOCK) {
+        return connect(copy, &to);
+    }
+    fcntl_setfl(copy, flags | OFlags::NONBLOCK)?;
+    let connected = match connect(copy, &to) {
+        // On loopback the handshake is over by now.
+        Err(rustix::io::Errno::INPROGRESS) => match connect(copy, &to) {
+            Err(rustix::io::Errno::ALREADY) => Err(rustix::io::Errno::INPROGRESS),
+            other => other,
+        },
+        other => other,
+    };
+    fcntl_setfl(copy, flags)?;
+    connected
+}

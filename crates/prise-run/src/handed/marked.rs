@@ -1,0 +1,130 @@
+//! Connections that leave the run, of which nothing is remembered: their objects carry a mark, and the kernel knows the rest.
+//!
+//! Where a connection that was made by connect(2) of a new stream leads is in its kernel's names: the host's loopback is what the run calls its gateway, every
+//! other address is itself. So where the connection stands when the call returns, nothing is kept and nothing has to tell of
+//! its close: of thousands that come and go nothing is left. The mark ([`prise_sys::write_hint`]) tells such a stream from one that was
+//! inherited from beyond the run; it goes with the object, whoever has it. The first judged call adopts the stream, and so does who
+//! lists sockets, by looking through the descriptors of the run's processes.
+//!
+//! Where connections cannot be marked, and of those that are being made, a note is taken: [`crate::handed::noted`].
+
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsFd, OwnedFd};
+
+use prise_socket::Family;
+use prise_sys::write_hint;
+use rustix::net::{getpeername, getsockname, sockopt};
+
+use crate::handed::Stage;
+use crate::handed::lingering::Ends;
+use crate::handed::noted::{Noted, is_tcp};
+use crate::socket::{Holder, Slot};
+use crate::supervisor::Supervisor;
+
+/// What a mark says of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// It leaves the run.
+    Outside,
+    /// It stays, and its own name is the kernel's ([`crate::handed::plain`]).
+    Within,
+}
+
+impl Mark {
+    const ALL: [Self; 2] = [Self::Outside, Self::Within];
+
+    fn hint(self) -> u64 {
+        match self {
+            Self::Outside => write_hint::EXTREME,
+            Self::Within => write_hint::LONG,
+        }
+    }
+
+    /// The mark of a stream, if it has one.
+    fn of(stream: &OwnedFd) -> Option<Self> {
+        let hint = write_hint::get(stream.as_fd()).ok()?;
+        Self::ALL.into_iter().find(|it| it.hint() == hint)
+    }
+}
+
+/// Marks a connection as one of the run's; false where that is not possible.
+pub(crate) fn mark(connection: &OwnedFd, mark: Mark) -> bool {
+    write_hint::set(connection.as_fd(), mark.hint()).is_ok()
+}
+
+impl Supervisor {
+    /// Makes a marked connection a stream of the run's; none if it is none.
+    pub(crate) fn adopt_marked(&mut self, holder: Holder, copy: &OwnedFd) -> Option<Slot> {
+        let mark = Mark::of(copy)?;
+        if !is_tcp(copy) || !self.hands.is_at_home(copy) {
+            return None;
+        }
+        let own = SocketAddr::try_from(getsockname(copy).ok()?).ok()?;
+        let (family, nobody) = match own {
+            SocketAddr::V4(_) => (Family::Inet, Ipv4Addr::LOCALHOST.into()),
+            SocketAddr::V6(_) => (Family::Inet6, Ipv6Addr::LOCALHOST.into()),
+        };
+        let peer = getpeername(copy)
+            .ok()
+            .flatten()
+            .and_then(|it| SocketAddr::try_from(it).ok());
+        // One that is over has no peer to ask about, and keeps its own name.
+        let peer = peer.unwrap_or(SocketAddr::new(nobody, 0));
+        let noted = Noted {
+            cookie: sockopt::socket_cookie(copy).ok()?,
+            family,
+            seen: match mark {
+                // Over, or its listener is forgotten: nobody is told the name of a peer that is not there.
+                Mark::Within => self.places.name_of(peer).unwrap_or(peer),
+                Mark::Outside => self.gate.as_ref()?.guest_endpoint(peer),
+            },
+            stage: Stage::Connected,
+            holder,
+            process: self.guests.process(holder.tid),
+        };
+        let within = mark == Mark::Within;
+        let mut socket = self.socket_called(&noted, copy, within.then_some(own)).ok()?;
+        socket.ends = (within && peer.port() != 0).then(|| Box::new(Ends::between(own, peer)));
+        let slot = self.sockets.insert(socket);
+        // Out of memory or watches, it is adopted again when it is seen again.
+        let _ = self.ledger.enter(copy.as_fd(), slot);
+        Some(slot)
+    }
+
+    /// Adopts all marked connections, because somebody lists sockets. What is on its way between two processes is listed when it is seen again.
+    pub(crate) fn adopt_all_marked(&mut self) {
+        if !self.hands.has_marked() {
+            return;
+        }
+        self.guests.know_descendants(std::process::id());
+        let mut known: HashMap<u32, Option<Slot>> = HashMap::new();
+        known.extend(self.sockets.iter().map(|(slot, socket)| (socket.inode, Some(slot))));
+        let open = self.guests.open_sockets();
+        let tasks: HashSet<u32> = open.iter().map(|(holder, _)| holder.tid).collect();
+        for (holder, inode) in open {
+            let Some(slot) = known.get(&inode) else {
+                known.insert(inode, self.adopt_unknown(holder));
+                continue;
+            };
+            // A child was seen with it that has ended.
+            if let Some(socket) = slot.and_then(|slot| self.sockets.get_mut(slot))
+                && !tasks.contains(&socket.holder.tid)
+            {
+                socket.holder = holder;
+            }
+        }
+    }
+
+    /// Makes what a task has open a stream of the run's, if it is a marked connection or one that accept(2) of the kernel has given out:
+    /// most are none.
+    fn adopt_unknown(&mut self, holder: Holder) -> Option<Slot> {
+        let copy = self.guests.descriptor(holder.tid, holder.fd).ok()?;
+        let cookie = sockopt::socket_cookie(&copy).ok()?;
+        if self.sockets.by_cookie(cookie).is_some() {
+            return None;
+        }
+        self.adopt_marked(holder, &copy)
+            .or_else(|| self.adopt_accepted(holder, &copy))
+    }
+}

@@ -1,0 +1,407 @@
+//! The pump of a connected stream: octets between the program's descriptor and the host, both ways, with back-pressure.
+//!
+//! ```text
+//! program ── AF_UNIX ── end │ outgoing: recv(end) → Host::send        incoming: Host::received → sendmsg(end) │ host
+//! ```
+//! *Outgoing.* What is read from the end goes to the host at once; what the host does not take waits here (one piece at
+//! most), nothing more is read, and the program fills its own send buffer and blocks. *Incoming.* What the host has
+//! received is written to the end by reference; only what was taken is consumed, so that the window that TCP advertises
+//! follows what the program reads.
+//!
+//! *Ends of directions.* shutdown(SHUT_WR) is judged: a sentinel octet is queued behind the program's last one and stays
+//! unread, because a reset can afterwards only be shown by closing an end with unread octets. The peer's FIN becomes
+//! shutdown(end, SHUT_WR). The last close of the program's descriptor is seen as HUP on the end — except where both
+//! directions are shut already: then the end is given up, and the ledger tells of the close.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, OwnedFd};
+
+use prise_socket::{Errno, Flags, Host, How, Readiness, SocketId};
+use prise_wire::{Instant, Payload};
+use rustix::event::epoll::EventFlags;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+
+use crate::socket::unix;
+use crate::waiting::parked::ParkId;
+
+/// Octets read from the end at once: a whole train of segments.
+const CHUNK: usize = 64 << 10;
+/// Read from the end although the host has less room, so that the host knows that somebody waits for room.
+const CHUNK_MIN: usize = 2 << 10;
+/// What fills less than a quarter of its chunk is copied: shared, it would pin four times its size.
+const SHARE_MIN: usize = CHUNK / 4;
+/// Slices written to the end at once.
+const PIECES_MAX: usize = 64;
+
+/// A connected stream.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    /// The supervisor's end.
+    pub(crate) end: OwnedFd,
+    /// The end may hold octets, or its own end: edge-triggered events come once.
+    readable: bool,
+    /// Taken out of its place, to be sent when the mark is reached.
+    urgent: Option<u8>,
+    /// There were urgent octets: a read may end at the place of one though more lies behind it.
+    marked: bool,
+    /// The program will send no more: reading goes on until the end says so too.
+    ending: bool,
+    /// Read from the end, not yet taken by the host.
+    unsent: Payload,
+    /// After shutdown(SHUT_WR): the octets that were sent before it and not yet read. Behind them lies the sentinel.
+    before_fin: Option<usize>,
+    /// The host was told that the program sends no more.
+    fin_sent: bool,
+    /// The program was told that the peer sends no more.
+    fin_delivered: bool,
+    /// After shutdown(SHUT_RD): what comes stays with the host, unread.
+    deaf: bool,
+    /// The end had no room.
+    pub(crate) full: bool,
+    /// The end is watched for room.
+    pub(crate) watched: bool,
+    /// Calls that wait to receive through the supervisor, in their order.
+    pub(crate) receiving: VecDeque<ParkId>,
+    /// Calls that wait to send through the supervisor.
+    pub(crate) sending: VecDeque<ParkId>,
+    /// The last descriptor was closed, of which the end tells while the program may still be told of an end.
+    closed: bool,
+    /// The last descriptor was closed with octets unread.
+    aborted: bool,
+    /// What the host said to the program's octets: that the connection is no more.
+    failure: Option<Errno>,
+}
+
+/// How a stream stands after it was pumped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// At least one direction is open.
+    Open,
+    /// Both directions have ended in order and everything was delivered; the program may still hold the socket.
+    Finished,
+    /// The connection failed, and everything that came before was delivered: the program must be told.
+    Failed,
+    /// The program has closed its last descriptor and everything it wrote was taken by the host; with `abort`, it left
+    /// octets unread, for which TCP resets.
+    Closed {
+        /// Octets were left unread.
+        abort: bool,
+    },
+}
+
+impl Stream {
+    pub(crate) fn new(end: OwnedFd) -> Self {
+        Self {
+            end,
+            readable: true,
+            urgent: None,
+            marked: false,
+            ending: false,
+            unsent: Payload::new(),
+            before_fin: None,
+            fin_sent: false,
+            fin_delivered: false,
+            deaf: false,
+            full: false,
+            watched: false,
+            receiving: VecDeque::new(),
+            sending: VecDeque::new(),
+            closed: false,
+            aborted: false,
+            failure: None,
+        }
+    }
+
+    /// Remembers what epoll(7) said of the end.
+    pub(crate) fn note(&mut self, events: EventFlags) {
+        if events.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
+            self.readable = true;
+        }
+        if events.intersects(EventFlags::RDHUP | EventFlags::HUP) {
+            self.ending = true;
+        }
+        if events.intersects(EventFlags::OUT | EventFlags::HUP) {
+            self.full = false;
+        }
+        // Where both directions are shut, HUP says no more than that.
+        if events.contains(EventFlags::HUP) && !(self.fin_delivered && self.outgoing_ended()) {
+            self.closed = true;
+        }
+        // The error of an AF_UNIX stream whose other end was closed with octets unread.
+        self.aborted |= self.closed && events.contains(EventFlags::ERR);
+    }
+
+    /// What the host said to the program's octets when the connection was no more.
+    pub(crate) fn failure(&self) -> Option<Errno> {
+        self.failure
+    }
+
+    /// The program called shutdown(SHUT_WR): `queued` octets lie in the end before the sentinel.
+    pub(crate) fn end_outgoing(&mut self, queued: usize) {
+        self.before_fin = Some(queued);
+        self.readable = true;
+    }
+
+    /// The program called shutdown(SHUT_RD): it reads what lies in its queue, then the end.
+    pub(crate) fn end_incoming(&mut self) {
+        self.deaf = true;
+        self.deliver_fin();
+    }
+
+    /// Whether the program has shut its sending direction by a call that was judged.
+    pub(crate) fn outgoing_ended(&self) -> bool {
+        self.before_fin.is_some()
+    }
+
+    /// The program has sent an urgent octet (`MSG_OOB`), which is taken out of its place.
+    pub(crate) fn take_urgent(&mut self) {
+        let mut octet = [0];
+        // Without one it was taken already: the event is older.
+        if recv(&self.end, &mut octet[..], RecvFlags::DONTWAIT | RecvFlags::OOB).is_ok() {
+            self.urgent = Some(octet[0]);
+            self.marked = true;
+            self.readable = true;
+        }
+    }
+
+    /// Sends the urgent octet once what came before it was sent.
+    fn send_urgent(&mut self, host: &mut Host, id: SocketId, now: Instant) {
+        if self.urgent.is_none() || prise_sys::inet::at_urgent_mark(self.end.as_fd()).is_ok_and(|at| !at) {
+            return;
+        }
+        if let Some(octet) = self.urgent.take() {
+            let mut payload = Payload::copy_from(&[octet]);
+            // Refused or not taken, it is lost, as urgent data may be.
+            let _ = host.send(now, id, &mut payload, Flags::OOB | Flags::NOSIGNAL);
+        }
+    }
+
+    /// Pumps both directions as far as they go.
+    pub(crate) fn pump(&mut self, host: &mut Host, id: SocketId, now: Instant) -> Flow {
+        let closed = self.outgoing(host, id, now);
+        if closed {
+            return Flow::Closed { abort: self.aborted };
+        }
+        self.incoming(host, id, now)
+    }
+
+    /// From the program to the host; true once the program has closed and nothing is left.
+    fn outgoing(&mut self, host: &mut Host, id: SocketId, now: Instant) -> bool {
+        loop {
+            if !self.unsent.is_empty() {
+                match host.send(now, id, &mut self.unsent, Flags::NOSIGNAL) {
+                    Ok(_) if self.unsent.is_empty() => (),
+                    // What a program has written and not yet sent is lost with a reset.
+                    Ok(_) | Err(Errno::EAGAIN | Errno::EINPROGRESS) => return self.aborted,
+                    // The connection is gone: what was written is lost, as on TCP, and the error is told on the way in.
+                    Err(error) => {
+                        self.unsent = Payload::new();
+                        self.failure.get_or_insert(error);
+                    }
+                }
+            }
+            if self.urgent.is_some() {
+                self.send_urgent(host, id, now);
+            }
+            if self.before_fin == Some(0) {
+                self.finish_outgoing(host, id, now);
+                return self.closed;
+            }
+            if !self.readable {
+                return false;
+            }
+            match self.read(host.send_space(id)) {
+                Ok(Some(octets)) => self.unsent = octets,
+                Ok(None) if self.ending => {
+                    // Without shutdown(2), only the close of the last descriptor ends a program's stream.
+                    return true;
+                }
+                Ok(None) | Err(rustix::io::Errno::AGAIN) => self.readable = false,
+                Err(_) => {
+                    self.aborted = true;
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// The next octets of the program's; none where it has ended.
+    fn read(&mut self, space: usize) -> Result<Option<Payload>, rustix::io::Errno> {
+        let wanted = CHUNK
+            .min(space.max(CHUNK_MIN))
+            .min(self.before_fin.unwrap_or(usize::MAX));
+        let mut chunk = Vec::with_capacity(wanted);
+        let read = recv(
+            &self.end,
+            rustix::buffer::spare_capacity(&mut chunk),
+            RecvFlags::DONTWAIT,
+        )?
+        .0;
+        if read == 0 {
+            return Ok(None);
+        }
+        if read < wanted && !self.ending && !self.marked {
+            // Whatever comes after this is a new edge.
+            self.readable = false;
+        }
+        if let Some(left) = &mut self.before_fin {
+            *left -= read;
+        }
+        Ok(Some(if read < SHARE_MIN && read < wanted / 2 {
+            Payload::copy_from(&chunk)
+        } else {
+            Payload::from(chunk)
+        }))
+    }
+
+    fn finish_outgoing(&mut self, host: &mut Host, id: SocketId, now: Instant) {
+        if !self.fin_sent {
+            self.fin_sent = true;
+            // An error here is the connection's own, which the way in tells.
+            let _ = host.shutdown(now, id, How::Write);
+        }
+    }
+
+    /// From the host to the program.
+    fn incoming(&mut self, host: &mut Host, id: SocketId, now: Instant) -> Flow {
+        if !self.deliver(host, id, now) {
+            return Flow::Open;
+        }
+        let readiness = host.readiness(id);
+        if readiness.contains(Readiness::ERR) || self.failure.is_some() {
+            return Flow::Failed;
+        }
+        if readiness.intersects(Readiness::RDHUP | Readiness::HUP) {
+            self.deliver_fin();
+        }
+        if self.has_finished() {
+            Flow::Finished
+        } else {
+            Flow::Open
+        }
+    }
+
+    /// Whether both directions have ended in order, and both sides were told.
+    pub(crate) fn has_finished(&self) -> bool {
+        self.fin_delivered && self.fin_sent
+    }
+
+    /// Whether something that the program has written waits before the host.
+    pub(crate) fn holds_back(&self) -> bool {
+        !self.unsent.is_empty() || rustix::io::ioctl_fionread(&self.end).is_ok_and(|unread| unread > 0)
+    }
+
+    /// What the program, which is gone, has written and the host has not taken: octets, of which a sentinel is none.
+    pub(crate) fn owed(&self) -> usize {
+        let unread = || rustix::io::ioctl_fionread(&self.end).map_or(0, |unread| unread as usize);
+        self.unsent.len() + self.before_fin.unwrap_or_else(unread)
+    }
+
+    /// Writes what the host has received, an urgent octet in its place; true when nothing is left.
+    fn deliver(&mut self, host: &mut Host, id: SocketId, now: Instant) -> bool {
+        if self.deaf {
+            return true;
+        }
+        loop {
+            let mark = if host.readiness(id).contains(Readiness::PRI) {
+                host.urgent_mark(id)
+            } else {
+                None
+            };
+            match mark {
+                Some(0) => match self.deliver_urgent(host, id, now) {
+                    Some(true) => (),
+                    Some(false) => return false,
+                    None => return self.deliver_until(host, id, now, usize::MAX),
+                },
+                Some(before) if self.deliver_until(host, id, now, before) => (),
+                Some(_) => return false,
+                None => return self.deliver_until(host, id, now, usize::MAX),
+            }
+        }
+    }
+
+    /// The octet at the mark, whether the host cuts it out of the stream or leaves it in line: false without room, none
+    /// where there is no such octet after all.
+    fn deliver_urgent(&mut self, host: &mut Host, id: SocketId, now: Instant) -> Option<bool> {
+        let cut_out = host.recv(now, id, 1, Flags::OOB | Flags::PEEK).ok();
+        let in_line = || host.received(id).find_map(|piece| piece.first().copied());
+        let octet = cut_out
+            .as_ref()
+            .and_then(|octets| octets.first().copied())
+            .or_else(in_line)?;
+        // Any other error is the program's close, of which the end tells.
+        if send(&self.end, &[octet], unix::QUIET | SendFlags::OOB) == Err(rustix::io::Errno::AGAIN) {
+            self.full = true;
+            return Some(false);
+        }
+        if cut_out.is_some() {
+            // Seen just before, it is there.
+            let _ = host.recv(now, id, 1, Flags::OOB);
+        } else {
+            host.consume(now, id, 1);
+        }
+        Some(true)
+    }
+
+    /// Writes up to `limit` octets; true when those, or all there are, were written.
+    fn deliver_until(&mut self, host: &mut Host, id: SocketId, now: Instant, limit: usize) -> bool {
+        let mut left = limit;
+        loop {
+            let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
+            let mut count = 0;
+            let mut total = 0;
+            for (piece, octets) in pieces.iter_mut().zip(host.received(id)) {
+                let octets = &octets[..octets.len().min(left - total)];
+                *piece = IoSlice::new(octets);
+                count += 1;
+                total += octets.len();
+            }
+            if total == 0 {
+                return true;
+            }
+            if self.full {
+                return false;
+            }
+            match unix::send_pieces(&self.end, &pieces[..count]) {
+                Ok(taken) => {
+                    host.consume(now, id, taken);
+                    left -= taken;
+                }
+                Err(rustix::io::Errno::AGAIN) => {
+                    self.full = true;
+                    return false;
+                }
+                // The program has closed: left unread, the octets make the host reset the connection.
+                Err(_) => return true,
+            }
+        }
+    }
+
+    fn deliver_fin(&mut self) {
+        if !self.fin_delivered {
+            self.fin_delivered = true;
+            // It fails only where the program has closed, which its own event tells.
+            let _ = shutdown(&self.end, Shutdown::Write);
+        }
+    }
+
+    /// Whether the program was told that the peer sends no more.
+    pub(crate) fn fin_was_delivered(&self) -> bool {
+        self.fin_delivered
+    }
+
+    /// Whether closing the end now shows the program a reset: octets of its own are unread.
+    pub(crate) fn resets_when_closed(&self) -> bool {
+        self.outgoing_ended() || rustix::io::ioctl_fionread(&self.end).is_ok_and(|unread| unread > 0)
+    }
+
+    /// Makes closing the end show an orderly end: takes the sentinel.
+    pub(crate) fn settle(&mut self) {
+        if self.outgoing_ended() {
+            // Whatever else the program wrote after its own shutdown cannot be.
+            let _ = unix::take_octet(&self.end);
+        }
+    }
+}
