@@ -3,6 +3,7 @@
 import select
 import signal
 import socket
+import struct
 import sys
 
 signal.alarm(30)
@@ -56,3 +57,24 @@ both.setsockopt(socket.IPPROTO_IPV6, IPV6_MINHOPCOUNT, 255)
 print("IPv6's does not count for IPv4:", connects(near, 64, socket.AF_INET) is not None)
 both.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
 print("but IPv4's does:", connects(near, 64, socket.AF_INET))
+
+# Neighbors who believe only each other: all of a connection, from the SYN-ACK on, has the program's number of hops.
+near_only = socket.socket(FAMILY)
+near_only.bind((HOST, 0))
+near_only.listen()
+caller = socket.socket(FAMILY)
+for sock in (near_only, caller):
+    sock.setsockopt(LEVEL, HOPS, 255)
+    sock.setsockopt(LEVEL, LEAST, 255)
+caller.settimeout(10)
+caller.connect(near_only.getsockname()[:2])
+called, _ = near_only.accept()
+called.sendall(b"from next door")
+print(caller.recv(100))
+caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+caller.close()
+called.settimeout(10)
+try:
+    print(called.recv(10))
+except ConnectionResetError:
+    print("even its reset is heard")

@@ -60,6 +60,9 @@ pub enum Linger {
     Reset,
 }
 
+/// How far what no program has a word on goes (RFC 1700; `ip_default_ttl`).
+pub(crate) const DEFAULT_HOP_LIMIT: u8 = 64;
+
 /// Settings of one connection or listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpConfig {
@@ -164,7 +167,7 @@ impl Default for TcpConfig {
             defer_accept: 0,
             oob_inline: false,
             report_errors: false,
-            hop_limit: 64,
+            hop_limit: DEFAULT_HOP_LIMIT,
             ip_options: None,
             least_hops: LeastHops::default(),
             tos: 0,

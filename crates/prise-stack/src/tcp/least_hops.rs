@@ -45,7 +45,7 @@ impl Tcp {
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
-    use core::net::Ipv4Addr;
+    use core::net::{Ipv4Addr, SocketAddr};
     use core::time::Duration;
 
     use prise_wire::{Body, Checksum, Frame, Icmpv4Header, Ipv4Header, Payload, protocol};
@@ -102,6 +102,39 @@ mod tests {
         world.run_for(Duration::from_secs(2));
         let now = world.now;
         assert_eq!(world.stacks[1].tcp_receive(now, server, 10).map(|it| it.len()), Ok(3));
+    }
+
+    /// RFC 5082 §3: what leaves outside a connection's queue, too (SYN-ACK, last acknowledgment, reset), has the program's number of hops.
+    #[test]
+    fn neighbors_who_believe_only_each_other_open_close_and_reset() {
+        let neighborly = TcpConfig {
+            hop_limit: 255,
+            least_hops: LeastHops { v4: 255, v6: 255 },
+            ..TcpConfig::default()
+        };
+        let mut world = World::new(5);
+        let listener = world.listen(80);
+        world.stacks[1].tcp_set_listener_config(listener, neighborly.clone());
+        let open = |world: &mut World, from: u16| {
+            let ends = [("10.0.0.1", from), ("10.0.0.2", 80)];
+            let [local, remote] = ends.map(|(addr, port)| SocketAddr::new(addr.parse().expect("an address"), port));
+            let client = world.stacks[0].tcp_connect(world.now, local, remote, None, &neighborly, 7);
+            let client = client.expect("the tuple is free");
+            world.run_for(Duration::from_millis(500));
+            let server = world.stacks[1].tcp_accept(listener, 9).expect("a connection to accept");
+            [client, server]
+        };
+        let ids = open(&mut world, 40_000);
+        world.transfer(ids, 10_000);
+        world.close_both(ids);
+        world.assert_empty();
+
+        let [client, server] = open(&mut world, 40_001);
+        let now = world.now;
+        world.stacks[0].tcp_abort(now, client);
+        world.run_for(Duration::from_millis(500));
+        assert_eq!(world.stacks[1].tcp_state(server), State::Closed);
+        assert_eq!(world.stacks.each_ref().map(too_far), [0, 0]);
     }
 
     /// RFC 5082 §3: what ICMP errors quote was sent by ourselves, with few hops left only if they come from afar.

@@ -13,7 +13,7 @@ use super::connection::{Moment, Reader, timestamp_clock};
 use super::demux::Owner;
 use super::fast_open::Opening;
 use super::half_open::{HalfOpen, Origin};
-use super::reset;
+use super::reset::{self, Manner};
 use super::segment::Segment;
 use super::tuning::SynCookies;
 use super::tuple::FourTuple;
@@ -614,14 +614,9 @@ fn send_for(
     header: &TcpHeader,
     options: Option<&Ipv4Options>,
 ) {
-    let options = options.unwrap_or(&Ipv4Options::NONE);
-    reset::send(
-        now,
-        net,
-        tuple,
-        header,
-        config.tos,
-        config.signature_keys.as_deref(),
+    let manner = Manner {
         options,
-    );
+        ..Manner::of(config)
+    };
+    reset::send(now, net, tuple, header, &manner);
 }

@@ -60,7 +60,7 @@ use core::net::SocketAddr;
 use core::ops::ControlFlow;
 use core::time::Duration;
 
-use prise_wire::{Frame, Instant, Ipv4Options, TcpHeader};
+use prise_wire::{Frame, Instant, TcpHeader};
 
 pub use acc_ecn::{AccEcnOption, Ecn, EcnOctets, EcnPolicy};
 pub use config::{CongestionAlgorithm, Keepalive, Linger, ListenConfig, TcpConfig};
@@ -81,6 +81,7 @@ use self::fast_open::FastOpens;
 use self::half_open::{HalfOpen, Listener};
 use self::isn::Secrets;
 use self::orphans::Orphans;
+use self::reset::Manner;
 use self::segment::Segment;
 use self::send::output::NextSegment;
 use self::time_wait::{TIME_WAIT, TimeWait, Verdict};
@@ -376,7 +377,11 @@ impl Tcp {
             return net.discard(Discard::TcpChallengeLimited);
         }
         let header = record.acknowledgment(timestamp_clock(seg.at));
-        reset::send(seg.at, net, &record.tuple, &header, 0, keys, &Ipv4Options::NONE);
+        let manner = Manner {
+            keys,
+            ..Manner::default()
+        };
+        reset::send(seg.at, net, &record.tuple, &header, &manner);
         net.discard(Discard::TcpTimeWait);
     }
 
@@ -570,17 +575,12 @@ impl Tcp {
         if connection.acks.now {
             // The acknowledgment of the FIN that brought us here: nobody else will send it.
             let header = record.acknowledgment(timestamp_clock(now));
-            // What any other acknowledgment would have.
-            let tos = connection.config.tos | connection.ecn_codepoint(NextSegment::Ack);
-            reset::send(
-                now,
-                net,
-                &tuple,
-                &header,
-                tos,
-                connection.config.signature_keys.as_deref(),
-                &connection.ip_options(),
-            );
+            // It has what any other acknowledgment of this connection has.
+            let mut manner = Manner::of(&connection.config);
+            manner.tos |= connection.ecn_codepoint(NextSegment::Ack);
+            let options = connection.ip_options();
+            manner.options = Some(&options);
+            reset::send(now, net, &tuple, &header, &manner);
         }
         let keys = connection
             .config

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 
 use prise_wire::{Body, Instant, Ipv4Options, SeqNum, TcpFlags, TcpHeader, Timestamps, protocol};
 
-use super::config::TcpConfig;
+use super::config::{DEFAULT_HOP_LIMIT, TcpConfig};
 use super::connection::Connection;
 use super::segment::Segment;
 use super::send::output::build;
@@ -13,31 +13,56 @@ use super::signature::SignatureKeys;
 use super::tuple::FourTuple;
 use crate::net::{IpOut, Net};
 
-/// Sends a lone segment, signed if there is a key for the peer; unroutable ones are dropped, as the network would.
-pub(crate) fn send(
-    now: Instant,
-    net: &mut Net,
-    tuple: &FourTuple,
-    header: &TcpHeader,
-    tos: u8,
-    keys: Option<&SignatureKeys>,
-    options: &Ipv4Options,
-) {
+/// What a lone segment has of whom it is sent for: by default, of nobody.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner<'a> {
+    pub(crate) hop_limit: u8,
+    pub(crate) tos: u8,
+    /// Signed if one is for the peer.
+    pub(crate) keys: Option<&'a SignatureKeys>,
+    pub(crate) options: Option<&'a Ipv4Options>,
+}
+
+impl Default for Manner<'_> {
+    fn default() -> Self {
+        Self {
+            hop_limit: DEFAULT_HOP_LIMIT,
+            tos: 0,
+            keys: None,
+            options: None,
+        }
+    }
+}
+
+impl<'a> Manner<'a> {
+    /// That of a socket, but for options of IPv4, which are up to the connection.
+    pub(crate) fn of(config: &'a TcpConfig) -> Self {
+        Self {
+            hop_limit: config.hop_limit,
+            tos: config.tos & !3,
+            keys: config.signature_keys.as_deref(),
+            options: None,
+        }
+    }
+}
+
+/// Sends a lone segment; unroutable ones are dropped, as the network would.
+pub(crate) fn send(now: Instant, net: &mut Net, tuple: &FourTuple, header: &TcpHeader, manner: &Manner<'_>) {
     let (src, dst): (IpAddr, IpAddr) = (tuple.local_ip(), tuple.remote_ip());
     let Ok(route) = net.route(dst, Some(src), None) else {
         return;
     };
     net.tcp_counters.sent += 1;
     net.tcp_counters.resets_sent += u64::from(header.flags.rst());
-    let frame = build(header, Body::new(), u32::MAX, (src, dst), &route, keys);
+    let frame = build(header, Body::new(), u32::MAX, (src, dst), &route, manner.keys);
     let out = IpOut {
         src,
         dst,
         protocol: protocol::TCP,
-        hop_limit: 64,
-        tos,
+        hop_limit: manner.hop_limit,
+        tos: manner.tos,
         dont_fragment: true,
-        options,
+        options: manner.options.unwrap_or(&Ipv4Options::NONE),
     };
     net.send(now, &out, &route, frame);
 }
@@ -59,15 +84,12 @@ pub(crate) fn reply(now: Instant, net: &mut Net, tuple: &FourTuple, seg: &Segmen
         flags: TcpFlags::RST,
         ..TcpHeader::default()
     };
-    send(
-        now,
-        net,
-        tuple,
-        &header,
-        0,
+    let manner = Manner {
         keys,
-        seg.ip_options.as_deref().unwrap_or(&Ipv4Options::NONE),
-    );
+        options: seg.ip_options.as_deref(),
+        ..Manner::default()
+    };
+    send(now, net, tuple, &header, &manner);
 }
 
 /// The RST that ends a connection, made before its record forgets what stands in it.
@@ -114,7 +136,10 @@ impl Farewell {
             ..TcpHeader::default()
         };
         header.options.timestamps = self.timestamps;
-        let keys = self.config.signature_keys.as_deref();
-        send(now, net, &self.tuple, &header, 0, keys, &self.ip_options);
+        let manner = Manner {
+            options: Some(&self.ip_options),
+            ..Manner::of(&self.config)
+        };
+        send(now, net, &self.tuple, &header, &manner);
     }
 }

@@ -296,15 +296,7 @@ fn two_ends_in_time_wait_that_remember_different_connections_do_not_answer_each_
     let tuple = record.tuple;
     let header = record.acknowledgment(timestamp_clock(world.now));
     let now = world.now;
-    reset::send(
-        now,
-        &mut world.stacks[1].net,
-        &tuple,
-        &header,
-        0,
-        None,
-        &Ipv4Options::NONE,
-    );
+    reset::send(now, &mut world.stacks[1].net, &tuple, &header, &Manner::default());
     world.log.clear();
     world.run_for(Duration::from_secs(10));
     assert!(

@@ -10,7 +10,8 @@ use crate::stack::Stack;
 use crate::tcp::config::TcpConfig;
 use crate::tcp::error::AdmitError;
 use crate::tcp::half_open::Origin;
-use crate::tcp::{ConnId, PendingId, reset};
+use crate::tcp::reset::{self, Manner};
+use crate::tcp::{ConnId, PendingId};
 
 /// How the gateway turns an intercepted connection down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,15 +88,7 @@ impl Stack {
                     flags: TcpFlags::RST,
                     ..TcpHeader::default()
                 };
-                reset::send(
-                    now,
-                    &mut self.net,
-                    &record.tuple,
-                    &header,
-                    0,
-                    None,
-                    &prise_wire::Ipv4Options::NONE,
-                );
+                reset::send(now, &mut self.net, &record.tuple, &header, &Manner::default());
             }
             Refusal::Icmp(error) => {
                 let tuple = &record.tuple;
