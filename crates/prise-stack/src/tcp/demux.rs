@@ -155,7 +155,10 @@ impl Claim {
             (Some(one), Some(two)) => one == two,
             _ => true,
         };
-        devices && self.local.addr == other.addr && (self.local.addr.is_some() || self.local.family == other.family)
+        // A mapped wildcard is that of IPv4.
+        let wildcard = |family| if family == Family::Mapped { Family::V4 } else { family };
+        let families = self.local.addr.is_some() || wildcard(self.local.family) == wildcard(other.family);
+        devices && self.local.addr == other.addr && families
     }
 }
 
@@ -218,6 +221,9 @@ impl ListenTable {
         let Some(claims) = self.by_port.get_mut(&local.port) else {
             return;
         };
+        if !local.accepts(link) {
+            return;
+        }
         let is_lent = |claim: &Claim| claim.is_last && claim.listener == listener && claim.local.addr == Some(addr);
         if claims.iter().any(is_lent) {
             return;
@@ -303,5 +309,34 @@ mod tests {
         assert_eq!(table.find(OUTSIDE, 80, eth0, 0), Some(1));
         table.remove(80, 1);
         assert_eq!(table.find(OUTSIDE, 80, eth0, 0), None);
+    }
+
+    #[test]
+    fn who_is_bound_to_a_device_does_not_listen_besides_on_another() {
+        let [lo, eth0] = [1, 2].map(|number| LinkId::new(number).expect("a number from 1 on"));
+        let mut bound = claim(1, None);
+        bound.local.device = Some(lo);
+        let mut table = ListenTable::new();
+        table.insert(bound).expect("nobody listens");
+        table.lend(&bound.local, 1, eth0, OUTSIDE);
+        assert_eq!(table.find(OUTSIDE, 80, eth0, 0), None);
+        table.lend(&bound.local, 1, lo, OUTSIDE);
+        assert_eq!(table.find(OUTSIDE, 80, lo, 0), Some(1));
+    }
+
+    #[test]
+    fn the_mapped_wildcard_is_the_one_of_ipv4() {
+        let mut mapped = claim(2, None);
+        mapped.local.family = Family::Mapped;
+        for [first, second] in [[claim(1, None), mapped], [mapped, claim(1, None)]] {
+            let mut table = ListenTable::new();
+            table.insert(first).expect("nobody listens");
+            assert_eq!(table.insert(second), Err(()));
+        }
+        let mut of_ipv6 = claim(3, None);
+        of_ipv6.local.family = Family::V6Only;
+        let mut table = ListenTable::new();
+        table.insert(mapped).expect("nobody listens");
+        table.insert(of_ipv6).expect("nobody listens over IPv6");
     }
 }
