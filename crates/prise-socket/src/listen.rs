@@ -58,7 +58,7 @@ impl Host {
             },
             backlog,
             reuse_port: socket.has(Flag::ReusePort),
-            config: self.listener_config(socket),
+            config: self.tcp_config(socket),
             token: s.index(),
         };
         match self.stack.tcp_listen(listen) {

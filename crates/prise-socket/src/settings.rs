@@ -106,14 +106,6 @@ impl Host {
         }
     }
 
-    /// The settings of a listener, which its connections begin with. Options of IPv4 they have from their peers.
-    pub(crate) fn listener_config(&self, socket: &Socket) -> TcpConfig {
-        TcpConfig {
-            ip_options: None,
-            ..self.tcp_config(socket)
-        }
-    }
-
     /// Hands a socket's settings to the stack, after one of them was changed.
     pub(crate) fn reconfigure(&mut self, now: Instant, s: SocketId) {
         let Some(socket) = self.sockets.get(s) else { return };
@@ -125,7 +117,7 @@ impl Host {
                 }
             }
             Transport::Listener(id) => {
-                let config = self.listener_config(socket);
+                let config = self.tcp_config(socket);
                 if self.stack.tcp_listener_config(id).is_some_and(|have| *have != config) {
                     self.stack.tcp_set_listener_config(id, config);
                 }

@@ -314,7 +314,8 @@ impl Ipv4Options {
         }
     }
 
-    /// What to answer with to a packet that came with these (Linux's `ip_options_echo`): the route that was recorded.
+    /// What to answer with to a packet that came with these: the route that was recorded. Linux's `ip_options_echo` has time stamps and
+    /// labels (CIPSO), too: they are left out.
     #[must_use]
     pub fn echoed(&self) -> Self {
         let mut echoed = Self::NONE;

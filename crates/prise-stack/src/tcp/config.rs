@@ -107,7 +107,7 @@ pub struct TcpConfig {
     pub report_errors: bool,
     /// `IP_TTL` or `IPV6_UNICAST_HOPS`.
     pub hop_limit: u8,
-    /// `IP_OPTIONS`: what every segment carries over IPv4; a listener's are its own, and not its connections'.
+    /// `IP_OPTIONS`: what every segment carries over IPv4; a listener's connections have their peers' instead.
     pub ip_options: Option<Arc<Ipv4Options>>,
     /// Segments with fewer hops left are from too far away.
     pub least_hops: LeastHops,

@@ -348,12 +348,16 @@ impl Connection {
 
     /// The data octets that fit into one segment beside our options.
     pub(crate) fn segment_size(&self) -> u32 {
-        let mut options =
-            if self.flags.timestamps_on() { 12 } else { 0 } + self.signature_room() + self.ip_options_room();
+        let mut options = if self.flags.timestamps_on() { 12 } else { 0 } + self.signature_room();
         if self.flags.acc_ecn() {
             options += self.acc_ecn_room();
         }
-        u32::from(self.mss).saturating_sub(options).max(1)
+        let mss = u32::from(self.mss);
+        // A peer's choice of a small segment and of long options of IPv4 does not make segments of an octet
+        // (`__tcp_mtu_to_mss` of Linux).
+        let least = mss.min(super::MSS_MIN.into());
+        let beside_ip = mss.saturating_sub(self.ip_options_room()).max(least);
+        beside_ip.saturating_sub(options).max(1)
     }
 
     pub(crate) fn window_clamp(&self) -> u32 {

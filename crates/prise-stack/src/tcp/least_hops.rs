@@ -2,7 +2,8 @@
 //!
 //! Each hop takes one away, so that what arrives with 255 was sent by a neighbor. A listener's word is for who begins, a connection's for
 //! what belongs to it and for errors about what it has sent. Half-open connections and TIME-WAIT have no program's word, as on Linux
-//! (`tcp_v4_rcv`, `tcp_v4_err` and their like of IPv6). Looked at as the first thing about a segment that has found its owner.
+//! (`tcp_v4_rcv`, `tcp_v4_err` and their like of IPv6). Looked at as the first thing about a segment that has found its owner; only a signature
+//! has been checked before.
 
 use super::Tcp;
 use super::connection::Connection;
@@ -35,9 +36,12 @@ impl Connection {
 impl Tcp {
     /// The same of a segment that a listener would take.
     pub(crate) fn is_too_far_for_listener(&self, link: LinkId, tuple: &FourTuple, seg: &Segment) -> bool {
-        let flow = self.tuples.hash(tuple);
-        let found = self.listening.find(tuple.local_ip(), tuple.local_port, link, flow);
-        let listener = found.and_then(|index| self.listeners.get(index));
+        if !self.heeds_hops {
+            return false;
+        }
+        let listener = self
+            .listener_of(link, tuple)
+            .and_then(|index| self.listeners.get(index));
         listener.is_some_and(|listener| seg.hop_limit < listener.config.least_hops.of(tuple))
     }
 }
@@ -70,7 +74,7 @@ mod tests {
         world.stacks[0].tcp_set_config(world.now, id, config);
     }
 
-    /// RFC 5082 §3.
+    // rfc: 5082 §3/2
     #[test]
     fn a_listener_does_not_hear_who_is_too_far_away() {
         let mut world = World::new(3);
@@ -104,7 +108,8 @@ mod tests {
         assert_eq!(world.stacks[1].tcp_receive(now, server, 10).map(|it| it.len()), Ok(3));
     }
 
-    /// RFC 5082 §3: what leaves outside a connection's queue, too (SYN-ACK, last acknowledgment, reset), has the program's number of hops.
+    /// What leaves outside a connection's queue, too (SYN-ACK, last acknowledgment, reset), has the program's number of hops.
+    // rfc: 5082 §3
     #[test]
     fn neighbors_who_believe_only_each_other_open_close_and_reset() {
         let neighborly = TcpConfig {
@@ -137,7 +142,8 @@ mod tests {
         assert_eq!(world.stacks.each_ref().map(too_far), [0, 0]);
     }
 
-    /// RFC 5082 §3: what ICMP errors quote was sent by ourselves, with few hops left only if they come from afar.
+    /// What ICMP errors quote was sent by ourselves, with few hops left only if they come from afar.
+    // rfc: 5082 §3/3
     #[test]
     fn an_error_about_a_segment_that_was_quoted_far_away_is_not_believed() {
         for (hops, state) in [(99, State::SynSent), (100, State::Closed)] {

@@ -88,19 +88,21 @@ impl Tcp {
         self.arrival_of_syn(net, events, link, tuple, seg, None);
     }
 
+    /// The listener that would take a connection.
+    pub(crate) fn listener_of(&self, link: LinkId, tuple: &FourTuple) -> Option<u32> {
+        let flow = self.tuples.hash(tuple);
+        self.listening.find(tuple.local_ip(), tuple.local_port, link, flow)
+    }
+
     /// Whether a listener, or the gateway, would take a connection.
     pub(crate) fn is_wanted(&self, net: &Net, link: LinkId, tuple: &FourTuple) -> bool {
-        let flow = self.tuples.hash(tuple);
-        let found = self.listening.find(tuple.local_ip(), tuple.local_port, link, flow);
-        found.is_some() || (self.intercept.is_some() && net.link_is_transparent(link))
+        self.listener_of(link, tuple).is_some() || (self.intercept.is_some() && net.link_is_transparent(link))
     }
 
     /// Neither SYN, ACK nor RST, or a SYN that ends as it begins: a listener drops it (§3.10.7.2, fourth; for SYN with FIN
     /// as Linux and every packet filter do), a closed port answers.
     fn arrival_of_nonsense(&mut self, net: &mut Net, link: LinkId, tuple: &FourTuple, seg: &Segment) {
-        let flow = self.tuples.hash(tuple);
-        let found = self.listening.find(tuple.local_ip(), tuple.local_port, link, flow);
-        if found.is_some() {
+        if self.listener_of(link, tuple).is_some() {
             net.discard(Discard::TcpNoSyn);
         } else {
             net.discard(Discard::TcpNoSocket);
@@ -118,9 +120,7 @@ impl Tcp {
         seg: &Segment,
         above: Option<SeqNum>,
     ) {
-        let flow = self.tuples.hash(&tuple);
-        let found = self.listening.find(tuple.local_ip(), tuple.local_port, link, flow);
-        let origin = match found {
+        let origin = match self.listener_of(link, &tuple) {
             Some(index) => Origin::Listener { index },
             None if self.intercept.is_some() && net.link_is_transparent(link) => Origin::Intercepted,
             None => {
@@ -169,6 +169,9 @@ impl Tcp {
             Origin::Listener { index } => {
                 if let Some(listener) = self.listeners.get_mut(index) {
                     listener.half_open += 1;
+                }
+                if let Some(options) = &seg.ip_options {
+                    self.half_open_options.insert(key.index, options.clone());
                 }
                 if let Some(record) = self.half_open.get(key.index) {
                     self.transmit_syn_ack(seg.at, net, record, SynAck::Fresh(cookie), seg.ip_options.as_deref());
@@ -244,7 +247,8 @@ impl Tcp {
 
     fn send_syn_ack(&mut self, now: Instant, net: &mut Net, index: u32) {
         if let Some(record) = self.half_open.get(index) {
-            self.transmit_syn_ack(now, net, record, SynAck::Again, None);
+            let options = self.half_open_options.get(&index).map(|options| &**options);
+            self.transmit_syn_ack(now, net, record, SynAck::Again, options);
         }
     }
 
@@ -333,6 +337,7 @@ impl Tcp {
     pub(crate) fn forget_half_open(&mut self, index: u32) -> Option<HalfOpen> {
         let record = self.half_open.remove(index)?;
         self.half_open_charge.set(self.half_open.len() * HALF_OPEN_COST);
+        self.half_open_options.remove(&index);
         self.tuples.remove(&record.tuple, Owner::HalfOpen(index));
         if !record.timer.is_none() {
             self.wheel.cancel(record.timer);
@@ -469,7 +474,7 @@ impl Tcp {
     }
 
     /// The handshake is complete: a connection is made and queued, if there is room and nothing defers it.
-    fn complete(&mut self, net: &mut Net, events: &mut Events, index: u32, seg: Segment) {
+    fn complete(&mut self, net: &mut Net, events: &mut Events, index: u32, mut seg: Segment) {
         let Some(record) = self.half_open.get_mut(index) else {
             return;
         };
@@ -498,6 +503,8 @@ impl Tcp {
         let agreement = record.agreement();
         let answered_at = record.answered_at();
         let (tuple, link) = (record.tuple, record.link);
+        // The SYN's options count, and not this segment's (`ireq_opt` of Linux).
+        seg.ip_options = self.half_open_options.remove(&index);
         self.forget_half_open(index);
         let clock = timestamp_clock(seg.at);
         let left = match seg.options.timestamps {
@@ -509,11 +516,10 @@ impl Tcp {
         let rtt = left
             .filter(|_| !retried)
             .map(|left| Duration::from_millis(clock.wrapping_sub(left).max(1).into()));
-        let Some(key) = self.promote(net, events, listener_key, (tuple, link), agreement, seg.at) else {
+        let Some(key) = self.promote(net, events, listener_key, (tuple, link), agreement, &seg) else {
             return;
         };
         if let Some(connection) = self.connections.find_mut(key) {
-            connection.answer_ip_options(&seg);
             connection.flags.set_syn_retransmitted(retried);
             connection.statistics.retransmissions = retransmissions;
             // The echoed timestamp, or the record, tells when the SYN-ACK left, in milliseconds.
@@ -530,11 +536,11 @@ impl Tcp {
         listener_key: Key,
         (tuple, link): (FourTuple, LinkId),
         agreement: Agreement,
-        now: Instant,
+        seg: &Segment,
     ) -> Option<Key> {
         let listener = self.listeners.find_mut(listener_key)?;
-        let (config, token, device) = (listener.config.clone(), listener.token, listener.local.device);
-        let key = self.adopt(now, net, tuple, link, agreement, config);
+        let (config, token, device) = (listener.config.answering(seg), listener.token, listener.local.device);
+        let key = self.adopt(seg.at, net, tuple, link, agreement, config);
         net.tcp_counters.passive_opens += 1;
         if let Some(connection) = self.connections.find_mut(key) {
             connection.device = device;
@@ -556,8 +562,7 @@ impl Tcp {
         tuple: FourTuple,
         seg: &mut Segment,
     ) -> bool {
-        let flow = self.tuples.hash(&tuple);
-        let Some(index) = self.listening.find(tuple.local_ip(), tuple.local_port, link, flow) else {
+        let Some(index) = self.listener_of(link, &tuple) else {
             return false;
         };
         let Some((key, listener)) = self.listeners.entry_mut(index) else {
@@ -575,12 +580,8 @@ impl Tcp {
             net.discard(Discard::TcpAcceptQueueFull);
             return true;
         }
-        if let Some(key) = self.promote(net, events, key, (tuple, link), agreement, seg.at) {
-            let seg = seg.take();
-            if let Some(connection) = self.connections.find_mut(key) {
-                connection.answer_ip_options(&seg);
-            }
-            self.arrival_at_connection(net, key.index, seg);
+        if let Some(key) = self.promote(net, events, key, (tuple, link), agreement, seg) {
+            self.arrival_at_connection(net, key.index, seg.take());
         }
         true
     }

@@ -60,7 +60,7 @@ use core::net::SocketAddr;
 use core::ops::ControlFlow;
 use core::time::Duration;
 
-use prise_wire::{Frame, Instant, TcpHeader};
+use prise_wire::{Frame, Instant, Ipv4Options, TcpHeader};
 
 pub use acc_ecn::{AccEcnOption, Ecn, EcnOctets, EcnPolicy};
 pub use config::{CongestionAlgorithm, Keepalive, Linger, ListenConfig, TcpConfig};
@@ -171,8 +171,12 @@ pub(crate) struct Tcp {
     memory: Memory,
     /// Some socket has had keys: from now on unsigned segments must be judged, too.
     signs: bool,
+    /// Some socket has asked how far what it hears may come from.
+    heeds_hops: bool,
     /// The keys of signed connections in TIME-WAIT.
     signed_waits: BTreeMap<u32, Arc<SignatureKeys>>,
+    /// What to answer with to those half-open connections whose SYN came with options of IPv4.
+    half_open_options: BTreeMap<u32, Arc<Ipv4Options>>,
     /// What half-open connections cost.
     half_open_charge: Charge,
 }
@@ -202,10 +206,18 @@ impl Tcp {
             default_congestion: CongestionAlgorithm::default(),
             orphans: Orphans::default(),
             signs: false,
+            heeds_hops: false,
             signed_waits: BTreeMap::new(),
+            half_open_options: BTreeMap::new(),
             half_open_charge: Charge::of(&memory),
             memory,
         }
+    }
+
+    /// Some of what a program may ask of all segments is looked for only once somebody has asked.
+    fn heed(&mut self, config: &TcpConfig) {
+        self.signs |= config.signature_keys.is_some();
+        self.heeds_hops |= config.least_hops != LeastHops::default();
     }
 
     /// A segment has come in.
@@ -247,12 +259,14 @@ impl Tcp {
         if let ControlFlow::Break(reason) = self.check_signature(link, &tuple, &header, frame, (transport_at, len)) {
             return net.discard(reason);
         }
-        let ip_options = ip_options::to_answer_with(frame, network_at, transport_at, dst);
+        let owner = self.owner(&tuple);
+        let answers = !owner.is_some_and(|owner| self.is_established(owner));
+        let ip_options = answers.then(|| ip_options::to_answer_with(frame, network_at, transport_at, dst));
         let mut seg = Segment::new(&header, frame.take_payload(transport_at + len), now, tos);
-        seg.ip_options = ip_options;
+        seg.ip_options = ip_options.flatten();
         seg.hop_limit = hop_limit;
         seg.unit = frame.offload.gso.map(|gso| gso.size);
-        match self.owner(&tuple) {
+        match owner {
             Some(Owner::Connection(index)) => self.arrival_at_connection(net, index, seg),
             Some(Owner::HalfOpen(index)) => self.arrival_at_half_open(net, events, index, seg),
             Some(Owner::TimeWait(index)) => self.arrival_in_time_wait(net, events, link, index, &seg),
@@ -270,6 +284,15 @@ impl Tcp {
             .or_else(|| self.waiting_owner(tuple))
     }
 
+    /// An established connection answers nobody with what his segments came with.
+    fn is_established(&self, owner: Owner) -> bool {
+        let Owner::Connection(index) = owner else {
+            return false;
+        };
+        let connection = self.connections.get(index);
+        connection.is_some_and(|it| it.state == State::Established)
+    }
+
     fn waiting_owner(&self, tuple: &FourTuple) -> Option<Owner> {
         self.waiting.find(tuple, |owner| match owner {
             Owner::TimeWait(index) => self.time_wait.get(index).is_some_and(|it| it.tuple == *tuple),
@@ -278,15 +301,18 @@ impl Tcp {
     }
 
     fn arrival_at_connection(&mut self, net: &mut Net, index: u32, mut seg: Segment) {
+        let Some(connection) = self.connections.get(index) else {
+            return;
+        };
+        if connection.is_too_far(seg.hop_limit) {
+            return net.discard(Discard::TcpTooFar);
+        }
         if self.memory.is_under_pressure() {
             self.relieve(seg.at, net, index, &seg);
         }
         let Some(connection) = self.connections.get_mut(index) else {
             return;
         };
-        if connection.is_too_far(seg.hop_limit) {
-            return net.discard(Discard::TcpTooFar);
-        }
         let at = seg.at;
         let was = connection.state;
         let una = connection.snd.una;
@@ -379,6 +405,7 @@ impl Tcp {
         let header = record.acknowledgment(timestamp_clock(seg.at));
         let manner = Manner {
             keys,
+            options: seg.ip_options.as_deref(),
             ..Manner::default()
         };
         reset::send(seg.at, net, &record.tuple, &header, &manner);

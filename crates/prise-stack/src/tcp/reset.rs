@@ -101,7 +101,6 @@ pub(crate) struct Farewell {
     window: u16,
     timestamps: Option<Timestamps>,
     config: Arc<TcpConfig>,
-    ip_options: Ipv4Options,
 }
 
 impl Farewell {
@@ -119,7 +118,6 @@ impl Farewell {
             window: (connection.rcv.window.remaining(connection.rcv.nxt) >> connection.rcv_scale).min(0xffff) as u16,
             timestamps,
             config: connection.config.clone(),
-            ip_options: connection.ip_options(),
         }
     }
 
@@ -137,7 +135,7 @@ impl Farewell {
         };
         header.options.timestamps = self.timestamps;
         let manner = Manner {
-            options: Some(&self.ip_options),
+            options: Some(&self.config.ip_options_of(&self.tuple)),
             ..Manner::of(&self.config)
         };
         send(now, net, &self.tuple, &header, &manner);

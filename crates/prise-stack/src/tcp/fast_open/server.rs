@@ -84,10 +84,9 @@ impl Tcp {
         let Some(listener) = self.listeners.find_mut(listener_key) else {
             return;
         };
-        let (config, token, device) = (listener.config.clone(), listener.token, listener.local.device);
+        let (config, token, device) = (listener.config.answering(seg), listener.token, listener.local.device);
         let key = self.adopt(seg.at, net, record.tuple, record.link, record.agreement(), config);
         if let Some(connection) = self.connections.find_mut(key) {
-            connection.answer_ip_options(seg);
             connection.device = device;
             connection.reader = Reader::Nobody;
             connection.flags.set_early(true);

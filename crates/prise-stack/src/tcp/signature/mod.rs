@@ -207,11 +207,7 @@ impl Tcp {
                 Origin::Intercepted => None,
             },
             Some(Owner::TimeWait(index)) => self.signed_waits.get(&index).cloned(),
-            None => {
-                let flow = self.tuples.hash(tuple);
-                let index = self.listening.find(tuple.local_ip(), tuple.local_port, link, flow)?;
-                of_listener(index)
-            }
+            None => of_listener(self.listener_of(link, tuple)?),
         }
     }
 

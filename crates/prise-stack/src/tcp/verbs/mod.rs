@@ -320,7 +320,7 @@ impl Stack {
 
     /// Changes a connection's settings; they take effect at once.
     pub fn tcp_set_config(&mut self, now: Instant, id: ConnId, config: TcpConfig) {
-        self.tcp.signs |= config.signature_keys.is_some();
+        self.tcp.heed(&config);
         let Some(connection) = self.connection_mut(id) else {
             return;
         };

@@ -41,7 +41,7 @@ impl Stack {
             config,
             token,
         } = listen;
-        self.tcp.signs |= config.signature_keys.is_some();
+        self.tcp.heed(&config);
         let listener = Listener {
             local,
             config: Arc::new(config),
@@ -91,7 +91,7 @@ impl Stack {
 
     /// Changes the settings that connections will start with.
     pub fn tcp_set_listener_config(&mut self, id: ListenerId, config: TcpConfig) {
-        self.tcp.signs |= config.signature_keys.is_some();
+        self.tcp.heed(&config);
         if let Some(listener) = self.tcp.listeners.find_mut(id.key()) {
             listener.config = Arc::new(config);
         }
@@ -112,9 +112,8 @@ impl Stack {
 
     /// The token of the listener that a connection from `remote` to `local` would come to by `link`.
     pub fn tcp_listener_for(&self, link: LinkId, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
-        let flow = self.tcp.tuples.hash(&FourTuple::new(local, remote));
         let link = self.net.link_reached(link, local.ip());
-        let index = self.tcp.listening.find(local.ip(), local.port(), link, flow)?;
+        let index = self.tcp.listener_of(link, &FourTuple::new(local, remote))?;
         self.tcp.listeners.get(index).map(|listener| listener.token)
     }
 
@@ -198,7 +197,7 @@ impl Stack {
             Some(_) => return Err(ConnectError::AddressInUse),
             None => {}
         }
-        self.tcp.signs |= config.signature_keys.is_some();
+        self.tcp.heed(config);
         let config = if *config == *self.tcp.default_config {
             self.tcp.default_config.clone()
         } else {
