@@ -78,3 +78,38 @@ try:
     print(called.recv(10))
 except ConnectionResetError:
     print("even its reset is heard")
+called.close()
+near_only.close()
+
+# What only looks at the neighbor of the other version: a connection over IPv6 does not heed IP_MINTTL, set before it or while it stands.
+if FAMILY == socket.AF_INET6:
+    other = socket.socket(FAMILY)
+    other.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
+    other.bind((HOST, 0))
+    other.listen()
+    client = connects(other.getsockname()[:2], 200)
+    server, _ = other.accept()
+    server.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
+    client.sendall(b"of the other version")
+    print(heard(server, 10) and server.recv(100))
+    plain = socket.socket(FAMILY)
+    plain.bind((HOST, 0))
+    plain.listen()
+    client = connects(plain.getsockname()[:2], 200)
+    server, _ = plain.accept()
+    server.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
+    client.sendall(b"while it stands")
+    print(heard(server, 10) and server.recv(100))
+else:
+    # From next door, by another congestion control.
+    near_only = socket.create_server((HOST, 0))
+    near_only.setsockopt(LEVEL, LEAST, 255)
+    client = socket.socket(FAMILY)
+    client.setsockopt(LEVEL, HOPS, 255)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
+    client.settimeout(10)
+    client.connect(near_only.getsockname()[:2])
+    near_only.settimeout(10)
+    server, _ = near_only.accept()
+    client.sendall(b"by another congestion control")
+    print(server.recv(100))

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What a peer hears of a stream that was shut for reading: an end, or a reset for octets that nobody will read. Argument: 4 or 6."""
 import errno
+import select
 import signal
 import socket
 import sys
@@ -38,7 +39,10 @@ def hears(title, calls, reset):
     for call in calls.split():
         if call == "sends":
             client.sendall(b"octets")
-            time.sleep(0.05)  # Until they are there, which nothing tells of who has shut reading.
+            if calls.startswith(call):
+                select.select([server], [], [], PATIENCE)
+            else:
+                time.sleep(0.05)  # Until they are there, which nothing tells of who has shut reading.
         elif call == "reads":
             told.append(said(lambda: server.recv(100)))
         elif call == "close":

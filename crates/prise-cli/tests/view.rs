@@ -96,6 +96,13 @@ fn ip_and_tc_show_the_ways_to_destinations_and_settings_as_linux_begins_with_the
         return;
     }
     let stage = Stage::new();
+    if !finish(&mut stage.native("unshare", ["--user", "true"]), LIMIT)
+        .status
+        .success()
+    {
+        skip("ip", "no user name space can be had");
+        return;
+    }
     let shown = run(
         &stage,
         "for way in '192.0.2.1 from 10.0.2.15' '192.0.2.1 oif lo' '10.0.2.255' '10.0.2.15 from 127.0.0.1' 2001:db8::1 'fd00:2::15 oif eth0' ff02::1

@@ -350,6 +350,11 @@ fn held(socket: &GuestSocket, copy: impl FnOnce() -> Option<OwnedFd>) -> Held {
 fn user_of(tid: u32) -> u32 {
     const NOBODY: u32 = 65_534;
     let real = status_field(tid, "Uid:").and_then(|users| users.split_ascii_whitespace().next()?.parse().ok());
+    // The map is told from outside to who is inside, whose numbers are the task's own.
+    let namespace = |task: &str| std::fs::read_link(format!("/proc/{task}/ns/user")).ok();
+    if namespace("self").is_some_and(|own| namespace(&tid.to_string()) == Some(own)) {
+        return real.unwrap_or(NOBODY);
+    }
     let map = std::fs::read_to_string(format!("/proc/{tid}/uid_map"));
     let inside = real.zip(map.ok()).and_then(|(real, map)| number_inside(real, &map));
     inside.unwrap_or(NOBODY)

@@ -159,10 +159,10 @@ impl Host {
         (!route.source.is_loopback()).then_some(Destination::Outside(remote))
     }
 
-    /// Whether a stream has said how many hops what comes over that version of IP must have left (`IP_MINTTL`, `IPV6_MINHOPCOUNT`).
-    pub fn has_least_hops(&self, s: SocketId, ipv6: bool) -> bool {
-        let opt = if ipv6 { Opt::MinHopCount } else { Opt::MinTtl };
-        self.sockets.get(s).is_some_and(|socket| socket.value(opt) > 0)
+    /// Whether a stream has said how many hops what comes must have left (`IP_MINTTL`, `IPV6_MINHOPCOUNT`).
+    pub fn has_least_hops(&self, s: SocketId) -> bool {
+        let asks = |opt| self.sockets.get(s).is_some_and(|socket| socket.value(opt) > 0);
+        asks(Opt::MinTtl) || asks(Opt::MinHopCount)
     }
 
     /// `connect(2)` of a stream that may be made elsewhere ([`Host::leads_to`]): from now on it has a local address, a port and a peer, and a connection

@@ -10,9 +10,10 @@ use rustix::net::{SocketFlags, sockopt as typed};
 use super::Target;
 use crate::guest::control;
 use crate::guest::notify::{Call, DONE, Judged, errno, errno_of};
+use crate::guest::sockaddr::canonical;
 use crate::handed::chosen::{self, SO_TIMESTAMP_NEW, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW};
 use crate::handed::plain::{UNACKED, queue_of};
-use crate::socket::{Buffers, Role, Slot};
+use crate::socket::{Buffers, GuestSocket, Role, Slot};
 use crate::supervisor::Supervisor;
 
 /// No option is longer; what is longer is cut, as Linux does where it does not refuse it.
@@ -276,6 +277,18 @@ impl Supervisor {
         match name {
             libc::SO_SNDBUF | libc::SO_SNDBUFFORCE => self.resize(target, |buffers| buffers.send = Some(size)),
             libc::SO_RCVBUF | libc::SO_RCVBUFFORCE => self.resize(target, |buffers| buffers.receive = Some(size)),
+            // Its peer, who has ended too, hears of a close that resets.
+            libc::SO_LINGER
+                if matches!(
+                    self.sockets.get(target.slot),
+                    Some(GuestSocket {
+                        role: Role::Ended(_),
+                        ..
+                    })
+                ) =>
+            {
+                self.watch_close(target.slot);
+            }
             libc::SO_PEEK_OFF => drop(sockopt::set(target.copy.as_fd(), libc::SOL_SOCKET, name, value)),
             libc::SO_OOBINLINE => {
                 // Refused by the kernel, it stays the host's alone.
@@ -417,7 +430,13 @@ impl Supervisor {
             return;
         };
         let by_address = chosen::is_signature(level, name) && matches!(socket.role, Role::Listener(_));
-        if socket.role.is_hosts_object() && chosen::is_of_connection(level, name) && !by_address {
+        // A connection within the run over IPv6 has ends of IPv4, which would heed what it must not.
+        let is_foreign = (level, name) == (libc::IPPROTO_IP, libc::IP_MINTTL)
+            && self
+                .host
+                .named_peer(socket.id)
+                .is_some_and(|peer| canonical(peer).is_ipv6());
+        if socket.role.is_hosts_object() && chosen::is_of_connection(level, name) && !by_address && !is_foreign {
             // The host has said what the program is told.
             let _ = sockopt::set(target.copy.as_fd(), level, name, value);
         }

@@ -294,7 +294,7 @@ impl Supervisor {
                     Named::Unspecified(..) => Err(Errno::EAFNOSUPPORT),
                 }
             }
-            // udpv6_sendmsg then takes the peer's address for one of IPv6, and no way leads there.
+            // udpv6_sendmsg then takes the peer's address for one of IPv6, to which no way leads without a default route.
             Named::Unspecified(..) if self.is_udp(slot) && self.has_peer_of_ipv4(id) => Err(Errno::ENETUNREACH),
             Named::Unspecified(..) => Ok(None),
         }

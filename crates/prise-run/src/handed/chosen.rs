@@ -98,7 +98,7 @@ pub(crate) fn inherit(listener: &OwnedFd, accepted: &OwnedFd, fresh: impl FnOnce
 /// One option with its value.
 type Choice = (i32, i32, Box<[u8]>);
 
-/// What a program has chosen, shared with the connections that a listener's accept(2) gives out.
+/// What a program has chosen, shared with the connections that a listener's accept(2) gives out, unless some of it is the listener's alone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Chosen(Option<Rc<Vec<Choice>>>);
 

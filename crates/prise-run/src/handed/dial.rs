@@ -123,8 +123,8 @@ impl Supervisor {
                     });
                 }
                 if let Some(listener) = self.native_listener_within(seen, from) {
-                    // The kernel's ends are IPv4's.
-                    if canonical(seen).is_ipv6() && self.is_about_hops(id, listener, true) {
+                    // The kernel's ends are IPv4's: they would heed the wrong one of both, or none.
+                    if canonical(seen).is_ipv6() && self.is_about_hops(id, listener) {
                         return None;
                     }
                     return Some(Leg {
@@ -135,7 +135,7 @@ impl Supervisor {
                 }
                 let neighbor = self.listener_within(seen, from)?;
                 // No listener of the kernel's hears the handshake of a pair.
-                if self.is_about_hops(id, neighbor, canonical(seen).is_ipv6()) {
+                if self.is_about_hops(id, neighbor) {
                     return None;
                 }
                 Some(Leg {
@@ -149,12 +149,12 @@ impl Supervisor {
     }
 
     /// Whether one of both has said from how far away it is to be reached (`IP_MINTTL`, `IPV6_MINHOPCOUNT`).
-    fn is_about_hops(&self, id: SocketId, listener: Slot, ipv6: bool) -> bool {
+    fn is_about_hops(&self, id: SocketId, listener: Slot) -> bool {
         let listener = self.sockets.get(listener).map(|listener| listener.id);
         [Some(id), listener]
             .into_iter()
             .flatten()
-            .any(|id| self.host.has_least_hops(id, ipv6))
+            .any(|id| self.host.has_least_hops(id))
     }
 
     /// Connects the program's socket to a listener of the kernel's.

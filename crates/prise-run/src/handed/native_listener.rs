@@ -212,6 +212,11 @@ impl NativeListener {
         let token = socket_with(family, SocketType::STREAM, flags, None)?;
         // Reset when it is closed, it leaves nothing in TIME-WAIT.
         sockopt::set_socket_linger(&token, Some(Duration::ZERO))?;
+        // As near as a peer can be, for a listener that asks for that (`IP_MINTTL`).
+        match self.at {
+            SocketAddr::V4(_) => sockopt::set_ip_ttl(&token, u8::MAX.into())?,
+            SocketAddr::V6(_) => sockopt::set_ipv6_unicast_hops(&token, Some(u8::MAX))?,
+        }
         let connected = match connect(&token, &self.at) {
             // On loopback the handshake is over by now.
             Err(E::INPROGRESS) => connect(&token, &self.at),

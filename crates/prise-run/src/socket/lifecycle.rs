@@ -113,7 +113,7 @@ impl Supervisor {
 
     /// The peer of a stream that is shut both ways, with octets of his that nobody can read or to be reset (`SO_LINGER`), is to hear of
     /// its close at once.
-    fn watch_close(&mut self, slot: Slot) {
+    pub(crate) fn watch_close(&mut self, slot: Slot) {
         if let Some(copy) = self.copy_of(slot)
             && let Some(closes) = &mut self.closes
         {
@@ -208,9 +208,9 @@ impl Supervisor {
 
     /// The error of a datagram socket that waits, for a judged call. What is queued besides is shown on.
     pub(crate) fn take_datagram_error(&mut self, slot: Slot, copy: &OwnedFd) -> Option<Errno> {
-        let error = self.sockets.datagram_mut(slot)?.take_error(copy)?;
+        let error = self.sockets.datagram_mut(slot)?.take_error(copy);
         self.show_queued_errors(slot, copy);
-        Some(error)
+        error
     }
 
     /// As long as errors are queued (`IP_RECVERR`), poll(2) shows one. `copy`: the program's end.
@@ -222,8 +222,8 @@ impl Supervisor {
         if let Role::Datagram(datagram) = &mut socket.role {
             if !queued {
                 datagram.conceal(copy);
-            } else if !datagram.shows_error() {
-                // Without it a program that looks finds the errors nevertheless.
+            } else if !datagram.shows_error() || !unix::shows(copy, PollFlags::ERR) {
+                // A call of the program's own may have taken what was shown. Without it a program that looks finds the errors nevertheless.
                 let _ = datagram.show_error(copy);
             }
         }
