@@ -228,13 +228,14 @@ impl ListenTable {
         if claims.iter().any(is_lent) {
             return;
         }
+        let own = claims.iter().find(|claim| claim.listener == listener);
         claims.push(Claim {
             local: Local {
                 addr: Some(addr),
                 device: Some(link),
                 ..*local
             },
-            reuse_port: true,
+            reuse_port: own.is_some_and(|own| own.reuse_port),
             listener,
             is_last: true,
         });
@@ -249,14 +250,19 @@ impl ListenTable {
         }
     }
 
-    /// The best claim; among equals of a `SO_REUSEPORT` group the flow's hash chooses.
+    /// The best claim; among equals of a `SO_REUSEPORT` group the flow's hash chooses, and of others that are lent the first one counts.
     pub(crate) fn find(&self, addr: IpAddr, port: u16, link: LinkId, flow: u32) -> Option<u32> {
         let claims = self.by_port.get(&port)?;
         if let [only] = claims.as_slice() {
             return only.score(addr, link).map(|_| only.listener);
         }
         let best = claims.iter().filter_map(|claim| claim.score(addr, link)).max()?;
-        let equals = || claims.iter().filter(|claim| claim.score(addr, link) == Some(best));
+        let of_best = || claims.iter().filter(|claim| claim.score(addr, link) == Some(best));
+        let first = of_best().next().filter(|first| !first.reuse_port);
+        if let Some(first) = first {
+            return Some(first.listener);
+        }
+        let equals = || of_best().filter(|claim| claim.reuse_port);
         let chosen = ((u64::from(flow) * equals().count() as u64) >> 32) as usize;
         equals().nth(chosen).map(|claim| claim.listener)
     }
@@ -307,7 +313,17 @@ mod tests {
         assert_eq!(table.find(OUTSIDE, 80, eth0, 0), Some(3));
         table.remove(80, 3);
         assert_eq!(table.find(OUTSIDE, 80, eth0, 0), Some(1));
+
+        // Two of the loopback do not share: whose was first is heard, whatever the flow.
+        let another = claim(4, Some(Ipv4Addr::new(127, 0, 0, 2).into()));
+        table.insert(another).expect("that address is free");
+        table.lend(&another.local, 4, eth0, OUTSIDE);
+        for flow in [0, u32::MAX] {
+            assert_eq!(table.find(OUTSIDE, 80, eth0, flow), Some(1));
+        }
         table.remove(80, 1);
+        assert_eq!(table.find(OUTSIDE, 80, eth0, 0), Some(4));
+        table.remove(80, 4);
         assert_eq!(table.find(OUTSIDE, 80, eth0, 0), None);
     }
 
