@@ -57,6 +57,23 @@ both.setsockopt(socket.IPPROTO_IPV6, IPV6_MINHOPCOUNT, 255)
 print("IPv6's does not count for IPv4:", connects(near, 64, socket.AF_INET) is not None)
 both.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
 print("but IPv4's does:", connects(near, 64, socket.AF_INET))
+both.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 100)
+
+
+def reaches_mapped(*options):
+    client = socket.socket(socket.AF_INET6)
+    for option in options:
+        client.setsockopt(*option)
+    client.settimeout(0.3)
+    try:
+        client.connect(("::ffff:127.0.0.1", near[1]))
+    except TimeoutError:
+        return False
+    return True
+
+
+TTL_OF_IPV4, HOPS_OF_IPV6 = (socket.IPPROTO_IP, socket.IP_TTL, 200), (socket.IPPROTO_IPV6, IPV6_UNICAST_HOPS, 200)
+print("a socket of IPv6 goes as far over IPv4:", reaches_mapped(), reaches_mapped(TTL_OF_IPV4), reaches_mapped(HOPS_OF_IPV6))
 
 # Neighbors who believe only each other: all of a connection, from the SYN-ACK on, has the program's number of hops.
 near_only = socket.socket(FAMILY)

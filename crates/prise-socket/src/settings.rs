@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use prise_stack::{CongestionAlgorithm, FastOpenKeys, Keepalive, LeastHops, Linger, TcpConfig};
+use prise_stack::{CongestionAlgorithm, FastOpenKeys, Keepalive, Linger, PerVersion, TcpConfig};
 use prise_wire::Instant;
 
 use crate::option::Opt;
@@ -16,20 +16,9 @@ impl Socket {
     pub(crate) fn tcp_config(&self, host: &Sysctls) -> TcpConfig {
         let positive = |opt: Opt| Some(self.value(opt)).filter(|value| *value > 0);
         let value = |opt: Opt| self.value_set(opt).unwrap_or_else(|| host.default_of(opt));
-        let default_hops = match self.family {
-            Family::Inet => host.one(Key::DefaultTtl) as u8,
-            Family::Inet6 => TcpConfig::default().hop_limit,
-        };
         let low_water = host.one(Key::UnsentLowWater) as u32;
-        let hop_limit = match self.family {
-            Family::Inet => self.value(Opt::Ttl),
-            Family::Inet6 => self.value(Opt::HopLimit),
-        };
-        let tos = match self.family {
-            Family::Inet => self.value(Opt::Tos),
-            Family::Inet6 => self.value(Opt::TrafficClass),
-        };
         let default = TcpConfig::default();
+        let hops = |opt: Opt, default: u8| u8::try_from(self.value(opt)).unwrap_or(default);
         TcpConfig {
             nodelay: self.has(Flag::NoDelay),
             cork: self.has(Flag::Cork),
@@ -64,13 +53,19 @@ impl Socket {
             defer_accept: self.value(Opt::DeferAccept) as u8,
             oob_inline: self.has(Flag::OobInline),
             report_errors: self.has(Flag::ReceiveErrors) || self.has(Flag::V6ReceiveErrors),
-            hop_limit: if hop_limit < 0 { default_hops } else { hop_limit as u8 },
+            hop_limit: PerVersion {
+                v4: hops(Opt::Ttl, host.one(Key::DefaultTtl) as u8),
+                v6: hops(Opt::HopLimit, default.hop_limit.v6),
+            },
             ip_options: self.ip_options().map(Arc::new),
-            least_hops: LeastHops {
+            least_hops: PerVersion {
                 v4: self.value(Opt::MinTtl) as u8,
                 v6: self.value(Opt::MinHopCount) as u8,
             },
-            tos: tos as u8,
+            tos: PerVersion {
+                v4: self.value(Opt::Tos) as u8,
+                v6: self.value(Opt::TrafficClass) as u8,
+            },
             ecn: default.ecn,
             listed_mapped: self.family == Family::Inet6,
             tuning: None,

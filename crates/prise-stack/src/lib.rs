@@ -45,8 +45,8 @@ pub use send::{DatagramError, Fragmentation};
 pub use stack::{Stack, StackConfig};
 pub use tcp::{
     AccEcnOption, AdmitError, BufferAccounting, CongestionAlgorithm, ConnId, ConnectError, Ecn, EcnOctets, EcnPolicy,
-    FastOpenFailure, FastOpenKeys, FastOpenSettings, Keepalive, LeastHops, Linger, ListenConfig, ListenError,
-    ListenerId, LossState, MtuProbing, PendingId, ReceiveError, Refusal, SendError, SignatureKeys, SocketSummary,
+    FastOpenFailure, FastOpenKeys, FastOpenSettings, Keepalive, Linger, ListenConfig, ListenError, ListenerId,
+    LossState, MtuProbing, PendingId, PerVersion, ReceiveError, Refusal, SendError, SignatureKeys, SocketSummary,
     Stamp, StampKind, StampsWanted, State, SynCookies, TcpConfig, TcpError, TcpInfo, TimeWaitReuse, Tuning, TupleUse,
     UrgentError, UserTimeoutExchange, segment_signature,
 };

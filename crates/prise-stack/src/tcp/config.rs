@@ -10,10 +10,10 @@ use prise_wire::Ipv4Options;
 
 use super::acc_ecn::EcnPolicy;
 use super::fast_open::FastOpenKeys;
-use super::least_hops::LeastHops;
 use super::loss::rtt::RTO_MAX;
 use super::signature::SignatureKeys;
 use super::tuning::Tuning;
+use super::tuple::FourTuple;
 use crate::endpoint::Local;
 
 /// The congestion controls a connection can run.
@@ -63,6 +63,26 @@ pub enum Linger {
 /// How far what no program has a word on goes (RFC 1700; `ip_default_ttl`).
 pub(crate) const DEFAULT_HOP_LIMIT: u8 = 64;
 
+/// A setting that each version of IP has for itself: a socket of IPv6 may speak both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerVersion {
+    /// Of IPv4.
+    pub v4: u8,
+    /// Of IPv6.
+    pub v6: u8,
+}
+
+impl PerVersion {
+    /// The same for both.
+    pub const fn both(value: u8) -> Self {
+        Self { v4: value, v6: value }
+    }
+
+    pub(crate) fn of(self, tuple: &FourTuple) -> u8 {
+        if tuple.is_v4() { self.v4 } else { self.v6 }
+    }
+}
+
 /// Settings of one connection or listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpConfig {
@@ -105,14 +125,14 @@ pub struct TcpConfig {
     pub oob_inline: bool,
     /// `IP_RECVERR`, `IPV6_RECVERR`: ICMP errors that do not end the connection are shown at once (ip(7)).
     pub report_errors: bool,
-    /// `IP_TTL` or `IPV6_UNICAST_HOPS`.
-    pub hop_limit: u8,
+    /// `IP_TTL`, `IPV6_UNICAST_HOPS`.
+    pub hop_limit: PerVersion,
     /// `IP_OPTIONS`: what every segment carries over IPv4; a listener's connections have their peers' instead.
     pub ip_options: Option<Arc<Ipv4Options>>,
-    /// Segments with fewer hops left are from too far away.
-    pub least_hops: LeastHops,
-    /// `IP_TOS` or `IPV6_TCLASS`.
-    pub tos: u8,
+    /// The fewest hops that a segment must have left when it arrives, 0 for any (`IP_MINTTL`, `IPV6_MINHOPCOUNT`).
+    pub least_hops: PerVersion,
+    /// `IP_TOS`, `IPV6_TCLASS`.
+    pub tos: PerVersion,
     /// Whether ECN is asked for and answered, and which (RFC 3168, RFC 9768).
     pub ecn: EcnPolicy,
     /// `TCP_CONGESTION`; `None` for that of the link (`Stack::set_link_congestion`), else of the host
@@ -167,10 +187,10 @@ impl Default for TcpConfig {
             defer_accept: 0,
             oob_inline: false,
             report_errors: false,
-            hop_limit: DEFAULT_HOP_LIMIT,
+            hop_limit: PerVersion::both(DEFAULT_HOP_LIMIT),
             ip_options: None,
-            least_hops: LeastHops::default(),
-            tos: 0,
+            least_hops: PerVersion::default(),
+            tos: PerVersion::default(),
             ecn: EcnPolicy::default(),
             congestion: None,
             fast_open_queue: 0,

@@ -11,21 +11,6 @@ use super::segment::Segment;
 use super::tuple::FourTuple;
 use crate::link::LinkId;
 
-/// The fewest hops that a segment must have left when it arrives; 0 asks for nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LeastHops {
-    /// Over IPv4 (`IP_MINTTL`).
-    pub v4: u8,
-    /// Over IPv6 (`IPV6_MINHOPCOUNT`).
-    pub v6: u8,
-}
-
-impl LeastHops {
-    fn of(self, tuple: &FourTuple) -> u8 {
-        if tuple.is_v4() { self.v4 } else { self.v6 }
-    }
-}
-
 impl Connection {
     /// Whether what has so many hops left comes from too far away.
     pub(crate) fn is_too_far(&self, hops: u8) -> bool {
@@ -54,21 +39,20 @@ mod tests {
 
     use prise_wire::{Body, Checksum, Frame, Icmpv4Header, Ipv4Header, Payload, protocol};
 
-    use super::LeastHops;
     use crate::Stack;
     use crate::net::Discard;
     use crate::tcp::tests::World;
-    use crate::tcp::{ConnId, ReceiveError, State, TcpConfig};
+    use crate::tcp::{ConnId, PerVersion, ReceiveError, State, TcpConfig};
 
-    const NEAR: LeastHops = LeastHops { v4: 100, v6: 0 };
+    const NEAR: PerVersion = PerVersion { v4: 100, v6: 0 };
 
     fn too_far(stack: &Stack) -> u64 {
         stack.discards().get(Discard::TcpTooFar)
     }
 
-    fn set_hops(world: &mut World, id: ConnId, hop_limit: u8) {
+    fn set_hops(world: &mut World, id: ConnId, hops: u8) {
         let config = TcpConfig {
-            hop_limit,
+            hop_limit: PerVersion { v4: hops, v6: 1 },
             ..TcpConfig::default()
         };
         world.stacks[0].tcp_set_config(world.now, id, config);
@@ -113,8 +97,8 @@ mod tests {
     #[test]
     fn neighbors_who_believe_only_each_other_open_close_and_reset() {
         let neighborly = TcpConfig {
-            hop_limit: 255,
-            least_hops: LeastHops { v4: 255, v6: 255 },
+            hop_limit: PerVersion::both(255),
+            least_hops: PerVersion::both(255),
             ..TcpConfig::default()
         };
         let mut world = World::new(5);

@@ -617,7 +617,7 @@ fn send_for(
 ) {
     let manner = Manner {
         options,
-        ..Manner::of(config)
+        ..Manner::of(config, tuple)
     };
     reset::send(now, net, tuple, header, &manner);
 }

@@ -63,11 +63,10 @@ use core::time::Duration;
 use prise_wire::{Frame, Instant, Ipv4Options, TcpHeader};
 
 pub use acc_ecn::{AccEcnOption, Ecn, EcnOctets, EcnPolicy};
-pub use config::{CongestionAlgorithm, Keepalive, Linger, ListenConfig, TcpConfig};
+pub use config::{CongestionAlgorithm, Keepalive, Linger, ListenConfig, PerVersion, TcpConfig};
 pub use error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, TcpError, UrgentError};
 pub use fast_open::{FastOpenFailure, FastOpenKeys, FastOpenSettings};
 pub use info::{LossState, State, TcpInfo};
-pub use least_hops::LeastHops;
 pub use plpmtud::MtuProbing;
 pub use send::stamps::{Stamp, StampKind, StampsWanted};
 pub use signature::{SignatureKeys, segment_signature};
@@ -217,7 +216,7 @@ impl Tcp {
     /// Some of what a program may ask of all segments is looked for only once somebody has asked.
     fn heed(&mut self, config: &TcpConfig) {
         self.signs |= config.signature_keys.is_some();
-        self.heeds_hops |= config.least_hops != LeastHops::default();
+        self.heeds_hops |= config.least_hops != PerVersion::default();
     }
 
     /// A segment has come in.
@@ -475,8 +474,8 @@ impl Tcp {
             src,
             dst,
             protocol: prise_wire::protocol::TCP,
-            hop_limit: connection.config.hop_limit,
-            tos: connection.config.tos & !3 | connection.ecn_codepoint(next),
+            hop_limit: connection.config.hop_limit.of(&connection.tuple),
+            tos: connection.config.tos.of(&connection.tuple) & !3 | connection.ecn_codepoint(next),
             dont_fragment: true,
             options: &connection.ip_options(),
         };
@@ -603,7 +602,7 @@ impl Tcp {
             // The acknowledgment of the FIN that brought us here: nobody else will send it.
             let header = record.acknowledgment(timestamp_clock(now));
             // It has what any other acknowledgment of this connection has.
-            let mut manner = Manner::of(&connection.config);
+            let mut manner = Manner::of(&connection.config, &tuple);
             manner.tos |= connection.ecn_codepoint(NextSegment::Ack);
             let options = connection.ip_options();
             manner.options = Some(&options);

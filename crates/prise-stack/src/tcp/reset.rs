@@ -35,11 +35,11 @@ impl Default for Manner<'_> {
 }
 
 impl<'a> Manner<'a> {
-    /// That of a socket, but for options of IPv4, which are up to the connection.
-    pub(crate) fn of(config: &'a TcpConfig) -> Self {
+    /// That of a socket to its peer, but for options of IPv4, which are up to the connection.
+    pub(crate) fn of(config: &'a TcpConfig, tuple: &FourTuple) -> Self {
         Self {
-            hop_limit: config.hop_limit,
-            tos: config.tos & !3,
+            hop_limit: config.hop_limit.of(tuple),
+            tos: config.tos.of(tuple) & !3,
             keys: config.signature_keys.as_deref(),
             options: None,
         }
@@ -136,7 +136,7 @@ impl Farewell {
         header.options.timestamps = self.timestamps;
         let manner = Manner {
             options: Some(&self.config.ip_options_of(&self.tuple)),
-            ..Manner::of(&self.config)
+            ..Manner::of(&self.config, &self.tuple)
         };
         send(now, net, &self.tuple, &header, &manner);
     }
