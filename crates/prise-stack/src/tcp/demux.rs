@@ -270,7 +270,7 @@ impl ListenTable {
 
 #[cfg(test)]
 mod tests {
-    use core::net::Ipv4Addr;
+    use core::net::{Ipv4Addr, Ipv6Addr};
 
     use super::*;
 
@@ -338,6 +338,21 @@ mod tests {
         assert_eq!(table.find(OUTSIDE, 80, eth0, 0), None);
         table.lend(&bound.local, 1, lo, OUTSIDE);
         assert_eq!(table.find(OUTSIDE, 80, lo, 0), Some(1));
+    }
+
+    #[test]
+    fn who_listens_besides_over_ipv6_does_so_on_that_link_only() {
+        let [lo, eth0] = [1, 2].map(|number| LinkId::new(number).expect("a number from 1 on"));
+        let outside: IpAddr = "fd00::2".parse().expect("an address");
+        for family in [Family::V6Only, Family::Dual] {
+            let mut own = claim(1, Some(Ipv6Addr::LOCALHOST.into()));
+            own.local.family = family;
+            let mut table = ListenTable::new();
+            table.insert(own).expect("nobody listens");
+            table.lend(&own.local, 1, eth0, outside);
+            let heard = [lo, eth0].map(|link| table.find(outside, 80, link, 0));
+            assert_eq!(heard, [None, Some(1)]);
+        }
     }
 
     #[test]
