@@ -5,7 +5,7 @@ names and of the two answers that it names, and says whether what comes after it
 """
 import re
 
-from model import ERRQUEUE, INET, INET6, MORE, answer
+from model import DGRAM, ERRQUEUE, INET, INET6, MORE, STREAM, answer
 
 GOES_ON, ENDS = True, False
 NETLINK = 16
@@ -14,9 +14,18 @@ READS = ("read", "recv", "readv", "splice_in")
 RULES = []
 
 
+SIGNAL = re.compile(r" told \d+:[0-9a-f]+| SIGURG")
+ASYNC = "O_ASYNC on a stream by our TCP: an end besides room, and what is read by the supervisor"
+
+
+def bare(line):
+    """A line without the signals that came, which are between the answer and the readiness after it."""
+    return SIGNAL.sub("", line)
+
+
 def seen(line):
     """A list of readiness, by slot."""
-    return dict(re.findall(r" (\d+):([0-9a-f]+)", line.partition(" |")[0]))
+    return dict(re.findall(r" (\d+):([0-9a-f]+)", bare(line).partition(" |")[0]))
 
 
 class Line:
@@ -24,6 +33,9 @@ class Line:
 
     def __init__(self, model, native, prise, carried):
         self.model = model
+        # Signals are no part of any answer: reason() looks at them.
+        self.signals = SIGNAL.findall(native), SIGNAL.findall(prise)
+        native, prise = bare(native), bare(prise)
         # What a watched script says after each call of all sockets is told apart from the call's own answer.
         if native.partition(" |")[0] == prise.partition(" |")[0] and " |" in native:
             native, prise = "poll" + native.partition(" |")[2], "poll" + prise.partition(" |")[2]
@@ -64,8 +76,10 @@ class Line:
         return self.theirs in kernel.split() and self.ours in here.split()
 
     def shows(self):
-        """Of a list of readiness, the sockets that differ: each with the kernel's and prise's; None if the lists are of others."""
+        """Of a list of readiness, the sockets that differ: each with the kernel's and prise's; none if poll(2) shows other descriptors."""
         theirs, ours = (seen(line) for line in (self.native, self.prise))
+        if self.name == "poll" and theirs.keys() != ours.keys():
+            return []
         of = {**self.model.slots, **self.model.watched} if self.name == "epoll_wait" else self.model.slots
         return [(of.get(slot), int(theirs.get(slot, "0"), 16), int(ours.get(slot, "0"), 16))
                 for slot in sorted(theirs | ours) if theirs.get(slot) != ours.get(slot)]
@@ -86,8 +100,9 @@ class Line:
         return [Line(self.model, only(lists[0], slot), only(lists[1], slot), self.carried) for slot in differ]
 
     def every(self, test):
-        """Whether it is readiness, and all that differs is of that kind."""
-        return self.name in ("poll", "epoll_wait") and all(one is not None and test(one, theirs, ours) for one, theirs, ours in self.shows())
+        """Whether it is readiness, and differs, and all that differs is of that kind."""
+        shows = self.shows() if self.name in ("poll", "epoll_wait") else []
+        return bool(shows) and all(one is not None and test(one, theirs, ours) for one, theirs, ours in shows)
 
 
 def connects_late(one):
@@ -104,6 +119,11 @@ def rule(why, after=GOES_ON):
 
 def reason(line):
     """Why these two answers to the same call differ and whether the script can be followed further, or None."""
+    if line.signals[0] != line.signals[1]:
+        if not line.carried or any(" SIGURG" in signals for signals in line.signals) and not all(" SIGURG" in signals for signals in line.signals):
+            return None
+        if line.native == line.prise:
+            return ASYNC, GOES_ON
     for why, after, test in RULES:
         if test(line):
             return why, after
@@ -147,14 +167,19 @@ def _(line):
     # And who sends to its port or takes it.
     asks = {"sendto": 6, "sendmsg": 5, "sendmmsg": 6, "connect": 4, "bind": 4}.get(line.name)
     whose = line.model.named(line.words[asks]) if asks and len(line.words) > asks else None
-    if whose and failed(whose):
-        return True
+    if whose and failed(whose) and line.datagram:
+        # Port 0 is looked at before the octets and the way.
+        sends = line.name not in ("bind", "connect") and line.ours == "EINVAL" and (line.theirs.isdigit() or line.theirs in ("EFAULT", "EMSGSIZE", "ENETUNREACH", "EACCES", "ECONNREFUSED"))
+        if sends or line.name == "bind" and line.said("EADDRINUSE", "0"):
+            return True
     return itself or by_child and (named or line.name == "bind" and line.said("EINVAL", "0"))
 
 
 @rule("recv(2), send(2) on a connected datagram socket that was refused, without an address", ENDS)
 def _(line):
-    return line.name in READS + WRITES and line.datagram and line.said("ECONNREFUSED", "ECONNRESET")
+    # Disconnected since: the refusal still waits in the object.
+    unconnected = lambda: line.name in WRITES and line.said("EDESTADDRREQ", "ECONNRESET") and line.socket.has("connect", lambda words, said: words[2] == "0" and said == "0")
+    return line.name in READS + WRITES and line.datagram and (line.said("ECONNREFUSED", "ECONNRESET") or unconnected())
 
 
 @rule("the same where an error waits in the queue", ENDS)
@@ -201,7 +226,7 @@ def _(line):
 def _(line):
     if line.name == "bind":
         return line.datagram and line.socket.ping and line.said("EADDRNOTAVAIL", "EINVAL")
-    return line.name in ("send", "sendto", "sendmsg", "sendmmsg", "echo") and line.datagram and line.socket.ping and (line.said("EFAULT", "EINVAL") or line.said("EINVAL EFAULT", "EDESTADDRREQ ENETUNREACH EOPNOTSUPP EAFNOSUPPORT EFAULT EACCES EPERM"))
+    return line.name in ("send", "sendto", "sendmsg", "sendmmsg", "echo") and line.datagram and line.socket.ping and (line.said("EFAULT", "EINVAL") or line.said("EOPNOTSUPP", "EDESTADDRREQ EINVAL") or line.said("EINVAL EFAULT", "EDESTADDRREQ ENETUNREACH EOPNOTSUPP EAFNOSUPPORT EFAULT EACCES EPERM"))
 
 
 @rule("a datagram socket that was shut for writing says so before what is wrong with the datagram")
@@ -256,8 +281,8 @@ def _(line):
 
 @rule("what a program says that was executed with such a socket")
 def _(line):
-    # 100 and the error: EPIPE for ENOTCONN, ENOTCONN or an end for EINVAL, ECONNRESET for EPIPE.
-    by_ours = line.by_ours and (line.said("132", "207") or line.said("207", "122") or line.said("204", "132") or line.said("0", "122") and 0 in line.socket.shut)
+    # 100 and the error: EPIPE for ENOTCONN, ENOTCONN or an end for EINVAL, ECONNRESET and ECONNREFUSED for EPIPE.
+    by_ours = line.by_ours and (line.said("132", "207") or line.said("207", "122") or line.said("204", "132") or line.said("211", "132") or line.said("0", "122") and 0 in line.socket.shut)
     return line.name == "exec" and (by_ours or line.datagram and line.words[2] in ("2", "3") and line.said("189", "207 132"))
 
 
@@ -275,12 +300,26 @@ def hears_corked(model, one):
     return any(other.corked and other.kind == one.kind and one.meets(other) for other in model.all)
 
 
+OCTETS = {
+    # With a bad address of what has not come, EAGAIN.
+    DGRAM: ({"ECONNREFUSED", "ECONNRESET", "EAGAIN"}, {"EFAULT", "EAGAIN"}, {"EFAULT", "ECONNREFUSED"}),
+    STREAM: ({"ECONNRESET", "EPIPE", "EAGAIN"}, {"EFAULT", "EAGAIN"}, {"EFAULT", "0"}),
+}
+
+
 def is_of_octets(line):
-    """Of the calls on one socket, those that tell what has come and what was left of what it sent."""
+    """Of the calls on one socket, those that tell what has come and what was left of what it sent: both answers are of that."""
     unread = lambda said: re.sub(r"unread -?\d+ -?\d+ error \w+", "", said)
     if line.name == "state":
         return unread(line.call[0]) == unread(line.call[1])
-    return line.name in (*SENDS, *RECEIVES, "getpeername") or line.name == "ioctl" and int(line.words[2]) % 9 in (0, 1, 2, 3) or line.name == "getsockopt" and line.words[2:4] == ["1", "4"]
+    if line.name in (*SENDS, *RECEIVES):
+        said = {line.theirs, line.ours}
+        errors = {one for one in said if not one.isdigit()}
+        return errors <= OCTETS[line.socket.kind][0] or said in OCTETS[line.socket.kind][1:]
+    if line.name == "getpeername":
+        return line.stream and {line.theirs, line.ours} == {"0", "ENOTCONN"}
+    of_octets = line.name == "ioctl" and int(line.words[2]) % 9 in (0, 1, 2, 3) or line.name == "getsockopt" and line.words[2:4] == ["1", "4"]
+    return of_octets and line.theirs == line.ours == "0"
 
 
 @rule("MSG_MORE of send(2) and of sendfile(2) on a datagram socket, which is not seen", ENDS)
@@ -290,14 +329,19 @@ def _(line):
         differ = line.selects()
         return bool(differ) and all(hears(one) for one, _, _ in differ)
     sends_more = line.datagram and line.flags() & MORE and line.name == "send"
-    return line.every(lambda one, theirs, ours: hears(one)) or sends_more or hears(line.socket) and is_of_octets(line)
+    return line.every(lambda one, theirs, ours: hears(one) and not (theirs ^ ours) & ~0xD) or bool(sends_more or hears(line.socket)) and is_of_octets(line)
+
+
+@rule("what follows MSG_MORE on a datagram socket, which goes where the first octets go, whatever it names", ENDS)
+def _(line):
+    return line.name in ("sendto", "sendmsg", "sendmmsg") and line.datagram and line.socket.corked and line.theirs.isdigit() and line.ours in ("EINVAL", "EACCES", "ENETUNREACH")
 
 
 @rule("MSG_MORE on a stream by our TCP, which sends at once", ENDS)
 def _(line):
     hears = lambda one: one.stream and hears_corked(line.model, one)
     sends_more = line.stream and line.flags() & MORE and line.name in SENDS
-    return line.carried and (line.every(lambda one, theirs, ours: hears(one)) or sends_more or line.stream and hears(line.socket) and is_of_octets(line))
+    return line.carried and (line.every(lambda one, theirs, ours: hears(one)) or line.stream and bool(sends_more or hears(line.socket)) and is_of_octets(line))
 
 
 @rule("a datagram socket that was connected to port 0, to which errors of all ports are told", ENDS)
@@ -348,7 +392,8 @@ def is_undone_stream(socket):
 @rule("what a write or a child's has told of a stream by our TCP that died, which is told to the next call that is judged", ENDS)
 def _(line):
     dead = line.name in (*READS, "recvfrom", "recvmsg", "recvmmsg") and line.theirs.isdigit() and line.ours in ("EPIPE", "ECONNRESET", "ECONNREFUSED")
-    return dead and line.by_ours and was_written_to(line.socket)
+    connects = line.name == "connect" and line.said("ECONNABORTED", "EPIPE")
+    return (dead or connects) and line.by_ours and was_written_to(line.socket)
 
 
 @rule("a stream by our TCP after connect(2) with AF_UNSPEC: the object is that of a stream that has ended", ENDS)
@@ -367,15 +412,6 @@ def _(line):
         return False
     held, what = line.model.holders[0]
     return held.stream and what != 0
-
-
-@rule("O_ASYNC on a stream by our TCP: an end besides room, and what is read by the supervisor")
-def _(line):
-    untold = lambda said: re.sub(r" told \d+:[0-9a-f]+", "", said)
-    if not line.carried or " told " not in line.native + line.prise:
-        return False
-    one, other = untold(line.native), untold(line.prise)
-    return one == other or bool(reason(Line(line.model, one, other, True)))
 
 
 @rule("SO_TIMESTAMPING of streams by our TCP: what has left is not told")
@@ -408,11 +444,29 @@ def _(line):
 
 @rule("a child that names, connects or disconnects a stream that is to be carried by our TCP: its own descriptor has another object then", ENDS)
 def _(line):
-    # A listener of the kernel's that was shut has another object, too.
-    by_child = lambda one: one.stream and one.childs and (line.carried or connects_late(one) or one.has("listen") and one.has("shutdown"))
+    by_child = lambda one: one.stream and one.childs and (line.carried or connects_late(one))
     if line.name in ("poll", "epoll_wait"):
         return line.every(lambda one, theirs, ours: by_child(one))
     return bool(line.socket) and by_child(line.socket)
+
+
+@rule("a listener that was shut and that a child connects or makes a listener again: its own descriptor has another object then", ENDS)
+def _(line):
+    again = lambda one: one.stream and one.childs and one.has("listen") and one.has("shutdown")
+    if line.name in ("state", "getsockname"):
+        # Its name is that of the child's connect(2) that has failed.
+        name = lambda said: re.sub(r"len \d+ [0-9a-f:.]+/", "", said, count=1)
+        return line.stream and again(line.socket) and name(line.call[0]) == name(line.call[1])
+    # That of the shut one: POLLOUT and POLLHUP.
+    return line.every(lambda one, theirs, ours: again(one) and ours == 0x14)
+
+
+@rule("a listener by our TCP that a process shuts which has held it since before listen(2): what it holds is another object", ENDS)
+def _(line):
+    def by_holder(one):
+        names = [words[0] for words, _ in one.did]
+        return one.stream and "hold" in names and "listen" in names[names.index("hold"):] and (["drop", "2"], "0") in one.did
+    return line.carried and line.every(lambda one, theirs, ours: by_holder(one) and theirs == 0x14 and ours == 0)
 
 
 @rule("listen(2) of a stream that was disconnected: SO_ERROR of its connection")
@@ -485,9 +539,24 @@ def _(line):
     return line.name == "sendmmsg" and line.by_ours and line.theirs.isdigit() and line.ours.isdigit() and int(line.theirs) <= int(line.ours)
 
 
-@rule("splice(2) out of a stream by our TCP: an urgent octet only; one that was shut for reading and then reset", ENDS)
+def urgent_to(line):
+    """How many calls have sent an urgent octet that this socket may have heard."""
+    urgent = lambda words: words[0] in ("send", "sendto", "sendmsg") and int(words[3]) & 1
+    return sum(bool(urgent(words)) for one in line.model.all if one.stream and one.meets(line.socket) for words, said in one.did if said.isdigit())
+
+
+@rule("splice(2) out of a stream by our TCP: an urgent octet, before which the kernel ends; one that was shut for reading and then reset", ENDS)
 def _(line):
-    return line.name == "splice_in" and line.by_ours and (line.said("0", "EAGAIN") or line.said("ECONNRESET", "0") and 0 in line.socket.shut)
+    return line.name == "splice_in" and line.by_ours and (
+        line.said("0", "EAGAIN") or line.theirs == "0" and line.ours.isdigit() and urgent_to(line) > 0 or line.said("ECONNRESET", "0") and 0 in line.socket.shut)
+
+
+@rule("an urgent octet behind another that was not read: the kernel has lost the first, which a stream by our TCP has in line", ENDS)
+def _(line):
+    if line.name not in RECEIVES or not line.by_ours or not line.ours.isdigit():
+        return False
+    theirs = int(line.theirs) if line.theirs.isdigit() else 0 if line.theirs == "EAGAIN" else None
+    return theirs is not None and 0 < int(line.ours) - theirs < urgent_to(line)
 
 
 @rule("POLLERR of a refused datagram socket that was shut for reading")
@@ -555,7 +624,7 @@ def _(line):
     if line.name == "state":
         told = lambda words: words[0] in (*WRITES, "sendto", "sendmsg", "sendmmsg", "fork", "exec")
         kept = line.call[1].endswith(("error EPIPE", "error ECONNRESET", "error ECONNREFUSED"))
-        return line.by_ours and line.call[0].endswith("error none") and kept and any(told(words) for words, _ in line.socket.did)
+        return line.by_ours and line.call[0].endswith("error none") and kept and any(told(words) or words == ["drop", "1"] for words, _ in line.socket.did)
     return line.name == "getsockopt" and line.by_ours and line.words[2:4] == ["1", "4"] and " 20" in line.call[1]
 
 
@@ -623,7 +692,8 @@ def _(line):
 
 @rule("an option that names a link, where the kernel's side has none but lo", ENDS)
 def _(line):
-    return line.name == "setsockopt" and line.words[2:5] == ["41", "17", "2"] and line.said("ENODEV", "0")
+    # A group, too (IPV6_JOIN_GROUP), of no link: the one that its way leads to.
+    return line.name == "setsockopt" and (line.words[2:5] == ["41", "17", "2"] or line.words[2:4] == ["41", "20"]) and line.said("ENODEV", "0")
 
 
 @rule("the kernel's side has no link but lo", ENDS)
@@ -687,7 +757,8 @@ def _(line):
     if line.name == "select":
         differ = line.selects()
         return bool(differ) and all(hears(one) and theirs ^ ours == 1 for one, theirs, ours in differ)
-    return line.every(lambda one, theirs, ours: theirs ^ ours == 1 and hears(one)) or line.name in RECEIVES and hears(line.socket)
+    return line.every(lambda one, theirs, ours: theirs ^ ours == 1 and hears(one)) or (
+        line.name in RECEIVES and hears(line.socket) and line.theirs.isdigit() and (line.ours.isdigit() or line.ours == "EAGAIN"))
 
 
 @rule("SO_SELECT_ERR_QUEUE: POLLPRI beside POLLERR")
@@ -763,7 +834,7 @@ def _(line):
 def _(line):
     if line.name != "getsockopt" or not line.stream:
         return False
-    return tuple(line.words[2:4]) in ACCEPTED and line.socket.peer == "accepted" or line.words[2:4] == ["0", "14"] and line.socket.family == INET6
+    return tuple(line.words[2:4]) in ACCEPTED and line.socket.accepted or line.words[2:4] == ["0", "14"] and line.socket.family == INET6
 
 
 def leads_out(line):

@@ -16,6 +16,7 @@ class Socket:
         self.bound = False  # has a port
         self.listens = False
         self.peer = None  # words of the connect(2) that succeeded or is in progress; "accepted"
+        self.accepted = False
         self.named = None  # whose port that was, or the listener that it came from
         self.shut = set()  # 0 reading, 1 writing, whether or not shutdown(2) failed
         self.corked = False  # octets were sent with MSG_MORE; of a datagram socket by calls that nobody judges
@@ -106,7 +107,7 @@ class Model:
     def hear_accept(self, one, words, said, done):
         if done and one:
             made = Socket(one.family, STREAM)
-            made.peer, made.bound, made.named = "accepted", True, one
+            made.peer, made.bound, made.accepted, made.named = "accepted", True, True, one
             self.enter(words[2], made)
 
     def hear_dup(self, one, words, said, done):

@@ -1,0 +1,89 @@
+"""What the rules of known.py must not take for known, and what they must: lines as the two sides say them, after what was heard before."""
+from known import ENDS, GOES_ON, Line, reason
+from model import Model
+
+STREAM = ["socket 3 2 2049 0 = 0"]
+DATAGRAM = ["socket 3 2 2050 0 = 0"]
+# Its write(2) gave slot 4 a port on the kernel.
+NAMELESS = ["socket 4 2 2050 0 = 0", "write 4 10 0 = -1 EDESTADDRREQ"]
+CORKED = [*DATAGRAM, "connect 3 2 1 9 0 0 = 0", "send 3 10 32768 0 = 10"]
+SHUT = [*STREAM, "listen 3 5 = 0", "shutdown 3 2 = 0", "child listen 3 5 = 0"]
+LONG = ["socket 3 10 2050 0 = 0", "bind 3 10 1 0 0 0 = 0", "connect 3 10 1 103 0 0 = 0", "sendto 3 65510 0 10 1 103 0 = 65510"]
+HELD = [*STREAM, "hold 3 2 0 = 0", "listen 3 5 = 0", "drop = 0"]
+ACCEPTED = [*STREAM, "listen 3 5 = 0", "socket 4 2 1 0 = 0", "connect 4 2 1 103 0 0 = 0", "accept 3 5 0 0 0 = 0 len 16 127.0.0.1/P0"]
+URGENT = [*ACCEPTED, "send 4 1 1 0 = 1"]
+ENDED = [*STREAM, "connect 3 0 0 0 0 0 = 0"]
+QUEUES = [*DATAGRAM, "setsockopt 3 0 11 1 4 0 0 = 0", "recv 3 10 0 0 = -1 ECONNREFUSED"]
+
+# What was heard, the kernel's line, prise's, whether streams within the run go by our TCP; what comes of it.
+CASES = [
+    # Readiness: signals are no readiness, and nothing that differs is not a difference of some kind.
+    (STREAM, "poll 3:5 told 3:41", "poll 3:1d told 3:41", False, None),
+    (STREAM, "poll 3:5", "poll 3:5 SIGURG", False, None),
+    (STREAM, "poll 3:5", "poll 3:5 SIGURG", True, None),
+    (STREAM, "poll 3:5 told 3:41", "poll 3:5", False, None),
+    (STREAM, "epoll_wait 3:1 told 3:41", "epoll_wait told 3:41", False, None),
+    (STREAM, "nonblock 3 1 = 0 told 3:41 | 3:5", "nonblock 3 1 = 0 told 3:41 | 3:1d", False, None),
+    (STREAM, "nonblock 3 1 = 0 told 3:41 | 3:5", "nonblock 3 1 = 0 | 3:5", False, None),
+    (STREAM, "poll 3:5", "poll 3:5 4:5", False, None),
+    (QUEUES, "poll 3:c", "poll 3:4", False, GOES_ON),
+    (QUEUES, "poll 3:c told 3:41", "poll 3:4 told 3:41", False, GOES_ON),
+    (QUEUES, "poll 3:c told 3:41", "poll 3:4", False, None),
+    (QUEUES, "poll 3:c", "poll 3:d", False, None),
+    # O_ASYNC of streams by our TCP: what comes after is a matter of the rule of the answers.
+    (STREAM, "poll 3:5 told 3:41", "poll 3:5", True, GOES_ON),
+    (STREAM, "poll 3:5 told 3:41", "poll 3:1d", True, None),
+    (ENDED, "recv 3 10 0 0 = -1 ENOTCONN told 3:41", "recv 3 10 0 0 = 0", True, ENDS),
+    # Who sends to a port that is not there is told of it, and nobody else.
+    ([*DATAGRAM, *NAMELESS], "sendto 3 10 0 2 1 104 0 0 = 10", "sendto 3 10 0 2 1 104 0 0 = -1 EINVAL", False, ENDS),
+    ([*DATAGRAM, *NAMELESS], "sendto 3 10 0 2 1 104 0 0 = 10", "sendto 3 10 0 2 1 104 0 0 = -1 EIO", False, None),
+    ([*STREAM, *NAMELESS], "connect 3 2 1 104 0 0 = -1 ECONNREFUSED", "connect 3 2 1 104 0 0 = -1 EFAULT", False, None),
+    ([*NAMELESS, "connect 4 0 0 0 0 0 = 0"], "bind 4 2 0 104 0 0 = -1 EINVAL", "bind 4 2 0 104 0 0 = 0", False, ENDS),
+    ([*DATAGRAM, "connect 3 0 0 0 0 0 = 0"], "writev 3 1 0 = -1 EDESTADDRREQ", "writev 3 1 0 = -1 ECONNRESET", False, ENDS),
+    (DATAGRAM, "writev 3 1 0 = -1 EDESTADDRREQ", "writev 3 1 0 = -1 ECONNRESET", False, None),
+    # MSG_MORE
+    (CORKED, "recv 3 10 0 0 = -1 EAGAIN", "recv 3 10 0 0 = -1 ECONNREFUSED", False, ENDS),
+    (CORKED, "send 3 10 32768 0 = 10", "send 3 10 32768 0 = -1 EFAULT", False, None),
+    (CORKED, "recv 3 10 0 0 = -1 EFAULT", "recv 3 10 0 0 = 10", False, None),
+    (CORKED, "getpeername 3 0 0 0 = 0 len 16 127.0.0.1/P0", "getpeername 3 0 0 0 = -1 ENOTCONN", False, None),
+    # A listener of the kernel's that was shut, and a child.
+    (SHUT, "setsockopt 3 1 2 1 4 0 0 = 0", "setsockopt 3 1 2 1 4 0 0 = -1 EFAULT", False, None),
+    (SHUT, "poll 3:14", "poll 3:1f", False, None),
+    (SHUT, "poll 3:0", "poll 3:14", False, ENDS),
+    (SHUT, "getsockname 3 0 0 0 = 0 len 28 ::/P0", "getsockname 3 0 0 0 = 0 len 28 ::ffff:127.0.0.1/P0", False, ENDS),
+    (SHUT, "getsockname 3 0 0 0 = 0 len 28 ::/P0", "getsockname 3 0 0 0 = 0 len 28 ::/P1", False, None),
+    # A holder that shuts what was made a listener since.
+    (HELD, "poll 3:14", "poll 3:0", True, ENDS),
+    (HELD, "poll 3:14", "poll 3:0", False, None),
+    (HELD[:1] + HELD[2:], "poll 3:14", "poll 3:0", True, None),
+    # Urgent octets
+    (URGENT, "recv 5 10 0 0 = -1 EAGAIN", "recv 5 10 0 0 = 1 [0.. 050c5d1f]", True, None),
+    ([*URGENT, URGENT[-1]], "recv 5 10 0 0 = -1 EAGAIN", "recv 5 10 0 0 = 1 [0.. 050c5d1f]", True, ENDS),
+    ([*URGENT, URGENT[-1]], "recv 5 10 2 0 = 4 [1.. 5734a87d]", "recv 5 10 2 0 = 5 [0.. ba1e9fef]", True, ENDS),
+    ([*URGENT, URGENT[-1]], "recv 5 10 2 0 = 4 [1.. 5734a87d]", "recv 5 10 2 0 = 7 [0.. ba1e9fef]", True, None),
+    ([*URGENT, URGENT[-1]], "recv 5 10 0 0 = -1 EFAULT", "recv 5 10 0 0 = 1 [0.. 050c5d1f]", True, None),
+    (URGENT, "splice_in 5 5 2 = 0", "splice_in 5 5 2 = 5 [1.. bfe534e8]", True, ENDS),
+    (URGENT[:-1], "splice_in 5 5 2 = 0", "splice_in 5 5 2 = 5 [1.. bfe534e8]", True, None),
+    # Options that it has from its first packets
+    ([*ACCEPTED, "connect 5 0 0 0 0 0 = 0"], "getsockopt 5 0 33 1 0 0 = 0 len 1 40", "getsockopt 5 0 33 1 0 0 = 0 len 1 01", False, GOES_ON),
+    (ACCEPTED, "getsockopt 4 0 33 1 0 0 = 0 len 1 40", "getsockopt 4 0 33 1 0 0 = 0 len 1 01", False, None),
+    # What a write was told of
+    ([*STREAM, "write 3 10 0 = -1 EPIPE"], "connect 3 2 1 9 0 0 = -1 ECONNABORTED", "connect 3 2 1 9 0 0 = -1 EPIPE", True, ENDS),
+    (STREAM, "connect 3 2 1 9 0 0 = -1 ECONNABORTED", "connect 3 2 1 9 0 0 = -1 EPIPE", True, None),
+    # Datagrams that are longer than IPv4 carries
+    (LONG, "recv 3 10 0 0 = 10", "recv 3 10 0 0 = -1 EAGAIN", False, ENDS),
+    (LONG, "recv 3 10 0 0 = -1 EAGAIN", "recv 3 10 0 0 = -1 EFAULT", False, None),
+]
+
+
+def wrong():
+    """The cases that are not as they are to be, as text."""
+    found = []
+    for heard, native, prise, carried, expected in CASES:
+        model = Model()
+        for line in heard:
+            model.hear(line)
+        said = reason(Line(model, native, prise, carried))
+        if (said and said[1]) is not expected:
+            found.append(f"    {native}\n  ! {prise}\n    is {said}, and is to be {expected}")
+    return found
