@@ -100,23 +100,17 @@ near_only.close()
 
 # What only looks at the neighbor of the other version: a connection over IPv6 does not heed IP_MINTTL, set before it or while it stands.
 if FAMILY == socket.AF_INET6:
-    other = socket.socket(FAMILY)
-    other.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
-    other.bind((HOST, 0))
-    other.listen()
-    client = connects(other.getsockname()[:2], 200)
-    server, _ = other.accept()
-    server.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
-    client.sendall(b"of the other version")
-    print(heard(server, 10) and server.recv(100))
-    plain = socket.socket(FAMILY)
-    plain.bind((HOST, 0))
-    plain.listen()
-    client = connects(plain.getsockname()[:2], 200)
-    server, _ = plain.accept()
-    server.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
-    client.sendall(b"while it stands")
-    print(heard(server, 10) and server.recv(100))
+    for said, is_asked_before in ((b"of the other version", True), (b"while it stands", False)):
+        other = socket.socket(FAMILY)
+        if is_asked_before:
+            other.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
+        other.bind((HOST, 0))
+        other.listen()
+        client = connects(other.getsockname()[:2], 200)
+        server, _ = other.accept()
+        server.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
+        client.sendall(said)
+        print(heard(server, 10) and server.recv(100))
 else:
     # From next door, by another congestion control.
     near_only = socket.create_server((HOST, 0))

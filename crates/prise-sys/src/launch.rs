@@ -149,7 +149,7 @@ fn hand_over(
         PRIVILEGES_FAILED => return Err(LaunchError::Step("give up new privileges", error())),
         _ => return Err(LaunchError::Step("install the seccomp filter", error())),
     }
-    let pidfd = pidfd_open(pid).map_err(|error| LaunchError::Step("watch the program", error))?;
+    let pidfd = pidfd_open(pid as u32, 0).map_err(|error| LaunchError::Step("watch the program", error))?;
     let listener = if launch.fetches {
         // SAFETY: no memory is involved.
         let listener = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), value, 0) };
@@ -194,9 +194,9 @@ fn next_report(reports: &mut io::PipeReader) -> Option<(i32, i32)> {
 }
 
 /// A descriptor for the process (pidfd_open(2)), close-on-exec.
-fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
+pub(crate) fn pidfd_open(pid: u32, flags: i32) -> io::Result<OwnedFd> {
     // SAFETY: no memory is involved.
-    let fd = crate::check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let fd = crate::check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, flags) })?;
     // SAFETY: the descriptor is new and owned by nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }

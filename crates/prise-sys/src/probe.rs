@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use crate::launch::pidfd_open;
+
 /// Something that prise asks of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Feature {
@@ -31,12 +33,12 @@ pub enum Feature {
 pub fn probe(feature: Feature) -> io::Result<()> {
     match feature {
         Feature::Notification => notification(),
-        Feature::PidfdOpen => pidfd_open(0).map(drop),
+        Feature::PidfdOpen => pidfd_open(std::process::id(), 0).map(drop),
         Feature::PidfdGetfd => pidfd_getfd(),
         Feature::ProcessVm => crate::memory::probe_vm(),
         Feature::MemoryFile => crate::memory::probe_file(),
         Feature::LocalUrgent => local_urgent(),
-        Feature::PidfdThread => pidfd_open(libc::O_EXCL).map(drop),
+        Feature::PidfdThread => pidfd_open(std::process::id(), libc::O_EXCL).map(drop),
         Feature::Landlock => match crate::landlock::version() {
             0 | 1 => Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),
             _ => Ok(()),
@@ -63,15 +65,8 @@ fn notification() -> io::Result<()> {
     }
 }
 
-fn pidfd_open(flags: i32) -> io::Result<OwnedFd> {
-    // SAFETY: no memory is involved.
-    let fd = crate::check(unsafe { libc::syscall(libc::SYS_pidfd_open, std::process::id(), flags) })?;
-    // SAFETY: the descriptor is new and owned by nobody else.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
-}
-
 fn pidfd_getfd() -> io::Result<()> {
-    let pidfd = pidfd_open(0)?;
+    let pidfd = pidfd_open(std::process::id(), 0)?;
     // SAFETY: no memory is involved.
     let fd = crate::check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), pidfd.as_raw_fd(), 0) })?;
     // SAFETY: the descriptor is new and owned by nobody else.

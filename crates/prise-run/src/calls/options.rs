@@ -13,7 +13,7 @@ use crate::guest::notify::{Call, DONE, Judged, errno, errno_of};
 use crate::guest::sockaddr::canonical;
 use crate::handed::chosen::{self, SO_TIMESTAMP_NEW, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW};
 use crate::handed::plain::{UNACKED, queue_of};
-use crate::socket::{Buffers, GuestSocket, Role, Slot};
+use crate::socket::{Buffers, Role, Slot};
 use crate::supervisor::Supervisor;
 
 /// No option is longer; what is longer is cut, as Linux does where it does not refuse it.
@@ -278,17 +278,7 @@ impl Supervisor {
             libc::SO_SNDBUF | libc::SO_SNDBUFFORCE => self.resize(target, |buffers| buffers.send = Some(size)),
             libc::SO_RCVBUF | libc::SO_RCVBUFFORCE => self.resize(target, |buffers| buffers.receive = Some(size)),
             // Its peer, who has ended too, hears of a close that resets.
-            libc::SO_LINGER
-                if matches!(
-                    self.sockets.get(target.slot),
-                    Some(GuestSocket {
-                        role: Role::Ended(_),
-                        ..
-                    })
-                ) =>
-            {
-                self.watch_close(target.slot);
-            }
+            libc::SO_LINGER if self.is_over(target.slot) => self.watch_close(target.slot),
             libc::SO_PEEK_OFF => drop(sockopt::set(target.copy.as_fd(), libc::SOL_SOCKET, name, value)),
             libc::SO_OOBINLINE => {
                 // Refused by the kernel, it stays the host's alone.

@@ -38,7 +38,7 @@ use crate::handed::lingering::Ends;
 use crate::handed::plain::{Grants, HOME};
 use crate::handed::{Handed, Stage};
 use crate::socket::listener::{Listening, Sign};
-use crate::socket::{Role, Slot, Sockets};
+use crate::socket::{GuestSocket, Role, Slot, Sockets};
 use crate::supervisor::Supervisor;
 
 /// Tokens that may wait, a descriptor of the supervisor's each. More connections wait unseen, and are given out after these.
@@ -351,10 +351,10 @@ pub(crate) fn loopback_works() -> bool {
     tried().is_ok()
 }
 
-impl Sockets {
-    /// The kernel's listener that a socket is.
-    pub(crate) fn native_listener(&self, slot: Slot) -> Option<&NativeListener> {
-        match &self.get(slot)?.role {
+impl GuestSocket {
+    /// The kernel's listener that it is.
+    pub(crate) fn native_listener(&self) -> Option<&NativeListener> {
+        match &self.role {
             Role::Listener(Listening {
                 sign: Sign::Native(native),
                 ended: false,
@@ -362,6 +362,13 @@ impl Sockets {
             }) => Some(native),
             _ => None,
         }
+    }
+}
+
+impl Sockets {
+    /// The kernel's listener that a socket is.
+    pub(crate) fn native_listener(&self, slot: Slot) -> Option<&NativeListener> {
+        self.get(slot)?.native_listener()
     }
 }
 

@@ -21,8 +21,7 @@ use crate::handed::native_listener::Names;
 use crate::handed::noted::is_tcp;
 use crate::handed::plain::HOME;
 use crate::handed::{Handed, Stage};
-use crate::socket::listener::Sign;
-use crate::socket::{Buffers, GuestSocket, Holder, Role, Slot, Sockets};
+use crate::socket::{Buffers, GuestSocket, Holder, Slot, Sockets};
 use crate::supervisor::Supervisor;
 
 /// Beyond so many ports of listeners those of closed ones are forgotten. There are no more than ports.
@@ -233,16 +232,8 @@ impl Supervisor {
 
     /// What a listener leaves when it is closed or shut.
     pub(crate) fn given_by(&self, listener: &GuestSocket) -> Option<Given> {
-        let Role::Listener(listening) = &listener.role else {
-            return None;
-        };
-        if listening.ended {
-            // It was left already.
-            return None;
-        }
-        let Sign::Native(native) = &listening.sign else {
-            return None;
-        };
+        // One that was shut was left already.
+        let native = listener.native_listener()?;
         Some(Given {
             at: native.at(),
             names: native.grants().given().collect(),

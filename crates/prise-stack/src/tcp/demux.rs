@@ -216,28 +216,26 @@ impl ListenTable {
         Ok(())
     }
 
-    /// The listener that claims `local` hears, for want of others, those whom a link brings to another address, too.
-    pub(crate) fn lend(&mut self, local: &Local, listener: u32, link: LinkId, addr: IpAddr) {
-        let Some(claims) = self.by_port.get_mut(&local.port) else {
+    /// A listener on that port hears, for want of others, those whom a link brings to another address, too.
+    pub(crate) fn lend(&mut self, port: u16, listener: u32, link: LinkId, addr: IpAddr) {
+        let Some(claims) = self.by_port.get_mut(&port) else {
             return;
         };
-        if !local.accepts(link) {
+        let Some(&own) = claims.iter().find(|claim| claim.listener == listener && !claim.is_last) else {
             return;
-        }
+        };
         let is_lent = |claim: &Claim| claim.is_last && claim.listener == listener && claim.local.addr == Some(addr);
-        if claims.iter().any(is_lent) {
+        if !own.local.accepts(link) || claims.iter().any(is_lent) {
             return;
         }
-        let own = claims.iter().find(|claim| claim.listener == listener);
         claims.push(Claim {
             local: Local {
                 addr: Some(addr),
                 device: Some(link),
-                ..*local
+                ..own.local
             },
-            reuse_port: own.is_some_and(|own| own.reuse_port),
-            listener,
             is_last: true,
+            ..own
         });
     }
 
@@ -258,8 +256,8 @@ impl ListenTable {
         }
         let best = claims.iter().filter_map(|claim| claim.score(addr, link)).max()?;
         let of_best = || claims.iter().filter(|claim| claim.score(addr, link) == Some(best));
-        let first = of_best().next().filter(|first| !first.reuse_port);
-        if let Some(first) = first {
+        let first = of_best().next()?;
+        if !first.reuse_port {
             return Some(first.listener);
         }
         let equals = || of_best().filter(|claim| claim.reuse_port);
@@ -299,7 +297,7 @@ mod tests {
         let own = claim(1, Some(loopback));
         table.insert(own).expect("nobody listens");
         for _ in 0..2 {
-            table.lend(&own.local, 1, eth0, OUTSIDE);
+            table.lend(80, 1, eth0, OUTSIDE);
         }
         assert_eq!(table.by_port[&80].len(), 2);
         assert_eq!(table.find(OUTSIDE, 80, eth0, 0), Some(1));
@@ -317,7 +315,7 @@ mod tests {
         // Two of the loopback do not share: whose was first is heard, whatever the flow.
         let another = claim(4, Some(Ipv4Addr::new(127, 0, 0, 2).into()));
         table.insert(another).expect("that address is free");
-        table.lend(&another.local, 4, eth0, OUTSIDE);
+        table.lend(80, 4, eth0, OUTSIDE);
         for flow in [0, u32::MAX] {
             assert_eq!(table.find(OUTSIDE, 80, eth0, flow), Some(1));
         }
@@ -334,9 +332,9 @@ mod tests {
         bound.local.device = Some(lo);
         let mut table = ListenTable::new();
         table.insert(bound).expect("nobody listens");
-        table.lend(&bound.local, 1, eth0, OUTSIDE);
+        table.lend(80, 1, eth0, OUTSIDE);
         assert_eq!(table.find(OUTSIDE, 80, eth0, 0), None);
-        table.lend(&bound.local, 1, lo, OUTSIDE);
+        table.lend(80, 1, lo, OUTSIDE);
         assert_eq!(table.find(OUTSIDE, 80, lo, 0), Some(1));
     }
 
@@ -349,7 +347,7 @@ mod tests {
             own.local.family = family;
             let mut table = ListenTable::new();
             table.insert(own).expect("nobody listens");
-            table.lend(&own.local, 1, eth0, outside);
+            table.lend(80, 1, eth0, outside);
             let heard = [lo, eth0].map(|link| table.find(outside, 80, link, 0));
             assert_eq!(heard, [None, Some(1)]);
         }

@@ -15,14 +15,16 @@ use super::connection::Connection;
 use super::segment::Segment;
 use super::tuple::FourTuple;
 
-/// What to answer with to a packet whose header lies at `network_at` and ends at `transport_at`, to our address; none to most.
+/// What to answer with to a packet whose header lies at `network_at` and ends at `transport_at`, to our address; none to most. `answers`,
+/// whether anybody will, is asked only of one that has options.
 pub(super) fn to_answer_with(
     frame: &Frame,
     network_at: usize,
     transport_at: usize,
     own: IpAddr,
+    answers: impl FnOnce() -> bool,
 ) -> Option<Arc<Ipv4Options>> {
-    let (IpAddr::V4(own), true) = (own, transport_at > network_at + ipv4::HEADER_LEN) else {
+    let (IpAddr::V4(own), true) = (own, transport_at > network_at + ipv4::HEADER_LEN && answers()) else {
         return None;
     };
     let octets = frame.head().get(network_at + ipv4::HEADER_LEN..transport_at)?;

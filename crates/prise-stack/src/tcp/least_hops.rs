@@ -19,6 +19,15 @@ impl Connection {
 }
 
 impl Tcp {
+    /// The same of a segment that belongs to a connection.
+    pub(crate) fn is_too_far_for_connection(&self, index: u32, seg: &Segment) -> bool {
+        self.heeds_hops
+            && self
+                .connections
+                .get(index)
+                .is_some_and(|connection| connection.is_too_far(seg.hop_limit))
+    }
+
     /// The same of a segment that a listener would take.
     pub(crate) fn is_too_far_for_listener(&self, link: LinkId, tuple: &FourTuple, seg: &Segment) -> bool {
         if !self.heeds_hops {

@@ -259,10 +259,10 @@ impl Tcp {
             return net.discard(reason);
         }
         let owner = self.owner(&tuple);
-        let answers = !owner.is_some_and(|owner| self.is_established(owner));
-        let ip_options = answers.then(|| ip_options::to_answer_with(frame, network_at, transport_at, dst));
+        let answers = || !owner.is_some_and(|owner| self.is_established(owner));
+        let ip_options = ip_options::to_answer_with(frame, network_at, transport_at, dst, answers);
         let mut seg = Segment::new(&header, frame.take_payload(transport_at + len), now, tos);
-        seg.ip_options = ip_options.flatten();
+        seg.ip_options = ip_options;
         seg.hop_limit = hop_limit;
         seg.unit = frame.offload.gso.map(|gso| gso.size);
         match owner {
@@ -300,10 +300,7 @@ impl Tcp {
     }
 
     fn arrival_at_connection(&mut self, net: &mut Net, index: u32, mut seg: Segment) {
-        let Some(connection) = self.connections.get(index) else {
-            return;
-        };
-        if connection.is_too_far(seg.hop_limit) {
+        if self.is_too_far_for_connection(index, &seg) {
             return net.discard(Discard::TcpTooFar);
         }
         if self.memory.is_under_pressure() {

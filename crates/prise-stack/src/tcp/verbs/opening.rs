@@ -71,7 +71,7 @@ impl Stack {
     /// outside may lead to a program that listens on its loopback.
     pub fn tcp_listen_besides(&mut self, id: ListenerId, link: LinkId, addr: IpAddr) {
         if let Some(listener) = self.tcp.listeners.find(id.key()) {
-            self.tcp.listening.lend(&listener.local, id.key().index, link, addr);
+            self.tcp.listening.lend(listener.local.port, id.key().index, link, addr);
         }
     }
 
