@@ -181,6 +181,8 @@ guests! {
     sources_over_ipv6: "sources.py" "6";
     control_data_over_ipv4: "control_data.py" "4";
     control_data_over_ipv6: "control_data.py" "6";
+    flow_labels_over_ipv4: "flow_labels.py" "4";
+    flow_labels_over_ipv6: "flow_labels.py" "6";
     datagram_stamps_over_ipv4: "datagram_stamps.py" "4";
     datagram_stamps_over_ipv6: "datagram_stamps.py" "6";
     http_server_over_ipv4: "http_server.py" "4";
@@ -283,6 +285,7 @@ guests_by_our_tcp! {
     copies: "copies.py" "4";
     least_hops_over_ipv4: "least_hops.py" "4";
     least_hops_over_ipv6: "least_hops.py" "6";
+    flow_labels: "flow_labels.py" "6";
     stream_options_over_ipv4: "stream_options.py" "4";
     stream_options_over_ipv6: "stream_options.py" "6";
     left_listed_over_ipv4: "left_listed.py" "4";

@@ -321,6 +321,7 @@ fn ping(world: &mut World, dst: IpAddr) -> PingId {
         device: None,
         hop_limit: 64,
         tos: 0,
+        flow_label: prise_stack::FlowLabel::OfFlow,
         fragmentation: prise_stack::Fragmentation::default(),
         message: Payload::from(message).into(),
     };

@@ -75,6 +75,7 @@ impl Host {
             Transport::Udp(_) | Transport::Ping(_) | Transport::Raw(_) => self.close_datagram(now, s),
         }
         self.release_port(s);
+        self.release_labels(now, s);
         self.sockets.remove(s);
     }
 

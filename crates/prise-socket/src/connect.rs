@@ -71,6 +71,8 @@ impl Host {
     /// Sends the SYN, or holds it back for data to go along.
     pub(crate) fn open(&mut self, now: Instant, s: SocketId, remote: SocketAddr, hold: bool) -> Result<(), Errno> {
         let named = link_named(remote);
+        let flow_info = self.flow_info_to_connect(now, s, remote)?;
+        self.socket_mut(s)?.set_flow_info(flow_info);
         let remote = self.stream_destination(s, remote)?;
         self.settle_on(s, named)?;
         let socket = self.socket_ref(s)?;

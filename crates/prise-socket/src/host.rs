@@ -10,6 +10,7 @@ use prise_stack::{
 };
 use prise_wire::{Frame, Instant};
 
+use crate::flow_label::Leases;
 use crate::option::Opt;
 use crate::ports::{Claim, Ports, Rules};
 use crate::socket::{Flag, Socket, Transport};
@@ -43,6 +44,8 @@ pub struct Host {
     /// Sockets with sends that are to be told of (`MSG_ZEROCOPY`).
     pub(crate) zero_copying: Vec<SocketId>,
     pub(crate) zero_copy_allowed: bool,
+    /// Flow labels that are leased (`IPV6_FLOWLABEL_MGR`).
+    pub(crate) flow_labels: Leases,
     /// What the administrator has decided, as text has it.
     pub(crate) sysctls: Sysctls,
     /// What connections ask and answer for ECN.
@@ -73,6 +76,7 @@ impl Host {
             owner: config.owner,
             zero_copying: Vec::new(),
             zero_copy_allowed: false,
+            flow_labels: Leases::default(),
             ecn: EcnPolicy::default(),
             tuning: None,
             sysctls: Sysctls::default(),

@@ -115,7 +115,8 @@ impl Host {
         if stream && matches!(self.state(s), stack::State::Closed | stack::State::SynSent) {
             return Err(Errno::ENOTCONN);
         }
-        self.peer(s).filter(|peer| peer.port() != 0).ok_or(Errno::ENOTCONN)
+        let peer = self.peer(s).filter(|peer| peer.port() != 0).ok_or(Errno::ENOTCONN)?;
+        Ok(self.socket_ref(s)?.with_flow_info(peer))
     }
 
     /// The peer that connect(2) has named, be it port 0 of one, which getpeername(2) does not tell.

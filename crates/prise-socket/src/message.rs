@@ -18,6 +18,8 @@ pub struct Control {
     pub hop_limit: Option<u8>,
     /// The traffic class (`IP_TOS`, `IPV6_TCLASS`).
     pub tos: Option<u8>,
+    /// Traffic class and flow label (`IPV6_FLOWINFO`).
+    pub flow_info: Option<u32>,
     /// Options of IPv4 (`IP_RETOPTS`), unchecked.
     pub options: Option<Ipv4Options>,
     /// `IPV6_DONTFRAG`.
@@ -51,6 +53,8 @@ pub struct Received {
     pub hop_limit: u8,
     /// The received type of service or traffic class.
     pub tos: u8,
+    /// The flow label of IPv6.
+    pub flow_label: u32,
     /// Options of IPv4 that it came with.
     pub options: Option<Ipv4Options>,
     /// When it arrived, on the driver's clock.
@@ -76,6 +80,7 @@ impl Received {
             link: None,
             hop_limit: 0,
             tos: 0,
+            flow_label: 0,
             options: None,
             timestamp: None,
             segment: None,

@@ -66,6 +66,7 @@ impl Socket {
                 v4: self.value(Opt::Tos) as u8,
                 v6: self.value(Opt::TrafficClass) as u8,
             },
+            flow_label: self.flow_label(self.value(Opt::FlowInfo) as u32),
             ecn: default.ecn,
             listed_mapped: self.family == Family::Inet6,
             tuning: None,

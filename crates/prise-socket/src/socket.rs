@@ -190,6 +190,8 @@ pub(crate) struct Extra {
     pub(crate) zero_copies: Option<Box<crate::zero_copy::ZeroCopies>>,
     /// `IP_OPTIONS`: what every packet of IPv4 carries.
     pub(crate) ip_options: Option<Box<Ipv4Options>>,
+    /// Flow labels that it has leased, as often as it has.
+    pub(crate) flow_labels: Vec<u32>,
     /// `IPV6_PKTINFO` set for good: the address to speak from (RFC 3542 §6.1).
     pub(crate) sticky_source: Option<IpAddr>,
 }

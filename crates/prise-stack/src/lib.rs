@@ -35,8 +35,8 @@ pub use hash::{HashKey, SipHasher};
 pub use link::{LINK_NAME_MAX, LINKS_MAX, Link, LinkConfig, LinkCounters, LinkId, LinkSet};
 pub use memory::{MemoryBudget, MemoryUse};
 pub use net::{
-    Discard, DiscardCounts, GroupInfo, IcmpCounters, IcmpError, IcmpReport, IpCounters, LinkAddress, NeighborInfo,
-    NeighborState, QuotedFlow, Route, RouteError, RouteInfo, SourceFilter, TcpCounters,
+    Discard, DiscardCounts, FlowLabel, GroupInfo, IcmpCounters, IcmpError, IcmpReport, IpCounters, LinkAddress,
+    NeighborInfo, NeighborState, QuotedFlow, Route, RouteError, RouteInfo, SourceFilter, TcpCounters,
 };
 pub use prise_wire::IpCidr;
 pub use random::Random;

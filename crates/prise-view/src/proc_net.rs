@@ -95,12 +95,26 @@ pub fn text(view: &mut View<'_>, name: &str) -> Option<String> {
         "arp" => neighbors(view),
         "if_inet" => addresses(view),
         "sockstat" => counts(view, family),
-        // Nobody here forwards, labels flows or has packet sockets.
+        "ip6_flowlabel" => flow_labels(view),
+        // Nobody here forwards or has packet sockets.
         "anycast" => String::new(),
-        "ip6_flowlabel" => "Label S Owner  Users  Linger Expires  Dst                              Opt\n".into(),
         "packet" => "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".into(),
         _ => return None,
     })
+}
+
+/// The flow labels that are leased or linger (`ip6fl_seq_show`).
+fn flow_labels(view: &mut View<'_>) -> String {
+    let mut text = String::from("Label S Owner  Users  Linger Expires  Dst                              Opt\n");
+    for row in view.host.leased_labels(view.now) {
+        let (linger, to) = (row.linger.as_secs(), row.to.to_bits());
+        let _ = writeln!(
+            text,
+            "{:05X} {:<1} {:<6} {:<6} {linger:<6} {:<8} {to:032x} 0   ",
+            row.label, row.share, row.owner, row.users, row.expires
+        );
+    }
+    text
 }
 
 /// The files of counters.

@@ -3,14 +3,14 @@
 use core::time::Duration;
 use std::os::fd::{AsFd, OwnedFd};
 
-use prise_socket::{Errno, Family, Kind};
+use prise_socket::{Asker, Errno, Family, Kind, SocketId};
 use prise_sys::sockopt;
 use rustix::net::{SocketFlags, sockopt as typed};
 
 use super::Target;
-use crate::guest::control;
 use crate::guest::notify::{Call, DONE, Judged, errno, errno_of};
 use crate::guest::sockaddr::canonical;
+use crate::guest::{control, effective_user, own_number};
 use crate::handed::chosen::{self, SO_TIMESTAMP_NEW, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW};
 use crate::handed::plain::{UNACKED, queue_of};
 use crate::socket::{Buffers, Role, Slot};
@@ -30,6 +30,10 @@ const SO_GET_FILTER: i32 = libc::SO_ATTACH_FILTER;
 const IPV6_ADDRFORM: i32 = 1;
 const IP_LOCAL_PORT_RANGE: i32 = 51;
 const IP_UNICAST_IF: i32 = 50;
+
+/// Octets of a `struct in6_flowlabel_req`, and where the label stands in it (linux/in6.h).
+const FLOW_LABEL_REQUEST: usize = 32;
+const FLOW_LABEL_AT: u64 = 16;
 
 /// Levels whose options are numbers, all but those that are names.
 const READS_NUMBERS: [i32; 2] = [libc::SOL_TCP, libc::SOL_UDP];
@@ -51,6 +55,7 @@ const fn is_no_length(family: Family, level: i32, name: i32, len: usize) -> bool
         (libc::SOL_IPV6, libc::IPV6_ADD_MEMBERSHIP | libc::IPV6_DROP_MEMBERSHIP) => {
             matches!(family, Family::Inet6) && len < size_of::<libc::ipv6_mreq>()
         }
+        (libc::SOL_IPV6, libc::IPV6_FLOWLABEL_MGR) => matches!(family, Family::Inet6) && len < FLOW_LABEL_REQUEST,
         _ => false,
     }
 }
@@ -145,6 +150,9 @@ impl Supervisor {
         if chosen::is_kernels_alone(level, name) && self.may_be_kernels(target.slot) {
             return self.ask_kernel(target, level, name, &value);
         }
+        if (level, name, family) == (libc::SOL_IPV6, libc::IPV6_FLOWLABEL_MGR, Family::Inet6) {
+            return self.manage_flow_label(call, id, &value);
+        }
         if (level, name) == (libc::SOL_IPV6, libc::IPV6_V6ONLY) {
             self.look_whether_over(target);
         }
@@ -171,6 +179,19 @@ impl Supervisor {
             self.show_queued_errors(target.slot, &target.copy);
         }
         self.attend(target.slot);
+        DONE
+    }
+
+    /// Flow labels are leased by processes and users; the label that was picked is told where the program asked for any.
+    fn manage_flow_label(&mut self, call: &Call, id: SocketId, value: &[u8]) -> Judged {
+        let asker = Asker {
+            thread: own_number(call.tid).unwrap_or(call.tid),
+            user: effective_user(call.tid),
+        };
+        if let Some(label) = self.host.manage_flow_label(self.now, id, value, asker)? {
+            // The kernel does not mind either if it cannot be written (`ipv6_flowlabel_get`).
+            let _ = call.memory().write(call.args[3] + FLOW_LABEL_AT, &label.to_be_bytes());
+        }
         DONE
     }
 

@@ -98,6 +98,9 @@ fn to_send_v6(control: &mut Control, kind: i32, data: &[u8]) -> Result<(), Errno
             set_interface(control, u32::from_ne_bytes([info[16], info[17], info[18], info[19]]));
         }
         libc::IPV6_HOPLIMIT => control.hop_limit = octet_or_usual(data)?,
+        libc::IPV6_FLOWINFO => {
+            control.flow_info = Some(u32::from_be_bytes(*data.first_chunk().ok_or(Errno::EINVAL)?));
+        }
         libc::IPV6_TCLASS => control.tos = octet_or_usual(data)?,
         IPV6_DONTFRAG => control.dont_fragment = Some(int(data)? != 0),
         _ => return Err(Errno::EINVAL),
@@ -206,9 +209,9 @@ fn put_of_v6(buffer: &mut ControlBuffer, options: &mut Options<'_>, origin: &Ori
     if is_on(libc::IPV6_RECVTCLASS) {
         buffer.put(libc::SOL_IPV6, libc::IPV6_TCLASS, &tos.to_ne_bytes());
     }
-    // The header's first word without the version; of labels there are none here, and nothing is told of 0.
-    if origin.tos != 0 && is_on(libc::IPV6_FLOWINFO) {
-        let flow_info = u32::from(origin.tos) << 20;
+    // The header's first word without the version; nothing is told of 0.
+    let flow_info = u32::from(origin.tos) << 20 | origin.flow_label;
+    if flow_info != 0 && is_on(libc::IPV6_FLOWINFO) {
         buffer.put(libc::SOL_IPV6, libc::IPV6_FLOWINFO, &flow_info.to_be_bytes());
     }
     if let Some(info) = info

@@ -251,6 +251,14 @@ fn thread_group(tid: u32) -> Option<u32> {
     status_field(tid, "Tgid:")?.parse().ok()
 }
 
+/// The effective user of a task (`Uid`, proc(5)); nobody where it is gone.
+pub(crate) fn effective_user(tid: u32) -> u32 {
+    const NOBODY: u32 = 65_534;
+    let users = status_field(tid, "Uid:");
+    let effective = users.and_then(|users| users.split_ascii_whitespace().nth(1)?.parse().ok());
+    effective.unwrap_or(NOBODY)
+}
+
 /// The number that the task's process has for itself: another one in a PID namespace of its own (`NStgid`, proc(5)).
 pub(crate) fn own_number(tid: u32) -> Option<u32> {
     status_field(tid, "NStgid:")?

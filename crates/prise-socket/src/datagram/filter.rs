@@ -181,7 +181,8 @@ fn network_header(octets: &mut Vec<u8>, protocol: u8, message: &Message, len: us
                 IpAddr::V4(v4) => v4.to_ipv6_mapped(),
                 IpAddr::V6(v6) => v6,
             };
-            octets.extend_from_slice(&[0x60 | message.tos >> 4, message.tos << 4, 0, 0]);
+            let first = 0x6000_0000 | u32::from(message.tos) << 20 | message.flow_label;
+            octets.extend_from_slice(&first.to_be_bytes());
             octets.extend_from_slice(&(len as u16).to_be_bytes());
             octets.extend_from_slice(&[protocol, message.hop_limit]);
             octets.extend_from_slice(&word(src).octets());

@@ -235,7 +235,8 @@ impl Host {
             return Err(Errno::EAFNOSUPPORT);
         }
         let named = link_named(remote);
-        let remote = socket.message_destination(self, remote)?;
+        let flow_info = self.flow_info_to_connect(now, s, remote)?;
+        let remote = self.socket_ref(s)?.message_destination(self, remote)?;
         self.settle_on(s, named)?;
         let socket = self.socket_ref(s)?;
         let device = socket.device().or_else(|| socket.way_out(remote.ip()));
@@ -258,6 +259,7 @@ impl Host {
             socket.local = socket.present(SocketAddr::new(route.source, 0)).ip();
         }
         socket.extra_mut().remote = Some(peer);
+        socket.set_flow_info(flow_info);
         self.claim_changed(s, &before);
         self.move_datagram(s);
         Ok(())

@@ -19,6 +19,7 @@ pub(super) struct Message {
     pub(super) link: LinkId,
     pub(super) hop_limit: u8,
     pub(super) tos: u8,
+    pub(super) flow_label: u32,
     options: Option<Box<Ipv4Options>>,
     received: Instant,
     /// Octets of each of several datagrams in one (`UDP_GRO`).
@@ -34,6 +35,7 @@ impl From<prise_stack::UdpDatagram> for Message {
             link,
             hop_limit,
             tos,
+            flow_label,
             options,
             received,
             segment,
@@ -45,6 +47,7 @@ impl From<prise_stack::UdpDatagram> for Message {
             link,
             hop_limit,
             tos,
+            flow_label,
             options,
             received,
             segment,
@@ -61,6 +64,7 @@ impl From<RawMessage> for Message {
             link,
             hop_limit,
             tos,
+            flow_label,
             received,
         } = message;
         let options = if src.is_ipv4() { ip_options::of(&payload) } else { None };
@@ -72,6 +76,7 @@ impl From<RawMessage> for Message {
             link,
             hop_limit,
             tos,
+            flow_label,
             options,
             received,
             segment: None,
@@ -114,6 +119,7 @@ impl Host {
             link: Some(message.link),
             hop_limit: message.hop_limit,
             tos: message.tos,
+            flow_label: message.flow_label,
             options: message.options.map(|options| *options),
             timestamp: Some(message.received),
             segment: message.segment,

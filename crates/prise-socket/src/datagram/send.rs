@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use prise_stack::{DatagramError, Fragmentation, LinkId, PingSend, RawSend, UdpSend};
+use prise_stack::{DatagramError, FlowLabel, Fragmentation, LinkId, PingSend, RawSend, UdpSend};
 use prise_wire::{Instant, Ipv4Options, Payload, checksum};
 
 use super::ip_options;
@@ -26,6 +26,9 @@ pub(super) struct Way {
     device: Option<LinkId>,
     pub(super) hop_limit: u8,
     pub(super) tos: u8,
+    /// Traffic class and flow label as the program gave them.
+    flow_info: u32,
+    flow_label: FlowLabel,
     fragmentation: Fragmentation,
     options: Ipv4Options,
     pub(super) stamps: Stamps,
@@ -55,7 +58,7 @@ impl Host {
         if self.has_corked(s) {
             return self.append(now, s, &payload, flags);
         }
-        let (destination, way) = self.begin(s, flags, destination, control)?;
+        let (destination, way) = self.begin(now, s, flags, destination, control)?;
         let socket = self.socket_ref(s)?;
         let more = flags.contains(Flags::MORE) || socket.has(Flag::UdpCork);
         if more && self.socket_ref(s)?.is_udp() {
@@ -64,7 +67,10 @@ impl Host {
             let corked = Corked {
                 octets: payload.to_vec(),
                 destination,
-                control: *control,
+                control: Control {
+                    flow_info: Some(way.flow_info),
+                    ..*control
+                },
             };
             self.socket_mut(s)?.extra_mut().corked = Some(corked);
             return Ok(len);
@@ -92,7 +98,7 @@ impl Host {
         if self.has_corked(s) {
             return Ok(());
         }
-        let (_, way) = self.begin(s, flags, destination, &by_link_named(control, destination))?;
+        let (_, way) = self.begin(now, s, flags, destination, &by_link_named(control, destination))?;
         self.check_len(s, &way, len)
     }
 
@@ -140,6 +146,7 @@ impl Host {
     /// Where a message goes, and how.
     fn begin(
         &mut self,
+        now: Instant,
         s: SocketId,
         flags: Flags,
         destination: Option<SocketAddr>,
@@ -172,6 +179,12 @@ impl Host {
                 _ => return Err(Errno::EINVAL),
             }
         }
+        let flow_info = if v4 {
+            0
+        } else {
+            self.flow_info_to_send(now, s, named.then_some(destination), control)?
+        };
+        let socket = self.socket_ref(s)?;
         let nowhere = destination.ip().to_canonical() == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let mut destination = socket.message_destination(self, destination)?;
         if let Some(source @ IpAddr::V4(v4)) = control.source.map(|addr| addr.to_canonical())
@@ -182,6 +195,10 @@ impl Host {
             destination.set_ip(source);
         }
         self.check_control(s, control)?;
+        let control = &Control {
+            flow_info: Some(flow_info),
+            ..*control
+        };
         Ok((destination, self.way(s, destination, control)?))
     }
 
@@ -233,6 +250,7 @@ impl Host {
         {
             return Err(Errno::ENETUNREACH);
         }
+        let flow_info = control.flow_info.unwrap_or(0);
         let source = given.or(sticky).or(bound).or_else(|| socket.group_source(ip));
         let route = self
             .stack
@@ -246,6 +264,8 @@ impl Host {
             device,
             hop_limit: control.hop_limit.unwrap_or_else(|| socket.hop_limit(ip, &self.sysctls)),
             tos: control.tos.unwrap_or_else(|| socket.tos(ip)),
+            flow_info,
+            flow_label: socket.flow_label(flow_info),
             fragmentation: socket.fragmentation(ip, control.dont_fragment),
             options: ip_options::outgoing(socket, control, route.source),
             stamps: Stamps::wanted(socket, control),
@@ -282,6 +302,7 @@ impl Host {
                     device: way.device,
                     hop_limit: way.hop_limit,
                     tos: way.tos,
+                    flow_label: way.flow_label,
                     fragmentation: way.fragmentation,
                     multicast_loop: loops,
                     payload: payload.into(),
@@ -299,6 +320,7 @@ impl Host {
                     device: way.device,
                     hop_limit: way.hop_limit,
                     tos: way.tos,
+                    flow_label: way.flow_label,
                     fragmentation: way.fragmentation,
                     message: payload.into(),
                 },
@@ -312,6 +334,7 @@ impl Host {
                     device: way.device,
                     hop_limit: way.hop_limit,
                     tos: way.tos,
+                    flow_label: way.flow_label,
                     fragmentation: way.fragmentation,
                     options: way.options,
                     header_included,

@@ -5,6 +5,7 @@ use core::net::Ipv6Addr;
 use super::socket::int_at;
 use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, multicast, number};
 use crate::datagram::Mode;
+use crate::flow_label::{self, Asker};
 use crate::socket::Flag;
 use crate::{Errno, Kind, sockaddr};
 
@@ -12,7 +13,6 @@ const ON: On = On::V6;
 const MESSAGES: On = ON.without(On::TCP);
 const NO: Get = Get::Refuse(Errno::ENOPROTOOPT);
 const READ_ONLY: Set = Set::Refuse(Errno::ENOPROTOOPT);
-const INVALID: Set = Set::Refuse(Errno::EINVAL);
 /// What only the superuser may touch, and what does not exist for them either.
 const NEVER: Set = Set::Octets(|call| {
     Err(if call.is_privileged() {
@@ -173,10 +173,20 @@ pub(super) const TABLE: &[Entry] = &[
     entry(
         32,
         ON,
-        INVALID,
-        Get::Octets(|query| Err(if query.room < 32 { Errno::EINVAL } else { Errno::ENOENT })),
+        Set::Octets(|call| {
+            let user = if call.is_privileged() { 0 } else { call.host.owner };
+            let asker = Asker { thread: 0, user };
+            call.host
+                .manage_flow_label(call.now, call.id, call.value, asker)
+                .map(drop)
+        }),
+        Get::Octets(|query| {
+            let told = query.host.flow_label_told(query.now, query.id, query.given)?;
+            query.put(&told);
+            Ok(())
+        }),
     ),
-    bit(33, 7),
+    bit(33, flow_label::SEND_BIT),
     entry(34, ON, NEVER, NO),
     entry(35, ON, NEVER, NO),
     entry(

@@ -294,7 +294,7 @@ impl Host {
 
     /// Whether `getsockopt(2)` reads its buffer too for this option: then [`Host::option_asked`] wants its octets.
     pub const fn option_asks(level: i32, name: i32) -> bool {
-        matches!((level, name), (level::IP, 41 | 48) | (level::IPV6, 48))
+        matches!((level, name), (level::IP, 41 | 48) | (level::IPV6, 32 | 48))
     }
 
     /// `getsockopt(2)` into a buffer of `room` octets that held `given`; see [`Host::option_asks`]. Of such an option `out` may be longer: as long as

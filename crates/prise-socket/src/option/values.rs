@@ -89,6 +89,8 @@ opts! {
     V6UnicastInterface = 0;
     /// `IPV6_TCLASS`.
     TrafficClass = 0;
+    /// Traffic class and flow label that `connect` was told with the peer's name.
+    FlowInfo = 0;
     /// `IPV6_MTU_DISCOVER`.
     V6MtuDiscover = 1;
     /// `IPV6_MTU`.

@@ -11,6 +11,8 @@ impl Net {
     /// Sends a transport unit that is too large in as many fragments as it takes. Its checksum is complete.
     pub(super) fn send_fragments(&mut self, now: Instant, out: &IpOut, route: &RouteInfo, mut unit: Frame) {
         unit.complete_checksum();
+        // All carry that of the flow, whose ports only the first one shows.
+        let label = self.flow_label(out, &unit);
         let header_len = match out.dst {
             IpAddr::V4(_) => out.header_len(),
             IpAddr::V6(_) => out.header_len() + FRAGMENT_HEADER_LEN,
@@ -36,7 +38,7 @@ impl Net {
                 identification,
             };
             let mut frame = Frame::new(Head::new(), data);
-            push_header(out, fragment, &mut frame);
+            push_header(out, label, fragment, &mut frame);
             self.ip_counters[usize::from(out.dst.is_ipv6())].fragments_sent += 1;
             self.send_wrapped(now, route.link, route.next_hop, frame);
             offset += len;
@@ -45,7 +47,7 @@ impl Net {
     }
 }
 
-fn push_header(out: &IpOut, fragment: FragmentHeader, frame: &mut Frame) {
+fn push_header(out: &IpOut, label: u32, fragment: FragmentHeader, frame: &mut Frame) {
     match (out.src, out.dst) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
             let mut header = Ipv4Header::new(src, dst, out.protocol, frame.total_len() + out.options.padded_len());
@@ -67,6 +69,7 @@ fn push_header(out: &IpOut, fragment: FragmentHeader, frame: &mut Frame) {
             let mut header = Ipv6Header::new(src, dst, protocol::IPV6_FRAGMENT, frame.total_len());
             header.hop_limit = out.hop_limit;
             header.traffic_class = out.tos;
+            header.flow_label = label;
             frame.push_header(&header);
         }
         // Mixed versions were refused with the route.

@@ -4,7 +4,7 @@
 use super::address::{from_key, key};
 use super::deadlines::Deadlines;
 use super::filter::SourceFilter;
-use super::{Delivered, Discard, IpOut, Net};
+use super::{Delivered, Discard, FlowLabel, IpOut, Net};
 use crate::hash::HashKey;
 use crate::link::{Link, LinkId};
 use alloc::collections::BTreeMap;
@@ -387,6 +387,7 @@ impl Net {
             protocol: protocol::HOP_BY_HOP,
             hop_limit: mld::HOP_LIMIT,
             tos: 0,
+            flow_label: FlowLabel::Given(0),
             dont_fragment: true,
             options: &Ipv4Options::NONE,
         };

@@ -48,6 +48,7 @@ impl Net {
             dst: header.destination.into(),
             protocol: header.protocol,
             tos: header.tos,
+            flow_label: 0,
             hop_limit: header.hop_limit,
             unicast: unicast && arrival.link_unicast,
             checksum_ok: frame.offload.checksum.is_trusted(),

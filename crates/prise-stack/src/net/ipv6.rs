@@ -42,6 +42,7 @@ impl Net {
             dst: header.destination.into(),
             protocol: header.next_header,
             tos: header.traffic_class,
+            flow_label: header.flow_label,
             hop_limit: header.hop_limit,
             unicast: unicast && arrival.link_unicast,
             checksum_ok: frame.offload.checksum.is_trusted(),

@@ -8,6 +8,7 @@ mod counters;
 mod deadlines;
 mod discard;
 mod filter;
+mod flow_label;
 mod fragment;
 mod group;
 mod icmp;
@@ -29,6 +30,7 @@ pub(crate) use address::key as address_key;
 pub use counters::{IcmpCounters, IpCounters, TcpCounters};
 pub use discard::{Discard, DiscardCounts};
 pub use filter::SourceFilter;
+pub use flow_label::FlowLabel;
 pub use group::GroupInfo;
 pub(crate) use icmp::{IcmpArrival, Quoted, QuotedError};
 pub use icmp::{IcmpError, IcmpReport, QuotedFlow};
@@ -70,6 +72,8 @@ pub(crate) struct IpOut<'a> {
     pub(crate) hop_limit: u8,
     /// Type of service or traffic class, ECN bits included.
     pub(crate) tos: u8,
+    /// The flow label of IPv6.
+    pub(crate) flow_label: FlowLabel,
     /// Sets DF in IPv4 and keeps the source from fragmenting in either version.
     pub(crate) dont_fragment: bool,
     /// Options of IPv4.
@@ -99,6 +103,8 @@ pub(crate) struct Delivered<'f> {
     pub(crate) protocol: u8,
     /// Type of service or traffic class, ECN bits included.
     pub(crate) tos: u8,
+    /// The flow label of IPv6.
+    pub(crate) flow_label: u32,
     /// Time to live or hop limit.
     pub(crate) hop_limit: u8,
     /// Whether both the link and IP sent it to one receiver, not to a group or broadcast address.
@@ -391,6 +397,7 @@ impl Net {
             dst,
             protocol,
             tos: 0,
+            flow_label: 0,
             hop_limit: 0,
             unicast,
             frame: &mut frame,

@@ -3,7 +3,7 @@
 //! Duplicate address detection is off: addresses here are given by whoever runs the stack.
 
 use super::neighbor::Evidence;
-use super::{Delivered, Discard, IpOut, Net};
+use super::{Delivered, Discard, FlowLabel, IpOut, Net};
 use crate::link::{Link, LinkId};
 use core::net::{IpAddr, Ipv6Addr};
 use prise_wire::icmpv6::ndp::{HOP_LIMIT, NdpMessage, NeighborAdvertisement, solicited_node};
@@ -159,6 +159,7 @@ impl Net {
             protocol: protocol::ICMPV6,
             hop_limit: HOP_LIMIT,
             tos: 0,
+            flow_label: FlowLabel::Given(0),
             dont_fragment: true,
             options: &Ipv4Options::NONE,
         };

@@ -1,7 +1,7 @@
 //! The way out: IP and link headers around a transport segment.
 
 use super::neighbor::{Evidence, Parked};
-use super::{Discard, IpOut, Net, RouteInfo};
+use super::{Discard, FlowLabel, IpOut, Net, RouteInfo};
 use crate::link::{Link, LinkId};
 use core::net::{IpAddr, Ipv4Addr};
 use prise_wire::{
@@ -83,6 +83,7 @@ impl Net {
                 let mut header = Ipv6Header::new(src, dst, out.protocol, payload_len);
                 header.hop_limit = out.hop_limit;
                 header.traffic_class = out.tos;
+                header.flow_label = self.flow_label(out, frame);
                 frame.push_header(&header);
             }
             _ => {
@@ -105,6 +106,7 @@ impl Net {
                 protocol,
                 hop_limit,
                 tos,
+                flow_label: FlowLabel::Given(0),
                 dont_fragment: false,
                 options: &Ipv4Options::NONE,
             });

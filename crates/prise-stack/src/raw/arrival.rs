@@ -174,6 +174,7 @@ fn message(now: Instant, packet: &Delivered<'_>, from: usize) -> RawMessage {
         link: packet.link,
         hop_limit: packet.hop_limit,
         tos: packet.tos,
+        flow_label: packet.flow_label,
         received: now,
     }
 }

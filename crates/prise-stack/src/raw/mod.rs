@@ -51,6 +51,8 @@ pub struct RawMessage {
     pub hop_limit: u8,
     /// Type of service or traffic class.
     pub tos: u8,
+    /// The flow label of IPv6.
+    pub flow_label: u32,
     /// When it arrived.
     pub received: Instant,
 }

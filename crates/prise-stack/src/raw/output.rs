@@ -2,7 +2,7 @@
 
 use super::{Common, PingId, Raw, RawId, Waiter};
 use crate::link::LinkId;
-use crate::net::{IpOut, Net, RouteInfo};
+use crate::net::{FlowLabel, IpOut, Net, RouteInfo};
 use crate::send::{DatagramError, Fragmentation};
 use core::net::IpAddr;
 use prise_wire::{
@@ -23,6 +23,8 @@ pub struct PingSend {
     pub hop_limit: u8,
     /// Type of service or traffic class.
     pub tos: u8,
+    /// The flow label of IPv6.
+    pub flow_label: FlowLabel,
     /// What to do if it is too big.
     pub fragmentation: Fragmentation,
     /// The message: an echo request. Its identifier and checksum are the socket's business.
@@ -42,6 +44,8 @@ pub struct RawSend {
     pub hop_limit: u8,
     /// Type of service or traffic class.
     pub tos: u8,
+    /// The flow label of IPv6.
+    pub flow_label: FlowLabel,
     /// What to do if it is too big.
     pub fragmentation: Fragmentation,
     /// Options of IPv4, unless the program writes the header.
@@ -75,6 +79,7 @@ impl Raw {
             device,
             hop_limit,
             tos,
+            flow_label,
             fragmentation,
             mut message,
         } = send;
@@ -106,6 +111,7 @@ impl Raw {
             protocol,
             hop_limit,
             tos,
+            flow_label,
             dont_fragment: false,
             options: &Ipv4Options::NONE,
         };
@@ -133,6 +139,7 @@ impl Raw {
             device,
             hop_limit,
             tos,
+            flow_label,
             fragmentation,
             options,
             header_included,
@@ -155,6 +162,7 @@ impl Raw {
             protocol,
             hop_limit,
             tos,
+            flow_label,
             dont_fragment: false,
             options: &options,
         };

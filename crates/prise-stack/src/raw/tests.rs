@@ -37,6 +37,7 @@ fn ping(dst: &str, sequence: u8, data: &[u8]) -> PingSend {
         device: None,
         hop_limit: 64,
         tos: 0,
+        flow_label: crate::FlowLabel::OfFlow,
         fragmentation: Fragmentation::Want,
         message: message.into(),
     }
@@ -49,6 +50,7 @@ fn raw(dst: &str, payload: Vec<u8>) -> RawSend {
         device: None,
         hop_limit: 64,
         tos: 0,
+        flow_label: crate::FlowLabel::OfFlow,
         fragmentation: Fragmentation::Want,
         options: Ipv4Options::NONE,
         header_included: false,

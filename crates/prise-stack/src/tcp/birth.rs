@@ -188,6 +188,7 @@ impl Tcp {
             last_data: Stamp::at(now),
             trouble_since: Moment::at(now),
             limit: AnswerLimit::default(),
+            came_with: 0,
             mss,
             advertised_mss: offered,
             link,

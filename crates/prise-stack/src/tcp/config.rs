@@ -15,6 +15,7 @@ use super::signature::SignatureKeys;
 use super::tuning::Tuning;
 use super::tuple::FourTuple;
 use crate::endpoint::Local;
+use crate::net::FlowLabel;
 
 /// The congestion controls a connection can run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -133,6 +134,8 @@ pub struct TcpConfig {
     pub least_hops: PerVersion,
     /// `IP_TOS`, `IPV6_TCLASS`.
     pub tos: PerVersion,
+    /// The flow label of IPv6.
+    pub flow_label: FlowLabel,
     /// Whether ECN is asked for and answered, and which (RFC 3168, RFC 9768).
     pub ecn: EcnPolicy,
     /// `TCP_CONGESTION`; `None` for that of the link (`Stack::set_link_congestion`), else of the host
@@ -191,6 +194,7 @@ impl Default for TcpConfig {
             ip_options: None,
             least_hops: PerVersion::default(),
             tos: PerVersion::default(),
+            flow_label: FlowLabel::default(),
             ecn: EcnPolicy::default(),
             congestion: None,
             fast_open_queue: 0,

@@ -190,6 +190,8 @@ pub(crate) struct Connection {
     /// When the oldest unacknowledged octet, probe or SYN was first sent: the user timeout counts from here ([`trouble`](Self::trouble)).
     pub(crate) trouble_since: Moment,
     pub(crate) limit: AnswerLimit,
+    /// Traffic class and flow label of the segment that completed the handshake of who came to a listener by IPv6.
+    pub(crate) came_with: u32,
     /// The segment size for sending, options not subtracted.
     pub(crate) mss: u16,
     /// The size that our SYN offered.

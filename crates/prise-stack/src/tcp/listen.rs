@@ -544,6 +544,7 @@ impl Tcp {
         net.tcp_counters.passive_opens += 1;
         if let Some(connection) = self.connections.find_mut(key) {
             connection.device = device;
+            connection.came_with = seg.flow_info;
             connection.reader = Reader::Nobody;
             connection.snd.nxt = connection.snd.iss + 1;
         }

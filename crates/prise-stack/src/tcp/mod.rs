@@ -90,7 +90,7 @@ use crate::event::{Event, Events, Ready};
 use crate::hash::HashKey;
 use crate::link::{LinkId, LinkSet};
 use crate::memory::{Charge, Memory};
-use crate::net::{Delivered, Discard, IpOut, Net};
+use crate::net::{Delivered, Discard, FlowLabel, IpOut, Net};
 use crate::random::Random;
 use crate::slab::{Key, Slab, identifier};
 use crate::wheel::Wheel;
@@ -174,6 +174,8 @@ pub(crate) struct Tcp {
     heeds_hops: bool,
     /// The keys of signed connections in TIME-WAIT.
     signed_waits: BTreeMap<u32, Arc<SignatureKeys>>,
+    /// The flow labels of those in TIME-WAIT that were given any.
+    labelled_waits: BTreeMap<u32, FlowLabel>,
     /// What to answer with to those half-open connections whose SYN came with options of IPv4.
     half_open_options: BTreeMap<u32, Arc<Ipv4Options>>,
     /// What half-open connections cost.
@@ -207,6 +209,7 @@ impl Tcp {
             signs: false,
             heeds_hops: false,
             signed_waits: BTreeMap::new(),
+            labelled_waits: BTreeMap::new(),
             half_open_options: BTreeMap::new(),
             half_open_charge: Charge::of(&memory),
             memory,
@@ -230,6 +233,7 @@ impl Tcp {
             checksum_ok,
             unicast,
             tos,
+            flow_label,
             hop_limit,
             network_at,
             ..
@@ -264,6 +268,9 @@ impl Tcp {
         let mut seg = Segment::new(&header, frame.take_payload(transport_at + len), now, tos);
         seg.ip_options = ip_options;
         seg.hop_limit = hop_limit;
+        if src.is_ipv6() {
+            seg.flow_info = u32::from(tos) << 20 | flow_label;
+        }
         seg.unit = frame.offload.gso.map(|gso| gso.size);
         match owner {
             Some(Owner::Connection(index)) => self.arrival_at_connection(net, index, seg),
@@ -392,6 +399,7 @@ impl Tcp {
     fn answer_in_time_wait(&mut self, net: &mut Net, index: u32, seg: &Segment) {
         let interval = self.default_config.tuning().challenge_interval;
         let keys = self.signed_waits.get(&index).map(|keys| &**keys);
+        let flow_label = self.labelled_waits.get(&index).copied().unwrap_or_default();
         let Some(record) = self.time_wait.get_mut(index) else {
             return;
         };
@@ -401,6 +409,7 @@ impl Tcp {
         let header = record.acknowledgment(timestamp_clock(seg.at));
         let manner = Manner {
             keys,
+            flow_label,
             options: seg.ip_options.as_deref(),
             ..Manner::default()
         };
@@ -412,6 +421,7 @@ impl Tcp {
         if let Some(record) = self.time_wait.remove(index) {
             self.waiting.remove(&record.tuple, Owner::TimeWait(index));
             self.signed_waits.remove(&index);
+            self.labelled_waits.remove(&index);
             if record.is_closed() {
                 self.left.push_back(record.tuple);
             }
@@ -473,6 +483,7 @@ impl Tcp {
             protocol: prise_wire::protocol::TCP,
             hop_limit: connection.config.hop_limit.of(&connection.tuple),
             tos: connection.config.tos.of(&connection.tuple) & !3 | connection.ecn_codepoint(next),
+            flow_label: connection.config.flow_label,
             dont_fragment: true,
             options: &connection.ip_options(),
         };
@@ -610,6 +621,7 @@ impl Tcp {
             .signature_keys
             .clone()
             .filter(|_| connection.is_signed());
+        let flow_label = connection.config.flow_label;
         self.tuples.remove(&tuple, Owner::Connection(index));
         if self.time_wait.len() >= TIME_WAIT_MAX {
             return;
@@ -618,6 +630,9 @@ impl Tcp {
         let key = self.time_wait.insert(record);
         if let Some(keys) = keys {
             self.signed_waits.insert(key.index, keys);
+        }
+        if flow_label != FlowLabel::OfFlow {
+            self.labelled_waits.insert(key.index, flow_label);
         }
         let timer = self.wheel.insert(now + TIME_WAIT, Timer::TimeWait(key.index).pack());
         if let Some(record) = self.time_wait.get_mut(key.index) {

@@ -11,13 +11,14 @@ use super::segment::Segment;
 use super::send::output::build;
 use super::signature::SignatureKeys;
 use super::tuple::FourTuple;
-use crate::net::{IpOut, Net};
+use crate::net::{FlowLabel, IpOut, Net};
 
 /// What a lone segment has of whom it is sent for: by default, of nobody.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manner<'a> {
     pub(crate) hop_limit: u8,
     pub(crate) tos: u8,
+    pub(crate) flow_label: FlowLabel,
     /// Signed if one is for the peer.
     pub(crate) keys: Option<&'a SignatureKeys>,
     pub(crate) options: Option<&'a Ipv4Options>,
@@ -28,6 +29,7 @@ impl Default for Manner<'_> {
         Self {
             hop_limit: DEFAULT_HOP_LIMIT,
             tos: 0,
+            flow_label: FlowLabel::default(),
             keys: None,
             options: None,
         }
@@ -40,6 +42,7 @@ impl<'a> Manner<'a> {
         Self {
             hop_limit: config.hop_limit.of(tuple),
             tos: config.tos.of(tuple) & !3,
+            flow_label: config.flow_label,
             keys: config.signature_keys.as_deref(),
             options: None,
         }
@@ -61,6 +64,7 @@ pub(crate) fn send(now: Instant, net: &mut Net, tuple: &FourTuple, header: &TcpH
         protocol: protocol::TCP,
         hop_limit: manner.hop_limit,
         tos: manner.tos,
+        flow_label: manner.flow_label,
         dont_fragment: true,
         options: manner.options.unwrap_or(&Ipv4Options::NONE),
     };

@@ -24,6 +24,8 @@ pub(crate) struct Segment {
     pub(crate) at: Instant,
     /// The ECN field of the IP header (RFC 3168 §5).
     pub(crate) ecn: u8,
+    /// Traffic class and flow label, as IPv6's header has them; 0 of IPv4.
+    pub(crate) flow_info: u32,
     /// The hops that it had left.
     pub(crate) hop_limit: u8,
     /// What to answer the options of IPv4 with that it came with.
@@ -44,6 +46,7 @@ impl Segment {
             body,
             at,
             ecn: tos & ECN_MASK,
+            flow_info: 0,
             hop_limit: u8::MAX,
             ip_options: None,
             unit: None,

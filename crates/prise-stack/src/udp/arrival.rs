@@ -138,6 +138,7 @@ impl Udp {
             link,
             hop_limit,
             tos,
+            flow_label: _,
             options: _,
             received: _,
             segment: _,
@@ -298,6 +299,7 @@ fn queued(now: Instant, packet: Delivered<'_>, about: About) -> Queued {
     let Delivered {
         link,
         tos,
+        flow_label,
         hop_limit,
         frame,
         network_at,
@@ -315,6 +317,7 @@ fn queued(now: Instant, packet: Delivered<'_>, about: About) -> Queued {
             link,
             hop_limit,
             tos,
+            flow_label,
             options,
             received: now,
             segment: None,

@@ -3,7 +3,7 @@
 use super::socket::CachedRoute;
 use super::{Coverage, Udp, UdpId, UdpProtocol};
 use crate::link::LinkId;
-use crate::net::{IpOut, Net, RouteInfo};
+use crate::net::{FlowLabel, IpOut, Net, RouteInfo};
 use crate::send::{DatagramError, Fragmentation};
 use core::net::{IpAddr, SocketAddr};
 use prise_wire::{
@@ -23,6 +23,8 @@ pub struct UdpSend {
     pub hop_limit: u8,
     /// Type of service or traffic class.
     pub tos: u8,
+    /// The flow label of IPv6.
+    pub flow_label: FlowLabel,
     /// What to do if it is too big.
     pub fragmentation: Fragmentation,
     /// Whether members on this host get a copy of a group datagram (`IP_MULTICAST_LOOP`).
@@ -44,6 +46,7 @@ impl UdpSend {
             device: None,
             hop_limit: if dst.ip().is_multicast() { 1 } else { 64 },
             tos: 0,
+            flow_label: FlowLabel::default(),
             fragmentation: Fragmentation::default(),
             multicast_loop: true,
             payload: payload.into(),
@@ -207,6 +210,7 @@ fn send_datagram(
         protocol: from.protocol.number(),
         hop_limit: send.hop_limit,
         tos: send.tos,
+        flow_label: send.flow_label,
         dont_fragment,
         options: &send.options,
     };

@@ -29,6 +29,8 @@ pub struct UdpDatagram {
     pub hop_limit: u8,
     /// Type of service or traffic class.
     pub tos: u8,
+    /// The flow label of IPv6.
+    pub flow_label: u32,
     /// Options of IPv4 that it came with.
     pub options: Option<Box<Ipv4Options>>,
     /// When it arrived.

@@ -2,7 +2,7 @@
 
 use super::{IcmpError, QuotedFlow};
 use crate::link::LinkId;
-use crate::net::{Delivered, Discard, IpOut, Net, RouteInfo};
+use crate::net::{Delivered, Discard, FlowLabel, IpOut, Net, RouteInfo};
 use core::net::{IpAddr, Ipv6Addr};
 use prise_wire::ipv6::extension;
 use prise_wire::{
@@ -143,6 +143,7 @@ impl Net {
             protocol,
             hop_limit: HOP_LIMIT,
             tos,
+            flow_label: FlowLabel::OfFlow,
             dont_fragment: false,
             options: &Ipv4Options::NONE,
         };

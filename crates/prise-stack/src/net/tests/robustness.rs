@@ -50,6 +50,7 @@ fn specimens() -> Vec<Vec<u8>> {
             device: None,
             hop_limit: 1,
             tos: 0,
+            flow_label: crate::FlowLabel::OfFlow,
             fragmentation: Fragmentation::Want,
             message: alloc::vec![kind, 0, 0, 0, 0, 0, 0, 0].into(),
         };

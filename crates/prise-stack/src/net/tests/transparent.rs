@@ -142,6 +142,7 @@ fn pings_for_others_wait_for_the_gateway_and_pings_for_itself_do_not() {
             device: None,
             hop_limit: 64,
             tos: 0,
+            flow_label: crate::FlowLabel::OfFlow,
             fragmentation: crate::Fragmentation::Want,
             message: Body::from(alloc::vec![kind, 0, 0, 0, 0, 0, 0, 3, b'x']),
         };

@@ -88,6 +88,7 @@ impl Tcp {
         let key = self.adopt(seg.at, net, record.tuple, record.link, record.agreement(), config);
         if let Some(connection) = self.connections.find_mut(key) {
             connection.device = device;
+            connection.came_with = seg.flow_info;
             connection.reader = Reader::Nobody;
             connection.flags.set_early(true);
             connection.flags.set_syn_due(true);

@@ -95,6 +95,17 @@ impl Stack {
         self.tcp.fast_opens.keys = keys;
     }
 
+    /// Traffic class and flow label, as IPv6's header has them, of the segment that completed the handshake of who came to a listener; 0 of
+    /// a connection that was opened from here (`IPV6_FL_F_REMOTE`).
+    pub fn tcp_came_with(&self, id: ConnId) -> u32 {
+        self.connection(id).map_or(0, |connection| connection.came_with)
+    }
+
+    /// The label that a connection's packets carry from one endpoint to another, unless their sender was given one; 0 of IPv4.
+    pub fn flow_label(&self, from: SocketAddr, to: SocketAddr) -> u32 {
+        self.net.label_of_connection(from, to)
+    }
+
     /// A snapshot of the connection.
     pub fn tcp_info(&self, now: Instant, id: ConnId) -> Option<TcpInfo> {
         let connection = self.connection(id)?;

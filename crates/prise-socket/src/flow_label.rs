@@ -1,0 +1,541 @@
+//! Leases of flow labels, and which label a socket sends (`net/ipv6/ip6_flowlabel.c`; RFC 6437 §3).
+//!
+//! A program leases a label (`IPV6_FLOWLABEL_MGR`), for itself or to be shared, and a label that was given back lingers. Who sends with a label
+//! need not have leased it as long as nobody has leased any that is not everybody's; from then on the lease is asked for.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::net::{Ipv6Addr, SocketAddr};
+use core::time::Duration;
+
+use prise_stack::FlowLabel;
+use prise_wire::Instant;
+
+use crate::option::Opt;
+use crate::socket::{Flag, Socket, Transport};
+use crate::{Control, Errno, Family, Host, SocketId};
+
+/// The bits of `sin6_flowinfo` that are a label, and those that are anything (`IPV6_FLOWLABEL_MASK`, `IPV6_FLOWINFO_MASK`).
+const LABEL: u32 = 0x000f_ffff;
+const INFO: u32 = 0x0fff_ffff;
+/// The two bits of ECN in it, which are TCP's own on a stream (`IP6_ECN_flow_init`).
+const ECN: u32 = 3 << 20;
+
+/// Leases of one host, and of one socket from which on it needs privileges (`FL_MAX_SIZE`, `FL_MAX_PER_SOCK`).
+const LEASES_MAX: usize = 4096;
+const LEASES_OF_SOCKET: usize = 32;
+
+/// How long a label lingers at least, and how long who has no privileges may ask for (`FL_MIN_LINGER`, `FL_MAX_LINGER`), in seconds.
+const LINGER_MIN: u16 = 6;
+const LINGER_MAX: u16 = 150;
+
+/// Which option sends `sin6_flowinfo` is a bit of [`Opt::Receive6`] (`IPV6_FLOWINFO_SEND`).
+pub(crate) const SEND_BIT: u8 = 7;
+
+/// Who asks for a lease: some labels are one process's or one user's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The thread, as `gettid(2)` tells it.
+    pub thread: u32,
+    /// The effective user.
+    pub user: u32,
+}
+
+/// Who may lease a label besides (`IPV6_FL_S_EXCL` …).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    Nobody,
+    Process(u32),
+    User(u32),
+    Anybody,
+}
+
+impl Share {
+    fn new(number: u8, asker: Asker) -> Option<Self> {
+        match number {
+            1 => Some(Self::Nobody),
+            2 => Some(Self::Process(asker.thread)),
+            3 => Some(Self::User(asker.user)),
+            255 => Some(Self::Anybody),
+            _ => None,
+        }
+    }
+
+    fn number(self) -> u8 {
+        match self {
+            Self::Nobody => 1,
+            Self::Process(_) => 2,
+            Self::User(_) => 3,
+            Self::Anybody => 255,
+        }
+    }
+
+    fn owner(self) -> u32 {
+        match self {
+            Self::Nobody | Self::Anybody => 0,
+            Self::Process(owner) | Self::User(owner) => owner,
+        }
+    }
+}
+
+/// A label that somebody has leased, or that lingers (`struct ip6_flowlabel`).
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    /// Which was leased later is listed first.
+    number: u64,
+    share: Share,
+    to: Ipv6Addr,
+    users: u32,
+    linger: Duration,
+    expires: Instant,
+    last_use: Instant,
+}
+
+impl Lease {
+    /// When nobody's label is forgotten.
+    fn ends(&self) -> Instant {
+        self.expires.max(self.last_use + self.linger)
+    }
+
+    fn lives(&self, now: Instant) -> bool {
+        self.users > 0 || now < self.ends()
+    }
+
+    /// `fl6_renew`.
+    fn renew(&mut self, now: Instant, term: Term) {
+        self.last_use = now;
+        self.linger = self.linger.max(term.linger);
+        self.expires = self.expires.max(now + term.expires.max(self.linger));
+    }
+
+    fn release(&mut self, now: Instant) {
+        self.last_use = now;
+        self.users = self.users.saturating_sub(1);
+        if self.users == 0 {
+            self.expires = self.ends();
+        }
+    }
+}
+
+/// How long a label is to last.
+#[derive(Clone, Copy)]
+struct Term {
+    linger: Duration,
+    expires: Duration,
+}
+
+impl Term {
+    /// `check_linger`, of both numbers.
+    fn new(request: &Request, privileged: bool) -> Result<Self, Errno> {
+        let check = |seconds: u16| match seconds {
+            seconds if seconds > LINGER_MAX && !privileged => Err(Errno::EPERM),
+            seconds => Ok(Duration::from_secs(seconds.max(LINGER_MIN).into())),
+        };
+        Ok(Self {
+            linger: check(request.linger)?,
+            expires: check(request.expires)?,
+        })
+    }
+}
+
+/// All leases of a host.
+#[derive(Debug, Default)]
+pub(crate) struct Leases {
+    by_label: BTreeMap<u32, Lease>,
+    made: u64,
+}
+
+impl Leases {
+    fn forget_ended(&mut self, now: Instant) {
+        self.by_label.retain(|_, lease| lease.lives(now));
+    }
+
+    /// Whether some label is not everybody's: then who sends with one must have leased it.
+    fn are_heeded(&self, now: Instant) -> bool {
+        let mut leases = self.by_label.values();
+        leases.any(|lease| lease.share != Share::Anybody && lease.lives(now))
+    }
+}
+
+/// A row of `/proc/net/ip6_flowlabel`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeasedLabel {
+    /// The label.
+    pub label: u32,
+    /// Who may lease it besides (`IPV6_FL_S_EXCL` …).
+    pub share: u8,
+    /// The process or user whose it is, or 0.
+    pub owner: u32,
+    /// How many leases there are.
+    pub users: u32,
+    /// For how long it lingers.
+    pub linger: Duration,
+    /// In how many seconds it expires, or since how many it has.
+    pub expires: i64,
+    /// Whom it is for.
+    pub to: Ipv6Addr,
+}
+
+/// `struct in6_flowlabel_req`.
+pub(crate) struct Request {
+    to: Ipv6Addr,
+    label: u32,
+    action: u8,
+    share: u8,
+    flags: u16,
+    expires: u16,
+    linger: u16,
+}
+
+impl Request {
+    pub(crate) const LEN: usize = 32;
+
+    const GET: u8 = 0;
+    const PUT: u8 = 1;
+    const RENEW: u8 = 2;
+
+    const CREATE: u16 = 1;
+    const EXCLUSIVE: u16 = 2;
+    const REFLECT: u16 = 4;
+    const REMOTE: u16 = 8;
+
+    fn parse(octets: &[u8]) -> Option<Self> {
+        let octets: &[u8; Self::LEN] = octets.first_chunk()?;
+        let (to, rest) = octets.split_first_chunk::<16>()?;
+        let short = |at: usize| u16::from_le_bytes([rest[at], rest[at + 1]]);
+        Some(Self {
+            to: Ipv6Addr::from(*to),
+            label: u32::from_be_bytes(*rest.first_chunk()?),
+            action: rest[4],
+            share: rest[5],
+            flags: short(6),
+            expires: short(8),
+            linger: short(10),
+        })
+    }
+}
+
+/// What `getsockopt` tells in the same layout, its action and flags 0.
+fn answer(label: u32, lease: Option<(&Lease, Instant)>) -> [u8; Request::LEN] {
+    let mut octets = [0; Request::LEN];
+    octets[16..20].copy_from_slice(&label.to_be_bytes());
+    if let Some((lease, now)) = lease {
+        octets[..16].copy_from_slice(&lease.to.octets());
+        octets[21] = lease.share.number();
+        let left = lease.expires.saturating_since(now);
+        octets[24..26].copy_from_slice(&(left.as_secs() as u16).to_le_bytes());
+        octets[26..28].copy_from_slice(&(lease.linger.as_secs() as u16).to_le_bytes());
+    }
+    octets
+}
+
+/// Leases.
+impl Host {
+    /// `IPV6_FLOWLABEL_MGR` (`ipv6_flowlabel_opt`). Tells the label that was picked for who asked for any.
+    pub fn manage_flow_label(
+        &mut self,
+        now: Instant,
+        s: SocketId,
+        value: &[u8],
+        asker: Asker,
+    ) -> Result<Option<u32>, Errno> {
+        let request = Request::parse(value).ok_or(Errno::EINVAL)?;
+        let stream = self.socket_ref(s)?.kind == crate::Kind::Stream;
+        self.flow_labels.forget_ended(now);
+        match request.action {
+            // Labels are consistent by default, and then none is taken from the peer (`net.ipv6.flowlabel_consistency`).
+            Request::GET if request.flags & Request::REFLECT != 0 => Err(Errno::EPERM),
+            Request::GET => self.lease_label(now, s, &request, &value[Request::LEN..], asker),
+            Request::PUT if request.flags & Request::REFLECT != 0 => {
+                Err(if stream { Errno::ESRCH } else { Errno::ENOPROTOOPT })
+            }
+            Request::PUT => self.put_label(now, s, request.label).map(|()| None),
+            Request::RENEW => self.renew_label(now, s, &request, asker).map(|()| None),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// `ipv6_flowlabel_get`; `control` is what comes behind the request.
+    fn lease_label(
+        &mut self,
+        now: Instant,
+        s: SocketId,
+        request: &Request,
+        control: &[u8],
+        asker: Asker,
+    ) -> Result<Option<u32>, Errno> {
+        /// `sizeof(struct cmsghdr)`: less is no message, and of headers before the routing header no packet of ours has any.
+        const MESSAGE_MIN: usize = 16;
+        if request.label & !LABEL != 0 || control.len() >= MESSAGE_MIN {
+            return Err(Errno::EINVAL);
+        }
+        let privileged = asker.user == 0;
+        let term = Term::new(request, privileged)?;
+        if request.to.is_unspecified() || request.to.to_ipv4_mapped().is_some() {
+            return Err(Errno::EINVAL);
+        }
+        let share = Share::new(request.share, asker).ok_or(Errno::EINVAL)?;
+        let creates = request.flags & Request::CREATE != 0;
+        let have = self.flow_labels.by_label.get_mut(&request.label);
+        if let Some(lease) = have.filter(|lease| lease.users > 0 || creates) {
+            lease.users += 1;
+            let joined = match lease.share {
+                _ if request.flags & Request::EXCLUSIVE != 0 => Err(Errno::EEXIST),
+                have if have == Share::Nobody || have != share => Err(Errno::EPERM),
+                _ => Ok(None),
+            };
+            if joined.is_ok() {
+                lease.linger = lease.linger.max(term.linger);
+                lease.expires = lease.expires.max(now + term.expires.max(term.linger));
+                self.socket_mut(s)?.extra_mut().flow_labels.push(request.label);
+            } else {
+                lease.release(now);
+            }
+            return joined;
+        }
+        if !creates {
+            return Err(Errno::ENOENT);
+        }
+        self.check_room(s, privileged)?;
+        let label = match request.label {
+            0 => self.unleased_label(),
+            label => label,
+        };
+        self.flow_labels.made += 1;
+        let mut lease = Lease {
+            number: self.flow_labels.made,
+            share,
+            to: request.to,
+            users: 1,
+            linger: Duration::ZERO,
+            expires: now,
+            last_use: now,
+        };
+        lease.renew(now, term);
+        self.flow_labels.by_label.insert(label, lease);
+        self.socket_mut(s)?.extra_mut().flow_labels.push(label);
+        Ok((request.label == 0).then_some(label))
+    }
+
+    /// `mem_check`.
+    fn check_room(&self, s: SocketId, privileged: bool) -> Result<(), Errno> {
+        let room = LEASES_MAX.saturating_sub(self.flow_labels.by_label.len());
+        if room > LEASES_MAX - LEASES_OF_SOCKET {
+            return Ok(());
+        }
+        let own = self.socket_ref(s)?.flow_labels().len();
+        let scarce = own >= LEASES_OF_SOCKET || own > 0 && room < LEASES_MAX / 2 || room < LEASES_MAX / 4;
+        if room == 0 || scarce && !privileged {
+            return Err(Errno::ENOBUFS);
+        }
+        Ok(())
+    }
+
+    /// There are more labels than leases.
+    fn unleased_label(&mut self) -> u32 {
+        loop {
+            let label = self.random.next_u32() & LABEL;
+            if label != 0 && !self.flow_labels.by_label.contains_key(&label) {
+                return label;
+            }
+        }
+    }
+
+    /// `ipv6_flowlabel_put`.
+    fn put_label(&mut self, now: Instant, s: SocketId, label: u32) -> Result<(), Errno> {
+        let socket = self.socket_mut(s)?;
+        let at = socket.flow_labels().iter().rposition(|have| *have == label);
+        let at = at.ok_or(Errno::ESRCH)?;
+        socket.extra_mut().flow_labels.remove(at);
+        let sent = socket.value(Opt::FlowInfo);
+        if sent as u32 & LABEL == label {
+            socket.set_value(Opt::FlowInfo, sent & !i64::from(LABEL));
+            self.reconfigure(now, s);
+        }
+        self.release_label(now, label);
+        Ok(())
+    }
+
+    fn release_label(&mut self, now: Instant, label: u32) {
+        if let Some(lease) = self.flow_labels.by_label.get_mut(&label) {
+            lease.release(now);
+        }
+    }
+
+    /// `ipv6_flowlabel_renew`.
+    fn renew_label(&mut self, now: Instant, s: SocketId, request: &Request, asker: Asker) -> Result<(), Errno> {
+        let privileged = asker.user == 0;
+        let own = self.socket_ref(s)?.flow_labels().contains(&request.label);
+        // Who administers the network may renew anybody's.
+        let may = own || request.share == 0 && privileged;
+        let lease = self.flow_labels.by_label.get_mut(&request.label);
+        let lease = lease.filter(|lease| may && lease.users > 0).ok_or(Errno::ESRCH)?;
+        lease.renew(now, Term::new(request, privileged)?);
+        Ok(())
+    }
+
+    /// `getsockopt(2)` of `IPV6_FLOWLABEL_MGR` (`ipv6_flowlabel_opt_get`), asked by what its buffer holds.
+    pub(crate) fn flow_label_told(&self, now: Instant, s: SocketId, given: &[u8]) -> Result<[u8; Request::LEN], Errno> {
+        let request = Request::parse(given).ok_or(Errno::EINVAL)?;
+        if request.action != Request::GET {
+            return Err(Errno::EINVAL);
+        }
+        if request.flags & Request::REMOTE != 0 {
+            return Ok(answer(self.came_with(s)? & LABEL, None));
+        }
+        let socket = self.socket_ref(s)?;
+        let label = socket.value(Opt::FlowInfo) as u32 & LABEL;
+        let lease = self.flow_labels.by_label.get(&label);
+        let lease = lease.filter(|_| socket.flow_labels().contains(&label));
+        Ok(answer(label, Some((lease.ok_or(Errno::ENOENT)?, now))))
+    }
+
+    /// What the peer's handshake came with (`rcv_flowinfo`). Who carries a connection elsewhere shows no packets: a client of this host
+    /// sends what it would have sent here.
+    fn came_with(&self, s: SocketId) -> Result<u32, Errno> {
+        let socket = self.socket_ref(s)?;
+        Ok(match (socket.transport, socket.remote()) {
+            (Transport::Connection(id), _) => self.stack.tcp_came_with(id),
+            (Transport::Elsewhere, Some(remote)) if !socket.has(Flag::PortPicked) => {
+                self.stack.flow_label(remote, socket.local_addr())
+            }
+            _ => 0,
+        })
+    }
+
+    /// A socket is gone, and its leases with it (`fl6_free_socklist`).
+    pub(crate) fn release_labels(&mut self, now: Instant, s: SocketId) {
+        let Some(extra) = self.sockets.get_mut(s).and_then(|socket| socket.extra.as_mut()) else {
+            return;
+        };
+        for label in core::mem::take(&mut extra.flow_labels) {
+            self.release_label(now, label);
+        }
+    }
+
+    /// The labels that somebody has leased or that linger, as the kernel lists them: by their last octets, the youngest of these first.
+    pub fn leased_labels(&mut self, now: Instant) -> Vec<LeasedLabel> {
+        self.flow_labels.forget_ended(now);
+        let mut leases: Vec<_> = self.flow_labels.by_label.iter().collect();
+        leases.sort_by_key(|(label, lease)| (**label & 0xff, u64::MAX - lease.number));
+        let row = |(&label, lease): (&u32, &Lease)| LeasedLabel {
+            label,
+            share: lease.share.number(),
+            owner: lease.share.owner(),
+            users: lease.users,
+            linger: lease.linger,
+            expires: match lease.expires.saturating_since(now) {
+                Duration::ZERO => -(now.saturating_since(lease.expires).as_secs() as i64),
+                left => left.as_secs() as i64,
+            },
+            to: lease.to,
+        };
+        leases.into_iter().map(row).collect()
+    }
+}
+
+/// What is sent.
+impl Host {
+    /// Traffic class and label of a message to who was named, or to the peer, and what is wrong with them (`udpv6_sendmsg`,
+    /// `ip6_datagram_send_ctl`).
+    pub(crate) fn flow_info_to_send(
+        &self,
+        now: Instant,
+        s: SocketId,
+        named: Option<SocketAddr>,
+        control: &Control,
+    ) -> Result<u32, Errno> {
+        let socket = self.socket_ref(s)?;
+        if socket.family != Family::Inet6 {
+            return Ok(0);
+        }
+        let info = match named {
+            Some(_) => socket.flow_info_named(named),
+            None => socket.value(Opt::FlowInfo) as u32,
+        };
+        if named.is_some() {
+            self.check_leased(now, socket, info)?;
+        }
+        let Some(given) = control.flow_info else {
+            return Ok(info);
+        };
+        // All that is compared is the version, which the name's has not.
+        if info != 0 && given & !INFO != 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.check_leased(now, socket, given & INFO)?;
+        Ok(given & INFO)
+    }
+
+    /// The traffic class and label that `connect(2)` names for all that is sent from then on (`tcp_v6_connect`, `__ip6_datagram_connect`).
+    pub(crate) fn flow_info_to_connect(&self, now: Instant, s: SocketId, remote: SocketAddr) -> Result<u32, Errno> {
+        let socket = self.socket_ref(s)?;
+        let info = socket.flow_info_named(Some(remote));
+        let info = if socket.kind == crate::Kind::Stream {
+            info & !ECN
+        } else {
+            info
+        };
+        self.check_leased(now, socket, info)?;
+        Ok(info)
+    }
+
+    /// `fl6_sock_lookup`.
+    fn check_leased(&self, now: Instant, socket: &Socket, info: u32) -> Result<(), Errno> {
+        let label = info & LABEL;
+        if label == 0 || socket.flow_labels().contains(&label) || !self.flow_labels.are_heeded(now) {
+            return Ok(());
+        }
+        Err(Errno::EINVAL)
+    }
+}
+
+impl Socket {
+    /// Its leases, the youngest last.
+    fn flow_labels(&self) -> &[u32] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.flow_labels)
+    }
+
+    /// Whether names of peers say what class and label to send, and tell it (`IPV6_FLOWINFO_SEND`).
+    pub(crate) fn sends_flow_info(&self) -> bool {
+        self.value(Opt::Receive6) >> SEND_BIT & 1 != 0
+    }
+
+    fn flow_info_named(&self, named: Option<SocketAddr>) -> u32 {
+        match named {
+            Some(SocketAddr::V6(v6)) if self.sends_flow_info() && v6.ip().to_ipv4_mapped().is_none() => {
+                v6.flowinfo() & INFO
+            }
+            _ => 0,
+        }
+    }
+
+    /// Remembers what `connect(2)` has named.
+    pub(crate) fn set_flow_info(&mut self, info: u32) {
+        if info == 0 {
+            self.unset_value(Opt::FlowInfo);
+        } else {
+            self.set_value(Opt::FlowInfo, info.into());
+        }
+    }
+
+    /// The label of packets with that class and label, if it has one, else the flow's unless the socket does without
+    /// (`ip6_make_flowlabel`, `IPV6_AUTOFLOWLABEL`).
+    pub(crate) fn flow_label(&self, info: u32) -> FlowLabel {
+        match info & LABEL {
+            0 if !self.has(Flag::V6AutoFlowLabelOff) => FlowLabel::OfFlow,
+            label => FlowLabel::Given(label),
+        }
+    }
+
+    /// A peer's name with what is sent to it, where names tell it (`inet6_getname`).
+    pub(crate) fn with_flow_info(&self, peer: SocketAddr) -> SocketAddr {
+        match peer {
+            SocketAddr::V6(mut v6) if self.sends_flow_info() => {
+                v6.set_flowinfo(self.value(Opt::FlowInfo) as u32);
+                v6.into()
+            }
+            _ => peer,
+        }
+    }
+}

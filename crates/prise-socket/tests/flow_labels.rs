@@ -1,0 +1,129 @@
+//! Leases of flow labels and their ends (`net/ipv6/ip6_flowlabel.c`); what programs see besides is in `examples/guests/flow_labels.py`.
+
+mod world;
+
+use core::time::Duration;
+
+use prise_socket::{Asker, Errno, Family, Kind, SocketId};
+use world::World;
+
+const GET: u8 = 0;
+const PUT: u8 = 1;
+const RENEW: u8 = 2;
+const CREATE: u16 = 1;
+const EXCLUSIVE: u8 = 1;
+const OF_USER: u8 = 3;
+const ANYBODY: u8 = 255;
+const SOMEBODY: Asker = Asker { thread: 7, user: 1000 };
+
+/// Two sockets of one host.
+struct Labels {
+    world: World,
+    sockets: [SocketId; 2],
+}
+
+impl Labels {
+    fn new() -> Self {
+        let mut world = World::new(1);
+        let sockets = [0, 1].map(|_| {
+            world.hosts[0]
+                .socket(Family::Inet6, Kind::Datagram, 0)
+                .expect("a socket")
+        });
+        Self { world, sockets }
+    }
+
+    fn ask(
+        &mut self,
+        who: usize,
+        action: u8,
+        (label, share): (u32, u8),
+        linger: u16,
+        asker: Asker,
+    ) -> Result<(), Errno> {
+        let mut request = vec![0xfd; 16];
+        request.extend(label.to_be_bytes());
+        request.extend([action, share]);
+        for number in [CREATE, 0, linger, 0, 0] {
+            request.extend(number.to_le_bytes());
+        }
+        let (now, s) = (self.world.now, self.sockets[who]);
+        self.world.hosts[0].manage_flow_label(now, s, &request, asker).map(drop)
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        self.world.now += Duration::from_secs(seconds);
+    }
+
+    fn listed(&mut self) -> Vec<(u32, u32, i64)> {
+        let now = self.world.now;
+        let rows = self.world.hosts[0].leased_labels(now);
+        rows.iter().map(|row| (row.label, row.users, row.expires)).collect()
+    }
+}
+
+#[test]
+fn a_label_that_was_given_back_is_free_after_it_has_lingered() {
+    let mut labels = Labels::new();
+    assert_eq!(labels.ask(0, GET, (5, EXCLUSIVE), 0, SOMEBODY), Ok(()));
+    labels.wait(100);
+    assert_eq!(labels.ask(1, GET, (5, ANYBODY), 0, SOMEBODY), Err(Errno::EPERM));
+    assert_eq!(labels.ask(0, PUT, (5, 0), 0, SOMEBODY), Ok(()));
+    assert_eq!(labels.listed(), [(5, 0, 6)]);
+    labels.wait(5);
+    assert_eq!(
+        labels.ask(1, GET, (5, ANYBODY), 0, SOMEBODY),
+        Err(Errno::EPERM),
+        "and is looked at once more"
+    );
+    labels.wait(7);
+    assert_eq!(labels.listed(), []);
+    assert_eq!(labels.ask(1, GET, (5, ANYBODY), 0, SOMEBODY), Ok(()));
+}
+
+#[test]
+fn who_renews_a_label_has_it_linger_for_longer() {
+    let mut labels = Labels::new();
+    assert_eq!(labels.ask(0, GET, (5, EXCLUSIVE), 0, SOMEBODY), Ok(()));
+    assert_eq!(labels.ask(0, RENEW, (5, 0), 40, SOMEBODY), Ok(()));
+    assert_eq!(labels.ask(0, RENEW, (5, 0), 151, SOMEBODY), Err(Errno::EPERM));
+    assert_eq!(
+        labels.ask(1, RENEW, (5, 0), 40, SOMEBODY),
+        Err(Errno::ESRCH),
+        "not its own"
+    );
+    let root = Asker { thread: 8, user: 0 };
+    assert_eq!(
+        labels.ask(1, RENEW, (5, 0), 160, root),
+        Ok(()),
+        "who administers the network may"
+    );
+    assert_eq!(labels.ask(0, PUT, (5, 0), 0, SOMEBODY), Ok(()));
+    labels.wait(159);
+    assert_eq!(labels.ask(1, GET, (5, ANYBODY), 0, SOMEBODY), Err(Errno::EPERM));
+}
+
+#[test]
+fn a_socket_that_is_closed_gives_its_labels_back() {
+    let mut labels = Labels::new();
+    for label in [5, 0x105, 6] {
+        assert_eq!(labels.ask(0, GET, (label, OF_USER), 0, SOMEBODY), Ok(()));
+    }
+    assert_eq!(labels.ask(1, GET, (5, OF_USER), 0, SOMEBODY), Ok(()));
+    let another = Asker { user: 1001, ..SOMEBODY };
+    assert_eq!(labels.ask(1, GET, (6, OF_USER), 0, another), Err(Errno::EPERM));
+    let (now, s) = (labels.world.now, labels.sockets[0]);
+    labels.world.hosts[0].close(now, s);
+    assert_eq!(labels.listed(), [(0x105, 0, 6), (5, 1, 6), (6, 0, 6)]);
+    labels.wait(7);
+    assert_eq!(labels.listed(), [(5, 1, -1)]);
+}
+
+#[test]
+fn leases_are_bounded() {
+    let mut labels = Labels::new();
+    let leases = (1..).take_while(|label| labels.ask(0, GET, (*label, ANYBODY), 0, SOMEBODY).is_ok());
+    assert_eq!(leases.count(), 32);
+    assert_eq!(labels.ask(0, GET, (99, ANYBODY), 0, SOMEBODY), Err(Errno::ENOBUFS));
+    assert_eq!(labels.ask(1, GET, (99, ANYBODY), 0, SOMEBODY), Ok(()));
+}
