@@ -3,7 +3,7 @@
 mod world;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -216,6 +216,68 @@ fn clients_of_a_published_port_come_to_who_listens_on_the_loopback() {
                 assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
             }
             stdin.write_all(b"\n").expect("the guest reads");
+        }
+        run.end(LIMIT).expect_success();
+    }
+}
+
+const NEAR_BY_UDP: &str = r#"
+import socket
+
+for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+    near, far = (socket.socket(family, socket.SOCK_DGRAM) for _ in range(2))
+    near.bind((host, 5000))
+    print("hears", flush=True)
+    octets, peer = near.recvfrom(100)
+    near.sendto(b"by its name " + octets, peer)
+    near.connect(peer)
+    near.send(b"connected")
+    print("from", peer[0], near.getsockname()[:2], near.getpeername() == peer, near.recv(100), flush=True)
+    near.close()
+    near = socket.socket(family, socket.SOCK_DGRAM)
+    near.bind((host, 5000))
+    far.sendto(b"within", near.getsockname())
+    print("near", near.recvfrom(100)[1][0], flush=True)
+    near.close()
+"#;
+
+#[test]
+fn clients_of_a_published_port_reach_a_datagram_socket_of_the_loopback() {
+    let Some(python) = need("published sockets of the loopback", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script: PathBuf = stage.write("near.py", NEAR_BY_UDP);
+    let program = [python.into(), script.into()];
+    for further in [&[][..], &["--no-join"]] {
+        let port = free_port();
+        let publish = format!("{port}:5000/udp");
+        let options = [&["-p", &publish], further].concat();
+        let mut run = Running::start(&mut stage.run(&options, &program));
+        for (host, gateway) in [("127.0.0.1", "10.0.2.2"), ("::1", "fd00:2::2")] {
+            run.wait_for("hears", LIMIT);
+            let client = UdpSocket::bind((host, 0)).expect("a port");
+            client.connect((host, port)).expect("a way");
+            client.set_read_timeout(Some(LIMIT)).expect("a timeout");
+            let mut said = [0; 100];
+            let mut answer = || {
+                let len = client.recv(&mut said).expect("an answer");
+                String::from_utf8_lossy(&said[..len]).into_owned()
+            };
+            client.send(b"one").expect("room");
+            assert_eq!([answer(), answer()], ["by its name one", "connected"]);
+            client.send(b"two").expect("room");
+            let told = run.wait_for("from", LIMIT);
+            assert_eq!(
+                told.trim(),
+                format!("from {gateway} ('{host}', 5000) True b'two'"),
+                "{options:?}"
+            );
+            assert_eq!(
+                run.wait_for("near", LIMIT).trim(),
+                format!("near {host}"),
+                "{options:?}"
+            );
         }
         run.end(LIMIT).expect_success();
     }

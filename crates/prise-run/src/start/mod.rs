@@ -7,6 +7,7 @@ pub(crate) mod outcome;
 pub mod probe;
 pub(crate) mod program;
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::io;
 use std::path::Path;
@@ -22,7 +23,7 @@ use crate::handed::native_listener::loopback_works;
 use crate::policy::audit::Audit;
 use crate::report::answers::Answers;
 use crate::socket::closes::Closes;
-use crate::start::config::{LinkChoice, RunConfig};
+use crate::start::config::{LinkChoice, RunConfig, Transport};
 use crate::start::outcome::{Exit, RunError};
 use crate::start::program::{Program, Signals};
 use crate::supervisor::{Parts, Supervisor};
@@ -64,6 +65,9 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         }
     };
     let world = links(config, &mut host, gate.as_ref(), capture.as_ref())?;
+    if let Some(gate) = &gate {
+        lend_published(config, &mut host, gate);
+    }
     let answers = Answers::open().map_err(|error| RunError::Setup {
         step: "listen for prise ss",
         error,
@@ -121,6 +125,25 @@ fn go_before_guests() {
     }
     if let Err(error) = prise_sys::sched::ask_for_slice(SLICE) {
         tracing::debug!(%error, "the supervisor's slice stays the programs'");
+    }
+}
+
+/// Who publishes a port means the program's, wherever it is: its clients' datagrams also come to sockets of the loopback. Of listeners see
+/// `Supervisor::listen_for_published`.
+fn lend_published(config: &RunConfig, host: &mut Host, gate: &Gate) {
+    let outside = host.stack().links().iter().find(|link| !link.is_loopback());
+    let Some(link) = outside.map(prise_stack::Link::id) else {
+        return;
+    };
+    let published = config.publish.iter();
+    for port in published
+        .filter(|it| it.transport == Transport::Udp)
+        .map(|it| it.guest_port.get())
+    {
+        for loopback in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+            let (_, guest) = gate.client(SocketAddr::new(loopback, port), port);
+            host.stack_mut().udp_lend(port, link, guest.ip());
+        }
     }
 }
 

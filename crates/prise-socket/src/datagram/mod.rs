@@ -39,6 +39,15 @@ impl Socket {
     fn source(&self, host: &Host, destination: IpAddr) -> Option<IpAddr> {
         host.speaks_from(self)
             .filter(|own| own.is_ipv4() == destination.is_ipv4())
+            .map(|own| self.lent_source(host, own, destination).unwrap_or(own))
+    }
+
+    /// What a socket of the loopback speaks from to others whom it hears (`Stack::udp_lend`).
+    fn lent_source(&self, host: &Host, own: IpAddr, destination: IpAddr) -> Option<IpAddr> {
+        if !own.is_loopback() || self.protocol != protocol::UDP || host.stack.is_local(destination) {
+            return None;
+        }
+        host.stack.udp_lent_source(self.port, destination.is_ipv4())
     }
 
     const fn version(&self) -> IpVersion {

@@ -8,6 +8,7 @@ use crate::hash::HashKey;
 use crate::link::LinkId;
 use crate::net::address_key;
 use crate::slab::Slab;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use hashbrown::HashMap;
@@ -61,6 +62,8 @@ pub(super) struct Demux {
     by_key: HashMap<Key, Vec<UdpId>, HashKey>,
     /// For conflicts at bind and for copies of group datagrams.
     by_port: HashMap<u16, Vec<UdpId>, HashKey>,
+    /// Ports at which sockets of the loopback hear, for want of others, those whom a link brings to another address, too.
+    lent: BTreeMap<u16, Vec<(LinkId, IpAddr)>>,
 }
 
 impl Demux {
@@ -69,6 +72,7 @@ impl Demux {
             hash,
             by_key: HashMap::with_hasher(hash),
             by_port: HashMap::with_hasher(hash),
+            lent: BTreeMap::new(),
         }
     }
 
@@ -82,6 +86,47 @@ impl Demux {
     pub(super) fn remove(&mut self, id: UdpId, local: &Local, remote: Option<SocketAddr>) {
         forget(&mut self.by_key, Key::of(local, remote), id);
         forget(&mut self.by_port, local.port, id);
+    }
+
+    /// From now on sockets of the loopback are also reached at `addr` by `link`, on that port.
+    pub(super) fn lend(&mut self, port: u16, link: LinkId, addr: IpAddr) {
+        let lent = self.lent.entry(port).or_default();
+        if !lent.contains(&(link, addr)) {
+            lent.push((link, addr));
+        }
+    }
+
+    /// The address from which a socket of the loopback on that port speaks to others.
+    pub(super) fn lent_source(&self, port: u16, is_ipv4: bool) -> Option<IpAddr> {
+        let mut lent = self.lent.get(&port)?.iter().map(|(_, addr)| *addr);
+        lent.find(|addr| addr.is_ipv4() == is_ipv4)
+    }
+
+    /// The socket of the loopback that a datagram reaches which is nobody's: that of the peer first.
+    fn lookup_lent(
+        &self,
+        sockets: &Slab<Socket>,
+        arrival: (SocketAddr, SocketAddr, LinkId),
+        payload: &dyn Fn() -> Vec<u8>,
+    ) -> Option<UdpId> {
+        let (local, remote, link) = arrival;
+        if !self.lent.get(&local.port())?.contains(&(link, local.ip())) {
+            return None;
+        }
+        let of_peer = |peer: Option<SocketAddr>| {
+            let hears = |id: &&UdpId| {
+                sockets
+                    .find(id.key())
+                    .is_some_and(|socket| socket.is_on_loopback() && socket.remote == peer)
+            };
+            let list: Vec<UdpId> = self.on_port(local.port()).iter().filter(hears).copied().collect();
+            if list.is_empty() {
+                None
+            } else {
+                self.choose(sockets, &list, arrival, payload)
+            }
+        };
+        of_peer(Some(remote)).or_else(|| of_peer(None))
     }
 
     /// Every socket on that local port. None is on port 0: one that has lost its port is there, and out of reach.
@@ -104,7 +149,10 @@ impl Demux {
             // The usual case: one socket has the port, and one comparison tells whether the datagram is its.
             [only] => {
                 let socket = sockets.find(only.key())?;
-                return socket.takes(remote, local, link).then_some(*only);
+                if socket.takes(remote, local, link) {
+                    return Some(*only);
+                }
+                return self.lookup_lent(sockets, (local, remote, link), payload);
             }
             _ => {}
         }
@@ -126,6 +174,7 @@ impl Demux {
                 }
             })
             .or_else(|| candidates(Key::bound(wildcard(Family::Dual), local.port())))
+            .or_else(|| self.lookup_lent(sockets, (local, remote, link), payload))
     }
 
     /// Of sockets under one key: those bound to the link first, of IPv4 before those of IPv6 that speak it (`compute_score`), then by flow

@@ -50,6 +50,34 @@ fn bind(node: &mut Node, local: Local, remote: Option<&str>) -> UdpId {
     })
 }
 
+#[test]
+fn what_is_lent_to_the_loopback_comes_to_its_sockets_for_want_of_others() {
+    for (own, outside, peer) in [
+        ("127.0.0.1:9", "10.0.2.1:9", "10.0.2.9:7"),
+        ("[::1]:9", "[fd00:2::1]:9", "[fd00:2::9]:7"),
+    ] {
+        let mut node = bare_ip();
+        let loopback = bind(&mut node, Local::endpoint(at(own)), None);
+        assert!(takers(&mut node, &[loopback], peer, outside).is_empty(), "not before");
+        let eth = node.eth;
+        node.stack.udp_lend(9, eth, at(outside).ip());
+        assert_eq!(takers(&mut node, &[loopback], peer, outside), [0]);
+        assert_eq!(node.stack.udp_lent_source(9, at(own).is_ipv4()), Some(at(outside).ip()));
+        assert_eq!(node.stack.udp_lent_source(8, at(own).is_ipv4()), None);
+        let connected = bind(&mut node, Local::endpoint(at(own)), Some(peer));
+        let of_another = bind(&mut node, Local::endpoint(at(own)), Some("10.0.2.9:8"));
+        let all = [loopback, connected, of_another];
+        assert_eq!(
+            takers(&mut node, &all, peer, outside),
+            [1],
+            "its peer's before anybody's"
+        );
+        let everywhere = bind(&mut node, Local::wildcard(Family::Dual, 9), None);
+        let all = [loopback, connected, of_another, everywhere];
+        assert_eq!(takers(&mut node, &all, peer, outside), [3], "who has the address");
+    }
+}
+
 /// Which of the sockets get a datagram from `src` to `dst`.
 fn takers(node: &mut Node, ids: &[UdpId], src: &str, dst: &str) -> Vec<usize> {
     node.receive(ms(0), datagram(src, dst, b"x"));

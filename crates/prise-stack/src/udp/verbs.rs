@@ -364,6 +364,20 @@ impl Stack {
             .map(|(key, socket)| Udp::info(UdpId::from_key(key), socket))
     }
 
+    /// From now on UDP sockets that are bound to that port of the loopback also hear what `link` brings to `addr` for nobody else, and may speak
+    /// from there.
+    pub fn udp_lend(&mut self, port: u16, link: LinkId, addr: IpAddr) {
+        self.udp.spaces[UdpProtocol::Udp as usize].demux.lend(port, link, addr);
+    }
+
+    /// The address from which a UDP socket on that port of the loopback speaks to others by that version, if it was lent one
+    /// ([`udp_lend`](Self::udp_lend)).
+    pub fn udp_lent_source(&self, port: u16, is_ipv4: bool) -> Option<IpAddr> {
+        self.udp.spaces[UdpProtocol::Udp as usize]
+            .demux
+            .lent_source(port, is_ipv4)
+    }
+
     /// The UDP sockets that have this port, at any address: where there is none, what comes there is answered with Port Unreachable.
     pub fn udp_on_port(&self, port: u16) -> impl Iterator<Item = UdpInfo> {
         let on_port = self.udp.spaces[UdpProtocol::Udp as usize].demux.on_port(port);
