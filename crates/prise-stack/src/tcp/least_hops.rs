@@ -2,12 +2,12 @@
 //!
 //! Each hop takes one away, so that what arrives with 255 was sent by a neighbor. A listener's word is for who begins, a connection's for
 //! what belongs to it and for errors about what it has sent. Half-open connections and TIME-WAIT have no program's word, as on Linux
-//! (`tcp_v4_rcv`, `tcp_v4_err` and their like of IPv6). Looked at as the first thing about a segment that has found its owner; only a signature
-//! has been checked before.
+//! (`tcp_v4_rcv`, `tcp_v4_err` and their like of IPv6). Looked at as the first thing about a segment that has found its owner, before its
+//! signature: that is dearer (§3).
 
 use super::Tcp;
 use super::connection::Connection;
-use super::segment::Segment;
+use super::demux::Owner;
 use super::tuple::FourTuple;
 use crate::link::LinkId;
 
@@ -19,39 +19,45 @@ impl Connection {
 }
 
 impl Tcp {
-    /// The same of a segment that belongs to a connection.
-    pub(crate) fn is_too_far_for_connection(&self, index: u32, seg: &Segment) -> bool {
-        self.heeds_hops
-            && self
-                .connections
-                .get(index)
-                .is_some_and(|connection| connection.is_too_far(seg.hop_limit))
+    /// The same of a segment with so many hops left, by whose it would be.
+    pub(crate) fn is_too_far(&self, link: LinkId, tuple: &FourTuple, owner: Option<Owner>, hops: u8) -> bool {
+        match owner {
+            _ if !self.heeds_hops => false,
+            Some(Owner::Connection(index)) => {
+                let connection = self.connections.get(index);
+                connection.is_some_and(|connection| connection.is_too_far(hops))
+            }
+            Some(Owner::HalfOpen(_) | Owner::TimeWait(_)) => false,
+            None => self.is_too_far_for_listener(link, tuple, hops),
+        }
     }
 
     /// The same of a segment that a listener would take.
-    pub(crate) fn is_too_far_for_listener(&self, link: LinkId, tuple: &FourTuple, seg: &Segment) -> bool {
+    pub(crate) fn is_too_far_for_listener(&self, link: LinkId, tuple: &FourTuple, hops: u8) -> bool {
         if !self.heeds_hops {
             return false;
         }
         let listener = self
             .listener_of(link, tuple)
             .and_then(|index| self.listeners.get(index));
-        listener.is_some_and(|listener| seg.hop_limit < listener.config.least_hops.of(tuple))
+        listener.is_some_and(|listener| hops < listener.config.least_hops.of(tuple))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::sync::Arc;
     use alloc::vec::Vec;
     use core::net::{Ipv4Addr, SocketAddr};
     use core::time::Duration;
 
-    use prise_wire::{Body, Checksum, Frame, Icmpv4Header, Ipv4Header, Payload, protocol};
+    use prise_wire::{Body, Checksum, Frame, Icmpv4Header, Ipv4Header, Medium, Payload, protocol};
 
-    use crate::Stack;
+    use crate::fixture::{Eth, at, exchange, ms, node_with};
     use crate::net::Discard;
     use crate::tcp::tests::World;
-    use crate::tcp::{ConnId, PerVersion, ReceiveError, State, TcpConfig};
+    use crate::tcp::{ConnId, ListenConfig, PerVersion, ReceiveError, SignatureKeys, State, TcpConfig};
+    use crate::{Local, Stack};
 
     const NEAR: PerVersion = PerVersion { v4: 100, v6: 0 };
 
@@ -99,6 +105,64 @@ mod tests {
         world.run_for(Duration::from_secs(2));
         let now = world.now;
         assert_eq!(world.stacks[1].tcp_receive(now, server, 10).map(|it| it.len()), Ok(3));
+    }
+
+    // rfc: 5082 §3/2
+    #[test]
+    fn over_ipv6_its_own_number_counts() {
+        let medium = Medium::Ip;
+        let [mut a, mut b] = [1, 2].map(|number| {
+            node_with(
+                number,
+                Eth {
+                    medium,
+                    ..Eth::default()
+                },
+            )
+        });
+        let config = |least: u8| TcpConfig {
+            least_hops: PerVersion { v4: 255, v6: least },
+            ..TcpConfig::default()
+        };
+        let (from, to) = (at("[fd00:2::1]:9001"), at("[fd00:2::2]:9000"));
+        let listen = |config| ListenConfig {
+            local: Local::endpoint(to),
+            backlog: 1,
+            reuse_port: false,
+            config,
+            token: 1,
+        };
+        let listener = b.stack.tcp_listen(listen(config(65))).expect("nobody listens");
+        let client = a.stack.tcp_connect(ms(0), from, to, None, &config(64), 2);
+        let client = client.expect("the tuple is free");
+        exchange(ms(0), &mut a, &mut b);
+        assert_eq!((too_far(&b.stack), a.stack.tcp_state(client)), (1, State::SynSent));
+        b.stack.tcp_set_listener_config(listener, config(64));
+        a.stack.expire(ms(1500));
+        exchange(ms(1500), &mut a, &mut b);
+        let server = b.stack.tcp_accept(listener, 9).expect("the SYN came again");
+        b.stack.tcp_set_config(ms(1500), server, config(65));
+        a.stack.tcp_abort(ms(1500), client);
+        exchange(ms(1500), &mut a, &mut b);
+        assert_eq!((too_far(&b.stack), b.stack.tcp_state(server)), (2, State::Established));
+    }
+
+    #[test]
+    fn of_what_is_too_far_away_the_signature_is_not_looked_at() {
+        let mut world = World::new(6);
+        let listener = world.listen(80);
+        let mut keys = SignatureKeys::default();
+        assert!(keys.set("10.0.0.1/32".parse().expect("a prefix"), b"key"));
+        let config = TcpConfig {
+            least_hops: NEAR,
+            signature_keys: Some(Arc::new(keys)),
+            ..TcpConfig::default()
+        };
+        world.stacks[1].tcp_set_listener_config(listener, config);
+        world.open(40_000, 80);
+        world.run_for(Duration::from_millis(500));
+        let missing = world.stacks[1].discards().get(Discard::TcpSignatureMissing);
+        assert_eq!((too_far(&world.stacks[1]), missing), (1, 0));
     }
 
     /// What leaves outside a connection's queue, too (SYN-ACK, last acknowledgment, reset), has the program's number of hops.

@@ -29,6 +29,8 @@ const PENDING_MAX: usize = 4096;
 
 /// What a half-open connection costs: its record, two table entries, its timer.
 const HALF_OPEN_COST: usize = 128;
+/// What the options of IPv4 cost that its SYN came with: 40 octets, counted references, an entry.
+const OPTIONS_COST: usize = 96;
 
 /// A cookie lives two of its ticks (RFC 4987 §3.6); the listener believes cookies for so long after the last one.
 const COOKIE_LIFETIME: Duration = Duration::from_secs(128);
@@ -68,9 +70,6 @@ impl Tcp {
         if seg.flags.rst() {
             net.discard(Discard::TcpNoSocket);
             return;
-        }
-        if self.is_too_far_for_listener(link, &tuple, seg) {
-            return net.discard(Discard::TcpTooFar);
         }
         if seg.ack.is_some() && !seg.flags.syn() && self.arrival_of_cookie(net, events, link, tuple, seg) {
             return;
@@ -163,15 +162,15 @@ impl Tcp {
             }
         }
         let key = self.half_open.insert(record);
-        self.half_open_charge.set(self.half_open.len() * HALF_OPEN_COST);
+        if let (Origin::Listener { .. }, Some(options)) = (origin, &seg.ip_options) {
+            self.half_open_options.insert(key.index, options.clone());
+        }
+        self.charge_half_open();
         self.tuples.insert(&tuple, Owner::HalfOpen(key.index));
         match origin {
             Origin::Listener { index } => {
                 if let Some(listener) = self.listeners.get_mut(index) {
                     listener.half_open += 1;
-                }
-                if let Some(options) = &seg.ip_options {
-                    self.half_open_options.insert(key.index, options.clone());
                 }
                 if let Some(record) = self.half_open.get(key.index) {
                     self.transmit_syn_ack(seg.at, net, record, SynAck::Fresh(cookie), seg.ip_options.as_deref());
@@ -333,11 +332,17 @@ impl Tcp {
         self.arm_half_open(now, index);
     }
 
+    fn charge_half_open(&mut self) {
+        let (records, options) = (self.half_open.len(), self.half_open_options.len());
+        self.half_open_charge
+            .set(records * HALF_OPEN_COST + options * OPTIONS_COST);
+    }
+
     /// Takes a half-open connection out of all tables.
     pub(crate) fn forget_half_open(&mut self, index: u32) -> Option<HalfOpen> {
         let record = self.half_open.remove(index)?;
-        self.half_open_charge.set(self.half_open.len() * HALF_OPEN_COST);
         self.half_open_options.remove(&index);
+        self.charge_half_open();
         self.tuples.remove(&record.tuple, Owner::HalfOpen(index));
         if !record.timer.is_none() {
             self.wheel.cancel(record.timer);

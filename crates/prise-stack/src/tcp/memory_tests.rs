@@ -1,13 +1,15 @@
 //! The budget of memory as connections meet it: shares under pressure, pruning, refusals, orphans.
 
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use core::time::Duration;
 
-use prise_wire::Payload;
+use prise_wire::{Ipv4Options, Payload};
 
 use super::tests::World;
-use super::{ConnId, SendError, State};
+use super::{ConnId, SendError, State, TcpConfig};
 use crate::MemoryBudget;
 use crate::memory::{Charge, Memory, SHARE_MIN};
 use crate::net::Discard;
@@ -143,6 +145,41 @@ fn no_connection_is_taken_in_when_memory_is_used_up() {
     drop(hog);
     world.run_for(Duration::from_secs(3));
     assert_eq!(world.stacks[0].tcp_state(client), State::Established);
+}
+
+#[test]
+fn the_options_of_half_open_connections_are_paid_for() {
+    /// Record route, with room for nine addresses.
+    const ROUTE: [u8; 39] = {
+        let mut route = [0; 39];
+        (route[0], route[1], route[2]) = (7, 39, 4);
+        route
+    };
+    let mut used = [None, Some(Arc::new(Ipv4Options::padded(&ROUTE)))].map(|ip_options| {
+        let mut world = world(7, SMALL);
+        world.listen(80);
+        let config = TcpConfig {
+            ip_options,
+            ..TcpConfig::default()
+        };
+        // The SYN arrives, and its answer is lost.
+        world.filter = Some(|side, _, _| side == 0);
+        let (local, remote) = (
+            SocketAddr::from(([10, 0, 0, 1], 40_000)),
+            SocketAddr::from(([10, 0, 0, 2], 80)),
+        );
+        let client = world.stacks[0].tcp_connect(world.now, local, remote, None, &config, 7);
+        world.run_for(Duration::from_millis(500));
+        assert_eq!(world.stacks[1].tcp_records()[2], 1);
+        let used = world.stacks[1].memory().used;
+        let now = world.now;
+        world.stacks[0].tcp_abort(now, client.expect("the tuple is free"));
+        world.run_for(Duration::from_secs(200));
+        assert_eq!(world.stacks[1].memory().used, 0);
+        used
+    });
+    used[1] -= used[0];
+    assert!(used[1] >= 40, "{used:?}");
 }
 
 #[test]

@@ -259,10 +259,14 @@ impl Tcp {
             SocketAddr::new(dst, header.destination_port),
             SocketAddr::new(src, header.source_port),
         );
+        let owner = self.owner(&tuple);
+        // Cheaper than a signature, which a flood from afar would have us compute (RFC 5082 §3).
+        if self.is_too_far(link, &tuple, owner, hop_limit) {
+            return net.discard(Discard::TcpTooFar);
+        }
         if let ControlFlow::Break(reason) = self.check_signature(link, &tuple, &header, frame, (transport_at, len)) {
             return net.discard(reason);
         }
-        let owner = self.owner(&tuple);
         let answers = || !owner.is_some_and(|owner| self.is_established(owner));
         let ip_options = ip_options::to_answer_with(frame, network_at, transport_at, dst, answers);
         let mut seg = Segment::new(&header, frame.take_payload(transport_at + len), now, tos);
@@ -307,9 +311,6 @@ impl Tcp {
     }
 
     fn arrival_at_connection(&mut self, net: &mut Net, index: u32, mut seg: Segment) {
-        if self.is_too_far_for_connection(index, &seg) {
-            return net.discard(Discard::TcpTooFar);
-        }
         if self.memory.is_under_pressure() {
             self.relieve(seg.at, net, index, &seg);
         }
@@ -377,7 +378,7 @@ impl Tcp {
             }
             // Nobody would take the new connection: the old one stays protected.
             Verdict::Reopen { .. } if !self.is_wanted(net, link, &tuple) => self.answer_in_time_wait(net, index, seg),
-            Verdict::Reopen { .. } if self.is_too_far_for_listener(link, &tuple, seg) => {
+            Verdict::Reopen { .. } if self.is_too_far_for_listener(link, &tuple, seg.hop_limit) => {
                 net.discard(Discard::TcpTooFar);
             }
             Verdict::Reopen { above } => {
