@@ -57,7 +57,10 @@ impl Supervisor {
         let slot = acceptor.listener;
         let judged = loop {
             match self.accept_natively(slot, copy, acceptor.flags, seen) {
-                Ok(Came::Client(caller, ends)) => break self.give_caller(acceptor, caller, ends),
+                Ok(Came::Client(caller, ends)) => {
+                    let inherited = self.entry(slot)?.chosen.of_accepted();
+                    break self.give_caller(acceptor, caller, (inherited, ends));
+                }
                 // Whom the token stood for may have been reset; without a token somebody may wait all the same.
                 Ok(Came::Token) => match self.accept_hidden(acceptor, Some(copy)) {
                     Err(Errno::EAGAIN) => seen = Seen::Perhaps,

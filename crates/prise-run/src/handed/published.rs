@@ -21,7 +21,7 @@ use rustix::net::{SocketFlags, sockopt};
 use crate::calls::{Acceptor, is_about_name};
 use crate::guest::notify::{Answer, Judged, errno};
 use crate::guest::sockaddr::{canonical, for_family};
-use crate::handed::chosen;
+use crate::handed::chosen::{self, Chosen};
 use crate::handed::lingering::Ends;
 use crate::handed::{Handed, Stage};
 use crate::socket::listener::Listening;
@@ -113,24 +113,29 @@ impl Supervisor {
         let mut status = OFlags::RDWR;
         status.set(OFlags::NONBLOCK, acceptor.flags.contains(SocketFlags::NONBLOCK));
         fcntl_setfl(&caller.socket, status).map_err(errno)?;
-        if let Ok(listener) = self.entry(slot) {
-            listener.chosen.of_accepted().apply(&caller.socket);
-            let (native, family) = (listener.role.is_hosts_object(), listener.family);
-            if let Some(copy) = copy.filter(|_| native) {
-                let fresh = || Self::hosts_object(family, SocketFlags::empty()).ok();
-                chosen::inherit(copy, &caller.socket, fresh);
-            }
+        let listener = self.entry(slot)?;
+        let inherited = listener.chosen.of_accepted();
+        let (native, family) = (listener.role.is_hosts_object(), listener.family);
+        inherited.apply(&caller.socket);
+        if let Some(copy) = copy.filter(|_| native) {
+            let fresh = || Self::hosts_object(family, SocketFlags::empty()).ok();
+            chosen::inherit(copy, &caller.socket, fresh);
         }
         self.show_taken(slot, copy);
-        let judged = self.give_caller(acceptor, caller, None);
+        let judged = self.give_caller(acceptor, caller, (inherited, None));
         self.count_callers(slot);
         judged
     }
 
-    /// Answers accept(2) with a connection. If the call cannot take it the next one gets it.
-    pub(crate) fn give_caller(&mut self, acceptor: Acceptor<'_>, caller: Caller, ends: Option<Ends>) -> Judged {
+    /// Answers accept(2) with a connection, of which is known what it has of its listener's choices and perhaps its ends. If the call cannot take it the next one gets it.
+    pub(crate) fn give_caller(
+        &mut self,
+        acceptor: Acceptor<'_>,
+        caller: Caller,
+        known: (Chosen, Option<Ends>),
+    ) -> Judged {
         let slot = acceptor.listener;
-        let judged = self.install_caller(acceptor, &caller, ends);
+        let judged = self.install_caller(acceptor, &caller, known);
         // Accepted, and closed because its name could not be told: Linux does so.
         if judged.as_ref().is_err_and(|error| !is_about_name(*error))
             && let Some(listening) = self.listening(slot)
@@ -142,13 +147,13 @@ impl Supervisor {
     }
 
     /// Tells the client's name and hands its socket out; what the run has to know of it comes afterwards, while the program goes on.
-    fn install_caller(&mut self, acceptor: Acceptor<'_>, caller: &Caller, ends: Option<Ends>) -> Judged {
+    fn install_caller(&mut self, acceptor: Acceptor<'_>, caller: &Caller, known: (Chosen, Option<Ends>)) -> Judged {
         let Caller { socket, shown, guest } = caller;
         let family = self.entry(acceptor.listener)?.family;
         acceptor.tell(for_family(*shown, family), family)?;
         let fd = acceptor.install(&self.calls, socket)?;
         // Without memory for it the program has a socket of the kernel's that the run knows nothing of.
-        let _ = self.enter_accepted(acceptor, (socket, fd), (*guest, *shown), ends);
+        let _ = self.enter_accepted(acceptor, (socket, fd), (*guest, *shown), known);
         if self.ledger.is_due() {
             self.sweep();
         }
@@ -160,11 +165,11 @@ impl Supervisor {
         acceptor: Acceptor<'_>,
         (object, fd): (&OwnedFd, i32),
         (guest, shown): (SocketAddr, SocketAddr),
-        ends: Option<Ends>,
+        (chosen, ends): (Chosen, Option<Ends>),
     ) -> Result<(), Errno> {
         let socket = self.entry(acceptor.listener)?;
         let (id, family, kind) = (socket.id, socket.family, socket.kind);
-        let (buffers, chosen) = (socket.buffers, socket.chosen.of_accepted());
+        let buffers = socket.buffers;
         let id = self.host.accept_elsewhere(id, guest, shown)?;
         let role = Handed::role(Stage::Connected);
         let mut accepted = match self.describe(acceptor.call, id, (family, kind), object, role) {

@@ -120,9 +120,9 @@ pub(super) const TABLE: &[Entry] = &[
     ),
     // TCP_ZEROCOPY_RECEIVE: programs fall back to copying.
     entry(35, On::TCP, Set::ReadOnly(Errno::ENOPROTOOPT), INVALID),
+    entry(36, On::TCP, Set::Strict(Flag::InQueue), Get::Flag(Flag::InQueue)),
     // No link of a run has a queue that looks at times of leaving (sch_fq), without which Linux keeps it, too, and nothing else.
     number(37, On::TCP, Opt::TransmitDelay, 0, (1 << 28) - 1),
-    entry(36, On::TCP, Set::Strict(Flag::InQueue), Get::Flag(Flag::InQueue)),
     // TCP_IS_MPTCP: it never is.
     entry(43, On::TCP, Set::ReadOnly(Errno::ENOPROTOOPT), Get::Fixed(0)),
     entry(
