@@ -9,6 +9,7 @@ mod name;
 mod netlink;
 mod open;
 mod opening;
+mod option_value;
 mod options;
 pub(crate) mod process;
 mod receive;

@@ -8,6 +8,7 @@ use prise_sys::sockopt;
 use rustix::net::{SocketFlags, sockopt as typed};
 
 use super::Target;
+use super::option_value::{VALUE_MAX, Whose};
 use crate::guest::notify::{Call, DONE, Judged, errno, errno_of};
 use crate::guest::sockaddr::canonical;
 use crate::guest::{control, effective_user, own_number};
@@ -16,9 +17,6 @@ use crate::handed::plain::{UNACKED, queue_of};
 use crate::socket::{Buffers, Role, Slot};
 use crate::supervisor::Supervisor;
 
-/// No option is longer; what is longer is cut, as Linux does where it does not refuse it.
-const VALUE_MAX: usize = 64 << 10;
-
 /// Octets of a `struct sock_fprog`, and how many instructions it may name (linux/filter.h).
 const SOCK_FPROG: usize = 16;
 const BPF_MAXINSNS: u16 = 4096;
@@ -26,73 +24,18 @@ const BPF_MAXINSNS: u16 = 4096;
 /// asm-generic/socket.h.
 const SO_GET_FILTER: i32 = libc::SO_ATTACH_FILTER;
 
-/// linux/in6.h, linux/in.h.
+/// linux/in6.h.
 const IPV6_ADDRFORM: i32 = 1;
-const IP_LOCAL_PORT_RANGE: i32 = 51;
-const IP_UNICAST_IF: i32 = 50;
 
-/// Octets of a `struct in6_flowlabel_req`, and where the label stands in it (linux/in6.h).
-const FLOW_LABEL_REQUEST: usize = 32;
+/// Where the label stands in a `struct in6_flowlabel_req` (linux/in6.h).
 const FLOW_LABEL_AT: u64 = 16;
 
-/// Levels whose options are numbers, all but those that are names.
-const READS_NUMBERS: [i32; 2] = [libc::SOL_TCP, libc::SOL_UDP];
-
-/// How many octets an option of those levels has at least (`do_tcp_setsockopt`).
-const fn least(level: i32, name: i32) -> usize {
-    match (level, name) {
-        (libc::SOL_TCP, libc::TCP_CONGESTION | libc::TCP_ULP) => 1,
-        _ => size_of::<i32>(),
-    }
-}
-
-/// Lengths that are refused before the value is read: of a header's options, of one key or two, of a group.
-const fn is_no_length(family: Family, level: i32, name: i32, len: usize) -> bool {
-    match (level, name) {
-        (libc::SOL_IP, libc::IP_OPTIONS) => len > 40,
-        (libc::SOL_TCP, libc::TCP_FASTOPEN_KEY) => len != 16 && len != 32,
-        // A level that is not the socket's is told of first.
-        (libc::SOL_IPV6, libc::IPV6_ADD_MEMBERSHIP | libc::IPV6_DROP_MEMBERSHIP) => {
-            matches!(family, Family::Inet6) && len < size_of::<libc::ipv6_mreq>()
-        }
-        (libc::SOL_IPV6, libc::IPV6_FLOWLABEL_MGR) => matches!(family, Family::Inet6) && len < FLOW_LABEL_REQUEST,
-        _ => false,
-    }
-}
-
-/// `do_ip_setsockopt` reads the number of these before it looks what they are.
-const READ_FIRST_V4: [i32; 26] = [
-    1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 15, 18, 19, 20, 21, 22, 23, 24, 25, 26, 33, 34, 49, 50, 51,
-];
-
-/// IPv6 options that are more than a number; of all others `do_ipv6_setsockopt` takes no value at all for 0.
-const NO_NUMBER_V6: [i32; 18] = [
-    libc::IPV6_ADD_MEMBERSHIP,
-    libc::IPV6_DROP_MEMBERSHIP,
-    libc::IPV6_JOIN_ANYCAST,
-    libc::IPV6_LEAVE_ANYCAST,
-    libc::IPV6_PKTINFO,
-    libc::IPV6_HOPOPTS,
-    libc::IPV6_RTHDR,
-    libc::IPV6_RTHDRDSTOPTS,
-    libc::IPV6_DSTOPTS,
-    libc::IPV6_2292PKTOPTIONS,
-    libc::IPV6_FLOWLABEL_MGR,
-    libc::MCAST_JOIN_GROUP,
-    libc::MCAST_LEAVE_GROUP,
-    libc::MCAST_JOIN_SOURCE_GROUP,
-    libc::MCAST_LEAVE_SOURCE_GROUP,
-    libc::MCAST_BLOCK_SOURCE,
-    libc::MCAST_UNBLOCK_SOURCE,
-    libc::MCAST_MSFILTER,
-];
-
-/// Whether a level is none of a kind of socket's, whatever the option.
-const fn is_foreign(level: i32, kind: Kind) -> bool {
+/// Whether a level is none of a kind of socket's, whatever the option. `is_udp`: of datagram sockets some are for pings.
+const fn is_foreign(level: i32, kind: Kind, is_udp: bool) -> bool {
     match level {
         libc::SOL_SOCKET | libc::SOL_IP | libc::SOL_IPV6 => false,
         libc::SOL_TCP => !matches!(kind, Kind::Stream),
-        libc::SOL_UDP | libc::IPPROTO_UDPLITE => !matches!(kind, Kind::Datagram),
+        libc::SOL_UDP | libc::IPPROTO_UDPLITE => !is_udp,
         _ => !matches!(kind, Kind::Raw),
     }
 }
@@ -102,51 +45,14 @@ impl Supervisor {
         let (level, name) = (call.int(1), call.int(2));
         let len = usize::try_from(call.int(4)).map_err(|_| Errno::EINVAL)?;
         let socket = self.entry(target.slot)?;
-        let (id, family) = (socket.id, socket.family);
+        let (id, family, kind) = (socket.id, socket.family, socket.kind);
         if level == libc::SOL_SOCKET && len < size_of::<i32>() && name != libc::SO_BINDTODEVICE {
             return Err(Errno::EINVAL);
         }
         if level == libc::SOL_SOCKET && matches!(name, libc::SO_ATTACH_FILTER | libc::SO_ATTACH_REUSEPORT_CBPF) {
             return self.attach_program(call, target, name, len);
         }
-        // Less than a number is not read either.
-        let is_number_v6 = level == libc::SOL_IPV6 && !NO_NUMBER_V6.contains(&name);
-        let is_nothing = is_number_v6 && (call.args[3] == 0 || len < size_of::<i32>());
-        let value = match call.memory().read_front(call.args[3], len.min(VALUE_MAX)) {
-            Err(Errno::EFAULT) if is_nothing => vec![0; len.min(VALUE_MAX)],
-            // `IPV6_PKTINFO` asks for a value that is long enough before it reads: no address and a short one are none.
-            Err(Errno::EFAULT)
-                if (level, name, family) == (libc::SOL_IPV6, libc::IPV6_PKTINFO, Family::Inet6)
-                    && (call.args[3] == 0 || len < size_of::<i32>()) =>
-            {
-                return Err(Errno::EINVAL);
-            }
-            // `ipv6_set_opt_hdr`: a length without a header.
-            Err(Errno::EFAULT)
-                if (level, name, family) == (libc::SOL_IPV6, libc::IPV6_RTHDR, Family::Inet6) && call.args[3] == 0 =>
-            {
-                return Err(Errno::EINVAL);
-            }
-            Err(Errno::EFAULT) if is_no_length(family, level, name, len) => return Err(Errno::EINVAL),
-            Err(Errno::EFAULT) if self.reads_first(target.slot, (level, name), len) => return Err(Errno::EFAULT),
-            // An option that is none is told of first, except by `sock_setsockopt`, which reads before it looks.
-            Err(Errno::EFAULT) if level != libc::SOL_SOCKET => {
-                match self.host.set_option(self.now, id, level, name, &[]) {
-                    Err(error @ (Errno::ENOPROTOOPT | Errno::EPERM | Errno::EOPNOTSUPP)) => return Err(error),
-                    // These levels look at the length before they read; a name may have any.
-                    Err(Errno::EINVAL) if len < least(level, name) && READS_NUMBERS.contains(&level) => {
-                        return Err(Errno::EINVAL);
-                    }
-                    _ => return Err(Errno::EFAULT),
-                }
-            }
-            // A number that must be no longer, of which no more is read.
-            Ok(mut value) if level == libc::SOL_IP && matches!(name, IP_LOCAL_PORT_RANGE | IP_UNICAST_IF) => {
-                value.resize(len.min(VALUE_MAX), 0);
-                value
-            }
-            value => value?,
-        };
+        let value = self.read_option(call, Whose { id, family, kind }, len)?;
         if chosen::is_kernels_alone(level, name) && self.may_be_kernels(target.slot) {
             return self.ask_kernel(target, level, name, &value);
         }
@@ -155,10 +61,6 @@ impl Supervisor {
         }
         if (level, name) == (libc::SOL_IPV6, libc::IPV6_V6ONLY) {
             self.look_whether_over(target);
-        }
-        if (level, name) == (libc::SOL_SOCKET, libc::SO_LINGER) && value.len() < len.min(size_of::<libc::linger>()) {
-            // What is missing lies where nothing can be read.
-            return Err(Errno::EFAULT);
         }
         match self.host.set_option(self.now, id, level, name, &value) {
             Err(Errno::EADDRNOTAVAIL) if (level, name) == (libc::SOL_IPV6, IPV6_ADDRFORM) => {
@@ -207,24 +109,16 @@ impl Supervisor {
         }
     }
 
-    /// Whether Linux reads an option's number before it looks what option it is.
-    fn reads_first(&self, slot: Slot, (level, name): (i32, i32), len: usize) -> bool {
-        let family = self.sockets.get(slot).map(|socket| socket.family);
-        match level {
-            libc::SOL_IP => READ_FIRST_V4.contains(&name),
-            libc::SOL_IPV6 => family == Some(Family::Inet6) && len >= size_of::<i32>(),
-            _ => false,
-        }
-    }
-
     /// A filter or chooser of packets, whose program lies where the value points to (`struct sock_fprog`).
     fn attach_program(&mut self, call: &Call, target: &Target, name: i32, len: usize) -> Judged {
-        let value = call.memory().read_front(call.args[3], len.min(VALUE_MAX))?;
-        let (Some(&[low, high, ..]), Some(&place), true) =
-            (value.first_chunk::<8>(), value.last_chunk::<8>(), len == SOCK_FPROG)
-        else {
+        let (mut value, memory) = ([0; SOCK_FPROG], call.memory());
+        // A number is read before it is looked what option it is.
+        memory.read(call.args[3], &mut value[..size_of::<i32>()])?;
+        if len != SOCK_FPROG {
             return Err(Errno::EINVAL);
-        };
+        }
+        memory.read(call.args[3], &mut value)?;
+        let [low, high, _, _, _, _, _, _, place @ ..] = value;
         let (instructions, place) = (u16::from_ne_bytes([low, high]), u64::from_ne_bytes(place));
         if instructions == 0 || instructions > BPF_MAXINSNS || place == 0 {
             return Err(Errno::EINVAL);
@@ -365,7 +259,7 @@ impl Supervisor {
             && level != libc::SOL_SOCKET
             && let Err(error @ (Errno::EOPNOTSUPP | Errno::ENOPROTOOPT)) =
                 self.host.option(self.now, id, level, name, &mut value)
-            && (error == Errno::EOPNOTSUPP || is_foreign(level, kind))
+            && (error == Errno::EOPNOTSUPP || is_foreign(level, kind, self.is_udp(target.slot)))
         {
             return Err(error);
         }
@@ -467,8 +361,8 @@ impl Supervisor {
         }
         match &mut self.entry(target.slot).ok()?.role {
             Role::Ended(_) => self.failure_left(target),
-            // The kernel's own, of a connection that was given up (tcp_disconnect).
-            Role::Handed(_) => typed::socket_error(&target.copy).ok()?.err().map(errno),
+            // The kernel's own, of a connection that was given up (tcp_disconnect), whatever the stream does since.
+            role if role.is_hosts_object() => typed::socket_error(&target.copy).ok()?.err().map(errno),
             Role::Datagram(_) => self.take_datagram_error(target.slot, &target.copy),
             _ => None,
         }
