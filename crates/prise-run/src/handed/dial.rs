@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::{Destination, Errno, SocketId};
 use rustix::event::epoll::EventFlags;
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, Timespec, fcntl_getfl, fcntl_setfl};
 use rustix::net::{connect, sockopt};
 
 use crate::calls::Target;
@@ -65,6 +66,10 @@ impl Supervisor {
             Role::Handed(_) => return Ok(Way::Judged(self.connect_again(call, &target))),
             // The kernel's object is tied to its place.
             Role::Listener(ref listening) if listening.ended && listening.is_native() => {
+                if self.host.leads_to(id, remote).is_none() {
+                    // Nowhere, and the object stays what it is.
+                    return Ok(Way::Inside(target));
+                }
                 // Where the kernel's cannot follow on it (O_ASYNC), our TCP can.
                 return match self.renewed_natively(call, &target) {
                     Ok(target) => self.connect_outside(call, target, remote),
@@ -134,8 +139,8 @@ impl Supervisor {
                     });
                 }
                 let neighbor = self.listener_within(seen, from)?;
-                // No listener of the kernel's hears the handshake of a pair.
-                if self.is_about_hops(id, neighbor) {
+                // No listener of the kernel's hears the handshake of a pair, which is made at once.
+                if self.is_about_hops(id, neighbor) || self.host.defers_connect(id) {
                     return None;
                 }
                 Some(Leg {
@@ -190,8 +195,9 @@ impl Supervisor {
 
     /// What connect(2) within the run says once it is begun; none if it is to wait.
     fn dialled(&mut self, slot: Slot, connected: bool, flags: OFlags) -> Option<Judged> {
-        // A call that would not wait is told so even where the end is known, and finds it out by poll(2) or another connect(2).
-        if flags.contains(OFlags::NONBLOCK) {
+        // A call that would not wait is told so even where the end is known, and finds it out by poll(2) or another connect(2): unless the
+        // kernel holds the SYN back for the first octets.
+        if flags.contains(OFlags::NONBLOCK) && !connected {
             return Some(Err(Errno::EINPROGRESS));
         }
         connected.then(|| {
@@ -236,18 +242,24 @@ impl Supervisor {
 
     /// Makes the kernel's connect, or asks how far it is; a blocking call waits.
     fn dial(&mut self, call: &Call, target: &Target, to: SocketAddr, again: bool) -> Judged {
+        match self.try_dial(target, to, again) {
+            Err(still @ (Errno::EINPROGRESS | Errno::EALREADY)) if unix::blocks(&target.copy) => {
+                Ok(self.wait_for_handshake(call, target, still))
+            }
+            judged => judged,
+        }
+    }
+
+    /// The same without waiting.
+    fn try_dial(&mut self, target: &Target, to: SocketAddr, again: bool) -> Judged {
         use rustix::io::Errno as E;
         let flags = fcntl_getfl(&target.copy).map_err(errno)?;
-        let blocking = !flags.contains(OFlags::NONBLOCK);
         match connect_without_waiting(&target.copy, to, flags) {
             Ok(()) => {
                 self.set_stage(target.slot, Stage::Connected);
                 DONE
             }
-            Err(still @ (E::INPROGRESS | E::ALREADY)) if blocking => {
-                Ok(self.wait_for_handshake(call, target, errno(still)))
-            }
-            Err(error @ (E::INPROGRESS | E::ALREADY)) => Err(errno(error)),
+            Err(still @ (E::INPROGRESS | E::ALREADY)) => Err(errno(still)),
             Err(E::ISCONN) => {
                 self.set_stage(target.slot, Stage::Connected);
                 Err(Errno::EISCONN)
@@ -263,7 +275,7 @@ impl Supervisor {
 
     /// A blocking call waits; one whose time is over is told that it is `still` so.
     pub(crate) fn wait_for_handshake(&mut self, call: &Call, target: &Target, still: Errno) -> Answer {
-        self.watch_handed(target);
+        self.watch_handed(target, false);
         let timeout = sockopt::socket_timeout(&target.copy, sockopt::Timeout::Send);
         self.park(call, target.slot, Wish::Connect(still), timeout.ok().flatten());
         Answer::Settled
@@ -271,12 +283,28 @@ impl Supervisor {
 
     /// connect(2) once more.
     fn connect_again(&mut self, call: &Call, target: &Target) -> Judged {
-        match self.entry(target.slot)?.role {
+        match self.leads_on(target.slot)? {
+            Some(to) => self.dial(call, target, to, true),
+            None => Err(Errno::EISCONN),
+        }
+    }
+
+    /// The same for a call that waits.
+    fn asked_again(&mut self, target: &Target) -> Judged {
+        match self.leads_on(target.slot)? {
+            Some(to) => self.try_dial(target, to, true),
+            None => Err(Errno::EISCONN),
+        }
+    }
+
+    /// Where a connect leads that was made and whose end was not yet seen.
+    fn leads_on(&mut self, slot: Slot) -> Result<Option<SocketAddr>, Errno> {
+        Ok(match self.entry(slot)?.role {
             Role::Handed(Handed {
                 stage: Stage::Connecting(to),
-            }) => self.dial(call, target, to, true),
-            _ => Err(Errno::EISCONN),
-        }
+            }) => Some(to),
+            _ => None,
+        })
     }
 
     /// connect(2) with `AF_UNSPEC`.
@@ -297,10 +325,16 @@ impl Supervisor {
         self.bring_back(target);
     }
 
-    /// A blocking connect wants to know when the kernel's is over.
-    fn watch_handed(&mut self, target: &Target) {
+    /// A blocking connect wants to know when the kernel's is over; `again`: it was told of something else.
+    fn watch_handed(&mut self, target: &Target, again: bool) {
         let (poller, slot) = (&self.poller, target.slot);
-        let interest = EventFlags::OUT | EventFlags::ONESHOT;
+        // One that was shut hangs up already, which cannot be masked: it is told of each change, and asked for once.
+        let hangs_up = hangs_up(&target.copy);
+        if hangs_up && again {
+            return;
+        }
+        let once = if hangs_up { EventFlags::ET } else { EventFlags::ONESHOT };
+        let interest = EventFlags::OUT | once;
         // Unwatched, the call still sees signals and its timeout.
         let _ = self
             .ledger
@@ -311,13 +345,27 @@ impl Supervisor {
     pub(crate) fn attend_handed(&mut self, slot: Slot) {
         for id in self.parked.waiting_on(slot) {
             let Some(parked) = self.parked.remove(id) else { continue };
-            let judged = match self.target_again(&parked.call, slot) {
-                Some(target) => self.connect_again(&parked.call, &target),
-                None => Err(Errno::EBADF),
+            let Some(target) = self.target_again(&parked.call, slot) else {
+                self.answer(&parked.call, Err(Errno::EBADF));
+                continue;
             };
-            self.answer(&parked.call, judged);
+            match self.asked_again(&target) {
+                Err(Errno::EINPROGRESS | Errno::EALREADY) => {
+                    // With its place and its deadline.
+                    self.parked.restore(id, parked, self.now);
+                    self.watch_handed(&target, true);
+                }
+                judged => self.answer(&parked.call, judged),
+            }
         }
     }
+}
+
+/// Whether poll(2) says so of a stream.
+fn hangs_up(stream: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(stream, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().contains(PollFlags::HUP)
 }
 
 /// connect(2) on an open file that others share: without waiting, whatever its flags say.
