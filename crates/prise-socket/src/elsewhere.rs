@@ -108,9 +108,9 @@ impl Host {
         }
     }
 
-    /// Where a `connect(2)` of a stream leads if somebody else may make it: over a link that was not named, without a SYN that
-    /// waits for data, without a congestion control or a flow label of the program's choice, within this host without signatures and not to
-    /// itself, and while no raw socket is to be told of TCP's segments.
+    /// Where a `connect(2)` of a stream leads if somebody else may make it: over a link that was not named, without a SYN with
+    /// data for a listener of this host, without a congestion control or a flow label of the program's choice, within this host without
+    /// signatures and not to itself, and while no raw socket is to be told of TCP's segments.
     pub fn leads_to(&mut self, s: SocketId, remote: SocketAddr) -> Option<Destination> {
         let socket = self.socket_ref(s).ok()?;
         let ordinary = socket.kind == Kind::Stream
@@ -119,7 +119,7 @@ impl Host {
             && socket.device().is_none()
             && socket.value(Opt::Congestion) == 0
             && !socket.sends_flow_info()
-            && !self.defers_connect(s)
+            && !self.may_open_with_octets(s)
             && !is_link_local(remote.ip().to_canonical());
         if !ordinary {
             return None;

@@ -76,13 +76,19 @@ impl Host {
         sent.map(|_| false).map_err(|_| Errno::EPIPE)
     }
 
-    /// Whether `connect` is to hold the SYN back.
-    pub(crate) fn defers_connect(&self, s: SocketId) -> bool {
+    /// Whether `connect` is to hold the SYN back where octets may go with it (`TCP_FASTOPEN_CONNECT`).
+    pub fn defers_connect(&self, s: SocketId) -> bool {
         self.is_fast_open_client()
             && self
                 .sockets
                 .get(s)
                 .is_some_and(|socket| socket.has(Flag::FastOpenConnect))
+    }
+
+    /// Whether a SYN that `connect` holds back may bring data to a listener of this host, which takes them by these settings. Where none
+    /// does, whoever else connects in its stead holds it back as well.
+    pub(crate) fn may_open_with_octets(&self, s: SocketId) -> bool {
+        self.defers_connect(s) && self.stack.tcp_fast_open_settings().server
     }
 
     /// Whether the SYN waits for the first write: `poll(2)` shows such a socket writable, and a write does not wait.
