@@ -18,6 +18,9 @@ SIGNAL = re.compile(r" told \d+:[0-9a-f]+| SIGURG")
 ASYNC = "O_ASYNC on a stream by our TCP: an end besides room, and what is read by the supervisor"
 
 
+HELD_BACK = "a signal too few: while a datagram is unread that agrees with the next one in nothing, that is held back"
+
+
 def bare(line):
     """A line without the signals that came, which are between the answer and the readiness after it."""
     return SIGNAL.sub("", line)
@@ -56,8 +59,8 @@ class Line:
 
     stream = property(lambda self: bool(self.socket and self.socket.stream))
     datagram = property(lambda self: bool(self.socket and self.socket.datagram))
-    # Its octets meet our TCP: by the run's options, or because it is connected to itself or with its first octets.
-    by_ours = property(lambda self: self.stream and (self.carried or self.socket.itself or connects_late(self.socket)))
+    # Its octets meet our TCP: by the run's options, or because it is connected to itself.
+    by_ours = property(lambda self: self.stream and (self.carried or self.socket.itself))
 
     def relayed(self):
         """Out of a socket through a pipe into another one: which of the two differs."""
@@ -105,9 +108,14 @@ class Line:
         return bool(shows) and all(one is not None and test(one, theirs, ours) for one, theirs, ours in shows)
 
 
-def connects_late(one):
-    """TCP_FASTOPEN_CONNECT"""
-    return one.stream and one.has("setsockopt", lambda words, said: words[2:4] == ["6", "30"] and words[4] != "0" and said == "0")
+def queues_errors(one):
+    """IP_RECVERR, IPV6_RECVERR"""
+    return one.has("setsockopt", lambda words, said: words[2:4] in (["0", "11"], ["41", "25"]) and said == "0")
+
+
+def is_undone_datagram(one):
+    """connect(2) with AF_UNSPEC."""
+    return one.datagram and one.has("connect", lambda words, said: words[2] == "0" and said == "0")
 
 
 def rule(why, after=GOES_ON):
@@ -117,9 +125,23 @@ def rule(why, after=GOES_ON):
     return enter
 
 
+def lacks_held_back(line):
+    """Only signals are missing of datagram sockets that have heard of somebody else than who sends now."""
+    theirs, ours = (sorted(signals) for signals in line.signals)
+    missing = [signal for signal in theirs if signal not in ours]
+    slots = [re.fullmatch(r" told (\d+):41", signal) for signal in missing]
+    if not missing or not all(slots) or sorted(missing + ours) != theirs or line.name not in SENDS:
+        return False
+    sent = lambda one: any(words[0] in SENDS and said.isdigit() for words, said in one.did)
+    heard = lambda one: any(other is not line.socket and other.datagram and sent(other) for other in line.model.all)
+    return all((one := line.model.slots.get(slot[1])) is not None and one.datagram and heard(one) for slot in slots)
+
+
 def reason(line):
     """Why these two answers to the same call differ and whether the script can be followed further, or None."""
     if line.signals[0] != line.signals[1]:
+        if line.native == line.prise and lacks_held_back(line):
+            return HELD_BACK, GOES_ON
         if not line.carried or any(" SIGURG" in signals for signals in line.signals) and not all(" SIGURG" in signals for signals in line.signals):
             return None
         if line.native == line.prise:
@@ -146,8 +168,7 @@ def _(line):
 
 @rule("the same where errors wait in the queue, which poll(2) shows by a peer of the object's")
 def _(line):
-    queues = lambda words, said: words[2:4] in (["0", "11"], ["41", "25"]) and said == "0"
-    return line.name in WRITES and line.datagram and line.theirs == "EDESTADDRREQ" and line.ours.isdigit() and line.socket.has("setsockopt", queues)
+    return line.name in WRITES and line.datagram and line.theirs == "EDESTADDRREQ" and line.ours.isdigit() and queues_errors(line.socket)
 
 
 @rule("the same on one without a name, which gets a port on the kernel before it fails", ENDS)
@@ -177,24 +198,36 @@ def _(line):
 
 @rule("recv(2), send(2) on a connected datagram socket that was refused, without an address", ENDS)
 def _(line):
-    # Disconnected since: the refusal still waits in the object.
-    unconnected = lambda: line.name in WRITES and line.said("EDESTADDRREQ", "ECONNRESET") and line.socket.has("connect", lambda words, said: words[2] == "0" and said == "0")
-    return line.name in READS + WRITES and line.datagram and (line.said("ECONNREFUSED", "ECONNRESET") or unconnected())
+    # Disconnected since: the refusal still waits in the object, and a write that has nobody to write to takes it.
+    if line.datagram and is_undone_datagram(line.socket):
+        took = lambda words, said: words[0] == "fork" and words[2] == "3" and said == "0" or words[0] == "exec" and words[2] == "2" and said == "189"
+        if line.name in WRITES and line.said("EDESTADDRREQ", "ECONNRESET") or line.name == "exec" and line.words[2] == "2" and line.said("189", "204"):
+            return True
+        if line.name in READS and line.said("ECONNREFUSED", "EAGAIN") and any(took(words, said) for words, said in line.socket.did):
+            return True
+    return line.name in READS + WRITES and line.datagram and line.said("ECONNREFUSED", "ECONNRESET")
 
 
 @rule("the same where an error waits in the queue", ENDS)
 def _(line):
-    queues = lambda words, said: words[2:4] in (["0", "11"], ["41", "25"]) and said == "0"
     if line.name in ("fork", "exec"):
-        return line.datagram and line.said("1 5 111", "0 204 211") and line.socket.has("setsockopt", queues)
-    return line.name in READS + WRITES and line.datagram and line.ours in ("ECONNRESET", "ECONNREFUSED") and line.socket.has("setsockopt", queues)
+        return line.datagram and line.said("1 5 111 189", "0 204 211") and queues_errors(line.socket)
+    return line.name in READS + WRITES and line.datagram and line.ours in ("ECONNRESET", "ECONNREFUSED") and queues_errors(line.socket)
 
 
 @rule("POLLERR of errors in the queue, once a call that nobody judges was told of the last one")
 def _(line):
-    queues = lambda words, said: words[2:4] in (["0", "11"], ["41", "25"]) and said == "0"
-    told = lambda one: any(words[0] in READS + WRITES and said == "ECONNREFUSED" for words, said in one.did)
-    return line.every(lambda one, theirs, ours: one.datagram and theirs ^ ours == 8 and theirs & 8 and one.has("setsockopt", queues) and told(one))
+    told = lambda one: one.datagram and queues_errors(one) and any(words[0] in READS + WRITES and said == "ECONNREFUSED" for words, said in one.did)
+    if line.name == "select":
+        # It reads of such a one.
+        differ = line.selects()
+        return bool(differ) and all(one is not None and told(one) and (theirs, ours) == (theirs | 1, theirs & ~1) for one, theirs, ours in differ)
+    return line.every(lambda one, theirs, ours: theirs ^ ours == 8 and theirs & 8 and told(one))
+
+
+@rule("an edge more: that errors still wait in the queue is shown anew when one of them was told")
+def _(line):
+    return line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.datagram and one.edges and not theirs and ours == 8 and queues_errors(one))
 
 
 @rule("options of TCP on a datagram socket, which nobody judges")
@@ -255,6 +288,13 @@ def _(line):
 @rule("a name of what then had no way: a port was picked", ENDS)
 def _(line):
     return line.name in ("getsockname", "state", "bind") and line.stream and line.socket.has("connect", lambda words, said: said == "ENETUNREACH")
+
+
+@rule("the same where only the numbers by which ports are shown tell of it", ENDS)
+def _(line):
+    picked = lambda: any(one.stream and one.has("connect", lambda words, said: said == "ENETUNREACH") for one in line.model.all)
+    unnumbered = [re.sub(r"/P\s*\d+", "/P", call) for call in line.call]
+    return line.name in ("state", "getsockname", "table", "diag") and unnumbered[0] == unnumbered[1] and picked()
 
 
 @rule("FIONREAD of netlink, which has none on the kernel")
@@ -328,8 +368,18 @@ def _(line):
     if line.name == "select":
         differ = line.selects()
         return bool(differ) and all(hears(one) for one, _, _ in differ)
+    if line.datagram and line.socket.corked and 1 in line.socket.shut and line.name in SENDS and line.theirs.isdigit() and line.ours == "EPIPE":
+        # What was begun goes on after shutdown(2).
+        return True
     sends_more = line.datagram and line.flags() & MORE and line.name == "send"
     return line.every(lambda one, theirs, ours: hears(one) and not (theirs ^ ours) & ~0xD) or bool(sends_more or hears(line.socket)) and is_of_octets(line)
+
+
+@rule("write(2), send(2) behind a sendto(2) or sendmsg(2) with MSG_MORE on a datagram socket without a peer, whose datagram they go on with", ENDS)
+def _(line):
+    begun = lambda words, said: words[0] in ("sendto", "sendmsg") and bool(int(words[3]) & MORE) and said.isdigit()
+    begins = line.datagram and any(begun(words, said) for words, said in line.socket.did)
+    return line.name in WRITES and begins and line.theirs.isdigit() and line.ours in ("ENOTCONN", "EPIPE")
 
 
 @rule("what follows MSG_MORE on a datagram socket, which goes where the first octets go, whatever it names", ENDS)
@@ -351,6 +401,8 @@ def _(line):
     if line.name == "state":
         return nowhere and line.call[0].endswith("error ECONNREFUSED") and line.call[1].endswith("error EINVAL")
     taken = line.name in WRITES and (line.ours == "EINVAL" and line.theirs.isdigit() or line.said("EINVAL", "EFAULT"))
+    # A peer that it names anew (`udpv6_sendmsg`) must have a port.
+    taken = taken or line.name == "fork" and line.words[2] == "3" and line.said("0", "1") and line.datagram and line.socket.family == INET6
     return nowhere and (refused or taken)
 
 
@@ -444,7 +496,7 @@ def _(line):
 
 @rule("a child that names, connects or disconnects a stream that is to be carried by our TCP: its own descriptor has another object then", ENDS)
 def _(line):
-    by_child = lambda one: one.stream and one.childs and (line.carried or connects_late(one))
+    by_child = lambda one: one.stream and one.childs and (line.carried or one.itself)
     if line.name in ("poll", "epoll_wait"):
         return line.every(lambda one, theirs, ours: by_child(one))
     return bool(line.socket) and by_child(line.socket)
@@ -452,7 +504,7 @@ def _(line):
 
 @rule("a listener that was shut and that a child connects or makes a listener again: its own descriptor has another object then", ENDS)
 def _(line):
-    again = lambda one: one.stream and one.childs and one.has("listen") and one.has("shutdown")
+    again = lambda one: one.stream and one.childs and one.has("listen") and (one.has("shutdown") or (["drop", "2"], "0") in one.did)
     if line.name in ("state", "getsockname"):
         # Its name is that of the child's connect(2) that has failed.
         name = lambda said: re.sub(r"len \d+ [0-9a-f:.]+/", "", said, count=1)
@@ -469,9 +521,9 @@ def _(line):
     return line.carried and line.every(lambda one, theirs, ours: by_holder(one) and theirs == 0x14 and ours == 0)
 
 
-@rule("listen(2) of a stream that was disconnected: SO_ERROR of its connection")
+@rule("listen(2) of a stream by our TCP that was disconnected: SO_ERROR of its connection")
 def _(line):
-    return line.name == "state" and line.stream and is_undone_stream(line.socket) and line.call[0].replace("error ECONNRESET", "error none") == line.call[1]
+    return line.name == "state" and line.carried and line.stream and is_undone_stream(line.socket) and line.call[0].replace("error ECONNRESET", "error none") == line.call[1]
 
 
 @rule("SO_PEEK_OFF of a datagram socket, of a datagram that was read in part: it goes back by the whole, where UDP goes back by the part", ENDS)
@@ -616,7 +668,7 @@ def _(line):
     if line.name == "select":
         differ = line.selects()
         return line.carried and bool(differ) and all(one is not None and one.stream and selects_otherwise(line.model, one, theirs, ours) for one, theirs, ours in differ)
-    return line.every(lambda one, theirs, ours: one.stream and (line.carried or connects_late(one)) and any(kind(one, theirs, ours) for kind in kinds))
+    return line.every(lambda one, theirs, ours: one.stream and line.carried and any(kind(one, theirs, ours) for kind in kinds))
 
 
 @rule("SO_ERROR after a write that has told of a reset behind the peer's end, on a stream by our TCP")
@@ -714,7 +766,8 @@ def _(line):
 def _(line):
     if line.name in ("poll", "epoll_wait"):
         return line.every(lambda one, theirs, ours: one.stream and one.itself and bool(one.shut))
-    return line.name == "connect" and line.theirs == "ECONNABORTED" and line.stream and line.socket.itself and bool(line.socket.shut)
+    nine = lambda: line.words[4] == "9" and line.socket.has("bind", lambda words, said: words[4] == "9" and said == "0")
+    return line.name == "connect" and line.theirs == "ECONNABORTED" and line.stream and bool(line.socket.shut) and (line.socket.itself or nine())
 
 
 @rule("a group of IPv6 asked of a socket that is bound or connected to IPv4")
@@ -727,22 +780,13 @@ def _(line):
     return line.name == "connect" and line.stream and line.socket.has("bind", lambda words, said: words[2:4] == ["2", "3"] and said == "0")
 
 
-@rule("SO_TIMESTAMPING of 8 octets of which 4 are there, of which prise reads no more")
-def _(line):
-    return line.name == "setsockopt" and line.words[2:4] == ["1", "37"] and line.words[5:7] == ["8", "4"] and line.said("EFAULT", "0")
-
-
-@rule("the address of a stream that was shut while it connected, which the kernel gives up")
+@rule("the address of a stream that was shut while it connected, or refused when its first octets connected it (TCP_FASTOPEN_CONNECT), which the kernel gives up")
 def _(line):
     waits = lambda words, said: said == "EINPROGRESS"
+    late = lambda: line.socket.has("setsockopt", lambda words, said: words[2:4] == ["6", "30"] and said == "0") and line.socket.has("send", lambda words, said: said == "ECONNREFUSED")
     bare = lambda said: re.sub(r"len \d+ [0-9a-f:.]+/", "", said, count=1)
     given_up = re.search(r"len (28 ::|16 0\.0\.0\.0)/P", line.call[0])
-    return line.name in ("state", "getsockname") and line.stream and bool(given_up) and bare(line.call[0]) == bare(line.call[1]) and line.socket.has("connect", waits) and bool(line.socket.shut)
-
-
-@rule("IP_MULTICAST_IF of a stream, or of too few octets, which is refused before its value is read")
-def _(line):
-    return line.name == "setsockopt" and line.words[2:4] == ["0", "32"] and line.said("EINVAL", "EFAULT")
+    return line.name in ("state", "getsockname") and line.stream and bool(given_up) and bare(line.call[0]) == bare(line.call[1]) and (line.socket.has("connect", waits) and bool(line.socket.shut) or late())
 
 
 @rule("a datagram of IPv6 with more octets than IPv4 carries, from an object of UDP (a peer that is not there, or the program itself)", ENDS)
@@ -768,11 +812,6 @@ def _(line):
         differ = line.selects()
         return bool(differ) and all(asks(one) and theirs ^ ours == 4 for one, theirs, ours in differ)
     return line.every(lambda one, theirs, ours: asks(one) and theirs ^ ours == 2 and theirs & 8)
-
-
-@rule("IP_MULTICAST_IF of 8 octets or more of which 4 are there, of which prise reads no more")
-def _(line):
-    return line.name == "setsockopt" and line.words[2:4] == ["0", "32"] and line.words[6] == "4" and line.said("EFAULT", "0")
 
 
 @rule("a raw socket, which needs no privilege here; netlink of IPsec; what is wrong with a socket of netlink", ENDS)

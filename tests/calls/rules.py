@@ -14,6 +14,11 @@ ACCEPTED = [*STREAM, "listen 3 5 = 0", "socket 4 2 1 0 = 0", "connect 4 2 1 103 
 URGENT = [*ACCEPTED, "send 4 1 1 0 = 1"]
 ENDED = [*STREAM, "connect 3 0 0 0 0 0 = 0"]
 QUEUES = [*DATAGRAM, "setsockopt 3 0 11 1 4 0 0 = 0", "recv 3 10 0 0 = -1 ECONNREFUSED"]
+QUEUES_BY_EDGES = [*QUEUES, "epoll_ctl 3 1 2147483649 = 0"]
+UNDONE = [*DATAGRAM, "connect 3 2 1 9 0 0 = 0", "connect 3 0 0 0 0 0 = 0"]
+BEGUN = [*DATAGRAM, "sendmsg 3 5 32768 2 1 9 0 0 = 5"]
+TWO = [*DATAGRAM, "async 3 1 = 0 = 0", "socket 4 2 2050 0 = 0", "connect 4 2 1 103 0 0 = 0", "socket 5 2 2050 0 = 0"]
+NOWHERE = ["socket 3 10 2050 0 = 0", "connect 3 10 2 104 0 0 = 0"]
 
 # What was heard, the kernel's line, prise's, whether streams within the run go by our TCP; what comes of it.
 CASES = [
@@ -30,6 +35,39 @@ CASES = [
     (QUEUES, "poll 3:c told 3:41", "poll 3:4 told 3:41", False, GOES_ON),
     (QUEUES, "poll 3:c told 3:41", "poll 3:4", False, None),
     (QUEUES, "poll 3:c", "poll 3:d", False, None),
+    (QUEUES, "select 1 1 0 = 1 3:1", "select 1 1 0 = 0 3:0", False, GOES_ON),
+    (QUEUES, "select 1 3 0 = 1 3:2", "select 1 3 0 = 0 3:0", False, None),
+    (DATAGRAM, "select 1 1 0 = 1 3:1", "select 1 1 0 = 0 3:0", False, None),
+    (QUEUES_BY_EDGES, "epoll_wait", "epoll_wait 3:8", False, GOES_ON),
+    (QUEUES_BY_EDGES, "epoll_wait", "epoll_wait 3:9", False, None),
+    (QUEUES, "epoll_wait", "epoll_wait 3:8", False, None),
+    # A refusal that a write took which had nobody to write to.
+    ([*UNDONE, "fork 3 3 = 0"], "recv 3 10 0 0 = -1 ECONNREFUSED", "recv 3 10 0 0 = -1 EAGAIN", False, ENDS),
+    ([*UNDONE, "fork 3 2 = 0"], "recv 3 10 0 0 = -1 ECONNREFUSED", "recv 3 10 0 0 = -1 EAGAIN", False, None),
+    ([*DATAGRAM, "fork 3 3 = 0"], "recv 3 10 0 0 = -1 ECONNREFUSED", "recv 3 10 0 0 = -1 EAGAIN", False, None),
+    (UNDONE, "exec 3 2 = 189", "exec 3 2 = 204", False, ENDS),
+    (DATAGRAM, "exec 3 2 = 189", "exec 3 2 = 204", False, None),
+    (NOWHERE, "fork 3 3 = 0", "fork 3 3 = 1", False, ENDS),
+    (NOWHERE[:1], "fork 3 3 = 0", "fork 3 3 = 1", False, None),
+    # Whoever goes on with a datagram that was begun.
+    (BEGUN, "send 3 1 0 0 = 1", "send 3 1 0 0 = -1 ENOTCONN", False, ENDS),
+    (BEGUN, "send 3 1 0 0 = 1", "send 3 1 0 0 = -1 ECONNREFUSED", False, None),
+    (DATAGRAM, "send 3 1 0 0 = 1", "send 3 1 0 0 = -1 ENOTCONN", False, None),
+    # A stream that was shut and connects to itself.
+    ([*STREAM, "fork 3 2 = 0", "bind 3 2 7 9 0 0 = 0"], "connect 3 2 1 9 0 0 = -1 ECONNABORTED", "connect 3 2 1 9 0 0 = 0", False, ENDS),
+    ([*STREAM, "fork 3 2 = 0", "bind 3 2 7 0 0 0 = 0"], "connect 3 2 1 9 0 0 = -1 ECONNABORTED", "connect 3 2 1 9 0 0 = 0", False, None),
+    # A port more that was shown.
+    ([*STREAM, "connect 3 2 4 9 0 0 = -1 ENETUNREACH"], "state 4 = 0 len 16 127.0.0.1/P1", "state 4 = 0 len 16 127.0.0.1/P2", False, ENDS),
+    ([*STREAM, "connect 3 2 4 9 0 0 = -1 ENETUNREACH"], "state 4 = 0 len 16 127.0.0.1/P1", "state 4 = 0 len 16 127.0.0.2/P2", False, None),
+    (STREAM, "state 4 = 0 len 16 127.0.0.1/P1", "state 4 = 0 len 16 127.0.0.1/P2", False, None),
+    # Nothing is read in part that the kernel reads whole.
+    (STREAM, "setsockopt 3 0 32 1 64 4 0 = -1 EFAULT", "setsockopt 3 0 32 1 64 4 0 = 0", False, None),
+    (STREAM, "setsockopt 3 1 37 1 8 4 0 = -1 EFAULT", "setsockopt 3 1 37 1 8 4 0 = 0", False, None),
+    # A datagram that is held back while another is unread.
+    ([*TWO, "send 4 10 0 0 = 10 told 3:41"], "sendto 5 1 0 2 1 103 0 0 = 1 told 3:41", "sendto 5 1 0 2 1 103 0 0 = 1", False, GOES_ON),
+    (TWO, "sendto 5 1 0 2 1 103 0 0 = 1 told 3:41", "sendto 5 1 0 2 1 103 0 0 = 1", False, None),
+    ([*TWO, "send 4 10 0 0 = 10 told 3:41"], "sendto 5 1 0 2 1 103 0 0 = 1", "sendto 5 1 0 2 1 103 0 0 = 1 told 3:41", False, None),
+    ([*TWO, "send 4 10 0 0 = 10 told 3:41"], "sendto 5 1 0 2 1 103 0 0 = 1 told 3:41", "sendto 5 1 0 2 1 103 0 0 = -1 EFAULT", False, None),
     # O_ASYNC of streams by our TCP: what comes after is a matter of the rule of the answers.
     (STREAM, "poll 3:5 told 3:41", "poll 3:5", True, GOES_ON),
     (STREAM, "poll 3:5 told 3:41", "poll 3:1d", True, None),
@@ -44,12 +82,15 @@ CASES = [
     # MSG_MORE
     (CORKED, "recv 3 10 0 0 = -1 EAGAIN", "recv 3 10 0 0 = -1 ECONNREFUSED", False, ENDS),
     (CORKED, "send 3 10 32768 0 = 10", "send 3 10 32768 0 = -1 EFAULT", False, None),
+    ([*CORKED, "shutdown 3 1 = 0"], "splice_out 3 100 4 = 100", "splice_out 3 100 4 = -1 EPIPE", False, ENDS),
+    (CORKED, "splice_out 3 100 4 = 100", "splice_out 3 100 4 = -1 EPIPE", False, None),
     (CORKED, "recv 3 10 0 0 = -1 EFAULT", "recv 3 10 0 0 = 10", False, None),
     (CORKED, "getpeername 3 0 0 0 = 0 len 16 127.0.0.1/P0", "getpeername 3 0 0 0 = -1 ENOTCONN", False, None),
     # A listener of the kernel's that was shut, and a child.
     (SHUT, "setsockopt 3 1 2 1 4 0 0 = 0", "setsockopt 3 1 2 1 4 0 0 = -1 EFAULT", False, None),
     (SHUT, "poll 3:14", "poll 3:1f", False, None),
     (SHUT, "poll 3:0", "poll 3:14", False, ENDS),
+    ([*STREAM, "listen 3 1 = 0", "hold 3 2 1 = 0", "drop = 0", "child connect 3 2 1 103 0 0 = -1 EINPROGRESS"], "poll 3:201d", "poll 3:14", False, ENDS),
     (SHUT, "getsockname 3 0 0 0 = 0 len 28 ::/P0", "getsockname 3 0 0 0 = 0 len 28 ::ffff:127.0.0.1/P0", False, ENDS),
     (SHUT, "getsockname 3 0 0 0 = 0 len 28 ::/P0", "getsockname 3 0 0 0 = 0 len 28 ::/P1", False, None),
     # A holder that shuts what was made a listener since.

@@ -21,7 +21,7 @@ use crate::handed::carried::{self, INFO_ROOM};
 use crate::handed::lingering::left_within;
 use crate::handed::places::Places;
 use crate::socket::unix::QUIET;
-use crate::socket::{GuestSocket, Role, Slot, Sockets};
+use crate::socket::{GuestSocket, Holder, Role, Slot, Sockets};
 use crate::supervisor::Supervisor;
 use crate::waiting::parked::ParkId;
 
@@ -163,7 +163,7 @@ impl Supervisor {
                 guests,
                 places,
                 now: *now,
-                searches: SEARCHES_MAX,
+                moved: None,
             },
         };
         look(netlink, &mut view)
@@ -254,28 +254,27 @@ struct OfGuests<'a> {
     guests: &'a mut Guests,
     places: &'a Places,
     now: Instant,
-    searches: u32,
+    /// Who has which socket open, by its number. Looked up once in a look at all: a program that moved each of its descriptors would have
+    /// every one of them read for every socket of its.
+    moved: Option<HashMap<u32, Holder>>,
 }
 
-/// No number of a descriptor.
-const NO_DESCRIPTOR: i32 = -1;
-
-/// Sockets that are looked for, in one look at all: a program that moved each of its descriptors would have every one of them read for
-/// every socket of its.
-const SEARCHES_MAX: u32 = 16;
-
 impl OfGuests<'_> {
-    /// A copy of a socket's descriptor: from where it was last seen, or from beside there.
+    /// A copy of a socket's descriptor: from where it was last seen, or else from whoever has it now, be it a child that has made no call
+    /// yet.
     fn found(&mut self, socket: &GuestSocket) -> Option<OwnedFd> {
-        seen(socket, self.guests).or_else(|| {
-            self.searches = self.searches.checked_sub(1)?;
-            let beside = |tid| {
-                let numbers = Guests::copies(tid, NO_DESCRIPTOR, socket.inode.into());
-                let copy = |number| self.guests.descriptor(tid, number).ok();
-                numbers.into_iter().filter_map(copy).find(|copy| is_of(socket, copy))
-            };
-            // A child may have been seen with it that is gone.
-            [socket.holder.tid, socket.process].into_iter().find_map(beside)
+        let Self { guests, moved, .. } = self;
+        seen(socket, guests).or_else(|| {
+            let holders = moved.get_or_insert_with(|| {
+                guests.know_descendants(std::process::id());
+                let open = guests.open_sockets().into_iter();
+                open.map(|(holder, inode)| (inode, holder)).collect()
+            });
+            let holder = holders.get(&socket.inode)?;
+            guests
+                .descriptor(holder.tid, holder.fd)
+                .ok()
+                .filter(|copy| is_of(socket, copy))
         })
     }
 }

@@ -7,7 +7,7 @@ use prise_wire::{Instant, Payload};
 
 use crate::option::Opt;
 use crate::socket::{Flag, Transport};
-use crate::{Control, Errno, Flags, Host, Kind, SocketId};
+use crate::{Control, Errno, Flags, Host, How, Kind, SocketId};
 
 impl Host {
     /// Whether reading was shut (`shutdown(2)`), whatever became of the connection.
@@ -17,8 +17,18 @@ impl Host {
 
     /// Whether either half was shut.
     pub fn is_shut(&self, s: SocketId) -> bool {
-        let shut = |shutdown: crate::socket::Shutdown| shutdown.read() || shutdown.write();
-        self.sockets.get(s).is_some_and(|socket| shut(socket.shutdown))
+        self.halves_shut(s).is_some()
+    }
+
+    /// Which halves were shut (`shutdown(2)`).
+    pub fn halves_shut(&self, s: SocketId) -> Option<How> {
+        let shutdown = self.sockets.get(s)?.shutdown;
+        match (shutdown.read(), shutdown.write()) {
+            (true, true) => Some(How::Both),
+            (true, false) => Some(How::Read),
+            (false, true) => Some(How::Write),
+            (false, false) => None,
+        }
     }
 
     /// `send(2)` on a stream or a connected datagram socket: takes what fits off the front of `payload` and says how much.

@@ -212,7 +212,7 @@ impl Supervisor {
             None => None,
         };
         let to = destination.or_else(|| self.host.named_peer(self.sockets.get(slot)?.id));
-        let to_v4 = family == prise_socket::Family::Inet || to.is_some_and(|to| canonical(to).is_ipv4());
+        let to_v4 = family == prise_socket::Family::Inet || to.is_some_and(|to| self.reaches_v4(slot, to));
         let control =
             control::to_send(&octets, family, to_v4).map_err(|error| self.sooner(slot, destination, error))?;
         let octets = gather(call, &areas)
@@ -298,6 +298,12 @@ impl Supervisor {
             Named::Unspecified(..) if self.is_udp(slot) && self.has_peer_of_ipv4(id) => Err(Errno::ENETUNREACH),
             Named::Unspecified(..) => Ok(None),
         }
+    }
+
+    /// Whether a datagram for `to` goes by IPv4: that for the unspecified address does if its socket has an address of IPv4 (`udpv6_sendmsg`).
+    fn reaches_v4(&self, slot: Slot, to: SocketAddr) -> bool {
+        let own = || self.host.local_addr(self.sockets.get(slot)?.id).ok();
+        canonical(to).is_ipv4() || to.ip().is_unspecified() && own().is_some_and(|own| canonical(own).is_ipv4())
     }
 
     fn has_peer_of_ipv4(&self, id: SocketId) -> bool {

@@ -40,6 +40,8 @@ impl Supervisor {
             Role::Listener(listening) if !how.read() && !listening.ended => DONE,
             // It listens no more, and is shut as any unconnected stream is: it fails, and polls so.
             Role::Listener(listening) if listening.ended && listening.is_native() => {
+                // So is the object that takes the place of this one when it is connected.
+                let _ = self.host.shutdown(self.now, id, how);
                 unix::shut(&target.copy, how).map_err(errno)?;
                 DONE
             }
@@ -87,7 +89,11 @@ impl Supervisor {
     fn shutdown_datagram(&mut self, target: &Target, id: SocketId, how: How) -> Judged {
         let judged = self.host.shutdown(self.now, id, how);
         if matches!(judged, Ok(()) | Err(Errno::ENOTCONN)) {
-            unix::shut(&target.copy, how).map_err(errno)?;
+            match unix::shut(&target.copy, how) {
+                // An object of UDP that has lost its peer is shut all the same, too.
+                Ok(()) | Err(rustix::io::Errno::NOTCONN) => (),
+                Err(error) => return Err(errno(error)),
+            }
             if let Role::Datagram(datagram) = &mut self.entry(target.slot)?.role
                 && how.read()
             {

@@ -24,6 +24,7 @@ const IPV6_2292PKTINFO: i32 = 2;
 const IPV6_2292HOPLIMIT: i32 = 8;
 /// asm-generic/socket.h.
 const SCM_TS_OPT_ID: i32 = 81;
+const SO_RCVMARK: i32 = 75;
 /// linux/net_tstamp.h.
 const RX_SOFTWARE: i32 = 1 << 3;
 const SOFTWARE: i32 = 1 << 4;
@@ -151,6 +152,10 @@ pub(crate) fn received(
     let mut options = Options::of(host, now, id);
     if let Some(timestamp) = origin.timestamp {
         put_times(&mut buffer, &mut options, timestamp);
+    }
+    if options.is_on(libc::SOL_SOCKET, SO_RCVMARK) {
+        // No frame of ours carries one, as none does that has crossed a wire (`sock_recv_mark`).
+        buffer.put(libc::SOL_SOCKET, libc::SO_MARK, &0_u32.to_ne_bytes());
     }
     if let Some(segment) = origin.segment
         && options.is_on(SOL_UDP, UDP_GRO)

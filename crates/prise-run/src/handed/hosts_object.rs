@@ -132,6 +132,10 @@ impl Supervisor {
         }
         if let Some(socket) = self.sockets.get(slot) {
             socket.chosen.apply(&theirs);
+            if let Some(how) = self.host.halves_shut(socket.id) {
+                // It fails and shuts an unconnected stream all the same.
+                let _ = unix::shut(&theirs, how);
+            }
         }
         Ok(theirs)
     }

@@ -61,9 +61,9 @@ impl Host {
         let (destination, way) = self.begin(now, s, flags, destination, control)?;
         let socket = self.socket_ref(s)?;
         let more = flags.contains(Flags::MORE) || socket.has(Flag::UdpCork);
+        self.check_len(s, &way, len)?;
+        self.check_sendable(s)?;
         if more && self.socket_ref(s)?.is_udp() {
-            self.check_len(s, &way, len)?;
-            self.check_sendable(s)?;
             let corked = Corked {
                 octets: payload.to_vec(),
                 destination,
@@ -186,7 +186,14 @@ impl Host {
         };
         let socket = self.socket_ref(s)?;
         let nowhere = destination.ip().to_canonical() == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let mut destination = socket.message_destination(self, destination)?;
+        let names_v6 = control
+            .source
+            .is_some_and(|addr| addr.to_canonical().is_ipv6() && !addr.is_unspecified());
+        let mut destination = match socket.message_destination(self, destination) {
+            // Bound to an address of IPv4, it has one of IPv6 for this message (`ip6_dst_lookup_tail`).
+            Err(Errno::EAFNOSUPPORT) if names_v6 && destination.is_ipv6() => destination,
+            found => found?,
+        };
         if let Some(source @ IpAddr::V4(v4)) = control.source.map(|addr| addr.to_canonical())
             && nowhere
             && !v4.is_unspecified()
@@ -285,8 +292,6 @@ impl Host {
     }
 
     fn emit(&mut self, now: Instant, s: SocketId, way: &Way, payload: Payload, segment: u16) -> Result<(), Errno> {
-        self.check_len(s, way, payload.len())?;
-        self.check_sendable(s)?;
         let stamped = way.stamps.are_wanted().then(|| payload.clone());
         let result = match self.socket_ref(s)?.transport {
             Transport::Udp(id) => {
@@ -422,14 +427,14 @@ impl Host {
     }
 
     /// More of a datagram that was begun with `MSG_MORE` or `UDP_CORK`; its end unless yet more is announced. An error loses all
-    /// of it (`udp_flush_pending_frames`).
+    /// of it (`udp_flush_pending_frames`). Pending errors and whether sending was shut were looked at when it was begun
+    /// (`__ip_append_data`).
     fn append(&mut self, now: Instant, s: SocketId, payload: &Payload, flags: Flags) -> Result<usize, Errno> {
         let Some(mut corked) = self.take_corked(s)? else {
             return Err(Errno::EINVAL);
         };
         let way = self.way(s, corked.destination, &corked.control)?;
         self.check_len(s, &way, corked.octets.len() + payload.len())?;
-        self.check_sendable(s)?;
         corked.octets.extend_from_slice(payload);
         let socket = self.socket_mut(s)?;
         let more = flags.contains(Flags::MORE) || socket.has(Flag::UdpCork);

@@ -7,7 +7,8 @@ use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, multicast, numbe
 use crate::datagram::Mode;
 use crate::flow_label::{self, Asker};
 use crate::socket::Flag;
-use crate::{Errno, Kind, sockaddr};
+use crate::{Errno, Host, Kind, SocketId, sockaddr};
+use prise_stack::State;
 
 const ON: On = On::V6;
 const MESSAGES: On = ON.without(On::TCP);
@@ -27,6 +28,15 @@ const fn bit(name: i32, bit: u8) -> Entry {
     entry(name, ON, Set::Bit(bit), Get::Bit(bit))
 }
 
+/// `sk_state != TCP_ESTABLISHED`: a stream whose peer has ended is not, while it still has its peer.
+fn require_established(host: &Host, s: SocketId) -> Result<(), Errno> {
+    host.peer_addr(s)?;
+    if host.socket_ref(s)?.kind == Kind::Stream && host.state(s) != State::Established {
+        return Err(Errno::ENOTCONN);
+    }
+    Ok(())
+}
+
 pub(super) const TABLE: &[Entry] = &[
     entry(
         1,
@@ -39,14 +49,14 @@ pub(super) const TABLE: &[Entry] = &[
         ON,
         Set::Number(|call, value| {
             // IPV6_ADDRFORM turns a connected v4-mapped socket into an IPv4 one: not here.
-            let connected = call.host.peer_addr(call.id).is_ok();
             Err(match value {
-                2 if connected => Errno::EADDRNOTAVAIL,
-                2 => Errno::ENOTCONN,
+                2 => require_established(call.host, call.id)
+                    .err()
+                    .unwrap_or(Errno::EADDRNOTAVAIL),
                 _ => Errno::EINVAL,
             })
         }),
-        Get::Number(|query| query.host.peer_addr(query.id).map(|_| crate::Family::Inet6.raw())),
+        Get::Number(|query| require_established(query.host, query.id).map(|()| crate::Family::Inet6.raw())),
     ),
     bit(2, 0),
     bit(3, 1),

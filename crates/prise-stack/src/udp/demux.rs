@@ -178,7 +178,8 @@ impl Demux {
     }
 
     /// Of sockets under one key: those bound to the link first, of IPv4 before those of IPv6 that speak it (`compute_score`), then by flow
-    /// hash within a group that shares its port by `SO_REUSEPORT`, else the one bound last (`SO_REUSEADDR`).
+    /// hash within a group that shares its port by `SO_REUSEPORT`, else the one bound last (`SO_REUSEADDR`). Groups of IPv6 come behind all
+    /// others, whenever they were bound (`udp_lib_get_port` enters them at the tail).
     fn choose(
         &self,
         sockets: &Slab<Socket>,
@@ -194,10 +195,10 @@ impl Demux {
         if let [only] = list {
             return eligible(only).map(|(id, _)| id);
         }
-        let (best, socket) = list
-            .iter()
-            .filter_map(eligible)
-            .max_by_key(|(_, socket)| (socket.local.device.is_some(), socket.local.family == Family::V4))?;
+        let (best, socket) = list.iter().filter_map(eligible).max_by_key(|(_, socket)| {
+            let is_ipv4 = socket.local.family == Family::V4;
+            (socket.local.device.is_some(), is_ipv4, is_ipv4 || !socket.reuse_port)
+        })?;
         if !socket.reuse_port {
             return Some(best);
         }

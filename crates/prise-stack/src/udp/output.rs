@@ -2,6 +2,7 @@
 
 use super::socket::CachedRoute;
 use super::{Coverage, Udp, UdpId, UdpProtocol};
+use crate::endpoint::Family;
 use crate::link::LinkId;
 use crate::net::{FlowLabel, IpOut, Net, RouteInfo};
 use crate::send::{DatagramError, Fragmentation};
@@ -59,7 +60,10 @@ impl UdpSend {
 impl Udp {
     pub(super) fn send(&mut self, now: Instant, net: &mut Net, id: UdpId, send: UdpSend) -> Result<(), DatagramError> {
         let socket = self.sockets.find_mut(id.key()).ok_or(DatagramError::Closed)?;
-        if !socket.local.family.speaks(send.dst.ip()) {
+        // Bound to an address of IPv4, a socket of IPv6 speaks IPv6 from a source that is named.
+        let by_source = send.src.is_some_and(|src| src.is_ipv6()) && socket.local.family == Family::Mapped;
+        let speaks = socket.local.family.speaks(send.dst.ip()) || by_source && send.dst.is_ipv6();
+        if !speaks {
             return Err(DatagramError::Family);
         }
         let src = send.src.or(socket.local.addr).filter(|src| !src.is_multicast());
