@@ -59,8 +59,8 @@ class Line:
 
     stream = property(lambda self: bool(self.socket and self.socket.stream))
     datagram = property(lambda self: bool(self.socket and self.socket.datagram))
-    # Its octets meet our TCP: by the run's options, or because it is connected to itself.
-    by_ours = property(lambda self: self.stream and (self.carried or self.socket.itself))
+    # Its octets meet our TCP: by the run's options, because it is connected to itself, or by the flow label of one end.
+    by_ours = property(lambda self: self.stream and (self.carried or self.socket.itself or has_label(self.model, self.socket)))
 
     def relayed(self):
         """Out of a socket through a pipe into another one: which of the two differs."""
@@ -106,6 +106,12 @@ class Line:
         """Whether it is readiness, and differs, and all that differs is of that kind."""
         shows = self.shows() if self.name in ("poll", "epoll_wait") else []
         return bool(shows) and all(one is not None and test(one, theirs, ours) for one, theirs, ours in shows)
+
+
+def has_label(model, one):
+    """It may choose a flow label (IPV6_FLOWINFO_SEND), or it was accepted from one that may."""
+    may = lambda one: one.stream and one.family == INET6 and one.has("setsockopt", lambda words, said: words[2:4] == ["41", "33"] and said == "0")
+    return may(one) or one.accepted and any(may(other) and other.meets(one) for other in model.all)
 
 
 def queues_errors(one):
@@ -228,6 +234,13 @@ def _(line):
 @rule("an edge more: that errors still wait in the queue is shown anew when one of them was told")
 def _(line):
     return line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.datagram and one.edges and not theirs and ours == 8 and queues_errors(one))
+
+
+@rule("options of TCP that run natively, on a stream by our TCP where those of others are the kernel's: the object is AF_UNIX's")
+def _(line):
+    # KEPT_BY_KERNEL and TCP_QUICKACK of prise-run: TCP_NODELAY, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT.
+    native = line.name in ("setsockopt", "getsockopt") and line.words[2] == "6" and line.words[3] in ("1", "3", "4", "5", "6", "12", "18")
+    return native and not line.carried and line.by_ours and line.ours == "EOPNOTSUPP"
 
 
 @rule("options of TCP on a datagram socket, which nobody judges")
@@ -384,7 +397,7 @@ def _(line):
 
 @rule("what follows MSG_MORE on a datagram socket, which goes where the first octets go, whatever it names", ENDS)
 def _(line):
-    return line.name in ("sendto", "sendmsg", "sendmmsg") and line.datagram and line.socket.corked and line.theirs.isdigit() and line.ours in ("EINVAL", "EACCES", "ENETUNREACH")
+    return line.name in ("sendto", "sendmsg", "sendmmsg") and line.datagram and line.socket.corked and line.theirs.isdigit() and line.ours in ("EINVAL", "EACCES", "ENETUNREACH", "EAFNOSUPPORT")
 
 
 @rule("MSG_MORE on a stream by our TCP, which sends at once", ENDS)
@@ -401,6 +414,8 @@ def _(line):
     if line.name == "state":
         return nowhere and line.call[0].endswith("error ECONNREFUSED") and line.call[1].endswith("error EINVAL")
     taken = line.name in WRITES and (line.ours == "EINVAL" and line.theirs.isdigit() or line.said("EINVAL", "EFAULT"))
+    # What was written before is told to a child, which writes.
+    taken = taken or line.name == "exec" and line.words[2] == "2" and line.said("5", "204")
     # A peer that it names anew (`udpv6_sendmsg`) must have a port.
     taken = taken or line.name == "fork" and line.words[2] == "3" and line.said("0", "1") and line.datagram and line.socket.family == INET6
     return nowhere and (refused or taken)
@@ -496,7 +511,7 @@ def _(line):
 
 @rule("a child that names, connects or disconnects a stream that is to be carried by our TCP: its own descriptor has another object then", ENDS)
 def _(line):
-    by_child = lambda one: one.stream and one.childs and (line.carried or one.itself)
+    by_child = lambda one: one.stream and one.childs and (line.carried or one.itself or has_label(line.model, one))
     if line.name in ("poll", "epoll_wait"):
         return line.every(lambda one, theirs, ours: by_child(one))
     return bool(line.socket) and by_child(line.socket)
@@ -668,7 +683,7 @@ def _(line):
     if line.name == "select":
         differ = line.selects()
         return line.carried and bool(differ) and all(one is not None and one.stream and selects_otherwise(line.model, one, theirs, ours) for one, theirs, ours in differ)
-    return line.every(lambda one, theirs, ours: one.stream and line.carried and any(kind(one, theirs, ours) for kind in kinds))
+    return line.every(lambda one, theirs, ours: one.stream and (line.carried or has_label(line.model, one)) and any(kind(one, theirs, ours) for kind in kinds))
 
 
 @rule("SO_ERROR after a write that has told of a reset behind the peer's end, on a stream by our TCP")
@@ -720,11 +735,6 @@ def _(line):
 @rule("FIONREAD of a listener that was shut, where listeners are not the kernel's")
 def _(line):
     return line.name == "state" and line.by_ours and line.socket.has("listen") and line.call[0].replace("unread 0 0", "unread -1 0") == line.call[1]
-
-
-@rule("options of TCP that nobody judges, on a stream that is connected to itself")
-def _(line):
-    return line.name in ("getsockopt", "setsockopt") and line.words[2] == "6" and line.stream and line.socket.itself and line.ours == "EOPNOTSUPP"
 
 
 @rule("octets for a stream by our TCP that was shut for reading", ENDS)

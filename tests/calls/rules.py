@@ -18,6 +18,7 @@ QUEUES_BY_EDGES = [*QUEUES, "epoll_ctl 3 1 2147483649 = 0"]
 UNDONE = [*DATAGRAM, "connect 3 2 1 9 0 0 = 0", "connect 3 0 0 0 0 0 = 0"]
 BEGUN = [*DATAGRAM, "sendmsg 3 5 32768 2 1 9 0 0 = 5"]
 TWO = [*DATAGRAM, "async 3 1 = 0 = 0", "socket 4 2 2050 0 = 0", "connect 4 2 1 103 0 0 = 0", "socket 5 2 2050 0 = 0"]
+LABELLED = ["socket 3 10 2049 0 = 0", "listen 3 5 = 0", "socket 4 10 1 0 = 0", "setsockopt 4 41 33 1 4 0 0 = 0", "connect 4 10 1 103 0 0 = 0", "accept 3 5 0 0 0 = 0 len 28 ::1/P0"]
 NOWHERE = ["socket 3 10 2050 0 = 0", "connect 3 10 2 104 0 0 = 0"]
 
 # What was heard, the kernel's line, prise's, whether streams within the run go by our TCP; what comes of it.
@@ -47,12 +48,20 @@ CASES = [
     ([*DATAGRAM, "fork 3 3 = 0"], "recv 3 10 0 0 = -1 ECONNREFUSED", "recv 3 10 0 0 = -1 EAGAIN", False, None),
     (UNDONE, "exec 3 2 = 189", "exec 3 2 = 204", False, ENDS),
     (DATAGRAM, "exec 3 2 = 189", "exec 3 2 = 204", False, None),
+    (NOWHERE, "exec 3 2 = 5", "exec 3 2 = 204", False, ENDS),
+    (NOWHERE[:1], "exec 3 2 = 5", "exec 3 2 = 204", False, None),
     (NOWHERE, "fork 3 3 = 0", "fork 3 3 = 1", False, ENDS),
     (NOWHERE[:1], "fork 3 3 = 0", "fork 3 3 = 1", False, None),
     # Whoever goes on with a datagram that was begun.
     (BEGUN, "send 3 1 0 0 = 1", "send 3 1 0 0 = -1 ENOTCONN", False, ENDS),
     (BEGUN, "send 3 1 0 0 = 1", "send 3 1 0 0 = -1 ECONNREFUSED", False, None),
     (DATAGRAM, "send 3 1 0 0 = 1", "send 3 1 0 0 = -1 ENOTCONN", False, None),
+    # A reset behind the peer's end, and options, where the peer may choose a flow label.
+    (LABELLED, "poll 3:0 5:201d", "poll 3:0 5:2015", False, GOES_ON),
+    (ACCEPTED, "poll 3:0 5:201d", "poll 3:0 5:2015", False, None),
+    (LABELLED, "setsockopt 5 6 1 1 4 0 0 = 0", "setsockopt 5 6 1 1 4 0 0 = -1 EOPNOTSUPP", False, GOES_ON),
+    (LABELLED, "setsockopt 5 6 30 1 4 0 0 = 0", "setsockopt 5 6 30 1 4 0 0 = -1 EOPNOTSUPP", False, None),
+    (ACCEPTED, "setsockopt 5 6 1 1 4 0 0 = 0", "setsockopt 5 6 1 1 4 0 0 = -1 EOPNOTSUPP", False, None),
     # A stream that was shut and connects to itself.
     ([*STREAM, "fork 3 2 = 0", "bind 3 2 7 9 0 0 = 0"], "connect 3 2 1 9 0 0 = -1 ECONNABORTED", "connect 3 2 1 9 0 0 = 0", False, ENDS),
     ([*STREAM, "fork 3 2 = 0", "bind 3 2 7 0 0 0 = 0"], "connect 3 2 1 9 0 0 = -1 ECONNABORTED", "connect 3 2 1 9 0 0 = 0", False, None),
@@ -82,6 +91,8 @@ CASES = [
     # MSG_MORE
     (CORKED, "recv 3 10 0 0 = -1 EAGAIN", "recv 3 10 0 0 = -1 ECONNREFUSED", False, ENDS),
     (CORKED, "send 3 10 32768 0 = 10", "send 3 10 32768 0 = -1 EFAULT", False, None),
+    (CORKED, "sendto 3 5 0 10 1 9 0 0 = 5", "sendto 3 5 0 10 1 9 0 0 = -1 EAFNOSUPPORT", False, ENDS),
+    (DATAGRAM, "sendto 3 5 0 10 1 9 0 0 = 5", "sendto 3 5 0 10 1 9 0 0 = -1 EAFNOSUPPORT", False, None),
     ([*CORKED, "shutdown 3 1 = 0"], "splice_out 3 100 4 = 100", "splice_out 3 100 4 = -1 EPIPE", False, ENDS),
     (CORKED, "splice_out 3 100 4 = 100", "splice_out 3 100 4 = -1 EPIPE", False, None),
     (CORKED, "recv 3 10 0 0 = -1 EFAULT", "recv 3 10 0 0 = 10", False, None),
