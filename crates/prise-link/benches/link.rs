@@ -6,7 +6,7 @@
 mod frames;
 
 use frames::{datagram, train};
-use prise_link::{Capture, Direction, Impairment, ImpairmentConfig, Probability, WallClock};
+use prise_link::{Capture, Direction, Impairment, ImpairmentConfig, Probability, Tap, WallClock};
 use prise_wire::{Frame, Instant, Medium};
 use std::hint::black_box;
 use std::num::NonZeroU64;
@@ -70,7 +70,7 @@ fn main() {
     let clock = WallClock::new(Instant::ZERO, SystemTime::now());
     let capture = Capture::new(std::io::sink(), clock).expect("a sink takes everything");
     let interface = capture.interface("eth0", Medium::Ip);
-    let record = |frame: &Frame| time(|| interface.record(Instant::ZERO, Direction::Outbound, frame));
+    let record = |frame: &Frame| time(|| interface.passed(Instant::ZERO, Direction::Outbound, frame));
     line("capture, without the file's own cost", record(&packet), 1.0);
     line("the same, a train of 10 packets", record(&long), 10.0);
 }

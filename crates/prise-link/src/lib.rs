@@ -12,10 +12,11 @@ mod link;
 mod loopback;
 mod memory;
 mod packet;
+mod tap;
 mod tun;
 mod virtio;
 
-pub use capture::{Capture, CaptureInterface, Captured, Direction, WallClock};
+pub use capture::{Capture, CaptureInterface, CaptureOfLoopback, Captured, WallClock};
 pub use device::DeviceCounters;
 pub use impaired::Impaired;
 pub use impairment::{BurstLoss, Early, Impairment, ImpairmentConfig, Probability};
@@ -23,4 +24,5 @@ pub use link::Link;
 pub use loopback::Loopback;
 pub use memory::{MemoryLink, memory_pair};
 pub use packet::PacketLink;
+pub use tap::{Direction, Tap, Tapped, each_packet};
 pub use tun::TunLink;

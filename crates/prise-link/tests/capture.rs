@@ -3,7 +3,7 @@
 mod frames;
 
 use frames::{CLIENT, CLIENT_6, SERVER, SERVER_6, datagram, train};
-use prise_link::{Capture, Captured, Direction, Link, Loopback, WallClock};
+use prise_link::{Capture, Captured, Direction, Link, Loopback, Tap, WallClock};
 use prise_wire::icmpv6::mld::{self, Record, RecordKind};
 use prise_wire::icmpv6::ndp::{NameServer, NdpMessage, NeighborAdvertisement, PrefixInformation, RouterAdvertisement};
 use prise_wire::ipv4::{self, Ipv4Options};
@@ -76,12 +76,12 @@ fn a_train_is_written_as_the_packets_of_a_wire_with_valid_checksums() {
         let file = TemporaryFile::new(if v6 { "train6" } else { "train4" });
         let capture = Capture::create(&file.0, clock()).expect("a file");
         let interface = capture.interface("eth0", Medium::Ip);
-        interface.record(
+        interface.passed(
             Instant::from_millis(1),
             Direction::Outbound,
             &train(1000, 1448 * 2 + 10, v6),
         );
-        interface.record(Instant::from_millis(2), Direction::Inbound, &datagram(7, 100));
+        interface.passed(Instant::from_millis(2), Direction::Inbound, &datagram(7, 100));
         capture.flush().expect("written");
         let fields = [
             "tcp.seq_raw",
@@ -267,7 +267,7 @@ fn every_protocol_is_understood_by_another_implementation() {
     let interface = capture.interface("eth0", Medium::Ethernet);
     let frames = [each_of_ipv6(), each_of_ipv4()].concat();
     for (frame, _) in &frames {
-        interface.record(Instant::ZERO, Direction::Outbound, frame);
+        interface.passed(Instant::ZERO, Direction::Outbound, frame);
     }
     capture.flush().expect("written");
     let fields = [
@@ -307,12 +307,12 @@ fn interfaces_times_directions_and_link_types_are_told_apart() {
     let capture = Capture::create(&file.0, clock()).expect("a file");
     let lo = capture.interface("lo", Medium::Ip);
     let eth0 = capture.interface("eth0", Medium::Ethernet);
-    lo.record(Instant::from_nanos(1), Direction::Inbound, &datagram(1, 60_000));
+    lo.passed(Instant::from_nanos(1), Direction::Inbound, &datagram(1, 60_000));
     let mut tagged = datagram(2, 64);
     let source = MacAddr([2, 0, 0, 0, 0, 1]);
     let header = EthernetHeader::new(source, MacAddr([2, 0, 0, 0, 0, 2]), EtherType::IPV4);
     tagged.push_header(&EthernetHeader { tag: Some(5), ..header });
-    eth0.record(Instant::from_nanos(2), Direction::Outbound, &tagged);
+    eth0.passed(Instant::from_nanos(2), Direction::Outbound, &tagged);
     drop((capture, lo, eth0));
     let fields = [
         "frame.interface_name",

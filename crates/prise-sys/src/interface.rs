@@ -1,7 +1,7 @@
 //! The kernel's network interfaces by name (netdevice(7)): what links ask of them.
 
 use crate::check;
-use core::ffi::c_int;
+use core::ffi::{c_int, c_short};
 use core::mem;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -38,10 +38,55 @@ impl InterfaceName {
 /// Asks the kernel about an interface through any socket.
 fn ask(socket: BorrowedFd<'_>, name: InterfaceName, question: libc::Ioctl) -> io::Result<libc::ifreq> {
     let mut request = name.request();
+    exchange(socket, question, &mut request)?;
+    Ok(request)
+}
+
+fn exchange(socket: BorrowedFd<'_>, question: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
     // SAFETY: each question passed here reads and writes one `ifreq`, which is live; the socket is borrowed, so it is
     // open.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), question, &raw mut request) })?;
-    Ok(request)
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), question, core::ptr::from_mut(request)) })?;
+    Ok(())
+}
+
+/// Sets the interface's MTU (`SIOCSIFMTU`).
+pub fn set_mtu(socket: BorrowedFd<'_>, name: InterfaceName, mtu: u32) -> io::Result<()> {
+    let mut request = name.request();
+    request.ifr_ifru.ifru_mtu = c_int::try_from(mtu).map_err(|_| io::ErrorKind::InvalidInput)?;
+    exchange(socket, libc::SIOCSIFMTU, &mut request)
+}
+
+/// Sets the Ethernet address of an interface (`SIOCSIFHWADDR`).
+pub fn set_mac(socket: BorrowedFd<'_>, name: InterfaceName, mac: [u8; 6]) -> io::Result<()> {
+    let mut request = name.request();
+    let mut address = libc::sockaddr {
+        sa_family: libc::ARPHRD_ETHER,
+        sa_data: [0; 14],
+    };
+    for (to, from) in address.sa_data.iter_mut().zip(mac) {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_hwaddr = address;
+    exchange(socket, libc::SIOCSIFHWADDR, &mut request)
+}
+
+/// Sets the interface up (`SIOCSIFFLAGS`).
+pub fn set_up(socket: BorrowedFd<'_>, name: InterfaceName) -> io::Result<()> {
+    let mut request = ask(socket, name, libc::SIOCGIFFLAGS)?;
+    // SAFETY: the kernel has filled in `ifru_flags`; every bit pattern is a number.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    request.ifr_ifru.ifru_flags = flags | libc::IFF_UP as c_short;
+    exchange(socket, libc::SIOCSIFFLAGS, &mut request)
+}
+
+/// Takes its IPv4 address from an interface (`SIOCSIFADDR` with the unspecified address). `socket` is one of IPv4's.
+pub fn take_ipv4_address(socket: BorrowedFd<'_>, name: InterfaceName) -> io::Result<()> {
+    let mut request = name.request();
+    request.ifr_ifru.ifru_addr = libc::sockaddr {
+        sa_family: libc::AF_INET as libc::sa_family_t,
+        sa_data: [0; 14],
+    };
+    exchange(socket, libc::SIOCSIFADDR, &mut request)
 }
 
 /// The interface's MTU (`SIOCGIFMTU`).

@@ -14,6 +14,7 @@ pub mod interface;
 pub mod landlock;
 pub mod launch;
 pub mod memory;
+pub mod name_space;
 pub mod packet;
 pub mod probe;
 pub mod resolve;

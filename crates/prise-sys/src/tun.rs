@@ -3,7 +3,7 @@
 
 use crate::check;
 use crate::interface::InterfaceName;
-use core::ffi::{c_short, c_uint};
+use core::ffi::{c_int, c_short, c_uint};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -29,18 +29,34 @@ pub struct Tun {
     pub offload: TunOffload,
 }
 
+/// What the frames of a device begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Ethernet (`IFF_TAP`).
+    Ethernet,
+    /// IP (`IFF_TUN`).
+    Ip,
+}
+
+/// Makes the device `name` in the caller's network name space, with that number, not blocking: it reads and writes one frame at
+/// a time, without any header before it. Needs `CAP_NET_ADMIN`.
+pub fn create(name: InterfaceName, kind: Kind, index: u32) -> io::Result<File> {
+    let file = open_control()?;
+    let index = c_int::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: TUNSETIFINDEX reads one number, which is live.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFINDEX, &raw const index) })?;
+    let kind = match kind {
+        Kind::Ethernet => libc::IFF_TAP,
+        Kind::Ip => libc::IFF_TUN,
+    };
+    attach(&file, name, kind | libc::IFF_NO_PI)?;
+    Ok(file)
+}
+
 /// Attaches to the TUN device `name`, which is created if it does not exist and the caller may do that.
 pub fn open(name: InterfaceName) -> io::Result<Tun> {
-    let flags = libc::O_NONBLOCK | libc::O_CLOEXEC;
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(flags)
-        .open("/dev/net/tun")?;
-    let mut request = name.request();
-    request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as c_short;
-    // SAFETY: TUNSETIFF reads and writes one `ifreq`, which is live.
-    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })?;
+    let file = open_control()?;
+    attach(&file, name, libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR)?;
     let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
     let udp = libc::TUN_F_USO4 | libc::TUN_F_USO6;
     let offload = if set_offload(&file, tcp | udp).is_ok() {
@@ -51,6 +67,22 @@ pub fn open(name: InterfaceName) -> io::Result<Tun> {
         TunOffload::None
     };
     Ok(Tun { file, offload })
+}
+
+fn open_control() -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open("/dev/net/tun")
+}
+
+fn attach(file: &File, name: InterfaceName, flags: c_int) -> io::Result<()> {
+    let mut request = name.request();
+    request.ifr_ifru.ifru_flags = flags as c_short;
+    // SAFETY: TUNSETIFF reads and writes one `ifreq`, which is live.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })?;
+    Ok(())
 }
 
 fn set_offload(file: &File, features: c_uint) -> io::Result<()> {

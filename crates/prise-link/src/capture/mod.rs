@@ -7,13 +7,13 @@
 mod pcapng;
 
 use crate::Link;
+use crate::tap::{Direction, Tap, Tapped, each_packet};
+pub use pcapng::WallClock;
 use pcapng::Writer;
-pub use pcapng::{Direction, WallClock};
 use prise_wire::time::{Duration, Instant};
-use prise_wire::{Checksum, Frame, Medium};
+use prise_wire::{Frame, Medium};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -137,105 +137,55 @@ pub struct CaptureInterface {
     capture: Capture,
 }
 
-impl CaptureInterface {
-    /// Records a frame as the packets that a wire would carry.
-    pub fn record(&self, now: Instant, direction: Direction, frame: &Frame) {
-        // Summing and cutting need no lock; in the common case there is nothing to do and nothing is cloned.
-        match (frame.offload.gso, frame.offload.checksum) {
-            (None, Checksum::Verified | Checksum::Unverified) => {
-                self.capture.lock().record(now, self.id, direction, frame);
-            }
-            _ => {
-                for packet in frame.clone().segments(self.medium) {
-                    self.capture.lock().record(now, self.id, direction, &packet);
-                }
-            }
-        }
+impl Tap for CaptureInterface {
+    fn passed(&self, now: Instant, direction: Direction, frame: &Frame) {
+        // Summing and cutting need no lock.
+        each_packet(frame, self.medium, |packet| {
+            self.capture.lock().record(now, self.id, direction, packet);
+        });
     }
 
-    /// Writes packets that have been in memory for long enough.
-    pub fn flush_due(&self, now: Instant) {
+    fn flush(&self, now: Instant) {
         let mut recorder = self.capture.lock();
         if recorder.pending_since.is_some_and(|since| now >= since + FLUSH_AFTER) {
             recorder.flush();
         }
     }
 
-    /// When [`flush_due`](Self::flush_due) will have something to do.
-    pub fn next_deadline(&self) -> Option<Instant> {
+    fn next_deadline(&self) -> Option<Instant> {
         self.capture.lock().pending_since.map(|since| since + FLUSH_AFTER)
     }
 }
 
 /// Records what passes between a link and its stack.
-#[derive(Debug)]
-pub struct Captured<L> {
-    inner: L,
-    interface: CaptureInterface,
-}
+pub type Captured<L> = Tapped<L, CaptureInterface>;
 
 impl<L: Link> Captured<L> {
     /// Records `inner` as a new interface of `capture`.
     pub fn new(inner: L, capture: &Capture, name: &str) -> Self {
         let interface = capture.interface(name, inner.medium());
-        Self { inner, interface }
-    }
-
-    /// The link itself.
-    pub const fn inner(&self) -> &L {
-        &self.inner
-    }
-
-    /// The link itself, to be changed under way.
-    pub const fn inner_mut(&mut self) -> &mut L {
-        &mut self.inner
+        Self::with(inner, interface)
     }
 }
 
-impl<L: Link> Link for Captured<L> {
-    fn medium(&self) -> Medium {
-        self.inner.medium()
+/// Records each packet of a loopback once, as it arrives: it is sent and received by the same stack.
+#[derive(Clone, Debug)]
+pub struct CaptureOfLoopback(pub CaptureInterface);
+
+impl Tap for CaptureOfLoopback {
+    fn looks(&self, direction: Direction) -> bool {
+        direction == Direction::Inbound
     }
 
-    fn mtu(&self) -> u32 {
-        self.inner.mtu()
+    fn passed(&self, now: Instant, direction: Direction, frame: &Frame) {
+        self.0.passed(now, direction, frame);
     }
 
-    fn gso_max(&self) -> u32 {
-        self.inner.gso_max()
-    }
-
-    fn checksum_offload(&self) -> bool {
-        self.inner.checksum_offload()
-    }
-
-    fn send(&mut self, now: Instant, frame: Frame) -> Result<(), Frame> {
-        // Cloned, since only what the link takes was sent, and then it is gone.
-        let copy = frame.clone();
-        self.inner.send(now, frame)?;
-        self.interface.record(now, Direction::Outbound, &copy);
-        Ok(())
-    }
-
-    fn receive(&mut self, now: Instant) -> Option<Frame> {
-        let frame = self.inner.receive(now)?;
-        self.interface.record(now, Direction::Inbound, &frame);
-        Some(frame)
-    }
-
-    fn flush(&mut self, now: Instant) {
-        self.inner.flush(now);
-        self.interface.flush_due(now);
+    fn flush(&self, now: Instant) {
+        self.0.flush(now);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        [self.inner.next_deadline(), self.interface.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
-    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.inner.poll_fd()
+        self.0.next_deadline()
     }
 }

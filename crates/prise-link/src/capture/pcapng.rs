@@ -1,5 +1,6 @@
 //! The blocks of a pcapng file (draft-ietf-opsawg-pcapng): section header, interfaces, enhanced packets.
 
+use crate::tap::Direction;
 use prise_wire::time::Instant;
 use prise_wire::{Frame, Medium};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -26,15 +27,6 @@ const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 const LINK_TYPE_ETHERNET: u16 = 1;
 /// LINKTYPE_RAW: IPv4 or IPv6, told apart by the version.
 const LINK_TYPE_RAW: u16 = 101;
-
-/// Which way a packet went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// From the link to the stack.
-    Inbound,
-    /// From the stack to the link.
-    Outbound,
-}
 
 /// What the wall says when the stack's clock says something.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,7 @@ use core::time::Duration;
 use std::io;
 use std::path::Path;
 
-use prise_link::{Capture, Captured, Impaired, Link, Loopback, TunLink, WallClock};
+use prise_link::{Capture, CaptureOfLoopback, Captured, Impaired, Link, Loopback, Tapped, TunLink, WallClock};
 use prise_socket::{Host, HostConfig};
 use prise_stack::{IpCidr, Route, StackConfig};
 use rustix::process::{getpriority_process, setpriority_process};
@@ -29,7 +29,7 @@ use crate::start::program::{Program, Signals};
 use crate::supervisor::{Parts, Supervisor};
 use crate::world::capture_file::CaptureFile;
 use crate::world::gate::Gate;
-use crate::world::{CapturedLoopback, Nowhere, World};
+use crate::world::{Nowhere, World};
 
 /// Runs a program on prise's sockets until it and all its descendants have gone, and tells how it ended.
 ///
@@ -159,7 +159,11 @@ fn links(
         error: io::ErrorKind::InvalidInput.into(),
     };
     let lo: Box<dyn Link> = match capture {
-        Some(capture) => Box::new(CapturedLoopback::new(Loopback::new(), capture)),
+        Some(capture) => {
+            let lo = Loopback::new();
+            let interface = capture.interface("lo", lo.medium());
+            Box::new(Tapped::with(lo, CaptureOfLoopback(interface)))
+        }
         None => Box::new(Loopback::new()),
     };
     let mut world = World::new(host, lo, now).ok_or_else(impossible)?;

@@ -7,7 +7,7 @@ pub(crate) mod names;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
 
-use prise_link::{Capture, CaptureInterface, Direction, Link, Loopback};
+use prise_link::Link;
 use prise_socket::Host;
 use prise_stack::{IpCidr, LinkConfig, LinkId, Route};
 use prise_wire::{Frame, Instant, MacAddr, Medium};
@@ -207,56 +207,6 @@ fn interface_addresses(asked: &[InterfaceAddress]) -> Vec<InterfaceAddress> {
         }
     }
     all
-}
-
-/// `lo` with a record of what passes: each packet once, as Linux shows it, though it is sent and received here.
-#[derive(Debug)]
-pub(crate) struct CapturedLoopback {
-    inner: Loopback,
-    record: CaptureInterface,
-}
-
-impl CapturedLoopback {
-    pub(crate) fn new(inner: Loopback, capture: &Capture) -> Self {
-        let record = capture.interface("lo", inner.medium());
-        Self { inner, record }
-    }
-}
-
-impl Link for CapturedLoopback {
-    fn medium(&self) -> Medium {
-        self.inner.medium()
-    }
-
-    fn mtu(&self) -> u32 {
-        self.inner.mtu()
-    }
-
-    fn gso_max(&self) -> u32 {
-        self.inner.gso_max()
-    }
-
-    fn checksum_offload(&self) -> bool {
-        self.inner.checksum_offload()
-    }
-
-    fn send(&mut self, now: Instant, frame: Frame) -> Result<(), Frame> {
-        self.inner.send(now, frame)
-    }
-
-    fn receive(&mut self, now: Instant) -> Option<Frame> {
-        let frame = self.inner.receive(now)?;
-        self.record.record(now, Direction::Inbound, &frame);
-        Some(frame)
-    }
-
-    fn flush(&mut self, now: Instant) {
-        self.record.flush_due(now);
-    }
-
-    fn next_deadline(&self) -> Option<Instant> {
-        self.record.next_deadline()
-    }
 }
 
 /// The far end of `eth0` where there is none: takes every frame, brings none.
