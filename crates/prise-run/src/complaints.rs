@@ -15,6 +15,7 @@ pub(crate) struct Complaints {
     closed: bool,
     foreign: bool,
     exhausted: bool,
+    packet_sockets: bool,
 }
 
 /// prise's own words, on standard error. Where that is closed, or a pipe that nobody reads, there is nobody to tell.
@@ -41,6 +42,16 @@ impl Supervisor {
             say(format_args!(
                 "{name} (process {tid}) makes 32-bit system calls, which prise cannot judge and which fail; run a 64-bit build \
                  of it"
+            ));
+        }
+    }
+
+    /// A program may have packet sockets, and the machine does not let prise make any.
+    pub(crate) fn complain_of_packet_sockets(&mut self, error: &std::io::Error) {
+        if !core::mem::replace(&mut self.complaints.packet_sockets, true) {
+            say(format_args!(
+                "programs get no packet sockets (EPERM): no network name space can be made for them ({error}); that needs \
+                 CAP_SYS_ADMIN and /dev/net/tun"
             ));
         }
     }

@@ -124,6 +124,8 @@ impl Supervisor {
                 Source::Inspection => self.answer_inspection(),
                 Source::Link => self.attend_link(),
                 Source::Closes => self.hear_of_closes(),
+                // What a program sent before it went is sent.
+                Source::Sent => self.put_what_was_sent(),
                 Source::Calls | Source::Program => (),
             }
         }

@@ -41,6 +41,8 @@ pub(crate) enum Source {
     Closes,
     /// Someone asks for a report.
     Inspection,
+    /// A packet socket has sent something.
+    Sent,
     /// The supervisor's end of a socket.
     Socket(Slot),
     /// A connection has come to a listener for which accept(2) waits; or, with HUP, the process that waits has ended. Polled beside the set.
@@ -57,6 +59,7 @@ impl Source {
             Self::Link => (1 << 63) | 3,
             Self::Inspection => (1 << 63) | 4,
             Self::Closes => (1 << 63) | 5,
+            Self::Sent => (1 << 63) | 6,
             Self::Socket(slot) | Self::Arrival(slot) => slot.to_bits(),
         }
     }
@@ -71,6 +74,7 @@ impl Source {
             2 => Self::Program,
             3 => Self::Link,
             5 => Self::Closes,
+            6 => Self::Sent,
             _ => Self::Inspection,
         }
     }

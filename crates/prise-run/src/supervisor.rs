@@ -38,6 +38,7 @@ use crate::waiting::parked::{ParkId, Parking};
 use crate::wakes::Wakes;
 use crate::world::World;
 use crate::world::gate::Gate;
+use crate::world::mirror::Mirror;
 use crate::world::names::Names;
 
 /// Rounds of frames and events before new calls are looked at, though more might move.
@@ -53,6 +54,8 @@ pub(crate) struct Supervisor {
     pub(crate) world: World,
     /// The far end of `eth0`, where there is one.
     pub(crate) gate: Option<Gate>,
+    /// Where packet sockets are, from the first one on.
+    pub(crate) mirror: Option<Box<Mirror>>,
     /// Name servers within the guest.
     pub(crate) names: Names,
     pub(crate) sockets: Sockets,
@@ -168,6 +171,7 @@ impl Supervisor {
             host: parts.host,
             world: parts.world,
             gate: parts.gate,
+            mirror: None,
             sockets: Sockets::default(),
             netlink: NetlinkSockets::default(),
             parked: Parking::default(),
@@ -262,6 +266,7 @@ impl Supervisor {
                 Source::Calls => (),
                 Source::Inspection => self.answer_inspection(),
                 Source::Closes => self.hear_of_closes(),
+                Source::Sent => self.put_what_was_sent(),
             }
         }
         self.go_on();
@@ -289,6 +294,7 @@ impl Supervisor {
         }
         self.look_at_kept();
         self.look_at_inet_pairs();
+        self.look_at_packet_sockets();
         if self.parked.look_is_due(self.now) {
             self.look_at_parked();
         }
@@ -385,7 +391,7 @@ impl Supervisor {
                 moved = true;
                 self.on_ready(id, readiness);
             }
-            moved |= self.hands.outside() && self.receive_callers();
+            moved |= self.hands.take_callers() && self.receive_callers();
             moved |= self.names.attend(&mut self.host, self.gate.as_ref(), self.now);
             // Who is told that it is connected finds the listener readable.
             let arrived = core::mem::take(&mut self.arrived);

@@ -277,8 +277,16 @@ impl Link {
     }
 
     pub(crate) fn count_transmitted(&mut self, frame: &Frame) {
-        self.counters.transmitted_frames += 1;
-        self.counters.transmitted_octets += frame.total_len() as u64;
+        self.count_besides(frame.total_len(), true);
+    }
+
+    pub(crate) fn count_besides(&mut self, octets: usize, taken: bool) {
+        if taken {
+            self.counters.transmitted_frames += 1;
+            self.counters.transmitted_octets += octets as u64;
+        } else {
+            self.counters.transmit_discards += 1;
+        }
     }
 }
 

@@ -363,6 +363,14 @@ impl Stack {
         Some(frame)
     }
 
+    /// Counts a frame of so many octets that somebody else has put on a link, or that the link had no room for: what its driver sends by
+    /// itself (packet sockets, packet(7)).
+    pub fn count_besides(&mut self, link: LinkId, octets: usize, taken: bool) {
+        if let Some(link) = self.net.link_mut(link) {
+            link.count_besides(octets, taken);
+        }
+    }
+
     /// The links that have something to transmit.
     pub fn links_ready(&self) -> LinkSet {
         self.net.links_ready().union(self.tcp.links_ready())

@@ -96,8 +96,9 @@ pub fn text(view: &mut View<'_>, name: &str) -> Option<String> {
         "if_inet" => addresses(view),
         "sockstat" => counts(view, family),
         "ip6_flowlabel" => flow_labels(view),
-        // Nobody here forwards or has packet sockets.
+        // Nobody here forwards.
         "anycast" => String::new(),
+        // Packet sockets are not the host's: whoever has them adds the lines.
         "packet" => "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".into(),
         _ => return None,
     })

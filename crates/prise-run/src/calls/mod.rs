@@ -11,6 +11,7 @@ mod open;
 mod opening;
 mod option_value;
 mod options;
+mod packet;
 pub(crate) mod process;
 mod receive;
 mod send;

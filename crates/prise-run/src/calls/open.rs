@@ -104,7 +104,10 @@ impl Supervisor {
         // Some sockets may be closed that did not tell.
         self.sweep();
         self.enter_all_noted();
-        let text = self.with_view(|_, view| proc_net::text(view, name))?;
+        let mut text = self.with_view(|_, view| proc_net::text(view, name))?;
+        if name == "packet" {
+            text.push_str(&self.packet_rows());
+        }
         Some((name, text.into_bytes()))
     }
 }

@@ -36,8 +36,7 @@ impl Supervisor {
         let (domain, kind, protocol) = (call.int(0), call.int(1), call.int(2));
         let flags = socket_flags(kind & !TYPE_MASK)?;
         if domain == libc::AF_PACKET {
-            // Frames are the links' own; there is no device to bind to.
-            return Err(Errno::EPERM);
+            return self.packet_socket(call, kind & TYPE_MASK, flags);
         }
         if domain == libc::AF_NETLINK {
             return self.netlink_socket(call, flags);

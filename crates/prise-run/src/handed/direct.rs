@@ -47,7 +47,7 @@ impl Supervisor {
         let (id, family) = (socket.id, socket.family);
         let info = self.host.info(id)?;
         let port = info.local.port();
-        if !self.gate.as_ref()?.publishes(port) || self.shares_its_port(slot) {
+        if !self.hands.outside() || !self.gate.as_ref()?.publishes(port) || self.shares_its_port(slot) {
             return None;
         }
         let serves_both = family == Family::Inet6 && info.local.ip().is_unspecified() && !info.v6_only;

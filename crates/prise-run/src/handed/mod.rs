@@ -86,6 +86,8 @@ pub(crate) struct Hands {
     outside: bool,
     /// Nor of what goes on within it, and pairs can be had.
     inside: bool,
+    /// Somebody of the run looks at packets: connections that are made now are none of the kernel's.
+    watched: bool,
     /// Streams are born as the kernel's, in this network name space where they are to be used as they are.
     native: Option<[u8; 8]>,
     /// And listeners are the kernel's.
@@ -110,6 +112,7 @@ impl Hands {
         Ok(Self {
             outside,
             inside,
+            watched: false,
             listen: born.listeners && native.is_some(),
             native,
             habits: HashMap::new(),
@@ -126,7 +129,12 @@ impl Hands {
 
     /// Whether of streams that leave the run only a note is taken ([`crate::handed::noted`]).
     pub(crate) fn note_connections(&self) -> bool {
-        self.outside && self.have_native_streams()
+        self.outside() && self.have_native_streams()
+    }
+
+    /// Somebody looks at packets from now on, or nobody any more.
+    pub(crate) fn set_watched(&mut self, watched: bool) {
+        self.watched = watched;
     }
 
     /// A connection was marked.
@@ -156,12 +164,17 @@ impl Hands {
 
     /// Whether connections that leave the run may be handed, and clients of published ports given to the program as they are.
     pub(crate) fn outside(&self) -> bool {
+        self.outside && !self.watched
+    }
+
+    /// Whether the gateway leaves it to the supervisor what becomes of clients of published ports.
+    pub(crate) fn take_callers(&self) -> bool {
         self.outside
     }
 
     /// Whether connections within the run may.
     pub(crate) fn inside(&self) -> bool {
-        self.inside
+        self.inside && !self.watched
     }
 
     /// Pairs cannot be had.

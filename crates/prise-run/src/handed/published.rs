@@ -53,7 +53,8 @@ impl Supervisor {
         let mut came = false;
         while let Some(caller) = self.gate.as_ref().and_then(crate::world::gate::Gate::caller) {
             came = true;
-            let Some(slot) = self.outside().and_then(|link| self.listener_for_caller(link, &caller)) else {
+            let link = self.outside().filter(|_| self.hands.outside());
+            let Some(slot) = link.and_then(|link| self.listener_for_caller(link, &caller)) else {
                 if let Some(gate) = &self.gate {
                     gate.admit(self.now, caller);
                     self.world.attend();

@@ -2,12 +2,13 @@
 
 pub(crate) mod capture_file;
 pub(crate) mod gate;
+pub(crate) mod mirror;
 pub(crate) mod names;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
 
-use prise_link::Link;
+use prise_link::{Link, Tap, Tapped};
 use prise_socket::Host;
 use prise_stack::{IpCidr, LinkConfig, LinkId, Route};
 use prise_wire::{Frame, Instant, MacAddr, Medium};
@@ -173,6 +174,28 @@ impl World {
             }
         }
         passed
+    }
+
+    /// Lets somebody look at links.
+    pub(crate) fn tap<T: Tap + 'static>(&mut self, taps: impl IntoIterator<Item = (LinkId, T)>) {
+        for (id, tap) in taps {
+            if let Some(wire) = self.wires.iter_mut().find(|wire| wire.id == id) {
+                let device = core::mem::replace(&mut wire.device, Box::new(Nowhere));
+                wire.device = Box::new(Tapped::with(device, tap));
+            }
+        }
+    }
+
+    /// Puts a frame on a link, beside what the host transmits. Where the link has no room it is lost, and counted as the host's own
+    /// would be.
+    pub(crate) fn put(&mut self, host: &mut Host, now: Instant, link: LinkId, frame: Frame) {
+        let Some(wire) = self.wires.iter_mut().find(|wire| wire.id == link) else {
+            return;
+        };
+        let octets = frame.total_len();
+        let taken = wire.device.send(now, frame).is_ok();
+        wire.attention = true;
+        host.stack_mut().count_besides(link, octets, taken);
     }
 
     /// The descriptor of [`poll_fd`](Self::poll_fd) is readable.

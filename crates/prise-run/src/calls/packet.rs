@@ -1,0 +1,83 @@
+//! Packet sockets: who gets one, and what the supervisor has to do while there are any ([`crate::world::mirror`]).
+
+use std::os::fd::AsFd;
+
+use prise_socket::Errno;
+use prise_wire::time::Duration;
+use rustix::net::SocketFlags;
+
+use crate::guest::notify::{Answer, Call, Judged, errno_of};
+use crate::netlink::may_see_packets;
+use crate::poller::Source;
+use crate::supervisor::Supervisor;
+use crate::world::mirror::Mirror;
+
+/// `SOCK_PACKET`, the last type that there is (linux/net.h).
+const TYPE_LAST: i32 = 10;
+
+/// Frames from packet sockets that are put on links before others get their turn.
+const ROUND_FRAMES: usize = 256;
+
+impl Supervisor {
+    /// socket(2) with `AF_PACKET`. Whatever is done with the socket is the kernel's affair.
+    pub(super) fn packet_socket(&mut self, call: &Call, kind: i32, flags: SocketFlags) -> Judged {
+        if kind > TYPE_LAST {
+            return Err(Errno::EINVAL);
+        }
+        // The gateway would judge what is sent, but who may see packets sees those of others; and a policy takes `CAP_NET_RAW` from root.
+        if self.is_confined() || !may_see_packets(call.tid) {
+            return Err(Errno::EPERM);
+        }
+        if let Err(error) = self.open_mirror() {
+            self.complain_of_packet_sockets(&error);
+            return Err(Errno::EPERM);
+        }
+        let mirror = self.mirror.as_ref().ok_or(Errno::EPERM)?;
+        let asked = kind | (flags.bits().cast_signed() & libc::SOCK_NONBLOCK);
+        let socket = mirror.socket(asked, call.int(2)).map_err(|error| errno_of(&error))?;
+        self.hands.set_watched(true);
+        self.calls
+            .install(call.id, socket.as_fd(), flags.contains(SocketFlags::CLOEXEC))
+            .map_err(|error| errno_of(&error))?;
+        Ok(Answer::Settled)
+    }
+
+    /// Shows the run's links, from the first packet socket on.
+    fn open_mirror(&mut self) -> std::io::Result<()> {
+        if self.mirror.is_some() {
+            return Ok(());
+        }
+        let mirror = Mirror::open(self.host.stack(), self.now)?;
+        self.poller.watch(mirror.poll_fd(), Source::Sent)?;
+        self.world.tap(mirror.panes());
+        self.mirror = Some(Box::new(mirror));
+        Ok(())
+    }
+
+    /// Packet sockets have sent frames: puts them on their links.
+    pub(crate) fn put_what_was_sent(&mut self) {
+        let Some(mirror) = &mut self.mirror else { return };
+        for _ in 0..ROUND_FRAMES {
+            let Some((link, frame)) = mirror.sent() else { return };
+            mirror.unseen(|| self.world.put(&mut self.host, self.now, link, frame));
+        }
+    }
+
+    /// Nothing tells of the close of a packet socket.
+    pub(crate) fn look_at_packet_sockets(&mut self) {
+        /// What was closed costs until then, a copy of each frame.
+        const INTERVAL: Duration = Duration::from_millis(250);
+        if let Some(mirror) = &mut self.mirror
+            && mirror.is_watching()
+            && mirror.look_if_due(self.now, INTERVAL)
+        {
+            self.hands.set_watched(mirror.is_watching());
+        }
+    }
+
+    /// What /proc/net/packet has below its first line.
+    pub(super) fn packet_rows(&mut self) -> String {
+        let rows = self.mirror.as_mut().and_then(|mirror| mirror.rows());
+        rows.unwrap_or_default().into_iter().map(|row| row + "\n").collect()
+    }
+}

@@ -1,0 +1,342 @@
+//! Packet sockets (packet(7)): the kernel's own, in a network name space where the run's links are shown.
+//!
+//! ```text
+//! the run           host ──── lo, eth0 ──── gateway
+//!                              │  ▲
+//!                   shown: each│  │sent by a program: put on the link
+//!                              ▼  │
+//! the name space         lo, eth0 (a TAP or TUN device), without addresses
+//!                              │  ▲
+//!                    packet sockets of programs
+//! ```
+//! What a packet socket can do is the kernel's affair from end to end – rings that are mapped (without which libpcap captures
+//! nothing since its version 1.10), fan-out, filters, statistics, time stamps – so programs get a socket of the kernel's, and calls on it are
+//! the kernel's. It lives in a name space of the supervisor's with links of the same names, numbers, types and addresses, and
+//! that leads nowhere: it has no addresses, so that its own stack answers nothing.
+//!
+//! *Shown* is what passes between the run's host and its links, as [`prise_link::each_packet`] cuts it, which `--capture` records, too.
+//! What the host transmits is sent by a packet socket of ours, so that the kernel calls it outgoing; what it receives is written to
+//! the device. `lo` of the name space brings back what is sent there, as Linux has it: there, what arrives is not shown again.
+//!
+//! *Sent by programs* is what goes out of these links without our mark. Another packet socket of ours hears it.
+//!
+//! Nothing of this exists before the first packet socket, and nothing is shown while there is none.
+
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use prise_link::{Direction, Tap, each_packet};
+use prise_stack::{Link, LinkId, Stack};
+use prise_sys::interface::{self, InterfaceName};
+use prise_sys::name_space::NetworkSpace;
+use prise_sys::{packet, tun};
+use prise_wire::time::Duration;
+use prise_wire::{Frame, Instant, IpVersion, Medium, Payload};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+
+use crate::socket::unix;
+
+/// What is sent by the supervisor and not by a program (`SO_MARK`): "PRIS".
+const MARK: u32 = 0x5052_4953;
+
+/// Octets of frames from programs that wait for the supervisor: a link's queue, and as many again of the kernel's own for each.
+const WAITING_MAX: u32 = 4 << 20;
+
+/// The longest frame: `lo`'s MTU and a header of Ethernet.
+const FRAME_MAX: usize = 65_536 + ETHERNET_LEN;
+
+/// Octets of an Ethernet header without tags.
+const ETHERNET_LEN: usize = 14;
+
+/// `ETH_P_IP` and `ETH_P_IPV6` (linux/if_ether.h).
+const fn ethertype(version: IpVersion) -> u16 {
+    match version {
+        IpVersion::V4 => 0x0800,
+        IpVersion::V6 => 0x86dd,
+    }
+}
+
+/// The name space, and what leads there.
+#[derive(Debug)]
+pub(crate) struct Mirror {
+    space: NetworkSpace,
+    panes: Vec<Pane>,
+    overheard: OwnedFd,
+    /// /proc/net/packet of the name space.
+    table: File,
+    /// The numbers of the supervisor's own sockets there.
+    own: [u32; 2],
+    watching: Rc<Cell<bool>>,
+    looked: Instant,
+    buffer: Vec<u8>,
+}
+
+/// One link as the packet sockets see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Pane {
+    link: LinkId,
+    /// The number of the interface, in the run and in the name space.
+    index: u32,
+    medium: Medium,
+    sender: Rc<OwnedFd>,
+    /// The other side of the interface; `lo` is its own.
+    device: Option<Rc<RefCell<File>>>,
+    watching: Rc<Cell<bool>>,
+}
+
+impl Mirror {
+    /// A name space with these links, and nobody who looks yet.
+    pub(crate) fn open(stack: &Stack, now: Instant) -> io::Result<Self> {
+        let space = NetworkSpace::new()?;
+        let watching = Rc::new(Cell::new(false));
+        let links: Vec<Shown> = stack.links().iter().map(Shown::of).collect();
+        let (sender, overheard, table, devices) = space.within(|| {
+            let control = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+            be_silent()?;
+            let devices = links
+                .iter()
+                .map(|link| link.set_up(control.as_fd()))
+                .collect::<io::Result<Vec<_>>>()?;
+            Ok((
+                packet::sender(MARK)?,
+                packet::overhear(MARK, WAITING_MAX)?,
+                File::open("/proc/thread-self/net/packet")?,
+                devices,
+            ))
+        })?;
+        let own = [unix::inode(&sender), unix::inode(&overheard)];
+        let sender = Rc::new(sender);
+        let panes = stack.links().iter().zip(devices).map(|(link, device)| Pane {
+            link: link.id(),
+            index: link.id().interface_index(),
+            medium: link.medium(),
+            sender: Rc::clone(&sender),
+            device: device.map(RefCell::new).map(Rc::new),
+            watching: Rc::clone(&watching),
+        });
+        Ok(Self {
+            panes: panes.collect(),
+            space,
+            overheard,
+            table,
+            own,
+            watching,
+            looked: now,
+            buffer: vec![0; FRAME_MAX],
+        })
+    }
+
+    /// What is to look at each link.
+    pub(crate) fn panes(&self) -> impl Iterator<Item = (LinkId, Pane)> {
+        self.panes.iter().map(|pane| (pane.link, pane.clone()))
+    }
+
+    /// socket(2) of a program.
+    pub(crate) fn socket(&self, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
+        let socket = self
+            .space
+            .within(|| packet::socket(kind | libc::SOCK_CLOEXEC, protocol))?;
+        self.watching.set(true);
+        Ok(socket)
+    }
+
+    /// Whether anybody has a packet socket, as far as is known.
+    pub(crate) fn is_watching(&self) -> bool {
+        self.watching.get()
+    }
+
+    /// Looks whether anybody has still a packet socket, unless that was done less than `interval` ago; whether it looked.
+    pub(crate) fn look_if_due(&mut self, now: Instant, interval: Duration) -> bool {
+        if now < self.looked + interval {
+            return false;
+        }
+        self.looked = now;
+        // Where the table cannot be read, somebody may have.
+        let somebody = self.rows().is_none_or(|rows| !rows.is_empty());
+        self.watching.set(somebody);
+        true
+    }
+
+    /// The lines of the programs' sockets in /proc/net/packet.
+    pub(crate) fn rows(&mut self) -> Option<Vec<String>> {
+        let mut text = String::new();
+        self.table.seek(SeekFrom::Start(0)).ok()?;
+        self.table.read_to_string(&mut text).ok()?;
+        let is_own = |row: &str| {
+            let inode = row.split_ascii_whitespace().next_back();
+            inode.is_some_and(|inode| self.own.iter().any(|own| inode.parse() == Ok(*own)))
+        };
+        let rows = text.lines().skip(1).filter(|row| !is_own(row));
+        Some(rows.map(str::to_owned).collect())
+    }
+
+    /// Readable when programs have sent something.
+    pub(crate) fn poll_fd(&self) -> BorrowedFd<'_> {
+        self.overheard.as_fd()
+    }
+
+    /// The next frame that a program has sent, and the link by which.
+    pub(crate) fn sent(&mut self) -> Option<(LinkId, Frame)> {
+        loop {
+            let Ok(Some((index, octets))) = packet::receive(self.overheard.as_fd(), &mut self.buffer) else {
+                return None;
+            };
+            let Some(pane) = self.panes.iter().find(|pane| pane.index == index) else {
+                continue;
+            };
+            pane.take_back();
+            if let Some(frame) = pane.frame(octets) {
+                return Some((pane.link, frame));
+            }
+        }
+    }
+
+    /// Does something that is not to be shown: the name space has shown it already.
+    pub(crate) fn unseen<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = self.watching.replace(false);
+        let done = work();
+        self.watching.set(before);
+        done
+    }
+}
+
+/// What the name space has to know of a link.
+#[derive(Debug)]
+struct Shown {
+    name: String,
+    index: u32,
+    mtu: u32,
+    medium: Medium,
+    mac: Option<[u8; 6]>,
+    is_loopback: bool,
+}
+
+impl Shown {
+    fn of(link: &Link) -> Self {
+        Self {
+            name: link.name().to_owned(),
+            index: link.id().interface_index(),
+            mtu: link.mtu(),
+            medium: link.medium(),
+            mac: link.mac().map(|mac| mac.0),
+            is_loopback: link.is_loopback(),
+        }
+    }
+
+    /// Makes the interface; `lo` is there, with the number 1, and has no other side.
+    fn set_up(&self, control: BorrowedFd<'_>) -> io::Result<Option<File>> {
+        let name = InterfaceName::new(&self.name)?;
+        let device = if self.is_loopback {
+            None
+        } else {
+            let kind = match self.medium {
+                Medium::Ethernet => tun::Kind::Ethernet,
+                Medium::Ip => tun::Kind::Ip,
+            };
+            Some(tun::create(name, kind, self.index)?)
+        };
+        if let Some(mac) = self.mac {
+            interface::set_mac(control, name, mac)?;
+        }
+        interface::set_mtu(control, name, self.mtu)?;
+        interface::set_up(control, name)?;
+        if self.is_loopback {
+            // Linux gives it 127.0.0.1, and its stack would answer what is shown there.
+            interface::take_ipv4_address(control, name)?;
+        }
+        Ok(device)
+    }
+}
+
+/// Keeps the kernel's stack from having addresses of IPv6 in the caller's network name space, and from asking for routers.
+fn be_silent() -> io::Result<()> {
+    for group in ["all", "default"] {
+        match std::fs::write(format!("/proc/sys/net/ipv6/conf/{group}/disable_ipv6"), "1") {
+            // A kernel without IPv6.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+            written => written?,
+        }
+    }
+    Ok(())
+}
+
+impl Pane {
+    /// The frame of the run's link for one of the interface's; none where the run's has none such.
+    fn frame(&self, octets: &[u8]) -> Option<Frame> {
+        let octets = if self.is_plain() {
+            octets
+        } else {
+            let (header, packet) = octets.split_at_checked(ETHERNET_LEN)?;
+            let named = u16::from_be_bytes(*header.last_chunk()?);
+            let carried = [IpVersion::V4, IpVersion::V6].map(ethertype).contains(&named);
+            if !carried {
+                return None;
+            }
+            packet
+        };
+        Some(Frame::from_contiguous(self.medium, Payload::copy_from(octets)))
+    }
+
+    /// Whether the frames of the interface are those of the run's link. `lo` carries IP packets there, and Ethernet frames on Linux.
+    fn is_plain(&self) -> bool {
+        self.device.is_some()
+    }
+
+    /// Shows a packet.
+    fn show(&self, direction: Direction, packet: &Frame) {
+        let octets = packet.to_vec();
+        let Some((protocol, octets)) = self.as_on_linux(octets) else {
+            return;
+        };
+        // What does not fit into the kernel's queues is lost to who looks, and counted there (`PACKET_STATISTICS`).
+        if let (Direction::Inbound, Some(device)) = (direction, &self.device) {
+            let _ = device.borrow_mut().write_all(&octets);
+        } else {
+            let _ = packet::send(self.sender.as_fd(), self.index, protocol, &octets);
+            self.take_back();
+        }
+    }
+
+    /// The frame as the interface has it, and the protocol that it carries.
+    fn as_on_linux(&self, octets: Vec<u8>) -> Option<(u16, Vec<u8>)> {
+        if self.medium == Medium::Ethernet {
+            let named = octets.get(ETHERNET_LEN - 2..)?.first_chunk()?;
+            return Some((u16::from_be_bytes(*named), octets));
+        }
+        let version = match octets.first()? >> 4 {
+            4 => IpVersion::V4,
+            6 => IpVersion::V6,
+            _ => return None,
+        };
+        let protocol = ethertype(version);
+        if self.is_plain() {
+            return Some((protocol, octets));
+        }
+        let mut framed = vec![0; ETHERNET_LEN - 2];
+        framed.extend_from_slice(&protocol.to_be_bytes());
+        framed.extend_from_slice(&octets);
+        Some((protocol, framed))
+    }
+
+    /// Empties the other side of the interface: nobody is there, and a full queue would hold up who sends.
+    fn take_back(&self) {
+        let Some(device) = &self.device else { return };
+        let mut device = device.borrow_mut();
+        // One octet takes a whole frame.
+        while device.read(&mut [0]).is_ok() {}
+    }
+}
+
+impl Tap for Pane {
+    fn looks(&self, direction: Direction) -> bool {
+        // What is sent by `lo` comes back there by itself.
+        self.watching.get() && (direction == Direction::Outbound || self.device.is_some())
+    }
+
+    fn passed(&self, _now: Instant, direction: Direction, frame: &Frame) {
+        each_packet(frame, self.medium, |packet| self.show(direction, packet));
+    }
+}
