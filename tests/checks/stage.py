@@ -34,10 +34,10 @@ def find(program):
 class Check:
     """A function, what it needs, and how long it may take."""
 
-    def __init__(self, function, programs, packages, quick, limit, options):
+    def __init__(self, function, programs, packages, quick, limit, options, root):
         self.function, self.name = function, function.__name__
         self.programs, self.packages = programs.split(), packages.split()
-        self.quick, self.limit, self.options = quick, limit, options
+        self.quick, self.limit, self.options, self.root = quick, limit, options, root
 
     def missing(self):
         return [program for program in self.programs if not find(program)]
@@ -46,12 +46,12 @@ class Check:
 checks = {}
 
 
-def check(programs="", packages="", quick=True, limit=90, options=()):
-    """Declares a check: the programs it starts and the libraries it loads, the packages that have them (Debian's, or `npm:NAME`), whether CI runs it, and options for
-    `prise run`."""
+def check(programs="", packages="", quick=True, limit=90, options=(), root=False):
+    """Declares a check: the programs it starts and the libraries it loads, the packages that have them (Debian's, or `npm:NAME`), whether CI runs it, options for
+    `prise run`, and whether root stays root for it (nobody else can run it)."""
 
     def declare(function):
-        checks[function.__name__] = Check(function, programs, packages, quick, limit, options)
+        checks[function.__name__] = Check(function, programs, packages, quick, limit, options, root)
         return function
 
     return declare

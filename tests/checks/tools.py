@@ -1,12 +1,14 @@
 """Tools that people and scripts reach for, against servers in the same run."""
+import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
 
-from stage import LOCAL, Failure, check, expect, find
+from stage import LOCAL, Failure, Skip, check, expect, find
 
 
 def web(here, port):
@@ -129,8 +131,56 @@ def mosquitto(here):
 
 @check("tcpdump", "tcpdump", quick=False)
 def tcpdump(here):
-    """There is no frame to be had: it must say so and end."""
-    expect(here.run("tcpdump", "-i", "lo", "-c", "1", status=None, limit=10), "it says something")
+    """Nobody may see frames: it must say so and end."""
+    expect("permission" in here.run("tcpdump", "-i", "lo", "-c", "1", status=1, limit=10), "it says why")
+
+
+def watch(here, *options):
+    """tcpdump, once it watches."""
+    process = here.start("tcpdump", "-l", "-n", *options)
+    here.until("it watches", lambda: "listening on" in process.log.read_text())
+    return process
+
+
+@check("tcpdump curl ping python3", "tcpdump curl iputils-ping", quick=False, root=True)
+def tcpdump_of_root(here):
+    """Frames of connections that are made while it watches, to a server that was there before, and of a ping; of its own links only."""
+    web(here, 8605)
+    watcher = watch(here, "-i", "any", "icmp or tcp port 8605")
+    here.run("curl", "-sSf", "http://127.0.0.1:8605/page.html")
+    here.run("ping", "-c", 1, LOCAL)
+    said = lambda: watcher.log.read_text()
+    here.until("the request", lambda: re.search(r"127\.0\.0\.1\.\d+ > 127\.0\.0\.1\.8605: Flags \[P\.\], seq 1:", said()))
+    here.until("the ping", lambda: "ICMP echo reply" in said())
+    expect(re.search(r"Flags \[S\],.*\n.*Flags \[S\.\],", said()), "the handshake", said())
+    here.end(watcher, signal.SIGINT)
+    expect("0 packets dropped by kernel" in said(), "its end", said())
+    links = here.run("tcpdump", "-D")
+    expect(".lo " in links, links)
+    here.run("curl", "-sSf", "http://127.0.0.1:8605/page.html")
+
+
+@check("arping dhclient", "iputils-arping isc-dhcp-client", quick=False, root=True)
+def arping(here):
+    """Requests that the far end of the run's link answers, and the search for a server that is not there."""
+    own = None
+    with contextlib.suppress(OSError), socket.socket(type=socket.SOCK_DGRAM) as way:
+        way.connect(("10.0.2.2", 9))
+        own = way.getsockname()[0]
+    if own != "10.0.2.15":
+        raise Skip("no run, and so no gateway")
+    said = here.run("arping", "-c", 2, "-w", 10, "-I", "eth0", "10.0.2.2")
+    expect("Received 2 response" in said, said)
+    client = here.start("dhclient", "-d", "-1", "-v", "-sf", "/bin/true", "-lf", here.at / "leases", "-pf", here.at / "pid", "eth0")
+    here.until("it looks for a server", lambda: client.log.read_text().count("DHCPDISCOVER on eth0 to 255.255.255.255") > 1)
+
+
+@check("nmap tcpdump", "nmap tcpdump", quick=False, root=True)
+def nmap_of_root(here):
+    """A scan by half-open connections: raw packets out, and answers by a packet socket."""
+    with socket.create_server((LOCAL, 8622)):
+        said = here.run("nmap", "-sS", "-Pn", "-n", "-p", "8616-8626", LOCAL)
+    expect("8622/tcp open" in said and said.count("/tcp open") == 1, said)
 
 
 @check("strace curl python3", "strace", quick=False)

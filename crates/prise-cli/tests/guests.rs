@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use world::{Ended, Stage, finish, need, repository, skip};
+use world::{Ended, Stage, finish, is_root, need, repository, skip};
 
 /// Every guest ends by itself within 30 s (its own alarm); this is for the machine that is busy with everything else.
 const LIMIT: Duration = Duration::from_secs(150);
@@ -20,6 +20,9 @@ const WITH_ANOTHER_SIDE: [&str; 3] = ["accepted.py", "outside.py", "visited.py"]
 
 /// Guests that are the same only where every octet goes by our TCP (docs/compat.md).
 const BY_OUR_TCP_ONLY: [&str; 1] = ["left_listed.py"];
+
+/// Guests that show what only root may do.
+const OF_ROOT: [&str; 1] = ["packet_socket.py"];
 
 /// How a guest is started: by its interpreter, or built first.
 fn prepare(stage: &Stage, guest: &str, what: &str) -> Option<Vec<OsString>> {
@@ -102,6 +105,39 @@ fn compare_command(stage: &Stage, what: &str, program: &[OsString], mut prised: 
     );
 }
 
+/// Packet sockets are root's, who stays root here: in a network name space of the test's own, where nobody else has a loopback.
+#[test]
+fn packet_sockets_of_root_are_the_kernels() {
+    const APART: &str = "ip link set lo up && exec \"$@\"";
+    let what = "packet sockets";
+    if !is_root() || need(what, "unshare").is_none() || need(what, "ip").is_none() {
+        return skip(what, "only root may have them, in a network name space (unshare, ip)");
+    }
+    for (options, family) in [(&["run", "--"][..], "4"), (&["run", "--no-join", "--"], "6")] {
+        let stage = Stage::new();
+        let Some(guest) = prepare(&stage, "packet_socket.py", what) else {
+            return;
+        };
+        let apart = |before: &[OsString]| {
+            let mut command = Command::new("unshare");
+            command.args(["--net", "sh", "-c", APART, "sh"]).args(before);
+            command.args(&guest).arg(family).env("PYTHONDONTWRITEBYTECODE", "1");
+            finish(&mut command, LIMIT)
+        };
+        let natively = apart(&[]);
+        if natively.stderr.contains("unshare:") || natively.status.code() == Some(NOT_ALLOWED) {
+            return skip(what, natively.stderr.trim());
+        }
+        let prise = [stage.path("prise").into_os_string()];
+        let options: Vec<OsString> = prise.into_iter().chain(options.iter().map(OsString::from)).collect();
+        let prised = apart(&options);
+        if prised.stderr.contains("programs get no packet sockets") {
+            return skip(what, prised.stderr.trim());
+        }
+        assert_eq!(told(&prised), told(&natively), "{}", prised.stderr);
+    }
+}
+
 /// Where pidfd_getfd(2) is refused, as Docker's default profile does. Resets show otherwise there (docs/run.md): these guests
 /// meet none.
 #[test]
@@ -152,7 +188,7 @@ macro_rules! guests {
             let directory = repository().join("examples/guests");
             for entry in std::fs::read_dir(directory).expect("the guests") {
                 let name = entry.expect("a file").file_name().into_string().expect("UTF-8");
-                let elsewhere = WITH_ANOTHER_SIDE.into_iter().chain(BY_OUR_TCP_ONLY);
+                let elsewhere = WITH_ANOTHER_SIDE.into_iter().chain(BY_OUR_TCP_ONLY).chain(OF_ROOT);
                 let listed = listed.into_iter().chain(elsewhere).any(|listed| listed == name);
                 assert!(name == "README.md" || listed, "{name} is run by no test");
             }

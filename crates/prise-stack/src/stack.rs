@@ -363,6 +363,19 @@ impl Stack {
         Some(frame)
     }
 
+    /// Whether a packet that somebody else than this host puts on its loopback may arrive there. One of IPv4 from an address of our own is
+    /// refused and counted: Linux takes it for one that the host cannot have sent (`fib_validate_source`). IPv6 has no such rule.
+    pub fn may_arrive_from_beside(&mut self, link: LinkId, frame: &Frame) -> bool {
+        let loops = self.net.link(link).is_some_and(Link::is_loopback);
+        let source = frame.head().get(12..16).filter(|_| frame.head()[0] >> 4 == 4);
+        let source = source.and_then(|octets| octets.first_chunk::<4>());
+        let is_own = source.is_some_and(|source| self.net.is_local(IpAddr::from(*source)));
+        if loops && is_own {
+            self.net.discard(Discard::IpMartianSource);
+        }
+        !(loops && is_own)
+    }
+
     /// Counts a frame of so many octets that somebody else has put on a link, or that the link had no room for: what its driver sends by
     /// itself (packet sockets, packet(7)).
     pub fn count_besides(&mut self, link: LinkId, octets: usize, taken: bool) {

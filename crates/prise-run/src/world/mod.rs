@@ -193,6 +193,10 @@ impl World {
             return;
         };
         let octets = frame.total_len();
+        if !host.stack_mut().may_arrive_from_beside(link, &frame) {
+            host.stack_mut().count_besides(link, octets, true);
+            return;
+        }
         let taken = wire.device.send(now, frame).is_ok();
         wire.attention = true;
         host.stack_mut().count_besides(link, octets, taken);
