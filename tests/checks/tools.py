@@ -142,7 +142,7 @@ def watch(here, *options):
     return process
 
 
-@check("tcpdump curl ping python3", "tcpdump curl iputils-ping", quick=False, root=True)
+@check("tcpdump curl ping python3", "tcpdump curl iputils-ping", quick=False, options=("--no-join",), root=True)
 def tcpdump_of_root(here):
     """Frames of connections that are made while it watches, to a server that was there before, and of a ping; of its own links only."""
     web(here, 8605)

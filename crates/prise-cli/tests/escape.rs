@@ -84,8 +84,12 @@ fn other_ways_into_the_kernels_network_are_shut() {
         }
     }
     outside.expect(&["socketpair", "30"], "EAFNOSUPPORT");
-    let packets = outside.confined(&outside.attempt(&["family", "17", "3"]));
-    assert_eq!(packets, "EPERM");
+    // SOCK_DGRAM, SOCK_RAW, SOCK_PACKET.
+    for kind in ["2", "3", "10"] {
+        let packets = outside.confined(&outside.attempt(&["family", "17", kind]));
+        assert_eq!(packets, "EPERM", "type {kind}");
+        outside.expect(&["packets_apart", kind], "EPERM");
+    }
     for attempt in ["raw", "ping"] {
         let said = outside.confined(&outside.attempt(match attempt {
             "raw" => &["raw", "0"],

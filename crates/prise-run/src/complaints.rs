@@ -16,6 +16,7 @@ pub(crate) struct Complaints {
     foreign: bool,
     exhausted: bool,
     packet_sockets: bool,
+    unseen: bool,
 }
 
 /// prise's own words, on standard error. Where that is closed, or a pipe that nobody reads, there is nobody to tell.
@@ -53,6 +54,13 @@ impl Supervisor {
                 "programs get no packet sockets (EPERM): no network name space can be made for them ({error}); that needs \
                  CAP_SYS_ADMIN and /dev/net/tun"
             ));
+        }
+    }
+
+    /// A program looks at packets, and not all connections have any.
+    pub(crate) fn tell_of_unseen_connections(&mut self) {
+        if !core::mem::replace(&mut self.complaints.unseen, true) {
+            say("packet sockets do not see connections that the host's kernel carries; with --no-join there are none");
         }
     }
 

@@ -15,6 +15,9 @@ use crate::world::mirror::Mirror;
 /// `SOCK_PACKET`, the last type that there is (linux/net.h).
 const TYPE_LAST: i32 = 10;
 
+/// `ETH_P_ALL`, as socket(2) is given it; 0 leaves it to bind(2).
+const ALL: i32 = (libc::ETH_P_ALL as u16).to_be() as i32;
+
 /// Frames from packet sockets that are put on links before others get their turn.
 const ROUND_FRAMES: usize = 256;
 
@@ -35,7 +38,11 @@ impl Supervisor {
         let mirror = self.mirror.as_ref().ok_or(Errno::EPERM)?;
         let asked = kind | (flags.bits().cast_signed() & libc::SOCK_NONBLOCK);
         let socket = mirror.socket(asked, call.int(2)).map_err(|error| errno_of(&error))?;
-        self.hands.set_watched(true);
+        // Who wants one protocol, as arping does, misses no connections.
+        let wants_all = [0, ALL].contains(&call.int(2));
+        if !self.hands.set_watched(true) && wants_all {
+            self.tell_of_unseen_connections();
+        }
         self.calls
             .install(call.id, socket.as_fd(), flags.contains(SocketFlags::CLOEXEC))
             .map_err(|error| errno_of(&error))?;
