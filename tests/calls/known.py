@@ -463,18 +463,11 @@ def _(line):
     return (dead or connects) and line.by_ours and was_written_to(line.socket)
 
 
-@rule("a stream by our TCP after connect(2) with AF_UNSPEC: the object is that of a stream that has ended", ENDS)
-def _(line):
-    if line.name in ("poll", "epoll_wait", "pollone"):
-        return line.name == "pollone" and line.by_ours and is_undone_stream(line.socket)
-    return line.by_ours and is_undone_stream(line.socket) and (
-        line.name in (*READS, "recvfrom", "recvmsg", "recvmmsg") or line.name in WRITES and line.said("ECONNRESET EPIPE", "ENOTCONN EPIPE") or line.name == "connect" and line.ours == "EAFNOSUPPORT")
-
-
 @rule("a thread that waits on a stream by our TCP, which is disconnected or shut; what a child does that holds one", ENDS)
 def _(line):
     if line.native.startswith("join"):
-        return line.by_ours and (line.name == "pollone" or line.ours == "ECONNRESET")
+        undone = line.said("EPIPE", "0") and is_undone_stream(line.socket)
+        return line.by_ours and (line.name == "pollone" or line.ours == "ECONNRESET" or undone)
     if line.name != "drop" or not line.carried or not line.model.holders:
         return False
     held, what = line.model.holders[0]
@@ -658,9 +651,9 @@ def ends_twice(one, theirs, ours):
 
 
 def is_undone(one, theirs, ours):
-    """connect(2) with AF_UNSPEC, shutdown(2) or a child's while it connects: the object is that of a stream that has ended."""
+    """shutdown(2) or a child's while it connects: the object is that of a stream that has ended."""
     waits = one.has("connect", lambda words, said: said == "EINPROGRESS") and (bool(one.shut) or one.has("exec"))
-    return (waits or one.has("connect", lambda words, said: words[2] == "0" and said == "0")) and theirs & ~8 == 0x14 and ours & ~8 == 0x2015
+    return waits and theirs & ~8 == 0x14 and ours & ~8 == 0x2015
 
 
 def is_urgent_only(one, theirs, ours):
@@ -677,7 +670,7 @@ def selects_otherwise(model, one, theirs, ours):
     return one.has("listen") and (one.has("shutdown") or one.has("drop") or is_undone_stream(one))
 
 
-@rule("poll(2) of a stream by our TCP: a listener that was shut; the peer's end and then its reset; connect(2) with AF_UNSPEC; an urgent octet only")
+@rule("poll(2) of a stream by our TCP: a listener that was shut; the peer's end and then its reset; shut while it connects; an urgent octet only")
 def _(line):
     kinds = (listener_was_shut, ends_twice, is_undone, is_urgent_only)
     if line.name == "select":

@@ -245,6 +245,8 @@ guests! {
     raw_tcp_over_ipv6: "raw_tcp.py" "6";
     least_hops_over_ipv4: "least_hops.py" "4";
     least_hops_over_ipv6: "least_hops.py" "6";
+    unspecified_over_ipv4: "unspecified.py" "4";
+    unspecified_over_ipv6: "unspecified.py" "6";
     shut_reading_over_ipv4: "shut_reading.py" "4";
     shut_reading_over_ipv6: "shut_reading.py" "6";
     stream_options_over_ipv4: "stream_options.py" "4";
@@ -330,6 +332,8 @@ guests_by_our_tcp! {
     stream_options_over_ipv6: "stream_options.py" "6";
     left_listed_over_ipv4: "left_listed.py" "4";
     left_listed_over_ipv6: "left_listed.py" "6";
+    unspecified_over_ipv4: "unspecified.py" "4";
+    unspecified_over_ipv6: "unspecified.py" "6";
     shut_reading: "shut_reading.py" "6";
     full_backlog: "full_backlog.py" "6";
     select_chat: "select_chat.py" "4";

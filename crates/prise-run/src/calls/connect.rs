@@ -20,6 +20,7 @@ use crate::guest::epoll_sets::Watched;
 use crate::guest::notify::{Answer, Call, DONE, Judged, errno, errno_of};
 use crate::guest::sockaddr::{Named, parse, parse_datagram};
 use crate::handed::dial::Way;
+use crate::handed::{Handed, Stage};
 use crate::socket::connecting::{Asked, Connecting, Opening};
 use crate::socket::datagram::Datagram;
 use crate::socket::stream::Stream;
@@ -74,6 +75,9 @@ impl Supervisor {
             }
             Named::Unspecified(..) => {
                 self.flush_datagrams(target.slot);
+                if matches!(self.entry(target.slot)?.role, Role::Stream(_)) {
+                    return self.disconnect_stream(call, &target);
+                }
                 let was_shut = matches!(self.entry(target.slot)?.role, Role::Fresh) && self.host.is_shut(id);
                 self.leave_as_listener(target.slot);
                 self.host.disconnect(self.now, id)?;
@@ -100,6 +104,41 @@ impl Supervisor {
             Way::Judged(judged) => judged,
             Way::Inside(target) => self.connect_by_stack(call, target, id, address),
         }
+    }
+
+    /// connect(2) with `AF_UNSPEC` of a stream that our TCP carries. An AF_UNIX object that had an end cannot be without one again: the kernel's
+    /// TCP socket that takes its place shows what Linux shows. Under a policy programs have no such thing, and an object that was never
+    /// connected comes closest.
+    fn disconnect_stream(&mut self, call: &Call, target: &Target) -> Judged {
+        let slot = target.slot;
+        let (id, family) = (self.entry(slot)?.id, self.entry(slot)?.family);
+        self.host.disconnect(self.now, id)?;
+        let theirs = if self.policy.is_empty() {
+            Self::disconnected_object(family, &target.copy).ok()
+        } else {
+            None
+        };
+        let native = theirs.is_some();
+        let theirs = match theirs {
+            Some(theirs) => theirs,
+            None => Self::like(&target.copy)?,
+        };
+        if native {
+            // The object tells of the reset.
+            let _ = self.host.take_error(id);
+        }
+        self.replace_object(call, target, &theirs)?;
+        let role = if native { Handed::role(Stage::Idle) } else { Role::Fresh };
+        let before = core::mem::replace(&mut self.entry(slot)?.role, role);
+        if let Role::Stream(stream) = before
+            && !stream.resets_when_closed()
+        {
+            // Copies elsewhere, and who waits on them, see a reset: an end is closed with an octet unread.
+            let _ = unix::send_octet(&target.copy);
+        }
+        self.enter_ledger(&Target { slot, copy: theirs });
+        self.judge_messages_anew(slot);
+        DONE
     }
 
     /// connect(2) of a stream that our TCP carries.

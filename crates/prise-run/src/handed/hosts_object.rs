@@ -1,11 +1,14 @@
 //! Objects of the host kernel's for handed streams ([`crate::handed`]), where they are not born with one ([`crate::handed::adopted`]): made in
 //! advance for a process whose last stream was handed, or put in the place of an unconnected AF_UNIX stream.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::{Errno, Family, Kind};
-use rustix::fs::{OFlags, fcntl_getfl};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind, connect, connect_unspec, getsockname, socket_with, sockopt,
+};
 
 use crate::calls::Target;
 use crate::guest::epoll_sets::Watched;
@@ -96,6 +99,33 @@ impl Supervisor {
         }
         watched.follow(theirs, theirs);
         Ok(())
+    }
+
+    /// An object as connect(2) with `AF_UNSPEC` leaves one that was connected, with the flags and timeouts of another: nothing but the kernel's
+    /// own way sets its pending error. It was connected to itself.
+    pub(crate) fn disconnected_object(family: Family, before: &OwnedFd) -> Result<OwnedFd, rustix::io::Errno> {
+        let theirs = Self::hosts_object(family, SocketFlags::NONBLOCK)?;
+        let (any, own) = match family {
+            Family::Inet => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            Family::Inet6 => (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        };
+        bind(&theirs, &SocketAddr::new(any, 0))?;
+        let port = SocketAddr::try_from(getsockname(&theirs)?)
+            .map_err(|_| rustix::io::Errno::INVAL)?
+            .port();
+        match connect(&theirs, &SocketAddr::new(own, port)) {
+            // Who does not wait is told so though it is done.
+            Ok(()) | Err(rustix::io::Errno::INPROGRESS) => connect_unspec(&theirs)?,
+            Err(error) => return Err(error),
+        }
+        let flags = fcntl_getfl(before)?;
+        fcntl_setfl(&theirs, flags)?;
+        for which in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
+            // Kept by the object; without it there is none.
+            let kept = sockopt::socket_timeout(before, which).ok().flatten();
+            let _ = sockopt::set_socket_timeout(&theirs, which, kept);
+        }
+        Ok(theirs)
     }
 
     /// A new object of the kernel's, of the supervisor's own network, in place of a stream's that is not connected.
