@@ -124,8 +124,9 @@ impl Supervisor {
             None => Self::like(&target.copy)?,
         };
         if native {
-            // The object tells of the reset.
+            // The object tells of the reset, and it keeps what the kernel is asked for alone.
             let _ = self.host.take_error(id);
+            self.lend_kept(slot, &theirs);
         }
         self.replace_object(call, target, &theirs)?;
         let role = if native { Handed::role(Stage::Idle) } else { Role::Fresh };

@@ -238,6 +238,21 @@ impl Supervisor {
         }
     }
 
+    /// The other way round: an object of the kernel's has what was set on the one whose place it takes.
+    pub(crate) fn lend_kept(&mut self, slot: Slot, object: &OwnedFd) {
+        let Some(socket) = self.sockets.get(slot) else {
+            return;
+        };
+        socket.chosen.apply(object);
+        let mut value = Vec::new();
+        for (level, name) in chosen::KEPT_BY_KERNEL {
+            if self.host.option(self.now, socket.id, level, name, &mut value).is_ok() {
+                // What the host holds, the kernel holds, too.
+                let _ = options::set(object.as_fd(), level, name, &value);
+            }
+        }
+    }
+
     /// Whether the socket has a peer, as getpeername(2) means it; the kernel knows.
     pub(crate) fn require_peer(&mut self, target: &Target) -> Result<(), Errno> {
         if !matches!(self.entry(target.slot)?.role, Role::Handed(_)) {
