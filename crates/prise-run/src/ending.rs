@@ -12,7 +12,7 @@ use rustix::event::epoll::EventFlags;
 use crate::clock;
 use crate::complaints::complain_of_loss;
 use crate::guest::sockaddr::canonical;
-use crate::poller::Source;
+use crate::poller::{Patience, Source};
 use crate::socket::{Role, Slot};
 use crate::start::outcome::RunError;
 use crate::supervisor::Supervisor;
@@ -114,7 +114,9 @@ impl Supervisor {
             step: "deliver what the program wrote",
             error,
         };
-        self.poller.wait(None, &[], Some(timeout), ready).map_err(setup)?;
+        self.poller
+            .wait(None, &[], Patience::asleep(timeout), ready)
+            .map_err(setup)?;
         self.now = clock::now();
         for &(source, events) in &*ready {
             match source {

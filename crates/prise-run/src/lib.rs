@@ -26,6 +26,7 @@
 //! (`socket::connecting`), resets (`socket::lifecycle`), signals to a thread that waits (`guest::pending`).
 #![forbid(unsafe_code)]
 
+mod busy_poll;
 mod calls;
 mod clock;
 mod complaints;

@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
 use rustix::io::Errno;
 
+use crate::clock;
 use crate::socket::Slot;
 use crate::waiting::parked::Held;
 
@@ -76,6 +77,25 @@ impl Source {
             5 => Self::Closes,
             6 => Self::Sent,
             _ => Self::Inspection,
+        }
+    }
+}
+
+/// How long to wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// So long without sleeping, looking again and again.
+    pub(crate) awake: Duration,
+    /// Then so long asleep; none: for ever.
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Patience {
+    /// Asleep for so long.
+    pub(crate) fn asleep(timeout: Duration) -> Self {
+        Self {
+            awake: Duration::ZERO,
+            timeout: Some(timeout),
         }
     }
 }
@@ -143,15 +163,15 @@ impl Poller {
         let _ = epoll::delete(&self.epoll, fd);
     }
 
-    /// Sleeps until something is ready or `timeout` has passed, and tells what, arrivals first. `calls`: as long as there can be any.
+    /// Waits until something is ready or patience has ended, and tells what, arrivals first. `calls`: as long as there can be any.
     pub(crate) fn wait(
         &mut self,
         calls: Option<&Listener>,
         held: &[Held],
-        timeout: Option<Duration>,
+        patience: Patience,
         ready: &mut Vec<(Source, EventFlags)>,
     ) -> io::Result<()> {
-        let timeout = timeout.map(|timeout| Timespec {
+        let timeout = patience.timeout.map(|timeout| Timespec {
             tv_sec: timeout.as_secs() as i64,
             tv_nsec: i64::from(timeout.subsec_nanos()),
         });
@@ -166,7 +186,17 @@ impl Poller {
             polled.push(PollFd::new(&held.copy, PollFlags::IN));
             polled.push(PollFd::new(&*held.process, PollFlags::IN));
         }
-        match poll(&mut polled, timeout.as_ref()) {
+        let mut found = Ok(0);
+        if !patience.awake.is_zero() {
+            let end = clock::now() + patience.awake;
+            while found == Ok(0) && clock::now() < end {
+                found = poll(&mut polled, Some(&AT_ONCE));
+            }
+        }
+        if found == Ok(0) {
+            found = poll(&mut polled, timeout.as_ref());
+        }
+        match found {
             Ok(_) => (),
             Err(Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),

@@ -9,6 +9,7 @@ use prise_sys::seccomp::Listener;
 use prise_wire::Instant;
 use rustix::event::epoll::EventFlags;
 
+use crate::busy_poll::BusyPoll;
 use crate::calls::process::Closed;
 use crate::clock;
 use crate::complaints::Complaints;
@@ -23,7 +24,7 @@ use crate::handed::plain::CROWD_INTERVAL;
 use crate::netlink::NetlinkSockets;
 use crate::policy::audit::Audit;
 use crate::policy::local_sockets::LocalSockets;
-use crate::poller::{Poller, Source};
+use crate::poller::{Patience, Poller, Source};
 use crate::report::answers::Answers;
 use crate::socket::attach::Attacher;
 use crate::socket::closes::Closes;
@@ -66,6 +67,7 @@ pub(crate) struct Supervisor {
     pub(crate) guests: Guests,
     pub(crate) calls: Listener,
     wakes: Wakes,
+    pub(crate) busy_poll: BusyPoll,
     pub(crate) poller: Poller,
     pub(crate) ledger: Ledger,
     /// Which connections go without the supervisor.
@@ -186,6 +188,7 @@ impl Supervisor {
                 Some(Keeping::new().map_err(setup("make sockets"))?)
             },
             wakes: Wakes::new(&parts.calls),
+            busy_poll: BusyPoll::default(),
             calls: parts.calls,
             poller,
             hands: Hands::new(parts.hands, parts.pairs, parts.native).map_err(setup("watch sockets"))?,
@@ -241,12 +244,17 @@ impl Supervisor {
             step: "wait for the program",
             error,
         };
-        let timeout = self.due.map(|due| due.saturating_since(clock::now()));
+        let began = clock::now();
+        let patience = Patience {
+            awake: self.busy_poll.begin_wait(),
+            timeout: self.due.map(|due| due.saturating_since(began)),
+        };
         let calls = (!self.guests_gone).then_some(&self.calls);
         self.poller
-            .wait(calls, self.parked.held(), timeout, ready)
+            .wait(calls, self.parked.held(), patience, ready)
             .map_err(setup)?;
         self.now = clock::now();
+        self.busy_poll.end_wait(self.now.saturating_since(began));
         // Taken at once, because until then a signal makes the call fail, whatever it is; judged after what the ends tell,
         // because a close that came before the call must be known.
         let call = self.next_call(ready);

@@ -1,7 +1,24 @@
-//! How much heap the process holds: a global allocator that counts, for benches and tests of memory.
+//! How much heap the process holds: what it keeps of freed memory, and a global allocator that counts, for benches and tests of memory.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Has the C library keep up to so many freed octets at the heap's end, where by default it returns what is beyond 128 KiB at once
+/// (mallopt(3)): who allocates and frees alike, again and again, would have the kernel clear the same pages each time. False where it
+/// refuses; other C libraries than GNU's are left as they are.
+pub fn keep_freed(octets: usize) -> bool {
+    #[cfg(target_env = "gnu")]
+    {
+        let octets = libc::c_int::try_from(octets).unwrap_or(libc::c_int::MAX);
+        // SAFETY: mallopt(3) changes a number of the allocator's, under its own lock.
+        unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, octets) == 1 }
+    }
+    #[cfg(not(target_env = "gnu"))]
+    {
+        let _ = octets;
+        true
+    }
+}
 
 /// The system's allocator, counting the octets that are asked for and not yet given back.
 ///

@@ -49,7 +49,9 @@ impl Supervisor {
         };
         let id = socket.id;
         let Role::Stream(stream) = &mut socket.role else { return };
-        match stream.pump(&mut self.host, id, self.now) {
+        let flow = stream.pump(&mut self.host, id, self.now);
+        self.busy_poll.carry(stream.take_carried());
+        match flow {
             Flow::Open => {
                 if stream.full != stream.watched {
                     stream.watched = stream.full;

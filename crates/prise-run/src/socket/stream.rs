@@ -71,6 +71,8 @@ pub(crate) struct Stream {
     aborted: bool,
     /// What the host said to the program's octets: that the connection is no more.
     failure: Option<Errno>,
+    /// Octets that went between the end and the host, both ways, since they were last asked for.
+    carried: usize,
 }
 
 /// How a stream stands after it was pumped.
@@ -110,6 +112,7 @@ impl Stream {
             closed: false,
             aborted: false,
             failure: None,
+            carried: 0,
         }
     }
 
@@ -175,6 +178,11 @@ impl Stream {
             // Refused or not taken, it is lost, as urgent data may be.
             let _ = host.send(now, id, &mut payload, Flags::OOB | Flags::NOSIGNAL);
         }
+    }
+
+    /// Octets carried since the last time this was asked.
+    pub(crate) fn take_carried(&mut self) -> usize {
+        core::mem::take(&mut self.carried)
     }
 
     /// Pumps both directions as far as they go.
@@ -245,6 +253,7 @@ impl Stream {
             // Whatever comes after this is a new edge.
             self.readable = false;
         }
+        self.carried += read;
         if let Some(left) = &mut self.before_fin {
             *left -= read;
         }
@@ -367,6 +376,7 @@ impl Stream {
             match unix::send_pieces(&self.end, &pieces[..count]) {
                 Ok(taken) => {
                     host.consume(now, id, taken);
+                    self.carried += taken;
                     left -= taken;
                 }
                 Err(rustix::io::Errno::AGAIN) => {

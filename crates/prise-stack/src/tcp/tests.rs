@@ -280,6 +280,33 @@ impl World {
 }
 
 #[test]
+fn no_more_waits_for_a_peer_that_is_near_than_for_linuxs() {
+    const NEAR_MAX: u32 = 2 << 20;
+    let grown = |delay| {
+        let mut world = World::with_links(3, 1500, 60_000);
+        world.delay = delay;
+        let (client, server) = world.connect();
+        for _ in 0..200 {
+            let now = world.now;
+            let mut octets = Payload::from(alloc::vec![1; 8 << 20]);
+            // A full queue is what is wanted.
+            let _ = world.stacks[0].tcp_send(now, client, &mut octets, false, false);
+            world.run_for(delay / 2);
+            while world.stacks[1]
+                .tcp_receive(now, server, usize::MAX)
+                .is_ok_and(|it| !it.is_empty())
+            {}
+        }
+        world.stacks[0].tcp_info(world.now, client).map(|info| info.send_buffer)
+    };
+    assert_eq!(grown(Duration::from_micros(400)), Some(NEAR_MAX));
+    assert!(
+        grown(Duration::from_micros(600)) > Some(NEAR_MAX),
+        "it may be the path's"
+    );
+}
+
+#[test]
 fn a_handshake_a_transfer_and_a_close_leave_nothing_behind() {
     let mut world = World::new(1);
     let (client, server) = world.connect();

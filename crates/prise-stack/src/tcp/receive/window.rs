@@ -21,6 +21,11 @@ const GROWTH: u64 = 3;
 const NEAR: Duration = Duration::from_millis(1);
 const NEAR_MAX: u32 = 6 << 20;
 
+/// Whether the peer is on this host, or next to it: a measured round trip of less than [`NEAR`].
+pub(crate) fn is_near(rtt: Duration) -> bool {
+    !rtt.is_zero() && rtt < NEAR
+}
+
 /// The receive window of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReceiveWindow {
@@ -186,7 +191,7 @@ impl ReceiveWindow {
         if rtt.is_zero() {
             return;
         }
-        let max = if rtt < NEAR { max.min(NEAR_MAX) } else { max };
+        let max = if is_near(rtt) { max.min(NEAR_MAX) } else { max };
         if self.copied > self.space {
             // Also before the round trip has passed: it can only become more.
             let twice = u64::from(self.copied) * 2 + 16 * 1460;
