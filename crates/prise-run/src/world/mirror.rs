@@ -340,3 +340,99 @@ impl Tap for Pane {
         each_packet(frame, self.medium, |packet| self.show(direction, packet));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prise_stack::{LinkConfig, StackConfig};
+
+    const GATEWAY: [u8; 6] = [0x52, 0x55, 10, 0, 2, 2];
+
+    fn links() -> Stack {
+        let mut stack = Stack::new(&StackConfig::new([0; 2], [0; 32]));
+        let lo = LinkConfig {
+            name: "lo",
+            medium: Medium::Ip,
+            mac: None,
+            mtu: 65_536,
+            gso_max: 0,
+            checksum_offload: true,
+            loopback: true,
+            transparent: false,
+        };
+        stack.add_link(&lo).unwrap();
+        let eth0 = LinkConfig {
+            name: "eth0",
+            medium: Medium::Ethernet,
+            mac: Some(crate::world::MAC),
+            mtu: 1500,
+            loopback: false,
+            ..lo
+        };
+        stack.add_link(&eth0).unwrap();
+        stack
+    }
+
+    /// The frames that a socket has.
+    fn heard(socket: &OwnedFd) -> Vec<(u32, Vec<u8>)> {
+        let mut buffer = [0; 2048];
+        core::iter::from_fn(|| {
+            let heard = packet::receive(socket.as_fd(), &mut buffer).unwrap();
+            heard.map(|(index, octets)| (index, octets.to_vec()))
+        })
+        .collect()
+    }
+
+    fn frame_of(pane: &Pane, octets: &[u8]) -> Frame {
+        Frame::from_contiguous(pane.medium, Payload::copy_from(octets))
+    }
+
+    #[test]
+    fn a_packet_socket_sees_what_passes_and_what_it_sends_comes_out() {
+        let now = Instant::ZERO;
+        let mut mirror = match Mirror::open(&links(), now) {
+            Ok(mirror) => mirror,
+            Err(error) => {
+                eprintln!("skipped: no network name space with links can be made here: {error}");
+                return;
+            }
+        };
+        let panes: Vec<Pane> = mirror.panes().map(|(_, pane)| pane).collect();
+        let [lo, eth0] = &panes[..] else { panic!("two links") };
+        assert!(!eth0.looks(Direction::Inbound), "nobody is there to be shown anything");
+
+        let everything = i32::from((libc::ETH_P_ALL as u16).to_be());
+        let socket = mirror.socket(libc::SOCK_RAW | libc::SOCK_NONBLOCK, everything).unwrap();
+        assert_eq!(mirror.rows().map(|rows| rows.len()), Some(1), "ours are not listed");
+        assert!(eth0.looks(Direction::Inbound) && lo.looks(Direction::Outbound));
+        assert!(!lo.looks(Direction::Inbound), "what is sent there comes back by itself");
+
+        let unknown = [0x88, 0xb5, 1, 2, 3];
+        let there = [&GATEWAY[..], &crate::world::MAC.0, &unknown].concat();
+        let back = [&crate::world::MAC.0[..], &GATEWAY, &unknown].concat();
+        eth0.passed(now, Direction::Outbound, &frame_of(eth0, &there));
+        eth0.passed(now, Direction::Inbound, &frame_of(eth0, &back));
+        assert_eq!(heard(&socket), [(2, there.clone()), (2, back)]);
+
+        let packet = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 253, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1];
+        let framed = [&[0; 12][..], &[0x08, 0x00], &packet].concat();
+        lo.passed(now, Direction::Outbound, &frame_of(lo, &packet));
+        assert_eq!(heard(&socket), [(1, framed.clone()), (1, framed.clone())]);
+        assert!(mirror.sent().is_none(), "what is shown is not sent once more");
+
+        packet::send(socket.as_fd(), 2, 0x88b5, &there).unwrap();
+        packet::send(socket.as_fd(), 1, 0x0800, &framed).unwrap();
+        let mut sent = || {
+            mirror
+                .sent()
+                .map(|(link, frame)| (link.interface_index(), frame.to_vec()))
+        };
+        assert_eq!(sent(), Some((2, there)));
+        assert_eq!(sent(), Some((1, packet.to_vec())));
+        assert_eq!(sent(), None);
+
+        drop(socket);
+        assert!(mirror.look_if_due(now + Duration::from_secs(1), Duration::from_secs(1)));
+        assert!(!eth0.looks(Direction::Inbound), "the last has gone");
+    }
+}

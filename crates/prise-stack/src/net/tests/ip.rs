@@ -166,6 +166,29 @@ fn ipv4_options_are_skipped_unless_malformed_or_routing() {
     }
 }
 
+/// Linux: a packet on `lo` that its own stack has not sent there is looked at as one from outside (`fib_validate_source`).
+#[test]
+fn what_somebody_else_puts_on_the_loopback_does_not_come_from_our_own_address() {
+    let mut a = node(1);
+    let links: Vec<_> = a.stack.links().iter().map(crate::Link::id).collect();
+    let (lo, other) = (links[0], links[1]);
+    for (src, link, may) in [
+        ("127.0.0.1", lo, false),
+        ("10.0.2.1", lo, false),
+        ("10.0.2.2", lo, true),
+        ("10.0.2.1", other, true),
+    ] {
+        let before = a.stack.discards().get(Discard::IpMartianSource);
+        let arrives = a.stack.may_arrive_from_beside(link, &v4(src, "127.0.0.1", |_| {}));
+        let counted = a.stack.discards().get(Discard::IpMartianSource) - before;
+        assert_eq!((arrives, counted), (may, u64::from(!may)), "{src}");
+    }
+    assert!(
+        a.stack
+            .may_arrive_from_beside(lo, &v6("::1", "::1", protocol::UDP, &[]))
+    );
+}
+
 #[test]
 fn ipv6_packets_that_must_not_be_are_discarded_by_name() {
     for (src, dst, expected) in [
