@@ -174,7 +174,9 @@ def _(line):
 
 @rule("the same where errors wait in the queue, which poll(2) shows by a peer of the object's")
 def _(line):
-    return line.name in WRITES and line.datagram and line.theirs == "EDESTADDRREQ" and line.ours.isdigit() and queues_errors(line.socket)
+    # Or that was refused before it was disconnected: an object that was given a name keeps its peer.
+    refused = lambda one: is_undone_datagram(one) and any(said in ("ECONNREFUSED", "ECONNRESET") for words, said in one.did)
+    return line.name in WRITES and line.datagram and line.theirs == "EDESTADDRREQ" and line.ours.isdigit() and (queues_errors(line.socket) or refused(line.socket))
 
 
 @rule("the same on one without a name, which gets a port on the kernel before it fails", ENDS)
@@ -184,7 +186,8 @@ def _(line):
 
 @rule("the same by a child, or on an object of UDP that has lost its peer (which says what the kernel says): the name tells", ENDS)
 def _(line):
-    failed = lambda socket: socket.datagram and any(words[0] in WRITES and said == "EDESTADDRREQ" for words, said in socket.did)
+    tried = lambda words, said: words[0] in WRITES and said == "EDESTADDRREQ" or words[0] == "exec" and words[2] == "2" and said == "189" or words[0] == "fork" and words[2] == "3" and said == "0"
+    failed = lambda socket: socket.datagram and any(tried(words, said) for words, said in socket.did)
     if line.name in ("table", "diag"):
         return any(failed(one) for one in line.model.all)
     by_child = line.datagram and not line.socket.bound and (line.socket.has("fork", lambda words, said: words[2] == "3") or line.socket.has("exec", lambda words, said: words[2] == "2") or failed(line.socket))
@@ -217,17 +220,21 @@ def _(line):
 @rule("the same where an error waits in the queue", ENDS)
 def _(line):
     if line.name in ("fork", "exec"):
-        return line.datagram and line.said("1 5 111 189", "0 204 211") and queues_errors(line.socket)
+        return line.datagram and line.said("1 5 111 189", "0 5 204 211") and queues_errors(line.socket)
     return line.name in READS + WRITES and line.datagram and line.ours in ("ECONNRESET", "ECONNREFUSED") and queues_errors(line.socket)
 
 
-@rule("POLLERR of errors in the queue, once a call that nobody judges was told of the last one")
+@rule("POLLERR and SO_ERROR of errors in the queue, once a call that nobody judges was told of the last one")
 def _(line):
-    told = lambda one: one.datagram and queues_errors(one) and any(words[0] in READS + WRITES and said == "ECONNREFUSED" for words, said in one.did)
+    takes = lambda words, said: words[0] in READS + WRITES and said == "ECONNREFUSED" or (words[0], words[2]) == ("fork", "3") and said == "0" or (words[0], words[2]) == ("exec", "2") and said == "211"
+    told = lambda one: one.datagram and queues_errors(one) and any(takes(words, said) for words, said in one.did if len(words) > 2)
     if line.name == "select":
         # It reads of such a one.
         differ = line.selects()
         return bool(differ) and all(one is not None and told(one) and (theirs, ours) == (theirs | 1, theirs & ~1) for one, theirs, ours in differ)
+    if line.name == "state":
+        # The error of the next one, which was the last one's until it was taken off the queue.
+        return line.datagram and told(line.socket) and line.call[0].endswith("error none") and line.call[0][:-4] + "ECONNREFUSED" == line.call[1]
     return line.every(lambda one, theirs, ours: theirs ^ ours == 8 and theirs & 8 and told(one))
 
 
@@ -283,8 +290,13 @@ def _(line):
 @rule("a stream that another process made a listener, where listeners are not the kernel's", ENDS)
 def _(line):
     by_child = lambda one: one.has("exec", lambda words, said: words[2] == "5")
+    if line.name == "select":
+        differ = line.selects()
+        return line.carried and bool(differ) and all(bool(one) and one.stream and by_child(one) for one, theirs, ours in differ)
     if line.name in ("poll", "epoll_wait"):
         return line.carried and line.every(lambda one, theirs, ours: one.stream and by_child(one))
+    if line.name in ("table", "diag"):
+        return line.carried and any(one.stream and by_child(one) for one in line.model.all)
     return line.carried and line.stream and by_child(line.socket)
 
 
@@ -381,8 +393,12 @@ def _(line):
     if line.name == "select":
         differ = line.selects()
         return bool(differ) and all(hears(one) for one, _, _ in differ)
-    if line.datagram and line.socket.corked and 1 in line.socket.shut and line.name in SENDS and line.theirs.isdigit() and line.ours == "EPIPE":
-        # What was begun goes on after shutdown(2).
+    if line.datagram and line.socket.corked and line.name in SENDS:
+        # What was begun goes on after shutdown(2), and has left here, and may have been refused.
+        if 1 in line.socket.shut and line.theirs.isdigit() and line.ours == "EPIPE" or line.theirs == "EINVAL" and (line.ours in ("ECONNREFUSED", "ECONNRESET") or line.ours.isdigit()):
+            return True
+    # What another has been sent before is not here, of which a child says so.
+    if line.name == "exec" and line.words[2] == "3" and line.said("3", "111") and line.datagram and hears_corked(line.model, line.socket):
         return True
     sends_more = line.datagram and line.flags() & MORE and line.name == "send"
     return line.every(lambda one, theirs, ours: hears(one) and not (theirs ^ ours) & ~0xD) or bool(sends_more or hears(line.socket)) and is_of_octets(line)
@@ -395,6 +411,13 @@ def _(line):
     return line.name in WRITES and begins and line.theirs.isdigit() and line.ours in ("ENOTCONN", "EPIPE")
 
 
+@rule("TIOCOUTQ of a datagram that was begun with MSG_MORE, which on the kernel counts its buffer")
+def _(line):
+    begun = lambda words, said: words[0] in ("sendto", "sendmsg") and bool(int(words[3]) & MORE) and said.isdigit()
+    asks = line.name == "ioctl" and int(line.words[2]) % 9 == 2 and line.theirs == line.ours == "0" and line.call[1].endswith(" = 0 0")
+    return asks and line.datagram and any(begun(words, said) for words, said in line.socket.did)
+
+
 @rule("what follows MSG_MORE on a datagram socket, which goes where the first octets go, whatever it names", ENDS)
 def _(line):
     return line.name in ("sendto", "sendmsg", "sendmmsg") and line.datagram and line.socket.corked and line.theirs.isdigit() and line.ours in ("EINVAL", "EACCES", "ENETUNREACH", "EAFNOSUPPORT")
@@ -403,6 +426,9 @@ def _(line):
 @rule("MSG_MORE on a stream by our TCP, which sends at once", ENDS)
 def _(line):
     hears = lambda one: one.stream and hears_corked(line.model, one)
+    if line.name == "select":
+        differ = line.selects()
+        return line.carried and bool(differ) and all(bool(one) and hears(one) and theirs ^ ours == 1 for one, theirs, ours in differ)
     sends_more = line.stream and line.flags() & MORE and line.name in SENDS
     return line.carried and (line.every(lambda one, theirs, ours: hears(one)) or line.stream and bool(sends_more or hears(line.socket)) and is_of_octets(line))
 
@@ -676,7 +702,9 @@ def _(line):
     if line.name == "select":
         differ = line.selects()
         return line.carried and bool(differ) and all(one is not None and one.stream and selects_otherwise(line.model, one, theirs, ours) for one, theirs, ours in differ)
-    return line.every(lambda one, theirs, ours: one.stream and (line.carried or has_label(line.model, one)) and any(kind(one, theirs, ours) for kind in kinds))
+    # Under one number another one may be watched, too, that shows room.
+    room = 4 if line.name == "epoll_wait" else 0
+    return line.every(lambda one, theirs, ours: one.stream and (line.carried or has_label(line.model, one)) and any(kind(one, theirs, ours & ~(room & theirs)) for kind in kinds))
 
 
 @rule("SO_ERROR after a write that has told of a reset behind the peer's end, on a stream by our TCP")
@@ -832,7 +860,9 @@ def _(line):
     unkind = lambda words, said: words[2:4] == ["6", "8"] and words[4].startswith("-") and said == "0"
     if not any(one.stream and one.has("setsockopt", unkind) for one in line.model.all):
         return False
-    return line.every(lambda one, theirs, ours: one.stream and theirs ^ ours == 0x18) or line.stream and (line.theirs == "EPIPE" or line.ours == "EPIPE")
+    # By our TCP a reset behind the peer's end shows no error.
+    differ = (0x18, 0x10) if line.carried else (0x18,)
+    return line.every(lambda one, theirs, ours: one.stream and theirs ^ ours in differ) or line.stream and (line.theirs == "EPIPE" or line.ours == "EPIPE")
 
 
 @rule("the machine's own default of congestion control")
@@ -866,9 +896,9 @@ def _(line):
     return line.name in ("getsockopt", "setsockopt") and line.by_ours and tuple(line.words[2:4]) in CARRIED
 
 
-@rule("TCP_MAXSEG of a stream before it is connected: what the kernel keeps of a connect that failed; within the run over IPv6 the kernel's end is IPv4")
+@rule("TCP_MAXSEG of a stream before it is connected: what the kernel keeps of a connection before, or of a connect that failed; within the run over IPv6 the kernel's end is IPv4")
 def _(line):
-    tried = lambda: line.socket.has("connect", lambda words, said: words[2] != "0" and said in ("ECONNREFUSED", "EINPROGRESS"))
+    tried = lambda: is_undone_stream(line.socket) or line.socket.has("connect", lambda words, said: words[2] != "0" and said in ("ECONNREFUSED", "EINPROGRESS"))
     return line.name == "getsockopt" and line.words[2:4] == ["6", "2"] and line.stream and line.theirs == line.ours == "0" and tried()
 
 

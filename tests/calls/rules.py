@@ -11,6 +11,7 @@ SHUT = [*STREAM, "listen 3 5 = 0", "shutdown 3 2 = 0", "child listen 3 5 = 0"]
 LONG = ["socket 3 10 2050 0 = 0", "bind 3 10 1 0 0 0 = 0", "connect 3 10 1 103 0 0 = 0", "sendto 3 65510 0 10 1 103 0 = 65510"]
 HELD = [*STREAM, "hold 3 2 0 = 0", "listen 3 5 = 0", "drop = 0"]
 ACCEPTED = [*STREAM, "listen 3 5 = 0", "socket 4 2 1 0 = 0", "connect 4 2 1 103 0 0 = 0", "accept 3 5 0 0 0 = 0 len 16 127.0.0.1/P0"]
+MORE_SENT = [*ACCEPTED, "send 5 10 32768 0 = 10"]
 URGENT = [*ACCEPTED, "send 4 1 1 0 = 1"]
 ENDED = [*STREAM, "connect 3 0 0 0 0 0 = 0"]
 QUEUES = [*DATAGRAM, "setsockopt 3 0 11 1 4 0 0 = 0", "recv 3 10 0 0 = -1 ECONNREFUSED"]
@@ -36,6 +37,9 @@ CASES = [
     (QUEUES, "poll 3:c told 3:41", "poll 3:4 told 3:41", False, GOES_ON),
     (QUEUES, "poll 3:c told 3:41", "poll 3:4", False, None),
     (QUEUES, "poll 3:c", "poll 3:d", False, None),
+    (QUEUES, "state 3 = 0 len 0 error none", "state 3 = 0 len 0 error ECONNREFUSED", False, GOES_ON),
+    (QUEUES, "state 3 = 0 len 0 error none", "state 3 = 0 len 2 error ECONNREFUSED", False, None),
+    (QUEUES[:2], "state 3 = 0 len 0 error none", "state 3 = 0 len 0 error ECONNREFUSED", False, None),
     (QUEUES, "select 1 1 0 = 1 3:1", "select 1 1 0 = 0 3:0", False, GOES_ON),
     (QUEUES, "select 1 3 0 = 1 3:2", "select 1 3 0 = 0 3:0", False, None),
     (DATAGRAM, "select 1 1 0 = 1 3:1", "select 1 1 0 = 0 3:0", False, None),
@@ -54,6 +58,8 @@ CASES = [
     (NOWHERE[:1], "fork 3 3 = 0", "fork 3 3 = 1", False, None),
     # Whoever goes on with a datagram that was begun.
     (BEGUN, "send 3 1 0 0 = 1", "send 3 1 0 0 = -1 ENOTCONN", False, ENDS),
+    (BEGUN, "ioctl 3 2 1 0 = 0 832", "ioctl 3 2 1 0 = 0 0", False, GOES_ON),
+    (DATAGRAM, "ioctl 3 2 1 0 = 0 832", "ioctl 3 2 1 0 = 0 0", False, None),
     (BEGUN, "send 3 1 0 0 = 1", "send 3 1 0 0 = -1 ECONNREFUSED", False, None),
     (DATAGRAM, "send 3 1 0 0 = 1", "send 3 1 0 0 = -1 ENOTCONN", False, None),
     # A reset behind the peer's end, and options, where the peer may choose a flow label.
@@ -91,12 +97,30 @@ CASES = [
     # MSG_MORE
     (CORKED, "recv 3 10 0 0 = -1 EAGAIN", "recv 3 10 0 0 = -1 ECONNREFUSED", False, ENDS),
     (CORKED, "send 3 10 32768 0 = 10", "send 3 10 32768 0 = -1 EFAULT", False, None),
+    (CORKED, "sendmsg 3 100 0 10 2 9 0 0 = -1 EINVAL", "sendmsg 3 100 0 10 2 9 0 0 = -1 ECONNREFUSED", False, ENDS),
+    (DATAGRAM, "sendmsg 3 100 0 10 2 9 0 0 = -1 EINVAL", "sendmsg 3 100 0 10 2 9 0 0 = -1 ECONNREFUSED", False, None),
+    (MORE_SENT, "select 1 7 0 = 1 4:2 5:2", "select 1 7 0 = 2 4:3 5:2", True, ENDS),
+    (MORE_SENT, "select 1 7 0 = 1 4:2 5:2", "select 1 7 0 = 2 4:6 5:2", True, None),
+    (MORE_SENT, "select 1 7 0 = 1 4:2 5:2", "select 1 7 0 = 2 4:3 5:2", False, None),
+    ([*DATAGRAM, "exec 3 2 = 189"], "table 2 (00000000/P0 00000000/0 7)", "table 2", False, ENDS),
+    ([*DATAGRAM, "exec 3 2 = 0"], "table 2 (00000000/P0 00000000/0 7)", "table 2", False, None),
     (CORKED, "sendto 3 5 0 10 1 9 0 0 = 5", "sendto 3 5 0 10 1 9 0 0 = -1 EAFNOSUPPORT", False, ENDS),
     (DATAGRAM, "sendto 3 5 0 10 1 9 0 0 = 5", "sendto 3 5 0 10 1 9 0 0 = -1 EAFNOSUPPORT", False, None),
     ([*CORKED, "shutdown 3 1 = 0"], "splice_out 3 100 4 = 100", "splice_out 3 100 4 = -1 EPIPE", False, ENDS),
     (CORKED, "splice_out 3 100 4 = 100", "splice_out 3 100 4 = -1 EPIPE", False, None),
     (CORKED, "recv 3 10 0 0 = -1 EFAULT", "recv 3 10 0 0 = 10", False, None),
     (CORKED, "getpeername 3 0 0 0 = 0 len 16 127.0.0.1/P0", "getpeername 3 0 0 0 = -1 ENOTCONN", False, None),
+    # A stream that a child has made a listener.
+    ([*STREAM, "exec 3 5 = 0"], "select 1 1 0 = 0 3:0", "select 1 1 0 = 1 3:1", True, ENDS),
+    ([*STREAM, "exec 3 4 = 0"], "select 1 1 0 = 0 3:0", "select 1 1 0 = 1 3:1", True, None),
+    ([*STREAM, "exec 3 5 = 0"], "table 0 (00000000/P1 /0 10)", "table 0", True, ENDS),
+    ([*STREAM, "exec 3 5 = 0"], "table 0 (00000000/P1 /0 10)", "table 0", False, None),
+    # A listener by our TCP that was shut, under whose number another is watched, too.
+    ([*STREAM, "listen 3 1 = 0", "epoll_ctl 3 1 5 = 0", "shutdown 3 0 = 0"], "epoll_wait 3:14", "epoll_wait 3:15", True, GOES_ON),
+    ([*STREAM, "listen 3 1 = 0", "epoll_ctl 3 1 5 = 0", "shutdown 3 0 = 0"], "epoll_wait 3:14", "epoll_wait 3:1d", True, None),
+    # TCP_LINGER2 below 0.
+    ([*ACCEPTED, "setsockopt 4 6 8 -1 4 0 0 = 0"], "poll 3:0 5:2005", "poll 3:0 5:2015", True, ENDS),
+    ([*ACCEPTED, "setsockopt 4 6 8 -1 4 0 0 = 0"], "poll 3:0 5:2005", "poll 3:0 5:2015", False, None),
     # A listener of the kernel's that was shut, and a child.
     (SHUT, "setsockopt 3 1 2 1 4 0 0 = 0", "setsockopt 3 1 2 1 4 0 0 = -1 EFAULT", False, None),
     (SHUT, "poll 3:14", "poll 3:1f", False, None),

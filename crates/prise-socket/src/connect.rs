@@ -95,7 +95,9 @@ impl Host {
             self.stack.tcp_connect(now, local, remote, device, &config, s.index())
         }
         .map_err(|error| Errno::from_connect(error, remote.ip()))?;
-        if self.socket_ref(s)?.value_set(Opt::QuickAck) == Some(0) {
+        let socket = self.socket_ref(s)?;
+        // `tcp_rcv_synsent_state_process`: who lets others wait for data does so himself.
+        if socket.value_set(Opt::QuickAck) == Some(0) || socket.value(Opt::DeferAccept) > 0 {
             self.stack.tcp_set_quick_ack(now, id, false);
         }
         let socket = self.socket_mut(s)?;

@@ -219,11 +219,13 @@ fn found_before(level: i32, name: i32, len: usize, kind: Kind) -> Option<Errno> 
 }
 
 /// Whether Linux reads an option's number before it looks what option it is.
-fn reads_first(level: i32, name: i32, len: usize, family: Family) -> bool {
+fn reads_first(level: i32, name: i32, len: usize, whose: Whose) -> bool {
     match level {
         libc::SOL_IP => READ_FIRST_V4.contains(&name),
-        libc::SOL_IPV6 => family == Family::Inet6 && len >= INT,
-        libc::SOL_TCP => matches!(name, libc::TCP_MD5SIG | libc::TCP_MD5SIG_EXT) && len >= INT,
+        libc::SOL_IPV6 => whose.family == Family::Inet6 && len >= INT,
+        libc::SOL_TCP => {
+            whose.kind == Kind::Stream && matches!(name, libc::TCP_MD5SIG | libc::TCP_MD5SIG_EXT) && len >= INT
+        }
         _ => false,
     }
 }
@@ -262,7 +264,7 @@ impl Supervisor {
         if is_number_v6 && (is_null || len < INT) {
             return Ok(vec![0; len.min(VALUE_MAX)]);
         }
-        if reads_first(level, name, len, whose.family) && !(level == libc::SOL_IPV6 && is_null) {
+        if reads_first(level, name, len, whose) && !(level == libc::SOL_IPV6 && is_null) {
             return Err(Errno::EFAULT);
         }
         // `sock_setsockopt` reads a number before it looks.

@@ -94,10 +94,11 @@ impl Supervisor {
                 Ok(()) | Err(rustix::io::Errno::NOTCONN) => (),
                 Err(error) => return Err(errno(error)),
             }
-            if let Role::Datagram(datagram) = &mut self.entry(target.slot)?.role
-                && how.read()
-            {
-                datagram.deaf = true;
+            if let Role::Datagram(datagram) = &mut self.entry(target.slot)?.role {
+                datagram.mute |= how.write();
+                datagram.deaf |= how.read();
+            }
+            if how.read() {
                 self.serve_receivers(target.slot);
             }
         }

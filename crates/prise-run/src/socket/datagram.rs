@@ -16,6 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use prise_socket::{Errno, Flags, Host, Received, SocketId};
 use prise_stack::LinkId;
 use prise_wire::{Instant, Ipv4Options, Payload};
+use rustix::event::PollFlags;
 use rustix::net::{RecvFlags, SocketAddrUnix, bind, connect, connect_unspec, getsockname, recv, send, sockopt};
 
 use crate::socket::inet_pair::{InetPair, Put, Written};
@@ -91,6 +92,8 @@ pub(crate) struct Datagram {
     /// shutdown(SHUT_RD): who would wait for a datagram is told of an end. What comes all the same is held for judged calls, because the
     /// kernel puts nothing into the queue of such an object.
     pub(crate) deaf: bool,
+    /// shutdown(SHUT_WR): the program's end cannot be made to show another error than the one that it shows.
+    pub(crate) mute: bool,
 }
 
 /// How a datagram socket stands after it was pumped.
@@ -109,6 +112,7 @@ impl Datagram {
             has_peer: connect_unspec(program).is_err(),
             end_named: false,
             deaf: false,
+            mute: false,
             end,
             inet: None,
             origin: None,
@@ -332,6 +336,10 @@ impl Datagram {
     /// calls that are judged, and `SO_ERROR`, tell the right one. To find back, the program's end needs a name; nobody
     /// else can send to it, because its own peer is this end.
     pub(crate) fn show_error(&mut self, copy: &OwnedFd) -> Result<(), rustix::io::Errno> {
+        if self.mute && unix::shows(copy, PollFlags::ERR) {
+            self.shown = true;
+            return Ok(());
+        }
         self.gain_peer(copy)?;
         if let Some(inet) = &self.inet {
             inet.show_refusal(&self.end, copy)?;

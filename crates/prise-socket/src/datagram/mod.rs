@@ -267,7 +267,14 @@ impl Host {
         if socket.local.is_unspecified() || socket.stack_local().is_none() {
             socket.local = socket.present(SocketAddr::new(route.source, 0)).ip();
         }
-        socket.extra_mut().remote = Some(peer);
+        let extra = socket.extra_mut();
+        extra.remote = Some(peer);
+        if let Some(corked) = &mut extra.corked
+            && (corked.destination.is_ipv4() && remote.is_ipv4())
+        {
+            // The flow of a datagram that was begun is the one that is looked up now (`__ip4_datagram_connect`).
+            corked.destination = remote;
+        }
         socket.set_flow_info(flow_info);
         self.claim_changed(s, &before);
         self.move_datagram(s);
