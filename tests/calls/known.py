@@ -175,7 +175,9 @@ def _(line):
 @rule("the same where errors wait in the queue, which poll(2) shows by a peer of the object's")
 def _(line):
     # Or that was refused before it was disconnected: an object that was given a name keeps its peer.
-    refused = lambda one: is_undone_datagram(one) and any(said in ("ECONNREFUSED", "ECONNRESET") for words, said in one.did)
+    refused = lambda one: is_undone_datagram(one) and any(said in ("ECONNREFUSED", "ECONNRESET") or words[0] == "getsockopt" and words[2:4] == ["1", "4"] for words, said in one.did)
+    if line.name in ("fork", "exec"):
+        return line.datagram and (line.name == "fork" and line.words[2] == "3" and line.said("0", "1") or line.words[2] == "2" and line.said("189", "5")) and refused(line.socket)
     return line.name in WRITES and line.datagram and line.theirs == "EDESTADDRREQ" and line.ours.isdigit() and (queues_errors(line.socket) or refused(line.socket))
 
 
