@@ -410,7 +410,7 @@ def _(line):
 def _(line):
     begun = lambda words, said: words[0] in ("sendto", "sendmsg") and bool(int(words[3]) & MORE) and said.isdigit()
     begins = line.datagram and any(begun(words, said) for words, said in line.socket.did)
-    return line.name in WRITES and begins and line.theirs.isdigit() and line.ours in ("ENOTCONN", "EPIPE")
+    return line.name in WRITES and begins and line.theirs.isdigit() and line.ours in ("ENOTCONN", "EPIPE", "EDESTADDRREQ")
 
 
 @rule("TIOCOUTQ of a datagram that was begun with MSG_MORE, which on the kernel counts its buffer")
@@ -706,7 +706,7 @@ def _(line):
         return line.carried and bool(differ) and all(one is not None and one.stream and selects_otherwise(line.model, one, theirs, ours) for one, theirs, ours in differ)
     # Under one number another one may be watched, too, that shows room.
     room = 4 if line.name == "epoll_wait" else 0
-    return line.every(lambda one, theirs, ours: one.stream and (line.carried or has_label(line.model, one)) and any(kind(one, theirs, ours & ~(room & theirs)) for kind in kinds))
+    return line.every(lambda one, theirs, ours: one.stream and (line.carried or has_label(line.model, one)) and any(kind(one, theirs, ours) or room & theirs and kind(one, theirs, ours & ~room) for kind in kinds))
 
 
 @rule("SO_ERROR after a write that has told of a reset behind the peer's end, on a stream by our TCP")

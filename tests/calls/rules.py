@@ -62,6 +62,7 @@ CASES = [
     (NOWHERE[:1], "fork 3 3 = 0", "fork 3 3 = 1", False, None),
     # Whoever goes on with a datagram that was begun.
     (BEGUN, "send 3 1 0 0 = 1", "send 3 1 0 0 = -1 ENOTCONN", False, ENDS),
+    (BEGUN, "child send 3 1 0 0 = 1", "child send 3 1 0 0 = -1 EDESTADDRREQ", False, ENDS),
     (BEGUN, "ioctl 3 2 1 0 = 0 832", "ioctl 3 2 1 0 = 0 0", False, GOES_ON),
     (DATAGRAM, "ioctl 3 2 1 0 = 0 832", "ioctl 3 2 1 0 = 0 0", False, None),
     (BEGUN, "send 3 1 0 0 = 1", "send 3 1 0 0 = -1 ECONNREFUSED", False, None),
@@ -122,6 +123,7 @@ CASES = [
     # A listener by our TCP that was shut, under whose number another is watched, too.
     ([*STREAM, "listen 3 1 = 0", "epoll_ctl 3 1 5 = 0", "shutdown 3 0 = 0"], "epoll_wait 3:14", "epoll_wait 3:15", True, GOES_ON),
     ([*STREAM, "listen 3 1 = 0", "epoll_ctl 3 1 5 = 0", "shutdown 3 0 = 0"], "epoll_wait 3:14", "epoll_wait 3:1d", True, None),
+    ([*STREAM, "connect 3 2 1 9 0 0 = -1 EINPROGRESS", "epoll_ctl 3 1 4 = 0", "fork 3 3 = 0"], "epoll_wait 3:14", "epoll_wait 3:1c", True, GOES_ON),
     # TCP_LINGER2 below 0.
     ([*ACCEPTED, "setsockopt 4 6 8 -1 4 0 0 = 0"], "poll 3:0 5:2005", "poll 3:0 5:2015", True, ENDS),
     ([*ACCEPTED, "setsockopt 4 6 8 -1 4 0 0 = 0"], "poll 3:0 5:2005", "poll 3:0 5:2015", False, None),
