@@ -24,11 +24,12 @@ use super::loss::recovery::Recovery;
 use super::loss::rtt::RttEstimator;
 use super::rare::Rare;
 use super::receive::reassembly::Reassembly;
-use super::receive::window::{ReceiveWindow, is_near};
+use super::receive::window::ReceiveWindow;
 use super::send::flight::Flight;
 use super::send::pace::Pace;
 use super::send::queue::SendQueue;
 use super::trouble::Chronograph;
+use super::tuning::{NEAR_SEND, bound};
 use super::tuple::FourTuple;
 use crate::event::Ready;
 use crate::link::LinkId;
@@ -392,16 +393,8 @@ impl Connection {
     /// Octets the send queue may hold: `SO_SNDBUF`, or twice what the path takes, as Linux tunes it.
     pub(crate) fn send_buffer(&self) -> u32 {
         const MIN: u32 = 128 << 10;
-        /// For a peer that is near: what Linux's `tcp_wmem` of 4 MiB holds, the rest of which is bookkeeping. No path that short has more
-        /// under way, and what else waits has left the processor's caches when its turn comes.
-        const NEAR_MAX: u32 = 2 << 20;
         self.config.send_buffer.unwrap_or_else(|| {
-            let max = self.config.tuning().send_max;
-            let max = if is_near(self.rtt.srtt()) {
-                max.min(NEAR_MAX)
-            } else {
-                max
-            };
+            let max = bound(self.config.tuning().send_max, NEAR_SEND, self.rtt.srtt());
             self.congestion
                 .cwnd()
                 .saturating_mul(2)

@@ -3,6 +3,7 @@
 mod opening;
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -280,12 +281,17 @@ impl World {
 }
 
 #[test]
-fn no_more_waits_for_a_peer_that_is_near_than_for_linuxs() {
+fn no_more_waits_for_a_peer_that_is_near_than_for_linuxs_unless_somebody_says_so() {
     const NEAR_MAX: u32 = 2 << 20;
-    let grown = |delay| {
+    let grown = |delay, tuning: Option<Tuning>| {
         let mut world = World::with_links(3, 1500, 60_000);
         world.delay = delay;
         let (client, server) = world.connect();
+        let config = TcpConfig {
+            tuning: tuning.map(Arc::new),
+            ..TcpConfig::default()
+        };
+        world.stacks[0].tcp_set_config(world.now, client, config);
         for _ in 0..200 {
             let now = world.now;
             let mut octets = Payload::from(alloc::vec![1; 8 << 20]);
@@ -299,11 +305,15 @@ fn no_more_waits_for_a_peer_that_is_near_than_for_linuxs() {
         }
         world.stacks[0].tcp_info(world.now, client).map(|info| info.send_buffer)
     };
-    assert_eq!(grown(Duration::from_micros(400)), Some(NEAR_MAX));
-    assert!(
-        grown(Duration::from_micros(600)) > Some(NEAR_MAX),
-        "it may be the path's"
-    );
+    let (near, far) = (Duration::from_micros(400), Duration::from_micros(600));
+    assert_eq!(grown(near, None), Some(NEAR_MAX));
+    assert!(grown(far, None) > Some(NEAR_MAX), "it may be the path's");
+    let send_max = 2 * NEAR_MAX;
+    let tuning = Tuning {
+        send_max,
+        ..Tuning::DEFAULT
+    };
+    assert_eq!(grown(near, Some(tuning)), Some(send_max));
 }
 
 #[test]

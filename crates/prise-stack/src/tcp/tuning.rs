@@ -8,6 +8,21 @@ use super::plpmtud::MtuProbing;
 use super::receive::window::{BUFFER_INITIAL, BUFFER_MAX};
 use super::user_timeout::UserTimeoutExchange;
 
+/// A shorter round trip is this host's own, or nearly.
+pub(crate) const NEAR: Duration = Duration::from_millis(1);
+
+/// How far buffers grow for a peer that is [`NEAR`] where nobody has decided, in octets of payload: Linux's defaults, of `tcp_rmem` (50 Gbit/s
+/// at this distance) and of `tcp_wmem`, half of which is bookkeeping. What else would fill them waits for a program that is slow, and
+/// has left the processor's caches when its turn comes.
+pub(crate) const NEAR_RECEIVE: u32 = 6 << 20;
+pub(crate) const NEAR_SEND: u32 = 2 << 20;
+
+/// How far a buffer grows on a path of this round trip, 0 before it was measured: up to `max`, and up to `near` where that is only the default.
+pub(crate) fn bound(max: u32, near: u32, rtt: Duration) -> u32 {
+    let is_near = !rtt.is_zero() && rtt < NEAR;
+    if is_near && max == BUFFER_MAX { near } else { max }
+}
+
 /// What counts against a connection's buffers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BufferAccounting {

@@ -5,6 +5,7 @@ use core::time::Duration;
 use prise_wire::{Instant, SeqNum};
 
 use crate::tcp::connection::Moment;
+use crate::tcp::tuning::{NEAR_RECEIVE, bound};
 
 /// Linux's `tcp_rmem`: where a receive buffer starts, …
 pub(crate) const BUFFER_INITIAL: u32 = 131_072;
@@ -15,16 +16,6 @@ pub(crate) const BUFFER_MAX: u32 = 0xffff << 10;
 /// Where a sender doubles what it sends in a round trip, three of them lie between what is measured and what is in flight when the
 /// next measurement reaches it: the buffer is to hold eight times what was read then, and twice that of a steady sender.
 const GROWTH: u64 = 3;
-
-/// A peer this near needs no more than [`NEAR_MAX`], which is 50 Gbit/s at this distance, and what Linux's `tcp_rmem` allows: on `lo` whatever
-/// else would fill the buffer waits for a program that is slow.
-const NEAR: Duration = Duration::from_millis(1);
-const NEAR_MAX: u32 = 6 << 20;
-
-/// Whether the peer is on this host, or next to it: a measured round trip of less than [`NEAR`].
-pub(crate) fn is_near(rtt: Duration) -> bool {
-    !rtt.is_zero() && rtt < NEAR
-}
 
 /// The receive window of one connection.
 #[derive(Clone, Copy, Debug)]
@@ -191,7 +182,7 @@ impl ReceiveWindow {
         if rtt.is_zero() {
             return;
         }
-        let max = if is_near(rtt) { max.min(NEAR_MAX) } else { max };
+        let max = bound(max, NEAR_RECEIVE, rtt);
         if self.copied > self.space {
             // Also before the round trip has passed: it can only become more.
             let twice = u64::from(self.copied) * 2 + 16 * 1460;
@@ -212,6 +203,7 @@ impl ReceiveWindow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tcp::tuning::NEAR;
 
     // rfc: 9293 SHLD-14
     #[test]
@@ -301,11 +293,11 @@ mod tests {
     #[test]
     fn a_peer_that_is_near_fills_no_buffer_of_a_long_path() {
         let mut window = ReceiveWindow::new(SeqNum(0), BUFFER_INITIAL, Instant::ZERO);
-        window.on_read(NEAR_MAX, NEAR / 2, Instant::ZERO + NEAR / 4, BUFFER_MAX);
-        assert_eq!(window.limit(), NEAR_MAX);
-        window.on_read(NEAR_MAX, NEAR, Instant::ZERO + NEAR / 4, BUFFER_MAX);
+        window.on_read(NEAR_RECEIVE, NEAR / 2, Instant::ZERO + NEAR / 4, BUFFER_MAX);
+        assert_eq!(window.limit(), NEAR_RECEIVE);
+        window.on_read(NEAR_RECEIVE, NEAR, Instant::ZERO + NEAR / 4, BUFFER_MAX);
         assert!(
-            window.limit() > NEAR_MAX,
+            window.limit() > NEAR_RECEIVE,
             "further away it may be the path's: {}",
             window.limit()
         );
