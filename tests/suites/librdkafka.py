@@ -1,9 +1,10 @@
 """librdkafka's tests that need no broker: its own mock cluster over TCP, producers, consumers, transactions, failing brokers."""
 import re
 
-from suite import FAIL, PASS, SKIP, Case
+from suite import FAIL, PASS, SKIP, Case, told
 
 PACKAGES = ["gcc", "g++", "make", "python3", "libssl-dev", "zlib1g-dev"]
+VERDICTS = told(r"^\|\s+(?P<name>\w+)\s+\|\s+(?P<word>PASSED|FAILED|SKIPPED)", {"PASSED": PASS, "FAILED": FAIL, "SKIPPED": SKIP})
 
 
 def prepare(room):
@@ -14,11 +15,4 @@ def cases(room):
     tests = room.source("librdkafka") / "tests"
     numbers = [re.match(r"\d+", path.name)[0] for path in sorted(tests.glob("0[0-9]*.c*"))]
     for number in numbers:
-        yield Case(number, ["./test-runner", "-l", "-p1"], cwd=tests, env={"TESTS": number, "LD_LIBRARY_PATH": f"{tests.parent}/src:{tests.parent}/src-cpp"}, read=verdicts, seconds=200)
-
-
-def verdicts(status, output):
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
-    words = {"PASSED": PASS, "FAILED": FAIL, "SKIPPED": SKIP}
-    tests = {name: words[verdict] for name, verdict in re.findall(r"^\|\s+(\w+)\s+\|\s+(PASSED|FAILED|SKIPPED)", plain, re.MULTILINE)}
-    return {**tests, "end": PASS if status == 0 else FAIL}
+        yield Case(number, ["./test-runner", "-l", "-p1"], cwd=tests, env={"TESTS": number, "LD_LIBRARY_PATH": f"{tests.parent}/src:{tests.parent}/src-cpp"}, read=VERDICTS, seconds=200)

@@ -175,6 +175,17 @@ SUITES = {
                 files=["tests/test_*.py", "tests/test_asyncio/test_*.py", "tests/test_parsers/test_*.py"]),
         Project("tlslite_ng", "0.8.2", "hypothesis", files=["unit_tests/test_tlslite_tlsconnection.py", "unit_tests/test_tlslite_integration_xmlrpcserver.py", "unit_tests/test_tlslite_recordlayer.py", "unit_tests/test_tlslite_bufferedsocket.py"]),
         Project("trio_websocket", "0.12.2", "pytest-trio trustme attrs", options="-o trio_mode=true", files=["tests/test_*.py"]),
+        Project("pycurl", "7.49.0", "flask bottle numpy", files=["tests/*_test.py"]),
+        Project("cherrypy", "18.10.0", "pytest-services path requests_toolbelt routes objgraph pyOpenSSL pytest-forked jaraco.test simplejson", inside="cherrypy.test"),
+        Project("treq", "26.7.0", "httpbin<0.10 werkzeug<2.1 flask<2.2", inside="treq", trials=["epoll", "asyncio"]),
+        Project("thriftpy2", "0.7.1", "toml tornado pytest-asyncio pure-sasl", files=["tests/test_*.py"], compiled="thriftpy2"),
+        Project("daphne", "4.2.3", "hypothesis pytest-asyncio django", files=["tests/test_*.py"]),
+        Project("tftpy", "0.8.7", files=["tests/test.py"]),
+        Project("pymemcache", "4.0.0", "faker gevent zstd pytest-cov pylibmc", before=beside("memcached -u nobody", "nc -z 127.0.0.1 11211"), files=["pymemcache/test/test_*.py"]),
+        Project("jupyter_client", "8.10.0", "jupyter_client[test] ipykernel", files=["tests/test_*.py"]),
+        Project("scrapy", "2.19.0", "testfixtures attrs pexpect pyftpdlib sybil uvloop httpx trustme pytest-twisted boto3 w3lib h2 brotli zstandard", files=["tests/test_*down*.py", "tests/test_crawl*.py", "tests/test_core*.py", "tests/test_feedexport*.py", "tests/test_engine*.py", "tests/test_extension_telnet.py", "tests/test_http2*.py", "tests/test_proxy*.py", "tests/test_spidermiddleware*.py", "tests/test_request*.py", "tests/test_command*.py", "tests/test_closespider.py", "tests/test_pipeline*.py", "tests/test_resolver.py", "tests/test_webclient.py"]),
+        Project("impacket", "0.13.1", files=["tests/SMB_RPC/test_smbserver.py", "tests/SMB_RPC/test_smb.py", "tests/SMB_RPC/test_nmb.py"]),
+        Project("python_socketio", "5.18.1", "pytest-asyncio aiohttp requests websocket-client simple-websocket uvicorn redis msgpack", files=["tests/*/test_*.py"]),
         Project("uvloop", "0.23.0", "pyOpenSSL psutil aiohttp", files=["tests/test_*.py"], compiled="uvloop"),
     )
 }

@@ -1,9 +1,8 @@
 """stunnel's tests: pairs of it between clients and a server in Python, over IPv4 and IPv6, with failover, redirection, reloads, inetd, resumption."""
-import re
-
-from suite import FAIL, PASS, SKIP, Case
+from suite import FAIL, PASS, SKIP, Case, told
 
 PACKAGES = ["gcc", "make", "libssl-dev", "openssl", "python3-cryptography"]
+VERDICTS = told(r"^(?P<name>\d+)\. .*\n(?:(?!\d+\. ).*\n)*?\.{70} (?P<word>\w+)", {"succeeded": PASS, "failed": FAIL, "skipped": SKIP})
 
 
 def prepare(room):
@@ -13,10 +12,4 @@ def prepare(room):
 
 def cases(room):
     tests = room.source("stunnel4") / "tests"
-    yield Case("maketest.py", ["/usr/bin/python3", "maketest.py"], cwd=tests, read=verdicts, seconds=900)
-
-
-def verdicts(status, output):
-    words = {"succeeded": PASS, "failed": FAIL, "skipped": SKIP}
-    tests = {number: words[word] for number, word in re.findall(r"^(\d+)\. .*\n(?:(?!\d+\. ).*\n)*?\.{70} (\w+)", output, re.MULTILINE)}
-    return {**tests, "end": PASS if status == 0 else FAIL}
+    yield Case("maketest.py", ["/usr/bin/python3", "maketest.py"], cwd=tests, read=VERDICTS, seconds=900)

@@ -50,12 +50,26 @@ def tap(status, output):
     return tests
 
 
-def gtest(status, output):
-    """GoogleTest's: a program that ends early fails as `end`."""
-    words = {"OK": PASS, "FAILED": FAIL, "SKIPPED": SKIP}
-    tests = {name: words[word] for word, name in re.findall(r"\[ +(OK|FAILED|SKIPPED) +\] ([^ ,]+)", output)}
-    tests["end"] = PASS if status in (0, 1) else FAIL
-    return tests
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def told(pattern, words, ends=(0,)):
+    """A reader of programs that tell of each test: `pattern` finds its (?P<name>) and its (?P<word>), which `words` translate; of equals one
+    that fails decides. A program that does not end with a status of `ends` fails as `end`."""
+    pattern = re.compile(pattern, re.MULTILINE)
+
+    def read(status, output):
+        tests = {}
+        for match in pattern.finditer(COLOURS.sub("", output)):
+            if tests.get(match["name"]) != FAIL:
+                tests[match["name"]] = words[match["word"]]
+        return {**tests, "end": PASS if status in ends else FAIL}
+
+    return read
+
+
+# GoogleTest's, and cmocka's after it.
+gtest = told(r"\[ +(?P<word>OK|FAILED|SKIPPED) +\] (?P<name>[^ ,\n]+)", {"OK": PASS, "FAILED": FAIL, "SKIPPED": SKIP}, ends=(0, 1))
 
 
 def unittest(output, head):
