@@ -32,5 +32,5 @@ def cases(room):
                 words = ["sh", "-c", AS_NOBODY, "sh", "perl", "-I.", f"t/{test.name}"]
                 yield Case(f"{directory}/{test.stem}", words, cwd=tree / directory, env={**env, "TESTDIR": tree / directory, "TESTDATADIR": tree / directory / "tmp_check"}, read=tap, seconds=300)
     regress = tree / "src/test/regress"
-    words = [env["PG_REGRESS"], f"--bindir={VERSION}/bin", "--temp-instance=./tmp_check", "--host=127.0.0.1", "--inputdir=.", "--outputdir=.", "--dlpath=.", "--max-concurrent-tests=4", "--schedule=parallel_schedule"]
+    words = [env["PG_REGRESS"], f"--bindir={VERSION}/bin", "--temp-instance=./tmp_check", "--host=127.0.0.1", "--inputdir=.", "--outputdir=.", "--dlpath=.", "--max-connections=4", "--schedule=parallel_schedule"]
     yield Case("regress", ["sh", "-c", AS_NOBODY, "sh", *words], cwd=regress, env=env, read=REGRESSION, seconds=900)

@@ -174,6 +174,7 @@ impl Supervisor {
             .watch_socket(&ours, slot)
             .map_err(|error| errno_of(&error))?;
         buffers.apply(Some(&theirs), &ours);
+        self.inherit_inline(id, &theirs);
         let accepted = self.describe(
             acceptor.call,
             id,
@@ -194,6 +195,18 @@ impl Supervisor {
                 self.sockets.remove(slot);
                 Err(error)
             }
+        }
+    }
+
+    /// Urgent octets stay in line where the listener's do, also on the object from which the program reads natively.
+    fn inherit_inline(&mut self, id: SocketId, theirs: &OwnedFd) {
+        let mut inline = Vec::new();
+        let told = self
+            .host
+            .option(self.now, id, libc::SOL_SOCKET, libc::SO_OOBINLINE, &mut inline);
+        if told.is_ok() && inline.iter().any(|octet| *octet != 0) {
+            // Refused by the kernel, it stays the host's alone.
+            let _ = sockopt::set_socket_oobinline(theirs, true);
         }
     }
 
