@@ -92,3 +92,25 @@ except BlockingIOError:
     client.settimeout(10)
 server.close()
 print("reset while the buffers are full: the client is told", writes_until_it_fails(client))
+
+# Ends that are closed one after the other meet no simultaneous close: only the first is left in TIME-WAIT, and the other's port is free.
+taken = 0
+for _ in range(50):
+    door = socket.socket(FAMILY, socket.SOCK_STREAM)
+    door.bind((HOST, 0))
+    door.listen()
+    client = socket.socket(FAMILY, socket.SOCK_STREAM)
+    client.bind((HOST, 0))
+    at = client.getsockname()
+    client.connect(door.getsockname())
+    server, _ = door.accept()
+    door.close()
+    server.close()
+    client.close()
+    again = socket.socket(FAMILY, socket.SOCK_STREAM)
+    try:
+        again.bind(at)
+    except OSError:
+        taken += 1
+    again.close()
+print("ports still taken by who closed last:", taken)

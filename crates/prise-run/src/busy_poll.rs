@@ -12,8 +12,10 @@ const LOOK: Duration = Duration::from_micros(12);
 const SHORT: Duration = Duration::from_micros(25);
 /// Octets carried in a turn, from programs and to them, that are still a message and its like.
 const MESSAGE: usize = 8 << 10;
-/// So many short waits in a row have the next one looked through; each look in vain doubles that, up to the second number.
-const STREAK: (u8, u8) = (2, 128);
+/// So many short waits in a row have the next one looked through; each look in vain doubles that …
+const STREAK_MIN: u8 = 2;
+/// … up to this.
+const STREAK_MAX: u8 = 128;
 
 /// Follows the waits behind turns that carried messages.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ impl Default for BusyPoll {
             carried: 0,
             wait: Wait::Other,
             streak: 0,
-            needed: STREAK.0,
+            needed: STREAK_MIN,
         }
     }
 }
@@ -67,16 +69,17 @@ impl BusyPoll {
         }
     }
 
-    /// Something has happened after so long.
-    pub(crate) fn end_wait(&mut self, lasted: Duration) {
+    /// Something has happened after so long; none where it was only time to do something, which tells nothing.
+    pub(crate) fn end_wait(&mut self, lasted: Option<Duration>) {
+        let Some(lasted) = lasted else { return };
         match self.wait {
             Wait::Other => (),
             Wait::Asleep if lasted <= SHORT => self.streak = self.streak.saturating_add(1),
             Wait::Asleep => self.streak = 0,
-            Wait::Looking if lasted <= LOOK => self.needed = (self.needed / 2).max(STREAK.0),
+            Wait::Looking if lasted <= LOOK => self.needed = (self.needed / 2).max(STREAK_MIN),
             Wait::Looking => {
                 self.streak = 0;
-                self.needed = self.needed.saturating_mul(2).min(STREAK.1);
+                self.needed = self.needed.saturating_mul(2).min(STREAK_MAX);
             }
         }
     }
@@ -91,7 +94,7 @@ mod tests {
         let turn = |_| {
             busy.carry(octets);
             let looks = busy.begin_wait() == LOOK;
-            busy.end_wait(lasts);
+            busy.end_wait(Some(lasts));
             looks
         };
         (0..turns).map(turn).collect()
@@ -111,6 +114,16 @@ mod tests {
                 !looks(&mut busy, 100, octets, lasts).contains(&true),
                 "{octets} {lasts:?}"
             );
+        }
+    }
+
+    #[test]
+    fn timers_that_end_waits_are_no_answers() {
+        let mut busy = BusyPoll::default();
+        for _ in 0..10 {
+            busy.carry(64);
+            assert_eq!(busy.begin_wait(), Duration::ZERO);
+            busy.end_wait(None);
         }
     }
 

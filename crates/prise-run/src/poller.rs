@@ -27,6 +27,13 @@ const LOOKS_MAX: usize = 64;
 
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: duration.as_secs() as i64,
+        tv_nsec: i64::from(duration.subsec_nanos()),
+    }
+}
+
 /// What became ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -86,7 +93,7 @@ impl Source {
 pub(crate) struct Patience {
     /// So long without sleeping, looking again and again.
     pub(crate) awake: Duration,
-    /// Then so long asleep; none: for ever.
+    /// So long in all, asleep after that; none: for ever.
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -97,6 +104,25 @@ impl Patience {
             awake: Duration::ZERO,
             timeout: Some(timeout),
         }
+    }
+
+    /// Looks, for at most the time that is given it (none: for ever), until something was found.
+    fn spend(self, mut look: impl FnMut(Option<&Timespec>) -> rustix::io::Result<usize>) -> rustix::io::Result<usize> {
+        let awake = self.timeout.map_or(self.awake, |timeout| timeout.min(self.awake));
+        if !awake.is_zero() {
+            let end = clock::now() + awake;
+            while clock::now() < end {
+                let found = look(Some(&AT_ONCE))?;
+                if found > 0 {
+                    return Ok(found);
+                }
+            }
+        }
+        look(
+            self.timeout
+                .map(|timeout| timespec(timeout.saturating_sub(awake)))
+                .as_ref(),
+        )
     }
 }
 
@@ -171,13 +197,9 @@ impl Poller {
         patience: Patience,
         ready: &mut Vec<(Source, EventFlags)>,
     ) -> io::Result<()> {
-        let timeout = patience.timeout.map(|timeout| Timespec {
-            tv_sec: timeout.as_secs() as i64,
-            tv_nsec: i64::from(timeout.subsec_nanos()),
-        });
         ready.clear();
         let Some(calls) = calls else {
-            return self.look(timeout.as_ref(), ready);
+            return self.look(patience.timeout.map(timespec).as_ref(), ready);
         };
         let mut polled: Vec<PollFd<'_>> = Vec::with_capacity(2 + 2 * held.len());
         polled.push(PollFd::new(calls, PollFlags::IN));
@@ -186,17 +208,7 @@ impl Poller {
             polled.push(PollFd::new(&held.copy, PollFlags::IN));
             polled.push(PollFd::new(&*held.process, PollFlags::IN));
         }
-        let mut found = Ok(0);
-        if !patience.awake.is_zero() {
-            let end = clock::now() + patience.awake;
-            while found == Ok(0) && clock::now() < end {
-                found = poll(&mut polled, Some(&AT_ONCE));
-            }
-        }
-        if found == Ok(0) {
-            found = poll(&mut polled, timeout.as_ref());
-        }
-        match found {
+        match patience.spend(|timeout| poll(&mut polled, timeout)) {
             Ok(_) => (),
             Err(Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),

@@ -254,7 +254,8 @@ impl Supervisor {
             .wait(calls, self.parked.held(), patience, ready)
             .map_err(setup)?;
         self.now = clock::now();
-        self.busy_poll.end_wait(self.now.saturating_since(began));
+        let lasted = self.now.saturating_since(began);
+        self.busy_poll.end_wait((!ready.is_empty()).then_some(lasted));
         // Taken at once, because until then a signal makes the call fail, whatever it is; judged after what the ends tell,
         // because a close that came before the call must be known.
         let call = self.next_call(ready);

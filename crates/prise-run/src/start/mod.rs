@@ -99,6 +99,7 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         closes,
     };
     go_before_guests();
+    keep_memory();
     let exit = Supervisor::new(parts)?.run();
     if let Some(capture) = &capture {
         // Told by the file itself; the program has run: its status is what counts.
@@ -113,10 +114,6 @@ const NICE_STEPS: i32 = 5;
 /// The slice of processor time that it asks for, the shortest.
 const SLICE: Duration = Duration::from_micros(100);
 
-/// Freed memory that it keeps: what waits in a connection's buffers while both ends are near and quick, and more. Returned each time that
-/// it was read, it would be a third of a transfer's cost through our TCP.
-const KEPT: usize = 8 << 20;
-
 /// To be called when the program has been started, which keeps its own values.
 ///
 /// A judged call begins with a wait for the supervisor's turn, in which the kernel lets a signal end it (`EINTR`) that would not end the
@@ -130,6 +127,12 @@ fn go_before_guests() {
     if let Err(error) = prise_sys::sched::ask_for_slice(SLICE) {
         tracing::debug!(%error, "the supervisor's slice stays the programs'");
     }
+}
+
+/// Freed memory that the supervisor keeps: what waits in a connection's buffers while both ends are near and quick, and more. Returned each
+/// time that it was read, it would be a third of a transfer's cost through our TCP.
+fn keep_memory() {
+    const KEPT: usize = 8 << 20;
     if !prise_sys::heap::keep_freed(KEPT) {
         tracing::debug!("freed memory goes back at once");
     }
