@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::io::Write;
 
 use crate::supervisor::Supervisor;
+use crate::world::mirror::OpenError;
 
 /// Descriptors that one call may want of the supervisor: both ends of a socket, and a copy of the program's.
 const AT_ONCE: usize = 3;
@@ -48,12 +49,9 @@ impl Supervisor {
     }
 
     /// A program may have packet sockets, and the machine does not let prise make any.
-    pub(crate) fn complain_of_packet_sockets(&mut self, error: &std::io::Error) {
+    pub(crate) fn complain_of_packet_sockets(&mut self, error: &OpenError) {
         if !core::mem::replace(&mut self.complaints.packet_sockets, true) {
-            say(format_args!(
-                "programs get no packet sockets (EPERM): no network name space can be made for them ({error}); that needs \
-                 CAP_SYS_ADMIN and /dev/net/tun"
-            ));
+            say(format_args!("programs get no packet sockets (EPERM): {error}"));
         }
     }
 

@@ -57,6 +57,8 @@ pub(crate) struct Supervisor {
     pub(crate) gate: Option<Gate>,
     /// Where packet sockets are, from the first one on.
     pub(crate) mirror: Option<Box<Mirror>>,
+    /// There was no way to have that. A further attempt would cost a name space, and fail.
+    pub(crate) has_no_mirror: bool,
     /// Name servers within the guest.
     pub(crate) names: Names,
     pub(crate) sockets: Sockets,
@@ -174,6 +176,7 @@ impl Supervisor {
             world: parts.world,
             gate: parts.gate,
             mirror: None,
+            has_no_mirror: false,
             sockets: Sockets::default(),
             netlink: NetlinkSockets::default(),
             parked: Parking::default(),

@@ -11,7 +11,8 @@ use std::thread;
 pub struct NetworkSpace(OwnedFd);
 
 impl NetworkSpace {
-    /// A new one, in which there is nothing but a `lo` that is down. Needs `CAP_SYS_ADMIN`.
+    /// A new one, in which there is a `lo` that is down and, where `net.core.fb_tunnels_only_for_init_net` is 0, a fallback device of each
+    /// kind of tunnel that the kernel has (tunl0, sit0, …). Needs `CAP_SYS_ADMIN`.
     pub fn new() -> io::Result<Self> {
         on_own_thread(|| {
             // SAFETY: only numbers are passed; the thread ends with this function, and no other is concerned.
@@ -21,7 +22,12 @@ impl NetworkSpace {
     }
 
     /// Does something in it. What it opens there (sockets, devices, files of /proc/net) stays there.
-    pub fn within<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    ///
+    /// Its own errors are those of setns(2), and of the thread that calls it.
+    pub fn within<T: Send, E: From<io::Error> + Send>(
+        &self,
+        work: impl FnOnce() -> Result<T, E> + Send,
+    ) -> Result<T, E> {
         on_own_thread(|| {
             // SAFETY: the descriptor is borrowed, so it is open; the thread ends with this function, and no other is concerned.
             check(unsafe { libc::setns(self.0.as_raw_fd(), libc::CLONE_NEWNET) })?;
@@ -31,10 +37,12 @@ impl NetworkSpace {
 }
 
 /// A thread's name space is its own: one that ends need not find back.
-fn on_own_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+fn on_own_thread<T: Send, E: From<io::Error> + Send>(work: impl FnOnce() -> Result<T, E> + Send) -> Result<T, E> {
     thread::scope(|scope| {
         let thread = thread::Builder::new().spawn_scoped(scope, work)?;
-        thread.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::Other).into()))
     })
 }
 

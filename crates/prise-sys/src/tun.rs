@@ -39,7 +39,7 @@ pub enum Kind {
 }
 
 /// Makes the device `name` in the caller's network name space, with that number, not blocking: it reads and writes one frame at
-/// a time, without any header before it. Needs `CAP_NET_ADMIN`.
+/// a time, without any header before it. Needs `CAP_NET_ADMIN`. `ResourceBusy`: another device has the number.
 pub fn create(name: InterfaceName, kind: Kind, index: u32) -> io::Result<File> {
     let file = open_control()?;
     let index = c_int::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?;

@@ -10,7 +10,7 @@ use crate::guest::notify::{Answer, Call, Judged, errno_of};
 use crate::netlink::may_see_packets;
 use crate::poller::Source;
 use crate::supervisor::Supervisor;
-use crate::world::mirror::Mirror;
+use crate::world::mirror::{Mirror, OpenError};
 
 /// `SOCK_PACKET`, the last type that there is (linux/net.h).
 const TYPE_LAST: i32 = 10;
@@ -31,9 +31,11 @@ impl Supervisor {
         if self.is_confined() || !may_see_packets(call.tid) {
             return Err(Errno::EPERM);
         }
-        if let Err(error) = self.open_mirror() {
+        if !self.has_no_mirror
+            && let Err(error) = self.open_mirror()
+        {
+            self.has_no_mirror = true;
             self.complain_of_packet_sockets(&error);
-            return Err(Errno::EPERM);
         }
         let mirror = self.mirror.as_ref().ok_or(Errno::EPERM)?;
         let asked = kind | (flags.bits().cast_signed() & libc::SOCK_NONBLOCK);
@@ -50,12 +52,13 @@ impl Supervisor {
     }
 
     /// Shows the run's links, from the first packet socket on.
-    fn open_mirror(&mut self) -> std::io::Result<()> {
+    fn open_mirror(&mut self) -> Result<(), OpenError> {
         if self.mirror.is_some() {
             return Ok(());
         }
         let mirror = Mirror::open(self.host.stack(), self.now)?;
-        self.poller.watch(mirror.poll_fd(), Source::Sent)?;
+        let watched = self.poller.watch(mirror.poll_fd(), Source::Sent);
+        watched.map_err(OpenError::Sockets)?;
         self.world.tap(mirror.panes());
         self.mirror = Some(Box::new(mirror));
         Ok(())

@@ -22,6 +22,8 @@
 //!
 //! Nothing of this exists before the first packet socket, and nothing is shown while there is none.
 
+mod space;
+
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -29,15 +31,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use prise_link::{Direction, Tap, each_packet};
-use prise_stack::{Link, LinkId, Stack};
-use prise_sys::interface::{self, InterfaceName};
+use prise_stack::{LinkId, Stack};
 use prise_sys::name_space::NetworkSpace;
-use prise_sys::{packet, tun};
+use prise_sys::packet;
 use prise_wire::time::Duration;
 use prise_wire::{Frame, Instant, IpVersion, Medium, Payload};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use crate::socket::unix;
+
+pub(crate) use space::OpenError;
 
 /// What is sent by the supervisor and not by a program (`SO_MARK`): "PRIS".
 const MARK: u32 = 0x5052_4953;
@@ -89,24 +91,18 @@ pub(crate) struct Pane {
 
 impl Mirror {
     /// A name space with these links, and nobody who looks yet.
-    pub(crate) fn open(stack: &Stack, now: Instant) -> io::Result<Self> {
-        let space = NetworkSpace::new()?;
+    pub(crate) fn open(stack: &Stack, now: Instant) -> Result<Self, OpenError> {
+        let (space, devices) = space::with_links(stack)?;
         let watching = Rc::new(Cell::new(false));
-        let links: Vec<Shown> = stack.links().iter().map(Shown::of).collect();
-        let (sender, overheard, table, devices) = space.within(|| {
-            let control = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-            be_silent()?;
-            let devices = links
-                .iter()
-                .map(|link| link.set_up(control.as_fd()))
-                .collect::<io::Result<Vec<_>>>()?;
-            Ok((
-                packet::sender(MARK)?,
-                packet::overhear(MARK, WAITING_MAX)?,
-                File::open("/proc/thread-self/net/packet")?,
-                devices,
-            ))
-        })?;
+        let (sender, overheard, table) = space
+            .within(|| {
+                Ok((
+                    packet::sender(MARK)?,
+                    packet::overhear(MARK, WAITING_MAX)?,
+                    File::open("/proc/thread-self/net/packet")?,
+                ))
+            })
+            .map_err(OpenError::Sockets)?;
         let own = [unix::inode(&sender), unix::inode(&overheard)];
         let sender = Rc::new(sender);
         let panes = stack.links().iter().zip(devices).map(|(link, device)| Pane {
@@ -201,66 +197,6 @@ impl Mirror {
         self.watching.set(before);
         done
     }
-}
-
-/// What the name space has to know of a link.
-#[derive(Debug)]
-struct Shown {
-    name: String,
-    index: u32,
-    mtu: u32,
-    medium: Medium,
-    mac: Option<[u8; 6]>,
-    is_loopback: bool,
-}
-
-impl Shown {
-    fn of(link: &Link) -> Self {
-        Self {
-            name: link.name().to_owned(),
-            index: link.id().interface_index(),
-            mtu: link.mtu(),
-            medium: link.medium(),
-            mac: link.mac().map(|mac| mac.0),
-            is_loopback: link.is_loopback(),
-        }
-    }
-
-    /// Makes the interface; `lo` is there, with the number 1, and has no other side.
-    fn set_up(&self, control: BorrowedFd<'_>) -> io::Result<Option<File>> {
-        let name = InterfaceName::new(&self.name)?;
-        let device = if self.is_loopback {
-            None
-        } else {
-            let kind = match self.medium {
-                Medium::Ethernet => tun::Kind::Ethernet,
-                Medium::Ip => tun::Kind::Ip,
-            };
-            Some(tun::create(name, kind, self.index)?)
-        };
-        if let Some(mac) = self.mac {
-            interface::set_mac(control, name, mac)?;
-        }
-        interface::set_mtu(control, name, self.mtu)?;
-        interface::set_up(control, name)?;
-        if self.is_loopback {
-            // Linux gives it 127.0.0.1, and its stack would answer what is shown there.
-            interface::take_ipv4_address(control, name)?;
-        }
-        Ok(device)
-    }
-}
-
-/// Keeps the kernel's stack from having addresses of IPv6 in the caller's network name space, and from asking for routers.
-fn be_silent() -> io::Result<()> {
-    for group in ["all", "default"] {
-        match std::fs::write(format!("/proc/sys/net/ipv6/conf/{group}/disable_ipv6"), "1") {
-            // A kernel without IPv6.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-            written => written?,
-        }
-    }
-    Ok(())
 }
 
 impl Pane {
