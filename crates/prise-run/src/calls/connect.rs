@@ -439,11 +439,7 @@ impl Supervisor {
         let mut flags = SocketFlags::empty();
         flags.set(SocketFlags::NONBLOCK, !unix::blocks(copy));
         let theirs = unix::stream(flags).map_err(errno)?;
-        for which in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
-            // Kept by the object; without it there is none.
-            let kept = sockopt::socket_timeout(copy, which).ok().flatten();
-            let _ = sockopt::set_socket_timeout(&theirs, which, kept);
-        }
+        unix::copy_timeouts(copy, &theirs);
         if let Ok(peeks_from) = options::get(copy.as_fd(), libc::SOL_SOCKET, libc::SO_PEEK_OFF, size_of::<i32>()) {
             let _ = options::set(theirs.as_fd(), libc::SOL_SOCKET, libc::SO_PEEK_OFF, &peeks_from);
         }

@@ -120,11 +120,7 @@ impl Supervisor {
         }
         let flags = fcntl_getfl(before)?;
         fcntl_setfl(&theirs, flags)?;
-        for which in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
-            // Kept by the object; without it there is none.
-            let kept = sockopt::socket_timeout(before, which).ok().flatten();
-            let _ = sockopt::set_socket_timeout(&theirs, which, kept);
-        }
+        unix::copy_timeouts(before, &theirs);
         Ok(theirs)
     }
 
@@ -155,11 +151,7 @@ impl Supervisor {
         let mut flags = SocketFlags::empty();
         flags.set(SocketFlags::NONBLOCK, status.contains(OFlags::NONBLOCK));
         let theirs = Self::hosts_object(family, flags)?;
-        for which in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
-            // Kept by the object; without it there is none.
-            let kept = sockopt::socket_timeout(before, which).ok().flatten();
-            let _ = sockopt::set_socket_timeout(&theirs, which, kept);
-        }
+        unix::copy_timeouts(before, &theirs);
         if let Some(socket) = self.sockets.get(slot) {
             socket.chosen.apply(&theirs);
             if let Some(how) = self.host.halves_shut(socket.id) {

@@ -131,11 +131,7 @@ impl Supervisor {
         }
         let ground = self.inet_pairs.ground()?;
         let (theirs, ours, mut pair) = InetPair::new(&ground, flags).ok()?;
-        for which in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
-            // Kept by the object; without it there is none.
-            let kept = sockopt::socket_timeout(before, which).ok().flatten();
-            let _ = sockopt::set_socket_timeout(&theirs, which, kept);
-        }
+        unix::copy_timeouts(before, &theirs);
         let buffers = self.sockets.get(slot)?.buffers;
         if let Some(size) = buffers.send {
             // Refused by the kernel, it stays as it is.

@@ -47,6 +47,15 @@ pub(crate) fn blocks(copy: impl AsFd) -> bool {
     fcntl_getfl(copy).is_ok_and(|flags| !flags.contains(OFlags::NONBLOCK))
 }
 
+/// Gives an object the time-outs of another, `SO_RCVTIMEO` and `SO_SNDTIMEO`.
+pub(crate) fn copy_timeouts(from: &OwnedFd, to: &OwnedFd) {
+    for which in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
+        // Kept by the object; without it there is none.
+        let kept = sockopt::socket_timeout(from, which).ok().flatten();
+        let _ = sockopt::set_socket_timeout(to, which, kept);
+    }
+}
+
 /// Sends all the pieces as one; gives how much was taken.
 pub(crate) fn send_pieces(end: impl AsFd, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
     sendmsg(end, pieces, &mut SendAncillaryBuffer::default(), QUIET)
