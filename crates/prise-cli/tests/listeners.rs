@@ -2,6 +2,7 @@
 
 mod world;
 
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
@@ -222,14 +223,23 @@ fn clients_of_a_published_port_come_to_who_listens_on_the_loopback() {
 }
 
 const NEAR_BY_UDP: &str = r#"
-import socket
+import errno, socket, sys
 
-for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+def refused(call, *arguments):
+    try:
+        return call(*arguments)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+
+for host, family, elsewhere in (("127.0.0.1", socket.AF_INET, "192.0.2.1"), ("::1", socket.AF_INET6, "2001:db8::1")):
     near, far = (socket.socket(family, socket.SOCK_DGRAM) for _ in range(2))
     near.bind((host, 5000))
     print("hears", flush=True)
     octets, peer = near.recvfrom(100)
     near.sendto(b"by its name " + octets, peer)
+    if sys.argv[1:] == ["confined"]:
+        elsewhere = [(elsewhere, 9), (peer[0], 9)]
+        print("refused", *(refused(it.sendto, b"out", to) for it in (near, far) for to in elsewhere), refused(far.sendto, b"out", peer), flush=True)
     near.connect(peer)
     near.send(b"connected")
     print("from", peer[0], near.getsockname()[:2], near.getpeername() == peer, near.recv(100), flush=True)
@@ -248,8 +258,10 @@ fn clients_of_a_published_port_reach_a_datagram_socket_of_the_loopback() {
     };
     let stage = Stage::new();
     let script: PathBuf = stage.write("near.py", NEAR_BY_UDP);
-    let program = [python.into(), script.into()];
-    for further in [&[][..], &["--no-join"]] {
+    for further in [&[][..], &["--no-join"], &["--deny", "*"]] {
+        let confined = further.contains(&"--deny");
+        let mut program: Vec<OsString> = vec![python.clone().into(), script.clone().into()];
+        program.extend(confined.then(|| "confined".into()));
         let port = free_port();
         let publish = format!("{port}:5000/udp");
         let options = [&["-p", &publish], further].concat();
@@ -266,6 +278,13 @@ fn clients_of_a_published_port_reach_a_datagram_socket_of_the_loopback() {
             };
             client.send(b"one").expect("room");
             assert_eq!([answer(), answer()], ["by its name one", "connected"]);
+            if confined {
+                // The client who has spoken may be answered, by the socket that it has spoken to; nobody else may be sent anything.
+                assert_eq!(
+                    run.wait_for("refused", LIMIT).trim(),
+                    "refused EACCES EACCES EACCES EACCES EACCES"
+                );
+            }
             client.send(b"two").expect("room");
             let told = run.wait_for("from", LIMIT);
             assert_eq!(
