@@ -112,7 +112,6 @@ impl Supervisor {
     fn disconnect_stream(&mut self, call: &Call, target: &Target) -> Judged {
         let slot = target.slot;
         let (id, family) = (self.entry(slot)?.id, self.entry(slot)?.family);
-        self.host.disconnect(self.now, id)?;
         let theirs = if self.policy.is_empty() {
             Self::disconnected_object(family, &target.copy).ok()
         } else {
@@ -124,11 +123,16 @@ impl Supervisor {
             None => Self::like(&target.copy)?,
         };
         if native {
-            // The object tells of the reset, and it keeps what the kernel is asked for alone.
-            let _ = self.host.take_error(id);
+            // It keeps what the kernel is asked for alone.
             self.lend_kept(slot, &theirs);
         }
+        // The last that can fail: until then the connection is what it was.
         self.replace_object(call, target, &theirs)?;
+        self.host.disconnect(self.now, id)?;
+        if native {
+            // The object tells of the reset.
+            let _ = self.host.take_error(id);
+        }
         let role = if native { Handed::role(Stage::Idle) } else { Role::Fresh };
         let before = core::mem::replace(&mut self.entry(slot)?.role, role);
         if let Role::Stream(stream) = before
