@@ -2,6 +2,9 @@
 
 import ctypes
 import errno
+import fcntl
+import os
+import resource
 import select
 import signal
 import socket
@@ -87,3 +90,32 @@ for congestion in (False, True):
     client.listen()
     with socket.create_connection(client.getsockname()[:2]) as visitor:
         print("listens", client.accept()[0].getpeername() == visitor.getsockname())
+    # Its signals.
+    listener, client, server = pair(congestion)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    fcntl.fcntl(client, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(client, fcntl.F_SETSIG, signal.SIGUSR1)
+    fcntl.fcntl(client, fcntl.F_SETFL, fcntl.fcntl(client, fcntl.F_GETFL) | os.O_ASYNC)
+    client.settimeout(None)
+    let_go(client)
+    print("owned", fcntl.fcntl(client, fcntl.F_GETOWN) == os.getpid(), fcntl.fcntl(client, fcntl.F_GETSIG) == signal.SIGUSR1, end=" ")
+    client.connect(listener.getsockname())
+    server, _ = listener.accept()
+    while signal.sigtimedwait([signal.SIGUSR1], 0):
+        pass
+    server.send(b"octets")
+    told = signal.sigtimedwait([signal.SIGUSR1], PATIENCE)
+    print("told", told and told.si_signo == signal.SIGUSR1, bool(fcntl.fcntl(client, fcntl.F_GETFL) & os.O_ASYNC), client.recv(9))
+    # Under a number that no new descriptor may have: it is done or it is not.
+    listener, client, server = pair(congestion)
+    client.settimeout(None)
+    above = fcntl.fcntl(client, fcntl.F_DUPFD, 200)
+    client.close()
+    client = socket.socket(fileno=above)
+    server.settimeout(PATIENCE)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, limits[1]))
+    done = let_go(client) == 0
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    said(client.send, b"octets")
+    print("done or not", done == (said(server.recv, 9) == "ECONNRESET"))

@@ -15,6 +15,7 @@ pub mod landlock;
 pub mod launch;
 pub mod memory;
 pub mod name_space;
+pub mod owner;
 pub mod packet;
 pub mod probe;
 pub mod resolve;

@@ -440,10 +440,8 @@ impl Supervisor {
 
     /// An unconnected object with the flags and timeouts of another.
     pub(super) fn like(copy: &OwnedFd) -> Result<OwnedFd, Errno> {
-        let mut flags = SocketFlags::empty();
-        flags.set(SocketFlags::NONBLOCK, !unix::blocks(copy));
-        let theirs = unix::stream(flags).map_err(errno)?;
-        unix::copy_timeouts(copy, &theirs);
+        let theirs = unix::stream(SocketFlags::empty()).map_err(errno)?;
+        unix::inherit(copy, &theirs).map_err(errno)?;
         if let Ok(peeks_from) = options::get(copy.as_fd(), libc::SOL_SOCKET, libc::SO_PEEK_OFF, size_of::<i32>()) {
             let _ = options::set(theirs.as_fd(), libc::SOL_SOCKET, libc::SO_PEEK_OFF, &peeks_from);
         }

@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::{Errno, Family, Kind};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, connect, connect_unspec, getsockname, socket_with, sockopt,
 };
@@ -118,9 +118,7 @@ impl Supervisor {
             Ok(()) | Err(rustix::io::Errno::INPROGRESS) => connect_unspec(&theirs)?,
             Err(error) => return Err(error),
         }
-        let flags = fcntl_getfl(before)?;
-        fcntl_setfl(&theirs, flags)?;
-        unix::copy_timeouts(before, &theirs);
+        unix::inherit(before, &theirs)?;
         Ok(theirs)
     }
 

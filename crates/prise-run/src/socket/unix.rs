@@ -4,8 +4,9 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::How;
+use prise_sys::owner;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{OFlags, Timespec, fcntl_getfl};
+use rustix::fs::{OFlags, Timespec, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType, recv, send, sendmsg,
@@ -22,7 +23,7 @@ pub(crate) const QUIET: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNA
 pub(crate) fn pair(kind: SocketType, program: SocketFlags) -> Result<(OwnedFd, OwnedFd), Errno> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
     if program.contains(SocketFlags::NONBLOCK) {
-        rustix::fs::fcntl_setfl(&theirs, OFlags::RDWR | OFlags::NONBLOCK)?;
+        fcntl_setfl(&theirs, OFlags::RDWR | OFlags::NONBLOCK)?;
     }
     Ok((theirs, ours))
 }
@@ -54,6 +55,15 @@ pub(crate) fn copy_timeouts(from: &OwnedFd, to: &OwnedFd) {
         let kept = sockopt::socket_timeout(from, which).ok().flatten();
         let _ = sockopt::set_socket_timeout(to, which, kept);
     }
+}
+
+/// Gives an object the flags of another, who is told of input by signals (`O_ASYNC`), and the time-outs.
+pub(crate) fn inherit(from: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
+    // An owner that is gone, nobody tells of anything natively either.
+    let _ = owner::copy(from.as_fd(), to.as_fd());
+    fcntl_setfl(to, fcntl_getfl(from)?)?;
+    copy_timeouts(from, to);
+    Ok(())
 }
 
 /// Sends all the pieces as one; gives how much was taken.
