@@ -277,16 +277,16 @@ impl Link {
     }
 
     pub(crate) fn count_transmitted(&mut self, frame: &Frame) {
-        self.count_besides(frame.total_len(), true);
+        self.count_besides(frame.total_len());
     }
 
-    pub(crate) fn count_besides(&mut self, octets: usize, taken: bool) {
-        if taken {
-            self.counters.transmitted_frames += 1;
-            self.counters.transmitted_octets += octets as u64;
-        } else {
-            self.counters.transmit_discards += 1;
-        }
+    pub(crate) fn count_besides(&mut self, octets: usize) {
+        self.counters.transmitted_frames += 1;
+        self.counters.transmitted_octets += octets as u64;
+    }
+
+    pub(crate) fn discard_besides(&mut self, frames: u32) {
+        self.counters.transmit_discards += u64::from(frames);
     }
 }
 

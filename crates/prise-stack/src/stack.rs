@@ -376,11 +376,18 @@ impl Stack {
         !(loops && is_own)
     }
 
-    /// Counts a frame of so many octets that somebody else has put on a link, or that the link had no room for: what its driver sends by
-    /// itself (packet sockets, packet(7)).
-    pub fn count_besides(&mut self, link: LinkId, octets: usize, taken: bool) {
+    /// Counts a frame of so many octets that somebody else has put on a link: what its driver sends by itself (packet sockets,
+    /// packet(7)).
+    pub fn count_besides(&mut self, link: LinkId, octets: usize) {
         if let Some(link) = self.net.link_mut(link) {
-            link.count_besides(octets, taken);
+            link.count_besides(octets);
+        }
+    }
+
+    /// Counts frames that somebody else has sent by a link, and that it had no room for or does not carry.
+    pub fn discard_besides(&mut self, link: LinkId, frames: u32) {
+        if let Some(link) = self.net.link_mut(link) {
+            link.discard_besides(frames);
         }
     }
 

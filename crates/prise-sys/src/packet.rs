@@ -89,9 +89,10 @@ pub fn sender(mark: u32) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Sends a frame: its octets, with the header of the interface's link layer, and the protocol of what comes after that.
-pub fn send(socket: BorrowedFd<'_>, index: u32, protocol: u16, frame: &[u8]) -> io::Result<()> {
-    let address = address(protocol, index as c_int);
+/// Sends a frame: its octets, with the header of the interface's link layer, which tells the kernel of the protocol (Linux 5.1; of TUN
+/// devices 5.8).
+pub fn send(socket: BorrowedFd<'_>, index: u32, frame: &[u8]) -> io::Result<()> {
+    let address = address(0, index as c_int);
     let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
     // SAFETY: the kernel reads a live slice and a live address of the lengths that are passed; the socket is borrowed, so it is open.
     let sent = unsafe {
@@ -108,9 +109,9 @@ pub fn send(socket: BorrowedFd<'_>, index: u32, protocol: u16, frame: &[u8]) -> 
     Ok(())
 }
 
-/// A socket that hears what is sent in the caller's network name space by whatever interface, but for what has that mark; not
+/// A socket that hears what is sent by an interface of the caller's network name space, but for what has that mark; not
 /// blocking, with room for `room` octets where the caller may have it.
-pub fn overhear(but_mark: u32, room: u32) -> io::Result<OwnedFd> {
+pub fn overhear(index: u32, but_mark: u32, room: u32) -> io::Result<OwnedFd> {
     let socket = unbound()?;
     let fd = socket.as_fd();
     let ancillary = |at: c_int| (libc::SKF_AD_OFF + at).cast_unsigned();
@@ -143,7 +144,7 @@ pub fn overhear(but_mark: u32, room: u32) -> io::Result<OwnedFd> {
     })?;
     // Without the privilege it has the room that everybody has.
     let _ = sockopt::set(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &room.to_ne_bytes());
-    bind(fd, libc::ETH_P_ALL as u16, 0)?;
+    bind(fd, libc::ETH_P_ALL as u16, index as c_int)?;
     Ok(socket)
 }
 
@@ -167,6 +168,15 @@ pub fn receive<'a>(socket: BorrowedFd<'_>, buffer: &'a mut [u8]) -> io::Result<O
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// How many frames had no room in the socket since this was asked last (`PACKET_STATISTICS`).
+pub fn lost(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    const ROOM: usize = size_of::<libc::tpacket_stats>();
+    let told = sockopt::get(socket, libc::SOL_PACKET, libc::PACKET_STATISTICS, ROOM)?;
+    let drops = told.get(core::mem::offset_of!(libc::tpacket_stats, tp_drops)..);
+    let drops = drops.and_then(|octets| octets.first_chunk());
+    Ok(drops.map_or(0, |drops| u32::from_ne_bytes(*drops)))
 }
 
 /// `PACKET_OUTGOING` (linux/if_packet.h), as a number of a filter.

@@ -10,7 +10,7 @@ use crate::guest::notify::{Answer, Call, Judged, errno_of};
 use crate::netlink::may_see_packets;
 use crate::poller::Source;
 use crate::supervisor::Supervisor;
-use crate::world::mirror::{Mirror, OpenError};
+use crate::world::mirror::{Mirror, NotSent, OpenError};
 
 /// `SOCK_PACKET`, the last type that there is (linux/net.h).
 const TYPE_LAST: i32 = 10;
@@ -18,7 +18,7 @@ const TYPE_LAST: i32 = 10;
 /// `ETH_P_ALL`, as socket(2) is given it; 0 leaves it to bind(2).
 const ALL: i32 = (libc::ETH_P_ALL as u16).to_be() as i32;
 
-/// Frames from packet sockets that are put on links before others get their turn.
+/// Frames from packet sockets that are put on each link before others get their turn.
 const ROUND_FRAMES: usize = 256;
 
 impl Supervisor {
@@ -57,8 +57,9 @@ impl Supervisor {
             return Ok(());
         }
         let mirror = Mirror::open(self.host.stack(), self.now)?;
-        let watched = self.poller.watch(mirror.poll_fd(), Source::Sent);
-        watched.map_err(OpenError::Sockets)?;
+        for readable in mirror.poll_fds() {
+            self.poller.watch(readable, Source::Sent).map_err(OpenError::Sockets)?;
+        }
         self.world.tap(mirror.panes());
         self.mirror = Some(Box::new(mirror));
         Ok(())
@@ -67,9 +68,15 @@ impl Supervisor {
     /// Packet sockets have sent frames: puts them on their links.
     pub(crate) fn put_what_was_sent(&mut self) {
         let Some(mirror) = &mut self.mirror else { return };
-        for _ in 0..ROUND_FRAMES {
-            let Some((link, frame)) = mirror.sent() else { return };
-            mirror.unseen(|| self.world.put(&mut self.host, self.now, link, frame));
+        for link in mirror.links().iter() {
+            for _ in 0..ROUND_FRAMES {
+                match mirror.sent(link) {
+                    Ok(frame) => mirror.unseen(|| self.world.put(&mut self.host, self.now, link, frame)),
+                    Err(NotSent::Refused) => self.host.stack_mut().discard_besides(link, 1),
+                    Err(NotSent::Nothing) => break,
+                }
+            }
+            self.host.stack_mut().discard_besides(link, mirror.lost(link));
         }
     }
 

@@ -194,12 +194,16 @@ impl World {
         };
         let octets = frame.total_len();
         if !host.stack_mut().may_arrive_from_beside(link, &frame) {
-            host.stack_mut().count_besides(link, octets, true);
+            host.stack_mut().count_besides(link, octets);
             return;
         }
         let taken = wire.device.send(now, frame).is_ok();
         wire.attention = true;
-        host.stack_mut().count_besides(link, octets, taken);
+        if taken {
+            host.stack_mut().count_besides(link, octets);
+        } else {
+            host.stack_mut().discard_besides(link, 1);
+        }
     }
 
     /// The descriptor of [`poll_fd`](Self::poll_fd) is readable.

@@ -18,7 +18,8 @@
 //! What the host transmits is sent by a packet socket of ours, so that the kernel calls it outgoing; what it receives is written to
 //! the device. `lo` of the name space brings back what is sent there, as Linux has it: there, what arrives is not shown again.
 //!
-//! *Sent by programs* is what goes out of these links without our mark. Another packet socket of ours hears it.
+//! *Sent by programs* is what goes out of these links without our mark. Another packet socket of ours hears it, one on each link; what
+//! had no room there, and what the run's link does not carry, is counted among the frames that the link had to discard.
 //!
 //! Nothing of this exists before the first packet socket, and nothing is shown while there is none.
 
@@ -31,11 +32,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use prise_link::{Direction, Tap, each_packet};
-use prise_stack::{LinkId, Stack};
+use prise_stack::{LinkId, LinkSet, Stack};
 use prise_sys::name_space::NetworkSpace;
 use prise_sys::packet;
+use prise_wire::ethernet::{self, EtherType, EthernetHeader};
 use prise_wire::time::Duration;
-use prise_wire::{Frame, Instant, IpVersion, Medium, Payload};
+use prise_wire::{Frame, Instant, MacAddr, Medium, Payload};
 
 use crate::socket::unix;
 
@@ -44,33 +46,24 @@ pub(crate) use space::OpenError;
 /// What is sent by the supervisor and not by a program (`SO_MARK`): "PRIS".
 const MARK: u32 = 0x5052_4953;
 
-/// Octets of frames from programs that wait for the supervisor: a link's queue, and as many again of the kernel's own for each.
+/// Octets of frames from programs that wait for the supervisor on each link: a link's queue, and as many again of the kernel's own for each.
 const WAITING_MAX: u32 = 4 << 20;
 
 /// The longest frame: `lo`'s MTU and a header of Ethernet.
-const FRAME_MAX: usize = 65_536 + ETHERNET_LEN;
+const FRAME_MAX: usize = 65_536 + ethernet::HEADER_LEN;
 
-/// Octets of an Ethernet header without tags.
-const ETHERNET_LEN: usize = 14;
-
-/// `ETH_P_IP` and `ETH_P_IPV6` (linux/if_ether.h).
-const fn ethertype(version: IpVersion) -> u16 {
-    match version {
-        IpVersion::V4 => 0x0800,
-        IpVersion::V6 => 0x86dd,
-    }
-}
+/// Frames that the other side of an interface holds (`TUN_READQ_SIZE`, drivers/net/tun.c).
+const DEVICE_QUEUE: usize = 500;
 
 /// The name space, and what leads there.
 #[derive(Debug)]
 pub(crate) struct Mirror {
     space: NetworkSpace,
     panes: Vec<Pane>,
-    overheard: OwnedFd,
     /// /proc/net/packet of the name space.
     table: File,
     /// The numbers of the supervisor's own sockets there.
-    own: [u32; 2],
+    own: Vec<u32>,
     watching: Rc<Cell<bool>>,
     looked: Instant,
     buffer: Vec<u8>,
@@ -84,9 +77,20 @@ pub(crate) struct Pane {
     index: u32,
     medium: Medium,
     sender: Rc<OwnedFd>,
+    /// Hears what programs send.
+    overheard: Rc<OwnedFd>,
     /// The other side of the interface; `lo` is its own.
     device: Option<Rc<RefCell<File>>>,
     watching: Rc<Cell<bool>>,
+}
+
+/// Why there is nothing to put on a link.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotSent {
+    /// A program has sent a frame such as the run's link does not carry.
+    Refused,
+    /// Programs have sent no more.
+    Nothing,
 }
 
 impl Mirror {
@@ -94,29 +98,36 @@ impl Mirror {
     pub(crate) fn open(stack: &Stack, now: Instant) -> Result<Self, OpenError> {
         let (space, devices) = space::with_links(stack)?;
         let watching = Rc::new(Cell::new(false));
+        let indices: Vec<u32> = stack.links().iter().map(|link| link.id().interface_index()).collect();
+        let overhear = |index: &u32| packet::overhear(*index, MARK, WAITING_MAX);
         let (sender, overheard, table) = space
             .within(|| {
                 Ok((
                     packet::sender(MARK)?,
-                    packet::overhear(MARK, WAITING_MAX)?,
+                    indices.iter().map(overhear).collect::<io::Result<Vec<_>>>()?,
                     File::open("/proc/thread-self/net/packet")?,
                 ))
             })
             .map_err(OpenError::Sockets)?;
-        let own = [unix::inode(&sender), unix::inode(&overheard)];
+        let own = overheard.iter().chain([&sender]).map(unix::inode).collect();
         let sender = Rc::new(sender);
-        let panes = stack.links().iter().zip(devices).map(|(link, device)| Pane {
-            link: link.id(),
-            index: link.id().interface_index(),
-            medium: link.medium(),
-            sender: Rc::clone(&sender),
-            device: device.map(RefCell::new).map(Rc::new),
-            watching: Rc::clone(&watching),
-        });
+        let behind = devices.into_iter().zip(overheard);
+        let panes = stack
+            .links()
+            .iter()
+            .zip(behind)
+            .map(|(link, (device, overheard))| Pane {
+                link: link.id(),
+                index: link.id().interface_index(),
+                medium: link.medium(),
+                sender: Rc::clone(&sender),
+                overheard: Rc::new(overheard),
+                device: device.map(RefCell::new).map(Rc::new),
+                watching: Rc::clone(&watching),
+            });
         Ok(Self {
             panes: panes.collect(),
             space,
-            overheard,
             table,
             own,
             watching,
@@ -170,24 +181,30 @@ impl Mirror {
     }
 
     /// Readable when programs have sent something.
-    pub(crate) fn poll_fd(&self) -> BorrowedFd<'_> {
-        self.overheard.as_fd()
+    pub(crate) fn poll_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.panes.iter().map(|pane| pane.overheard.as_fd())
     }
 
-    /// The next frame that a program has sent, and the link by which.
-    pub(crate) fn sent(&mut self) -> Option<(LinkId, Frame)> {
-        loop {
-            let Ok(Some((index, octets))) = packet::receive(self.overheard.as_fd(), &mut self.buffer) else {
-                return None;
-            };
-            let Some(pane) = self.panes.iter().find(|pane| pane.index == index) else {
-                continue;
-            };
-            pane.take_back();
-            if let Some(frame) = pane.frame(octets) {
-                return Some((pane.link, frame));
-            }
-        }
+    pub(crate) fn links(&self) -> LinkSet {
+        self.panes.iter().map(|pane| pane.link).collect()
+    }
+
+    /// Takes one frame that a program has sent by that link.
+    pub(crate) fn sent(&mut self, link: LinkId) -> Result<Frame, NotSent> {
+        let Some(pane) = self.panes.iter().find(|pane| pane.link == link) else {
+            return Err(NotSent::Nothing);
+        };
+        let Ok(Some((_, octets))) = packet::receive(pane.overheard.as_fd(), &mut self.buffer) else {
+            return Err(NotSent::Nothing);
+        };
+        pane.take_back();
+        pane.frame(octets).ok_or(NotSent::Refused)
+    }
+
+    /// How many frames of programs had no room on that link since this was asked last.
+    pub(crate) fn lost(&self, link: LinkId) -> u32 {
+        let pane = self.panes.iter().find(|pane| pane.link == link);
+        pane.map_or(0, |pane| packet::lost(pane.overheard.as_fd()).unwrap_or(0))
     }
 
     /// Does something that is not to be shown: the name space has shown it already.
@@ -205,13 +222,9 @@ impl Pane {
         let octets = if self.is_plain() {
             octets
         } else {
-            let (header, packet) = octets.split_at_checked(ETHERNET_LEN)?;
-            let named = u16::from_be_bytes(*header.last_chunk()?);
-            let carried = [IpVersion::V4, IpVersion::V6].map(ethertype).contains(&named);
-            if !carried {
-                return None;
-            }
-            packet
+            let header = EthernetHeader::parse(octets)?;
+            let is_carried = header.tag.is_none() && matches!(header.ether_type, EtherType::IPV4 | EtherType::IPV6);
+            octets.get(header.header_len()..).filter(|_| is_carried)?
         };
         Some(Frame::from_contiguous(self.medium, Payload::copy_from(octets)))
     }
@@ -223,46 +236,46 @@ impl Pane {
 
     /// Shows a packet.
     fn show(&self, direction: Direction, packet: &Frame) {
-        let octets = packet.to_vec();
-        let Some((protocol, octets)) = self.as_on_linux(octets) else {
+        let Some(octets) = self.as_on_linux(packet) else {
             return;
         };
         // What does not fit into the kernel's queues is lost to who looks, and counted there (`PACKET_STATISTICS`).
         if let (Direction::Inbound, Some(device)) = (direction, &self.device) {
             let _ = device.borrow_mut().write_all(&octets);
         } else {
-            let _ = packet::send(self.sender.as_fd(), self.index, protocol, &octets);
+            let _ = packet::send(self.sender.as_fd(), self.index, &octets);
             self.take_back();
         }
     }
 
-    /// The frame as the interface has it, and the protocol that it carries.
-    fn as_on_linux(&self, octets: Vec<u8>) -> Option<(u16, Vec<u8>)> {
-        if self.medium == Medium::Ethernet {
-            let named = octets.get(ETHERNET_LEN - 2..)?.first_chunk()?;
-            return Some((u16::from_be_bytes(*named), octets));
+    /// The octets of the frame as the interface has it.
+    fn as_on_linux(&self, packet: &Frame) -> Option<Vec<u8>> {
+        if self.is_plain() {
+            return Some(packet.to_vec());
         }
-        let version = match octets.first()? >> 4 {
-            4 => IpVersion::V4,
-            6 => IpVersion::V6,
+        let ether_type = match packet.head().first()? >> 4 {
+            4 => EtherType::IPV4,
+            6 => EtherType::IPV6,
             _ => return None,
         };
-        let protocol = ethertype(version);
-        if self.is_plain() {
-            return Some((protocol, octets));
-        }
-        let mut framed = vec![0; ETHERNET_LEN - 2];
-        framed.extend_from_slice(&protocol.to_be_bytes());
-        framed.extend_from_slice(&octets);
-        Some((protocol, framed))
+        // Linux's `lo` has the address 00:00:00:00:00:00.
+        let nobody = MacAddr([0; 6]);
+        let mut framed = packet.clone();
+        framed.push_header(&EthernetHeader::new(nobody, nobody, ether_type));
+        Some(framed.to_vec())
     }
 
-    /// Empties the other side of the interface: nobody is there, and a full queue would hold up who sends.
+    /// Empties the other side of the interface: nobody is there, and a full queue would hold up who sends. What comes while it is emptied
+    /// is there the next time.
     fn take_back(&self) {
         let Some(device) = &self.device else { return };
         let mut device = device.borrow_mut();
-        // One octet takes a whole frame.
-        while device.read(&mut [0]).is_ok() {}
+        for _ in 0..DEVICE_QUEUE {
+            // One octet takes a whole frame.
+            if device.read(&mut [0]).is_err() {
+                return;
+            }
+        }
     }
 }
 
@@ -323,16 +336,19 @@ mod tests {
         Frame::from_contiguous(pane.medium, Payload::copy_from(octets))
     }
 
+    /// A mirror of these links, which everybody can have who may open the device of TUN devices.
+    fn open(now: Instant) -> Option<Mirror> {
+        if let Err(error) = File::options().read(true).write(true).open("/dev/net/tun") {
+            eprintln!("skipped: /dev/net/tun cannot be opened: {error}");
+            return None;
+        }
+        Some(Mirror::open(&links(), now).unwrap_or_else(|error| panic!("{error}")))
+    }
+
     #[test]
     fn a_packet_socket_sees_what_passes_and_what_it_sends_comes_out() {
         let now = Instant::ZERO;
-        let mut mirror = match Mirror::open(&links(), now) {
-            Ok(mirror) => mirror,
-            Err(error) => {
-                eprintln!("skipped: no network name space with links can be made here: {error}");
-                return;
-            }
-        };
+        let Some(mut mirror) = open(now) else { return };
         let panes: Vec<Pane> = mirror.panes().map(|(_, pane)| pane).collect();
         let [lo, eth0] = &panes[..] else { panic!("two links") };
         assert!(!eth0.looks(Direction::Inbound), "nobody is there to be shown anything");
@@ -348,27 +364,47 @@ mod tests {
         let back = [&crate::world::MAC.0[..], &GATEWAY, &unknown].concat();
         eth0.passed(now, Direction::Outbound, &frame_of(eth0, &there));
         eth0.passed(now, Direction::Inbound, &frame_of(eth0, &back));
-        assert_eq!(heard(&socket), [(2, there.clone()), (2, back)]);
+        assert_eq!(heard(&socket), [(2, there.clone()), (2, back.clone())]);
 
         let packet = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 253, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1];
         let framed = [&[0; 12][..], &[0x08, 0x00], &packet].concat();
         lo.passed(now, Direction::Outbound, &frame_of(lo, &packet));
         assert_eq!(heard(&socket), [(1, framed.clone()), (1, framed.clone())]);
-        assert!(mirror.sent().is_none(), "what is shown is not sent once more");
+        let mut sent = |pane: &Pane| mirror.sent(pane.link).map(|frame| frame.to_vec());
+        let nothing = Err(NotSent::Nothing);
+        assert_eq!(sent(lo), nothing, "what is shown is not sent once more");
+        assert_eq!(sent(eth0), nothing);
 
-        packet::send(socket.as_fd(), 2, 0x88b5, &there).unwrap();
-        packet::send(socket.as_fd(), 1, 0x0800, &framed).unwrap();
-        let mut sent = || {
-            mirror
-                .sent()
-                .map(|(link, frame)| (link.interface_index(), frame.to_vec()))
-        };
-        assert_eq!(sent(), Some((2, there)));
-        assert_eq!(sent(), Some((1, packet.to_vec())));
-        assert_eq!(sent(), None);
+        packet::send(socket.as_fd(), 2, &there).unwrap();
+        packet::send(socket.as_fd(), 1, &back).unwrap();
+        packet::send(socket.as_fd(), 1, &framed).unwrap();
+        assert_eq!(sent(eth0), Ok(there));
+        assert_eq!(sent(eth0), nothing);
+        assert_eq!(sent(lo), Err(NotSent::Refused), "it carries IP only");
+        assert_eq!(sent(lo), Ok(packet.to_vec()));
+        assert_eq!(sent(lo), nothing);
 
         drop(socket);
         assert!(mirror.look_if_due(now + Duration::from_secs(1), Duration::from_secs(1)));
         assert!(!eth0.looks(Direction::Inbound), "the last has gone");
+    }
+    #[test]
+    fn what_programs_send_beyond_the_room_of_a_link_is_counted() {
+        const FRAMES: usize = 4 * (WAITING_MAX as usize) / FRAME_MAX;
+        let Some(mut mirror) = open(Instant::ZERO) else { return };
+        let socket = mirror.socket(libc::SOCK_RAW, 0).unwrap();
+        let header = EthernetHeader::new(MacAddr([0; 6]), MacAddr([0; 6]), EtherType::IPV4);
+        let mut frame = Frame::from_contiguous(Medium::Ip, Payload::copy_from(&vec![0; 60_000]));
+        frame.push_header(&header);
+        let octets = frame.to_vec();
+        for _ in 0..FRAMES {
+            packet::send(socket.as_fd(), 1, &octets).unwrap();
+        }
+        let lo = mirror.panes[0].link;
+        let heard = core::iter::from_fn(|| mirror.sent(lo).ok()).count();
+        let lost = mirror.lost(lo) as usize;
+        assert!(lost > 0, "{heard} of {FRAMES} had room");
+        assert_eq!(heard + lost, FRAMES);
+        assert_eq!(mirror.lost(lo), 0, "they are counted once");
     }
 }
