@@ -4,6 +4,7 @@
 //! need not have leased it as long as nobody has leased any that is not everybody's; from then on the lease is asked for.
 
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use core::net::{Ipv6Addr, SocketAddr};
 use core::time::Duration;
@@ -101,6 +102,12 @@ impl Lease {
         self.users > 0 || now < self.ends()
     }
 
+    /// What else a term gives to a label that somebody has.
+    fn extend(&mut self, now: Instant, term: Term) {
+        self.linger = self.linger.max(term.linger);
+        self.expires = self.expires.max(now + term.expires.max(term.linger));
+    }
+
     /// `fl6_renew`.
     fn renew(&mut self, now: Instant, term: Term) {
         self.last_use = now;
@@ -108,12 +115,8 @@ impl Lease {
         self.expires = self.expires.max(now + term.expires.max(self.linger));
     }
 
-    fn release(&mut self, now: Instant) {
-        self.last_use = now;
-        self.users = self.users.saturating_sub(1);
-        if self.users == 0 {
-            self.expires = self.ends();
-        }
+    fn is_everybodys(&self) -> bool {
+        self.share == Share::Anybody
     }
 }
 
@@ -143,17 +146,55 @@ impl Term {
 pub(crate) struct Leases {
     by_label: BTreeMap<u32, Lease>,
     made: u64,
+    /// Labels that somebody has and that are not everybody's (`ipv6_flowlabel_exclusive`).
+    exclusive: usize,
+    /// When the last of such labels that nobody has any more is forgotten.
+    exclusive_lingers_until: Instant,
+    /// Before that no label that lingers is forgotten; none if none lingers.
+    next_end: Option<Instant>,
 }
 
 impl Leases {
+    /// `ip6_fl_gc`.
     fn forget_ended(&mut self, now: Instant) {
+        if self.next_end.is_none_or(|end| now < end) {
+            return;
+        }
         self.by_label.retain(|_, lease| lease.lives(now));
+        let lingering = self.by_label.values().filter(|lease| lease.users == 0);
+        self.next_end = lingering.map(Lease::ends).min();
     }
 
     /// Whether some label is not everybody's: then who sends with one must have leased it.
     fn are_heeded(&self, now: Instant) -> bool {
-        let mut leases = self.by_label.values();
-        leases.any(|lease| lease.share != Share::Anybody && lease.lives(now))
+        self.exclusive > 0 || now < self.exclusive_lingers_until
+    }
+
+    /// One more has the label, which is in the table.
+    fn join(&mut self, label: u32) -> Result<&mut Lease, Errno> {
+        let lease = self.by_label.get_mut(&label).ok_or(Errno::ENOENT)?;
+        self.exclusive += usize::from(lease.users == 0 && !lease.is_everybodys());
+        lease.users = lease.users.checked_add(1).ok_or(Errno::ENOMEM)?;
+        Ok(lease)
+    }
+
+    /// `fl_release`, of as many as had the label.
+    fn release(&mut self, now: Instant, label: u32, users: u32) {
+        let Some(lease) = self.by_label.get_mut(&label) else {
+            return;
+        };
+        lease.last_use = now;
+        lease.users = lease.users.saturating_sub(users);
+        if lease.users > 0 {
+            return;
+        }
+        lease.expires = lease.ends();
+        let end = lease.expires;
+        if !lease.is_everybodys() {
+            self.exclusive -= 1;
+            self.exclusive_lingers_until = self.exclusive_lingers_until.max(end);
+        }
+        self.next_end = Some(self.next_end.map_or(end, |next| next.min(end)));
     }
 }
 
@@ -276,45 +317,57 @@ impl Host {
         }
         let share = Share::new(request.share, asker).ok_or(Errno::EINVAL)?;
         let creates = request.flags & Request::CREATE != 0;
-        let have = self.flow_labels.by_label.get_mut(&request.label);
-        if let Some(lease) = have.filter(|lease| lease.users > 0 || creates) {
-            lease.users += 1;
-            let joined = match lease.share {
-                _ if request.flags & Request::EXCLUSIVE != 0 => Err(Errno::EEXIST),
-                have if have == Share::Nobody || have != share => Err(Errno::EPERM),
-                _ => Ok(None),
-            };
-            if joined.is_ok() {
-                lease.linger = lease.linger.max(term.linger);
-                lease.expires = lease.expires.max(now + term.expires.max(term.linger));
-                self.socket_mut(s)?.extra_mut().flow_labels.push(request.label);
-            } else {
-                lease.release(now);
+        let users = self.flow_labels.by_label.get(&request.label).map(|have| have.users);
+        match users {
+            Some(users) if users > 0 => {
+                return self.join_label(now, s, request, (share, term)).map(|()| None);
             }
-            return joined;
+            _ if !creates => return Err(Errno::ENOENT),
+            _ => self.check_room(s, privileged)?,
         }
-        if !creates {
-            return Err(Errno::ENOENT);
+        if users.is_some() {
+            return self.join_label(now, s, request, (share, term)).map(|()| None);
         }
-        self.check_room(s, privileged)?;
         let label = match request.label {
             0 => self.unleased_label(),
             label => label,
         };
         self.flow_labels.made += 1;
-        let mut lease = Lease {
+        let lease = Lease {
             number: self.flow_labels.made,
             share,
             to: request.to,
-            users: 1,
+            users: 0,
             linger: Duration::ZERO,
             expires: now,
             last_use: now,
         };
-        lease.renew(now, term);
         self.flow_labels.by_label.insert(label, lease);
-        self.socket_mut(s)?.extra_mut().flow_labels.push(label);
+        self.flow_labels.join(label)?.renew(now, term);
+        self.socket_mut(s)?.count_label(label);
         Ok((request.label == 0).then_some(label))
+    }
+
+    /// One more lease of a label that somebody has, or that lingers.
+    fn join_label(
+        &mut self,
+        now: Instant,
+        s: SocketId,
+        request: &Request,
+        (share, term): (Share, Term),
+    ) -> Result<(), Errno> {
+        let lease = self.flow_labels.join(request.label)?;
+        let refusal = match lease.share {
+            _ if request.flags & Request::EXCLUSIVE != 0 => Errno::EEXIST,
+            have if have == Share::Nobody || have != share => Errno::EPERM,
+            _ => {
+                lease.extend(now, term);
+                self.socket_mut(s)?.count_label(request.label);
+                return Ok(());
+            }
+        };
+        self.flow_labels.release(now, request.label, 1);
+        Err(refusal)
     }
 
     /// `mem_check`.
@@ -323,7 +376,7 @@ impl Host {
         if room > LEASES_MAX - LEASES_OF_SOCKET {
             return Ok(());
         }
-        let own = self.socket_ref(s)?.flow_labels().len();
+        let own = self.socket_ref(s)?.leases();
         let scarce = own >= LEASES_OF_SOCKET || own > 0 && room < LEASES_MAX / 2 || room < LEASES_MAX / 4;
         if room == 0 || scarce && !privileged {
             return Err(Errno::ENOBUFS);
@@ -344,28 +397,23 @@ impl Host {
     /// `ipv6_flowlabel_put`.
     fn put_label(&mut self, now: Instant, s: SocketId, label: u32) -> Result<(), Errno> {
         let socket = self.socket_mut(s)?;
-        let at = socket.flow_labels().iter().rposition(|have| *have == label);
-        let at = at.ok_or(Errno::ESRCH)?;
-        socket.extra_mut().flow_labels.remove(at);
+        if !socket.has_leased(label) {
+            return Err(Errno::ESRCH);
+        }
+        socket.discount_label(label);
         let sent = socket.value(Opt::FlowInfo);
         if sent as u32 & LABEL == label {
             socket.set_value(Opt::FlowInfo, sent & !i64::from(LABEL));
             self.reconfigure(now, s);
         }
-        self.release_label(now, label);
+        self.flow_labels.release(now, label, 1);
         Ok(())
-    }
-
-    fn release_label(&mut self, now: Instant, label: u32) {
-        if let Some(lease) = self.flow_labels.by_label.get_mut(&label) {
-            lease.release(now);
-        }
     }
 
     /// `ipv6_flowlabel_renew`.
     fn renew_label(&mut self, now: Instant, s: SocketId, request: &Request, asker: Asker) -> Result<(), Errno> {
         let privileged = asker.user == 0;
-        let own = self.socket_ref(s)?.flow_labels().contains(&request.label);
+        let own = self.socket_ref(s)?.has_leased(request.label);
         // Who administers the network may renew anybody's.
         let may = own || request.share == 0 && privileged;
         let lease = self.flow_labels.by_label.get_mut(&request.label);
@@ -386,7 +434,7 @@ impl Host {
         let socket = self.socket_ref(s)?;
         let label = socket.value(Opt::FlowInfo) as u32 & LABEL;
         let lease = self.flow_labels.by_label.get(&label);
-        let lease = lease.filter(|_| socket.flow_labels().contains(&label));
+        let lease = lease.filter(|_| socket.has_leased(label));
         Ok(answer(label, Some((lease.ok_or(Errno::ENOENT)?, now))))
     }
 
@@ -408,8 +456,8 @@ impl Host {
         let Some(extra) = self.sockets.get_mut(s).and_then(|socket| socket.extra.as_mut()) else {
             return;
         };
-        for label in core::mem::take(&mut extra.flow_labels) {
-            self.release_label(now, label);
+        for (label, leases) in core::mem::take(&mut extra.flow_labels) {
+            self.flow_labels.release(now, label, leases);
         }
     }
 
@@ -483,7 +531,7 @@ impl Host {
     /// `fl6_sock_lookup`.
     fn check_leased(&self, now: Instant, socket: &Socket, info: u32) -> Result<(), Errno> {
         let label = info & LABEL;
-        if label == 0 || socket.flow_labels().contains(&label) || !self.flow_labels.are_heeded(now) {
+        if label == 0 || socket.has_leased(label) || !self.flow_labels.are_heeded(now) {
             return Ok(());
         }
         Err(Errno::EINVAL)
@@ -491,9 +539,30 @@ impl Host {
 }
 
 impl Socket {
-    /// Its leases, the youngest last.
-    fn flow_labels(&self) -> &[u32] {
-        self.extra.as_ref().map_or(&[], |extra| &extra.flow_labels)
+    fn has_leased(&self, label: u32) -> bool {
+        let extra = self.extra.as_ref();
+        extra.is_some_and(|extra| extra.flow_labels.contains_key(&label))
+    }
+
+    /// How many leases it has, of one label or of several.
+    fn leases(&self) -> usize {
+        let extra = self.extra.as_ref();
+        extra.map_or(0, |extra| {
+            extra.flow_labels.values().map(|leases| *leases as usize).sum()
+        })
+    }
+
+    fn count_label(&mut self, label: u32) {
+        *self.extra_mut().flow_labels.entry(label).or_default() += 1;
+    }
+
+    fn discount_label(&mut self, label: u32) {
+        if let Entry::Occupied(mut leases) = self.extra_mut().flow_labels.entry(label) {
+            *leases.get_mut() -= 1;
+            if *leases.get() == 0 {
+                leases.remove();
+            }
+        }
     }
 
     /// Whether names of peers say what class and label to send, and tell it (`IPV6_FLOWINFO_SEND`).

@@ -1,7 +1,7 @@
 //! One socket as the table holds it. What is rarely set or rarely there hangs off it in a box, so that an idle socket is small.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -190,8 +190,8 @@ pub(crate) struct Extra {
     pub(crate) zero_copies: Option<Box<crate::zero_copy::ZeroCopies>>,
     /// `IP_OPTIONS`: what every packet of IPv4 carries.
     pub(crate) ip_options: Option<Box<Ipv4Options>>,
-    /// Flow labels that it has leased, as often as it has.
-    pub(crate) flow_labels: Vec<u32>,
+    /// Flow labels that it has leased, and how often: not more of them than a host leases.
+    pub(crate) flow_labels: BTreeMap<u32, u32>,
     /// `IPV6_PKTINFO` set for good: the address to speak from (RFC 3542 §6.1).
     pub(crate) sticky_source: Option<IpAddr>,
 }

@@ -2,9 +2,11 @@
 
 mod world;
 
+use core::net::{Ipv6Addr, SocketAddrV6};
 use core::time::Duration;
 
-use prise_socket::{Asker, Errno, Family, Kind, SocketId};
+use prise_socket::{Asker, Control, Errno, Family, Flags, Kind, SocketId};
+use prise_wire::Payload;
 use world::World;
 
 const GET: u8 = 0;
@@ -126,4 +128,63 @@ fn leases_are_bounded() {
     assert_eq!(leases.count(), 32);
     assert_eq!(labels.ask(0, GET, (99, ANYBODY), 0, SOMEBODY), Err(Errno::ENOBUFS));
     assert_eq!(labels.ask(1, GET, (99, ANYBODY), 0, SOMEBODY), Ok(()));
+}
+
+#[test]
+fn a_label_that_a_socket_leases_again_is_counted_and_takes_no_room() {
+    const TIMES: u32 = 10_000;
+    let mut labels = Labels::new();
+    for _ in 0..TIMES {
+        assert_eq!(labels.ask(0, GET, (5, ANYBODY), 0, SOMEBODY), Ok(()));
+    }
+    assert_eq!(labels.listed(), [(5, TIMES, 6)]);
+    assert_eq!(labels.ask(0, PUT, (5, 0), 0, SOMEBODY), Ok(()));
+    assert_eq!(labels.listed(), [(5, TIMES - 1, 6)]);
+    let (now, s) = (labels.world.now, labels.sockets[0]);
+    labels.world.hosts[0].close(now, s);
+    assert_eq!(labels.listed(), [(5, 0, 6)]);
+}
+
+#[test]
+fn a_label_that_lingers_is_leased_again_where_there_is_room() {
+    let mut labels = Labels::new();
+    assert_eq!(labels.ask(1, GET, (99, ANYBODY), 0, SOMEBODY), Ok(()));
+    for label in 1..=31 {
+        assert_eq!(labels.ask(0, GET, (label, ANYBODY), 0, SOMEBODY), Ok(()));
+    }
+    assert_eq!(labels.ask(0, GET, (1, ANYBODY), 0, SOMEBODY), Ok(()), "somebody has it");
+    assert_eq!(labels.ask(0, GET, (99, ANYBODY), 0, SOMEBODY), Ok(()), "and this");
+    assert_eq!(labels.ask(0, PUT, (99, 0), 0, SOMEBODY), Ok(()));
+    assert_eq!(labels.ask(1, PUT, (99, 0), 0, SOMEBODY), Ok(()));
+    assert_eq!(labels.ask(0, GET, (99, ANYBODY), 0, SOMEBODY), Err(Errno::ENOBUFS));
+    assert_eq!(labels.ask(1, GET, (99, ANYBODY), 0, SOMEBODY), Ok(()));
+}
+
+#[test]
+fn labels_must_be_leased_as_long_as_some_label_is_not_everybodys() {
+    let mut labels = Labels::new();
+    let sends = |labels: &mut Labels| {
+        let to = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 9, 0, 0).into();
+        let control = Control {
+            flow_info: Some(7),
+            ..Control::default()
+        };
+        let (now, s) = (labels.world.now, labels.sockets[1]);
+        labels.world.hosts[0]
+            .send_to(now, s, Payload::copy_from(b"x"), Flags::default(), Some(to), &control)
+            .map(drop)
+    };
+    assert_eq!(sends(&mut labels), Ok(()));
+    for (share, sent) in [(ANYBODY, Ok(())), (EXCLUSIVE, Err(Errno::EINVAL))] {
+        let label = share.into();
+        assert_eq!(labels.ask(0, GET, (label, share), 0, SOMEBODY), Ok(()));
+        assert_eq!(sends(&mut labels), sent);
+        labels.wait(100);
+        assert_eq!(sends(&mut labels), sent, "somebody has it");
+        assert_eq!(labels.ask(0, PUT, (label, 0), 0, SOMEBODY), Ok(()));
+        labels.wait(5);
+        assert_eq!(sends(&mut labels), sent, "it lingers");
+        labels.wait(1);
+        assert_eq!(sends(&mut labels), Ok(()));
+    }
 }
