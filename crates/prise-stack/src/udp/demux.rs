@@ -48,6 +48,44 @@ impl Key {
     }
 }
 
+/// The keys of sockets with that very address that a datagram is for, the best first. Connected to port 0, one hears all ports of its peer's.
+fn keys_of(local: SocketAddr, remote: SocketAddr) -> [Key; 3] {
+    [
+        Key::connected(local.ip(), local.port(), remote),
+        Key::connected(local.ip(), local.port(), SocketAddr::new(remote.ip(), 0)),
+        Key::bound(local.ip(), local.port()),
+    ]
+}
+
+/// An address at which what `link` brings is for sockets of the loopback, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Loan {
+    link: LinkId,
+    addr: IpAddr,
+}
+
+impl Loan {
+    /// Where a socket is entered besides, if it is one of the loopback and of that version.
+    fn key(self, local: &Local, remote: Option<SocketAddr>) -> Option<(LinkId, Key)> {
+        let own = local.addr.filter(IpAddr::is_loopback)?;
+        let lent = Local {
+            addr: Some(self.addr),
+            ..*local
+        };
+        (own.is_ipv4() == self.addr.is_ipv4()).then(|| (self.link, Key::of(&lent, remote)))
+    }
+}
+
+/// Where a socket is entered besides, by what is lent on its port.
+fn keys_lent(
+    lent: &BTreeMap<u16, Vec<Loan>>,
+    local: &Local,
+    remote: Option<SocketAddr>,
+) -> impl Iterator<Item = (LinkId, Key)> {
+    let loans = lent.get(&local.port).into_iter().flatten();
+    loans.filter_map(move |loan| loan.key(local, remote))
+}
+
 const fn wildcard(family: Family) -> IpAddr {
     match family {
         Family::V4 | Family::Mapped => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -63,7 +101,9 @@ pub(super) struct Demux {
     /// For conflicts at bind and for copies of group datagrams.
     by_port: HashMap<u16, Vec<UdpId>, HashKey>,
     /// Ports at which sockets of the loopback hear, for want of others, those whom a link brings to another address, too.
-    lent: BTreeMap<u16, Vec<(LinkId, IpAddr)>>,
+    lent: BTreeMap<u16, Vec<Loan>>,
+    /// These sockets, as if they were bound to what is lent to them.
+    by_lent_key: HashMap<(LinkId, Key), Vec<UdpId>, HashKey>,
 }
 
 impl Demux {
@@ -73,6 +113,7 @@ impl Demux {
             by_key: HashMap::with_hasher(hash),
             by_port: HashMap::with_hasher(hash),
             lent: BTreeMap::new(),
+            by_lent_key: HashMap::with_hasher(hash),
         }
     }
 
@@ -80,25 +121,38 @@ impl Demux {
     pub(super) fn insert(&mut self, id: UdpId, local: &Local, remote: Option<SocketAddr>) {
         self.by_key.entry(Key::of(local, remote)).or_default().push(id);
         self.by_port.entry(local.port).or_default().push(id);
+        for key in keys_lent(&self.lent, local, remote) {
+            self.by_lent_key.entry(key).or_default().push(id);
+        }
     }
 
     /// Takes a socket out again; the endpoints must be those it was entered under.
     pub(super) fn remove(&mut self, id: UdpId, local: &Local, remote: Option<SocketAddr>) {
         forget(&mut self.by_key, Key::of(local, remote), id);
         forget(&mut self.by_port, local.port, id);
+        for key in keys_lent(&self.lent, local, remote) {
+            forget(&mut self.by_lent_key, key, id);
+        }
     }
 
     /// From now on sockets of the loopback are also reached at `addr` by `link`, on that port.
-    pub(super) fn lend(&mut self, port: u16, link: LinkId, addr: IpAddr) {
-        let lent = self.lent.entry(port).or_default();
-        if !lent.contains(&(link, addr)) {
-            lent.push((link, addr));
+    pub(super) fn lend(&mut self, sockets: &Slab<Socket>, port: u16, link: LinkId, addr: IpAddr) {
+        let (loan, lent) = (Loan { link, addr }, self.lent.entry(port).or_default());
+        if lent.contains(&loan) {
+            return;
+        }
+        lent.push(loan);
+        for id in self.by_port.get(&port).into_iter().flatten() {
+            let socket = sockets.find(id.key());
+            if let Some(key) = socket.and_then(|socket| loan.key(&socket.local, socket.remote)) {
+                self.by_lent_key.entry(key).or_default().push(*id);
+            }
         }
     }
 
     /// The address from which a socket of the loopback on that port speaks to others.
     pub(super) fn lent_source(&self, port: u16, is_ipv4: bool) -> Option<IpAddr> {
-        let mut lent = self.lent.get(&port)?.iter().map(|(_, addr)| *addr);
+        let mut lent = self.lent.get(&port)?.iter().map(|loan| loan.addr);
         lent.find(|addr| addr.is_ipv4() == is_ipv4)
     }
 
@@ -109,24 +163,14 @@ impl Demux {
         arrival: (SocketAddr, SocketAddr, LinkId),
         payload: &dyn Fn() -> Vec<u8>,
     ) -> Option<UdpId> {
-        let (local, remote, link) = arrival;
-        if !self.lent.get(&local.port())?.contains(&(link, local.ip())) {
+        if self.by_lent_key.is_empty() {
             return None;
         }
-        let of_peer = |peer: Option<SocketAddr>| {
-            let hears = |id: &&UdpId| {
-                sockets
-                    .find(id.key())
-                    .is_some_and(|socket| socket.is_on_loopback() && socket.remote == peer)
-            };
-            let list: Vec<UdpId> = self.on_port(local.port()).iter().filter(hears).copied().collect();
-            if list.is_empty() {
-                None
-            } else {
-                self.choose(sockets, &list, arrival, payload)
-            }
-        };
-        of_peer(Some(remote)).or_else(|| of_peer(None))
+        let (local, remote, link) = arrival;
+        keys_of(local, remote).into_iter().find_map(|key| {
+            let list = self.by_lent_key.get(&(link, key))?;
+            self.choose(sockets, list, arrival, payload)
+        })
     }
 
     /// Every socket on that local port. None is on port 0: one that has lost its port is there, and out of reach.
@@ -161,11 +205,10 @@ impl Demux {
             let list = self.by_key.get(&key)?;
             self.choose(sockets, list, (local, remote, link), payload)
         };
-        let any_port = SocketAddr::new(remote.ip(), 0);
         // Sockets connected from a wildcard keep it until a route gives them an address, hence never occur here.
-        candidates(Key::connected(local.ip(), local.port(), remote))
-            .or_else(|| candidates(Key::connected(local.ip(), local.port(), any_port)))
-            .or_else(|| candidates(Key::bound(local.ip(), local.port())))
+        keys_of(local, remote)
+            .into_iter()
+            .find_map(candidates)
             .or_else(|| {
                 if ipv4 {
                     candidates(Key::bound(wildcard(Family::V4), local.port()))

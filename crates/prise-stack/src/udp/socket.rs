@@ -140,11 +140,6 @@ impl Socket {
         self.local.covers(dst.ip()) && self.local.accepts(link) && self.remote.is_none_or(is_peer)
     }
 
-    /// Whether it is bound to an address that no link brings anything to.
-    pub(super) fn is_on_loopback(&self) -> bool {
-        self.local.addr.is_some_and(|addr| addr.is_loopback())
-    }
-
     /// Whether a copy of a group or broadcast datagram is for this socket.
     pub(super) fn takes_copy(&self, src: SocketAddr, dst: SocketAddr, link: LinkId) -> bool {
         self.takes(src, dst, link) && (!dst.ip().is_multicast() || self.hears(dst.ip(), src.ip(), link))

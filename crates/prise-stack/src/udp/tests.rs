@@ -78,6 +78,41 @@ fn what_is_lent_to_the_loopback_comes_to_its_sockets_for_want_of_others() {
     }
 }
 
+#[test]
+fn what_is_lent_is_for_sockets_that_are_bound_to_an_address_of_its_version() {
+    for (own, outside, peer) in [
+        ("[::1]:9", "10.0.2.1:9", "10.0.2.9:7"),
+        ("127.0.0.1:9", "[fd00:2::1]:9", "[fd00:2::9]:7"),
+    ] {
+        let mut node = bare_ip();
+        let dual = Local {
+            family: Family::Dual,
+            ..Local::endpoint(at(own))
+        };
+        let loopback = bind(&mut node, dual, None);
+        let eth = node.eth;
+        node.stack.udp_lend(9, eth, at(outside).ip());
+        assert!(takers(&mut node, &[loopback], peer, outside).is_empty(), "{own}");
+    }
+}
+
+#[test]
+fn a_socket_has_what_is_lent_as_long_as_it_is_bound_there() {
+    let (outside, peer) = ("10.0.2.1:9", "10.0.2.9:7");
+    let mut node = bare_ip();
+    let eth = node.eth;
+    node.stack.udp_lend(9, eth, at(outside).ip());
+    let first = bind(&mut node, Local::endpoint(at("127.0.0.1:9")), None);
+    assert_eq!(takers(&mut node, &[first], peer, outside), [0]);
+    node.stack.udp_rebind(first, Local::endpoint(at("127.0.0.1:8")), None);
+    assert!(takers(&mut node, &[first], peer, outside).is_empty());
+    node.stack.udp_rebind(first, Local::endpoint(at("127.0.0.1:9")), None);
+    assert_eq!(takers(&mut node, &[first], peer, outside), [0]);
+    node.stack.udp_close(ms(0), first);
+    let second = bind(&mut node, Local::endpoint(at("127.0.0.1:9")), None);
+    assert_eq!(takers(&mut node, &[second], peer, outside), [0]);
+}
+
 /// Which of the sockets get a datagram from `src` to `dst`.
 fn takers(node: &mut Node, ids: &[UdpId], src: &str, dst: &str) -> Vec<usize> {
     node.receive(ms(0), datagram(src, dst, b"x"));

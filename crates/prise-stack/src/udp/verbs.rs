@@ -367,7 +367,8 @@ impl Stack {
     /// From now on UDP sockets that are bound to that port of the loopback also hear what `link` brings to `addr` for nobody else, and may speak
     /// from there.
     pub fn udp_lend(&mut self, port: u16, link: LinkId, addr: IpAddr) {
-        self.udp.spaces[UdpProtocol::Udp as usize].demux.lend(port, link, addr);
+        let Udp { sockets, spaces, .. } = &mut self.udp;
+        spaces[UdpProtocol::Udp as usize].demux.lend(sockets, port, link, addr);
     }
 
     /// The address from which a UDP socket on that port of the loopback speaks to others by that version, if it was lent one
