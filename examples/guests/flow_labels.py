@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 
 signal.alarm(60)
 
@@ -72,6 +73,19 @@ def in_child(function):
     os.waitpid(child, 0)
 
 
+def in_thread(function):
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(function()))
+    thread.start()
+    thread.join()
+    return answers
+
+
+def row_of(label):
+    rows = (line.split() for line in open("/proc/net/ip6_flowlabel"))
+    return next(row for row in rows if row[0] == f"{label:05X}")
+
+
 one, two = datagrams()
 print("asks", manage(one, GET, 1), manage(one, PUT, 1), manage(one, RENEW, 1), manage(one, 3, 1), held(one), held(one, room=31))
 sys.stdout.flush()
@@ -97,6 +111,10 @@ for share in (USER, PROCESS):
     print("shared", share, manage(one, GET, shared, share, CREATE), manage(one, GET, shared, share), manage(two, GET, shared, share))
     print("by others", manage(two, GET, shared, ANY), manage(two, GET, shared, EXCL), manage(two, GET, shared, EXCL, EXCLUSIVE))
     in_child(lambda: (manage(one, GET, shared, share), manage(one, PUT, shared)))
+    print("in a thread", in_thread(lambda: (manage(one, GET, shared, share), manage(one, PUT, shared))))
+    theirs = fresh()
+    print("a thread's", in_thread(lambda: (manage(one, GET, theirs, share, CREATE), int(row_of(theirs)[2]) == threading.get_native_id())))
+    print("by its process", manage(one, GET, theirs, share), manage(one, PUT, theirs))
 print("renewed", manage(one, RENEW, fresh(), EXCL), manage(one, RENEW, mine, EXCL, linger=26), manage(two, RENEW, mine, EXCL))
 picked = ctypes.create_string_buffer(request(GET, 0, ANY, CREATE), 32)
 done = libc.setsockopt(one.fileno(), V6, MANAGER, picked, 32)

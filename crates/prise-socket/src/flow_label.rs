@@ -36,17 +36,21 @@ pub(crate) const SEND_BIT: u8 = 7;
 /// Who asks for a lease: some labels are one process's or one user's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker {
-    /// The thread, as `gettid(2)` tells it.
+    /// The thread, by a number that no other has: a process's labels are those of one of its threads (`task_pid`).
     pub thread: u32,
+    /// The number that the thread has for itself (`gettid(2)`), which is shown.
+    pub shown_thread: u32,
     /// The effective user.
     pub user: u32,
+    /// Whether it has `CAP_NET_ADMIN`.
+    pub administers: bool,
 }
 
 /// Who may lease a label besides (`IPV6_FL_S_EXCL` …).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Share {
     Nobody,
-    Process(u32),
+    Process { thread: u32, shown: u32 },
     User(u32),
     Anybody,
 }
@@ -55,7 +59,10 @@ impl Share {
     fn new(number: u8, asker: Asker) -> Option<Self> {
         match number {
             1 => Some(Self::Nobody),
-            2 => Some(Self::Process(asker.thread)),
+            2 => Some(Self::Process {
+                thread: asker.thread,
+                shown: asker.shown_thread,
+            }),
             3 => Some(Self::User(asker.user)),
             255 => Some(Self::Anybody),
             _ => None,
@@ -65,7 +72,7 @@ impl Share {
     fn number(self) -> u8 {
         match self {
             Self::Nobody => 1,
-            Self::Process(_) => 2,
+            Self::Process { .. } => 2,
             Self::User(_) => 3,
             Self::Anybody => 255,
         }
@@ -74,7 +81,8 @@ impl Share {
     fn owner(self) -> u32 {
         match self {
             Self::Nobody | Self::Anybody => 0,
-            Self::Process(owner) | Self::User(owner) => owner,
+            Self::Process { shown, .. } => shown,
+            Self::User(user) => user,
         }
     }
 }
@@ -129,9 +137,9 @@ struct Term {
 
 impl Term {
     /// `check_linger`, of both numbers.
-    fn new(request: &Request, privileged: bool) -> Result<Self, Errno> {
+    fn new(request: &Request, administers: bool) -> Result<Self, Errno> {
         let check = |seconds: u16| match seconds {
-            seconds if seconds > LINGER_MAX && !privileged => Err(Errno::EPERM),
+            seconds if seconds > LINGER_MAX && !administers => Err(Errno::EPERM),
             seconds => Ok(Duration::from_secs(seconds.max(LINGER_MIN).into())),
         };
         Ok(Self {
@@ -205,7 +213,7 @@ pub struct LeasedLabel {
     pub label: u32,
     /// Who may lease it besides (`IPV6_FL_S_EXCL` …).
     pub share: u8,
-    /// The process or user whose it is, or 0.
+    /// The thread or user whose it is, or 0.
     pub owner: u32,
     /// How many leases there are.
     pub users: u32,
@@ -310,8 +318,7 @@ impl Host {
         if request.label & !LABEL != 0 || control.len() >= MESSAGE_MIN {
             return Err(Errno::EINVAL);
         }
-        let privileged = asker.user == 0;
-        let term = Term::new(request, privileged)?;
+        let term = Term::new(request, asker.administers)?;
         if request.to.is_unspecified() || request.to.to_ipv4_mapped().is_some() {
             return Err(Errno::EINVAL);
         }
@@ -323,7 +330,7 @@ impl Host {
                 return self.join_label(now, s, request, (share, term)).map(|()| None);
             }
             _ if !creates => return Err(Errno::ENOENT),
-            _ => self.check_room(s, privileged)?,
+            _ => self.check_room(s, asker.administers)?,
         }
         if users.is_some() {
             return self.join_label(now, s, request, (share, term)).map(|()| None);
@@ -371,14 +378,14 @@ impl Host {
     }
 
     /// `mem_check`.
-    fn check_room(&self, s: SocketId, privileged: bool) -> Result<(), Errno> {
+    fn check_room(&self, s: SocketId, administers: bool) -> Result<(), Errno> {
         let room = LEASES_MAX.saturating_sub(self.flow_labels.by_label.len());
         if room > LEASES_MAX - LEASES_OF_SOCKET {
             return Ok(());
         }
         let own = self.socket_ref(s)?.leases();
         let scarce = own >= LEASES_OF_SOCKET || own > 0 && room < LEASES_MAX / 2 || room < LEASES_MAX / 4;
-        if room == 0 || scarce && !privileged {
+        if room == 0 || scarce && !administers {
             return Err(Errno::ENOBUFS);
         }
         Ok(())
@@ -412,13 +419,12 @@ impl Host {
 
     /// `ipv6_flowlabel_renew`.
     fn renew_label(&mut self, now: Instant, s: SocketId, request: &Request, asker: Asker) -> Result<(), Errno> {
-        let privileged = asker.user == 0;
         let own = self.socket_ref(s)?.has_leased(request.label);
         // Who administers the network may renew anybody's.
-        let may = own || request.share == 0 && privileged;
+        let may = own || request.share == 0 && asker.administers;
         let lease = self.flow_labels.by_label.get_mut(&request.label);
         let lease = lease.filter(|lease| may && lease.users > 0).ok_or(Errno::ESRCH)?;
-        lease.renew(now, Term::new(request, privileged)?);
+        lease.renew(now, Term::new(request, asker.administers)?);
         Ok(())
     }
 

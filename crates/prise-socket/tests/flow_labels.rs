@@ -16,7 +16,13 @@ const CREATE: u16 = 1;
 const EXCLUSIVE: u8 = 1;
 const OF_USER: u8 = 3;
 const ANYBODY: u8 = 255;
-const SOMEBODY: Asker = Asker { thread: 7, user: 1000 };
+const OF_PROCESS: u8 = 2;
+const SOMEBODY: Asker = Asker {
+    thread: 70,
+    shown_thread: 7,
+    user: 1000,
+    administers: false,
+};
 
 /// Two sockets of one host.
 struct Labels {
@@ -94,7 +100,16 @@ fn who_renews_a_label_has_it_linger_for_longer() {
         Err(Errno::ESRCH),
         "not its own"
     );
-    let root = Asker { thread: 8, user: 0 };
+    let root = Asker { user: 0, ..SOMEBODY };
+    assert_eq!(
+        labels.ask(1, RENEW, (5, 0), 160, root),
+        Err(Errno::ESRCH),
+        "without the capability"
+    );
+    let root = Asker {
+        administers: true,
+        ..SOMEBODY
+    };
     assert_eq!(
         labels.ask(1, RENEW, (5, 0), 160, root),
         Ok(()),
@@ -119,6 +134,20 @@ fn a_socket_that_is_closed_gives_its_labels_back() {
     assert_eq!(labels.listed(), [(0x105, 0, 6), (5, 1, 6), (6, 0, 6)]);
     labels.wait(7);
     assert_eq!(labels.listed(), [(5, 1, -1)]);
+}
+
+#[test]
+fn a_label_of_a_process_is_that_of_one_thread_whatever_its_number_is_called() {
+    let mut labels = Labels::new();
+    assert_eq!(labels.ask(0, GET, (5, OF_PROCESS), 0, SOMEBODY), Ok(()));
+    assert_eq!(labels.ask(1, GET, (5, OF_PROCESS), 0, SOMEBODY), Ok(()));
+    let of_that_number = Asker { thread: 71, ..SOMEBODY };
+    assert_eq!(
+        labels.ask(1, GET, (5, OF_PROCESS), 0, of_that_number),
+        Err(Errno::EPERM)
+    );
+    let now = labels.world.now;
+    assert_eq!(labels.world.hosts[0].leased_labels(now)[0].owner, SOMEBODY.shown_thread);
 }
 
 #[test]

@@ -11,9 +11,10 @@ use super::Target;
 use super::option_value::{VALUE_MAX, Whose};
 use crate::guest::notify::{Call, DONE, Judged, errno, errno_of};
 use crate::guest::sockaddr::canonical;
-use crate::guest::{control, effective_user, own_number};
+use crate::guest::{control, effective_user, own_thread_number};
 use crate::handed::chosen::{self, SO_TIMESTAMP_NEW, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW};
 use crate::handed::plain::{UNACKED, queue_of};
+use crate::netlink::is_network_admin;
 use crate::socket::{Buffers, Role, Slot};
 use crate::supervisor::Supervisor;
 
@@ -84,11 +85,13 @@ impl Supervisor {
         DONE
     }
 
-    /// Flow labels are leased by processes and users; the label that was picked is told where the program asked for any.
+    /// Flow labels are leased by threads and users; the label that was picked is told where the program asked for any.
     fn manage_flow_label(&mut self, call: &Call, id: SocketId, value: &[u8]) -> Judged {
         let asker = Asker {
-            thread: own_number(call.tid).unwrap_or(call.tid),
+            thread: call.tid,
+            shown_thread: own_thread_number(call.tid).unwrap_or(call.tid),
             user: effective_user(call.tid),
+            administers: is_network_admin(call.tid),
         };
         if let Some(label) = self.host.manage_flow_label(self.now, id, value, asker)? {
             // The kernel does not mind either if it cannot be written (`ipv6_flowlabel_get`).

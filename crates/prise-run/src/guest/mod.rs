@@ -261,11 +261,17 @@ pub(crate) fn effective_user(tid: u32) -> u32 {
 
 /// The number that the task's process has for itself: another one in a PID namespace of its own (`NStgid`, proc(5)).
 pub(crate) fn own_number(tid: u32) -> Option<u32> {
-    status_field(tid, "NStgid:")?
-        .split_whitespace()
-        .next_back()?
-        .parse()
-        .ok()
+    innermost(tid, "NStgid:")
+}
+
+/// The number that the task has for itself (`NSpid`, proc(5)).
+pub(crate) fn own_thread_number(tid: u32) -> Option<u32> {
+    innermost(tid, "NSpid:")
+}
+
+/// The last of the numbers that a task or its process has, one for each PID namespace that it is in.
+fn innermost(tid: u32, name: &str) -> Option<u32> {
+    status_field(tid, name)?.split_whitespace().next_back()?.parse().ok()
 }
 
 /// The number of the socket behind the task's descriptor `fd`, none if it is no socket: what /proc/TID/fd/N leads to (proc(5)).

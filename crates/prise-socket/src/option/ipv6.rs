@@ -5,7 +5,7 @@ use core::net::Ipv6Addr;
 use super::socket::int_at;
 use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, multicast, number};
 use crate::datagram::Mode;
-use crate::flow_label::{self, Asker};
+use crate::flow_label;
 use crate::socket::Flag;
 use crate::{Errno, Host, Kind, SocketId, sockaddr};
 use prise_stack::State;
@@ -183,13 +183,8 @@ pub(super) const TABLE: &[Entry] = &[
     entry(
         32,
         ON,
-        Set::Octets(|call| {
-            let user = if call.is_privileged() { 0 } else { call.host.owner };
-            let asker = Asker { thread: 0, user };
-            call.host
-                .manage_flow_label(call.now, call.id, call.value, asker)
-                .map(drop)
-        }),
+        // Who asks matters, and the answer may be a label: `Host::manage_flow_label` alone takes requests.
+        Set::Octets(|_| Err(Errno::EINVAL)),
         Get::Octets(|query| {
             let told = query.host.flow_label_told(query.now, query.id, query.given)?;
             query.put(&told);
