@@ -226,6 +226,13 @@ with socket.create_server((HOST, 0), family=FAMILY) as listener:
         client.close()
         server.close()
 
+    with socket.socket(FAMILY) as client:
+        client.bind((HOST, 0))
+        client.connect(to)
+        server, _ = listener.accept()
+        print("bound first", [parts(held(it, REMOTE))[1] for it in (client, server)])
+        server.close()
+
 # Echo requests of ping sockets are in ping.py's hands; what is listed.
 rows = [line.split() for line in open("/proc/net/ip6_flowlabel")]
 print("listed", rows[0])

@@ -199,6 +199,7 @@ impl Host {
         let elsewhere = core::mem::replace(&mut socket.transport, Transport::None) == Transport::Elsewhere;
         if let Some(extra) = &mut socket.extra {
             extra.remote = None;
+            extra.was_accepted = false;
         }
         socket.phase = Phase::Unconnected;
         socket.shutdown = Shutdown::NONE;

@@ -309,6 +309,7 @@ impl Host {
         socket.port = shown.port();
         socket.shown_port = shown.port();
         socket.extra_mut().remote = Some(remote);
+        socket.extra_mut().was_accepted = true;
         let claim = socket.claim(self.owner);
         self.tcp_ports.hold(shown.port(), claim);
         self.sockets.insert(socket)

@@ -450,7 +450,7 @@ impl Host {
         let socket = self.socket_ref(s)?;
         Ok(match (socket.transport, socket.remote()) {
             (Transport::Connection(id), _) => self.stack.tcp_came_with(id),
-            (Transport::Elsewhere, Some(remote)) if !socket.has(Flag::PortPicked) => {
+            (Transport::Elsewhere, Some(remote)) if socket.was_accepted() => {
                 self.stack.flow_label(remote, socket.local_addr())
             }
             _ => 0,
@@ -545,6 +545,10 @@ impl Host {
 }
 
 impl Socket {
+    fn was_accepted(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.was_accepted)
+    }
+
     fn has_leased(&self, label: u32) -> bool {
         let extra = self.extra.as_ref();
         extra.is_some_and(|extra| extra.flow_labels.contains_key(&label))

@@ -170,6 +170,8 @@ const _: () = assert!((Flag::PortLeft as u8) < 64);
 pub(crate) struct Extra {
     /// The peer of a datagram socket.
     pub(crate) remote: Option<SocketAddr>,
+    /// A stream's connection that others carry was accepted.
+    pub(crate) was_accepted: bool,
     /// The error queue (`IP_RECVERR`).
     pub(crate) errors: VecDeque<ErrorReport>,
     /// A datagram that `MSG_MORE` or `UDP_CORK` holds back.
