@@ -159,7 +159,7 @@ impl Host {
     /// Where a connect really goes, as the stack has it: the unspecified address means this host, v4-mapped means IPv4.
     pub(crate) fn stream_destination(&self, s: SocketId, remote: SocketAddr) -> Result<SocketAddr, Errno> {
         let socket = self.socket_ref(s)?;
-        let remote = socket.destination(remote, self.speaks_from(socket))?;
+        let remote = socket.destination(remote, self.speaks_from(socket), None)?;
         match remote.ip() {
             // tcp_v4_connect: neither groups nor broadcast addresses; nor tcp_v6_connect.
             IpAddr::V4(v4) if v4.is_multicast() || self.is_broadcast(v4) => Err(Errno::ENETUNREACH),
@@ -251,15 +251,25 @@ pub(crate) fn link_named(remote: SocketAddr) -> Option<u32> {
 impl Socket {
     /// An address given to `connect` or `sendto`, as the stack has it, by the rules that all types share.
     /// `source`: where it would come from ([`Host::speaks_from`]).
-    pub(crate) fn destination(&self, remote: SocketAddr, source: Option<IpAddr>) -> Result<SocketAddr, Errno> {
+    pub(crate) fn destination(
+        &self,
+        remote: SocketAddr,
+        source: Option<IpAddr>,
+        named: Option<IpAddr>,
+    ) -> Result<SocketAddr, Errno> {
         match (self.family, remote) {
             (Family::Inet, SocketAddr::V6(_)) | (Family::Inet6, SocketAddr::V4(_)) => Err(Errno::EAFNOSUPPORT),
             (Family::Inet, SocketAddr::V4(v4)) => Ok(SocketAddr::new(or_here(*v4.ip(), source), v4.port())),
-            (Family::Inet6, SocketAddr::V6(v6)) => self.destination_v6(v6, source),
+            (Family::Inet6, SocketAddr::V6(v6)) => self.destination_v6(v6, source, named),
         }
     }
 
-    fn destination_v6(&self, remote: core::net::SocketAddrV6, source: Option<IpAddr>) -> Result<SocketAddr, Errno> {
+    fn destination_v6(
+        &self,
+        remote: core::net::SocketAddrV6,
+        source: Option<IpAddr>,
+        named: Option<IpAddr>,
+    ) -> Result<SocketAddr, Errno> {
         let bound_v4 = matches!(self.local, IpAddr::V6(local) if local.to_ipv4_mapped().is_some());
         let mut ip = *remote.ip();
         if ip.is_unspecified() {
@@ -276,7 +286,8 @@ impl Socket {
             }
             return Ok(SocketAddr::new(or_here(v4, source), remote.port()));
         }
-        if bound_v4 {
+        // Bound to an address of IPv4, it may name one of IPv6 for one message (`ip6_dst_lookup_tail`).
+        if bound_v4 && !named.is_some_and(|addr| addr.is_ipv6() && !addr.is_unspecified()) {
             return Err(Errno::EAFNOSUPPORT);
         }
         if ip.is_unicast_link_local() {

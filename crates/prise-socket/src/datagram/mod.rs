@@ -245,7 +245,7 @@ impl Host {
         }
         let named = link_named(remote);
         let flow_info = self.flow_info_to_connect(now, s, remote)?;
-        let remote = self.socket_ref(s)?.message_destination(self, remote)?;
+        let remote = self.socket_ref(s)?.message_destination(self, remote, None)?;
         self.settle_on(s, named)?;
         let socket = self.socket_ref(s)?;
         let device = socket.device().or_else(|| socket.way_out(remote.ip()));
@@ -316,14 +316,14 @@ impl Host {
 impl Socket {
     /// An address given to `connect` or `sendto` on a datagram socket, as the stack has it: unlike a stream's, IPv4 may be given plainly to an IPv6
     /// socket.
-    fn message_destination(&self, host: &Host, remote: SocketAddr) -> Result<SocketAddr, Errno> {
+    fn message_destination(&self, host: &Host, remote: SocketAddr, named: Option<IpAddr>) -> Result<SocketAddr, Errno> {
         let source = host.speaks_from(self);
         match (self.family, remote) {
             (Family::Inet6, SocketAddr::V4(v4)) => {
                 let mapped = SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port());
-                self.destination(mapped, source)
+                self.destination(mapped, source, named)
             }
-            _ => self.destination(remote, source),
+            _ => self.destination(remote, source, named),
         }
     }
 

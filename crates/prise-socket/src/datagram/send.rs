@@ -186,15 +186,9 @@ impl Host {
         };
         let socket = self.socket_ref(s)?;
         let nowhere = destination.ip().to_canonical() == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let names_v6 = control
-            .source
-            .is_some_and(|addr| addr.to_canonical().is_ipv6() && !addr.is_unspecified());
-        let mut destination = match socket.message_destination(self, destination) {
-            // Bound to an address of IPv4, it has one of IPv6 for this message (`ip6_dst_lookup_tail`).
-            Err(Errno::EAFNOSUPPORT) if names_v6 && destination.is_ipv6() => destination,
-            found => found?,
-        };
-        if let Some(source @ IpAddr::V4(v4)) = control.source.map(|addr| addr.to_canonical())
+        let source = control.source.map(|addr| addr.to_canonical());
+        let mut destination = socket.message_destination(self, destination, source)?;
+        if let Some(source @ IpAddr::V4(v4)) = source
             && nowhere
             && !v4.is_unspecified()
         {
