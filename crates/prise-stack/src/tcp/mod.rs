@@ -83,14 +83,14 @@ use self::orphans::Orphans;
 use self::reset::Manner;
 use self::segment::Segment;
 use self::send::output::NextSegment;
-use self::time_wait::{TIME_WAIT, TimeWait, Verdict};
+use self::time_wait::{Marks, TIME_WAIT, TimeWait, Verdict};
 use self::timers::Consequence;
 use self::tuple::FourTuple;
 use crate::event::{Event, Events, Ready};
 use crate::hash::HashKey;
 use crate::link::{LinkId, LinkSet};
 use crate::memory::{Charge, Memory};
-use crate::net::{Delivered, Discard, FlowLabel, IpOut, Net};
+use crate::net::{Delivered, Discard, IpOut, Net};
 use crate::random::Random;
 use crate::slab::{Key, Slab, identifier};
 use crate::wheel::Wheel;
@@ -172,10 +172,8 @@ pub(crate) struct Tcp {
     signs: bool,
     /// Some socket has asked how far what it hears may come from.
     heeds_hops: bool,
-    /// The keys of signed connections in TIME-WAIT.
-    signed_waits: BTreeMap<u32, Arc<SignatureKeys>>,
-    /// The flow labels of those in TIME-WAIT that were given any.
-    labelled_waits: BTreeMap<u32, FlowLabel>,
+    /// What few of those in TIME-WAIT answer with besides.
+    marked_waits: BTreeMap<u32, Marks>,
     /// What to answer with to those half-open connections whose SYN came with options of IPv4.
     half_open_options: BTreeMap<u32, Arc<Ipv4Options>>,
     /// What half-open connections cost.
@@ -208,8 +206,7 @@ impl Tcp {
             orphans: Orphans::default(),
             signs: false,
             heeds_hops: false,
-            signed_waits: BTreeMap::new(),
-            labelled_waits: BTreeMap::new(),
+            marked_waits: BTreeMap::new(),
             half_open_options: BTreeMap::new(),
             half_open_charge: Charge::of(&memory),
             memory,
@@ -399,8 +396,7 @@ impl Tcp {
 
     fn answer_in_time_wait(&mut self, net: &mut Net, index: u32, seg: &Segment) {
         let interval = self.default_config.tuning().challenge_interval;
-        let keys = self.signed_waits.get(&index).map(|keys| &**keys);
-        let flow_label = self.labelled_waits.get(&index).copied().unwrap_or_default();
+        let marks = self.marked_waits.get(&index);
         let Some(record) = self.time_wait.get_mut(index) else {
             return;
         };
@@ -409,8 +405,8 @@ impl Tcp {
         }
         let header = record.acknowledgment(timestamp_clock(seg.at));
         let manner = Manner {
-            keys,
-            flow_label,
+            keys: marks.and_then(|marks| marks.keys.as_deref()),
+            flow_label: marks.map(|marks| marks.flow_label).unwrap_or_default(),
             options: seg.ip_options.as_deref(),
             ..Manner::default()
         };
@@ -421,8 +417,7 @@ impl Tcp {
     fn forget_time_wait(&mut self, index: u32) {
         if let Some(record) = self.time_wait.remove(index) {
             self.waiting.remove(&record.tuple, Owner::TimeWait(index));
-            self.signed_waits.remove(&index);
-            self.labelled_waits.remove(&index);
+            self.marked_waits.remove(&index);
             if record.is_closed() {
                 self.left.push_back(record.tuple);
             }
@@ -617,23 +612,15 @@ impl Tcp {
             manner.options = Some(&options);
             reset::send(now, net, &tuple, &header, &manner);
         }
-        let keys = connection
-            .config
-            .signature_keys
-            .clone()
-            .filter(|_| connection.is_signed());
-        let flow_label = connection.config.flow_label;
+        let marks = Marks::of(connection);
         self.tuples.remove(&tuple, Owner::Connection(index));
         if self.time_wait.len() >= TIME_WAIT_MAX {
             return;
         }
         record.timer = crate::wheel::TimerId::NONE;
         let key = self.time_wait.insert(record);
-        if let Some(keys) = keys {
-            self.signed_waits.insert(key.index, keys);
-        }
-        if flow_label != FlowLabel::OfFlow {
-            self.labelled_waits.insert(key.index, flow_label);
+        if let Some(marks) = marks {
+            self.marked_waits.insert(key.index, marks);
         }
         let timer = self.wheel.insert(now + TIME_WAIT, Timer::TimeWait(key.index).pack());
         if let Some(record) = self.time_wait.get_mut(key.index) {

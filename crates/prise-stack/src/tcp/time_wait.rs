@@ -1,6 +1,7 @@
 //! TIME-WAIT (RFC 9293 §3.6.1): what must be remembered of a closed connection so that its old segments harm no
 //! successor, in 64 octets.
 
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use prise_wire::{Instant, SeqNum, TcpFlags, TcpHeader, Timestamps};
@@ -8,8 +9,10 @@ use prise_wire::{Instant, SeqNum, TcpFlags, TcpHeader, Timestamps};
 use super::answer_limit::AnswerLimit;
 use super::connection::Connection;
 use super::segment::Segment;
+use super::signature::SignatureKeys;
 use super::tuning::{TimeWaitReuse, Tuning};
 use super::tuple::FourTuple;
+use crate::net::FlowLabel;
 use crate::wheel::TimerId;
 
 /// 2 MSL with Linux's MSL of 30 seconds.
@@ -32,6 +35,28 @@ pub(crate) struct TimeWait {
 }
 
 const _: () = assert!(size_of::<TimeWait>() <= 64);
+
+/// What all segments of some connections have, those that answer from TIME-WAIT among them.
+#[derive(Debug)]
+pub(crate) struct Marks {
+    /// Of a signed connection.
+    pub(crate) keys: Option<Arc<SignatureKeys>>,
+    pub(crate) flow_label: FlowLabel,
+}
+
+impl Marks {
+    /// None where there is nothing to remember; IPv4 has no labels.
+    pub(crate) fn of(connection: &Connection) -> Option<Self> {
+        let config = &connection.config;
+        let keys = config.signature_keys.clone().filter(|_| connection.is_signed());
+        let flow_label = if connection.tuple.is_v4() {
+            FlowLabel::OfFlow
+        } else {
+            config.flow_label
+        };
+        (keys.is_some() || flow_label != FlowLabel::OfFlow).then_some(Self { keys, flow_label })
+    }
+}
 
 /// A socket of IPv6, whatever it spoke.
 const OF_IPV6: u8 = 1;

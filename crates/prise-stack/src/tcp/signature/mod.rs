@@ -206,7 +206,7 @@ impl Tcp {
                 Origin::Listener { index } => of_listener(index),
                 Origin::Intercepted => None,
             },
-            Some(Owner::TimeWait(index)) => self.signed_waits.get(&index).cloned(),
+            Some(Owner::TimeWait(index)) => self.marked_waits.get(&index)?.keys.clone(),
             None => of_listener(self.listener_of(link, tuple)?),
         }
     }

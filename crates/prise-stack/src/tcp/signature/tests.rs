@@ -9,7 +9,7 @@ use core::time::Duration;
 use prise_wire::{Body, Frame, IpCidr, Payload, TcpFlags, TcpHeader};
 
 use super::{SignatureKey, SignatureKeys};
-use crate::net::Discard;
+use crate::net::{Discard, FlowLabel};
 use crate::tcp::hostile_tests::forged;
 use crate::tcp::tests::World;
 use crate::tcp::{ConnId, ListenerId, TcpConfig, TcpError};
@@ -77,7 +77,34 @@ fn every_segment_of_a_signed_connection_has_a_signature_of_its_own() {
         for side in 0..2 {
             assert_eq!(discards(&world, side, Discard::TcpSignatureWrong), 0);
         }
-        assert!(world.stacks.iter().all(|stack| stack.tcp.signed_waits.is_empty()));
+        assert!(world.stacks.iter().all(|stack| stack.tcp.marked_waits.is_empty()));
+    }
+}
+
+#[test]
+fn time_wait_remembers_keys_and_no_label_of_ipv4() {
+    for (ours, remembered) in [(TcpConfig::default(), 0), (signing("10.0.0.2/32", b"secret"), 1)] {
+        let ours = TcpConfig {
+            flow_label: FlowLabel::Given(5),
+            ..ours
+        };
+        let mut world = World::new(1);
+        let (client, server) = if remembered == 0 {
+            let listener = world.listen(80);
+            let (local, remote) = (SocketAddr::from(([10, 0, 0, 1], 40_000)), SERVER.parse().unwrap());
+            let client = world.stacks[0].tcp_connect(world.now, local, remote, None, &ours, 7);
+            world.run_for(Duration::from_millis(500));
+            (client.unwrap(), world.stacks[1].tcp_accept(listener, 9).unwrap())
+        } else {
+            let (client, listener) = begin(&mut world, &ours);
+            (client, world.stacks[1].tcp_accept(listener, 9).unwrap())
+        };
+        for (side, id) in [(0, client), (1, server)] {
+            world.stacks[side].tcp_close(world.now, id);
+            world.run_for(Duration::from_secs(1));
+        }
+        let tcp = &world.stacks[0].tcp;
+        assert_eq!((tcp.time_wait.len(), tcp.marked_waits.len()), (1, remembered));
     }
 }
 
