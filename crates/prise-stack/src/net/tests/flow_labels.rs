@@ -1,11 +1,11 @@
 //! Labels of IPv6's flows (RFC 6437).
 
 use crate::fixture::{Eth, Node, at, exchange, ms, node, node_with};
-use crate::tcp::{ListenConfig, TcpConfig};
+use crate::tcp::{ConnId, ListenConfig, TcpConfig};
 use crate::udp::UdpSend;
 use crate::{FlowLabel, Local};
 use alloc::vec::Vec;
-use prise_wire::{Frame, Ipv6Header, Medium, protocol};
+use prise_wire::{Frame, Ipv6Header, Medium, TcpFlags, TcpHeader, protocol};
 
 const FROM: &str = "[fd00:2::1]:9001";
 const TO: &str = "[fd00:2::2]:9000";
@@ -77,8 +77,16 @@ fn a_datagram_tells_the_label_that_it_came_with() {
     }
 }
 
-/// A connection from one host to another that both sides close: the labels of what either sends, and those that the listener's end is told.
-fn connection(client: FlowLabel, server: FlowLabel) -> [Vec<u32>; 3] {
+/// A connection from one host to another, either end with a label of its own.
+struct Connected {
+    a: Node,
+    b: Node,
+    opened: ConnId,
+    accepted: ConnId,
+    log: Vec<(usize, Frame)>,
+}
+
+fn connected(client: FlowLabel, server: FlowLabel) -> Connected {
     let (mut a, mut b) = (bare_ip(1), bare_ip(2));
     let config = |flow_label| TcpConfig {
         flow_label,
@@ -97,8 +105,26 @@ fn connection(client: FlowLabel, server: FlowLabel) -> [Vec<u32>; 3] {
         .stack
         .tcp_connect(now, local, remote, None, &config(client), 2)
         .unwrap();
-    let mut log = exchange(ms(0), &mut a, &mut b);
+    let log = exchange(ms(0), &mut a, &mut b);
     let accepted = b.stack.tcp_accept(listener, 3).unwrap();
+    Connected {
+        a,
+        b,
+        opened,
+        accepted,
+        log,
+    }
+}
+
+/// One that both sides close: the labels of what either sends, and those that the listener's end is told.
+fn connection(client: FlowLabel, server: FlowLabel) -> [Vec<u32>; 3] {
+    let Connected {
+        mut a,
+        mut b,
+        opened,
+        accepted,
+        mut log,
+    } = connected(client, server);
     let told = [a.stack.tcp_came_with(opened), b.stack.tcp_came_with(accepted)];
     a.stack.tcp_close(ms(1), opened);
     log.extend(exchange(ms(1), &mut a, &mut b));
@@ -145,6 +171,35 @@ fn a_connection_has_a_label_each_way_to_its_very_end() {
         (client, server, told),
         (alloc::vec![0x77777], alloc::vec![0], alloc::vec![0, 0x77777])
     );
+}
+
+// rfc: 6437 §3/3
+#[test]
+fn a_reset_has_the_label_of_its_connection() {
+    for (label, of_flow) in [(FlowLabel::OfFlow, true), (FlowLabel::Given(0x77777), false)] {
+        let Connected { mut a, opened, .. } = connected(label, FlowLabel::OfFlow);
+        let expected = if of_flow {
+            a.stack.flow_label(at(FROM), at(TO))
+        } else {
+            0x77777
+        };
+        a.stack.tcp_abort(ms(1), opened);
+        let [frame] = &a.sent(ms(1))[..] else {
+            panic!("one segment");
+        };
+        let octets = frame.to_vec();
+        let header = Ipv6Header::parse(&octets).unwrap();
+        let (tcp, _) = TcpHeader::parse(&octets[40..]).unwrap();
+        assert!(tcp.flags.contains(TcpFlags::RST));
+        assert_eq!(header.flow_label, expected);
+    }
+}
+
+// rfc: 6437 §3
+#[test]
+fn who_has_another_key_gives_a_flow_another_label() {
+    let labels = [1, 2].map(|number| bare_ip(number).stack.flow_label(at(FROM), at(TO)));
+    assert_ne!(labels[0], labels[1]);
 }
 
 #[test]
