@@ -1,26 +1,26 @@
-//! Leases of flow labels, and which label a socket sends (`net/ipv6/ip6_flowlabel.c`; RFC 6437 §3).
+//! Leases of flow labels (`net/ipv6/ip6_flowlabel.c`; RFC 6437 §3).
 //!
 //! A program leases a label (`IPV6_FLOWLABEL_MGR`), for itself or to be shared, and a label that was given back lingers. Who sends with a label
-//! need not have leased it as long as nobody has leased any that is not everybody's; from then on the lease is asked for.
+//! need not have leased it as long as nobody has leased any that is not everybody's; from then on the lease is asked for (`sent`).
+
+mod sent;
 
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
-use core::net::{Ipv6Addr, SocketAddr};
+use core::net::Ipv6Addr;
 use core::time::Duration;
 
-use prise_stack::FlowLabel;
 use prise_wire::Instant;
 
 use crate::option::Opt;
-use crate::socket::{Flag, Socket, Transport};
-use crate::{Control, Errno, Family, Host, SocketId};
+pub(crate) use sent::SEND_BIT;
 
-/// The bits of `sin6_flowinfo` that are a label, and those that are anything (`IPV6_FLOWLABEL_MASK`, `IPV6_FLOWINFO_MASK`).
+use crate::socket::{Socket, Transport};
+use crate::{Errno, Host, SocketId};
+
+/// The bits of `sin6_flowinfo` that are a label (`IPV6_FLOWLABEL_MASK`).
 const LABEL: u32 = 0x000f_ffff;
-const INFO: u32 = 0x0fff_ffff;
-/// The two bits of ECN in it, which are TCP's own on a stream (`IP6_ECN_flow_init`).
-const ECN: u32 = 3 << 20;
 
 /// Leases of one host, and of one socket from which on it needs privileges (`FL_MAX_SIZE`, `FL_MAX_PER_SOCK`).
 const LEASES_MAX: usize = 4096;
@@ -30,10 +30,7 @@ const LEASES_OF_SOCKET: usize = 32;
 const LINGER_MIN: u16 = 6;
 const LINGER_MAX: u16 = 150;
 
-/// Which option sends `sin6_flowinfo` is a bit of [`Opt::Receive6`] (`IPV6_FLOWINFO_SEND`).
-pub(crate) const SEND_BIT: u8 = 7;
-
-/// Who asks for a lease: some labels are one process's or one user's.
+/// Who asks for a lease: some labels are one thread's or one user's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker {
     /// The thread, by a number that no other has: a process's labels are those of one of its threads (`task_pid`).
@@ -488,62 +485,6 @@ impl Host {
     }
 }
 
-/// What is sent.
-impl Host {
-    /// Traffic class and label of a message to who was named, or to the peer, and what is wrong with them (`udpv6_sendmsg`,
-    /// `ip6_datagram_send_ctl`).
-    pub(crate) fn flow_info_to_send(
-        &self,
-        now: Instant,
-        s: SocketId,
-        named: Option<SocketAddr>,
-        control: &Control,
-    ) -> Result<u32, Errno> {
-        let socket = self.socket_ref(s)?;
-        if socket.family != Family::Inet6 {
-            return Ok(0);
-        }
-        let info = match named {
-            Some(_) => socket.flow_info_named(named),
-            None => socket.value(Opt::FlowInfo) as u32,
-        };
-        if named.is_some() {
-            self.check_leased(now, socket, info)?;
-        }
-        let Some(given) = control.flow_info else {
-            return Ok(info);
-        };
-        // All that is compared is the version, which the name's has not.
-        if info != 0 && given & !INFO != 0 {
-            return Err(Errno::EINVAL);
-        }
-        self.check_leased(now, socket, given & INFO)?;
-        Ok(given & INFO)
-    }
-
-    /// The traffic class and label that `connect(2)` names for all that is sent from then on (`tcp_v6_connect`, `__ip6_datagram_connect`).
-    pub(crate) fn flow_info_to_connect(&self, now: Instant, s: SocketId, remote: SocketAddr) -> Result<u32, Errno> {
-        let socket = self.socket_ref(s)?;
-        let info = socket.flow_info_named(Some(remote));
-        let info = if socket.kind == crate::Kind::Stream {
-            info & !ECN
-        } else {
-            info
-        };
-        self.check_leased(now, socket, info)?;
-        Ok(info)
-    }
-
-    /// `fl6_sock_lookup`.
-    fn check_leased(&self, now: Instant, socket: &Socket, info: u32) -> Result<(), Errno> {
-        let label = info & LABEL;
-        if label == 0 || socket.has_leased(label) || !self.flow_labels.are_heeded(now) {
-            return Ok(());
-        }
-        Err(Errno::EINVAL)
-    }
-}
-
 impl Socket {
     fn was_accepted(&self) -> bool {
         self.extra.as_ref().is_some_and(|extra| extra.was_accepted)
@@ -572,49 +513,6 @@ impl Socket {
             if *leases.get() == 0 {
                 leases.remove();
             }
-        }
-    }
-
-    /// Whether names of peers say what class and label to send, and tell it (`IPV6_FLOWINFO_SEND`).
-    pub(crate) fn sends_flow_info(&self) -> bool {
-        self.value(Opt::Receive6) >> SEND_BIT & 1 != 0
-    }
-
-    fn flow_info_named(&self, named: Option<SocketAddr>) -> u32 {
-        match named {
-            Some(SocketAddr::V6(v6)) if self.sends_flow_info() && v6.ip().to_ipv4_mapped().is_none() => {
-                v6.flowinfo() & INFO
-            }
-            _ => 0,
-        }
-    }
-
-    /// Remembers what `connect(2)` has named.
-    pub(crate) fn set_flow_info(&mut self, info: u32) {
-        if info == 0 {
-            self.unset_value(Opt::FlowInfo);
-        } else {
-            self.set_value(Opt::FlowInfo, info.into());
-        }
-    }
-
-    /// The label of packets with that class and label, if it has one, else the flow's unless the socket does without
-    /// (`ip6_make_flowlabel`, `IPV6_AUTOFLOWLABEL`).
-    pub(crate) fn flow_label(&self, info: u32) -> FlowLabel {
-        match info & LABEL {
-            0 if !self.has(Flag::V6AutoFlowLabelOff) => FlowLabel::OfFlow,
-            label => FlowLabel::Given(label),
-        }
-    }
-
-    /// A peer's name with what is sent to it, where names tell it (`inet6_getname`).
-    pub(crate) fn with_flow_info(&self, peer: SocketAddr) -> SocketAddr {
-        match peer {
-            SocketAddr::V6(mut v6) if self.sends_flow_info() => {
-                v6.set_flowinfo(self.value(Opt::FlowInfo) as u32);
-                v6.into()
-            }
-            _ => peer,
         }
     }
 }
