@@ -5,12 +5,10 @@ names and of the two answers that it names, and says whether what comes after it
 """
 import re
 
-from model import DGRAM, ERRQUEUE, INET, INET6, MORE, STREAM, answer
+from model import DGRAM, ERRQUEUE, INET, INET6, MORE, PORT, READS, RECEIVES, SENDS, STREAM, WRITES, answer
 
 GOES_ON, ENDS = True, False
 NETLINK = 16
-WRITES = ("write", "send", "writev", "splice_out", "sendfile")
-READS = ("read", "recv", "readv", "splice_in")
 RULES = []
 
 
@@ -110,7 +108,7 @@ class Line:
 
 def has_label(model, one):
     """It may choose a flow label (IPV6_FLOWINFO_SEND), or it was accepted from one that may."""
-    may = lambda one: one.stream and one.family == INET6 and one.has("setsockopt", lambda words, said: words[2:4] == ["41", "33"] and said == "0")
+    may = lambda one: one.stream and one.family == INET6 and one.has("setsockopt", lambda words, said: words[2:4] == ["41", "33"] and words[4] != "0" and said == "0")
     return may(one) or one.accepted and any(may(other) and other.meets(one) for other in model.all)
 
 
@@ -132,14 +130,13 @@ def rule(why, after=GOES_ON):
 
 
 def lacks_held_back(line):
-    """Only signals are missing of datagram sockets that have heard of somebody else than who sends now."""
+    """Only signals are missing of datagram sockets that have not read yet what somebody else has sent them than who sends now."""
     theirs, ours = (sorted(signals) for signals in line.signals)
     missing = [signal for signal in theirs if signal not in ours]
     slots = [re.fullmatch(r" told (\d+):41", signal) for signal in missing]
     if not missing or not all(slots) or sorted(missing + ours) != theirs or line.name not in SENDS:
         return False
-    sent = lambda one: any(words[0] in SENDS and said.isdigit() for words, said in one.did)
-    heard = lambda one: any(other is not line.socket and other.datagram and sent(other) for other in line.model.all)
+    heard = lambda one: any(other is not line.socket for other in one.unread)
     return all((one := line.model.slots.get(slot[1])) is not None and one.datagram and heard(one) for slot in slots)
 
 
@@ -194,10 +191,11 @@ def _(line):
         return any(failed(one) for one in line.model.all)
     by_child = line.datagram and not line.socket.bound and (line.socket.has("fork", lambda words, said: words[2] == "3") or line.socket.has("exec", lambda words, said: words[2] == "2") or failed(line.socket))
     named = line.name in ("state", "getsockname") and "/P" in line.native and "/0" in line.prise
-    # What it then connects to by its own name is port 0 here.
-    itself = line.name in ("state", "getpeername") and line.datagram and line.socket.itself and failed(line.socket)
+    # What it or another then connects to by its name is port 0 here.
+    whom = (line.socket if line.socket.itself else line.socket.peer and line.socket.named) if line.datagram else None
+    itself = line.name in ("state", "getpeername") and bool(whom) and failed(whom)
     # And who sends to its port or takes it.
-    asks = {"sendto": 6, "sendmsg": 5, "sendmmsg": 6, "connect": 4, "bind": 4}.get(line.name)
+    asks = PORT.get(line.name)
     whose = line.model.named(line.words[asks]) if asks and len(line.words) > asks else None
     if whose and failed(whose) and line.datagram:
         # Port 0 is looked at before the octets and the way.
@@ -223,7 +221,9 @@ def _(line):
 def _(line):
     if line.name in ("fork", "exec"):
         return line.datagram and line.said("1 5 111 189", "0 5 204 211") and queues_errors(line.socket)
-    return line.name in READS + WRITES and line.datagram and line.ours in ("ECONNRESET", "ECONNREFUSED") and queues_errors(line.socket)
+    # The kernel tells of the last error once, and of the queue not at all.
+    theirs = line.theirs.isdigit() or line.theirs in ("ECONNREFUSED", "EAGAIN", "EDESTADDRREQ") or line.datagram and line.theirs == "EPIPE" and 1 in line.socket.shut
+    return line.name in READS + WRITES and line.datagram and theirs and line.ours in ("ECONNRESET", "ECONNREFUSED") and queues_errors(line.socket)
 
 
 @rule("POLLERR and SO_ERROR of errors in the queue, once a call that nobody judges was told of the last one")
@@ -249,7 +249,7 @@ def _(line):
 def _(line):
     # KEPT_BY_KERNEL and TCP_QUICKACK of prise-run: TCP_NODELAY, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT.
     native = line.name in ("setsockopt", "getsockopt") and line.words[2] == "6" and line.words[3] in ("1", "3", "4", "5", "6", "12", "18")
-    return native and not line.carried and line.by_ours and line.ours == "EOPNOTSUPP"
+    return native and not line.carried and line.by_ours and line.said("0 EINVAL EFAULT", "EOPNOTSUPP")
 
 
 @rule("options of TCP on a datagram socket, which nobody judges")
@@ -317,11 +317,20 @@ def _(line):
     return line.name in ("getsockname", "state", "bind") and line.stream and line.socket.has("connect", lambda words, said: said == "ENETUNREACH")
 
 
+def are_numbered_later(line, most):
+    """Whether the numbers of ports are the same of those that were shown before, and of the others the kernel's are others by so many at most."""
+    numbers = [[int(number) for number in re.findall(r"/P(\d+)", call)] for call in line.call]
+    pairs = set(zip(*numbers))
+    one_to_one = len(pairs) == len({theirs for theirs, _ in pairs}) == len({ours for _, ours in pairs})
+    differ = [pair for pair in pairs if pair[0] != pair[1]]
+    return one_to_one and all(abs(theirs - ours) <= most and not {theirs, ours} & line.model.ports for theirs, ours in differ)
+
+
 @rule("the same where only the numbers by which ports are shown tell of it", ENDS)
 def _(line):
-    picked = lambda: any(one.stream and one.has("connect", lambda words, said: said == "ENETUNREACH") for one in line.model.all)
-    unnumbered = [re.sub(r"/P\s*\d+", "/P", call) for call in line.call]
-    return line.name in ("state", "getsockname", "table", "diag") and unnumbered[0] == unnumbered[1] and picked()
+    picked = sum(one.stream and one.has("connect", lambda words, said: said == "ENETUNREACH") for one in line.model.all)
+    unnumbered = [re.sub(r"/P\d+", "/P", call) for call in line.call]
+    return line.name in ("state", "getsockname", "table", "diag") and unnumbered[0] == unnumbered[1] and are_numbered_later(line, picked)
 
 
 @rule("FIONREAD of netlink, which has none on the kernel")
@@ -356,10 +365,6 @@ def _(line):
 @rule("FIONREAD of a ping socket, which has none on the kernel")
 def _(line):
     return line.datagram and line.socket.ping and (line.name == "state" and line.call[0].replace("unread -1 0", "unread 0 0") == line.call[1] or line.name == "ioctl" and int(line.words[2]) % 9 in (0, 2) and line.theirs == "ENOTTY")
-
-
-SENDS = (*WRITES, "sendto", "sendmsg", "sendmmsg")
-RECEIVES = (*READS, "recvfrom", "recvmsg", "recvmmsg")
 
 
 def hears_corked(model, one):
@@ -408,16 +413,14 @@ def _(line):
 
 @rule("write(2), send(2) behind a sendto(2) or sendmsg(2) with MSG_MORE on a datagram socket without a peer, whose datagram they go on with", ENDS)
 def _(line):
-    begun = lambda words, said: words[0] in ("sendto", "sendmsg") and bool(int(words[3]) & MORE) and said.isdigit()
-    begins = line.datagram and any(begun(words, said) for words, said in line.socket.did)
-    return line.name in WRITES and begins and line.theirs.isdigit() and line.ours in ("ENOTCONN", "EPIPE", "EDESTADDRREQ")
+    begun = line.datagram and line.socket.begun and not line.socket.peer
+    return line.name in WRITES and begun and line.theirs.isdigit() and line.ours in ("ENOTCONN", "EPIPE", "EDESTADDRREQ")
 
 
 @rule("TIOCOUTQ of a datagram that was begun with MSG_MORE, which on the kernel counts its buffer")
 def _(line):
-    begun = lambda words, said: words[0] in ("sendto", "sendmsg") and bool(int(words[3]) & MORE) and said.isdigit()
     asks = line.name == "ioctl" and int(line.words[2]) % 9 == 2 and line.theirs == line.ours == "0" and line.call[1].endswith(" = 0 0")
-    return asks and line.datagram and any(begun(words, said) for words, said in line.socket.did)
+    return asks and line.datagram and line.socket.begun
 
 
 @rule("what follows MSG_MORE on a datagram socket, which goes where the first octets go, whatever it names", ENDS)

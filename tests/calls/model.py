@@ -1,8 +1,15 @@
 """What the answers so far say of a script's sockets: enough to tell whom a difference is about (known.py)."""
+import re
 
 INET, INET6 = 2, 10
 STREAM, DGRAM = 1, 2
-MORE, ERRQUEUE = 0x8000, 0x2000
+PEEK, MORE, ERRQUEUE = 2, 0x8000, 0x2000
+WRITES = ("write", "send", "writev", "splice_out", "sendfile")
+READS = ("read", "recv", "readv", "splice_in")
+SENDS = (*WRITES, "sendto", "sendmsg", "sendmmsg")
+RECEIVES = (*READS, "recvfrom", "recvmsg", "recvmmsg")
+# The word of a call that is the port that it names.
+PORT = {"sendto": 6, "sendmsg": 6, "sendmmsg": 6, "connect": 4, "bind": 4}
 
 
 class Socket:
@@ -20,6 +27,8 @@ class Socket:
         self.named = None  # whose port that was, or the listener that it came from
         self.shut = set()  # 0 reading, 1 writing, whether or not shutdown(2) failed
         self.corked = False  # octets were sent with MSG_MORE; of a datagram socket by calls that nobody judges
+        self.begun = False  # a datagram that a call with an address began with MSG_MORE is not sent yet
+        self.unread = []  # who has sent the datagrams that may have come and were not read, the oldest first
         self.itself = False  # was told to connect to itself
         self.edges = False
         self.once = False  # an epoll(7) set watches it with EPOLLONESHOT
@@ -52,6 +61,15 @@ def answer(line):
     return words[1] if words[0] == "-1" and len(words) > 1 else words[0]
 
 
+def names_address(words):
+    """Whether a call sends to an address, and not to the peer."""
+    return words[0] in ("sendto", "sendmsg", "sendmmsg") and len(words) > 6 and words[4] != "0" and not (words[0] == "sendto" and words[8:] == ["1"])
+
+
+def shown_ports(line):
+    return set(map(int, re.findall(r"/P(\d+)", line)))
+
+
 class Model:
     """The sockets of a script, by slot."""
 
@@ -61,6 +79,7 @@ class Model:
         self.all = []
         self.holders = []  # sockets that children hold and what each does with it when it is let go, the oldest first
         self.waits = None  # the words of the call that a thread waits in
+        self.ports = set()  # the numbers by which ports were shown
 
     def of(self, line):
         words, _ = self.words(line)
@@ -78,6 +97,31 @@ class Model:
         """Whose port it is that make_address() would take."""
         return self.slots.get(str(int(port) - 100)) if int(port) >= 100 else None
 
+    def addressed(self, one, words):
+        """The datagram sockets that may get what this call sends."""
+        if names_address(words):
+            port = words[PORT[words[0]]]
+            whom = self.named(port)
+        elif one.peer:
+            port, whom = one.peer[PORT["connect"]], one.named
+        else:
+            return []
+        bound = lambda asked, said: said == "0" and (asked[PORT["bind"]] == port == "9" or whom is not None and self.named(asked[PORT["bind"]]) is whom)
+        return [other for other in self.all if other.datagram and (other is whom or other.has("bind", bound))]
+
+    def pass_datagrams(self, one, words, said):
+        """Who has heard of whom, and read it."""
+        flags = int(words[3]) if len(words) > 3 and words[0].startswith("recv") else 0
+        if not one.datagram or flags & ERRQUEUE:
+            return
+        if words[0] in SENDS and said.isdigit():
+            for other in self.addressed(one, words):
+                other.unread.append(one)
+        elif words[0] in RECEIVES and said == "EAGAIN":
+            one.unread.clear()
+        elif words[0] in RECEIVES and said.isdigit() and not flags & PEEK:
+            del one.unread[: int(said) if words[0] == "recvmmsg" else 1]
+
     def hear(self, line):
         """Follows one call and what the kernel answered."""
         (words, by_child), said = self.words(line), answer(line)
@@ -86,8 +130,10 @@ class Model:
         if line.startswith("wait "):
             self.waits = words
             return
+        self.ports |= shown_ports(line)
         if one:
             one.did.append((words, said))
+            self.pass_datagrams(one, words, said)
         if one and by_child and words[0] in ("bind", "connect", "listen"):
             one.childs = True
         follow = getattr(self, "hear_" + words[0], None)
@@ -184,14 +230,26 @@ class Model:
     def hear_sendto(self, one, words, said, done):
         if one and done:
             one.bound = True
+            one.begun = one.datagram and bool(int(words[3]) & MORE) and (one.begun or names_address(words))
             one.corked = one.corked or one.stream and bool(int(words[3]) & MORE)
 
     hear_sendmsg = hear_sendto
+
+    def hear_sendmmsg(self, one, words, said, done):
+        if one and done:
+            one.begun = one.begun and bool(int(words[3]) & MORE)
+
+    def hear_write(self, one, words, said, done):
+        if one and done:
+            one.begun = False
+
+    hear_writev = hear_write
 
     def hear_splice_out(self, one, words, said, done):
         # SPLICE_F_MORE
         if one and done:
             one.corked = one.corked or bool(int(words[3]) & 4)
+            one.begun = one.begun and bool(int(words[3]) & 4)
 
     def hear_relay(self, one, words, said, done):
         self.hear_splice_out(self.slots.get(words[2]), ["splice_out", words[2], words[3], words[4]], said, done)
@@ -200,7 +258,9 @@ class Model:
         # Less than was asked for: more is to come.
         if one and done and one.datagram:
             one.corked = one.corked or int(said) < int(words[2])
+            one.begun = one.begun and int(said) < int(words[2])
 
     def hear_send(self, one, words, said, done):
         if one and done:
             one.corked = one.corked or bool(int(words[3]) & MORE)
+            one.begun = one.begun and bool(int(words[3]) & MORE)
