@@ -15,6 +15,7 @@ use prise_wire::Instant;
 use rustix::io::ioctl_fionread;
 use rustix::net::{RecvFlags, recv, sockopt};
 
+use crate::guest::capabilities::is_network_admin;
 use crate::guest::{Guests, own_number, status_field};
 use crate::handed::Stage;
 use crate::handed::carried::{self, INFO_ROOM};
@@ -370,27 +371,6 @@ fn number_inside(user: u32, map: &str) -> Option<u32> {
             .filter(|at| count.is_some_and(|count| *at < count))?;
         there?.checked_add(at)
     })
-}
-
-/// `CAP_NET_ADMIN` in the task's own user namespace.
-pub(crate) fn is_network_admin(tid: u32) -> bool {
-    has_capability(tid, CAP_NET_ADMIN)
-}
-
-/// `CAP_NET_RAW` over the run's network, which belongs to the supervisor's user namespace.
-pub(crate) fn may_see_packets(tid: u32) -> bool {
-    let of = |task: &str| std::fs::read_link(format!("/proc/{task}/ns/user")).ok();
-    has_capability(tid, CAP_NET_RAW) && of(&tid.to_string()).is_some_and(|its| Some(its) == of("self"))
-}
-
-/// linux/capability.h.
-const CAP_NET_ADMIN: u32 = 12;
-const CAP_NET_RAW: u32 = 13;
-
-/// Whether a capability is in the effective set of /proc/TID/status (proc(5)), that is in the task's own user namespace.
-fn has_capability(tid: u32, number: u32) -> bool {
-    let set = status_field(tid, "CapEff:").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
-    set.is_some_and(|set| set & (1 << number) != 0)
 }
 
 #[cfg(test)]

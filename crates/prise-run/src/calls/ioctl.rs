@@ -6,9 +6,9 @@ use prise_socket::{Errno, Family};
 use prise_view::ioctl::{self, Kind, On};
 
 use super::Target;
+use crate::guest::capabilities::is_network_admin;
 use crate::guest::control;
 use crate::guest::notify::{Answer, Call, DONE, Judged, errno_of};
-use crate::netlink::is_network_admin;
 use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
 

@@ -9,12 +9,12 @@ use rustix::net::{SocketFlags, sockopt as typed};
 
 use super::Target;
 use super::option_value::{VALUE_MAX, Whose};
+use crate::guest::capabilities::is_network_admin;
 use crate::guest::notify::{Call, DONE, Judged, errno, errno_of};
 use crate::guest::sockaddr::canonical;
 use crate::guest::{control, effective_user, own_thread_number};
 use crate::handed::chosen::{self, SO_TIMESTAMP_NEW, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW};
 use crate::handed::plain::{UNACKED, queue_of};
-use crate::netlink::is_network_admin;
 use crate::socket::{Buffers, Role, Slot};
 use crate::supervisor::Supervisor;
 

@@ -6,8 +6,8 @@ use prise_socket::Errno;
 use prise_wire::time::Duration;
 use rustix::net::SocketFlags;
 
+use crate::guest::capabilities::may_see_packets;
 use crate::guest::notify::{Answer, Call, Judged, errno_of};
-use crate::netlink::may_see_packets;
 use crate::poller::Source;
 use crate::supervisor::Supervisor;
 use crate::world::mirror::{Mirror, NotSent, OpenError};
@@ -15,11 +15,18 @@ use crate::world::mirror::{Mirror, NotSent, OpenError};
 /// `SOCK_PACKET`, the last type that there is (linux/net.h).
 const TYPE_LAST: i32 = 10;
 
-/// `ETH_P_ALL`, as socket(2) is given it; 0 leaves it to bind(2).
-const ALL: i32 = (libc::ETH_P_ALL as u16).to_be() as i32;
-
 /// Frames from packet sockets that are put on each link before others get their turn.
 const ROUND_FRAMES: usize = 256;
+
+/// Whether a socket of that protocol, as socket(2) is given it, may be to see packets of connections: arping's is not.
+fn may_hear_of_connections(protocol: i32) -> bool {
+    // 0 leaves it to bind(2).
+    let of_connections = [0, libc::ETH_P_ALL, libc::ETH_P_IP, libc::ETH_P_IPV6];
+    // Linux takes the lower half of the number.
+    of_connections
+        .map(|protocol| (protocol as u16).to_be())
+        .contains(&(protocol as u16))
+}
 
 impl Supervisor {
     /// socket(2) with `AF_PACKET`. Whatever is done with the socket is the kernel's affair.
@@ -40,9 +47,8 @@ impl Supervisor {
         let mirror = self.mirror.as_ref().ok_or(Errno::EPERM)?;
         let asked = kind | (flags.bits().cast_signed() & libc::SOCK_NONBLOCK);
         let socket = mirror.socket(asked, call.int(2)).map_err(|error| errno_of(&error))?;
-        // Who wants one protocol, as arping does, misses no connections.
-        let wants_all = [0, ALL].contains(&call.int(2));
-        if !self.hands.set_watched(true) && wants_all {
+        self.hands.watch(true);
+        if !self.hands.shows_all_connections() && may_hear_of_connections(call.int(2)) {
             self.tell_of_unseen_connections();
         }
         self.calls
@@ -88,7 +94,7 @@ impl Supervisor {
             && mirror.is_watching()
             && mirror.look_if_due(self.now, INTERVAL)
         {
-            self.hands.set_watched(mirror.is_watching());
+            self.hands.watch(mirror.is_watching());
         }
     }
 

@@ -1,6 +1,7 @@
 //! The guests' tasks: their descriptors (pidfd_getfd(2)) and their memory, with the kernel's answers put into words.
 
 pub(crate) mod asleep;
+pub(crate) mod capabilities;
 pub(crate) mod control;
 pub(crate) mod epoll_sets;
 pub(crate) mod message;

@@ -132,12 +132,16 @@ impl Hands {
         self.outside() && self.have_native_streams()
     }
 
-    /// Somebody looks at packets from now on, or nobody any more: whether all connections that are made now can be seen.
+    /// Somebody looks at packets from now on, or nobody any more.
     ///
     /// Where listeners are the kernel's, its filter has let options of TCP pass unjudged since the start, which only the kernel's own
     /// streams have: an AF_UNIX object would refuse `TCP_NODELAY`, and programs stop there. So connections stay the kernel's.
-    pub(crate) fn set_watched(&mut self, watched: bool) -> bool {
-        self.watched = watched && !self.listen;
+    pub(crate) fn watch(&mut self, somebody: bool) {
+        self.watched = somebody && !self.listen;
+    }
+
+    /// Whether who looks at packets sees those of all connections that are made now.
+    pub(crate) fn shows_all_connections(&self) -> bool {
         self.watched || !self.are_allowed()
     }
 
