@@ -52,8 +52,8 @@ const WAITING_MAX: u32 = 4 << 20;
 /// The longest frame: `lo`'s MTU and a header of Ethernet.
 const FRAME_MAX: usize = 65_536 + ethernet::HEADER_LEN;
 
-/// Frames that the other side of an interface holds (`TUN_READQ_SIZE`, drivers/net/tun.c).
-const DEVICE_QUEUE: usize = 500;
+/// Frames that the other side of an interface holds: a TAP device's queue, as Linux makes it (`tx_queue_len`; a TUN device's has 500).
+const DEVICE_QUEUE: usize = 1000;
 
 /// The name space, and what leads there.
 #[derive(Debug)]
