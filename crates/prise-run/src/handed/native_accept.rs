@@ -38,7 +38,7 @@ enum Came {
 /// Whether a connection waits in the kernel's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// poll(2) has shown one in this turn, and none was taken since.
+    /// poll(2) has shown one in this turn, and the supervisor has taken none since.
     Waiting,
     /// It was not looked.
     Perhaps,
@@ -86,7 +86,7 @@ impl Supervisor {
         mut seen: Seen,
     ) -> Result<Came, Errno> {
         loop {
-            // Nobody else takes connections: accept(2) of a blocking listener finds what poll(2) has seen.
+            // Nobody else takes connections now: accept(2) of a blocking listener finds what poll(2) has seen.
             if core::mem::replace(&mut seen, Seen::Perhaps) == Seen::Perhaps && !unix::shows(copy, PollFlags::IN) {
                 return Err(Errno::EAGAIN);
             }
@@ -189,7 +189,12 @@ impl Supervisor {
                 Granted::Crowded => return self.wait_on(slot, id, parked),
                 Granted::No => self.still = false,
             }
-            let seen = core::mem::replace(&mut seen, Seen::Perhaps);
+            let seen = match core::mem::replace(&mut seen, Seen::Perhaps) {
+                // A call that was left to the kernel may have taken meanwhile what poll(2) had seen, and an accept(2) that finds nobody
+                // would stop everything.
+                Seen::Waiting if self.has_let_through(slot) => Seen::Perhaps,
+                seen => seen,
+            };
             let judged = Acceptor::new(&parked.call, slot, parked.wish.room_for_name())
                 .and_then(|acceptor| self.try_accept_natively(acceptor, &copy, seen));
             match judged {

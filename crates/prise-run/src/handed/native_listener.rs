@@ -287,6 +287,11 @@ impl NativeListener {
         &mut self.left_calls
     }
 
+    /// Whether any accept(2) was left to the kernel: one may be under way.
+    fn has_let_through(&self) -> bool {
+        self.grants.given().next().is_some() || self.left_calls.any()
+    }
+
     /// What accept(2) of the kernel may give out, and whom.
     pub(crate) fn grants_and_expected(&mut self) -> (&mut Grants, &mut VecDeque<Expected>) {
         (&mut self.grants, &mut self.expected)
@@ -381,6 +386,11 @@ impl Supervisor {
     /// The kernel's listener behind a socket.
     pub(crate) fn native_listener(&self, slot: Slot) -> Option<&NativeListener> {
         self.sockets.native_listener(slot)
+    }
+
+    /// Whether the kernel's listener behind a socket has had any accept(2) left to the kernel.
+    pub(crate) fn has_let_through(&self, slot: Slot) -> bool {
+        self.native_listener(slot).is_some_and(NativeListener::has_let_through)
     }
 
     pub(crate) fn native_listener_mut(&mut self, slot: Slot) -> Option<&mut NativeListener> {
