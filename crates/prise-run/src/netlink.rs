@@ -15,7 +15,7 @@ use prise_wire::Instant;
 use rustix::io::ioctl_fionread;
 use rustix::net::{RecvFlags, recv, sockopt};
 
-use crate::guest::capabilities::is_network_admin;
+use crate::guest::capabilities::{is_network_admin, is_of_own_user_namespace};
 use crate::guest::{Guests, own_number, status_field};
 use crate::handed::Stage;
 use crate::handed::carried::{self, INFO_ROOM};
@@ -351,8 +351,7 @@ fn user_of(tid: u32) -> u32 {
     const NOBODY: u32 = 65_534;
     let real = status_field(tid, "Uid:").and_then(|users| users.split_ascii_whitespace().next()?.parse().ok());
     // The map is told from outside to who is inside, whose numbers are the task's own.
-    let namespace = |task: &str| std::fs::read_link(format!("/proc/{task}/ns/user")).ok();
-    if namespace("self").is_some_and(|own| namespace(&tid.to_string()) == Some(own)) {
+    if is_of_own_user_namespace(tid) {
         return real.unwrap_or(NOBODY);
     }
     let map = std::fs::read_to_string(format!("/proc/{tid}/uid_map"));

@@ -322,12 +322,11 @@ impl Host {
         let share = Share::new(request.share, asker).ok_or(Errno::EINVAL)?;
         let creates = request.flags & Request::CREATE != 0;
         let users = self.flow_labels.by_label.get(&request.label).map(|have| have.users);
-        match users {
-            Some(users) if users > 0 => {
-                return self.join_label(now, s, request, (share, term)).map(|()| None);
+        if users.is_none_or(|users| users == 0) {
+            if !creates {
+                return Err(Errno::ENOENT);
             }
-            _ if !creates => return Err(Errno::ENOENT),
-            _ => self.check_room(s, asker.administers)?,
+            self.check_room(s, asker.administers)?;
         }
         if users.is_some() {
             return self.join_label(now, s, request, (share, term)).map(|()| None);

@@ -13,8 +13,13 @@ pub(crate) fn is_network_admin(tid: u32) -> bool {
 
 /// `CAP_NET_RAW` over the run's network, which belongs to the supervisor's user namespace.
 pub(crate) fn may_see_packets(tid: u32) -> bool {
+    has_capability(tid, CAP_NET_RAW) && is_of_own_user_namespace(tid)
+}
+
+/// Whether a task is in the supervisor's user namespace, as far as that can be told (`ns/user`, proc(5)).
+pub(crate) fn is_of_own_user_namespace(tid: u32) -> bool {
     let of = |task: &str| std::fs::read_link(format!("/proc/{task}/ns/user")).ok();
-    has_capability(tid, CAP_NET_RAW) && of(&tid.to_string()).is_some_and(|its| Some(its) == of("self"))
+    of("self").is_some_and(|own| of(&tid.to_string()) == Some(own))
 }
 
 /// Whether a capability is in the effective set of /proc/TID/status (proc(5)), that is in the task's own user namespace.

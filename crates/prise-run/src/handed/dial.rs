@@ -7,9 +7,9 @@ use core::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::{Destination, Errno, SocketId};
+use rustix::event::PollFlags;
 use rustix::event::epoll::EventFlags;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{OFlags, Timespec, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::{connect, sockopt};
 
 use crate::calls::Target;
@@ -283,28 +283,24 @@ impl Supervisor {
 
     /// connect(2) once more.
     fn connect_again(&mut self, call: &Call, target: &Target) -> Judged {
-        match self.leads_on(target.slot)? {
-            Some(to) => self.dial(call, target, to, true),
-            None => Err(Errno::EISCONN),
-        }
+        let to = self.leads_on(target.slot)?;
+        self.dial(call, target, to, true)
     }
 
     /// The same for a call that waits.
     fn asked_again(&mut self, target: &Target) -> Judged {
-        match self.leads_on(target.slot)? {
-            Some(to) => self.try_dial(target, to, true),
-            None => Err(Errno::EISCONN),
-        }
+        let to = self.leads_on(target.slot)?;
+        self.try_dial(target, to, true)
     }
 
     /// Where a connect leads that was made and whose end was not yet seen.
-    fn leads_on(&mut self, slot: Slot) -> Result<Option<SocketAddr>, Errno> {
-        Ok(match self.entry(slot)?.role {
+    fn leads_on(&mut self, slot: Slot) -> Result<SocketAddr, Errno> {
+        match self.entry(slot)?.role {
             Role::Handed(Handed {
                 stage: Stage::Connecting(to),
-            }) => Some(to),
-            _ => None,
-        })
+            }) => Ok(to),
+            _ => Err(Errno::EISCONN),
+        }
     }
 
     /// connect(2) with `AF_UNSPEC`.
@@ -329,7 +325,7 @@ impl Supervisor {
     fn watch_handed(&mut self, target: &Target, again: bool) {
         let (poller, slot) = (&self.poller, target.slot);
         // One that was shut hangs up already, which cannot be masked: it is told of each change, and asked for once.
-        let hangs_up = hangs_up(&target.copy);
+        let hangs_up = unix::shows(&target.copy, PollFlags::HUP);
         if hangs_up && again {
             return;
         }
@@ -359,13 +355,6 @@ impl Supervisor {
             }
         }
     }
-}
-
-/// Whether poll(2) says so of a stream.
-fn hangs_up(stream: &OwnedFd) -> bool {
-    let mut polled = [PollFd::new(stream, PollFlags::empty())];
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().contains(PollFlags::HUP)
 }
 
 /// connect(2) on an open file that others share: without waiting, whatever its flags say.
