@@ -4,12 +4,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -323,10 +324,25 @@ pub(crate) fn need(what: &str, program: &str) -> Option<PathBuf> {
     found
 }
 
-/// A port of the host's loopback that nobody has at the moment.
+/// A port of the host's loopback that nobody has at the moment, by IPv4 and IPv6, and that no socket without a wish is given before it is published:
+/// it lies below `ip_local_port_range`. Each process begins at another one, and none is named twice by the same.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("a bound socket").port()
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    static NAMED: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(61);
+    (0..COUNT)
+        .map(|_| {
+            let turn = begin.wrapping_add(NAMED.fetch_add(1, Ordering::Relaxed));
+            u16::try_from(FIRST + turn % COUNT).expect("below 30,000")
+        })
+        .find(|port| !taken((Ipv4Addr::LOCALHOST, *port).into()) && !taken((Ipv6Addr::LOCALHOST, *port).into()))
+        .expect("a free port")
+}
+
+/// Whether somebody listens there. A host without IPv6 has nobody at its addresses.
+fn taken(address: SocketAddr) -> bool {
+    TcpListener::bind(address).is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
 }
 
 /// The repository's root.
