@@ -845,3 +845,63 @@ fn what_lingers_of_a_server_for_both_families_is_of_ipv6_and_no_name_is_the_host
     let ended = finish(&mut stage.run(&[], &program), LIMIT).expect_success();
     assert_eq!(ended.stdout, "[True] 0\n1\nTrue\n", "{}", ended.stderr);
 }
+
+/// A host whose ports are few: connections of others to each of them have closed a moment ago.
+const OTHERS: &str = "
+import socket
+for port in range(40001, 40011):
+    listener = socket.create_server(('127.0.0.1', port))
+    client = socket.create_connection(('127.0.0.1', port), source_address=('127.0.0.1', port + 1000))
+    accepted = listener.accept()[0]
+    client.close()
+    accepted.recv(1)
+    accepted.close()
+    listener.close()
+print(sum(' 06 ' in row for row in open('/proc/net/tcp')))
+";
+
+const LEFT_AMONG_OTHERS: &str = "
+import socket
+listener = socket.create_server(('127.0.0.1', 8080))
+client = socket.create_connection(('127.0.0.1', 8080))
+port = client.getsockname()[1]
+accepted = listener.accept()[0]
+accepted.close()
+client.recv(1)
+client.close()
+rows = [row.split()[1:3] for row in open('/proc/net/tcp') if ' 06 ' in row]
+print(rows == [['0100007F:1F90', '0100007F:%04X' % port]], rows)
+";
+
+#[test]
+fn what_lingers_of_others_at_the_place_that_a_listener_gets_is_not_its_own() {
+    const WHAT: &str = "TIME-WAIT of others";
+    let (Some(python), Some(_), Some(_)) = (need(WHAT, "python3"), need(WHAT, "unshare"), need(WHAT, "ip")) else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = format!(
+        "ip link set lo up
+echo 40001 40010 > /proc/sys/net/ipv4/ip_local_port_range || exit 77
+{python} {others} && {prise} run -- {python} {own}",
+        python = python.display(),
+        others = stage.write("others.py", OTHERS).display(),
+        prise = stage.path("prise").display(),
+        own = stage.write("own.py", LEFT_AMONG_OTHERS).display(),
+    );
+    let alone = ["--user", "--map-root-user", "--net", "sh", "-c"];
+    let ended = finish(
+        &mut stage.native("unshare", alone.into_iter().chain([script.as_str()])),
+        LIMIT,
+    );
+    if ended.status.code() == Some(77) || ended.stderr.starts_with("unshare:") {
+        return skip(WHAT, ended.stderr.trim());
+    }
+    let ended = ended.expect_success();
+    assert!(
+        ended.stdout.starts_with("10\nTrue "),
+        "{}{}",
+        ended.stdout,
+        ended.stderr
+    );
+}

@@ -11,7 +11,6 @@ use prise_socket::SocketId;
 use prise_sys::sockopt::get as option_of;
 use prise_view::netlink::{Protocol, Socket};
 use prise_view::{Driver, Held, Left, View, Who};
-use prise_wire::Instant;
 use rustix::io::ioctl_fionread;
 use rustix::net::{RecvFlags, recv, sockopt};
 
@@ -163,7 +162,6 @@ impl Supervisor {
                 sockets,
                 guests,
                 places,
-                now: *now,
                 moved: None,
             },
         };
@@ -254,7 +252,6 @@ struct OfGuests<'a> {
     sockets: &'a Sockets,
     guests: &'a mut Guests,
     places: &'a Places,
-    now: Instant,
     /// Who has which socket open, by its number. Looked up once in a look at all: a program that moved each of its descriptors would have
     /// every one of them read for every socket of its.
     moved: Option<HashMap<u32, Holder>>,
@@ -296,7 +293,7 @@ impl Driver for OfGuests<'_> {
     }
 
     fn left(&mut self) -> Vec<Left> {
-        left_within(self.places, self.sockets, self.now)
+        left_within(self.places, self.sockets)
     }
 }
 

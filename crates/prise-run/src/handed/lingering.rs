@@ -8,15 +8,16 @@ use core::net::SocketAddr;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 
-use prise_socket::{Errno, Kind, LeftPort, SocketId};
+use prise_socket::{Errno, Kind, LeftPort, SocketId, State};
 use prise_sys::inet_diag::InetDiag;
 use prise_view::Left;
 use prise_wire::Instant;
 use rustix::net::{getpeername, getsockname};
 
+use crate::clock;
 use crate::guest::sockaddr::canonical;
 use crate::handed::carried;
-use crate::handed::places::Places;
+use crate::handed::places::{LINGERS, Places};
 use crate::socket::{Slot, Sockets};
 use crate::supervisor::Supervisor;
 
@@ -101,7 +102,7 @@ impl Lingering {
 }
 
 /// What the kernel still has of connections within the run that no program holds, under the run's names.
-pub(crate) fn left_within(places: &Places, sockets: &Sockets, now: Instant) -> Vec<Left> {
+pub(crate) fn left_within(places: &Places, sockets: &Sockets) -> Vec<Left> {
     /// More than `net.ipv4.tcp_max_tw_buckets` lets a kernel of a small machine have; beyond it the list is cut.
     const SHOWN_MAX: usize = 16_384;
     if places.are_none() {
@@ -109,13 +110,20 @@ pub(crate) fn left_within(places: &Places, sockets: &Sockets, now: Instant) -> V
     }
     // Where the kernel is not to be asked nothing is told.
     let left = InetDiag::left_on_loopback(SHOWN_MAX).unwrap_or_default();
+    // What is left of TIME-WAIT is counted from here, and not from when the turn has begun.
+    let now = clock::now();
     // A mapped address stays one.
-    let name_of = |at: SocketAddr| {
-        let named = places.lately_name_of(canonical(at), sockets, now)?;
+    let name_of = |at: SocketAddr, over: Option<Instant>| {
+        let named = places.lately_name_of(canonical(at), over, sockets, now)?;
         Some(SocketAddr::new(at.ip(), named.port()))
     };
     let named = left.into_iter().filter_map(|it| {
-        let (local, remote) = match (name_of(it.local), name_of(it.remote)) {
+        let state = carried::state(it.state)?;
+        let over = match (state, it.waits) {
+            (State::TimeWait, Some(waits)) => Some(now - LINGERS.saturating_sub(waits)),
+            _ => None,
+        };
+        let (local, remote) = match (name_of(it.local, over), name_of(it.remote, over)) {
             (Some(local), None) => (local, it.remote),
             (None, Some(remote)) => (it.local, remote),
             // Not the run's; or nobody can tell which end is the listener's.
@@ -124,7 +132,7 @@ pub(crate) fn left_within(places: &Places, sockets: &Sockets, now: Instant) -> V
         Some(Left {
             local,
             remote,
-            state: carried::state(it.state)?,
+            state,
             waits: it.waits,
         })
     });

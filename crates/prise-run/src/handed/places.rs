@@ -28,7 +28,10 @@ use crate::supervisor::Supervisor;
 const PLACES_MAX: usize = 4096;
 
 /// How long the kernel holds a port for what is left of connections (`TCP_TIMEWAIT_LEN`, linux/tcp.h).
-const LINGERS: Duration = Duration::from_secs(60);
+pub(crate) const LINGERS: Duration = Duration::from_secs(60);
+
+/// How late the kernel may tell that TIME-WAIT has begun: it counts in ticks, of which there are 100 a second at least.
+const TICK: Duration = Duration::from_millis(10);
 
 /// What stands for the ports of the kernel's listeners.
 #[derive(Debug, Default)]
@@ -44,6 +47,8 @@ struct Place {
     /// The listener's port in the run.
     port: u16,
     origin: Origin,
+    /// When the listener's first client came, at the latest. What was over by then was another's, of the host or of another run.
+    since: Instant,
     /// When the listener was closed or shut. The kernel picked its port for it and may pick it for anybody of the host after that; none if
     /// it is there, or if its connections bear other names in the run.
     left_at: Option<Instant>,
@@ -95,10 +100,19 @@ impl Places {
         self.get(at).map(|place| SocketAddr::new(HOME, place.port))
     }
 
-    /// The same for a place whose listener is there, or was so lately that what the kernel still has of connections is its. None where clients
-    /// bear other names in the run than the kernel's.
-    pub(crate) fn lately_name_of(&self, at: SocketAddr, sockets: &Sockets, now: Instant) -> Option<SocketAddr> {
+    /// The same for a connection that no program holds, if it is of the listener that is there or that was there lately. `over`: since when
+    /// it is in TIME-WAIT, where it is. None where clients bear other names in the run than the kernel's.
+    pub(crate) fn lately_name_of(
+        &self,
+        at: SocketAddr,
+        over: Option<Instant>,
+        sockets: &Sockets,
+        now: Instant,
+    ) -> Option<SocketAddr> {
         let place = self.get(at)?;
+        if over.is_some_and(|over| over + TICK < place.since) {
+            return None;
+        }
         let told = match sockets.native_listener(place.origin.listener) {
             Some(native) if native.at() == at => native.keeps_names(),
             _ => place
@@ -140,10 +154,14 @@ impl Supervisor {
                 .within
                 .retain(|_, place| sockets.get(place.origin.listener).is_some());
         }
-        let origin = Origin::new(listener);
+        let since = match self.places.within.get(&at.port()) {
+            Some(before) if before.origin.listener == listener => before.since,
+            _ => self.now,
+        };
         let place = Place {
             port,
-            origin,
+            origin: Origin::new(listener),
+            since,
             left_at: None,
         };
         self.places.within.insert(at.port(), place);
@@ -308,12 +326,13 @@ mod tests {
             let place = Place {
                 port: 8080,
                 origin: Origin::new(Slot::NONE),
+                since: closed,
                 left_at,
             };
             places.within.insert(at.port(), place);
             [0, 59, 60].map(|since| {
                 let now = closed + Duration::from_secs(since);
-                places.lately_name_of(at, &Sockets::default(), now).is_some()
+                places.lately_name_of(at, None, &Sockets::default(), now).is_some()
             })
         };
         assert_eq!(leave_at(Some(closed)), [true, true, false]);
@@ -323,5 +342,26 @@ mod tests {
             Some(SocketAddr::new(HOME, 8080)),
             "what it left stays"
         );
+    }
+
+    #[test]
+    fn what_was_over_before_a_listeners_first_client_came_is_anothers() {
+        let at = SocketAddr::new(HOME, 40_123);
+        let since = Instant::from_secs(1000);
+        let place = Place {
+            port: 8080,
+            origin: Origin::new(Slot::NONE),
+            since,
+            left_at: Some(since),
+        };
+        let mut places = Places::default();
+        places.within.insert(at.port(), place);
+        let is_its = |over| places.lately_name_of(at, over, &Sockets::default(), since).is_some();
+        assert!(
+            is_its(Some(since)) && is_its(Some(since - TICK)),
+            "as the kernel counts"
+        );
+        assert!(!is_its(Some(since - TICK * 2)));
+        assert!(is_its(None), "it is being closed");
     }
 }
