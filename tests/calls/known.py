@@ -435,7 +435,9 @@ def _(line):
         differ = line.selects()
         return line.carried and bool(differ) and all(bool(one) and hears(one) and theirs ^ ours == 1 for one, theirs, ours in differ)
     sends_more = line.stream and line.flags() & MORE and line.name in SENDS
-    return line.carried and (line.every(lambda one, theirs, ours: hears(one)) or line.stream and bool(sends_more or hears(line.socket)) and is_of_octets(line))
+    # Sent at once, they were unread when the peer closed, which resets.
+    reset = line.name == "shutdown" and line.by_ours and line.socket.corked and line.said("0", "ENOTCONN")
+    return line.carried and (reset or line.every(lambda one, theirs, ours: hears(one)) or line.stream and bool(sends_more or hears(line.socket)) and is_of_octets(line))
 
 
 @rule("a datagram socket that was connected to port 0, to which errors of all ports are told", ENDS)
@@ -454,7 +456,10 @@ def _(line):
 
 @rule("an edge more or less: each datagram that has left is one on the kernel; here a write that fails is, too")
 def _(line):
-    return line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.datagram and one.edges and (theirs ^ ours == 4 or theirs and not ours))
+    # An edge shows all that is there: to read, too.
+    failed = lambda one: any(one.has(name, lambda words, said: not said.isdigit()) for name in WRITES)
+    shown = lambda one, theirs, ours: not theirs and ours == 5 and failed(one)
+    return line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.datagram and one.edges and (theirs ^ ours == 4 or theirs and not ours or shown(one, theirs, ours)))
 
 
 @rule("a datagram socket whose connect(2) to a broadcast address has failed: the kernel's next datagrams but one go there nevertheless", ENDS)
@@ -475,6 +480,11 @@ def _(line):
 @rule("write(2), send(2) on a stream by our TCP that was never connected, or a listener")
 def _(line):
     return line.name in WRITES and line.by_ours and (line.said("EPIPE", "ENOTCONN") or line.said("EPIPE", "EOPNOTSUPP") and line.flags() & 1)
+
+
+@rule("write(2), send(2) on a listener by our TCP that was disconnected before: the error that waits is not the object's")
+def _(line):
+    return line.name in WRITES and line.by_ours and is_undone_stream(line.socket) and line.socket.has("listen") and line.said("ECONNRESET", "ENOTCONN")
 
 
 def was_written_to(socket):
@@ -523,7 +533,8 @@ def _(line):
     if line.name in ("poll", "epoll_wait"):
         # Where the kernel carries streams, only of one that was a listener.
         return line.every(lambda one, theirs, ours: shut(one) and (line.carried or one.has("listen")))
-    return line.by_ours and shut(line.socket) and (line.name in SENDS and line.theirs == "EPIPE" or line.name in RECEIVES and line.theirs == "0")
+    by_child = line.name == "fork" and line.words[2] == "3" and line.said("0", "1")
+    return line.by_ours and shut(line.socket) and (line.name in SENDS and line.theirs == "EPIPE" or line.name in RECEIVES and line.theirs == "0" or by_child)
 
 
 @rule("an urgent octet that a read has passed over is unread all the same, for which a stream by our TCP resets when it is closed", ENDS)
@@ -650,6 +661,12 @@ def _(line):
     return theirs is not None and 0 < int(line.ours) - theirs < urgent_to(line)
 
 
+@rule("POLLPRI of a stream by our TCP of which one of two urgent octets was read")
+def _(line):
+    sent = lambda one: sum(words[0] in ("send", "sendto", "sendmsg") and int(words[3]) & 1 for other in line.model.all if other.stream and other.meets(one) for words, said in other.did if said.isdigit())
+    return line.carried and line.every(lambda one, theirs, ours: one.stream and theirs | 2 == ours and sent(one) > 1)
+
+
 @rule("POLLERR of a refused datagram socket that was shut for reading")
 def _(line):
     return line.every(lambda one, theirs, ours: one.datagram and 0 in one.shut and theirs ^ ours == 8)
@@ -723,7 +740,7 @@ def _(line):
 
 @rule("TIOCOUTQ, SIOCOUTQNSD of a stream by our TCP that is over, which on the kernel count what never left, or a FIN")
 def _(line):
-    return line.name == "ioctl" and int(line.words[2]) % 9 in (2, 3) and line.by_ours and (line.call[1].endswith("= 0 0") or bool(line.socket.shut))
+    return line.name == "ioctl" and int(line.words[2]) % 9 in (2, 3) and line.by_ours and (line.call[1].endswith("= 0 0") or bool(line.socket.shut) or is_undone_stream(line.socket))
 
 
 @rule("FIONREAD where listeners are not the kernel's, or streams were shut for reading")

@@ -16,6 +16,7 @@ URGENT = [*ACCEPTED, "send 4 1 1 0 = 1"]
 ENDED = [*STREAM, "connect 3 0 0 0 0 0 = 0"]
 QUEUES = [*DATAGRAM, "setsockopt 3 0 11 1 4 0 0 = 0", "recv 3 10 0 0 = -1 ECONNREFUSED"]
 QUEUES_BY_EDGES = [*QUEUES, "epoll_ctl 3 1 2147483649 = 0"]
+EDGED = [*DATAGRAM, "epoll_ctl 3 1 2147483653 = 0", "epoll_wait 3:5"]
 UNDONE = [*DATAGRAM, "connect 3 2 1 9 0 0 = 0", "connect 3 0 0 0 0 0 = 0"]
 BEGUN = [*DATAGRAM, "sendmsg 3 5 32768 2 1 9 0 0 = 5"]
 TWO = [*DATAGRAM, "async 3 1 = 0 = 0", "socket 4 2 2050 0 = 0", "connect 4 2 1 103 0 0 = 0", "socket 5 2 2050 0 = 0"]
@@ -138,6 +139,24 @@ CASES = [
     (CORKED, "splice_out 3 100 4 = 100", "splice_out 3 100 4 = -1 EPIPE", False, None),
     (CORKED, "recv 3 10 0 0 = -1 EFAULT", "recv 3 10 0 0 = 10", False, None),
     (CORKED, "getpeername 3 0 0 0 = 0 len 16 127.0.0.1/P0", "getpeername 3 0 0 0 = -1 ENOTCONN", False, None),
+    # A write that has failed is an edge, which shows what else is there.
+    ([*EDGED, "sendfile 3 3000 0 = -1 EDESTADDRREQ at 0"], "epoll_wait", "epoll_wait 3:5", False, GOES_ON),
+    ([*EDGED, "sendfile 3 3000 0 = -1 EDESTADDRREQ at 0"], "epoll_wait", "epoll_wait 3:d", False, None),
+    (EDGED, "epoll_wait", "epoll_wait 3:5", False, None),
+    # What connect(2) with AF_UNSPEC leaves.
+    ([*ENDED, "listen 3 1 = 0"], "write 3 5 4 = -1 ECONNRESET", "write 3 5 4 = -1 ENOTCONN", True, GOES_ON),
+    (ENDED, "write 3 5 4 = -1 ECONNRESET", "write 3 5 4 = -1 ENOTCONN", True, None),
+    ([*ENDED, "listen 3 1 = 0"], "write 3 5 4 = -1 ECONNRESET", "write 3 5 4 = -1 ENOTCONN", False, None),
+    (ENDED, "child ioctl 3 3 0 0 = 0 65466", "child ioctl 3 3 0 0 = 0 65485", True, GOES_ON),
+    (STREAM, "ioctl 3 3 0 0 = 0 65466", "ioctl 3 3 0 0 = 0 65485", True, None),
+    # Shut before it was connected; octets with MSG_MORE that came too early.
+    ([*STREAM, "shutdown 3 1 = -1 ENOTCONN", "connect 3 2 1 104 0 0 = 0"], "fork 3 3 = 0", "fork 3 3 = 1", True, ENDS),
+    ([*STREAM, "connect 3 2 1 104 0 0 = 0"], "fork 3 3 = 0", "fork 3 3 = 1", True, None),
+    (MORE_SENT, "shutdown 5 1 = 0", "shutdown 5 1 = -1 ENOTCONN", True, ENDS),
+    (ACCEPTED, "shutdown 5 1 = 0", "shutdown 5 1 = -1 ENOTCONN", True, None),
+    # Two urgent octets.
+    ([*URGENT, URGENT[-1]], "poll 5:5", "poll 5:7", True, GOES_ON),
+    (URGENT, "poll 5:5", "poll 5:7", True, None),
     # A stream that a child has made a listener.
     ([*STREAM, "exec 3 5 = 0"], "select 1 1 0 = 0 3:0", "select 1 1 0 = 1 3:1", True, ENDS),
     ([*STREAM, "exec 3 4 = 0"], "select 1 1 0 = 0 3:0", "select 1 1 0 = 1 3:1", True, None),

@@ -6,6 +6,7 @@
 
 use prise_socket::{Errno, Host, Readiness, SocketId};
 use prise_sys::seccomp::Listener;
+use prise_sys::signal::Interrupts;
 use prise_wire::Instant;
 use rustix::event::epoll::EventFlags;
 
@@ -80,6 +81,8 @@ pub(crate) struct Supervisor {
     pub(crate) places: Places,
     /// Listeners where somebody waits until another accept(2) is made.
     pub(crate) crowds: Vec<Slot>,
+    /// For an accept(2) that must not wait, from the first one on.
+    pub(crate) interrupts: Option<Interrupts>,
     /// Who came to the run's listeners without being its affair.
     pub(crate) strangers: Strangers,
     /// The objects of datagram sockets that can be refused.
@@ -198,6 +201,7 @@ impl Supervisor {
             lingering: Lingering::default(),
             places: Places::default(),
             crowds: Vec::new(),
+            interrupts: None,
             strangers: Strangers::default(),
             inet_pairs: InetPairs::default(),
             ledger: Ledger::new().map_err(setup("watch sockets"))?,

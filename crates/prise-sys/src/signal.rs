@@ -1,6 +1,7 @@
-//! Signals as data: a mask that is restored, and signalfd(2).
+//! Signals as data: a mask that is restored, and signalfd(2); and a signal that does nothing but interrupt.
 
 use core::mem::{MaybeUninit, size_of};
+use core::time::Duration;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -147,6 +148,69 @@ impl AsFd for SignalFd {
     }
 }
 
+/// A timer that interrupts the thread that has made it (timer_create(2), `SIGEV_THREAD_ID`): a call that would wait ends with `EINTR`.
+#[derive(Debug)]
+pub struct Interrupts {
+    /// A pointer by type alone, and so the thread's own.
+    timer: libc::timer_t,
+}
+
+impl Interrupts {
+    /// Makes it, for the calling thread. The last real-time signal is taken for this, in the whole process.
+    pub fn of_this_thread() -> io::Result<Self> {
+        let signal = libc::SIGRTMAX();
+        let only = SignalSet::of(&[signal]);
+        // SAFETY: the set is initialised; nothing is written. Whoever started us may have blocked it.
+        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const only.0, core::ptr::null_mut()) };
+        // SAFETY: all zeros is a valid `sigaction`: no flags (above all no `SA_RESTART`), an empty mask.
+        let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+        action.sa_sigaction = do_nothing as *const () as libc::sighandler_t;
+        // SAFETY: the structure is initialised, and the handler touches nothing.
+        crate::check(unsafe { libc::sigaction(signal, &raw const action, core::ptr::null_mut()) })?;
+        // SAFETY: all zeros is a valid `sigevent`.
+        let mut event: libc::sigevent = unsafe { core::mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = signal;
+        // SAFETY: takes nothing.
+        event.sigev_notify_thread_id = unsafe { libc::gettid() };
+        let mut timer: libc::timer_t = core::ptr::null_mut();
+        // SAFETY: the event is initialised; the timer's name is written.
+        crate::check(unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) })?;
+        Ok(Self { timer })
+    }
+
+    /// Makes a call, interrupted at this interval, again and again: the first one may come before the call waits.
+    pub fn every<T>(&self, interval: Duration, call: impl FnOnce() -> T) -> T {
+        self.set(interval);
+        let made = call();
+        self.set(Duration::ZERO);
+        made
+    }
+
+    /// Zero stops it.
+    fn set(&self, interval: Duration) {
+        let each = libc::timespec {
+            tv_sec: interval.as_secs() as libc::time_t,
+            tv_nsec: interval.subsec_nanos().into(),
+        };
+        let times = libc::itimerspec {
+            it_interval: each,
+            it_value: each,
+        };
+        // SAFETY: the timer is ours until it is dropped; the times are initialised. With these it cannot fail.
+        unsafe { libc::timer_settime(self.timer, 0, &raw const times, core::ptr::null_mut()) };
+    }
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        // SAFETY: the timer is ours, and nobody has it after this.
+        unsafe { libc::timer_delete(self.timer) };
+    }
+}
+
+extern "C" fn do_nothing(_: i32) {}
+
 /// Sends `signal` to one thread (tgkill(2)).
 pub fn send_to_thread(process: u32, thread: u32, signal: i32) -> io::Result<()> {
     // SAFETY: no memory is involved.
@@ -172,5 +236,20 @@ mod tests {
             (libc::SIGUSR1, false, std::process::id())
         );
         assert!(!blocked.before().contains(libc::SIGUSR1));
+    }
+
+    #[test]
+    fn a_call_that_would_wait_for_ever_is_interrupted_and_the_next_one_is_not() {
+        let interrupts = Interrupts::of_this_thread().unwrap();
+        // SAFETY: no memory is involved.
+        let paused = interrupts.every(Duration::from_millis(1), || unsafe { libc::pause() });
+        assert_eq!((paused, crate::errno()), (-1, libc::EINTR));
+        let limit = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 5_000_000,
+        };
+        // SAFETY: the time is initialised; nothing is written.
+        let slept = unsafe { libc::nanosleep(&raw const limit, core::ptr::null_mut()) };
+        assert_eq!(slept, 0, "stopped");
     }
 }

@@ -4,6 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use prise_socket::{Errno, Family, Kind, SocketId};
 
+use rustix::event::PollFlags;
 use rustix::net::{Shutdown, shutdown};
 
 use super::{Target, read_address, require_stream};
@@ -44,8 +45,9 @@ impl Supervisor {
             // One of them may be closed, and would take what is meant for this one.
             self.sweep();
         }
-        // One that was shut polls so, which a new object would not.
-        if !self.listens_natively() && self.listens_next(target.slot) && !self.host.is_shut(id) {
+        // One that was shut polls so, which a new object would not; nor would it tell of the error that waits on one that was disconnected.
+        let is_unused = !self.host.is_shut(id) && !unix::shows(&target.copy, PollFlags::ERR | PollFlags::RDHUP);
+        if !self.listens_natively() && self.listens_next(target.slot) && is_unused {
             // If it fails listen(2) tries again.
             let _ = self.renewed(call, target);
         }

@@ -75,7 +75,7 @@ impl Supervisor {
             }
             Named::Unspecified(..) => {
                 self.flush_datagrams(target.slot);
-                if matches!(self.entry(target.slot)?.role, Role::Stream(_)) {
+                if matches!(self.entry(target.slot)?.role, Role::Stream(_) | Role::Ended(_)) {
                     return self.disconnect_stream(call, &target);
                 }
                 let was_shut = matches!(self.entry(target.slot)?.role, Role::Fresh) && self.host.is_shut(id);
@@ -112,8 +112,10 @@ impl Supervisor {
     fn disconnect_stream(&mut self, call: &Call, target: &Target) -> Judged {
         let slot = target.slot;
         let (id, family) = (self.entry(slot)?.id, self.entry(slot)?.family);
+        let had_ended = matches!(self.entry(slot)?.role, Role::Ended(_));
+        let failure = self.failure_left(target);
         let theirs = if self.policy.is_empty() {
-            Self::disconnected_object(family, &target.copy).ok()
+            self.disconnected_object(family, &target.copy, failure).ok()
         } else {
             None
         };
@@ -130,8 +132,11 @@ impl Supervisor {
         self.replace_object(call, target, &theirs)?;
         self.host.disconnect(self.now, id)?;
         if native {
-            // The object tells of the reset.
-            let _ = self.host.take_error(id);
+            // The object tells of the reset, if there was anything to be reset.
+            let reset = self.host.take_error(id);
+            if failure.is_none() && (had_ended || reset.is_none()) {
+                let _ = sockopt::socket_error(&theirs);
+            }
         }
         let role = if native { Handed::role(Stage::Idle) } else { Role::Fresh };
         let before = core::mem::replace(&mut self.entry(slot)?.role, role);

@@ -19,6 +19,7 @@ use crate::guest::message::{
 };
 use crate::guest::notify::{Answer, Call, Judged, errno};
 use crate::guest::sockaddr::encode;
+use crate::socket::datagram::Datagram;
 use crate::socket::{Failure, GuestSocket, Role, Slot};
 use crate::supervisor::Supervisor;
 use crate::waiting::parked::{ParkId, Wish};
@@ -305,7 +306,9 @@ impl Supervisor {
         if let Some(error) = datagram.take_error(&target.copy) {
             return Err(error);
         }
-        datagram.conceal(&target.copy);
+        if !datagram.shows_for_good(&target.copy) {
+            datagram.conceal(&target.copy);
+        }
         let origin = datagram.origin;
         let room = to.room().min(self.scratch.len());
         let whole = self.take_datagram(target, room, flags)?;
@@ -343,7 +346,13 @@ impl Supervisor {
         let kernel_flags = RecvFlags::from_bits_retain((flags & libc::MSG_PEEK) as u32);
         let kernel_flags = kernel_flags | RecvFlags::DONTWAIT | RecvFlags::TRUNC;
         let scratch = &mut self.scratch[..room];
-        let (_, whole) = match recv(&target.copy, &mut *scratch, kernel_flags) {
+        let shows_for_good = |it: &mut Datagram| it.shows_for_good(&target.copy);
+        let taken = if self.sockets.datagram_mut(target.slot).is_some_and(shows_for_good) {
+            Err(rustix::io::Errno::AGAIN)
+        } else {
+            recv(&target.copy, &mut *scratch, kernel_flags)
+        };
+        let (_, whole) = match taken {
             Err(rustix::io::Errno::AGAIN) => {
                 let Some(GuestSocket {
                     role: Role::Datagram(datagram),

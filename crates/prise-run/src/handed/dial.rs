@@ -6,11 +6,11 @@
 use core::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use prise_socket::{Destination, Errno, SocketId};
+use prise_socket::{Destination, Errno, Family, SocketId};
 use rustix::event::PollFlags;
 use rustix::event::epoll::EventFlags;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::net::{connect, sockopt};
+use rustix::net::{AddressFamily, connect, sockopt};
 
 use crate::calls::Target;
 use crate::guest::notify::{Answer, Call, DONE, Judged, errno};
@@ -50,6 +50,14 @@ pub(crate) enum Way {
     Judged(Judged),
     /// It is the run's own affair, or has to be pumped.
     Inside(Target),
+}
+
+/// A place of the host's as a stream's object calls it. An end that was accepted from a pair is IPv4's, whatever its socket is.
+fn named_for(object: &OwnedFd, family: Family, at: SocketAddr) -> SocketAddr {
+    if family == Family::Inet6 && sockopt::socket_domain(object) == Ok(AddressFamily::INET) {
+        return canonical(at);
+    }
+    for_family(at, family)
 }
 
 impl Supervisor {
@@ -100,7 +108,7 @@ impl Supervisor {
             // No port that is nobody else's: the stack can share one.
             return self.unused(call, target).map(Way::Inside);
         }
-        let to = for_family(leg.to, self.entry(target.slot)?.family);
+        let to = named_for(&target.copy, self.entry(target.slot)?.family, leg.to);
         self.set_stage(target.slot, Stage::Connecting(to));
         match leg.whom {
             Whom::Listener => self.dial_within(call, target, leg.seen),
@@ -173,9 +181,9 @@ impl Supervisor {
         };
         let flags = fcntl_getfl(&target.copy).map_err(errno)?;
         let (connected, to) = match self.dial_listener(&target, names, |at| {
-            connect_without_waiting(&target.copy, for_family(at, family), flags)
+            connect_without_waiting(&target.copy, named_for(&target.copy, family, at), flags)
         }) {
-            Ok((connected, at)) => (connected, for_family(at, family)),
+            Ok((connected, at)) => (connected, named_for(&target.copy, family, at)),
             Err(E::CONNREFUSED) => {
                 self.let_go_of_peer(&target);
                 return Ok(Way::Judged(Err(Errno::ECONNREFUSED)));

@@ -25,6 +25,7 @@ use prise_wire::Instant;
 
 use crate::guest::notify::Call;
 use crate::guest::sockaddr::{encode, for_family};
+use crate::handed::late::{Late, has_gone_on};
 use crate::handed::native_accept::Seen;
 use crate::handed::native_listener::Names;
 use crate::handed::plain::{Crowds, Granted, queue_of};
@@ -57,6 +58,8 @@ pub(crate) struct LeftCalls {
     /// One of each thread, which has perhaps not been made yet.
     open: Vec<Left>,
     crowds: Crowds,
+    /// Threads that had not made theirs when the supervisor began to accept itself.
+    late: Late,
     /// There was one.
     any: bool,
 }
@@ -65,6 +68,11 @@ impl LeftCalls {
     /// Whether the listener has let the kernel give somebody out.
     pub(crate) fn any(&self) -> bool {
         self.any
+    }
+
+    /// Whether a call may yet find somebody though the supervisor accepts itself.
+    pub(crate) fn may_come(&mut self) -> bool {
+        self.late.may_come(has_gone_on)
     }
 
     /// The room of a thread's last call, if that may not have been made.
@@ -82,6 +90,7 @@ impl LeftCalls {
     ) -> Granted {
         // Who calls again has made its last call.
         self.open.retain(|it| it.tid != tid);
+        self.late.has_returned(tid);
         if waiting == 0 {
             self.open.clear();
         }
@@ -103,7 +112,9 @@ impl LeftCalls {
             if !self.open.is_empty() {
                 self.crowds.end();
             }
-            self.open.clear();
+            for it in self.open.drain(..) {
+                self.late.note(it.tid);
+            }
             return Granted::No;
         }
         for it in &mut self.open {
@@ -123,18 +134,6 @@ impl LeftCalls {
     fn take_back(&mut self, tid: u32) {
         self.open.retain(|it| it.tid != tid);
     }
-}
-
-/// Whether a thread is seen waiting for something else than the end of accept(2), or is gone (`/proc/TID/syscall`, proc(5)). The
-/// supervisor may look into whom it serves.
-fn has_gone_on(tid: u32) -> bool {
-    let Ok(line) = std::fs::read_to_string(format!("/proc/{tid}/syscall")) else {
-        // Closed to us, it cannot be told.
-        return !std::path::Path::new(&format!("/proc/{tid}")).exists();
-    };
-    let number = line.split_ascii_whitespace().next().and_then(|word| word.parse().ok());
-    // One that runs has no number here.
-    number.is_some_and(|number: i64| number != libc::SYS_accept && number != libc::SYS_accept4)
 }
 
 impl Supervisor {
@@ -303,7 +302,10 @@ mod tests {
         assert_eq!(left.judge(7, (1, FITS), NOW, nobody), Granted::Native);
         assert_eq!(left.judge(8, (1, FITS), NOW, nobody), Granted::Crowded);
         assert_eq!(left.judge(8, (1, FITS), NOW + GRANT_LASTS, nobody), Granted::No);
+        assert!(left.late.may_come(nobody), "and may find the next one");
         assert_eq!(left.judge(8, (2, FITS), NOW + GRANT_LASTS, nobody), Granted::No);
+        assert_eq!(left.judge(7, (2, FITS), NOW + GRANT_LASTS, nobody), Granted::No);
+        assert!(!left.late.may_come(nobody), "it has come back");
     }
 
     #[test]
@@ -314,45 +316,5 @@ mod tests {
             assert_eq!(left.judge(8, (1, FITS), NOW, nobody), Granted::Crowded);
         }
         assert_eq!(left.judge(7, (1, FITS), NOW, nobody), Granted::No);
-    }
-
-    #[test]
-    fn a_thread_that_waits_for_something_else_has_gone_on() {
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let (tell, tid) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            tell.send(rustix::thread::gettid().as_raw_nonzero().get()).unwrap();
-            let _ = wait.recv();
-        });
-        let tid = u32::try_from(tid.recv().unwrap()).unwrap();
-        let patience = std::time::Instant::now() + Duration::from_secs(30);
-        while !has_gone_on(tid) {
-            assert!(std::time::Instant::now() < patience, "it waits for the channel");
-            std::thread::yield_now();
-        }
-        drop(go);
-        thread.join().unwrap();
-    }
-
-    #[test]
-    fn a_thread_that_runs_has_perhaps_not_gone_on() {
-        let (tell, tid) = std::sync::mpsc::channel();
-        let runs = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-        let until = runs.clone();
-        let thread = std::thread::spawn(move || {
-            tell.send(rustix::thread::gettid().as_raw_nonzero().get()).unwrap();
-            while until.load(std::sync::atomic::Ordering::Relaxed) {
-                core::hint::spin_loop();
-            }
-        });
-        let tid = u32::try_from(tid.recv().unwrap()).unwrap();
-        // Having told, it may have some call to return from.
-        let patience = std::time::Instant::now() + Duration::from_secs(30);
-        while has_gone_on(tid) {
-            assert!(std::time::Instant::now() < patience, "it runs");
-            std::thread::yield_now();
-        }
-        runs.store(false, std::sync::atomic::Ordering::Relaxed);
-        thread.join().unwrap();
     }
 }

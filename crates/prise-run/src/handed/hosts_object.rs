@@ -13,6 +13,7 @@ use rustix::net::{
 use crate::calls::Target;
 use crate::guest::epoll_sets::Watched;
 use crate::guest::notify::{Call, errno};
+use crate::guest::sockaddr::for_family;
 use crate::handed::Stage;
 use crate::socket::Slot;
 use crate::socket::unix;
@@ -101,19 +102,29 @@ impl Supervisor {
         Ok(())
     }
 
-    /// An object as connect(2) with `AF_UNSPEC` leaves one that was connected, with the flags and timeouts of another: nothing but the kernel's
-    /// own way sets its pending error. It was connected to itself.
-    pub(crate) fn disconnected_object(family: Family, before: &OwnedFd) -> Result<OwnedFd, rustix::io::Errno> {
+    /// An object as connect(2) with `AF_UNSPEC` leaves one that was connected, or refused where that is its `failure`, with the flags and timeouts
+    /// of another: nothing but the kernel's own way sets its pending error. It was connected to itself, or to nobody.
+    pub(crate) fn disconnected_object(
+        &mut self,
+        family: Family,
+        before: &OwnedFd,
+        failure: Option<Errno>,
+    ) -> Result<OwnedFd, rustix::io::Errno> {
         let theirs = Self::hosts_object(family, SocketFlags::NONBLOCK)?;
-        let (any, own) = match family {
-            Family::Inet => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            Family::Inet6 => (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        let to = if failure == Some(Errno::ECONNREFUSED) {
+            for_family(self.hands.meeting()?.nobody(), family)
+        } else {
+            let (any, own) = match family {
+                Family::Inet => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::LOCALHOST)),
+                Family::Inet6 => (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::LOCALHOST)),
+            };
+            bind(&theirs, &SocketAddr::new(any, 0))?;
+            let port = SocketAddr::try_from(getsockname(&theirs)?)
+                .map_err(|_| rustix::io::Errno::INVAL)?
+                .port();
+            SocketAddr::new(own, port)
         };
-        bind(&theirs, &SocketAddr::new(any, 0))?;
-        let port = SocketAddr::try_from(getsockname(&theirs)?)
-            .map_err(|_| rustix::io::Errno::INVAL)?
-            .port();
-        match connect(&theirs, &SocketAddr::new(own, port)) {
+        match connect(&theirs, &to) {
             // Who does not wait is told so though it is done.
             Ok(()) | Err(rustix::io::Errno::INPROGRESS) => connect_unspec(&theirs)?,
             Err(error) => return Err(error),

@@ -25,6 +25,7 @@ pub(crate) mod dial;
 pub(crate) mod direct;
 pub(crate) mod direct_accept;
 pub(crate) mod hosts_object;
+pub(crate) mod late;
 pub(crate) mod lingering;
 pub(crate) mod marked;
 pub(crate) mod native_accept;

@@ -17,6 +17,7 @@ use rustix::net::{SocketFlags, acceptfrom_with, sockopt};
 use crate::calls::Acceptor;
 use crate::guest::notify::{Answer, Judged, errno};
 use crate::guest::sockaddr::canonical;
+use crate::handed::late::accept_beside_others;
 use crate::handed::lingering::Ends;
 use crate::handed::native_listener::{Names, Who};
 use crate::handed::plain::Granted;
@@ -90,11 +91,17 @@ impl Supervisor {
             if core::mem::replace(&mut seen, Seen::Perhaps) == Seen::Perhaps && !unix::shows(copy, PollFlags::IN) {
                 return Err(Errno::EAGAIN);
             }
-            let accepted = acceptfrom_with(copy, flags | SocketFlags::CLOEXEC);
+            let flags = flags | SocketFlags::CLOEXEC;
+            let native = self.native_listener_mut(slot).ok_or(Errno::EINVAL)?;
+            let accepted = if native.may_come_late() {
+                accept_beside_others(&mut self.interrupts, copy, flags)
+            } else {
+                acceptfrom_with(copy, flags)
+            };
             let native = self.native_listener_mut(slot).ok_or(Errno::EINVAL)?;
             let (socket, from) = match accepted {
                 Ok((socket, Some(from))) => (socket, canonical(from.try_into().map_err(errno)?)),
-                // Reset before it was accepted (accept(2)): the next one may be well.
+                // Reset before it was accepted (accept(2)), or another was first: the next one may be well.
                 Ok((_, None)) | Err(E::CONNABORTED | E::INTR) => continue,
                 Err(error) => return Err(errno(error)),
             };

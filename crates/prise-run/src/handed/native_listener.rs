@@ -69,7 +69,7 @@ pub(crate) struct NativeListener {
     /// One of them was there whose connection has other names in the run than in the kernel.
     has_renamed: bool,
     /// Which of them accept(2) of the kernel may give out.
-    grants: Grants,
+    grants: Box<Grants>,
     /// Calls at the published address that the kernel makes.
     left_calls: Box<LeftCalls>,
     /// The supervisor's own connections.
@@ -119,6 +119,11 @@ impl Expected {
             underway,
         }
     }
+
+    /// Whether it may not be in the queue yet.
+    pub(crate) fn is_underway(&self) -> bool {
+        self.underway
+    }
 }
 
 /// The run's names for a connection.
@@ -165,7 +170,7 @@ impl NativeListener {
             watched: false,
             expected: VecDeque::new(),
             has_renamed: false,
-            grants: Grants::default(),
+            grants: Box::default(),
             left_calls: Box::default(),
             tokens: VecDeque::new(),
         })
@@ -290,6 +295,11 @@ impl NativeListener {
     /// Whether any accept(2) was left to the kernel: one may be under way.
     fn has_let_through(&self) -> bool {
         self.grants.given().next().is_some() || self.left_calls.any()
+    }
+
+    /// Whether any of these may yet find somebody though the supervisor accepts itself.
+    pub(crate) fn may_come_late(&mut self) -> bool {
+        self.grants.may_come() || self.left_calls.may_come()
     }
 
     /// What accept(2) of the kernel may give out, and whom.

@@ -30,6 +30,7 @@ use crate::guest::notify::{Answer, Call, DONE, Judged};
 use crate::guest::sockaddr::canonical;
 use crate::handed::Stage;
 use crate::handed::dial::connect_without_waiting;
+use crate::handed::late::{Late, has_gone_on};
 use crate::handed::lingering::Ends;
 use crate::handed::marked::{self, Mark};
 use crate::handed::native_accept::Seen;
@@ -57,6 +58,8 @@ struct Grant {
     at: Instant,
     /// Somebody else waits for it to be taken.
     is_crowded: bool,
+    /// Its thread has called again, or is known to be late.
+    is_settled: bool,
 }
 
 /// What a listener lets through.
@@ -65,6 +68,8 @@ pub(crate) struct Grants {
     /// The last one, until the queue shows that it was taken.
     open: Option<Grant>,
     crowds: Crowds,
+    /// Threads that had perhaps not taken theirs when the supervisor took somebody.
+    late: Late,
     /// The names of the last clients that were let through.
     given: VecDeque<Names>,
 }
@@ -121,7 +126,23 @@ impl Grants {
 
     /// The client of a call that was left to the kernel and did not take it.
     pub(crate) fn take_back(&mut self, from: SocketAddr) -> Option<Names> {
+        self.give_up_waiting();
         self.open.take_if(|grant| grant.names.shown == from).map(|it| it.names)
+    }
+
+    /// Whether a call that was left to the kernel may yet find somebody though the supervisor accepts itself.
+    pub(crate) fn may_come(&mut self) -> bool {
+        self.give_up_waiting();
+        self.late.may_come(has_gone_on)
+    }
+
+    /// The supervisor accepts, whatever becomes of the call that was granted last.
+    fn give_up_waiting(&mut self) {
+        if let Some(grant) = &mut self.open
+            && !core::mem::replace(&mut grant.is_settled, true)
+        {
+            self.late.note(grant.tid);
+        }
     }
 
     /// `waiting` connections are in the queue, of which `expected` are known not to be granted to anybody. `all_plain`: each of these is
@@ -134,6 +155,14 @@ impl Grants {
         all_plain: bool,
         now: Instant,
     ) -> Granted {
+        self.late.has_returned(tid);
+        if let Some(grant) = self.open.as_mut().filter(|it| it.tid == tid) {
+            grant.is_settled = true;
+        }
+        // Of those that still shake hands it is not known whether they are in the queue.
+        if waiting == expected.len() && expected.iter().any(Expected::is_underway) {
+            return Granted::No;
+        }
         if waiting == expected.len() {
             self.open = None;
             let next = if all_plain && !self.crowds.is_over() {
@@ -149,6 +178,7 @@ impl Grants {
                 tid,
                 at: now,
                 is_crowded: false,
+                is_settled: false,
             });
             if self.given.len() == GIVEN_MAX {
                 self.given.pop_front();
@@ -157,7 +187,7 @@ impl Grants {
             return Granted::Native;
         }
         match &mut self.open {
-            Some(it) if it.tid != tid && now.saturating_since(it.at) < GRANT_LASTS => {
+            Some(it) if !it.is_settled && now.saturating_since(it.at) < GRANT_LASTS => {
                 self.crowds.meet(&mut it.is_crowded);
                 Granted::Crowded
             }
@@ -374,6 +404,31 @@ mod tests {
         assert!(grants.take_back(client(50_000)).is_none());
         assert_eq!(grants.take_back(client(40_000)).map(|it| it.guest), Some(client(80)));
         assert!(grants.take_back(client(40_000)).is_none(), "once");
+        assert!(!grants.late.may_come(|_| false), "its thread is not under way any more");
+    }
+
+    #[test]
+    fn a_thread_whose_client_is_given_to_another_is_late() {
+        let (mut grants, mut queue) = (Grants::default(), expected(&[40_000]));
+        assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW), Granted::Native);
+        assert_eq!(grants.judge(8, 1, &mut queue, PLAIN, NOW + GRANT_LASTS), Granted::No);
+        assert!(grants.take_back(client(40_000)).is_some());
+        assert!(grants.late.may_come(|_| false));
+        assert_eq!(grants.judge(7, 0, &mut queue, PLAIN, NOW), Granted::No);
+        assert!(!grants.late.may_come(|_| false), "it has come back");
+    }
+
+    #[test]
+    fn who_still_shakes_hands_does_not_count_for_who_was_taken() {
+        let (mut grants, mut queue) = (Grants::default(), expected(&[40_000]));
+        assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW), Granted::Native);
+        let names = Names {
+            guest: client(80),
+            shown: client(40_001),
+        };
+        queue.push_back(Expected::known(client(40_001), names, Slot::NONE, true));
+        assert_eq!(grants.judge(8, 1, &mut queue, !PLAIN, NOW), Granted::No);
+        assert!(grants.take_back(client(40_000)).is_some(), "the one in the queue");
     }
 
     #[test]

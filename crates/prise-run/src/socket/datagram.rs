@@ -391,6 +391,12 @@ impl Datagram {
         }
     }
 
+    /// Whether the program's end shows an error that is not to be taken from it, because nothing can be sent on it any more by which another
+    /// could be shown, and nothing lies in its queue for which it would have to be.
+    pub(crate) fn shows_for_good(&self, copy: &OwnedFd) -> bool {
+        self.shown && self.mute && !unix::shows(copy, PollFlags::IN)
+    }
+
     /// Whether datagrams lie in the program's queue.
     pub(crate) fn has_unread(&self) -> bool {
         if let Some(inet) = &self.inet {
