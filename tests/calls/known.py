@@ -740,7 +740,15 @@ def _(line):
 
 @rule("TIOCOUTQ, SIOCOUTQNSD of a stream by our TCP that is over, which on the kernel count what never left, or a FIN")
 def _(line):
-    return line.name == "ioctl" and int(line.words[2]) % 9 in (2, 3) and line.by_ours and (line.call[1].endswith("= 0 0") or bool(line.socket.shut) or is_undone_stream(line.socket))
+    if line.name != "ioctl" or int(line.words[2]) % 9 not in (2, 3):
+        return False
+    return line.by_ours and (line.call[1].endswith("= 0 0") or bool(line.socket.shut))
+
+
+@rule("SIOCOUTQNSD of a stream that was disconnected, by which the kernel has skipped as much as a window holds: by our TCP, and by IPv6, another one")
+def _(line):
+    asks = line.name == "ioctl" and int(line.words[2]) % 9 == 3 and line.theirs == line.ours == "0"
+    return asks and line.stream and is_undone_stream(line.socket) and (line.by_ours or line.socket.family == INET6)
 
 
 @rule("FIONREAD where listeners are not the kernel's, or streams were shut for reading")

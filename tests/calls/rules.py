@@ -149,6 +149,8 @@ CASES = [
     ([*ENDED, "listen 3 1 = 0"], "write 3 5 4 = -1 ECONNRESET", "write 3 5 4 = -1 ENOTCONN", False, None),
     (ENDED, "child ioctl 3 3 0 0 = 0 65466", "child ioctl 3 3 0 0 = 0 65485", True, GOES_ON),
     (STREAM, "ioctl 3 3 0 0 = 0 65466", "ioctl 3 3 0 0 = 0 65485", True, None),
+    (ENDED, "ioctl 3 3 0 0 = 0 65466", "ioctl 3 3 0 0 = 0 65485", False, None),
+    (["socket 3 10 2049 0 = 0", "connect 3 0 0 0 0 0 = 0"], "ioctl 3 3 0 0 = 0 65466", "ioctl 3 3 0 0 = 0 65485", False, GOES_ON),
     # Shut before it was connected; octets with MSG_MORE that came too early.
     ([*STREAM, "shutdown 3 1 = -1 ENOTCONN", "connect 3 2 1 104 0 0 = 0"], "fork 3 3 = 0", "fork 3 3 = 1", True, ENDS),
     ([*STREAM, "connect 3 2 1 104 0 0 = 0"], "fork 3 3 = 0", "fork 3 3 = 1", True, None),

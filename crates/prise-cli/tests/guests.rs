@@ -248,6 +248,8 @@ guests! {
     desynchronised_over_ipv6: "desynchronised.py" "6";
     raw_tcp_over_ipv4: "raw_tcp.py" "4";
     raw_tcp_over_ipv6: "raw_tcp.py" "6";
+    bound_to_link_over_ipv4: "bound_to_link.py" "4";
+    bound_to_link_over_ipv6: "bound_to_link.py" "6";
     least_hops_over_ipv4: "least_hops.py" "4";
     least_hops_over_ipv6: "least_hops.py" "6";
     unspecified_over_ipv4: "unspecified.py" "4";

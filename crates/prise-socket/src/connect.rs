@@ -159,11 +159,14 @@ impl Host {
     /// Where a connect really goes, as the stack has it: the unspecified address means this host, v4-mapped means IPv4.
     pub(crate) fn stream_destination(&self, s: SocketId, remote: SocketAddr) -> Result<SocketAddr, Errno> {
         let socket = self.socket_ref(s)?;
+        let says_no_link = is_link_local_without_scope(remote) && socket.device().is_none();
         let remote = socket.destination(remote, self.speaks_from(socket), None)?;
         match remote.ip() {
             // tcp_v4_connect: neither groups nor broadcast addresses; nor tcp_v6_connect.
             IpAddr::V4(v4) if v4.is_multicast() || self.is_broadcast(v4) => Err(Errno::ENETUNREACH),
             IpAddr::V6(v6) if v6.is_multicast() => Err(Errno::ENETUNREACH),
+            // tcp_v6_connect: such an address says nothing without an interface.
+            IpAddr::V6(_) if says_no_link => Err(Errno::EINVAL),
             _ => Ok(remote),
         }
     }
@@ -248,6 +251,17 @@ pub(crate) fn link_named(remote: SocketAddr) -> Option<u32> {
     }
 }
 
+/// An address that means another host on each link, with no link named (RFC 4007 §6).
+pub(crate) fn is_link_local_without_scope(remote: SocketAddr) -> bool {
+    match remote {
+        SocketAddr::V6(v6) if v6.scope_id() == 0 => {
+            let first = v6.ip().segments()[0];
+            first & 0xffc0 == 0xfe80 || first & 0xff0f == 0xff02 || first & 0xff0f == 0xff01
+        }
+        _ => false,
+    }
+}
+
 impl Socket {
     /// An address given to `connect` or `sendto`, as the stack has it, by the rules that all types share.
     /// `source`: where it would come from ([`Host::speaks_from`]).
@@ -293,9 +307,6 @@ impl Socket {
         if ip.is_unicast_link_local() {
             let (scope, device) = (remote.scope_id(), self.value(Opt::Device));
             if scope != 0 && device != 0 && i64::from(scope) != device {
-                return Err(Errno::EINVAL);
-            }
-            if scope == 0 && device == 0 {
                 return Err(Errno::EINVAL);
             }
         }

@@ -108,7 +108,7 @@ impl Host {
         }
     }
 
-    /// Where a `connect(2)` of a stream leads if somebody else may make it: over a link that was not named, without a SYN with
+    /// Where a `connect(2)` of a stream leads if somebody else may make it: over the link to which it leads of itself, if one was named, without a SYN with
     /// data for a listener of this host, without a congestion control or a flow label of the program's choice, within this host without
     /// signatures and not to itself, and while no raw socket is to be told of TCP's segments.
     pub fn leads_to(&mut self, s: SocketId, remote: SocketAddr) -> Option<Destination> {
@@ -116,7 +116,6 @@ impl Host {
         let ordinary = socket.kind == Kind::Stream
             && socket.phase == Phase::Unconnected
             && socket.transport == Transport::None
-            && socket.device().is_none()
             && socket.value(Opt::Congestion) == 0
             && !socket.sends_flow_info()
             && !self.may_open_with_octets(s)
@@ -125,12 +124,15 @@ impl Host {
             return None;
         }
         let remote = self.stream_destination(s, remote).ok()?;
-        let bound = self.speaks_from(self.socket_ref(s).ok()?);
+        let (bound, device) = (
+            self.speaks_from(self.socket_ref(s).ok()?),
+            self.socket_ref(s).ok()?.device(),
+        );
         let signed = self.is_signed(s);
         // By the name of the other end it meets itself, whoever listens there. Port 0 is nobody's.
         let port = self.socket_ref(s).ok()?.port;
         let is_itself = |local: IpAddr| port != 0 && SocketAddr::new(local, port) == remote;
-        self.destination(bound, remote).filter(|it| match it {
+        self.destination(bound, device, remote).filter(|it| match it {
             Destination::Own { local, .. } => !signed && !is_itself(*local),
             Destination::Outside(_) => true,
         })
@@ -143,14 +145,21 @@ impl Host {
             IpAddr::V4(v4) => !v4.is_unspecified() && !v4.is_multicast() && !self.is_broadcast(v4),
             IpAddr::V6(v6) => !v6.is_unspecified() && v6.to_ipv4_mapped().is_none() && !is_link_local(v6.into()),
         };
-        if is_plain { self.destination(None, remote) } else { None }
+        if is_plain {
+            self.destination(None, None, remote)
+        } else {
+            None
+        }
     }
 
-    fn destination(&self, bound: Option<IpAddr>, remote: SocketAddr) -> Option<Destination> {
+    fn destination(&self, bound: Option<IpAddr>, device: Option<LinkId>, remote: SocketAddr) -> Option<Destination> {
         if self.stack.raw_hears(remote.ip(), protocol::TCP) {
             return None;
         }
         let route = self.stack.route(remote.ip(), bound, None).ok()?;
+        if device.is_some_and(|device| device != route.link) {
+            return None;
+        }
         if self.stack.is_local(remote.ip()) {
             return Some(Destination::Own {
                 local: bound.unwrap_or(route.source),

@@ -152,6 +152,31 @@ fn a_socket_that_connects_to_a_link_local_address_keeps_to_its_link_and_gives_it
 }
 
 #[test]
+fn a_message_to_a_link_local_address_goes_where_a_route_leads_though_no_link_is_named() {
+    const UNICAST_IF: i32 = 76;
+    let mut world = World::new(2);
+    let b = world.udp(1, Family::Inet6);
+    world.bind(1, b, "[::]:53").expect("bound");
+    let raw = world.hosts[0].socket(Family::Inet6, Kind::Raw, 200);
+    let (a, raw) = (world.udp(0, Family::Inet6), raw.expect("a raw socket"));
+    assert_eq!(send_to(&mut world, 0, a, b"there", "[fe80::2]:53"), Ok(5));
+    assert_eq!(send_to(&mut world, 0, raw, b"there", "[fe80::2]:0"), Ok(5));
+    world.settle();
+    let (octets, from) = recv_from(&mut world, 1, b).expect("it has come");
+    assert!(octets == b"there" && from.starts_with("[fe80::1%2]:"), "{from}");
+    // Who connects there, and who asks for an echo, has to name one; that of datagrams without one does not count.
+    world.set(0, a, 41, UNICAST_IF, 2i32.to_be()).expect("set");
+    assert_eq!(world.connect(0, a, "[fe80::2]:53"), Err(Errno::EINVAL));
+    assert_eq!(world.connect(0, raw, "[fe80::2]:0"), Err(Errno::EINVAL));
+    let stream = world.tcp(0, Family::Inet6);
+    assert_eq!(world.connect(0, stream, "[fe80::2]:53"), Err(Errno::EINVAL));
+    let ping = world.hosts[0].socket(Family::Inet6, Kind::Datagram, 58);
+    let (ping, echo) = (ping.expect("a ping socket"), [128, 0, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(send_to(&mut world, 0, ping, &echo, "[fe80::2]:0"), Err(Errno::EINVAL));
+    assert_eq!(send_to(&mut world, 0, ping, &echo, "[fe80::2%2]:0"), Ok(8));
+}
+
+#[test]
 fn ip_recverr_queues_what_icmp_says() {
     for (to, level, name) in [("10.0.0.2:9", 0, 11), ("[fd00::2]:9", 41, 25)] {
         let mut world = World::new(2);

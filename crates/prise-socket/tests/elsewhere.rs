@@ -60,7 +60,12 @@ fn what_is_this_hosts_own_or_was_asked_of_its_tcp_does_not_lead_elsewhere() {
     let s = world.tcp(0, Family::Inet);
     let host = &mut world.hosts[0];
     host.set_option(now, s, level::SOCKET, DEVICE, b"lo\0").unwrap();
-    assert_eq!(host.leads_to(s, remote), None, "a link of its choice");
+    assert_eq!(host.leads_to(s, remote), None, "another link");
+    assert_eq!(
+        host.leads_to(s, addr("127.0.0.1:443")),
+        Some(own),
+        "by that link anyway"
+    );
 }
 
 #[test]

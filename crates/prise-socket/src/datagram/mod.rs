@@ -19,7 +19,7 @@ use prise_stack::{
 };
 use prise_wire::{Instant, IpVersion};
 
-use crate::connect::link_named;
+use crate::connect::{is_link_local_without_scope, link_named};
 use crate::option::Opt;
 use crate::socket::{Flag, Socket, Transport, wildcard};
 use crate::{Errno, Family, Host, Kind, SocketId, protocol};
@@ -222,17 +222,6 @@ impl Host {
     }
 }
 
-/// An address that means another host on each link, with no link named (RFC 4007, section 6).
-fn is_link_local_without_scope(remote: SocketAddr) -> bool {
-    match remote {
-        SocketAddr::V6(v6) if v6.scope_id() == 0 => {
-            let first = v6.ip().segments()[0];
-            first & 0xffc0 == 0xfe80 || first & 0xff0f == 0xff02 || first & 0xff0f == 0xff01
-        }
-        _ => false,
-    }
-}
-
 /// Peers.
 impl Host {
     /// `__ip4_datagram_connect`, `__ip6_datagram_connect`.
@@ -249,8 +238,9 @@ impl Host {
         self.settle_on(s, named)?;
         let socket = self.socket_ref(s)?;
         let device = socket.device().or_else(|| socket.way_out(remote.ip()));
-        if device.is_none() && is_link_local_without_scope(remote) {
-            // `__ip6_datagram_connect`: such an address says nothing without an interface.
+        // `__ip6_datagram_connect`: such an address says nothing without an interface; that of IPV6_UNICAST_IF is not looked at.
+        let is_named = socket.device().is_some() || remote.ip().is_multicast() && device.is_some();
+        if !is_named && is_link_local_without_scope(remote) {
             return Err(Errno::EINVAL);
         }
         let source = socket

@@ -7,7 +7,7 @@ use prise_wire::{Instant, Ipv4Options, Payload, checksum};
 
 use super::ip_options;
 use super::stamps::Stamps;
-use crate::connect::link_named;
+use crate::connect::{is_link_local_without_scope, link_named};
 use crate::option::Opt;
 use crate::socket::{Corked, Flag, Socket, Transport};
 use crate::sysctl::{Key, Sysctls};
@@ -185,6 +185,13 @@ impl Host {
             self.flow_info_to_send(now, s, named.then_some(destination), control)?
         };
         let socket = self.socket_ref(s)?;
+        if matches!(socket.transport, Transport::Ping(_))
+            && is_link_local_without_scope(destination)
+            && socket.link_to(destination.ip()).is_none()
+        {
+            // ping_v6_sendmsg; udpv6_sendmsg and rawv6_sendmsg leave it to the table of routes.
+            return Err(Errno::EINVAL);
+        }
         let nowhere = destination.ip().to_canonical() == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let source = control.source.map(|addr| addr.to_canonical());
         let mut destination = socket.message_destination(self, destination, source)?;
@@ -217,10 +224,7 @@ impl Host {
                     .find(|id| id.interface_index() == index);
                 Some(exists.ok_or(Errno::ENODEV)?)
             }
-            None => socket
-                .device()
-                .or_else(|| socket.sticky_link())
-                .or_else(|| socket.way_out(ip)),
+            None => socket.link_to(ip),
         };
         let given = control
             .source
@@ -471,6 +475,13 @@ fn by_link_named(control: &Control, destination: Option<SocketAddr>) -> Control 
 }
 
 impl Socket {
+    /// The link that the socket sends to that destination by, of all that it was told.
+    fn link_to(&self, destination: IpAddr) -> Option<LinkId> {
+        self.device()
+            .or_else(|| self.sticky_link())
+            .or_else(|| self.way_out(destination))
+    }
+
     /// `IPV6_PKTINFO` set for good.
     fn sticky_link(&self) -> Option<LinkId> {
         LinkId::from_interface_index(self.value(Opt::StickyInterface) as u32)
