@@ -41,10 +41,27 @@ pub(crate) fn start(level: Level, file: Option<&Path>) -> io::Result<()> {
         .with_max_level(tracing::Level::from(level))
         .event_format(Line);
     match file {
-        None => builder.with_writer(io::stderr).init(),
+        None => builder.with_writer(|| Words(io::stderr())).init(),
         Some(path) => builder.with_writer(Mutex::new(LogFile::create(path)?)).init(),
     }
     Ok(())
+}
+
+/// Standard error, while there is somebody who reads it: of a line that cannot be written the subscriber would say there that it cannot, and
+/// panic.
+struct Words<W>(W);
+
+impl<W: Write> Write for Words<W> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match self.0.write(octets) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Ok(octets.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// The file of `--log-file`: that it cannot be written is told once, and lines that cannot be are left out.

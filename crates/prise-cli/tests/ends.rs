@@ -5,7 +5,7 @@ mod world;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use world::{Ended, Running, Stage, finish, need, repository};
@@ -52,6 +52,11 @@ fn signals_sent_to_prise_reach_the_program() {
         ("INT", Signal::INT),
         ("HUP", Signal::HUP),
         ("USR1", Signal::USR1),
+        ("TTIN", Signal::TTIN),
+        ("TSTP", Signal::TSTP),
+        ("CONT", Signal::CONT),
+        ("URG", Signal::URG),
+        ("VTALRM", Signal::VTALARM),
     ] {
         let stage = Stage::new();
         let script = format!("trap 'echo caught {name}; exit 9' {name}; echo ready; while :; do sleep 0.05; done");
@@ -61,6 +66,125 @@ fn signals_sent_to_prise_reach_the_program() {
         run.wait_for(&format!("caught {name}"), LIMIT);
         assert_eq!(run.end(LIMIT).status.code(), Some(9), "{name}");
     }
+}
+
+#[test]
+fn signals_without_a_meaning_of_their_own_reach_the_program_too() {
+    let stage = Stage::new();
+    let script = "trap 'echo caught; exit 9' 40; echo ready; while :; do sleep 0.05; done";
+    let mut run = Running::start(&mut stage.run(&[], &shell(script)));
+    run.wait_for("ready", LIMIT);
+    let sent = stage.native("sh", ["-c", &format!("kill -40 {}", run.pid())]).status();
+    assert!(sent.is_ok_and(|status| status.success()));
+    run.wait_for("caught", LIMIT);
+    assert_eq!(run.end(LIMIT).status.code(), Some(9));
+}
+
+/// What stands after `State:` in a process's status once it begins with `wanted`.
+#[track_caller]
+fn wait_for_state(pid: u32, wanted: char) {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it has not been waited for");
+        let state = status.lines().find_map(|line| line.strip_prefix("State:\t"));
+        if state.is_some_and(|state| state.starts_with(wanted)) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{pid} is {state:?} and not {wanted}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What waits for prise, as a shell for its job, is told what the program does, and prise serves it as long as it does not stop.
+#[test]
+fn prise_is_stopped_while_its_program_is() {
+    let stage = Stage::new();
+    let mut run = Running::start(
+        &mut stage
+            .run(&[], &shell("echo ready; read line; echo $line"))
+            .stdin(Stdio::piped()),
+    );
+    run.wait_for("ready", LIMIT);
+    for signal in [Signal::TSTP, Signal::TTIN, Signal::TTOU] {
+        run.signal(signal);
+        wait_for_state(run.pid(), 'T');
+        run.signal(Signal::CONT);
+        wait_for_state(run.pid(), 'S');
+    }
+    writeln!(run.stdin().expect("a pipe"), "still there").expect("the program reads");
+    run.wait_for("still there", LIMIT);
+    run.end(LIMIT).expect_success();
+}
+
+/// A terminal with a shell, in which a job stops in three ways: by the terminal, by itself, and not at all.
+const JOBS: &str = r#"
+import os, pty, select, sys, time
+prise = sys.argv[1] + " run -- "
+child, terminal = pty.fork()
+if child == 0:
+    os.environ["PS1"] = "$ "
+    os.execlp("bash", "bash", "--norc", "--noprofile", "-i")
+heard, end = "", time.monotonic() + 60
+
+def hear(word):
+    global heard
+    while word not in heard:
+        if not select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
+            sys.exit(f"no {word!r} in {heard!r}")
+        heard += os.read(terminal, 4096).decode(errors="replace")
+    heard = ""
+
+def say(text):
+    os.write(terminal, text.encode())
+
+hear("$ ")
+say("there() { echo shell$1; }\n")
+hear("$ ")
+say(prise + "sh -c 'echo rea\"\"dy; sleep 60'\n")
+hear("ready")
+say("\x1a")
+hear("Stopped")
+say("kill -9 %1; wait; there 1\n")
+hear("shell1")
+say(prise + "sh -c 'kill -STOP $$; echo con\"\"tinued'\n")
+hear("Stopped")
+say("fg\n")
+hear("continued")
+say("there 2\n")
+hear("shell2")
+say(prise + "sh -c 'trap \"\" TSTP; echo rea\"\"dy; read line; echo $line$line'\n")
+hear("ready")
+say("\x1aon\n")
+hear("onon")
+say("there $?\n")
+hear("shell0")
+print("as natively")
+"#;
+
+#[test]
+fn a_job_is_stopped_as_its_program_is() {
+    let what = "jobs of a shell";
+    let (Some(python), Some(_)) = (need(what, "python3"), need(what, "bash")) else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("jobs.py", JOBS);
+    let ended = finish(&mut stage.native(python, [script, stage.path("prise")]), LIMIT).expect_success();
+    assert_eq!(ended.stdout, "as natively\n");
+}
+
+#[test]
+fn nobody_who_reads_the_log_is_no_reason_to_end() {
+    let stage = Stage::new();
+    let mut command = stage.run(&["--log", "trace"], &shell("read line; exit 7"));
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("prise starts");
+    drop(child.stderr.take());
+    drop(child.stdin.take());
+    assert_eq!(child.wait().expect("a child of ours").code(), Some(7));
 }
 
 #[test]

@@ -95,6 +95,36 @@ pub fn ignore(signal: i32) -> bool {
     before != libc::SIG_IGN && before != libc::SIG_ERR
 }
 
+/// Stops this process by `signal` (`SIGSTOP`, `SIGTSTP`, `SIGTTIN`, `SIGTTOU`), as if nobody had ever ignored or blocked it, until `SIGCONT`, which is taken
+/// if the caller has it blocked. Returns whether there was one: the kernel does not stop a process of an orphaned group by a signal of
+/// the terminal.
+pub fn stop_by(signal: i32) -> bool {
+    let (only, on) = (SignalSet::of(&[signal]), SignalSet::of(&[libc::SIGCONT]));
+    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: no handler is installed, only the default action and then what was; the sets and the time are initialised; raise takes a
+    // number.
+    unsafe {
+        let action = libc::signal(signal, libc::SIG_DFL);
+        let mut before = MaybeUninit::uninit();
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const only.0, before.as_mut_ptr());
+        libc::raise(signal);
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), core::ptr::null_mut());
+        libc::signal(signal, action);
+        libc::sigtimedwait(&raw const on.0, core::ptr::null_mut(), &raw const at_once) == libc::SIGCONT
+    }
+}
+
+/// Sends `signal` to a process (kill(2)).
+pub fn send(process: u32, signal: i32) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    crate::check(unsafe { libc::kill(process as i32, signal) }).map(drop)
+}
+
+/// The numbers of the signals that have no meaning of their own, without those that the C library keeps for itself.
+pub fn real_time() -> core::ops::RangeInclusive<i32> {
+    libc::SIGRTMIN()..=libc::SIGRTMAX()
+}
+
 /// A signal that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrived {

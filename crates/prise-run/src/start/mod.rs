@@ -6,6 +6,7 @@ pub(crate) mod nested;
 pub(crate) mod outcome;
 pub mod probe;
 pub(crate) mod program;
+pub(crate) mod signals;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
@@ -25,7 +26,8 @@ use crate::report::answers::Answers;
 use crate::socket::closes::Closes;
 use crate::start::config::{LinkChoice, RunConfig, Transport};
 use crate::start::outcome::{Exit, RunError};
-use crate::start::program::{Program, Signals};
+use crate::start::program::Program;
+use crate::start::signals::Signals;
 use crate::supervisor::{Parts, Supervisor};
 use crate::world::capture_file::CaptureFile;
 use crate::world::gate::Gate;

@@ -1,16 +1,17 @@
-//! The program as a process: its start, its end, and the signals that are meant for it.
+//! The program as a process: its start, its end, what stops it, and the signals that are meant for it ([`crate::start::signals`]).
 
 use std::ffi::{CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use prise_sys::launch::{Launch, LaunchError, launch};
 use prise_sys::seccomp::Listener;
-use prise_sys::signal::{self, Blocked, SignalFd, SignalSet};
+use prise_sys::signal;
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, WaitOptions, getrlimit, kill_process, set_child_subreaper, setrlimit, wait,
+    Pid, Resource, Rlimit, WaitOptions, getpgid, getpgrp, getrlimit, set_child_subreaper, setrlimit, wait,
 };
+use rustix::termios::tcgetpgrp;
 
 use crate::guest::Guests;
 use crate::handed::adopted::Native;
@@ -18,55 +19,7 @@ use crate::policy::confinement;
 use crate::start::config::RunConfig;
 use crate::start::filter;
 use crate::start::outcome::{Exit, RunError};
-
-/// Signals that are passed on to the program. Those that stop a process are not among them: a terminal stops the whole
-/// foreground group, prise with it.
-const FORWARDED: [i32; 10] = [
-    libc::SIGHUP,
-    libc::SIGINT,
-    libc::SIGQUIT,
-    libc::SIGTERM,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-    libc::SIGALRM,
-    libc::SIGWINCH,
-    libc::SIGIO,
-    libc::SIGPWR,
-];
-
-/// The signals that are meant for the program, kept from prise's own threads: taken before any is started.
-#[derive(Debug)]
-pub(crate) struct Signals {
-    arrived: SignalFd,
-    blocked: Blocked,
-    /// Whether a file that grows too large ends the program (`SIGXFSZ`), though not prise: its guests would get no answers any more.
-    file_limit_ends: bool,
-}
-
-impl Signals {
-    pub(crate) fn take() -> Result<Self, RunError> {
-        let setup = |error| RunError::Setup {
-            step: "receive signals",
-            error,
-        };
-        let mut taken = FORWARDED.to_vec();
-        taken.push(libc::SIGCHLD);
-        let taken = SignalSet::of(&taken);
-        let blocked = Blocked::new(&taken).map_err(setup)?;
-        let arrived = SignalFd::new(&taken).map_err(setup)?;
-        Ok(Self {
-            arrived,
-            blocked,
-            file_limit_ends: signal::ignore(libc::SIGXFSZ),
-        })
-    }
-}
-
-impl AsFd for Signals {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.arrived.as_fd()
-    }
-}
+use crate::start::signals::{self, Signals};
 
 /// The running program.
 #[derive(Debug)]
@@ -76,6 +29,8 @@ pub(crate) struct Program {
     pub(crate) signals: Signals,
     /// How it ended.
     pub(crate) exit: Option<Exit>,
+    /// Whether it is stopped.
+    stopped: bool,
     /// Someone wants an end after the program's: nothing is waited for any more.
     pub(crate) hurried: bool,
 }
@@ -125,55 +80,84 @@ impl Program {
             pidfd: launched.pidfd,
             signals,
             exit: None,
+            stopped: false,
             hurried: false,
         };
         Ok((program, launched.listener))
     }
 
-    /// Takes the status of every child that has ended; the program's, known by its number, is kept.
-    pub(crate) fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+    /// Takes the status of every child that has ended; the program's, known by its number, is kept. The signal that has stopped the program
+    /// since, if it still does.
+    pub(crate) fn reap(&mut self) -> Option<i32> {
+        let mut stop = None;
+        let news = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
+        while let Ok(Some((pid, status))) = wait(news) {
             if pid == self.pid {
+                stop = status.stopping_signal();
+                self.stopped = stop.is_some();
                 let code = status.exit_status().map(|code| Exit::Code(code as u8));
                 self.exit = code.or_else(|| status.terminating_signal().map(Exit::Signal));
             }
         }
+        stop
     }
 
     /// Passes signals on, and reaps the orphans that became our children.
     pub(crate) fn forward_signals(&mut self, guests: &mut Guests) {
-        while let Ok(Some(arrived)) = self.signals.arrived.read() {
+        while let Some(arrived) = self.signals.next() {
             if arrived.signal == libc::SIGCHLD {
-                self.reap();
-                continue;
-            }
-            // The terminal has sent it to the program too.
-            if !arrived.by_kernel {
-                self.pass_on(arrived.signal, guests);
-            } else if self.exit.is_some() {
+                if let Some(signal) = self.reap() {
+                    self.stop_with_program(signal);
+                }
+            } else if self.exit.is_none() {
+                // What the terminal sends it has sent to the program too.
+                if !arrived.by_kernel {
+                    self.tell(arrived.signal);
+                }
+            } else if signals::stops(arrived.signal) {
+                // Nobody but us is left to be stopped.
+                signal::stop_by(arrived.signal);
+            } else if signals::ends(arrived.signal) {
                 self.hurried = true;
+                if !arrived.by_kernel {
+                    tell_all(arrived.signal, guests);
+                }
             }
         }
     }
 
-    fn pass_on(&mut self, number: i32, guests: &mut Guests) {
-        let Some(signal) = Signal::from_named_raw(number) else {
-            return;
-        };
-        if self.exit.is_none() {
-            // It may end just now.
-            let _ = kill_process(self.pid, signal);
+    /// The program is stopped: so is prise, for the shell that waits for prise to know, until the shell has it go on.
+    fn stop_with_program(&mut self, signal: i32) {
+        // Without a terminal nobody may be there who would have prise go on, only who stopped the program. Of the terminal's own signals the kernel knows that.
+        if signal == libc::SIGSTOP && !self.is_in_foreground() {
             return;
         }
-        // The program has ended; what it left behind is meant.
-        self.hurried = true;
-        let known: Vec<u32> = guests.known().collect();
-        for tid in known {
-            let process = guests.process(tid);
-            if let Some(pid) = Pid::from_raw(process as i32) {
-                let _ = kill_process(pid, signal);
-            }
+        let resumed = signal::stop_by(signal);
+        self.reap();
+        // A shell has its whole job go on, others perhaps prise alone.
+        if resumed && self.stopped {
+            self.tell(libc::SIGCONT);
         }
+    }
+
+    /// Whether the terminal is the program's, or ours.
+    fn is_in_foreground(&self) -> bool {
+        let terminal = std::fs::File::open("/dev/tty").ok();
+        let foreground = terminal.and_then(|terminal| tcgetpgrp(terminal).ok());
+        foreground.is_some() && (foreground == getpgid(Some(self.pid)).ok() || foreground == Some(getpgrp()))
+    }
+
+    fn tell(&self, signal: i32) {
+        // It may end just now.
+        let _ = signal::send(self.pid.as_raw_pid() as u32, signal);
+    }
+}
+
+/// The program has ended; what it left behind is meant.
+fn tell_all(signal: i32, guests: &mut Guests) {
+    let known: Vec<u32> = guests.known().collect();
+    for tid in known {
+        let _ = signal::send(guests.process(tid), signal);
     }
 }
 
