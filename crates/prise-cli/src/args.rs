@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use prise_run::config::{
     BurstLoss, CongestionAlgorithm, Decision, ImpairmentConfig, InterfaceAddress, LinkChoice, Policy, Probability,
-    Rule, RunConfig, Sysctls,
+    Publish, Rule, RunConfig, Sysctls,
 };
 
 use crate::log::Level;
@@ -196,6 +196,8 @@ pub(crate) struct Ss {
 pub(crate) enum Refusal {
     Unavailable(&'static str),
     TwoAddressesOfAFamily,
+    /// A port of the host's that would lead to two places, or twice to one.
+    PublishedTwice(u16),
 }
 
 impl core::fmt::Display for Refusal {
@@ -207,6 +209,11 @@ impl core::fmt::Display for Refusal {
             Self::TwoAddressesOfAFamily => {
                 f.write_str("eth0 has one address of each family; give --address once for IPv4 and once for IPv6")
             }
+            Self::PublishedTwice(port) => write!(
+                f,
+                "port {port} of the host is published twice, and one address leads to one port; leave one -p out, or name another \
+                 port or address"
+            ),
         }
     }
 }
@@ -221,6 +228,10 @@ impl Run {
         if v4 > 1 || self.address.len() - v4 > 1 {
             return Err(Refusal::TwoAddressesOfAFamily);
         }
+        let publish: Vec<Publish> = self.publish.into_iter().flat_map(|published| published.0).collect();
+        if let Some(port) = values::published_twice(&publish) {
+            return Err(Refusal::PublishedTwice(port));
+        }
         let sysctls = settings(&self.sysctl);
         let mut command = self.command.into_iter();
         // clap requires the program; an empty name is refused by exec as any other that is not found.
@@ -228,7 +239,7 @@ impl Run {
         Ok(RunConfig {
             program,
             args: command.collect(),
-            publish: self.publish.into_iter().flat_map(|published| published.0).collect(),
+            publish,
             link: self.link,
             policy: PolicyArgs::policy(self.policy.allow, self.policy.deny),
             audit: self.policy.audit,
@@ -441,6 +452,17 @@ mod tests {
     fn combinations_without_meaning_are_refused() {
         let twice = ["--address", "10.0.0.5", "--address", "10.0.0.6", "--", "true"];
         assert_eq!(config(&twice), Err(Refusal::TwoAddressesOfAFamily));
+        for (ports, port) in [
+            ("-p 8080 -p 8080:80", Some(8080)),
+            ("-p 8080 -p 0.0.0.0:8080", Some(8080)),
+            ("-p 127.0.0.1:8080 -p 8000-8100:80-180", Some(8080)),
+            ("-p [::]:53/udp -p 1.2.3.4:53/udp -p [::1]:53:5353/udp", Some(53)),
+            ("-p 8080 -p 8080/udp -p 8081:8080 -p 192.0.2.1:8080", None),
+            ("-p 0.0.0.0:8080 -p [::]:8080", None),
+        ] {
+            let arguments: Vec<&str> = ports.split(' ').chain(["--", "true"]).collect();
+            assert_eq!(config(&arguments).err(), port.map(Refusal::PublishedTwice), "{ports}");
+        }
         let queue = run(&["--queue", "5", "--", "true"]).unwrap_err();
         assert_eq!(queue.kind(), ErrorKind::MissingRequiredArgument);
     }

@@ -106,6 +106,44 @@ fn each_missing_thing_has_a_sentence_that_says_what_to_do() {
     }
 }
 
+/// A sandbox with no /proc, and one with that of other processes.
+#[test]
+fn a_proc_that_is_not_this_ones_is_said_before_the_program_starts() {
+    let what = "a sandbox without /proc";
+    if need(what, "bwrap").is_none() {
+        return;
+    }
+    let stage = Stage::new();
+    let sandbox = |proc: &str, command: &str| {
+        let prise = stage.path("prise");
+        let script = format!(
+            "exec bwrap --ro-bind / / --dev /dev {proc} {} {command}",
+            prise.display()
+        );
+        finish(&mut stage.native("sh", ["-c", &script]), LIMIT)
+    };
+    if !sandbox("--proc /proc", "run -- true").status.success() {
+        return skip(what, "bwrap makes no sandbox here");
+    }
+    for proc in ["--tmpfs /proc", "--unshare-pid --bind /proc /proc"] {
+        let run = sandbox(proc, "run -- echo started");
+        assert_eq!(
+            (run.status.code(), run.stdout.as_str()),
+            (Some(125), ""),
+            "{}",
+            run.stderr
+        );
+        assert!(
+            run.stderr
+                .starts_with("prise: /proc is not mounted here, or is that of another pid namespace"),
+            "{proc}: {}",
+            run.stderr
+        );
+        let doctor = sandbox(proc, "doctor");
+        assert_eq!(doctor.status.code(), Some(1), "{proc}: {}", doctor.stdout);
+    }
+}
+
 #[test]
 fn what_can_be_done_without_is_done_without() {
     let stage = Stage::new();

@@ -2,7 +2,7 @@
 
 mod world;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -100,7 +100,7 @@ fn wait_for_state(pid: u32, wanted: char) {
 fn prise_is_stopped_while_its_program_is() {
     let stage = Stage::new();
     let mut run = Running::start(
-        &mut stage
+        stage
             .run(&[], &shell("echo ready; read line; echo $line"))
             .stdin(Stdio::piped()),
     );
@@ -289,11 +289,59 @@ fn closed_standard_descriptors_are_closed_for_the_program() {
 #[test]
 fn too_few_descriptors_are_said_with_what_to_do() {
     let stage = Stage::new();
-    let script = format!("ulimit -n 8; exec {} run -- true", stage.path("prise").display());
-    let ended = finish(&mut stage.native("sh", ["-c", &script]), LIMIT);
-    assert_eq!(ended.status.code(), Some(125), "{}", ended.stderr);
+    for few in [4, 8, 16, 20, 24] {
+        let prise = stage.path("prise");
+        let script = format!("ulimit -n {few}; exec {} run -- echo started", prise.display());
+        let ended = finish(&mut stage.native("sh", ["-c", &script]), LIMIT);
+        // Not from the middle of the run.
+        assert_eq!(
+            (ended.status.code(), ended.stdout.as_str()),
+            (Some(125), ""),
+            "{}",
+            ended.stderr
+        );
+        assert!(
+            ended.stderr.starts_with("prise: ") && ended.stderr.contains("ulimit -n"),
+            "{few}: {}",
+            ended.stderr
+        );
+    }
+    let script = format!("ulimit -n 32; exec {} run -- true", stage.path("prise").display());
+    finish(&mut stage.native("sh", ["-c", &script]), LIMIT).expect_success();
+}
+
+/// Programs ask for `SO_REUSEADDR`, with which a port that is bound and not listened at would be anybody's.
+#[test]
+fn a_published_port_is_the_runs_before_its_program_listens() {
+    let port = world::free_port().to_string();
+    let stage = Stage::new();
+    let mut first = Running::start(&mut stage.run(&["-p", &port], &shell("echo ready; exec sleep 60")));
+    first.wait_for("ready", LIMIT);
+    let second = finish(&mut stage.run(&["-p", &port], &shell("echo started")), LIMIT);
+    assert_eq!((second.status.code(), second.stdout.as_str()), (Some(125), ""));
     assert!(
-        ended.stderr.starts_with("prise: ") && ended.stderr.contains("ulimit -n"),
+        second.stderr.contains("end the program that has it"),
+        "{}",
+        second.stderr
+    );
+    // std's listeners ask for it.
+    let native = std::net::TcpListener::bind(format!("127.0.0.1:{port}"));
+    assert_eq!(
+        native.map(drop).map_err(|error| error.kind()),
+        Err(ErrorKind::AddrInUse)
+    );
+}
+
+#[test]
+fn ports_are_not_published_where_nobody_could_come() {
+    let stage = Stage::new();
+    let ended = finish(
+        &mut stage.run(&["--link", "none", "-p", "8080"], &shell("echo started")),
+        LIMIT,
+    );
+    assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(125), ""));
+    assert!(
+        ended.stderr.starts_with("prise: --publish needs --link host"),
         "{}",
         ended.stderr
     );

@@ -409,14 +409,20 @@ impl Gateway {
         self.listeners.set_open(port, ipv6, listens, &self.ground);
     }
 
-    /// The host's addresses that lead to a TCP port of the guest's and where the host's kernel refuses clients: a driver may bind a
-    /// socket of its own there (with `SO_REUSEADDR`) and [let clients in](Self::set_aside) by itself.
+    /// A published port that the guest listens at and that cannot be opened, because somebody else has taken it since. Each is told once,
+    /// until it could be opened.
+    pub fn refused_port(&mut self) -> Option<PublishError> {
+        self.listeners.refused()
+    }
+
+    /// The host's addresses that lead to a TCP port of the guest's and where the host's kernel refuses clients: a driver that
+    /// [has one set aside](Self::set_aside) may bind a socket of its own there (with `SO_REUSEADDR`) and let clients in by itself.
     pub fn shut_addresses(&self, port: u16) -> Vec<SocketAddr> {
         self.listeners.shut(port).collect()
     }
 
-    /// Tells that the driver lets clients in at one of [these](Self::shut_addresses), or no longer does: until then
-    /// [`guest_listens`](Self::guest_listens) does not open it.
+    /// Tells that the driver lets clients in at one of [these](Self::shut_addresses), or is about to, or no longer does: until then
+    /// [`guest_listens`](Self::guest_listens) does not open it, and the address is shared with whoever asks for that.
     pub fn set_aside(&mut self, address: SocketAddr, aside: bool) {
         self.listeners.set_aside(address, aside);
     }

@@ -138,20 +138,36 @@ fn bind_one(transport: Transport, address: SocketAddr) -> Result<OwnedFd, Errno>
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
-    if transport == Transport::Tcp {
+    match net::bind(&socket, &address) {
         // Old connections in TIME-WAIT must not keep a new run from its port.
-        sockopt::set_socket_reuseaddr(&socket, true)?;
+        Err(Errno::ADDRINUSE) if transport == Transport::Tcp => {
+            sockopt::set_socket_reuseaddr(&socket, true)?;
+            net::bind(&socket, &address)?;
+            sockopt::set_socket_reuseaddr(&socket, false)?;
+        }
+        bound => bound?,
     }
-    net::bind(&socket, &address)?;
     Ok(socket)
+}
+
+/// Lets others be bound to an address that nobody listens at (`SO_REUSEADDR`), or keeps it: between the program's listeners it would
+/// otherwise be anybody's who asks for that, as most servers do.
+pub(crate) fn share(bound: &Bound, shared: bool) {
+    // An option of every stream; nothing can go wrong.
+    let _ = sockopt::set_socket_reuseaddr(&bound.socket, shared);
 }
 
 /// Lets clients in.
 pub(crate) fn listen(bound: &Bound) -> Result<(), PublishError> {
-    net::listen(&bound.socket, BACKLOG).map_err(|errno| PublishError {
-        address: bound.address,
-        transport: bound.transport,
-        errno,
+    // The kernel looks again for who has the address, and finds what is in TIME-WAIT there.
+    share(bound, true);
+    net::listen(&bound.socket, BACKLOG).map_err(|errno| {
+        share(bound, false);
+        PublishError {
+            address: bound.address,
+            transport: bound.transport,
+            errno,
+        }
     })
 }
 
@@ -160,6 +176,7 @@ pub(crate) fn listen(bound: &Bound) -> Result<(), PublishError> {
 pub(crate) fn unlisten(bound: &Bound) {
     // A socket that does not listen is what we want; nothing else can go wrong.
     let _ = net::shutdown(&bound.socket, net::Shutdown::Both);
+    share(bound, false);
 }
 
 #[cfg(test)]
@@ -229,5 +246,38 @@ mod tests {
             unlisten(&bound);
             assert_eq!(connect(), Err(ErrorKind::ConnectionRefused));
         }
+    }
+
+    /// std's listeners ask for `SO_REUSEADDR`.
+    #[test]
+    fn a_port_at_which_nobody_listens_yet_is_nobody_elses() {
+        let only = PublishAddress::Only(IpAddr::from([127, 0, 0, 1]));
+        let port = bind(&publish(only, 0, Transport::Tcp)).unwrap()[0].address.port();
+        let bound = bind(&publish(only, port, Transport::Tcp)).unwrap().remove(0);
+        let take = || TcpListener::bind(bound.address).map(drop).map_err(|error| error.kind());
+        assert_eq!(take(), Err(ErrorKind::AddrInUse));
+        share(&bound, true);
+        assert_eq!(take(), Ok(()));
+        share(&bound, false);
+        assert_eq!(take(), Err(ErrorKind::AddrInUse));
+        listen(&bound).unwrap();
+        unlisten(&bound);
+        assert_eq!(take(), Err(ErrorKind::AddrInUse));
+    }
+
+    #[test]
+    fn what_lingers_at_a_port_keeps_nobody_from_it() {
+        use std::io::Read;
+        let only = PublishAddress::Only(IpAddr::from([127, 0, 0, 1]));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut client = TcpStream::connect(address).unwrap();
+        // Who closes first has the TIME-WAIT.
+        drop((listener.accept().unwrap(), listener));
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        drop(client);
+        let bound = bind(&publish(only, address.port(), Transport::Tcp)).unwrap().remove(0);
+        listen(&bound).unwrap();
+        assert!(TcpStream::connect(address).is_ok());
     }
 }

@@ -110,6 +110,25 @@ fn a_shut_port_refuses_in_the_kernel_until_the_guest_listens() {
 }
 
 #[test]
+fn a_port_that_somebody_else_has_taken_is_told_once_until_it_opens() {
+    let (mut world, ports) = world(false);
+    let gateway = &mut world.gateway;
+    // Shared while a listener of the driver's has it; this one is somebody else's.
+    gateway.set_aside(ports[0], true);
+    let stranger = std::net::TcpListener::bind(ports[0]).unwrap();
+    gateway.set_aside(ports[0], false);
+    for _ in 0..2 {
+        gateway.guest_listens(80, false, true);
+    }
+    let told = gateway.refused_port().unwrap();
+    assert_eq!((told.address, told.errno()), (ports[0], 98));
+    assert!(gateway.refused_port().is_none());
+    drop(stranger);
+    gateway.guest_listens(80, false, true);
+    assert!(gateway.refused_port().is_none() && TcpStream::connect(ports[0]).is_ok());
+}
+
+#[test]
 fn a_client_that_resets_while_the_guest_is_silent_leaves_nothing_behind() {
     let (mut world, ports) = world(true);
     // Full in no time: the guest does not answer further SYNs, so the knock stays open.

@@ -15,6 +15,8 @@ pub enum Feature {
     PidfdOpen,
     /// pidfd_getfd(2), Linux 5.6.
     PidfdGetfd,
+    /// /proc (proc(5)), of this process's own pid namespace.
+    ProcessFiles,
     /// process_vm_readv(2), Linux 3.2.
     ProcessVm,
     /// /proc/PID/mem (proc(5)), which does the same.
@@ -35,6 +37,7 @@ pub fn probe(feature: Feature) -> io::Result<()> {
         Feature::Notification => notification(),
         Feature::PidfdOpen => pidfd_open(std::process::id(), 0).map(drop),
         Feature::PidfdGetfd => pidfd_getfd(),
+        Feature::ProcessFiles => process_files(),
         Feature::ProcessVm => crate::memory::probe_vm(),
         Feature::MemoryFile => crate::memory::probe_file(),
         Feature::LocalUrgent => local_urgent(),
@@ -74,6 +77,16 @@ fn pidfd_getfd() -> io::Result<()> {
     Ok(())
 }
 
+/// Of another pid namespace, /proc calls this process by another number, or does not know it.
+fn process_files() -> io::Result<()> {
+    let own = std::fs::read_link("/proc/self")?;
+    if own.as_os_str() == std::process::id().to_string().as_str() {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(libc::ESRCH))
+    }
+}
+
 fn local_urgent() -> io::Result<()> {
     let (here, _there) = UnixStream::pair()?;
     // SAFETY: one octet of a live array is read.
@@ -110,6 +123,7 @@ mod tests {
             Feature::Notification,
             Feature::PidfdOpen,
             Feature::PidfdGetfd,
+            Feature::ProcessFiles,
             Feature::ProcessVm,
             Feature::MemoryFile,
         ] {

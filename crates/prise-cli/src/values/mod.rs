@@ -15,7 +15,7 @@ pub(crate) use duration::duration;
 pub(crate) use host::{audit_file, capture_file, hostname, link};
 pub(crate) use number::{burst_length, packets, seed};
 pub(crate) use probability::probability;
-pub(crate) use publish::{Published, publish};
+pub(crate) use publish::{Published, publish, published_twice};
 pub(crate) use rate::rate;
 pub(crate) use rule::{Host, host};
 pub(crate) use sysctl::{Setting, congestion, sysctl};

@@ -119,6 +119,33 @@ fn port(text: &str) -> Result<NonZeroU16, PublishError> {
         .ok_or_else(|| PublishError::Port(text.to_owned()))
 }
 
+/// A port of the host's that two of these would have at one address.
+pub(crate) fn published_twice(publish: &[Publish]) -> Option<u16> {
+    let mut sorted: Vec<&Publish> = publish.iter().collect();
+    let port = |it: &&Publish| (it.transport == Transport::Udp, it.host_port);
+    sorted.sort_by_key(port);
+    let twice = |same: &&[&Publish]| {
+        let pairs = same.iter().enumerate();
+        pairs.clone().any(|(at, one)| {
+            same[at + 1..]
+                .iter()
+                .any(|other| overlap(one.host_address, other.host_address))
+        })
+    };
+    let mut ports = sorted.chunk_by(|one, other| port(one) == port(other));
+    ports.find(twice).map(|same| same[0].host_port.get())
+}
+
+/// Whether there is an address that both mean; none is the loopback's of both families.
+fn overlap(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else {
+        let named = one.or(other);
+        let own = |ip: IpAddr| ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
+        return named.is_none_or(|ip| own(ip) || ip.is_unspecified());
+    };
+    one.is_ipv4() == other.is_ipv4() && (one == other || one.is_unspecified() || other.is_unspecified())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

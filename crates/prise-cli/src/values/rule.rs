@@ -11,6 +11,8 @@ pub(crate) type Host = (Subject, Ports);
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum RuleError {
     Empty,
+    /// Rules are about whom connections lead to, and do not see what is asked for there.
+    Url,
     /// `2001:db8::1:443` could be an address or an address and a port.
     NoBrackets,
     Port(String),
@@ -25,6 +27,9 @@ impl fmt::Display for RuleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("write HOST[:PORT], such as api.example.com:443, 192.0.2.0/24 or *:53"),
+            Self::Url => {
+                f.write_str("a rule is about a host and its ports, not about a URL; write api.example.com:443")
+            }
             Self::NoBrackets => f.write_str("an IPv6 address stands in brackets; write [2001:db8::1]:443"),
             Self::Port(text) => {
                 write!(
@@ -52,6 +57,9 @@ impl core::error::Error for RuleError {}
 
 /// `example.com`, `*.example.com:443`, `192.0.2.0/24:80,443`, `[2001:db8::]/32:8000-8080`, `*:53`.
 pub(crate) fn host(text: &str) -> Result<Host, RuleError> {
+    if text.contains("//") {
+        return Err(RuleError::Url);
+    }
     let (host, ports) = split_ports(text)?;
     let ports = ports.map_or(Ok(Ports::all()), parse_ports)?;
     Ok((subject(&host)?, ports))
@@ -208,6 +216,7 @@ mod tests {
         for (text, error) in [
             ("", RuleError::Empty),
             (":443", RuleError::Empty),
+            ("https://example.com/index.html", RuleError::Url),
             ("example.com:", port("")),
             ("example.com:0", port("0")),
             ("example.com:https", port("https")),
@@ -232,6 +241,5 @@ mod tests {
         ] {
             assert_eq!(host(text), Err(error), "{text}");
         }
-        assert_eq!(host("https://example.com").unwrap_err(), port("//example.com"));
     }
 }

@@ -63,6 +63,8 @@ enum Door {
 struct Listener {
     bound: Bound,
     door: Door,
+    /// That it cannot be opened was told.
+    told: bool,
 }
 
 /// A client of a published port, whom the guest has not been asked about.
@@ -84,6 +86,8 @@ pub(crate) struct Listeners {
     callers: Option<VecDeque<Caller>>,
     /// When ports that rest try again.
     rest_until: Option<Instant>,
+    /// What could not be opened when it was to be, to be told.
+    refused: Vec<PublishError>,
 }
 
 fn key_of(index: usize) -> Key {
@@ -100,7 +104,13 @@ impl Listeners {
             ports: Vec::new(),
             callers: hand_over.then(VecDeque::new),
             rest_until: None,
+            refused: Vec::new(),
         }
+    }
+
+    /// A port that the guest listens at, and that somebody else has taken: each time once.
+    pub(crate) fn refused(&mut self) -> Option<PublishError> {
+        self.refused.pop()
     }
 
     /// The next client for the driver.
@@ -114,6 +124,7 @@ impl Listeners {
         self.ports.push(Listener {
             bound,
             door: Door::Shut,
+            told: false,
         });
         if open { self.open(index, ground) } else { Ok(()) }
     }
@@ -136,14 +147,16 @@ impl Listeners {
     /// The guest listens on `port` for that family, or no longer does: the host's ports that lead there follow.
     pub(crate) fn set_open(&mut self, port: u16, ipv6: bool, open: bool, ground: &Ground) {
         for index in 0..self.ports.len() {
-            let Listener { bound, door } = &mut self.ports[index];
+            let Listener { bound, door, .. } = &mut self.ports[index];
             let other = bound.guest_port.get() != port || bound.address.is_ipv6() != ipv6 || *door == Door::Aside;
             if other || open == (*door != Door::Shut) {
                 continue;
             }
             if open {
-                // Somebody else can only have taken a port that the kernel had chosen; it stays shut then.
-                let _ = self.open(index, ground);
+                // It stays shut then: somebody else has taken it in a moment in which it was shared.
+                let refused = self.open(index, ground).err();
+                let told = core::mem::replace(&mut self.ports[index].told, refused.is_some());
+                self.refused.extend(refused.filter(|_| !told));
             } else {
                 let _ = ground.poll.remove(&bound.socket);
                 publish::unlisten(bound);
@@ -168,6 +181,7 @@ impl Listeners {
         for listener in &mut self.ports {
             if listener.bound.address == address && listener.door == from {
                 listener.door = to;
+                publish::share(&listener.bound, aside);
             }
         }
     }
@@ -217,6 +231,7 @@ impl Listeners {
             let Some(Listener {
                 bound,
                 door: Door::Open,
+                ..
             }) = self.ports.get(key.index as usize)
             else {
                 return;

@@ -78,7 +78,7 @@ impl Supervisor {
         listening.shut(&target.copy);
         self.enter_ledger(target);
         if let Some(socket) = self.sockets.get(target.slot) {
-            self.set_aside(&socket.role, false);
+            self.return_address(&socket.role);
             self.tell_gate(self.host.local_addr(socket.id));
         }
         self.wake_acceptors(target.slot);

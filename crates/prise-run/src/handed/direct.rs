@@ -92,12 +92,17 @@ impl Supervisor {
         Some(Names { guest, shown })
     }
 
-    /// A listener takes the clients of its published address, or no longer does.
-    pub(crate) fn set_aside(&self, role: &Role, aside: bool) {
-        if let (Some(gate), Role::Listener(listening)) = (&self.gate, role)
-            && let Some(publication) = listening.publication()
-        {
+    /// A listener takes the clients of its published address, or is about to, or no longer does.
+    pub(crate) fn set_aside(&self, publication: Option<Publication>, aside: bool) {
+        if let (Some(gate), Some(publication)) = (&self.gate, publication) {
             gate.set_aside(publication.address, aside);
+        }
+    }
+
+    /// Clients of a published address are the gateway's again.
+    pub(crate) fn return_address(&self, role: &Role) {
+        if let Role::Listener(listening) = role {
+            self.set_aside(listening.publication(), false);
         }
     }
 }

@@ -433,9 +433,12 @@ impl Supervisor {
         let backlog = self.host.info(socket.id)?.send_queue as i32;
         // Whom nothing tells of the close, another program of the host's could follow in its place.
         self.closes.as_mut()?.watch(&target.copy, target.slot, inode).ok()?;
-        let native = NativeListener::open(&target.copy, family, backlog, publication).ok()?;
-        let role = Role::Listener(Listening::new(Sign::Native(native)));
-        self.set_aside(&role, true);
+        self.set_aside(publication, true);
+        let native = NativeListener::open(&target.copy, family, backlog, publication).ok();
+        if native.as_ref().and_then(NativeListener::publication).is_none() {
+            self.set_aside(publication, false);
+        }
+        let role = Role::Listener(Listening::new(Sign::Native(native?)));
         self.sockets.get_mut(target.slot)?.role = role;
         Some(target.slot)
     }

@@ -12,6 +12,7 @@ use rustix::event::PollFlags;
 
 use crate::calls::Target;
 use crate::clock;
+use crate::complaints::say;
 use crate::guest::sockaddr::canonical;
 use crate::socket::closes::Closes;
 use crate::socket::connecting::Connecting;
@@ -355,7 +356,7 @@ impl Supervisor {
                 .set_option(self.now, socket.id, libc::SOL_SOCKET, libc::SO_LINGER, &LINGER_RESET);
         }
         let mut socket = socket;
-        self.set_aside(&socket.role, false);
+        self.return_address(&socket.role);
         if let Role::Listener(listening) = &mut socket.role {
             self.tell_gate(local);
             Self::turn_callers_away(listening.callers.drain(..));
@@ -408,6 +409,9 @@ impl Supervisor {
         }
         gate.guest_listens(local.port(), false, v4);
         gate.guest_listens(local.port(), true, v6);
+        while let Some(error) = gate.refused_port() {
+            say(format_args!("{error}; then have the program listen once more"));
+        }
     }
 
     /// Closes as a program does that has read everything.

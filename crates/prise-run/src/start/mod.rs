@@ -26,7 +26,7 @@ use crate::report::answers::Answers;
 use crate::socket::closes::Closes;
 use crate::start::config::{LinkChoice, RunConfig, Transport};
 use crate::start::outcome::{Exit, RunError};
-use crate::start::program::Program;
+use crate::start::program::{Program, raise_descriptor_limit};
 use crate::start::signals::Signals;
 use crate::supervisor::{Parts, Supervisor};
 use crate::world::capture_file::CaptureFile;
@@ -45,6 +45,7 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
     }
     let hands = config.hands_over() && fetches;
     let signals = Signals::take()?;
+    let descriptors = raise_descriptor_limit()?;
     let now = clock::now();
     let owner = rustix::process::geteuid().as_raw();
     let stack = StackConfig {
@@ -56,6 +57,8 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
     let capture = config.capture.as_deref().map(open_capture).transpose()?;
     let audit = config.audit.as_deref().map(Audit::open).transpose()?;
     let gate = match &config.link {
+        // A policy and a record have something to say of what stays on the machine.
+        LinkChoice::None if !config.publish.is_empty() => return Err(RunError::NeedsHostLink { option: "--publish" }),
         LinkChoice::None => None,
         LinkChoice::Host => {
             let StackConfig { hash_key, seed, .. } = secrets()?;
@@ -81,7 +84,7 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         families,
         listeners: !families.is_empty() && config.pairs_up() && closes.is_some() && loopback_works(),
     };
-    let (program, calls) = Program::start(config, signals, fetches, native)?;
+    let (program, calls) = Program::start(config, signals, descriptors, (fetches, native))?;
     let parts = Parts {
         host,
         world,

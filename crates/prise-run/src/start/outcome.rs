@@ -1,5 +1,6 @@
 //! How a run ends: with its program's own end, or before the program began.
 
+use core::net::IpAddr;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -190,7 +191,7 @@ impl core::fmt::Display for RunError {
             Self::NeedsHostLink { option } => {
                 write!(
                     f,
-                    "{option} needs --link host: on a device of its own a run has no gateway to do it"
+                    "{option} needs --link host, the default: without a gateway there is nobody to do it"
                 )
             }
             Self::Device { name, error } => write!(
@@ -219,7 +220,8 @@ impl core::fmt::Display for RunError {
             Self::Setup { step, error } => {
                 write!(f, "cannot {step}: {error}")?;
                 match error.raw_os_error() {
-                    Some(libc::EMFILE) => f.write_str("; prise needs some 20 open files, and one more for each connection: ulimit -n 1024"),
+                    Some(libc::EMFILE) => f.write_str("; prise needs some 30 open files, and one more for each connection: ulimit -n 1024"),
+                    Some(libc::EAGAIN) => f.write_str("; you have as many processes as you may: end some, or raise the limit (ulimit -u, pids.max of a container)"),
                     Some(libc::ENFILE) => f.write_str("; the machine has no more: end what has many files open"),
                     _ => Ok(()),
                 }
@@ -268,6 +270,20 @@ fn write_publish(f: &mut core::fmt::Formatter<'_>, publish: Publish, error: &io:
             )
         }
         io::ErrorKind::AddrNotAvailable => write!(f, "name an address of this machine, or none for its loopback"),
-        _ => write!(f, "publish another: -p PORT:{}", publish.guest_port),
+        _ => match (error.raw_os_error(), publish.host_address) {
+            (Some(libc::EMFILE | libc::ENFILE), _) => {
+                write!(
+                    f,
+                    "each published port takes open files of prise's: publish fewer, or raise the limit: ulimit -Hn"
+                )
+            }
+            (Some(libc::EINVAL), Some(IpAddr::V6(address))) if address.is_unicast_link_local() => {
+                write!(
+                    f,
+                    "link-local addresses belong to a link each: name another address of this machine, or [::]"
+                )
+            }
+            _ => write!(f, "publish another: -p PORT:{}", publish.guest_port),
+        },
     }
 }

@@ -10,10 +10,11 @@ use prise_sys::probe::probe;
 use crate::start::outcome::RunError;
 
 /// Everything that is asked, in the order in which it is told.
-pub const FEATURES: [Feature; 9] = [
+pub const FEATURES: [Feature; 10] = [
     Feature::Notification,
     Feature::PidfdOpen,
     Feature::PidfdGetfd,
+    Feature::ProcessFiles,
     Feature::ProcessVm,
     Feature::MemoryFile,
     Feature::LocalUrgent,
@@ -62,7 +63,7 @@ impl Finding {
 /// Whether nothing goes without it.
 fn is_needed(feature: Feature) -> bool {
     match feature {
-        Feature::Notification | Feature::PidfdOpen => true,
+        Feature::Notification | Feature::PidfdOpen | Feature::ProcessFiles => true,
         Feature::ProcessVm => probe(Feature::MemoryFile).is_err(),
         Feature::MemoryFile => probe(Feature::ProcessVm).is_err(),
         Feature::PidfdGetfd
@@ -75,7 +76,7 @@ fn is_needed(feature: Feature) -> bool {
 
 /// What is needed for a run; chooses among the ways there are. Whether programs' descriptors can be fetched.
 pub(crate) fn require() -> Result<bool, RunError> {
-    for feature in [Feature::Notification, Feature::PidfdOpen] {
+    for feature in [Feature::Notification, Feature::PidfdOpen, Feature::ProcessFiles] {
         probe(feature).map_err(|error| RunError::Missing { feature, error })?;
     }
     if let Err(error) = probe(Feature::ProcessVm) {
@@ -104,6 +105,7 @@ pub fn purpose(feature: Feature) -> &'static str {
         Feature::Notification => "seccomp user notification with WAIT_KILLABLE_RECV: calls on sockets reach prise",
         Feature::PidfdOpen => "pidfd_open: prise knows its programs",
         Feature::PidfdGetfd => "pidfd_getfd: prise sees which socket a call is about",
+        Feature::ProcessFiles => "/proc: prise finds the threads and descriptors of programs",
         Feature::ProcessVm => "process_vm_readv: prise reads the arguments of calls",
         Feature::MemoryFile => "/proc/PID/mem: the same, more slowly",
         Feature::LocalUrgent => "MSG_OOB on AF_UNIX: urgent octets",
@@ -141,6 +143,11 @@ pub(crate) fn remedy(feature: Feature, error: &io::Error) -> String {
         Feature::PidfdGetfd => {
             "prise keeps programs' sockets instead: no connection is the host kernel's own, resets show as ends of file, \
              and --allow and --deny are refused; start the container with --cap-add=SYS_PTRACE for all of it"
+                .to_owned()
+        }
+        Feature::ProcessFiles => {
+            "/proc is not mounted here, or is that of another pid namespace; mount one: mount -t proc proc /proc, or in \
+             bubblewrap --proc /proc"
                 .to_owned()
         }
         Feature::ProcessVm | Feature::MemoryFile => {

@@ -40,14 +40,13 @@ impl Program {
     pub(crate) fn start(
         config: &RunConfig,
         signals: Signals,
-        fetches: bool,
-        native: Native,
+        descriptors: Option<(u64, u64)>,
+        (fetches, native): (bool, Native),
     ) -> Result<(Self, Listener), RunError> {
         let setup = |step| move |error: io::Error| RunError::Setup { step, error };
         // Daemons remain our descendants: Yama lets a process look at those only.
         set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|error| setup("become the reaper of the program's descendants")(error.into()))?;
-        let descriptors = raise_descriptor_limit();
         let text = |text: &OsStr| CString::new(text.as_bytes());
         let not_found = || RunError::ProgramNotFound(config.program.clone());
         let program = text(&config.program).map_err(|_| not_found())?;
@@ -161,13 +160,17 @@ fn tell_all(signal: i32, guests: &mut Guests) {
     }
 }
 
-/// Every connection costs the supervisor a descriptor: it takes as many as it may have. The program starts with the
-/// limit that prise was started with.
-fn raise_descriptor_limit() -> Option<(u64, u64)> {
+/// Descriptors that a supervisor has before its program makes a socket, and what one call may want besides; the program shall not begin where it would
+/// fail for want of them.
+const DESCRIPTORS_NEEDED: usize = 24;
+
+/// Every connection costs the supervisor a descriptor: it takes as many as it may have. What the limit was before, with which the program starts; fails
+/// where there are too few to begin with.
+pub(crate) fn raise_descriptor_limit() -> Result<Option<(u64, u64)>, RunError> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     // Without a value there is no limit to raise.
-    let (soft, hard) = (current?, maximum?);
-    if soft < hard {
+    let before = current.zip(maximum);
+    if before.is_some_and(|(soft, hard)| soft < hard) {
         // Refused, it stays as it is.
         let _ = setrlimit(
             Resource::Nofile,
@@ -177,7 +180,15 @@ fn raise_descriptor_limit() -> Option<(u64, u64)> {
             },
         );
     }
-    Some((soft, hard))
+    let spare = |_| std::fs::File::open("/dev/null");
+    match (0..DESCRIPTORS_NEEDED).map(spare).collect::<io::Result<Vec<_>>>() {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Err(RunError::Setup {
+            step: "open what it needs",
+            error,
+        }),
+        // Whether there is a /dev/null is not the question.
+        _ => Ok(before),
+    }
 }
 
 fn launch_error(config: &RunConfig, error: LaunchError) -> RunError {

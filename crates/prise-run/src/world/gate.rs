@@ -7,7 +7,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use prise_gateway::{Caller, Decision, Discard, Gateway, GatewayConfig, GatewayError, PublishAddress, Record};
+use prise_gateway::{
+    Caller, Decision, Discard, Gateway, GatewayConfig, GatewayError, PublishAddress, PublishError, Record,
+};
 use prise_link::Link;
 use prise_wire::{Frame, Instant, Medium, Payload};
 
@@ -102,12 +104,17 @@ impl Gate {
         self.gateway.borrow_mut().guest_listens(port, ipv6, listens);
     }
 
+    /// Why a port at which the guest listens is not open to the host's clients.
+    pub(crate) fn refused_port(&self) -> Option<PublishError> {
+        self.gateway.borrow_mut().refused_port()
+    }
+
     /// The host's addresses that lead to a TCP port of the guest's and where nobody listens.
     pub(crate) fn shut_addresses(&self, port: u16) -> Vec<SocketAddr> {
         self.gateway.borrow().shut_addresses(port)
     }
 
-    /// A listener of the run's takes clients at one of these itself, or no longer does.
+    /// A listener of the run's takes clients at one of these itself, or is about to, or no longer does.
     pub(crate) fn set_aside(&self, address: SocketAddr, aside: bool) {
         self.gateway.borrow_mut().set_aside(address, aside);
     }
