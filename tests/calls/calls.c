@@ -440,10 +440,10 @@ static void call_fork(const long *a)
 	printf(" = %d", WEXITSTATUS(status));
 }
 
-/* A descriptor goes over AF_UNIX and comes back as another. */
-static void call_pass(const long *a)
+/* A descriptor goes over AF_UNIX and comes back as another, that number or -1; `own` is closed while it is on its way. */
+static int over_unix(int fd, int *own)
 {
-	int pair[2], fd = fd_of(a[0]);
+	int pair[2], back = -1;
 	char octet = 'p', room[CMSG_SPACE(sizeof fd)] = { 0 };
 	struct iovec piece = { &octet, 1 };
 	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room };
@@ -451,23 +451,29 @@ static void call_pass(const long *a)
 	*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
 	memcpy(CMSG_DATA(c), &fd, sizeof fd);
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
-		return;
+		return -1;
 	long result = sendmsg(pair[0], &message, 0);
-	if (result == 1 && a[2]) { /* closed while it is on its way */
-		if (a[0] >= 0 && a[0] < SLOTS && slots[a[0]] >= 0) {
-			close(slots[a[0]]);
-			slots[a[0]] = -1;
-		}
+	if (result == 1 && own) {
+		close(*own);
+		*own = -1;
 		settle();
 	}
 	answered(result);
 	message.msg_controllen = sizeof room;
-	if (result == 1 && recvmsg(pair[1], &message, 0) == 1 && CMSG_FIRSTHDR(&message)) {
-		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
-		keep(a[1], fd);
-	}
+	if (result == 1 && recvmsg(pair[1], &message, 0) == 1 && CMSG_FIRSTHDR(&message))
+		memcpy(&back, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof back);
 	close(pair[0]);
 	close(pair[1]);
+	return back;
+}
+
+/* slot, slot, whether the first is closed */
+static void call_pass(const long *a)
+{
+	int *own = a[2] && a[0] >= 0 && a[0] < SLOTS && slots[a[0]] >= 0 ? &slots[a[0]] : NULL;
+	int back = over_unix(fd_of(a[0]), own);
+	if (back >= 0)
+		keep(a[1], back);
 }
 
 void call(const char *name, const long *a)
@@ -547,6 +553,8 @@ void call(const char *name, const long *a)
 		answered(epoll_ctl(set, (int)a[1], fd, &event));
 	} else if (!strcmp(name, "epoll_wait"))
 		call_epoll_wait();
+	else if (!strcmp(name, "pass_set"))
+		set = over_unix(set, &set);
 	else if (!strcmp(name, "fork"))
 		call_fork(a);
 	else if (!strcmp(name, "pass"))
@@ -626,6 +634,7 @@ int main(int argc, char **argv)
 		if (pipes != before)
 			fputs(" SIGPIPE", stdout);
 		settle();
+		let_thread_go_on();
 		show_told();
 		/* What a thread that waits takes, and when, is its own affair. */
 		if (watched && strcmp(name, "poll") && !is_waited_for()) {

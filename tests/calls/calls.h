@@ -32,6 +32,7 @@ void call_join(int shown);
 void call_hold(const long *a);
 void call_drop(int shown);
 int is_waited_for(void);
+void let_thread_go_on(void);
 void show_told(void);
 void forget_others(void);
 /* What a program does that holds a descriptor. */

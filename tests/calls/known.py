@@ -259,7 +259,25 @@ def _(line):
 
 @rule("read(2), recv(2) of a datagram that has come to an unconnected socket after it was shut for reading", ENDS)
 def _(line):
-    return line.name in READS and line.datagram and 0 in line.socket.shut and line.theirs.isdigit() and line.ours in ("0", "EAGAIN")
+    if line.name == "drop" and line.model.holders:
+        held, what = line.model.holders[0]
+        return what == 3 and held.datagram and 0 in held.shut and line.said("0", "1")
+    if line.name == "exec":
+        return line.words[2] == "3" and line.datagram and 0 in line.socket.shut and line.theirs.isdigit() and int(line.theirs) < 100 and line.ours == "111"
+    return line.name in READS and line.datagram and 0 in line.socket.shut and (line.theirs.isdigit() or line.theirs == "EFAULT") and line.ours in ("0", "EAGAIN")
+
+
+@rule("the first datagram to a socket that was shut for reading and closed with one unread, which is not refused", ENDS)
+def _(line):
+    closed = lambda one: 0 in one.shut and bool(one.unread) and one not in line.model.slots.values()
+    return line.every(lambda one, theirs, ours: one.datagram and theirs ^ ours == 8 and theirs & 8 and any(closed(other) and one.meets(other) for other in line.model.all if other.datagram))
+
+
+@rule("MSG_TRUNC of recvmsg(2) that looks at a datagram from an offset (SO_PEEK_OFF): UDP compares the room with the whole datagram")
+def _(line):
+    peeks = lambda words, said: words[2:4] == ["1", "42"] and said == "0"
+    looks = line.name == "recvmsg" and line.datagram and line.flags() & 2 and line.socket.has("setsockopt", peeks)
+    return bool(looks) and " flags 20" in line.call[0] and line.call[0].replace(" flags 20", " flags 0") == line.call[1]
 
 
 @rule("FIONREAD of a datagram socket that was shut for reading")
@@ -459,7 +477,10 @@ def _(line):
     # An edge shows all that is there: to read, too.
     failed = lambda one: any(one.has(name, lambda words, said: not said.isdigit()) for name in WRITES)
     shown = lambda one, theirs, ours: not theirs and ours == 5 and failed(one)
-    return line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.datagram and one.edges and (theirs ^ ours == 4 or theirs and not ours or shown(one, theirs, ours)))
+    # What lies in the queue of one that connect(2) with AF_UNSPEC disconnects is put there anew.
+    put_anew = lambda one, theirs, ours: not theirs and ours & 1 and is_undone_datagram(one) and one.did[-1][0][0] == "connect"
+    edge = lambda one, theirs, ours: theirs ^ ours == 4 or theirs and not ours or shown(one, theirs, ours) or put_anew(one, theirs, ours)
+    return line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.datagram and one.edges and bool(edge(one, theirs, ours)))
 
 
 @rule("a datagram socket whose connect(2) to a broadcast address has failed: the kernel's next datagrams but one go there nevertheless", ENDS)
@@ -521,10 +542,10 @@ def _(line):
     return line.carried and line.every(lambda one, theirs, ours: one.stream and theirs ^ ours == 8 and theirs & 8 and one.has("setsockopt", asks))
 
 
-@rule("a stream by our TCP whose connect(2) has failed has another object: what told once (EPOLLONESHOT) tells that it hangs up")
+@rule("a stream by our TCP whose connect(2) has failed, or that was disconnected, has another object: what told once (EPOLLONESHOT) tells that it hangs up")
 def _(line):
     failed = lambda words, said: words[2] != "0" and said in ("ECONNREFUSED", "ECONNRESET", "ECONNABORTED")
-    return line.carried and line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.stream and one.once and not theirs and ours & 0x10 and one.has("connect", failed))
+    return line.carried and line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.stream and one.once and not theirs and ours & 0x10 and (one.has("connect", failed) or is_undone_stream(one)))
 
 
 @rule("a stream by our TCP that was shut before it was connected: the shutdown(2) that failed is heeded by the kernel", ENDS)
@@ -559,6 +580,8 @@ def _(line):
         # Its name is that of the child's connect(2) that has failed.
         name = lambda said: re.sub(r"len \d+ [0-9a-f:.]+/", "", said, count=1)
         return line.stream and again(line.socket) and name(line.call[0]) == name(line.call[1])
+    if line.name in RECEIVES:
+        return line.stream and again(line.socket) and line.theirs == "ENOTCONN" and line.ours.isdigit()
     # That of the shut one: POLLOUT and POLLHUP.
     return line.every(lambda one, theirs, ours: again(one) and ours == 0x14)
 
@@ -745,9 +768,9 @@ def _(line):
     return line.by_ours and (line.call[1].endswith("= 0 0") or bool(line.socket.shut))
 
 
-@rule("SIOCOUTQNSD of a stream that was disconnected, by which the kernel has skipped as much as a window holds: by our TCP, and by IPv6, another one")
+@rule("SIOCOUTQNSD, TIOCOUTQ of a stream that was disconnected, by which the kernel has skipped as much as a window holds: by our TCP, and by IPv6, another one")
 def _(line):
-    asks = line.name == "ioctl" and int(line.words[2]) % 9 == 3 and line.theirs == line.ours == "0"
+    asks = line.name == "ioctl" and int(line.words[2]) % 9 in (2, 3) and line.theirs == line.ours == "0"
     return asks and line.stream and is_undone_stream(line.socket) and (line.by_ours or line.socket.family == INET6)
 
 

@@ -159,6 +159,13 @@ static int sleeps(void)
 	return after && after[1] && after[2] == 'S';
 }
 
+/* Until the thread's call has ended or it sleeps in it: what the last call has done to it is over then. */
+void let_thread_go_on(void)
+{
+	for (int seen = 0; waiter.runs && !waiter.done && seen < 3; sched_yield())
+		seen = waiter.tid && sleeps() ? seen + 1 : 0;
+}
+
 /* A thread makes the call; the script goes on once it has ended or sleeps in it. */
 void call_wait(const char *name, const long *a)
 {
@@ -172,8 +179,7 @@ void call_wait(const char *name, const long *a)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	waiter.runs = !pthread_create(&waiter.thread, NULL, wait_for_it, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	for (int seen = 0; waiter.runs && !waiter.done && seen < 3; sched_yield())
-		seen = waiter.tid && sleeps() ? seen + 1 : 0;
+	let_thread_go_on();
 }
 
 /* Whether a thread is in a call that was not joined. */

@@ -17,6 +17,9 @@ ENDED = [*STREAM, "connect 3 0 0 0 0 0 = 0"]
 QUEUES = [*DATAGRAM, "setsockopt 3 0 11 1 4 0 0 = 0", "recv 3 10 0 0 = -1 ECONNREFUSED"]
 QUEUES_BY_EDGES = [*QUEUES, "epoll_ctl 3 1 2147483649 = 0"]
 EDGED = [*DATAGRAM, "epoll_ctl 3 1 2147483653 = 0", "epoll_wait 3:5"]
+DEAF = [*DATAGRAM, "shutdown 3 0 = -1 ENOTCONN"]
+DEAF_AND_CLOSED = [*DEAF, "socket 4 2 2050 0 = 0", "connect 4 2 1 103 0 0 = 0", "send 4 5 0 0 = 5", "close 3 = 0"]
+LOOKS = [*DATAGRAM, "setsockopt 3 1 42 0 4 0 0 = 0"]
 UNDONE = [*DATAGRAM, "connect 3 2 1 9 0 0 = 0", "connect 3 0 0 0 0 0 = 0"]
 BEGUN = [*DATAGRAM, "sendmsg 3 5 32768 2 1 9 0 0 = 5"]
 TWO = [*DATAGRAM, "async 3 1 = 0 = 0", "socket 4 2 2050 0 = 0", "connect 4 2 1 103 0 0 = 0", "socket 5 2 2050 0 = 0"]
@@ -159,6 +162,23 @@ CASES = [
     # Two urgent octets.
     ([*URGENT, URGENT[-1]], "poll 5:5", "poll 5:7", True, GOES_ON),
     (URGENT, "poll 5:5", "poll 5:7", True, None),
+    # Datagram sockets that were shut for reading: what comes, and what comes after they were closed.
+    (DEAF, "exec 3 3 = 1", "exec 3 3 = 111", False, ENDS),
+    (DATAGRAM, "exec 3 3 = 1", "exec 3 3 = 111", False, None),
+    ([*DEAF, "hold 3 3 0 = 0"], "drop = 0", "drop = 1", False, ENDS),
+    ([*DATAGRAM, "hold 3 3 0 = 0"], "drop = 0", "drop = 1", False, None),
+    (DEAF_AND_CLOSED, "poll 4:c", "poll 4:4", False, ENDS),
+    (DEAF_AND_CLOSED[:-1], "poll 3:4 4:c", "poll 3:4 4:4", False, None),
+    (DEAF, "recv 3 3000 258 2 = -1 EFAULT", "recv 3 3000 258 2 = 0", False, ENDS),
+    (DATAGRAM, "recv 3 3000 258 2 = -1 EFAULT", "recv 3 3000 258 2 = 0", False, None),
+    ([*SHUT, "child connect 3 2 1 9 0 0 = -1 ECONNREFUSED"], "recvmmsg 3 4 64 1 = -1 ENOTCONN", "recvmmsg 3 4 64 1 = 4 (0 flags 0)", False, ENDS),
+    # A datagram that is looked at from an offset; edges of what was disconnected.
+    (LOOKS, "recvmsg 3 4 66 3 0 0 = 4 [6.. beab324d] flags 20", "recvmsg 3 4 66 3 0 0 = 4 [6.. beab324d] flags 0", False, GOES_ON),
+    (LOOKS, "recvmsg 3 4 66 3 0 0 = 4 [6.. beab324d] flags 20", "recvmsg 3 4 66 3 0 0 = 4 [5.. beab324d] flags 0", False, None),
+    (DATAGRAM, "recvmsg 3 4 66 3 0 0 = 4 [6.. beab324d] flags 20", "recvmsg 3 4 66 3 0 0 = 4 [6.. beab324d] flags 0", False, None),
+    ([*EDGED, "connect 3 0 0 0 0 0 = 0"], "epoll_wait", "epoll_wait 3:5", False, GOES_ON),
+    ([*STREAM, "epoll_ctl 3 1 1073741829 = 0", "connect 3 0 0 0 0 0 = 0"], "epoll_wait", "epoll_wait 3:18", True, GOES_ON),
+    ([*STREAM, "epoll_ctl 3 1 1073741829 = 0", "connect 3 0 0 0 0 0 = 0"], "epoll_wait", "epoll_wait 3:18", False, None),
     # A stream that a child has made a listener.
     ([*STREAM, "exec 3 5 = 0"], "select 1 1 0 = 0 3:0", "select 1 1 0 = 1 3:1", True, ENDS),
     ([*STREAM, "exec 3 4 = 0"], "select 1 1 0 = 0 3:0", "select 1 1 0 = 1 3:1", True, None),

@@ -358,5 +358,105 @@ def hearers(draw):
     draw.say("poll")
 
 
+def sets(draw):
+    """The epoll(7) set goes over AF_UNIX, and so do sockets that it watches."""
+    slots = pair(draw) if draw.random.randrange(2) else two(draw)[1:]
+    slot = draw.random.choice(slots)
+    other = draw.random.choice([one for one in slots if one != slot])
+    to = draw.random.randrange(8)
+    draw.say("epoll_ctl", slot, 1, draw.some(1, 5, 0x2005) | draw.some(0, EDGE, 1 << 30))
+    for _ in range(draw.random.randrange(3, 8)):
+        draw.say(*draw.some(("pass_set",), ("pass_set",), ("send", other, 10, 0x4000, 0), ("recv", slot, 100, DONTWAIT, 0), ("child", "epoll_wait"), ("pass", slot, to, 1), ("close", draw.some(slot, other)), ("dup", slot, to),
+                            ("shutdown", other, 1), ("epoll_ctl", draw.some(slot, to), draw.some(1, 2, 3), draw.some(1, 5) | draw.some(0, EDGE)), ("connect", slot, draw.kinds.get(slot, (INET,))[0], 1, 9, 0), ("connect", slot, 0, 0, 0, 0)))
+        draw.say("epoll_wait")
+
+
+def three(draw):
+    """Two children have a copy besides the script's own, which it may close, and each does its part when it is let go."""
+    slots = pair(draw) if draw.random.randrange(2) else two(draw)[1:]
+    slot = draw.random.choice(slots)
+    other = draw.random.choice([one for one in slots if one != slot])
+    for _ in range(2):
+        draw.say("hold", draw.some(slot, slot, other), draw.some(0, 1, 2, 3), draw.some(0, 1))
+    if draw.random.randrange(2):
+        draw.say("close", slot)
+        draw.forget(slot)
+    for last in (False, True):
+        for _ in range(draw.random.randrange(1, 3)):
+            draw.say(*draw.some(("poll",), ("send", other, 10, 0x4000, 0), ("recv", other, 100, DONTWAIT, 0), ("state", other), ("child", "send", other, 5, 0x4000, 0), ("child", "recv", other, 5, DONTWAIT, 0), ("shutdown", other, draw.some(0, 1)),
+                                ("pass", other, other, 1)))
+        draw.say("drop")
+    draw.say("poll")
+
+
+def copies(draw):
+    """A thread polls or reads one of two descriptors of a socket while the other is closed, passed on or shut."""
+    slots = pair(draw) if draw.random.randrange(2) else two(draw)[1:]
+    slot = draw.random.choice(slots[-2:])
+    other = draw.random.choice([one for one in slots[-2:] if one != slot])
+    copy = draw.random.choice([one for one in range(8) if one not in slots])
+    draw.say("dup", slot, copy)
+    draw.forget(copy)
+    draw.kinds[copy] = draw.kinds[slot]
+    draw.say("nonblock", copy, 0)
+    draw.say("wait", *draw.some(("pollone", copy, draw.some(1, 3, 0x2001)), ("recv", copy, 10, 0), ("recvfrom", copy, 10, 0)))
+    for _ in range(draw.random.randrange(1, 3)):
+        draw.say(*draw.some(("close", slot), ("close", slot), ("pass", slot, slot, 1), ("shutdown", slot, 0), ("send", other, 10, 0x4000, 0), ("child", "send", other, 5, 0x4000, 0), ("close", other), ("dup2", other, slot)))
+    draw.say("join")
+    draw.say("poll")
+
+
+def workers(draw):
+    """A listener of several processes, with a thread in accept(2) beside them."""
+    listener, one, other, served, another = draw.random.sample(range(8), 5)
+    family = draw.some(INET, INET, INET6)
+    for slot in (listener, one, other, served, another):
+        draw.forget(slot)
+    for slot in (listener, one, other):
+        draw.kinds[slot] = (family, STREAM)
+    draw.say("socket", listener, family, STREAM, 0)
+    draw.say("bind", listener, family, draw.some(0, 1), 0, 0)
+    draw.say("listen", listener, draw.some(1, 5))
+    draw.listening.add(listener)
+    draw.bound.add(listener)
+    for _ in range(draw.random.randrange(3)):
+        draw.say("hold", listener, draw.some(0, 0, 1, 2), draw.some(0, 1))
+    draw.say("wait", "accept", listener, served)
+    for slot in (one, other):
+        draw.say("socket", slot, family, STREAM | draw.some(0, NONBLOCK), 0)
+        draw.say("connect", slot, family, 1, 100 + listener, 0)
+        if slot == one:
+            draw.say("join")
+    draw.say("nonblock", listener, 1)
+    for _ in range(draw.random.randrange(2, 6)):
+        draw.say(*draw.some(("child", "accept", listener, another, 0, 0, 0), ("accept", listener, another, draw.some(0, NONBLOCK), 0, 0), ("send", one, 10, 0x4000, 0), ("recv", served, 10, DONTWAIT, 0), ("poll",), ("drop",), ("close", listener),
+                            ("child", "listen", listener, 0), ("state", listener)))
+    draw.say("drop")
+    draw.say("poll")
+
+
+def looks(draw):
+    """SO_PEEK_OFF beside errors that are queued, MSG_PEEK of both."""
+    family, one, other = two(draw, False)
+    to = draw.some(1, 2) if family == INET6 else 1
+    set_option(draw, one, *draw.some((0, 11), (41, 25)) if family == INET6 else (0, 11), 1)
+    if draw.random.randrange(3):
+        set_option(draw, one, 1, 42, draw.some(0, 2))
+    for _ in range(draw.random.randrange(4, 9)):
+        draw.say(*draw.some(("sendto", one, 10, 0, family, to, 9, 0, 0), ("sendto", other, 10, 0, family, to, 100 + one, 0, 0), ("sendto", other, 3, 0, family, to, 100 + one, 0, 0), ("recvmsg", one, 4, DONTWAIT | PEEK, 3, 0, 0),
+                            ("recvmsg", one, 50, DONTWAIT | PEEK | 0x2000, 3, 0, 0), ("recvmsg", one, 50, DONTWAIT | 0x2000, 3, 0, 0), ("recvfrom", one, 50, DONTWAIT, 0, 0), ("recvfrom", one, 2, DONTWAIT | PEEK, 0, 0), ("poll",), ("getsockopt", one, 1, 42, 4, 0, 0),
+                            ("getsockopt", one, 1, 4, 4, 0, 0), ("recvmmsg", one, 2, DONTWAIT | draw.some(0, PEEK, 0x2000), 0)))
+
+
+def batches(draw):
+    """recvmmsg(2) with and without a time, and what is there when it is over."""
+    family, one, other = two(draw, bool(draw.random.randrange(2)))
+    draw.say("nonblock", other, 0)
+    for _ in range(draw.random.randrange(3, 7)):
+        draw.say(*draw.some(("sendmmsg", one, draw.some(1, 2, 4), 0, family, 1, 100 + other, 0, 0), ("sendto", one, 5, 0, family, 1, 100 + other, 0, 0), ("recvmmsg", other, draw.some(1, 2, 4), draw.some(0x10000, 0x10000 | DONTWAIT, DONTWAIT, 0), draw.some(0, 1, 1)),
+                            ("recvmmsg", other, 2, PEEK | draw.some(DONTWAIT, 0x10000), 1), ("shutdown", other, 0), ("recvmmsg", other, 1, 0x20 | DONTWAIT, 1), ("setsockopt", other, draw.some(17, 1), 104, draw.some(0, 1), 4, 0, 0), ("poll",)))
+
+
 SCENES = (names, names, told_besides, peeks, lingers, waits, waits, holds, holds, signals, undone, edges,
-          dials, dials, herd, herd, rights, rights, urgent, held, held, mixes, relays, errors, errors, sources, sources, hearers)
+          dials, dials, herd, herd, rights, rights, urgent, held, held, mixes, relays, errors, errors, sources, sources, hearers,
+          sets, sets, three, three, copies, copies, workers, workers, looks, batches)

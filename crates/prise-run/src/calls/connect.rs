@@ -70,25 +70,7 @@ impl Supervisor {
         };
         let address = match named {
             Named::Endpoint(address) => address,
-            Named::Unspecified(..) if matches!(self.entry(target.slot)?.role, Role::Handed(_)) => {
-                return self.disconnect_handed(&target);
-            }
-            Named::Unspecified(..) => {
-                self.flush_datagrams(target.slot);
-                if matches!(self.entry(target.slot)?.role, Role::Stream(_) | Role::Ended(_)) {
-                    return self.disconnect_stream(call, &target);
-                }
-                let was_shut = matches!(self.entry(target.slot)?.role, Role::Fresh) && self.host.is_shut(id);
-                self.leave_as_listener(target.slot);
-                self.host.disconnect(self.now, id)?;
-                self.end_listening(&target);
-                if was_shut {
-                    // It is not any more.
-                    self.renewed(call, &target)?;
-                    return DONE;
-                }
-                return self.follow_peer(&target, Datagram::lose_peer);
-            }
+            Named::Unspecified(..) => return self.disconnect(call, &target),
         };
         if self.host.looks_at_address(id) {
             self.permit(call, target.slot, address)?;
@@ -104,6 +86,33 @@ impl Supervisor {
             Way::Judged(judged) => judged,
             Way::Inside(target) => self.connect_by_stack(call, target, id, address),
         }
+    }
+
+    /// connect(2) with `AF_UNSPEC`.
+    fn disconnect(&mut self, call: &Call, target: &Target) -> Judged {
+        let socket = self.entry(target.slot)?;
+        let id = socket.id;
+        let was_native_listener = match &socket.role {
+            Role::Handed(_) => return self.disconnect_handed(target),
+            Role::Stream(_) | Role::Ended(_) => return self.disconnect_stream(call, target),
+            Role::Listener(listening) => listening.ended && listening.is_native(),
+            Role::Fresh | Role::Connecting(_) | Role::Datagram(_) => false,
+        };
+        self.flush_datagrams(target.slot);
+        let was_shut = matches!(self.entry(target.slot)?.role, Role::Fresh) && self.host.is_shut(id);
+        self.leave_as_listener(target.slot);
+        self.host.disconnect(self.now, id)?;
+        self.end_listening(target);
+        if was_native_listener {
+            // Nor is it shut any more, and who watches it by edges sees another (`tcp_disconnect`).
+            let _ = rustix::net::connect_unspec(&target.copy);
+        }
+        if was_shut {
+            // It is not any more.
+            self.renewed(call, target)?;
+            return DONE;
+        }
+        self.follow_peer(target, Datagram::lose_peer)
     }
 
     /// connect(2) with `AF_UNSPEC` of a stream that our TCP carries. An AF_UNIX object that had an end cannot be without one again: the kernel's

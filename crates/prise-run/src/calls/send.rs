@@ -271,6 +271,10 @@ impl Supervisor {
             // udpv6_sendmsg hands it over to udp_sendmsg, before it looks at the rest of the address.
             self.host.check_speaks_v4(id, host_flags(flags))?;
         }
+        if family == prise_socket::Family::Inet && self.is_udp(slot) && self.host.has_corked(id) {
+            // udp_sendmsg goes on with what was begun before it looks at the address.
+            return Ok(None);
+        }
         let named = match parse_datagram(octets, family) {
             // udpv6_sendmsg, unlike all others.
             Err(Errno::EAFNOSUPPORT) if family == prise_socket::Family::Inet6 && self.is_udp(slot) => {

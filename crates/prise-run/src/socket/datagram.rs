@@ -156,6 +156,12 @@ impl Datagram {
 
     /// From the host into the program's queue, as far as the datagrams agree.
     pub(crate) fn incoming(&mut self, host: &mut Host, id: SocketId, now: Instant) -> Delivery {
+        if self.held.is_some()
+            && let Some(error) = host.take_error(id)
+        {
+            // It is told before what waits to be read.
+            self.note_error(error);
+        }
         loop {
             let was_there = self.held.is_some();
             let received = match self.held.take() {

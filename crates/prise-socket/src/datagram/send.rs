@@ -129,7 +129,8 @@ impl Host {
         Ok(())
     }
 
-    fn has_corked(&self, s: SocketId) -> bool {
+    /// Whether a datagram was begun (`MSG_MORE`) and not sent yet.
+    pub fn has_corked(&self, s: SocketId) -> bool {
         let corks = |socket: &Socket| socket.extra.as_ref().is_some_and(|extra| extra.corked.is_some());
         self.sockets.get(s).is_some_and(corks)
     }
