@@ -18,5 +18,5 @@ def cases(room):
 
 
 def verdicts(status, output):
-    found = re.findall(r"^(.*?) \.+ (PASS|FAIL|SKIP)", output, re.MULTILINE)
+    found = re.findall(r"^(.*?) \.+ (?:RETRY\S* )*(PASS|FAIL|SKIP)", output, re.MULTILINE)
     return {name: {"PASS": PASS, "SKIP": SKIP}.get(verdict, FAIL) for name, verdict in found} | {"end": PASS if status is not None else FAIL}

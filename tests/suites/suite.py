@@ -94,7 +94,14 @@ class Room:
         """The unpacked source of a Debian package, got by apt-get on demand (needs a deb-src line)."""
         found = self.unpacked(package)
         if not found:
-            subprocess.run(["apt-get", "source", "-qq", "--only-source", package], cwd=self.at, check=True)
+            command = ["apt-get", "source", "-qq", "--only-source", package]
+            if subprocess.run(command, cwd=self.at).returncode:
+                # A mirror may have the project's archive without the distribution's part.
+                subprocess.run([*command, "--tar-only"], cwd=self.at, check=True)
+                archive = next(path for path in self.at.glob(f"{package}_*.orig.tar.*") if path.suffix != ".asc")
+                directory = self.at / archive.name.split(".orig.")[0].replace("_", "-")
+                directory.mkdir()
+                subprocess.run(["tar", "-xf", archive, "--strip-components=1", "-C", directory], check=True)
             found = self.unpacked(package)
         return found
 
