@@ -273,11 +273,13 @@ def _(line):
     return line.every(lambda one, theirs, ours: one.datagram and theirs ^ ours == 8 and theirs & 8 and any(closed(other) and one.meets(other) for other in line.model.all if other.datagram))
 
 
-@rule("MSG_TRUNC of recvmsg(2) that looks at a datagram from an offset (SO_PEEK_OFF): UDP compares the room with the whole datagram")
+@rule("MSG_TRUNC where a datagram is looked at from an offset (SO_PEEK_OFF): UDP compares the room with the whole datagram, and tells of that")
 def _(line):
     peeks = lambda words, said: words[2:4] == ["1", "42"] and said == "0"
-    looks = line.name == "recvmsg" and line.datagram and line.flags() & 2 and line.socket.has("setsockopt", peeks)
-    return bool(looks) and " flags 20" in line.call[0] and line.call[0].replace(" flags 20", " flags 0") == line.call[1]
+    looks = line.name in ("recv", "recvfrom", "recvmsg") and line.datagram and line.flags() & 2 and line.socket.has("setsockopt", peeks)
+    if looks and line.flags() & 0x20 and line.theirs.isdigit() and line.ours.isdigit():
+        return int(line.theirs) > int(line.ours)
+    return bool(looks) and line.name == "recvmsg" and " flags 20" in line.call[0] and line.call[0].replace(" flags 20", " flags 0") == line.call[1]
 
 
 @rule("FIONREAD of a datagram socket that was shut for reading")
@@ -545,7 +547,9 @@ def _(line):
 @rule("a stream by our TCP whose connect(2) has failed, or that was disconnected, has another object: what told once (EPOLLONESHOT) tells that it hangs up")
 def _(line):
     failed = lambda words, said: words[2] != "0" and said in ("ECONNREFUSED", "ECONNRESET", "ECONNABORTED")
-    return line.carried and line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.stream and one.once and not theirs and ours & 0x10 and (one.has("connect", failed) or is_undone_stream(one)))
+    # Where the kernel carries streams, only of one that was a listener.
+    anew = lambda one: (line.carried or one.has("listen")) and (one.has("connect", failed) or line.carried and is_undone_stream(one))
+    return line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.stream and one.once and not theirs and ours & 0x10 and anew(one))
 
 
 @rule("a stream by our TCP that was shut before it was connected: the shutdown(2) that failed is heeded by the kernel", ENDS)

@@ -367,6 +367,11 @@ impl Datagram {
     /// The error that waits, for a judged call. One that was shown and is shown no more was taken by a native call.
     pub(crate) fn take_error(&mut self, copy: &OwnedFd) -> Option<Errno> {
         let error = self.error.take()?;
+        if self.mute && self.shown {
+            // Another could not be shown for what is queued besides: it is taken off once nothing is ([`conceal`](Self::conceal)).
+            self.shown = unix::shows(copy, PollFlags::ERR);
+            return self.shown.then_some(error);
+        }
         if core::mem::take(&mut self.shown) && matches!(sockopt::socket_error(copy), Ok(Ok(()))) {
             return None;
         }
