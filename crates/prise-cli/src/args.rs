@@ -60,6 +60,9 @@ pub(crate) struct Run {
     /// it and into it
     #[arg(long)]
     no_join: bool,
+    /// Load the program with nothing of prise's: each connect(2) is judged then, also where nobody has to be asked
+    #[arg(long)]
+    no_preload: bool,
     /// Leave /proc/net, /proc/sys/net and /sys/class/net the host's: opening a file then costs what it costs without prise
     #[arg(long)]
     no_proc_net: bool,
@@ -249,6 +252,7 @@ impl Run {
             hostname: self.hostname,
             proc_net: !self.no_proc_net,
             join: !self.no_join,
+            preload: !self.no_preload,
             sysctls,
             congestion: self.congestion,
         })
@@ -345,7 +349,7 @@ mod tests {
         let arguments = "-p 8080 --publish [::1]:53:5353/udp --link tun:tun0 --delay 50ms --jitter 5ms --loss 1% \
             --burst-loss 0.3% --burst-length 8 --duplicate 0.1% --reorder 2% --reorder-delay 3ms --corrupt 0.01% --rate 100mbit --queue 100 --seed 7 --capture out.pcapng \
             --address 192.168.7.15/24 --address fd00:7::15 --hostname guest --allow *.example.com:443 \
-            --deny 10.0.0.0/8 --audit net.jsonl --no-join --no-proc-net --sysctl net.ipv4.tcp_ecn=1 \
+            --deny 10.0.0.0/8 --audit net.jsonl --no-join --no-preload --no-proc-net --sysctl net.ipv4.tcp_ecn=1 \
             --congestion bbr --sysctl net.ipv4.tcp_ecn=3 --congestion lo=reno -- prog -p 1";
         let arguments: Vec<&str> = arguments.split_ascii_whitespace().collect();
         let share = |share| Probability::new(share).unwrap();
@@ -400,6 +404,7 @@ mod tests {
             audit: Some("net.jsonl".into()),
             proc_net: false,
             join: false,
+            preload: false,
             sysctls: {
                 let mut sysctls = Sysctls::default();
                 sysctls.set("net.ipv4.tcp_ecn", "3").unwrap();

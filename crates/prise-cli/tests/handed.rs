@@ -80,7 +80,7 @@ fn compare_outside(native: &str, prised: &str) {
     };
     let words = program(native);
     let expected = finish(&mut stage.native(&words[0], &words[1..]), LIMIT).expect_success();
-    for options in [&[][..], &["--no-join"]] {
+    for options in [&[][..], &["--no-preload"], &["--no-join"]] {
         let told = finish(&mut stage.run(options, &program(prised)), LIMIT).expect_success();
         assert_eq!(told.stdout, expected.stdout, "{options:?}: {}", told.stderr);
     }
@@ -338,7 +338,7 @@ fn what_nobody_asked_about_is_listed_all_the_same() {
         "10.0.2.2".into(),
         OsString::from(&ports[0]),
     ];
-    for options in [&[][..], &["--no-join"]] {
+    for options in [&[][..], &["--no-preload"], &["--no-join"]] {
         let ended = finish(&mut stage.run(options, &program), LIMIT).expect_success();
         assert_eq!(
             ended.stdout, "3 True True\n0\n[]\nECONNRESET\nENOTCONN\n10.0.2.15\n",

@@ -161,9 +161,11 @@ fn arrows_between_crates_point_downward_only() {
                 "prise-stack",
                 "prise-wire",
                 "prise-link",
+                "prise-shortcut",
                 "prise-sys",
             ],
         ),
+        ("prise-shortcut", &[]),
         ("prise-cli", &["prise-run", "prise-sys"]),
     ]);
     for (package, dependencies) in manifests(false) {

@@ -36,6 +36,7 @@ use crate::socket::{Role, Slot, Sockets};
 use crate::start::config::Policy;
 use crate::start::outcome::{Exit, RunError};
 use crate::start::program::Program;
+use crate::start::shortcut::Shortcut;
 use crate::waiting::parked::{ParkId, Parking};
 use crate::wakes::Wakes;
 use crate::world::World;
@@ -75,6 +76,8 @@ pub(crate) struct Supervisor {
     pub(crate) ledger: Ledger,
     /// Which connections go without the supervisor.
     pub(crate) hands: Hands,
+    /// The leave that the program has to make such without asking.
+    pub(crate) shortcut: Option<Shortcut>,
     /// What is left of those that were closed.
     pub(crate) lingering: Lingering,
     /// What the kernel's listeners are called within the run.
@@ -153,6 +156,8 @@ pub(crate) struct Parts {
     pub(crate) closes: Option<Closes>,
     /// Whether descriptors of programs can be fetched (pidfd_getfd(2)).
     pub(crate) fetches: bool,
+    /// Connections that are made without asking.
+    pub(crate) shortcut: Option<Shortcut>,
 }
 
 impl Supervisor {
@@ -172,6 +177,12 @@ impl Supervisor {
             poller.watch(closes, Source::Closes).map_err(setup("watch sockets"))?;
         }
         let mut parts = parts;
+        let mut hands = Hands::new(parts.hands, parts.pairs, parts.native).map_err(setup("watch sockets"))?;
+        let mut ledger = Ledger::new().map_err(setup("watch sockets"))?;
+        if parts.shortcut.is_some() {
+            hands.note_marked();
+            ledger.mark_entries();
+        }
         let names = Names::open(&mut parts.host, parts.gate.as_ref(), clock::now());
         Ok(Self {
             names,
@@ -197,14 +208,15 @@ impl Supervisor {
             busy_poll: BusyPoll::default(),
             calls: parts.calls,
             poller,
-            hands: Hands::new(parts.hands, parts.pairs, parts.native).map_err(setup("watch sockets"))?,
+            hands,
+            shortcut: parts.shortcut,
             lingering: Lingering::default(),
             places: Places::default(),
             crowds: Vec::new(),
             interrupts: None,
             strangers: Strangers::default(),
             inet_pairs: InetPairs::default(),
-            ledger: Ledger::new().map_err(setup("watch sockets"))?,
+            ledger,
             closes: parts.closes,
             attacher: Attacher::new().map_err(setup("make sockets"))?,
             now: clock::now(),

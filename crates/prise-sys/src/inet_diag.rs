@@ -85,6 +85,24 @@ impl InetDiag {
         Ok(left)
     }
 
+    /// Where a TCP socket wants to connect whose handshake is not over, which getpeername(2) does not tell: the one at `local` with this inode. The
+    /// kernel goes through all of its connections for this.
+    pub fn connecting_to(local: SocketAddr, inode: u32) -> io::Result<Option<SocketAddr>> {
+        const SYN_SENT: u32 = 1 << 2;
+        let anybody = SocketAddr::new(local.ip(), 0);
+        let mut request = request(libc::IPPROTO_TCP, [local, anybody], 0);
+        request[4..8].copy_from_slice(&SYN_SENT.to_ne_bytes());
+        let mut found = None;
+        SockDiag::open()?.any(&request, |message| {
+            let is_it = word(message, INODE) == Some(inode);
+            if is_it {
+                found = endpoints(message).map(|it| it.1);
+            }
+            is_it
+        })?;
+        Ok(found)
+    }
+
     /// How much a UDP socket has not read yet, in the kernel's own accounting (buffers with their overhead); none if it is closed.
     /// It is the one that receives at `local` from `remote`, and has this cookie (`SO_COOKIE`).
     pub fn unread_datagrams(&self, local: SocketAddr, remote: SocketAddr, cookie: u64) -> io::Result<Option<u32>> {
@@ -119,29 +137,37 @@ impl LeftConnection {
     fn parse(message: &[u8]) -> Option<Self> {
         /// `idiag_timer` of TIME-WAIT.
         const WAITS: u8 = 3;
-        const INODE: usize = 68;
         const EXPIRES: usize = 52;
         if word(message, INODE)? != 0 {
             return None;
         }
-        let is_v4 = i32::from(*message.first()?) == libc::AF_INET;
-        let endpoint = |port: usize, address: usize| {
-            let port = u16::from_be_bytes(*message.get(port..)?.first_chunk()?);
-            let octets: [u8; 16] = *message.get(address..)?.first_chunk()?;
-            let ip: IpAddr = match octets {
-                [a, b, c, d, ..] if is_v4 => Ipv4Addr::new(a, b, c, d).into(),
-                octets => Ipv6Addr::from(octets).into(),
-            };
-            Some(SocketAddr::new(ip, port))
-        };
         let expires = Duration::from_millis(word(message, EXPIRES)?.into());
+        let (local, remote) = endpoints(message)?;
         Some(Self {
-            local: endpoint(4, 8)?,
-            remote: endpoint(6, 24)?,
+            local,
+            remote,
             state: message[1],
             waits: (message[2] == WAITS).then_some(expires),
         })
     }
+}
+
+/// Where `struct inet_diag_msg` has the inode of the socket's descriptors.
+const INODE: usize = 68;
+
+/// Both ends of a `struct inet_diag_msg`.
+fn endpoints(message: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+    let is_v4 = i32::from(*message.first()?) == libc::AF_INET;
+    let endpoint = |port: usize, address: usize| {
+        let port = u16::from_be_bytes(*message.get(port..)?.first_chunk()?);
+        let octets: [u8; 16] = *message.get(address..)?.first_chunk()?;
+        let ip: IpAddr = match octets {
+            [a, b, c, d, ..] if is_v4 => Ipv4Addr::new(a, b, c, d).into(),
+            octets => Ipv6Addr::from(octets).into(),
+        };
+        Some(SocketAddr::new(ip, port))
+    };
+    Some((endpoint(4, 8)?, endpoint(6, 24)?))
 }
 
 /// `struct inet_diag_req_v2`: family, protocol, extensions and padding; states; `struct inet_diag_sockid`: ports, addresses,

@@ -35,6 +35,30 @@ pub struct Launch<'a> {
     /// Whether the listener can be fetched by pidfd_getfd(2). Else the child begins with the parent's own descriptor table,
     /// in which the listener then lies, and leaves it by execve(2).
     pub fetches: bool,
+    /// What the program is loaded with.
+    pub preload: Option<&'a Preload>,
+}
+
+/// A library that the dynamic linker finds at a descriptor of the program's.
+#[derive(Debug)]
+pub struct Preload {
+    /// Its file, which the program inherits.
+    pub file: OwnedFd,
+    /// The program's environment, `LD_PRELOAD` in it.
+    pub environment: Vec<CString>,
+}
+
+impl Preload {
+    /// Whether the library may be executed: a security module or `vm.memfd_noexec` can forbid it.
+    pub fn is_executable(&self) -> bool {
+        const OCTETS: usize = 1;
+        // SAFETY: a place of the kernel's choice, which is given back and never looked at.
+        unsafe {
+            let (access, flags) = (libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE);
+            let place = libc::mmap(ptr::null_mut(), OCTETS, access, flags, self.file.as_raw_fd(), 0);
+            place != libc::MAP_FAILED && libc::munmap(place, OCTETS) == 0
+        }
+    }
 }
 
 /// What keeps a program away from processes that are not its own, this one among them.
@@ -89,6 +113,11 @@ const DOMAIN_FAILED: i32 = 5;
 pub fn launch(launch: &Launch<'_>) -> Result<Launched, LaunchError> {
     let mut argv: Vec<*const libc::c_char> = launch.args.iter().map(|arg| arg.as_ptr()).collect();
     argv.push(ptr::null());
+    let mut environment: Vec<*const libc::c_char> = Vec::new();
+    if let Some(preload) = launch.preload {
+        environment.extend(preload.environment.iter().map(|it| it.as_ptr()));
+        environment.push(ptr::null());
+    }
     let (mut reports, report) = io::pipe().map_err(|error| LaunchError::Step("make a pipe", error))?;
     let (go_ahead, mut release) = io::pipe().map_err(|error| LaunchError::Step("make a pipe", error))?;
 
@@ -104,7 +133,7 @@ pub fn launch(launch: &Launch<'_>) -> Result<Launched, LaunchError> {
     if pid == 0 {
         child(
             launch,
-            &argv,
+            (&argv, &environment),
             report.as_raw_fd(),
             go_ahead.as_raw_fd(),
             release.as_raw_fd(),
@@ -202,7 +231,13 @@ pub(crate) fn pidfd_open(pid: u32, flags: i32) -> io::Result<OwnedFd> {
 }
 
 /// The child's way from fork to exec. Allocates nothing, takes no lock, never returns.
-fn child(launch: &Launch<'_>, argv: &[*const libc::c_char], report: i32, go_ahead: i32, release: i32) -> ! {
+fn child(
+    launch: &Launch<'_>,
+    (argv, environment): (&[*const libc::c_char], &[*const libc::c_char]),
+    report: i32,
+    go_ahead: i32,
+    release: i32,
+) -> ! {
     // SAFETY: only async-signal-safe calls; every pointer is to memory prepared before the fork and alive.
     unsafe {
         if launch.fetches {
@@ -243,7 +278,15 @@ fn child(launch: &Launch<'_>, argv: &[*const libc::c_char], report: i32, go_ahea
                     // The parent goes on when this process has executed the program or ended.
                     libc::prctl(libc::PR_SET_PDEATHSIG, 0);
                 }
-                libc::execvp(launch.program.as_ptr(), argv.as_ptr());
+                match launch.preload {
+                    Some(preload) => {
+                        libc::fcntl(preload.file.as_raw_fd(), libc::F_SETFD, 0);
+                        libc::execvpe(launch.program.as_ptr(), argv.as_ptr(), environment.as_ptr());
+                    }
+                    None => {
+                        libc::execvp(launch.program.as_ptr(), argv.as_ptr());
+                    }
+                }
             }
             say(report, EXEC_FAILED, crate::errno());
         }

@@ -16,6 +16,12 @@ pub const EXTREME: u64 = 5;
 /// `RWH_WRITE_LIFE_LONG`, one before it.
 pub const LONG: u64 = 4;
 
+/// `RWH_WRITE_LIFE_MEDIUM`, one before that.
+pub const MEDIUM: u64 = 3;
+
+/// `RWH_WRITE_LIFE_SHORT`, the one before.
+pub const SHORT: u64 = 2;
+
 /// Gives a file the hint. `EPERM` if it is another user's.
 pub fn set(file: BorrowedFd<'_>, hint: u64) -> io::Result<()> {
     // SAFETY: the kernel reads one integer.

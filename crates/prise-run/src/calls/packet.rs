@@ -47,6 +47,7 @@ impl Supervisor {
         let mirror = self.mirror.as_ref().ok_or(Errno::EPERM)?;
         let asked = kind | (flags.bits().cast_signed() & libc::SOCK_NONBLOCK);
         let socket = mirror.socket(asked, call.int(2)).map_err(|error| errno_of(&error))?;
+        self.close_shortcut();
         self.hands.watch(true);
         if !self.hands.shows_all_connections() && may_hear_of_connections(call.int(2)) {
             self.tell_of_unseen_connections();

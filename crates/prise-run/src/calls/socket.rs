@@ -67,6 +67,10 @@ impl Supervisor {
             Kind::Stream if let Some(theirs) = expected => (theirs, Handed::role(Stage::Idle)),
             Kind::Stream => (unix::stream(flags).map_err(errno)?, Role::Fresh),
             Kind::Datagram | Kind::Raw => {
+                if kind == Kind::Raw {
+                    // It may want to hear what is sent.
+                    self.close_shortcut();
+                }
                 let (theirs, ours) = unix::pair(SocketType::DGRAM, flags).map_err(errno)?;
                 self.poller
                     .watch_socket(&ours, slot)

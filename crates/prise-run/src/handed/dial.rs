@@ -15,6 +15,7 @@ use rustix::net::{AddressFamily, connect, sockopt};
 use crate::calls::Target;
 use crate::guest::notify::{Answer, Call, DONE, Judged, errno};
 use crate::guest::sockaddr::{canonical, for_family};
+use crate::handed::marked::take_failure;
 use crate::handed::native_listener::Names;
 use crate::handed::{Handed, Stage};
 use crate::socket::unix;
@@ -71,6 +72,11 @@ impl Supervisor {
         let born_handed = match socket.role {
             Role::Fresh => false,
             Role::Handed(Handed { stage: Stage::Idle }) => true,
+            Role::Handed(_) if take_failure(&target.copy) => {
+                // It was seen while it connected.
+                self.let_go_of_peer(&target);
+                true
+            }
             Role::Handed(_) => return Ok(Way::Judged(self.connect_again(call, &target))),
             // The kernel's object is tied to its place.
             Role::Listener(ref listening) if listening.ended && listening.is_native() => {

@@ -1,5 +1,7 @@
 //! Connections that leave the run, of which nothing is remembered: their objects carry a mark, and the kernel knows the rest.
 //!
+//! The same is done by programs without asking, where they may ([`crate::start::shortcut`]), before the kernel connects.
+//!
 //! Where a connection that was made by connect(2) of a new stream leads is in its kernel's names: the host's loopback is what the run calls its gateway, every
 //! other address is itself. So where the connection stands when the call returns, nothing is kept and nothing has to tell of
 //! its close: of thousands that come and go nothing is left. The mark ([`prise_sys::write_hint`]) tells such a stream from one that was
@@ -10,16 +12,17 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::{HashMap, HashSet};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use prise_socket::Family;
+use prise_sys::inet_diag::InetDiag;
 use prise_sys::write_hint;
 use rustix::net::{getpeername, getsockname, sockopt};
 
 use crate::handed::Stage;
 use crate::handed::lingering::Ends;
 use crate::handed::noted::{Noted, is_tcp};
-use crate::socket::{Holder, Slot};
+use crate::socket::{Holder, Slot, unix};
 use crate::supervisor::Supervisor;
 
 /// What a mark says of a connection.
@@ -53,6 +56,32 @@ pub(crate) fn mark(connection: &OwnedFd, mark: Mark) -> bool {
     write_hint::set(connection.as_fd(), mark.hint()).is_ok()
 }
 
+/// Whether the connect(2) has failed that a program made of this object without asking, and it was told so. That is told once.
+pub(crate) fn take_failure(object: &OwnedFd) -> bool {
+    write_hint::get(object.as_fd()).is_ok_and(|hint| hint == write_hint::MEDIUM)
+        && write_hint::set(object.as_fd(), write_hint::SHORT).is_ok()
+}
+
+/// Whom a connection leads to whose own name is `own`.
+fn peer_of(connection: &OwnedFd, own: SocketAddr) -> SocketAddr {
+    let connected = getpeername(connection).ok().flatten();
+    let peer = connected.and_then(|it| SocketAddr::try_from(it).ok());
+    let connecting = || InetDiag::connecting_to(own, unix::inode(connection)).ok().flatten();
+    // One that is over has no peer to ask about, and keeps its own name.
+    peer.or_else(connecting).unwrap_or(match own {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
+    })
+}
+
+/// Marks an object of which the run knows, if it bears no mark: that it is known is what there is to say.
+pub(crate) fn mark_as_known(object: BorrowedFd<'_>) {
+    if write_hint::get(object).is_ok_and(|hint| hint == 0) {
+        // Another user's cannot be marked by a program's own connect(2) either.
+        let _ = write_hint::set(object, write_hint::SHORT);
+    }
+}
+
 impl Supervisor {
     /// Makes a marked connection a stream of the run's; none if it is none.
     pub(crate) fn adopt_marked(&mut self, holder: Holder, copy: &OwnedFd) -> Option<Slot> {
@@ -61,16 +90,11 @@ impl Supervisor {
             return None;
         }
         let own = SocketAddr::try_from(getsockname(copy).ok()?).ok()?;
-        let (family, nobody) = match own {
-            SocketAddr::V4(_) => (Family::Inet, Ipv4Addr::LOCALHOST.into()),
-            SocketAddr::V6(_) => (Family::Inet6, Ipv6Addr::LOCALHOST.into()),
+        let family = match own {
+            SocketAddr::V4(_) => Family::Inet,
+            SocketAddr::V6(_) => Family::Inet6,
         };
-        let peer = getpeername(copy)
-            .ok()
-            .flatten()
-            .and_then(|it| SocketAddr::try_from(it).ok());
-        // One that is over has no peer to ask about, and keeps its own name.
-        let peer = peer.unwrap_or(SocketAddr::new(nobody, 0));
+        let peer = peer_of(copy, own);
         let noted = Noted {
             cookie: sockopt::socket_cookie(copy).ok()?,
             family,
@@ -79,7 +103,11 @@ impl Supervisor {
                 Mark::Within => self.places.name_of(peer).unwrap_or(peer),
                 Mark::Outside => self.gate.as_ref()?.guest_endpoint(peer),
             },
-            stage: Stage::Connected,
+            stage: match mark {
+                Mark::Within => Stage::Connected,
+                // Whether its program has been told how connect(2) has ended the kernel knows, which may not have been ours.
+                Mark::Outside => Stage::Connecting(peer),
+            },
             holder,
             process: self.guests.process(holder.tid),
         };

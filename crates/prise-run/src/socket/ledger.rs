@@ -18,6 +18,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{DupFlags, dup3};
 
+use crate::handed::marked;
 use crate::socket::Slot;
 
 /// So many closed sockets may lie about before the kernel is asked: 64, or as many as were alive the last time, so that
@@ -41,6 +42,8 @@ pub(crate) struct Ledger {
     entries: usize,
     /// How many entries were alive when the kernel was last asked.
     alive: usize,
+    /// Whether objects that are entered are to be told from those of which nothing is known yet.
+    marks: bool,
     /// Until when asking again, where it is not necessary, would take too much of the processor.
     rests_until: Instant,
 }
@@ -56,12 +59,22 @@ impl Ledger {
             idle,
             entries: 0,
             alive: 0,
+            marks: false,
             rests_until: Instant::from_nanos(0),
         })
     }
 
+    /// From now on whatever is entered bears a mark, if it has none: what leaves the run without asking is only what bears none
+    /// ([`crate::start::shortcut`]).
+    pub(crate) fn mark_entries(&mut self) {
+        self.marks = true;
+    }
+
     /// Enters the open file behind `socket`, which the caller then closes.
     pub(crate) fn enter(&mut self, socket: BorrowedFd<'_>, slot: Slot) -> io::Result<()> {
+        if self.marks {
+            marked::mark_as_known(socket);
+        }
         let data = EventData::new_u64(slot.to_bits());
         match epoll::add(&self.epoll, socket, data, EventFlags::empty()) {
             // The same file under the same number: it is in.

@@ -41,6 +41,8 @@ pub struct RunConfig {
     pub proc_net: bool,
     /// Whether connections may go without our stack where nobody needs their packets: as the host kernel's own.
     pub join: bool,
+    /// Whether the program may be loaded with a library that makes connections which leave the run without asking, where nobody has to be asked.
+    pub preload: bool,
     /// What the administrator of the guest's host decides.
     pub sysctls: Sysctls,
     /// What connections over a link run where their program does not choose, by the link's name.
@@ -63,6 +65,7 @@ impl RunConfig {
             hostname: None,
             proc_net: true,
             join: true,
+            preload: true,
             sysctls: Sysctls::default(),
             congestion: Vec::new(),
         }

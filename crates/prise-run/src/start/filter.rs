@@ -75,6 +75,8 @@ pub(crate) struct Asked {
     pub(crate) proc_net: bool,
     /// What of TCP streams is the kernel's without anybody being asked.
     pub(crate) native: Native,
+    /// What a call shows that the preloaded library makes ([`crate::start::shortcut`]), if there is one.
+    pub(crate) token: Option<u64>,
 }
 
 /// What socket(2) is asked for a stream with: `SOCK_STREAM` and whichever flags there are.
@@ -98,11 +100,16 @@ pub(crate) fn program(confinement: Option<&Confinement>, asked: Asked) -> Progra
         filter_policy::write(&mut p, confinement.domain.is_some());
     }
     for number in ALWAYS {
-        on_call(&mut p, number, |p| p.verdict(Verdict::Notify));
+        on_call(&mut p, number, |p| {
+            if number == libc::SYS_connect {
+                pass_library(p, asked.token);
+            }
+            p.verdict(Verdict::Notify);
+        });
     }
     judge_sockets(&mut p, asked.native.families);
     judge_messages(&mut p);
-    judge_options(&mut p, asked.native.listeners);
+    judge_options(&mut p, asked);
     judge_socket_requests(&mut p);
     judge_dumpable(&mut p);
     if asked.hostname {
@@ -119,11 +126,26 @@ pub(crate) fn program(confinement: Option<&Confinement>, asked: Asked) -> Progra
     p.finish()
 }
 
-/// setsockopt(2) and getsockopt(2). `of_streams`: every TCP stream is the kernel's own, which keeps what only the connection
-/// knows.
-fn judge_options(p: &mut Assembler, of_streams: bool) {
+/// Lets a call pass that shows the token, in a register that means nothing to it.
+fn pass_library(p: &mut Assembler, token: Option<u64>) {
+    let Some(token) = token else { return };
+    let other = p.label();
+    p.load(Field::ArgLow(5));
+    p.unless_equal(token as u32, other);
+    p.load(Field::ArgHigh(5));
+    p.unless_equal((token >> 32) as u32, other);
+    p.verdict(Verdict::Allow);
+    p.place(other);
+}
+
+/// setsockopt(2) and getsockopt(2). Where every TCP stream is the kernel's own, it keeps what only the connection knows.
+fn judge_options(p: &mut Assembler, asked: Asked) {
+    let of_streams = asked.native.listeners;
     for number in [libc::SYS_setsockopt, libc::SYS_getsockopt] {
         on_call(p, number, |p| {
+            if number == libc::SYS_getsockopt {
+                pass_library(p, asked.token);
+            }
             let (judged, native, of_tcp) = (p.label(), p.label(), p.label());
             p.load(Field::ArgLow(1));
             if of_streams {
@@ -307,9 +329,10 @@ mod tests {
                 families: &[libc::AF_INET, libc::AF_INET6],
                 listeners: true,
             },
+            token: Some(u64::MAX),
         };
         let program = program(None, asked);
-        assert!(program.len() < 150, "{} instructions", program.len());
+        assert!(program.len() < 160, "{} instructions", program.len());
         let confined = super::program(
             Some(&Confinement { domain: None }),
             Asked {
@@ -318,6 +341,7 @@ mod tests {
                     families: &[],
                     listeners: false,
                 },
+                token: None,
                 ..asked
             },
         );

@@ -6,6 +6,7 @@ pub(crate) mod nested;
 pub(crate) mod outcome;
 pub mod probe;
 pub(crate) mod program;
+pub(crate) mod shortcut;
 pub(crate) mod signals;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -27,6 +28,7 @@ use crate::socket::closes::Closes;
 use crate::start::config::{LinkChoice, RunConfig, Transport};
 use crate::start::outcome::{Exit, RunError};
 use crate::start::program::{Program, raise_descriptor_limit};
+use crate::start::shortcut::Shortcut;
 use crate::start::signals::Signals;
 use crate::supervisor::{Parts, Supervisor};
 use crate::world::capture_file::CaptureFile;
@@ -84,7 +86,11 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         families,
         listeners: !families.is_empty() && config.pairs_up() && closes.is_some() && loopback_works(),
     };
-    let (program, calls) = Program::start(config, signals, descriptors, (fetches, native))?;
+    let shortcut = match &gate {
+        Some(gate) if hands && !families.is_empty() => Shortcut::new(config, gate),
+        _ => None,
+    };
+    let (program, calls) = Program::start(config, signals, descriptors, (fetches, native), shortcut.as_ref())?;
     let parts = Parts {
         host,
         world,
@@ -102,6 +108,7 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         pairs: config.pairs_up() && fetches,
         native,
         closes,
+        shortcut,
     };
     go_before_guests();
     keep_memory();

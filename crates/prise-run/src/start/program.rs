@@ -19,6 +19,7 @@ use crate::policy::confinement;
 use crate::start::config::RunConfig;
 use crate::start::filter;
 use crate::start::outcome::{Exit, RunError};
+use crate::start::shortcut::Shortcut;
 use crate::start::signals::{self, Signals};
 
 /// The running program.
@@ -42,6 +43,7 @@ impl Program {
         signals: Signals,
         descriptors: Option<(u64, u64)>,
         (fetches, native): (bool, Native),
+        shortcut: Option<&Shortcut>,
     ) -> Result<(Self, Listener), RunError> {
         let setup = |step| move |error: io::Error| RunError::Setup { step, error };
         // Daemons remain our descendants: Yama lets a process look at those only.
@@ -60,6 +62,7 @@ impl Program {
             hostname: config.hostname.is_some(),
             proc_net: config.proc_net,
             native,
+            token: shortcut.map(Shortcut::token),
         };
         let launched = launch(&Launch {
             program: &program,
@@ -70,6 +73,7 @@ impl Program {
             descriptors,
             confinement: confinement.as_ref(),
             fetches,
+            preload: shortcut.map(Shortcut::preload),
         })
         .map_err(|error| launch_error(config, error))?;
         let pid = Pid::from_raw(launched.pid as i32)

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use prise_gateway::{
-    Caller, Decision, Discard, Gateway, GatewayConfig, GatewayError, PublishAddress, PublishError, Record,
+    Addresses, Caller, Decision, Discard, Gateway, GatewayConfig, GatewayError, PublishAddress, PublishError, Record,
 };
 use prise_link::Link;
 use prise_wire::{Frame, Instant, Medium, Payload};
@@ -82,6 +82,11 @@ impl Gate {
             gateway: Rc::new(RefCell::new(gateway)),
             poll: Rc::new(poll),
         })
+    }
+
+    /// The addresses of the guest and its neighbors.
+    pub(crate) fn addresses(&self) -> Addresses {
+        *self.gateway.borrow().addresses()
     }
 
     /// The gateway's descriptor is readable.

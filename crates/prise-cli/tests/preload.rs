@@ -1,0 +1,269 @@
+//! Connections that leave the run and are made without asking: by the library that a program is loaded with, of which it sees nothing.
+
+mod world;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use world::{Running, Stage, finish, need, skip};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Debian's, which is a program; what is first in PATH may be a script that executes another.
+fn python() -> Option<PathBuf> {
+    let path = Path::new("/usr/bin/python3");
+    if path.exists() {
+        return Some(path.to_owned());
+    }
+    skip("connections made without asking", "there is no /usr/bin/python3");
+    None
+}
+
+/// Runs a script of `python` and answers what it says.
+fn told(stage: &Stage, options: &[&str], python: &Path, script: &str, arguments: &[String]) -> String {
+    let script = stage.write("guest.py", script);
+    let mut words: Vec<OsString> = vec![python.into(), script.into()];
+    words.extend(arguments.iter().map(OsString::from));
+    finish(&mut stage.run(options, &words), LIMIT).expect_success().stdout
+}
+
+/// A listener of the host's, whose clients wait: handshakes need nobody.
+fn host() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("a name").port().to_string();
+    (listener, port)
+}
+
+#[test]
+fn a_connection_that_leaves_is_made_while_the_supervisor_stands_still() {
+    let Some(python) = python() else { return };
+    let stage = Stage::new();
+    let script = stage.write(
+        "guest.py",
+        "import socket, sys\n\
+         s = socket.socket()\n\
+         print('ready', flush=True)\n\
+         port = int(input())\n\
+         s.connect(('10.0.2.2', port))\n\
+         s.sendall(b'here')\n\
+         print('made', flush=True)\n\
+         print(s.getpeername(), flush=True)\n",
+    );
+    let (listener, port) = host();
+    let mut run = Running::start(stage.run(&[], &[python.into(), script.into()]).stdin(Stdio::piped()));
+    run.wait_for("ready", LIMIT);
+    let supervisor = Pid::from_raw(run.pid() as i32).expect("a process");
+    kill_process(supervisor, Signal::STOP).expect("it is ours");
+    let mut input = run.stdin().expect("a pipe");
+    writeln!(input, "{port}").expect("room");
+    let made = run.wait_for("made", LIMIT);
+    kill_process(supervisor, Signal::CONT).expect("it is ours");
+    assert_eq!(made.trim(), "made");
+    assert_eq!(run.wait_for("10.0.2.2", LIMIT).trim(), format!("('10.0.2.2', {port})"));
+    run.end(LIMIT).expect_success();
+    drop(listener);
+}
+
+#[test]
+fn a_program_sees_nothing_of_what_it_is_loaded_with() {
+    const SEEN: &str = "import os, subprocess\n\
+        print(sorted(os.listdir('/proc/self/fd')))\n\
+        print({k: v for k, v in os.environ.items() if k != '_'})\n\
+        print(open('/proc/self/environ', 'rb').read().rstrip(b'\\0').count(b'LD_PRELOAD'))\n\
+        print(subprocess.run(['/usr/bin/env'], capture_output=True).stdout)\n";
+    let Some(python) = python() else { return };
+    let stage = Stage::new();
+    let without = told(&stage, &["--no-preload"], &python, SEEN, &[]);
+    assert_eq!(told(&stage, &[], &python, SEEN, &[]), without);
+}
+
+#[test]
+fn what_else_is_preloaded_stays_so() {
+    let (Some(python), Some(compiler)) = (python(), need("another preloaded library", "gcc")) else {
+        return;
+    };
+    let stage = Stage::new();
+    let source = stage.write("other.c", "int others_answer(void) { return 42; }\n");
+    let library = stage.path("other.so");
+    let words: [OsString; 5] = [
+        "-shared".into(),
+        "-fPIC".into(),
+        "-o".into(),
+        library.clone().into(),
+        source.into(),
+    ];
+    assert!(
+        Command::new(compiler)
+            .args(&words)
+            .status()
+            .is_ok_and(|it| it.success())
+    );
+    let script = stage.write(
+        "guest.py",
+        "import ctypes, os\nprint(os.environ['LD_PRELOAD'], ctypes.CDLL(None).others_answer())\n\
+         print('prise-shortcut' in open('/proc/self/maps').read())\n",
+    );
+    let mut command = stage.run(&[], &[python.into(), script.into()]);
+    command.env("LD_PRELOAD", &library);
+    let told = finish(&mut command, LIMIT).expect_success().stdout;
+    assert_eq!(told, format!("{} 42\nTrue\n", library.display()));
+}
+
+#[test]
+fn whatever_is_no_plain_stream_that_leaves_is_judged() {
+    const GUEST: &str = r"
+import ctypes, errno, os, socket, sys, threading, time
+port = int(sys.argv[1])
+gateway = ('10.0.2.2', port)
+# Sockets of other kinds, and what was judged before.
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    print(s.connect_ex(gateway), s.getpeername() == gateway)
+with socket.socket() as s:
+    s.bind(('10.0.2.15', 0))
+    own = s.getsockname()
+    print(s.connect_ex(gateway), s.getsockname() == own, s.getpeername() == gateway)
+with socket.socket(socket.AF_INET6) as s:
+    libc = ctypes.CDLL(None, use_errno=True)
+    address = b'\2\0' + port.to_bytes(2, 'big') + bytes([10, 0, 2, 2]) + bytes(8)
+    print(libc.connect(s.fileno(), address, 16), errno.errorcode[ctypes.get_errno()])
+# Bad pointers, lengths and descriptors.
+with socket.socket() as s:
+    for pointer in 0, 1, 8192, -1, -4096, 1 << 46, 0x7ff000000000:
+        print(libc.connect(s.fileno(), ctypes.c_void_p(pointer), 16), errno.errorcode[ctypes.get_errno()])
+    for length in 0, 2, 15:
+        print(libc.connect(s.fileno(), address, length), errno.errorcode[ctypes.get_errno()])
+print(libc.connect(-1, address, 16), errno.errorcode[ctypes.get_errno()])
+# Refused, and once more on the same socket; connected twice; disconnected.
+with socket.socket() as s:
+    print(s.connect_ex(('10.0.2.2', 1)), s.connect_ex(gateway), s.getpeername() == gateway, s.connect_ex(gateway))
+    print(libc.connect(s.fileno(), bytes(16), 16), s.connect_ex(gateway), s.getpeername() == gateway)
+# A call that does not wait: told once, then it is connected.
+with socket.socket() as s:
+    s.setblocking(False)
+    print([s.connect_ex(gateway) for _ in range(3)], s.getpeername() == gateway)
+# The run's own.
+with socket.create_server(('127.0.0.1', 0)) as l, socket.socket() as s:
+    print(s.connect_ex(l.getsockname()), s.getpeername() == l.getsockname())
+# A stream that is listed while it connects, to a listener that has no room, and fails; then it is another one.
+full, wait = int(sys.argv[2]), threading.Event()
+with socket.socket() as s:
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1)
+    def connect():
+        print(errno.errorcode[s.connect_ex(('10.0.2.2', full))], s.connect_ex(gateway), s.getpeername() == gateway)
+    thread = threading.Thread(target=connect)
+    thread.start()
+    target = '0202000A:%04X' % full
+    while not any(f' {target} 02 ' in line for line in open('/proc/net/tcp')):
+        time.sleep(0.01)
+    thread.join()
+";
+    const WANTED: &str = "0 True\n0 True True\n-1 EINVAL\n\
+        -1 EFAULT\n-1 EFAULT\n-1 EFAULT\n-1 EFAULT\n-1 EFAULT\n-1 EFAULT\n-1 EFAULT\n\
+        -1 EINVAL\n-1 EINVAL\n-1 EINVAL\n-1 EBADF\n111 0 True 106\n0 0 True\n[115, 0, 106] True\n0 True\nETIMEDOUT 0 True\n";
+    let Some(python) = python() else { return };
+    let stage = Stage::new();
+    let (_listener, port) = host();
+    let full = crowded();
+    let arguments = [port, full.port.clone()];
+    for options in [&[][..], &["--no-preload"]] {
+        assert_eq!(told(&stage, options, &python, GUEST, &arguments), WANTED, "{options:?}");
+    }
+}
+
+/// A listener that has no room for anybody.
+struct Crowded {
+    port: String,
+    _held: Vec<rustix::fd::OwnedFd>,
+}
+
+fn crowded() -> Crowded {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, getsockname, listen, socket_with};
+    let stream = || {
+        socket_with(
+            AddressFamily::INET,
+            SocketType::STREAM,
+            SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+            None,
+        )
+        .expect("a stream")
+    };
+    let mut held = vec![stream()];
+    bind(&held[0], &std::net::SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+    listen(&held[0], 0).expect("a listener");
+    let at = std::net::SocketAddr::try_from(getsockname(&held[0]).expect("a name")).expect("an address");
+    for _ in 0..2 {
+        held.push(stream());
+        // Still in progress when the program comes, all of them but the first.
+        let _ = connect(held.last().expect("one"), &at);
+    }
+    Crowded {
+        port: at.port().to_string(),
+        _held: held,
+    }
+}
+
+#[test]
+fn a_thread_that_waits_in_connect_can_be_cancelled() {
+    const SOURCE: &str = r#"
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct sockaddr_in to = { .sin_family = AF_INET };
+static int cleaned;
+
+static void clean(void *unused) { (void)unused; cleaned = 1; }
+
+static void *wait_in_vain(void *ready) {
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    pthread_cleanup_push(clean, NULL);
+    *(volatile int *)ready = 1;
+    connect(s, (struct sockaddr *)&to, sizeof to);
+    pthread_cleanup_pop(0);
+    return NULL;
+}
+
+int main(int count, char **words) {
+    volatile int ready = 0;
+    void *ended = NULL;
+    pthread_t thread;
+    (void)count;
+    to.sin_port = htons(atoi(words[1]));
+    inet_pton(AF_INET, "10.0.2.2", &to.sin_addr);
+    pthread_create(&thread, NULL, wait_in_vain, (void *)&ready);
+    while (!ready)
+        usleep(1000);
+    pthread_cancel(thread);
+    pthread_join(thread, &ended);
+    printf("%d %d\n", ended == PTHREAD_CANCELED, cleaned);
+    return 0;
+}
+"#;
+    let Some(compiler) = need("a cancelled connect", "gcc") else {
+        return;
+    };
+    let stage = Stage::new();
+    let source = stage.write("cancelled.c", SOURCE);
+    let program = stage.path("cancelled");
+    let built = Command::new(compiler)
+        .arg("-pthread")
+        .arg("-o")
+        .arg(&program)
+        .arg(source)
+        .status();
+    assert!(built.is_ok_and(|it| it.success()));
+    let full = crowded();
+    for options in [&[][..], &["--no-preload"]] {
+        let words = [program.clone().into(), full.port.clone().into()];
+        let told = finish(&mut stage.run(options, &words), LIMIT).expect_success();
+        assert_eq!(told.stdout, "1 1\n", "{options:?}");
+    }
+}

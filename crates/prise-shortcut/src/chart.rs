@@ -1,0 +1,261 @@
+//! What the supervisor tells the preloaded library: which connections it may make by itself, and how it shows that it is the one who makes them.
+//!
+//! The chart lies within the library's file. The supervisor writes it before the program starts, and may take the leave back at any time.
+
+/// What the chart begins with, by which it is found in the library's file.
+pub const MAGIC: [u8; 16] = *b"prise's chart 1\0";
+
+/// Octets of the variable's value that may be told.
+pub const PATH_MAX: usize = 32;
+
+/// `AF_INET` and `AF_INET6`.
+const INET: u16 = 2;
+const INET6: u16 = 10;
+
+/// Octets of `struct sockaddr_in` and `struct sockaddr_in6`.
+pub const V4_LEN: usize = 16;
+/// The same of IPv6.
+pub const V6_LEN: usize = 28;
+
+/// DNS, whose servers' addresses may be the run's own affair.
+const DNS: u16 = 53;
+
+/// An address as connect(2) takes it: `struct sockaddr_in` or `struct sockaddr_in6`.
+pub type Octets = [u8; V6_LEN];
+
+/// Where a run's network begins and ends, in one version of IP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Edge<const N: usize> {
+    /// The program's own address.
+    pub own: [u8; N],
+    /// The bits that all addresses of the run share.
+    pub mask: [u8; N],
+    /// The gateway, which stands for the host's loopback.
+    pub gateway: [u8; N],
+}
+
+impl<const N: usize> Edge<N> {
+    const NONE: Self = Self {
+        own: [0; N],
+        mask: [0; N],
+        gateway: [0; N],
+    };
+
+    fn is_within(&self, address: &[u8]) -> bool {
+        address
+            .iter()
+            .zip(self.own)
+            .zip(self.mask)
+            .all(|((one, own), mask)| (one ^ own) & mask == 0)
+    }
+}
+
+/// What the library is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Chart {
+    /// [`MAGIC`].
+    pub magic: [u8; 16],
+    /// Whether any connection may be made without the supervisor.
+    pub open: u32,
+    /// The library's own descriptor, which the program is not to see.
+    pub descriptor: i32,
+    /// What the filter lets calls pass for: drawn anew for each run.
+    pub token: u64,
+    /// `SO_NETNS_COOKIE` of sockets that the host's network is meant for.
+    pub home: u64,
+    /// IPv4.
+    pub v4: Edge<4>,
+    /// IPv6.
+    pub v6: Edge<16>,
+    /// The library's path, as `LD_PRELOAD` names it, and zeros.
+    pub path: [u8; PATH_MAX],
+}
+
+impl Chart {
+    /// One that allows nothing.
+    pub const NONE: Self = Self {
+        magic: MAGIC,
+        open: 0,
+        descriptor: -1,
+        token: 0,
+        home: 0,
+        v4: Edge::NONE,
+        v6: Edge::NONE,
+        path: [0; PATH_MAX],
+    };
+
+    /// Octets of the chart in the library's file; what follows is for its alignment.
+    pub const LEN: usize = core::mem::offset_of!(Self, path) + PATH_MAX;
+
+    /// The chart as it lies in memory.
+    #[must_use]
+    pub fn to_octets(self) -> [u8; Self::LEN] {
+        let mut octets = [0; Self::LEN];
+        let mut at = 0;
+        let mut put = |part: &[u8]| {
+            octets[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        };
+        put(&self.magic);
+        put(&self.open.to_ne_bytes());
+        put(&self.descriptor.to_ne_bytes());
+        put(&self.token.to_ne_bytes());
+        put(&self.home.to_ne_bytes());
+        for part in [self.v4.own, self.v4.mask, self.v4.gateway] {
+            put(&part);
+        }
+        for part in [self.v6.own, self.v6.mask, self.v6.gateway] {
+            put(&part);
+        }
+        put(&self.path);
+        octets
+    }
+
+    /// Where connect(2) to `address` leads in the host's network; none if the supervisor has to say. `len` is what connect(2) was told.
+    #[must_use]
+    pub fn way(&self, address: &Octets, len: usize) -> Option<(Octets, usize)> {
+        let family = u16::from_ne_bytes([address[0], address[1]]);
+        let port = u16::from_be_bytes([address[2], address[3]]);
+        if port == 0 || port == DNS {
+            return None;
+        }
+        match family {
+            INET if len >= V4_LEN => self.way_v4(address).map(|to| (to, V4_LEN)),
+            INET6 if len >= V6_LEN => self.way_v6(address).map(|to| (to, V6_LEN)),
+            _ => None,
+        }
+    }
+
+    fn way_v4(&self, address: &Octets) -> Option<Octets> {
+        let mut to = *address;
+        let ip = &mut to[4..8];
+        if *ip == self.v4.gateway {
+            ip.copy_from_slice(&[127, 0, 0, 1]);
+            return Some(to);
+        }
+        // This network, loopback, link-local, and what is no host's (RFC 6890).
+        let is_special = matches!(ip, [0 | 127 | 224.., ..] | [169, 254, ..]);
+        (!is_special && !self.v4.is_within(ip)).then_some(to)
+    }
+
+    fn way_v6(&self, address: &Octets) -> Option<Octets> {
+        let mut to = *address;
+        let (label, scope) = (&to[4..8], &to[24..28]);
+        if label != [0; 4] || scope != [0; 4] {
+            return None;
+        }
+        let ip = &mut to[8..24];
+        if *ip == self.v6.gateway {
+            ip.fill(0);
+            ip[15] = 1;
+            return Some(to);
+        }
+        // Global unicast (RFC 4291 §2.4): what else there is has a meaning of its own.
+        let is_global = ip[0] >> 5 == 1;
+        (is_global && !self.v6.is_within(ip)).then_some(to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHART: Chart = Chart {
+        v4: Edge {
+            own: [10, 0, 2, 15],
+            mask: [255, 255, 255, 0],
+            gateway: [10, 0, 2, 2],
+        },
+        v6: Edge {
+            own: [0xfd, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x15],
+            mask: [255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0],
+            gateway: [0xfd, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2],
+        },
+        ..Chart::NONE
+    };
+
+    fn v4(ip: [u8; 4], port: u16) -> Octets {
+        let mut octets = [0; V6_LEN];
+        octets[..2].copy_from_slice(&INET.to_ne_bytes());
+        octets[2..4].copy_from_slice(&port.to_be_bytes());
+        octets[4..8].copy_from_slice(&ip);
+        octets
+    }
+
+    fn v6(ip: [u8; 16], port: u16) -> Octets {
+        let mut octets = v4([0; 4], port);
+        octets[..2].copy_from_slice(&INET6.to_ne_bytes());
+        octets[8..24].copy_from_slice(&ip);
+        octets
+    }
+
+    fn leads(address: Octets) -> Option<Octets> {
+        CHART.way(&address, V6_LEN).map(|(to, _)| to)
+    }
+
+    #[test]
+    fn the_gateway_is_the_hosts_loopback_and_strangers_are_themselves() {
+        assert_eq!(leads(v4([10, 0, 2, 2], 80)), Some(v4([127, 0, 0, 1], 80)));
+        assert_eq!(leads(v4([192, 0, 2, 7], 443)), Some(v4([192, 0, 2, 7], 443)));
+        let mut loopback = [0; 16];
+        loopback[15] = 1;
+        assert_eq!(leads(v6(CHART.v6.gateway, 80)), Some(v6(loopback, 80)));
+        let stranger = v6([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 443);
+        assert_eq!(leads(stranger), Some(stranger));
+        assert_eq!(CHART.way(&stranger, V6_LEN).map(|it| it.1), Some(V6_LEN));
+        assert_eq!(CHART.way(&v4([192, 0, 2, 7], 1), 128).map(|it| it.1), Some(V4_LEN));
+    }
+
+    #[test]
+    fn whatever_else_there_is_is_for_the_supervisor() {
+        let special = [
+            [10, 0, 2, 15],
+            [10, 0, 2, 3],
+            [10, 0, 2, 255],
+            [0, 0, 0, 0],
+            [127, 0, 0, 1],
+            [169, 254, 1, 1],
+            [224, 0, 0, 1],
+            [255, 255, 255, 255],
+        ];
+        for ip in special {
+            assert_eq!(leads(v4(ip, 80)), None, "{ip:?}");
+        }
+        let mut mapped = [0; 16];
+        mapped[10..].copy_from_slice(&[255, 255, 192, 0, 2, 7]);
+        let link_local = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        for ip in [[0; 16], mapped, link_local, CHART.v6.own] {
+            assert_eq!(leads(v6(ip, 80)), None, "{ip:?}");
+        }
+        let stranger = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        let (mut labelled, mut scoped) = (v6(stranger, 80), v6(stranger, 80));
+        labelled[7] = 1;
+        scoped[24] = 1;
+        assert_eq!((leads(labelled), leads(scoped)), (None, None));
+        assert_eq!(leads(v4([192, 0, 2, 7], 0)), None, "no port");
+        assert_eq!(leads(v4([8, 8, 8, 8], 53)), None, "perhaps the run's name server");
+        assert_eq!(CHART.way(&v4([192, 0, 2, 7], 80), V4_LEN - 1), None);
+        assert_eq!(CHART.way(&v6(stranger, 80), V6_LEN - 1), None);
+        assert_eq!(leads([0; V6_LEN]), None, "AF_UNSPEC");
+    }
+
+    #[test]
+    fn a_chart_is_told_in_the_order_of_its_fields() {
+        let chart = Chart {
+            open: 1,
+            descriptor: 5,
+            token: 0x0102_0304_0506_0708,
+            home: 3,
+            ..CHART
+        };
+        let octets = chart.to_octets();
+        let at = core::mem::offset_of!(Chart, token);
+        assert_eq!(octets[at..at + 8], chart.token.to_ne_bytes());
+        let at = core::mem::offset_of!(Chart, v6);
+        assert_eq!(octets[at..at + 16], chart.v6.own);
+        let at = core::mem::offset_of!(Chart, path);
+        assert_eq!(octets.len(), at + PATH_MAX);
+    }
+}

@@ -1,0 +1,62 @@
+//! The library that `prise run` preloads into programs, and what it is told.
+//!
+//! A judged connect(2) costs two changes of processes, which is most of what a connection out of a run costs more than without prise. Where nobody
+//! has to be asked – no policy, no audit, no packets that somebody wants – a program that is linked with glibc can do what the supervisor would do. Nothing
+//! depends on that: a call that the library does not make, or that does not come through it (static programs, system calls by number, processes
+//! that execute something), is judged as all are.
+//!
+//! The library itself is `src/preloaded.rs`, compiled by the build script.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod chart;
+
+use alloc::vec::Vec;
+use chart::{Chart, MAGIC};
+
+/// The library as the build script has made it.
+static LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/preloaded.so"));
+
+/// The library's file with its chart in it.
+#[derive(Debug)]
+pub struct Image {
+    /// What the file holds.
+    pub octets: Vec<u8>,
+    /// Where in it [`Chart::open`] lies, a `u32` of the machine's byte order: 0 takes the leave back.
+    pub open_at: usize,
+}
+
+/// The library with `chart` in it; none if it has no place for one, which the tests exclude.
+#[must_use]
+pub fn image(chart: &Chart) -> Option<Image> {
+    let at = LIBRARY.windows(MAGIC.len()).position(|window| window == MAGIC)?;
+    let mut octets = LIBRARY.to_vec();
+    let told = chart.to_octets();
+    octets.get_mut(at..at + told.len())?.copy_from_slice(&told);
+    Some(Image {
+        octets,
+        open_at: at + MAGIC.len(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_is_found_a_chart_in_and_is_told_what_the_supervisor_says() {
+        let chart = Chart {
+            open: 1,
+            descriptor: 9,
+            ..Chart::NONE
+        };
+        let image = image(&chart).expect("a place for the chart");
+        assert_eq!(image.octets.len(), LIBRARY.len());
+        assert_eq!(image.octets[image.open_at..image.open_at + 4], 1u32.to_ne_bytes());
+        let charts = image.octets.windows(MAGIC.len()).filter(|it| *it == MAGIC);
+        assert_eq!(charts.count(), 1, "one chart and no other");
+    }
+}
