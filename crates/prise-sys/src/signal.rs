@@ -186,9 +186,10 @@ pub struct Interrupts {
 }
 
 impl Interrupts {
-    /// Makes it, for the calling thread. The last real-time signal is taken for this, in the whole process.
+    /// Makes it, for the calling thread. `SIGPIPE` is taken for this, in the whole process: almost all others are passed on to the program, and a
+    /// handler that does nothing is to who writes where nobody reads what ignoring it was.
     pub fn of_this_thread() -> io::Result<Self> {
-        let signal = libc::SIGRTMAX();
+        let signal = libc::SIGPIPE;
         let only = SignalSet::of(&[signal]);
         // SAFETY: the set is initialised; nothing is written. Whoever started us may have blocked it.
         unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const only.0, core::ptr::null_mut()) };
