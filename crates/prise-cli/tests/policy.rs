@@ -351,6 +351,39 @@ fn the_audit_has_a_line_for_whatever_crosses_the_edge() {
     );
 }
 
+/// systemd-resolved's, which most desktops have: its address is the run's own.
+#[test]
+fn who_asks_a_name_server_of_the_loopback_is_on_record() {
+    let what = "a name server of the loopback";
+    let (Some(python), Some(unshare)) = (need(what, "python3"), need(what, "unshare")) else {
+        return;
+    };
+    let stage = Stage::new();
+    let file = stage.path("work/net.jsonl");
+    let in_place = r#"mount --bind "$0" /etc/resolv.conf && exec "$@""#;
+    let mut command = stage.native(unshare, ["-Urm", "sh", "-c", in_place]);
+    command.arg(stage.write("resolv.conf", "nameserver 127.0.0.53\n"));
+    command.arg(stage.path("prise")).args(["run", "--audit"]).arg(&file);
+    command.arg("--").arg(python).arg(stage.write("probe.py", PROBE));
+    let ended = finish(command.arg("name host.prise.internal"), LIMIT);
+    if !ended.status.success() && ended.stderr.starts_with("unshare:") {
+        return skip(what, ended.stderr.trim());
+    }
+    assert_eq!(ended.expect_success().stdout, "10.0.2.2\n");
+    let lines = lines(&file);
+    assert!(!lines.is_empty());
+    for line in lines {
+        assert_eq!(line["event"], "lookup");
+        assert!(line["pid"].is_u64() && line["program"].is_string(), "{line}");
+        assert!(
+            line["local"]
+                .as_str()
+                .is_some_and(|local| local.starts_with("127.0.0.1:")),
+            "{line}"
+        );
+    }
+}
+
 #[test]
 fn published_ports_and_their_clients_are_on_record() {
     let free = TcpListener::bind("127.0.0.1:0")

@@ -388,12 +388,22 @@ impl Gateway {
     }
 
     /// Answers a DNS message for a client that the gateway cannot see, which speaks to the driver by `transport` (over UDP
-    /// long answers are cut). The response comes by [`resolved`](Self::resolved) with the same number; a message that is no
+    /// long answers are cut) from its endpoint `guest`, which the record names. The response comes by [`resolved`](Self::resolved) with the same number; a message that is no
     /// query gets none.
-    pub fn resolve(&mut self, now: Instant, number: u64, transport: Transport, message: Payload) {
+    pub fn resolve(
+        &mut self,
+        now: Instant,
+        number: u64,
+        (transport, guest): (Transport, SocketAddr),
+        message: Payload,
+    ) {
+        let client = Client::Direct {
+            number,
+            transport,
+            guest,
+        };
         let mut around = self.ground.surroundings();
-        self.service
-            .ask(now, Client::Direct { number, transport }, message, &mut around);
+        self.service.ask(now, client, message, &mut around);
         self.deliver(now);
     }
 

@@ -33,16 +33,20 @@ pub(crate) enum Client {
     Udp { guest: SocketAddr, server: SocketAddr },
     /// A stream that the gateway holds.
     Tcp(Key),
-    /// The driver, with a number of its own, on behalf of a client within the guest that speaks by `transport`.
-    Direct { number: u64, transport: Transport },
+    /// The driver, with a number of its own, on behalf of a client within the guest that speaks by `transport`, from `guest`.
+    Direct {
+        number: u64,
+        transport: Transport,
+        guest: SocketAddr,
+    },
 }
 
 impl Client {
     /// The guest's endpoint that asks, where it is known.
     fn guest(self) -> Option<SocketAddr> {
         match self {
-            Self::Udp { guest, .. } => Some(guest),
-            Self::Tcp(_) | Self::Direct { .. } => None,
+            Self::Udp { guest, .. } | Self::Direct { guest, .. } => Some(guest),
+            Self::Tcp(_) => None,
         }
     }
 

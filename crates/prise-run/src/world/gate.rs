@@ -191,10 +191,9 @@ impl Gate {
     }
 
     /// Answers a query that never left the guest; the answer comes by [`Gate::resolved`] with the same number.
-    pub(crate) fn resolve(&self, now: Instant, number: u64, query: Payload) {
-        self.gateway
-            .borrow_mut()
-            .resolve(now, number, prise_gateway::Transport::Udp, query);
+    pub(crate) fn resolve(&self, now: Instant, number: u64, asker: SocketAddr, query: Payload) {
+        let from = (prise_gateway::Transport::Udp, asker);
+        self.gateway.borrow_mut().resolve(now, number, from, query);
     }
 
     /// The next answer.

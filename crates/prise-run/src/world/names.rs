@@ -51,7 +51,7 @@ impl Names {
                     self.waiting.clear();
                 }
                 self.waiting.insert(self.next, (socket, source));
-                gate.resolve(now, self.next, received.payload);
+                gate.resolve(now, self.next, source, received.payload);
                 self.next += 1;
             }
         }

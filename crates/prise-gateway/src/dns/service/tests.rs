@@ -1,6 +1,6 @@
 use super::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
 struct Fake;
 
@@ -35,7 +35,9 @@ struct World {
 const SERVED: Client = Client::Direct {
     number: 7,
     transport: Transport::Udp,
+    guest: ASKER,
 };
+const ASKER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_053);
 
 impl World {
     fn new() -> Self {
@@ -314,7 +316,7 @@ fn lookups_are_recorded() {
     assert_eq!(
         record.fact,
         Fact::Lookup {
-            guest: None,
+            guest: Some(ASKER),
             name: "four.test".into(),
             kind: 1,
             answer: LookupAnswer::Told {
