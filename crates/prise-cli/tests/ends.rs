@@ -174,6 +174,24 @@ fn a_job_is_stopped_as_its_program_is() {
 }
 
 #[test]
+fn who_waits_for_a_reader_of_the_record_can_be_ended() {
+    let stage = Stage::new();
+    let made = stage.native("mkfifo", ["record"]).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    for option in ["--audit", "--capture"] {
+        let run = Running::start(&mut stage.run(&[option, "record"], &shell("echo started")));
+        // It sleeps in open(2), or will find the signal there.
+        wait_for_state(run.pid(), 'S');
+        run.signal(Signal::TERM);
+        let ended = run.end(LIMIT);
+        assert_eq!(
+            (ended.status.signal(), ended.stdout.as_str()),
+            (Some(Signal::TERM.as_raw()), "")
+        );
+    }
+}
+
+#[test]
 fn nobody_who_reads_the_log_is_no_reason_to_end() {
     let stage = Stage::new();
     let mut command = stage.run(&["--log", "trace"], &shell("read line; exit 7"));

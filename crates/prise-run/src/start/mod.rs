@@ -46,6 +46,9 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         return Err(RunError::PolicyNeedsDescriptors);
     }
     let hands = config.hands_over() && fetches;
+    // A FIFO waits for who reads it, and nothing is there yet to pass a signal on to.
+    let capture = config.capture.as_deref().map(open_capture).transpose()?;
+    let audit = config.audit.as_deref().map(Audit::open).transpose()?;
     let signals = Signals::take()?;
     let descriptors = raise_descriptor_limit()?;
     let now = clock::now();
@@ -56,8 +59,6 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
     };
     let mut host = Host::new(&HostConfig { stack, owner });
     host.set_sysctls(&config.sysctls);
-    let capture = config.capture.as_deref().map(open_capture).transpose()?;
-    let audit = config.audit.as_deref().map(Audit::open).transpose()?;
     let gate = match &config.link {
         // A policy and a record have something to say of what stays on the machine.
         LinkChoice::None if !config.publish.is_empty() => return Err(RunError::NeedsHostLink { option: "--publish" }),
