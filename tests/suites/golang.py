@@ -158,4 +158,11 @@ SUITES = {
     "go-peers": trees("pion-dtls.v2 pion-sctp pion-srtp.v2 xtaci-smux inconshreveable-muxado lucas-clemente-quic-go", "pion/dtls", "pion/sctp", "pion/srtp", "pion/transport", "xtaci/smux", "inconshreveable",
                       "lucas-clemente/quic-go", "marten-seemann", "refraction-networking/utls", "v2ray.com", "git.torproject.org", "golang.zx2c4.com/wireguard", "h12.io/socks", "google.golang.org/grpc",
                       others="golang-refraction-networking-utls-dev golang-v2ray-core-dev golang-goptlib-dev golang-golang.zx2c4-wireguard-dev golang-h12-socks-dev golang-vhost-dev", apart="quic-go$", seconds=600),
+    "go-wire": trees("anacrolix-missinggo armon-go-proxyproto bradfitz-gomemcache caddyserver-certmagic cenk-rpc2 dnstap-golang-dnstap donovanhide-eventsource emersion-go-milter hirochachacha-go-smb2 igm-sockjs-go mitchellh-go-vnc rabbitmq-amqp091-go segmentio-kafka-go sourcegraph-jsonrpc2 varlink-go xhit-go-simple-mail",
+                     "anacrolix/missinggo", "armon/go-proxyproto", "bradfitz/gomemcache", "caddyserver/certmagic", "cenk/rpc2", "dnstap/golang-dnstap", "donovanhide/eventsource", "emersion/go-milter", "hirochachacha/go-smb2", "igm/sockjs-go", "mitchellh/go-vnc", "rabbitmq/amqp091-go", "segmentio/kafka-go",
+                     "sourcegraph/jsonrpc2", "varlink/go", "xhit/go-simple-mail"),
+    "go-overlay": trees("pion-webrtc.v3", "pion/webrtc", "git.torproject.org/pluggable-transports/snowflake.git", others="golang-snowflake-dev"),
+    "go-clouds": trees("cloudflare-cfssl docker-distribution fsouza-go-dockerclient getsentry-sentry-go go-resty-resty grpc-ecosystem-go-grpc-prometheus kolo-xmlrpc koofr-go-httpclient masterzen-winrm parnurzeal-gorequest",
+                       "cloudflare/cfssl", "docker/distribution", "fsouza/go-dockerclient", "getsentry/sentry-go", "go-resty/resty", "grpc-ecosystem/go-grpc-prometheus", "kolo/xmlrpc", "koofr/go-httpclient", "masterzen/winrm", "parnurzeal/gorequest", "go.opentelemetry.io/otel", "go.opencensus.io",
+                       others="golang-opentelemetry-otel-dev golang-go.opencensus-dev"),
 }

@@ -1,5 +1,4 @@
 """Projects of PyPI, each a suite of its own (tornado, aiohttp, urllib3, gevent …), with the distribution's interpreter."""
-import os
 import pathlib
 import re
 import shlex
@@ -104,7 +103,7 @@ class Project:
             if not re.search(self.only, module):
                 continue
             for reactor in self.trials:
-                command = [python, "-m", "twisted.trial", "--reporter=verbose", f"--reactor={reactor}", f"--temp-directory={room.at}/trial-{os.getpid()}", module]
+                command = [python, "-m", "twisted.trial", "--reporter=verbose", f"--reactor={reactor}", f"--temp-directory={room.at}/trial-{reactor}-{module}", module]
                 yield Case(f"{reactor} {module}", command, cwd=room.at, env=env, read=trial, seconds=self.seconds)
             if self.trials:
                 continue
@@ -112,6 +111,18 @@ class Project:
                 yield Case(module, [python, "-m", module, "-v"], cwd=room.at, env=env, read=by_unittest, seconds=self.seconds)
             else:
                 yield Case(module, [*words, "--pyargs", module], cwd=room.at, env=env, read=pytest, seconds=self.seconds)
+
+
+class Labels(Project):
+    """`words`: the project's own runner, which tells of its tests as unittest does; `labels`: what it is given, one a case."""
+
+    def __init__(self, name, release, needs, words, labels, seconds=600):
+        super().__init__(name, release, needs, files=["."], seconds=seconds)
+        self.words, self.labels = words, labels.split()
+
+    def cases(self, room):
+        for label in self.labels:
+            yield Case(label, [room.at / "venv/bin/python", *self.words, label], cwd=self.tree(room), env={"PYTHONDONTWRITEBYTECODE": "1"}, read=by_unittest, seconds=self.seconds)
 
 
 NETWORK = "socket|ssl|server|pywsgi|select|ares|resolver|makefile|core|backdoor|subprocess|threadpool"
@@ -186,6 +197,27 @@ SUITES = {
         Project("scrapy", "2.19.0", "testfixtures attrs pexpect pyftpdlib sybil uvloop httpx trustme pytest-twisted boto3 w3lib h2 brotli zstandard", files=["tests/test_*down*.py", "tests/test_crawl*.py", "tests/test_core*.py", "tests/test_feedexport*.py", "tests/test_engine*.py", "tests/test_extension_telnet.py", "tests/test_http2*.py", "tests/test_proxy*.py", "tests/test_spidermiddleware*.py", "tests/test_request*.py", "tests/test_command*.py", "tests/test_closespider.py", "tests/test_pipeline*.py", "tests/test_resolver.py", "tests/test_webclient.py"]),
         Project("impacket", "0.13.1", files=["tests/SMB_RPC/test_smbserver.py", "tests/SMB_RPC/test_smb.py", "tests/SMB_RPC/test_nmb.py"]),
         Project("python_socketio", "5.18.1", "pytest-asyncio aiohttp requests websocket-client simple-websocket uvicorn redis msgpack", files=["tests/*/test_*.py"]),
+        Project("Pyro4", "4.82", called="pyro4", needs="msgpack cloudpickle dill serpent", before="sys.path.insert(0, 'tests/PyroTests')", files=["tests/PyroTests/test_*.py"]),
+        Project("circuits", "3.2.5", "pytest-cov", files=["tests/net/test_*.py", "tests/web/test_*.py", "tests/node/test_*.py", "tests/io/test_*.py", "tests/core/test_*.py", "tests/protocols/test_*.py"]),
+        Project("curio", "1.6", "requests", files=["tests/test_*.py"]),
+        Project("foolscap", "24.9.0", "mock", inside="foolscap.test", trials=["epoll", "asyncio", "poll"]),
+        Project("httplib2", "0.32.1", "mock six pytest-forked pytest-randomly cryptography future PySocks", options="-p no:randomly", files=["tests/test_*.py"]),
+        Project("pytest_localserver", "0.10.0.post0", "pytest-localserver[smtp] requests", files=["tests/test_*.py"]),
+        Project("supervisor", "4.3.0", "setuptools<81", files=["supervisor/tests/test_*.py"]),
+        Project("telnetlib3", "5.0.1", "pytest-asyncio pexpect ucs-detect", files=["telnetlib3/tests/test_*.py"]),
+        Project("trustme", "1.2.1", "service-identity pyopenssl cryptography", files=["tests/test_*.py"]),
+        Project("zeo", "6.2", "zope.testing zope.testrunner mock uvloop ZODB", files=["src/ZEO/tests/test*.py", "src/ZEO/asyncio/tests.py"], seconds=900),
+        Project("zope.server", "5.0", "zope.testing zope.testrunner zope.i18n zope.publisher[test]", inside="zope.server"),
+        Project("bottle", "0.13.4", "gevent cherrypy cheroot paste waitress tornado twisted eventlet aiohttp uvloop", files=["test/test_*.py"]),
+        Project("magic_wormhole", "0.24.0", "magic-wormhole-transit-relay magic-wormhole-mailbox-server mock treq pytest-twisted hypothesis", inside="wormhole.test", trials=["epoll", "asyncio"]),
+        Project("pynng", "0.9.0", "pytest-asyncio pytest-trio trio curio", files=["test/test_*.py"], compiled="pynng"),
+        Project("websockify", "0.13.0", "jwcrypto redis simplejson", files=["tests/test_*.py"]),
+        Project("aiorpcx", "0.25.0", "websockets<14 pytest-asyncio<0.22 pytest<8", files=["tests/test_*.py"]),
+        Project("aiozmq", "1.0.0", "msgpack<1 uvloop", files=["tests/*_test.py", "tests/test_*.py"]),
+        Project("python_osc", "1.10.2", inside="pythonosc.test"),
+        Project("prometheus_client", "0.26.0", "prometheus-client[twisted,aiohttp,django] pytest-benchmark", files=["tests/test_*.py", "tests/bridge/test_*.py"]),
+        Labels("django", "5.2.19", "asgiref aiosmtpd jinja2 numpy pillow pywatchman geoip2 pymemcache redis requests selenium sqlparse tblib tzdata", words=["tests/runtests.py", "--parallel=1", "-v2"],
+               labels="servers asgi wsgi mail handlers test_client staticfiles_tests httpwrappers requests_tests signals file_uploads middleware admin_scripts async test_runner sessions_tests utils_tests"),
         Project("uvloop", "0.23.0", "pyOpenSSL psutil aiohttp", files=["tests/test_*.py"], compiled="uvloop"),
     )
 }

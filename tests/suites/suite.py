@@ -115,7 +115,11 @@ class Room:
             install(["debootstrap"])
             shutil.rmtree(root, ignore_errors=True)
             mirror = "http://deb.debian.org/debian"
-            subprocess.run(["debootstrap", "--variant=minbase", name, root, mirror], stdout=subprocess.DEVNULL, check=True)
+            # It knows no release that is younger than itself; unstable is what they all come from.
+            known = pathlib.Path("/usr/share/debootstrap/scripts", name).exists()
+            subprocess.run(["debootstrap", "--variant=minbase", name, root, mirror, *([] if known else ["sid"])], stdout=subprocess.DEVNULL, check=True)
+            # A mirror may lag behind what a release that is not yet stable says of its age.
+            (root / "etc/apt/apt.conf.d/prise").write_text('Acquire::Check-Valid-Until "false";\n')
             (root / "etc/apt/sources.list").write_text(f"deb {mirror} {name} main\ndeb-src {mirror} {name} main\n")
             subprocess.run(["chroot", root, "apt-get", "update", "-qq"], check=True)
             (root / "etc/apt/complete").touch()
