@@ -8,6 +8,8 @@
 //! It has no state but its chart, allocates nothing, and depends on no library: the C library's symbols are the program's, taken weakly.
 
 #![cfg_attr(freestanding, no_std)]
+// A loop that looks like strlen(3) must not become a call of it: a program may be without the C library.
+#![cfg_attr(freestanding, no_builtins)]
 #![allow(unsafe_code, reason = "it is a C interface and makes system calls")]
 
 #[path = "chart.rs"]
@@ -44,6 +46,12 @@ const EINVAL: isize = -22;
 const EAFNOSUPPORT: isize = -97;
 const EALREADY: isize = -114;
 const EINPROGRESS: isize = -115;
+
+/// Octets of `struct sockaddr_storage`: more are `EINVAL`.
+const ADDRESS_MAX: usize = 128;
+
+/// `AT_IGNORE` (elf.h): the entry of the auxiliary vector that says nothing.
+const IGNORE: usize = 1;
 
 /// So far above the stack's end lies nothing but the stack.
 const NEAR: usize = 4 * PAGE;
@@ -168,19 +176,25 @@ unsafe fn leave(socket: i32, address: *const u8, len: u32) -> Option<isize> {
 ///
 /// Nobody takes the memory away meanwhile.
 unsafe fn read(address: *const u8, len: usize) -> Option<Octets> {
-    let len = match len {
-        V6_LEN.. => V6_LEN,
-        V4_LEN.. => V4_LEN,
-        _ => return None,
-    };
+    if !(V4_LEN..=ADDRESS_MAX).contains(&len) {
+        return None;
+    }
     let mut octets = [0; V6_LEN];
     let here = (&raw const octets) as usize;
     let start = address as usize;
     if start.wrapping_sub(here) >= NEAR && !is_readable(start, len) {
         return None;
     }
+    // Of sizes that the compiler knows: a call of memcpy(3) might lead nowhere.
     // SAFETY: both are memory of so many octets, the one just looked at.
-    unsafe { core::ptr::copy_nonoverlapping(address, octets.as_mut_ptr(), len) };
+    unsafe {
+        if len >= V6_LEN {
+            octets = address.cast::<Octets>().read();
+        } else {
+            let v4 = address.cast::<[u8; V4_LEN]>().read();
+            octets[..V4_LEN].copy_from_slice(&v4);
+        }
+    }
     Some(octets)
 }
 
@@ -249,6 +263,9 @@ unsafe fn connect_cancellably(socket: i32, address: *const u8, len: u32, token: 
 
 /// Takes out of the program's sight what has led the dynamic linker here: the variable, which stands last, and the descriptor.
 ///
+/// Some look for the auxiliary vector behind the environment's end. Where that moves, by the variable and an empty one behind it, the two words left
+/// over become an entry of the vector that says nothing.
+///
 /// # Safety
 ///
 /// `variables` is the program's environment, a list of strings that ends with a null pointer.
@@ -259,32 +276,34 @@ unsafe extern "C" fn begin(_count: i32, _arguments: *const *mut u8, variables: *
     }
     // SAFETY: as promised.
     unsafe {
-        let mut last = variables;
-        if (*last).is_null() {
-            return;
+        let mut count = 0;
+        while !(*variables.add(count)).is_null() {
+            count += 1;
         }
-        while !(*last.add(1)).is_null() {
-            last = last.add(1);
-        }
-        if hide(*last, &chart.path) {
-            *last = core::ptr::null_mut();
+        let is_alone = count >= 2 && **variables.add(count - 1) == 0;
+        if let Some(at) = count.checked_sub(1 + usize::from(is_alone)) {
+            hide(*variables.add(at), &chart.path);
+            if is_alone {
+                *variables.add(at) = core::ptr::null_mut();
+                *variables.add(at + 1).cast::<usize>() = IGNORE;
+            }
         }
         call(CLOSE, [chart.descriptor as usize, 0, 0, 0, 0, 0]);
     }
 }
 
-/// Takes the library out of `LD_PRELOAD`; true if nothing else was there.
+/// Takes the library out of `LD_PRELOAD`.
 ///
 /// # Safety
 ///
 /// `variable` is a string that ends with a zero and may be changed.
-unsafe fn hide(variable: *mut u8, path: &[u8; PATH_MAX]) -> bool {
+unsafe fn hide(variable: *mut u8, path: &[u8; PATH_MAX]) {
     const NAME: &[u8] = b"LD_PRELOAD=";
     // SAFETY: as promised; no octet behind the string's end is looked at.
     unsafe {
         for (at, octet) in NAME.iter().enumerate() {
             if *variable.add(at) != *octet {
-                return false;
+                return;
             }
         }
         let mut len = NAME.len();
@@ -293,21 +312,19 @@ unsafe fn hide(variable: *mut u8, path: &[u8; PATH_MAX]) -> bool {
         }
         let path_len = path.iter().position(|it| *it == 0).unwrap_or(PATH_MAX);
         let Some(mut begin) = len.checked_sub(path_len).filter(|it| *it >= NAME.len()) else {
-            return false;
+            return;
         };
         for (at, octet) in path[..path_len].iter().enumerate() {
             if *variable.add(begin + at) != *octet {
-                return false;
+                return;
             }
         }
-        let was_alone = begin == NAME.len();
         // With the colon before it, or the whole variable.
-        begin = if was_alone { 0 } else { begin - 1 };
+        begin = if begin == NAME.len() { 0 } else { begin - 1 };
         for at in begin..len {
             // Octet by octet and volatile: a call of memset might not be bound yet.
             core::ptr::write_volatile(variable.add(at), 0);
         }
-        was_alone
     }
 }
 

@@ -66,6 +66,7 @@ impl Supervisor {
             }
             libc::SYS_socket => return self.socket(call),
             libc::SYS_prctl => return self.prctl(call),
+            libc::SYS_seccomp => return Ok(self.seccomp()),
             libc::SYS_uname => return self.uname(call),
             _ => (),
         }

@@ -15,6 +15,7 @@ use rustix::net::{AddressFamily, connect, sockopt};
 use crate::calls::Target;
 use crate::guest::notify::{Answer, Call, DONE, Judged, errno};
 use crate::guest::sockaddr::{canonical, for_family};
+use crate::handed::adopted::is_closed;
 use crate::handed::marked::take_failure;
 use crate::handed::native_listener::Names;
 use crate::handed::{Handed, Stage};
@@ -303,8 +304,22 @@ impl Supervisor {
 
     /// The same for a call that waits.
     fn asked_again(&mut self, target: &Target) -> Judged {
+        use rustix::io::Errno as E;
         let to = self.leads_on(target.slot)?;
-        self.try_dial(target, to, true)
+        let error = is_closed(&target.copy).then(|| sockopt::socket_error(&target.copy));
+        match error {
+            // Shut while it connected (inet_shutdown, net/ipv4/af_inet.c): it is a new stream, which would connect once more.
+            Some(Ok(Err(E::CONNRESET))) => {
+                self.let_go_of_peer(target);
+                Err(Errno::ECONNRESET)
+            }
+            // The error has been told, and connect(2) has only to end what it was about.
+            Some(Ok(Err(error))) => {
+                let _ = self.try_dial(target, to, true);
+                Err(errno(error))
+            }
+            _ => self.try_dial(target, to, true),
+        }
     }
 
     /// Where a connect leads that was made and whose end was not yet seen.

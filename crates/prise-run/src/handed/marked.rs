@@ -90,6 +90,10 @@ impl Supervisor {
             return None;
         }
         let own = SocketAddr::try_from(getsockname(copy).ok()?).ok()?;
+        if own.port() == 0 {
+            // Marked, and not yet connecting: where it leads can be known later.
+            return None;
+        }
         let family = match own {
             SocketAddr::V4(_) => Family::Inet,
             SocketAddr::V6(_) => Family::Inet6,

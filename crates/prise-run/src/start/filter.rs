@@ -111,7 +111,7 @@ pub(crate) fn program(confinement: Option<&Confinement>, asked: Asked) -> Progra
     judge_messages(&mut p);
     judge_options(&mut p, asked);
     judge_socket_requests(&mut p);
-    judge_dumpable(&mut p);
+    judge_own_calls(&mut p, asked.token.is_some());
     if asked.hostname {
         on_call(&mut p, libc::SYS_uname, |p| p.verdict(Verdict::Notify));
     }
@@ -216,14 +216,19 @@ fn judge_socket_requests(p: &mut Assembler) {
     });
 }
 
-/// prctl(2) where a program closes itself to others, and asks whether it is closed.
-fn judge_dumpable(p: &mut Assembler) {
+/// prctl(2) where a program closes itself to others, and asks whether it is closed; where it `has_library`, filters of its own, too.
+fn judge_own_calls(p: &mut Assembler, has_library: bool) {
+    let dumpable = [libc::PR_SET_DUMPABLE, libc::PR_GET_DUMPABLE];
+    let filters = has_library.then_some(libc::PR_SET_SECCOMP);
     judge_values(
         p,
         libc::SYS_prctl,
         0,
-        [libc::PR_SET_DUMPABLE, libc::PR_GET_DUMPABLE].map(|it| it as u32),
+        dumpable.into_iter().chain(filters).map(|it| it as u32),
     );
+    if has_library {
+        judge_values(p, libc::SYS_seccomp, 0, [libc::SECCOMP_SET_MODE_FILTER]);
+    }
 }
 
 /// socket(2) of the families that are ours, and of netlink where it is about the network.

@@ -132,7 +132,8 @@ impl Shortcut {
 }
 
 impl Supervisor {
-    /// Somebody wants to know of connections that leave the run, or to see their packets.
+    /// Somebody wants to know of connections that leave the run, or to see their packets; or has a filter of its own, which knows nothing of the
+    /// library's calls.
     pub(crate) fn close_shortcut(&mut self) {
         if let Some(shortcut) = self.shortcut.take() {
             shortcut.close();
@@ -148,7 +149,8 @@ fn mask<T: core::ops::Shl<u32, Output = T> + Default>(ones: T, bits: u32, len: u
     }
 }
 
-/// The environment with the library in it, which is named last: it hides the end of the list.
+/// The environment with the library in it, which is named last: it hides the end of the list. A variable that goes altogether leaves an even number of
+/// words, with an empty one behind it.
 fn environment(path: &str) -> Vec<CString> {
     let mut preloaded = OsString::new();
     let mut all = Vec::new();
@@ -159,11 +161,13 @@ fn environment(path: &str) -> Vec<CString> {
         }
         all.push(variable(&name, &value));
     }
-    if !preloaded.is_empty() {
+    let is_alone = preloaded.is_empty();
+    if !is_alone {
         preloaded.push(":");
     }
     preloaded.push(path);
     all.push(variable(OsStr::new(VARIABLE), &preloaded));
+    all.push(is_alone.then(CString::default));
     all.into_iter().flatten().collect()
 }
 
