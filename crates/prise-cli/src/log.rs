@@ -3,7 +3,7 @@
 use core::fmt;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 
 use clap::ValueEnum;
@@ -41,52 +41,41 @@ pub(crate) fn start(level: Level, file: Option<&Path>) -> io::Result<()> {
         .with_max_level(tracing::Level::from(level))
         .event_format(Line);
     match file {
-        None => builder.with_writer(|| Words(io::stderr())).init(),
-        Some(path) => builder.with_writer(Mutex::new(LogFile::create(path)?)).init(),
+        None => builder
+            .with_writer(Mutex::new(Lines::new(io::stderr(), "standard error".to_owned())))
+            .init(),
+        Some(path) => {
+            let lines = Lines::new(File::create(path)?, path.display().to_string());
+            builder.with_writer(Mutex::new(lines)).init();
+        }
     }
     Ok(())
 }
 
-/// Standard error, while there is somebody who reads it: of a line that cannot be written the subscriber would say there that it cannot, and
-/// panic.
-struct Words<W>(W);
-
-impl<W: Write> Write for Words<W> {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        match self.0.write(octets) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Ok(octets.len()),
-            written => written,
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
-/// The file of `--log-file`: that it cannot be written is told once, and lines that cannot be are left out.
-struct LogFile {
-    file: File,
-    path: PathBuf,
+/// Where lines go. That it cannot be written is told once, on standard error, and lines that cannot be are left out: the subscriber would
+/// say each time that they cannot, and panic where standard error is what cannot be written.
+struct Lines<W> {
+    to: W,
+    name: String,
     complained: bool,
 }
 
-impl LogFile {
-    fn create(path: &Path) -> io::Result<Self> {
-        Ok(Self {
-            file: File::create(path)?,
-            path: path.to_owned(),
+impl<W: Write> Lines<W> {
+    fn new(to: W, name: String) -> Self {
+        Self {
+            to,
+            name,
             complained: false,
-        })
+        }
     }
 }
 
-impl Write for LogFile {
+impl<W: Write> Write for Lines<W> {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        match self.file.write(octets) {
+        match self.to.write(octets) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 if !core::mem::replace(&mut self.complained, true) {
-                    crate::say(format_args!("{}: the log is incomplete: {error}", self.path.display()));
+                    crate::say(format_args!("{}: the log is incomplete: {error}", self.name));
                 }
                 Ok(octets.len())
             }
@@ -95,7 +84,7 @@ impl Write for LogFile {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.to.flush()
     }
 }
 
@@ -123,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_log_that_cannot_be_written_stops_nobody() {
-        let mut log = LogFile::create(Path::new("/dev/full")).unwrap();
+        let mut log = Lines::new(File::create("/dev/full").unwrap(), "/dev/full".to_owned());
         assert!(log.write_all(b"a line").is_ok() && log.complained);
     }
 }

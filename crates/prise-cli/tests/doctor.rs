@@ -114,17 +114,16 @@ fn a_proc_that_is_not_this_ones_is_said_before_the_program_starts() {
         return;
     }
     let stage = Stage::new();
-    let sandbox = |proc: &str, command: &str| {
-        let prise = stage.path("prise");
-        let script = format!(
-            "exec bwrap --ro-bind / / --dev /dev {proc} {} {command}",
-            prise.display()
-        );
+    let bwrap = |proc: &str, command: &str| {
+        let script = format!("exec bwrap --ro-bind / / --dev /dev {proc} {command}");
         finish(&mut stage.native("sh", ["-c", &script]), LIMIT)
     };
-    if !sandbox("--proc /proc", "run -- true").status.success() {
+    if !bwrap("--proc /proc", "true").status.success() {
         return skip(what, "bwrap makes no sandbox here");
     }
+    let prise = stage.path("prise");
+    let sandbox = |proc: &str, command: &str| bwrap(proc, &format!("{} {command}", prise.display()));
+    sandbox("--proc /proc", "run -- true").expect_success();
     for proc in ["--tmpfs /proc", "--unshare-pid --bind /proc /proc"] {
         let run = sandbox(proc, "run -- echo started");
         assert_eq!(

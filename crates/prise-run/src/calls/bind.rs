@@ -46,8 +46,8 @@ impl Supervisor {
             self.sweep();
         }
         // One that was shut polls so, which a new object would not; nor would it tell of the error that waits on one that was disconnected.
-        let is_unused = !self.host.is_shut(id) && !unix::shows(&target.copy, PollFlags::ERR | PollFlags::RDHUP);
-        if !self.listens_natively() && self.listens_next(target.slot) && is_unused {
+        let is_used = || unix::shows(&target.copy, PollFlags::ERR | PollFlags::RDHUP);
+        if !self.listens_natively() && self.listens_next(target.slot) && !self.host.is_shut(id) && !is_used() {
             // If it fails listen(2) tries again.
             let _ = self.renewed(call, target);
         }

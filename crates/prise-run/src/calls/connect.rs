@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::{Errno, Kind, Readiness, SocketId};
 use prise_sys::sockopt as options;
+use rustix::event::PollFlags;
 use rustix::net::{SocketFlags, sockopt};
 
 use super::{Target, blocks, read_address};
@@ -122,7 +123,7 @@ impl Supervisor {
         let slot = target.slot;
         let (id, family) = (self.entry(slot)?.id, self.entry(slot)?.family);
         let had_ended = matches!(self.entry(slot)?.role, Role::Ended(_));
-        let failure = self.failure_left(target);
+        let failure = self.failure_waiting(target);
         let theirs = if self.policy.is_empty() {
             self.disconnected_object(family, &target.copy, failure).ok()
         } else {
@@ -147,6 +148,8 @@ impl Supervisor {
                 let _ = sockopt::socket_error(&theirs);
             }
         }
+        // Nobody is told by the object that was.
+        self.failure_left(target);
         let role = if native { Handed::role(Stage::Idle) } else { Role::Fresh };
         let before = core::mem::replace(&mut self.entry(slot)?.role, role);
         if let Role::Stream(stream) = before
@@ -197,14 +200,28 @@ impl Supervisor {
 
     /// Of what an ended stream died, if nobody was told yet: nobody else is, by the kernel's object neither.
     pub(super) fn failure_left(&mut self, target: &Target) -> Option<Errno> {
-        let Role::Ended(failure) = &mut self.entry(target.slot).ok()?.role else {
+        let failure = self.failure_waiting(target);
+        if let Role::Ended(failure) = &mut self.entry(target.slot).ok()?.role {
+            *failure = None;
+            let _ = sockopt::socket_error(&target.copy);
+        }
+        failure
+    }
+
+    /// The same, and whoever asks next is told still.
+    fn failure_waiting(&mut self, target: &Target) -> Option<Errno> {
+        let Role::Ended(failure) = self.entry(target.slot).ok()?.role else {
             return None;
         };
-        let failure = failure.take();
-        let is_shown = matches!(sockopt::socket_error(&target.copy), Ok(Err(_)));
         match failure {
             Some(Failure { error, is_shown: false }) => Some(error),
-            _ if is_shown => Some(self.meant_by_reset(target.slot, failure)),
+            _ if unix::shows(&target.copy, PollFlags::ERR) => {
+                let error = self.meant_by_reset(target.slot, failure);
+                // The host tells once.
+                let failure = Some(Failure { error, is_shown: true });
+                self.entry(target.slot).ok()?.role = Role::Ended(failure);
+                Some(error)
+            }
             _ => None,
         }
     }
