@@ -4,11 +4,12 @@ mod world;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use world::{Running, Stage, finish, free_port, need};
 
@@ -166,6 +167,66 @@ fn clients_of_a_published_port_come_to_the_programs_own_listener_while_there_is_
         run.end(LIMIT).expect_success();
         refused();
     }
+}
+
+const CLOSING: &str = r#"
+import os, socket, sys
+
+def listen():
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("0.0.0.0", 5000))
+    listener.listen()
+    print("listens", os.getpid(), listener.fileno(), flush=True)
+    return listener
+
+listener = listen()
+sys.stdin.readline()
+listener.close()
+print("closed", flush=True)
+sys.stdin.readline()
+listen().accept()[0].sendall(b"again")
+"#;
+
+/// The kernel tells of the close, and the supervisor may hear of it whenever it comes to that.
+#[test]
+fn a_published_port_is_the_runs_when_its_program_has_closed_the_listener() {
+    let what = "published ports between listeners";
+    let Some(python) = need(what, "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script: PathBuf = stage.write("closing.py", CLOSING);
+    let port = free_port();
+    let publish = format!("127.0.0.1:{port}:5000");
+    let mut run = Running::start(
+        stage
+            .run(&["-p", &publish], &[python.into(), script.into()])
+            .stdin(Stdio::piped()),
+    );
+    let mut stdin = run.stdin().expect("a pipe");
+    let line = run.wait_for("listens", LIMIT);
+    let words: Vec<&str> = line.split_whitespace().collect();
+    if row(&inode(words[1], words[2])).is_none() {
+        return world::skip(what, "listeners are not the kernel's here");
+    }
+    run.signal(Signal::STOP);
+    stdin.write_all(b"\n").expect("the guest reads");
+    run.wait_for("closed", LIMIT);
+    // std's listeners ask for `SO_REUSEADDR`.
+    let stranger = TcpListener::bind(("127.0.0.1", port)).map(drop);
+    run.signal(Signal::CONT);
+    assert_eq!(
+        stranger.map_err(|error| error.kind()),
+        Err(std::io::ErrorKind::AddrInUse)
+    );
+    stdin.write_all(b"\n").expect("the guest reads");
+    run.wait_for("listens", LIMIT);
+    let mut said = String::new();
+    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens again");
+    client.read_to_string(&mut said).expect("an orderly end");
+    assert_eq!(said, "again");
+    run.end(LIMIT).expect_success();
 }
 
 const NEAR: &str = r#"

@@ -11,7 +11,7 @@ use prise_stack::{Event, IpCidr, LinkConfig, LinkId, Route, Stack, StackConfig, 
 use prise_wire::{Frame, Instant, Medium, Payload};
 
 use crate::config::{Addresses, GatewayConfig, Publish};
-use crate::dns::{self, Client, Reply, Service, Streams};
+use crate::dns::{self, Asker, Client, Reply, Service, Streams};
 use crate::echo::Echoes;
 use crate::ground::{Destination, Ground};
 use crate::learned::Learned;
@@ -387,21 +387,10 @@ impl Gateway {
         &self.ground.name_servers
     }
 
-    /// Answers a DNS message for a client that the gateway cannot see, which speaks to the driver by `transport` (over UDP
-    /// long answers are cut) from its endpoint `guest`, which the record names. The response comes by [`resolved`](Self::resolved) with the same number; a message that is no
+    /// Answers a DNS message for a client that the gateway cannot see. The response comes by [`resolved`](Self::resolved) with the same number; a message that is no
     /// query gets none.
-    pub fn resolve(
-        &mut self,
-        now: Instant,
-        number: u64,
-        (transport, guest): (Transport, SocketAddr),
-        message: Payload,
-    ) {
-        let client = Client::Direct {
-            number,
-            transport,
-            guest,
-        };
+    pub fn resolve(&mut self, now: Instant, number: u64, asker: Asker, message: Payload) {
+        let client = Client::Direct { number, asker };
         let mut around = self.ground.surroundings();
         self.service.ask(now, client, message, &mut around);
         self.deliver(now);
@@ -426,15 +415,21 @@ impl Gateway {
     }
 
     /// The host's addresses that lead to a TCP port of the guest's and where the host's kernel refuses clients: a driver that
-    /// [has one set aside](Self::set_aside) may bind a socket of its own there (with `SO_REUSEADDR`) and let clients in by itself.
+    /// [has one set aside](Self::set_aside) may bind a socket of its own there (with `SO_REUSEADDR`) while it is [shared](Self::share), and let clients in by itself.
     pub fn shut_addresses(&self, port: u16) -> Vec<SocketAddr> {
         self.listeners.shut(port).collect()
     }
 
     /// Tells that the driver lets clients in at one of [these](Self::shut_addresses), or is about to, or no longer does: until then
-    /// [`guest_listens`](Self::guest_listens) does not open it, and the address is shared with whoever asks for that.
+    /// [`guest_listens`](Self::guest_listens) does not open it.
     pub fn set_aside(&mut self, address: SocketAddr, aside: bool) {
         self.listeners.set_aside(address, aside);
+    }
+
+    /// Shares an address that is [set aside](Self::set_aside) with whoever asks for that, so that the driver's socket can be bound to it
+    /// and listen; or keeps it, as from then on it should be: else it would be anybody's as soon as that socket is closed.
+    pub fn share(&mut self, address: SocketAddr, shared: bool) {
+        self.listeners.share(address, shared);
     }
 
     /// What a client of a port that leads to `port` of the guest's is to the guest: its own endpoint as the guest sees it, and the

@@ -38,6 +38,34 @@ impl PublishError {
         }
     }
 
+    /// What to say while the guest runs: its ports are what they are.
+    pub fn while_running(&self) -> impl fmt::Display {
+        fmt::from_fn(move |f| {
+            let (protocol, list) = self.words();
+            write!(
+                f,
+                "the published {protocol} port {} is closed to the host's clients: ",
+                self.address
+            )?;
+            match self.errno {
+                Errno::ADDRINUSE => write!(
+                    f,
+                    "another program of this host uses it; stop that one (`{list}` names it)"
+                )?,
+                other => write!(f, "{}", std::io::Error::from(other))?,
+            }
+            f.write_str("; it opens when the program listens there the next time")
+        })
+    }
+
+    /// The transport's name, and what lists its sockets.
+    fn words(&self) -> (&'static str, &'static str) {
+        match self.transport {
+            Transport::Tcp => ("TCP", "ss -ltnp"),
+            Transport::Udp => ("UDP", "ss -lunp"),
+        }
+    }
+
     /// The errno that the kernel gave.
     pub fn errno(&self) -> i32 {
         self.errno.raw_os_error()
@@ -46,15 +74,8 @@ impl PublishError {
 
 impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            address,
-            transport,
-            errno,
-        } = *self;
-        let (protocol, list) = match transport {
-            Transport::Tcp => ("TCP", "ss -ltnp"),
-            Transport::Udp => ("UDP", "ss -lunp"),
-        };
+        let Self { address, errno, .. } = *self;
+        let (protocol, list) = self.words();
         write!(f, "cannot publish {protocol} port {address}: ")?;
         match errno {
             Errno::ADDRINUSE => write!(

@@ -4,6 +4,7 @@ mod world;
 
 use std::net::SocketAddr;
 
+use prise_gateway::dns::Asker;
 use prise_gateway::{Decision, Fact, LookupAnswer, Policy, Ports, Rule, Subject, Transport};
 use prise_stack::{Local, Ready, UdpConfig, UdpSend};
 use prise_wire::Payload;
@@ -133,8 +134,11 @@ fn a_large_answer_is_cut_over_udp_and_whole_over_tcp() {
 fn a_driver_can_ask_for_clients_that_the_gateway_cannot_see() {
     let mut world = World::new(config());
     let now = world.now();
-    let from = (Transport::Udp, "127.0.0.1:40053".parse().unwrap());
-    world.gateway.resolve(now, 42, from, query(9, "both.test", 28).into());
+    let asker = Asker {
+        transport: Transport::Udp,
+        guest: "127.0.0.1:40053".parse().unwrap(),
+    };
+    world.gateway.resolve(now, 42, asker, query(9, "both.test", 28).into());
     let (number, response) = world.until("a response", |world| world.gateway.resolved());
     assert_eq!((number, response[1], count(&response)), (42, 9, 1));
 }

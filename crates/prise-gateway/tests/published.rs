@@ -113,17 +113,44 @@ fn a_shut_port_refuses_in_the_kernel_until_the_guest_listens() {
 fn a_port_that_somebody_else_has_taken_is_told_once_until_it_opens() {
     let (mut world, ports) = world(false);
     let gateway = &mut world.gateway;
-    // Shared while a listener of the driver's has it; this one is somebody else's.
+    // Shared for a listener of the driver's; this one is somebody else's.
     gateway.set_aside(ports[0], true);
+    gateway.share(ports[0], true);
     let stranger = std::net::TcpListener::bind(ports[0]).unwrap();
+    gateway.share(ports[0], false);
     gateway.set_aside(ports[0], false);
     for _ in 0..2 {
         gateway.guest_listens(80, false, true);
     }
     let told = gateway.refused_port().unwrap();
     assert_eq!((told.address, told.errno()), (ports[0], 98));
+    let said = told.while_running().to_string();
+    assert!(
+        said.contains("`ss -ltnp`") && !said.contains("publish another"),
+        "{said}"
+    );
     assert!(gateway.refused_port().is_none());
     drop(stranger);
+    gateway.guest_listens(80, false, true);
+    assert!(gateway.refused_port().is_none() && TcpStream::connect(ports[0]).is_ok());
+}
+
+#[test]
+fn a_port_that_is_set_aside_is_kept_when_the_drivers_listener_is_closed() {
+    let (mut world, ports) = world(false);
+    let gateway = &mut world.gateway;
+    let bind = || std::net::TcpListener::bind(ports[0]).map_err(|error| error.kind());
+    gateway.set_aside(ports[0], true);
+    assert_eq!(bind().map(drop), Err(ErrorKind::AddrInUse), "not shared yet");
+    gateway.share(ports[0], true);
+    let listener = bind().unwrap();
+    gateway.share(ports[0], false);
+    let client = TcpStream::connect(ports[0]).unwrap();
+    drop((listener.accept().unwrap(), client));
+    drop(listener);
+    // Of the close nobody has heard yet.
+    assert_eq!(bind().map(drop), Err(ErrorKind::AddrInUse));
+    gateway.set_aside(ports[0], false);
     gateway.guest_listens(80, false, true);
     assert!(gateway.refused_port().is_none() && TcpStream::connect(ports[0]).is_ok());
 }

@@ -18,6 +18,6 @@ pub use message::{Question, RecordType, ResponseCode};
 pub use name::{Name, NameError};
 pub use pool::{HostResolver, Resolve, ResolveError};
 pub use resolv_conf::{host_name_servers, name_servers};
-pub use service::Lookup;
+pub use service::{Asker, Lookup};
 pub(crate) use service::{Client, Reply, Service, Surroundings};
 pub(crate) use streams::{Streams, index_of};

@@ -26,6 +26,15 @@ const TTL: u32 = 30;
 /// The zone of names that prise itself gives (RFC 9476 reserves `internal` for such use in practice).
 const ZONE: &str = "prise.internal";
 
+/// Who asks the driver for names, within the guest, where the gateway cannot see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asker {
+    /// How it speaks to the driver: over UDP long answers are cut.
+    pub transport: Transport,
+    /// Its endpoint, which the record names.
+    pub guest: SocketAddr,
+}
+
 /// Whom a response goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Client {
@@ -33,19 +42,16 @@ pub(crate) enum Client {
     Udp { guest: SocketAddr, server: SocketAddr },
     /// A stream that the gateway holds.
     Tcp(Key),
-    /// The driver, with a number of its own, on behalf of a client within the guest that speaks by `transport`, from `guest`.
-    Direct {
-        number: u64,
-        transport: Transport,
-        guest: SocketAddr,
-    },
+    /// The driver, with a number of its own, on behalf of a client within the guest.
+    Direct { number: u64, asker: Asker },
 }
 
 impl Client {
     /// The guest's endpoint that asks, where it is known.
     fn guest(self) -> Option<SocketAddr> {
         match self {
-            Self::Udp { guest, .. } | Self::Direct { guest, .. } => Some(guest),
+            Self::Udp { guest, .. } => Some(guest),
+            Self::Direct { asker, .. } => Some(asker.guest),
             Self::Tcp(_) => None,
         }
     }
@@ -54,7 +60,7 @@ impl Client {
         match self {
             Self::Udp { .. } => Carrier::Udp,
             Self::Tcp(_) => Carrier::Tcp,
-            Self::Direct { transport, .. } => match transport {
+            Self::Direct { asker, .. } => match asker.transport {
                 Transport::Udp => Carrier::Udp,
                 Transport::Tcp => Carrier::Tcp,
             },

@@ -181,8 +181,15 @@ impl Listeners {
         for listener in &mut self.ports {
             if listener.bound.address == address && listener.door == from {
                 listener.door = to;
-                publish::share(&listener.bound, aside);
             }
+        }
+    }
+
+    /// Shares an address that is set aside, or keeps it.
+    pub(crate) fn share(&self, address: SocketAddr, shared: bool) {
+        let aside = |it: &&Listener| it.bound.address == address && it.door == Door::Aside;
+        for listener in self.ports.iter().filter(aside) {
+            publish::share(&listener.bound, shared);
         }
     }
 

@@ -99,6 +99,20 @@ impl Supervisor {
         }
     }
 
+    /// Makes a listener of a stream while others may be bound to its published address, which is the gateway's, too. Once it listens they
+    /// may not: closed, it would leave the address to anybody until the supervisor hears of that.
+    pub(crate) fn open_at<T>(&self, publication: Option<Publication>, open: impl FnOnce() -> T) -> T {
+        let share = |shared| {
+            if let (Some(gate), Some(publication)) = (&self.gate, publication) {
+                gate.share(publication.address, shared);
+            }
+        };
+        share(true);
+        let opened = open();
+        share(false);
+        opened
+    }
+
     /// Clients of a published address are the gateway's again.
     pub(crate) fn return_address(&self, role: &Role) {
         if let Role::Listener(listening) = role {

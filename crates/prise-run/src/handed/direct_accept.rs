@@ -80,7 +80,13 @@ impl LeftCalls {
         self.open.iter().find(|it| it.tid == tid)?.room
     }
 
-    /// `waiting` connections are in the queue. `fits`: the kernel may give out the next one.
+    /// A thread calls again: its last call was made.
+    pub(crate) fn has_returned(&mut self, tid: u32) {
+        self.open.retain(|it| it.tid != tid);
+        self.late.has_returned(tid);
+    }
+
+    /// Who calls has [returned](Self::has_returned). `waiting` connections are in the queue. `fits`: the kernel may give out the next one.
     fn judge(
         &mut self,
         tid: u32,
@@ -88,9 +94,6 @@ impl LeftCalls {
         now: Instant,
         has_gone_on: impl Fn(u32) -> bool,
     ) -> Granted {
-        // Who calls again has made its last call.
-        self.open.retain(|it| it.tid != tid);
-        self.late.has_returned(tid);
         if waiting == 0 {
             self.open.clear();
         }
@@ -258,17 +261,33 @@ mod tests {
         false
     }
 
+    /// A thread calls accept(2).
+    fn call(
+        left: &mut LeftCalls,
+        tid: u32,
+        queue: (usize, bool),
+        now: Instant,
+        has_gone_on: impl Fn(u32) -> bool,
+    ) -> Granted {
+        left.has_returned(tid);
+        left.judge(tid, queue, now, has_gone_on)
+    }
+
     #[test]
     fn as_many_are_granted_as_wait_and_are_not_granted_to_others() {
         let mut left = LeftCalls::default();
-        assert_eq!(left.judge(7, (0, FITS), NOW, nobody), Granted::No, "nobody waits");
+        assert_eq!(call(&mut left, 7, (0, FITS), NOW, nobody), Granted::No, "nobody waits");
         assert!(!left.any());
-        assert_eq!(left.judge(7, (2, FITS), NOW, nobody), Granted::Native);
-        assert_eq!(left.judge(8, (2, FITS), NOW, nobody), Granted::Native);
-        assert_eq!(left.judge(9, (2, FITS), NOW, nobody), Granted::Crowded);
-        assert_eq!(left.judge(9, (3, FITS), NOW, nobody), Granted::Native);
-        assert_eq!(left.judge(6, (0, FITS), NOW, nobody), Granted::No, "all were taken");
-        assert_eq!(left.judge(6, (1, FITS), NOW, nobody), Granted::Native);
+        assert_eq!(call(&mut left, 7, (2, FITS), NOW, nobody), Granted::Native);
+        assert_eq!(call(&mut left, 8, (2, FITS), NOW, nobody), Granted::Native);
+        assert_eq!(call(&mut left, 9, (2, FITS), NOW, nobody), Granted::Crowded);
+        assert_eq!(call(&mut left, 9, (3, FITS), NOW, nobody), Granted::Native);
+        assert_eq!(
+            call(&mut left, 6, (0, FITS), NOW, nobody),
+            Granted::No,
+            "all were taken"
+        );
+        assert_eq!(call(&mut left, 6, (1, FITS), NOW, nobody), Granted::Native);
         assert!(left.any());
     }
 
@@ -276,21 +295,21 @@ mod tests {
     fn who_calls_again_or_is_seen_at_something_else_has_taken_its_client() {
         let mut left = LeftCalls::default();
         for _ in 0..3 {
-            assert_eq!(left.judge(7, (1, FITS), NOW, nobody), Granted::Native);
+            assert_eq!(call(&mut left, 7, (1, FITS), NOW, nobody), Granted::Native);
         }
-        assert_eq!(left.judge(8, (1, FITS), NOW, |tid| tid == 7), Granted::Native);
-        assert_eq!(left.judge(9, (1, FITS), NOW, |tid| tid == 7), Granted::Crowded);
+        assert_eq!(call(&mut left, 8, (1, FITS), NOW, |tid| tid == 7), Granted::Native);
+        assert_eq!(call(&mut left, 9, (1, FITS), NOW, |tid| tid == 7), Granted::Crowded);
     }
 
     #[test]
     fn the_supervisor_takes_nobody_while_a_call_is_open() {
         let mut left = LeftCalls::default();
-        assert_eq!(left.judge(7, (2, FITS), NOW, nobody), Granted::Native);
-        assert_eq!(left.judge(8, (2, !FITS), NOW, nobody), Granted::Crowded);
-        assert_eq!(left.judge(8, (2, !FITS), NOW, |_| true), Granted::No);
-        assert_eq!(left.judge(7, (2, FITS), NOW, nobody), Granted::Native);
+        assert_eq!(call(&mut left, 7, (2, FITS), NOW, nobody), Granted::Native);
+        assert_eq!(call(&mut left, 8, (2, !FITS), NOW, nobody), Granted::Crowded);
+        assert_eq!(call(&mut left, 8, (2, !FITS), NOW, |_| true), Granted::No);
+        assert_eq!(call(&mut left, 7, (2, FITS), NOW, nobody), Granted::Native);
         assert_eq!(
-            left.judge(7, (2, !FITS), NOW, nobody),
+            call(&mut left, 7, (2, !FITS), NOW, nobody),
             Granted::No,
             "its own call was made"
         );
@@ -299,12 +318,12 @@ mod tests {
     #[test]
     fn a_thread_that_never_takes_its_client_ends_it_for_the_listener() {
         let mut left = LeftCalls::default();
-        assert_eq!(left.judge(7, (1, FITS), NOW, nobody), Granted::Native);
-        assert_eq!(left.judge(8, (1, FITS), NOW, nobody), Granted::Crowded);
-        assert_eq!(left.judge(8, (1, FITS), NOW + GRANT_LASTS, nobody), Granted::No);
+        assert_eq!(call(&mut left, 7, (1, FITS), NOW, nobody), Granted::Native);
+        assert_eq!(call(&mut left, 8, (1, FITS), NOW, nobody), Granted::Crowded);
+        assert_eq!(call(&mut left, 8, (1, FITS), NOW + GRANT_LASTS, nobody), Granted::No);
         assert!(left.late.may_come(nobody), "and may find the next one");
-        assert_eq!(left.judge(8, (2, FITS), NOW + GRANT_LASTS, nobody), Granted::No);
-        assert_eq!(left.judge(7, (2, FITS), NOW + GRANT_LASTS, nobody), Granted::No);
+        assert_eq!(call(&mut left, 8, (2, FITS), NOW + GRANT_LASTS, nobody), Granted::No);
+        left.has_returned(7);
         assert!(!left.late.may_come(nobody), "it has come back");
     }
 
@@ -312,9 +331,9 @@ mod tests {
     fn a_listener_that_is_crowded_again_and_again_is_served_the_long_way() {
         let mut left = LeftCalls::default();
         for _ in 0..Crowds::MAX {
-            assert_eq!(left.judge(7, (1, FITS), NOW, nobody), Granted::Native);
-            assert_eq!(left.judge(8, (1, FITS), NOW, nobody), Granted::Crowded);
+            assert_eq!(call(&mut left, 7, (1, FITS), NOW, nobody), Granted::Native);
+            assert_eq!(call(&mut left, 8, (1, FITS), NOW, nobody), Granted::Crowded);
         }
-        assert_eq!(left.judge(7, (1, FITS), NOW, nobody), Granted::No);
+        assert_eq!(call(&mut left, 7, (1, FITS), NOW, nobody), Granted::No);
     }
 }

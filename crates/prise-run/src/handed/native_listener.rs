@@ -26,7 +26,8 @@ use std::os::fd::OwnedFd;
 use prise_socket::Family;
 use rustix::io::Errno as E;
 use rustix::net::{
-    AddressFamily, SendFlags, SocketFlags, SocketType, bind, connect, getsockname, listen, send, socket_with, sockopt,
+    AddressFamily, SendFlags, SocketFlags, SocketType, bind, connect, getpeername, getsockname, listen, send,
+    socket_with, sockopt,
 };
 
 use crate::calls::Target;
@@ -95,7 +96,7 @@ pub(crate) struct Expected {
     pub(crate) names: Names,
     /// Its socket; none of one that is called the same within the run ([`crate::handed::plain`]).
     client: Option<Slot>,
-    /// Its handshake was not over when connect(2) returned.
+    /// Its handshake was not over when that was looked at last.
     underway: bool,
 }
 
@@ -123,6 +124,15 @@ impl Expected {
     /// Whether it may not be in the queue yet.
     pub(crate) fn is_underway(&self) -> bool {
         self.underway
+    }
+
+    /// Finds out whether its handshake is over. `copy_of`: the object of a socket.
+    pub(crate) fn look_again(&mut self, copy_of: impl FnOnce(Slot) -> Option<OwnedFd>) {
+        if self.underway
+            && let Some(copy) = self.client.and_then(copy_of)
+        {
+            self.underway = !is_connected(&copy);
+        }
     }
 }
 
@@ -241,6 +251,12 @@ impl NativeListener {
         connected
     }
 
+    /// A thread calls accept(2) again: its last call is over.
+    pub(crate) fn has_returned(&mut self, tid: u32) {
+        self.grants.has_returned(tid);
+        self.left_calls.has_returned(tid);
+    }
+
     /// The supervisor is to be told of the next connection. Whether that is new.
     pub(crate) fn watch(&mut self) -> bool {
         !core::mem::replace(&mut self.watched, true)
@@ -353,6 +369,11 @@ pub(crate) fn own_name(socket: &OwnedFd) -> Result<SocketAddr, E> {
     Ok(canonical(getsockname(socket)?.try_into()?))
 }
 
+/// Whether a socket's handshake is over: it has a peer then (`inet_getname`). connect(2) that would not wait has said `EINPROGRESS` either way.
+fn is_connected(socket: &OwnedFd) -> bool {
+    matches!(getpeername(socket), Ok(Some(_)))
+}
+
 /// Whether a connection can be made over the host's loopback: it may be down, or forbidden.
 pub(crate) fn loopback_works() -> bool {
     let tried = || {
@@ -434,7 +455,8 @@ impl Supervisor {
         // Whom nothing tells of the close, another program of the host's could follow in its place.
         self.closes.as_mut()?.watch(&target.copy, target.slot, inode).ok()?;
         self.set_aside(publication, true);
-        let native = NativeListener::open(&target.copy, family, backlog, publication).ok();
+        let open = || NativeListener::open(&target.copy, family, backlog, publication).ok();
+        let native = self.open_at(publication, open);
         if native.as_ref().and_then(NativeListener::publication).is_none() {
             self.set_aside(publication, false);
         }
@@ -477,7 +499,8 @@ impl Supervisor {
             match connected {
                 Ok(()) | Err(E::INPROGRESS) => {
                     let from = own_name(&target.copy)?;
-                    self.expect_client(slot, Expected::known(from, names, target.slot, connected.is_err()));
+                    let underway = !is_connected(&target.copy);
+                    self.expect_client(slot, Expected::known(from, names, target.slot, underway));
                     if let Some(client) = self.sockets.get_mut(target.slot) {
                         client.ends = Some(Box::new(Ends::between(from, at)));
                     }
@@ -514,5 +537,34 @@ impl Supervisor {
         let id = self.host.listener_at(self.loopback()?, guest, shown)?;
         let slot = self.sockets.by_id(id)?;
         self.native_listener(slot).map(|_| slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn a_handshake_is_over_though_who_does_not_wait_is_told_that_it_has_begun() {
+        let stream = || Supervisor::hosts_object(Family::Inet, SocketFlags::NONBLOCK).unwrap();
+        let listener = stream();
+        // Room for one.
+        let at = NativeListener::open(&listener, Family::Inet, 0, None).unwrap().at();
+        let clients = [stream(), stream()];
+        for client in &clients {
+            assert_eq!(connect(client, &at), Err(Errno::INPROGRESS));
+        }
+        let [came, shut_out] = clients;
+        let names = Names { guest: at, shown: at };
+        let is_underway = |object: OwnedFd| {
+            let mut client = Expected::known(at, names, Slot::NONE, true);
+            client.look_again(|_| None);
+            assert!(client.is_underway(), "its object cannot be had");
+            client.look_again(|_| Some(object));
+            client.is_underway()
+        };
+        assert!(!is_underway(came));
+        assert!(is_underway(shut_out));
     }
 }

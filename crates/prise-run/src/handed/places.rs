@@ -47,7 +47,7 @@ struct Place {
     /// The listener's port in the run.
     port: u16,
     origin: Origin,
-    /// When the listener's first client came, at the latest. What was over by then was another's, of the host or of another run.
+    /// When the listener's first plain client ([`crate::handed::plain`]) came, at the earliest: others note no place. What was over by then was another's, of the host or of another run.
     since: Instant,
     /// When the listener was closed or shut. The kernel picked its port for it and may pick it for anybody of the host after that; none if
     /// it is there, or if its connections bear other names in the run.

@@ -136,6 +136,14 @@ impl Grants {
         self.late.may_come(has_gone_on)
     }
 
+    /// A thread calls again: its last call is over.
+    pub(crate) fn has_returned(&mut self, tid: u32) {
+        self.late.has_returned(tid);
+        if let Some(grant) = self.open.as_mut().filter(|it| it.tid == tid) {
+            grant.is_settled = true;
+        }
+    }
+
     /// The supervisor accepts, whatever becomes of the call that was granted last.
     fn give_up_waiting(&mut self) {
         if let Some(grant) = &mut self.open
@@ -145,8 +153,8 @@ impl Grants {
         }
     }
 
-    /// `waiting` connections are in the queue, of which `expected` are known not to be granted to anybody. `all_plain`: each of these is
-    /// called the same within the run.
+    /// Who calls has [returned](Self::has_returned). `waiting` connections are in the queue, of which `expected` are known not to be granted
+    /// to anybody. `all_plain`: each of these is called the same within the run.
     fn judge(
         &mut self,
         tid: u32,
@@ -155,15 +163,7 @@ impl Grants {
         all_plain: bool,
         now: Instant,
     ) -> Granted {
-        self.late.has_returned(tid);
-        if let Some(grant) = self.open.as_mut().filter(|it| it.tid == tid) {
-            grant.is_settled = true;
-        }
-        // Of those that still shake hands it is not known whether they are in the queue.
-        if waiting == expected.len() && expected.iter().any(Expected::is_underway) {
-            return Granted::No;
-        }
-        if waiting == expected.len() {
+        if waiting == expected.len() && !may_be_elsewhere(expected) {
             self.open = None;
             let next = if all_plain && !self.crowds.is_over() {
                 expected.pop_front()
@@ -199,6 +199,11 @@ impl Grants {
     fn matter(&self, all_plain: bool, expected: usize) -> bool {
         self.open.is_some() || all_plain && expected > 0 && !self.crowds.is_over()
     }
+}
+
+/// Whether it is not known of all clients that they are in the queue: some still shook hands when that was looked at last.
+fn may_be_elsewhere(expected: &VecDeque<Expected>) -> bool {
+    expected.iter().any(Expected::is_underway)
 }
 
 /// Where `struct tcp_info` (linux/tcp.h) has `tcpi_unacked`: of a listener, the connections in its queue.
@@ -312,10 +317,11 @@ impl Supervisor {
         room: Option<i32>,
         seen: Seen,
     ) -> Granted {
-        if self
-            .native_listener(listener)
-            .is_some_and(|it| it.publication().is_some())
-        {
+        let Some(native) = self.native_listener_mut(listener) else {
+            return Granted::No;
+        };
+        native.has_returned(call.tid);
+        if native.publication().is_some() {
             return self.grant_directly(call, listener, copy, room, seen);
         }
         if self.connections_waiting(listener) > 0 {
@@ -330,14 +336,37 @@ impl Supervisor {
         if !grants.matter(all_plain, expected.len()) {
             return Granted::No;
         }
-        let Some(waiting) = queue_of(copy) else {
+        let Some(mut waiting) = queue_of(copy) else {
             return Granted::No;
         };
+        if waiting as usize == expected.len() && may_be_elsewhere(expected) {
+            self.look_at_handshakes(listener);
+            // Who has finished since the queue was counted is not in that number.
+            waiting = queue_of(copy).unwrap_or(0);
+        }
+        let Some(native) = self.native_listener_mut(listener) else {
+            return Granted::No;
+        };
+        let (grants, expected) = native.grants_and_expected();
         let granted = grants.judge(call.tid, waiting as usize, expected, all_plain, now);
         if granted == Granted::Crowded {
             self.crowds.push(listener);
         }
         granted
+    }
+
+    /// Finds out whose handshake is over by now, of clients that are known.
+    fn look_at_handshakes(&mut self, listener: Slot) {
+        let Some(native) = self.native_listener_mut(listener) else {
+            return;
+        };
+        let mut expected = core::mem::take(native.grants_and_expected().1);
+        for client in &mut expected {
+            client.look_again(|slot| self.copy_of(slot));
+        }
+        if let Some(native) = self.native_listener_mut(listener) {
+            *native.grants_and_expected().1 = expected;
+        }
     }
 
     /// Looks again at listeners where somebody waits for another's accept(2).
@@ -355,6 +384,19 @@ mod tests {
     const NOW: Instant = Instant::from_nanos(1 << 40);
     const PLAIN: bool = true;
 
+    /// A thread calls accept(2).
+    fn call(
+        grants: &mut Grants,
+        tid: u32,
+        waiting: usize,
+        expected: &mut VecDeque<Expected>,
+        all_plain: bool,
+        now: Instant,
+    ) -> Granted {
+        grants.has_returned(tid);
+        grants.judge(tid, waiting, expected, all_plain, now)
+    }
+
     fn client(port: u16) -> SocketAddr {
         SocketAddr::new(HOME, port)
     }
@@ -370,9 +412,13 @@ mod tests {
     #[test]
     fn the_kernel_gives_out_those_who_were_sent_while_nobody_else_is_there() {
         let (mut grants, mut queue) = (Grants::default(), expected(&[40_000, 40_001]));
-        assert_eq!(grants.judge(7, 2, &mut queue, PLAIN, NOW), Granted::Native);
-        assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW), Granted::Native);
-        assert_eq!(grants.judge(7, 0, &mut queue, PLAIN, NOW), Granted::No, "nobody waits");
+        assert_eq!(call(&mut grants, 7, 2, &mut queue, PLAIN, NOW), Granted::Native);
+        assert_eq!(call(&mut grants, 7, 1, &mut queue, PLAIN, NOW), Granted::Native);
+        assert_eq!(
+            call(&mut grants, 7, 0, &mut queue, PLAIN, NOW),
+            Granted::No,
+            "nobody waits"
+        );
         let given: Vec<SocketAddr> = grants.given.iter().map(|it| it.shown).collect();
         assert_eq!(given, [client(40_000), client(40_001)]);
     }
@@ -380,9 +426,9 @@ mod tests {
     #[test]
     fn with_a_stranger_in_the_queue_nothing_is_granted_and_nothing_after_that() {
         let (mut grants, mut queue) = (Grants::default(), expected(&[40_000]));
-        assert_eq!(grants.judge(7, 2, &mut queue, PLAIN, NOW), Granted::No);
+        assert_eq!(call(&mut grants, 7, 2, &mut queue, PLAIN, NOW), Granted::No);
         grants.end();
-        assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW), Granted::No);
+        assert_eq!(call(&mut grants, 7, 1, &mut queue, PLAIN, NOW), Granted::No);
         assert_eq!(queue.len(), 1, "who was sent is served the long way");
         assert!(!grants.matter(PLAIN, queue.len()));
     }
@@ -390,17 +436,20 @@ mod tests {
     #[test]
     fn who_calls_before_another_has_taken_what_was_granted_waits() {
         let (mut grants, mut queue) = (Grants::default(), expected(&[40_000, 40_001]));
-        assert_eq!(grants.judge(7, 2, &mut queue, PLAIN, NOW), Granted::Native);
-        assert_eq!(grants.judge(8, 2, &mut queue, PLAIN, NOW), Granted::Crowded);
-        assert_eq!(grants.judge(8, 1, &mut queue, PLAIN, NOW), Granted::Native);
-        assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW + GRANT_LASTS), Granted::No);
+        assert_eq!(call(&mut grants, 7, 2, &mut queue, PLAIN, NOW), Granted::Native);
+        assert_eq!(call(&mut grants, 8, 2, &mut queue, PLAIN, NOW), Granted::Crowded);
+        assert_eq!(call(&mut grants, 8, 1, &mut queue, PLAIN, NOW), Granted::Native);
+        assert_eq!(
+            call(&mut grants, 7, 1, &mut queue, PLAIN, NOW + GRANT_LASTS),
+            Granted::No
+        );
     }
 
     #[test]
     fn who_has_not_taken_its_client_and_calls_again_is_given_it_the_long_way() {
         let (mut grants, mut queue) = (Grants::default(), expected(&[40_000]));
-        assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW), Granted::Native);
-        assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW), Granted::No);
+        assert_eq!(call(&mut grants, 7, 1, &mut queue, PLAIN, NOW), Granted::Native);
+        assert_eq!(call(&mut grants, 7, 1, &mut queue, PLAIN, NOW), Granted::No);
         assert!(grants.take_back(client(50_000)).is_none());
         assert_eq!(grants.take_back(client(40_000)).map(|it| it.guest), Some(client(80)));
         assert!(grants.take_back(client(40_000)).is_none(), "once");
@@ -410,24 +459,33 @@ mod tests {
     #[test]
     fn a_thread_whose_client_is_given_to_another_is_late() {
         let (mut grants, mut queue) = (Grants::default(), expected(&[40_000]));
-        assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW), Granted::Native);
-        assert_eq!(grants.judge(8, 1, &mut queue, PLAIN, NOW + GRANT_LASTS), Granted::No);
+        assert_eq!(call(&mut grants, 7, 1, &mut queue, PLAIN, NOW), Granted::Native);
+        assert_eq!(
+            call(&mut grants, 8, 1, &mut queue, PLAIN, NOW + GRANT_LASTS),
+            Granted::No
+        );
         assert!(grants.take_back(client(40_000)).is_some());
         assert!(grants.late.may_come(|_| false));
-        assert_eq!(grants.judge(7, 0, &mut queue, PLAIN, NOW), Granted::No);
+        grants.has_returned(7);
         assert!(!grants.late.may_come(|_| false), "it has come back");
     }
 
     #[test]
     fn who_still_shakes_hands_does_not_count_for_who_was_taken() {
         let (mut grants, mut queue) = (Grants::default(), expected(&[40_000]));
-        assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW), Granted::Native);
+        assert_eq!(call(&mut grants, 7, 1, &mut queue, PLAIN, NOW), Granted::Native);
         let names = Names {
             guest: client(80),
             shown: client(40_001),
         };
         queue.push_back(Expected::known(client(40_001), names, Slot::NONE, true));
-        assert_eq!(grants.judge(8, 1, &mut queue, !PLAIN, NOW), Granted::No);
+        assert_eq!(
+            call(&mut grants, 8, 1, &mut queue, !PLAIN, NOW),
+            Granted::Crowded,
+            "it may yet be taken"
+        );
+        grants.has_returned(7);
+        assert_eq!(call(&mut grants, 8, 1, &mut queue, !PLAIN, NOW), Granted::No);
         assert!(grants.take_back(client(40_000)).is_some(), "the one in the queue");
     }
 
@@ -436,13 +494,13 @@ mod tests {
         let mut grants = Grants::default();
         for _ in 0..Crowds::MAX {
             let mut queue = expected(&[40_000]);
-            assert_eq!(grants.judge(7, 1, &mut queue, PLAIN, NOW), Granted::Native);
+            assert_eq!(call(&mut grants, 7, 1, &mut queue, PLAIN, NOW), Granted::Native);
             for _ in 0..2 {
-                assert_eq!(grants.judge(8, 1, &mut queue, PLAIN, NOW), Granted::Crowded);
+                assert_eq!(call(&mut grants, 8, 1, &mut queue, PLAIN, NOW), Granted::Crowded);
             }
         }
         let mut queue = expected(&[40_000]);
-        assert_eq!(grants.judge(8, 1, &mut queue, PLAIN, NOW), Granted::No);
+        assert_eq!(call(&mut grants, 8, 1, &mut queue, PLAIN, NOW), Granted::No);
     }
 
     #[test]

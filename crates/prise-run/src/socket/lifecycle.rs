@@ -410,7 +410,7 @@ impl Supervisor {
         gate.guest_listens(local.port(), false, v4);
         gate.guest_listens(local.port(), true, v6);
         while let Some(error) = gate.refused_port() {
-            say(format_args!("{error}; then have the program listen once more"));
+            say(error.while_running());
         }
     }
 

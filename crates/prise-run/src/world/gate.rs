@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
+use prise_gateway::dns::Asker;
 use prise_gateway::{
     Addresses, Caller, Decision, Discard, Gateway, GatewayConfig, GatewayError, PublishAddress, PublishError, Record,
 };
@@ -124,6 +125,11 @@ impl Gate {
         self.gateway.borrow_mut().set_aside(address, aside);
     }
 
+    /// Such an address is shared while that listener is bound to it, or kept.
+    pub(crate) fn share(&self, address: SocketAddr, shared: bool) {
+        self.gateway.borrow_mut().share(address, shared);
+    }
+
     /// A client of a published port, as the guest sees it, and the guest's endpoint.
     pub(crate) fn client(&self, client: SocketAddr, port: u16) -> (SocketAddr, SocketAddr) {
         self.gateway.borrow().client(client, port)
@@ -192,8 +198,11 @@ impl Gate {
 
     /// Answers a query that never left the guest; the answer comes by [`Gate::resolved`] with the same number.
     pub(crate) fn resolve(&self, now: Instant, number: u64, asker: SocketAddr, query: Payload) {
-        let from = (prise_gateway::Transport::Udp, asker);
-        self.gateway.borrow_mut().resolve(now, number, from, query);
+        let asker = Asker {
+            transport: prise_gateway::Transport::Udp,
+            guest: asker,
+        };
+        self.gateway.borrow_mut().resolve(now, number, asker, query);
     }
 
     /// The next answer.

@@ -34,8 +34,10 @@ struct World {
 
 const SERVED: Client = Client::Direct {
     number: 7,
-    transport: Transport::Udp,
-    guest: ASKER,
+    asker: Asker {
+        transport: Transport::Udp,
+        guest: ASKER,
+    },
 };
 const ASKER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_053);
 
