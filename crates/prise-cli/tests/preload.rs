@@ -235,7 +235,7 @@ with socket.socket() as s:
 fn a_call_that_waits_ends_when_its_stream_is_shut() {
     const GUEST: &str = r"
 import errno, socket, sys, threading, time
-full = int(sys.argv[1])
+full, another = int(sys.argv[1]), int(sys.argv[2])
 s, ready = socket.socket(), threading.Event()
 def connect():
     ready.set()
@@ -247,15 +247,16 @@ while not any(':%04X 02 ' % full in line for line in open('/proc/net/tcp')):
     time.sleep(0.01)
 s.shutdown(socket.SHUT_RDWR)
 thread.join(20)
-print(thread.is_alive())
+print(thread.is_alive(), s.connect_ex(('10.0.2.2', another)))
 ";
     let Some(python) = python() else { return };
     let stage = Stage::new();
+    let (_listener, port) = host();
     let full = crowded();
-    let arguments = [full.port.clone()];
+    let arguments = [full.port.clone(), port];
     for options in [&[][..], &["--no-preload"]] {
         let told = told(&stage, options, &python, GUEST, &arguments);
-        assert_eq!(told, "ECONNRESET\nFalse\n", "{options:?}");
+        assert_eq!(told, "ECONNRESET\nFalse 0\n", "{options:?}");
     }
 }
 

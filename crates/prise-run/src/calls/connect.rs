@@ -52,6 +52,7 @@ fn is_of_another_family(octets: &[u8]) -> bool {
 impl Supervisor {
     pub(super) fn connect(&mut self, call: &Call, target: Target) -> Judged {
         let octets = read_address(call, call.args[1], call.int(2))?;
+        self.forget_told_failure(&target);
         let socket = self.entry(target.slot)?;
         let (id, family, kind) = (socket.id, socket.family, socket.kind);
         let is_stream = kind == Kind::Stream;

@@ -63,6 +63,17 @@ fn named_for(object: &OwnedFd, family: Family, at: SocketAddr) -> SocketAddr {
 }
 
 impl Supervisor {
+    /// A stream that was seen while it connected may have failed since, and its program have been told so by the kernel: it is new then, and the
+    /// next connect(2) looks at its address.
+    pub(crate) fn forget_told_failure(&mut self, target: &Target) {
+        let socket = self.sockets.get(target.slot);
+        let may_have_failed =
+            socket.is_some_and(|it| matches!(&it.role, Role::Handed(handed) if handed.stage != Stage::Idle));
+        if may_have_failed && take_failure(&target.copy) {
+            self.let_go_of_peer(target);
+        }
+    }
+
     /// connect(2) of a stream: made by the host's kernel where it leaves the run and may be handed.
     pub(crate) fn connect_outside(&mut self, call: &Call, target: Target, remote: SocketAddr) -> Result<Way, Errno> {
         if !self.hands.are_allowed() {
@@ -73,11 +84,6 @@ impl Supervisor {
         let born_handed = match socket.role {
             Role::Fresh => false,
             Role::Handed(Handed { stage: Stage::Idle }) => true,
-            Role::Handed(_) if take_failure(&target.copy) => {
-                // It was seen while it connected.
-                self.let_go_of_peer(&target);
-                true
-            }
             Role::Handed(_) => return Ok(Way::Judged(self.connect_again(call, &target))),
             // The kernel's object is tied to its place.
             Role::Listener(ref listening) if listening.ended && listening.is_native() => {
