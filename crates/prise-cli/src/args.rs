@@ -60,7 +60,7 @@ pub(crate) struct Run {
     /// it and into it
     #[arg(long)]
     no_join: bool,
-    /// Load the program with nothing of prise's: each connect(2) is judged then, also where nobody has to be asked
+    /// Load the program with nothing of prise's: each connect(2) and accept(2) is judged then, also where nobody has to be asked
     #[arg(long)]
     no_preload: bool,
     /// Leave /proc/net, /proc/sys/net and /sys/class/net the host's: opening a file then costs what it costs without prise

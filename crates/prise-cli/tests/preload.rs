@@ -3,14 +3,14 @@
 mod world;
 
 use std::ffi::OsString;
-use std::io::Write;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use world::{Running, Stage, finish, need, skip};
+use world::{Running, Stage, finish, free_port, need, skip};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -39,34 +39,48 @@ fn host() -> (TcpListener, String) {
     (listener, port)
 }
 
+/// A listener of the host's by IPv6, where the host has that.
+fn host_v6() -> Option<(TcpListener, String)> {
+    let listener = TcpListener::bind("[::1]:0").ok()?;
+    let port = listener.local_addr().ok()?.port().to_string();
+    Some((listener, port))
+}
+
 #[test]
 fn a_connection_that_leaves_is_made_while_the_supervisor_stands_still() {
     let Some(python) = python() else { return };
     let stage = Stage::new();
     let script = stage.write(
         "guest.py",
-        "import socket, sys\n\
-         s = socket.socket()\n\
+        "import os, socket, sys\n\
+         s = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET)\n\
+         if sys.argv[2:] and os.fork():\n    os.wait()\n    sys.exit()\n\
          print('ready', flush=True)\n\
-         port = int(input())\n\
-         s.connect(('10.0.2.2', port))\n\
+         s.connect((sys.argv[1], int(input())))\n\
          s.sendall(b'here')\n\
          print('made', flush=True)\n\
-         print(s.getpeername(), flush=True)\n",
+         print('peer', *s.getpeername()[:2], flush=True)\n",
     );
-    let (listener, port) = host();
-    let mut run = Running::start(stage.run(&[], &[python.into(), script.into()]).stdin(Stdio::piped()));
-    run.wait_for("ready", LIMIT);
-    let supervisor = Pid::from_raw(run.pid() as i32).expect("a process");
-    kill_process(supervisor, Signal::STOP).expect("it is ours");
-    let mut input = run.stdin().expect("a pipe");
-    writeln!(input, "{port}").expect("room");
-    let made = run.wait_for("made", LIMIT);
-    kill_process(supervisor, Signal::CONT).expect("it is ours");
-    assert_eq!(made.trim(), "made");
-    assert_eq!(run.wait_for("10.0.2.2", LIMIT).trim(), format!("('10.0.2.2', {port})"));
-    run.end(LIMIT).expect_success();
-    drop(listener);
+    let mut worlds = vec![("10.0.2.2", host(), None), ("10.0.2.2", host(), Some("fork"))];
+    match host_v6() {
+        Some(host) => worlds.push(("fd00:2::2", host, None)),
+        None => skip("a connection by IPv6", "the host has no IPv6 loopback"),
+    }
+    for (gateway, (_listener, port), forks) in worlds {
+        let mut words: Vec<OsString> = vec![python.clone().into(), script.clone().into(), gateway.into()];
+        words.extend(forks.map(OsString::from));
+        let mut run = Running::start(stage.run(&[], &words).stdin(Stdio::piped()));
+        run.wait_for("ready", LIMIT);
+        let supervisor = Pid::from_raw(run.pid() as i32).expect("a process");
+        kill_process(supervisor, Signal::STOP).expect("it is ours");
+        let mut input = run.stdin().expect("a pipe");
+        writeln!(input, "{port}").expect("room");
+        run.wait_for("made", LIMIT);
+        kill_process(supervisor, Signal::CONT).expect("it is ours");
+        assert_eq!(run.wait_for("peer", LIMIT).trim(), format!("peer {gateway} {port}"));
+        drop(input);
+        run.end(LIMIT).expect_success();
+    }
 }
 
 #[test]
@@ -80,6 +94,13 @@ fn a_program_sees_nothing_of_what_it_is_loaded_with() {
     let stage = Stage::new();
     let without = told(&stage, &["--no-preload"], &python, SEEN, &[]);
     assert_eq!(told(&stage, &[], &python, SEEN, &[]), without);
+    // What is empty stays there.
+    let script = stage.write("empty.py", "import os\nprint(repr(os.environ['LD_PRELOAD']))\n");
+    let mut command = stage.run(&[], &[python.into(), script.into()]);
+    assert_eq!(
+        finish(command.env("LD_PRELOAD", ""), LIMIT).expect_success().stdout,
+        "''\n"
+    );
 }
 
 /// A program of C, as `name`, made with these options besides; none where there is no compiler.
@@ -313,7 +334,7 @@ with socket.socket(socket.AF_INET6) as s:
 with socket.socket() as s:
     for pointer in 0, 1, 8192, -1, -4096, 1 << 46, 0x7ff000000000:
         print(libc.connect(s.fileno(), ctypes.c_void_p(pointer), 16), errno.errorcode[ctypes.get_errno()])
-    for length in 0, 2, 15, 129, -1:
+    for length in 0, 2, 15, 129, 0x7fffffff, -1:
         print(libc.connect(s.fileno(), address, length), errno.errorcode[ctypes.get_errno()])
 print(libc.connect(-1, address, 16), errno.errorcode[ctypes.get_errno()])
 # Refused, and once more on the same socket; connected twice; disconnected.
@@ -342,7 +363,7 @@ with socket.socket() as s:
 ";
     const WANTED: &str = "0 True\n0 True True\n-1 EINVAL\n\
         -1 EFAULT\n-1 EFAULT\n-1 EFAULT\n-1 EFAULT\n-1 EFAULT\n-1 EFAULT\n-1 EFAULT\n\
-        -1 EINVAL\n-1 EINVAL\n-1 EINVAL\n-1 EINVAL\n-1 EINVAL\n-1 EBADF\n111 0 True 106\n0 0 True\n[115, 0, 106] True\n0 True\nETIMEDOUT 0 True\n";
+        -1 EINVAL\n-1 EINVAL\n-1 EINVAL\n-1 EINVAL\n-1 EINVAL\n-1 EINVAL\n-1 EBADF\n111 0 True 106\n0 0 True\n[115, 0, 106] True\n0 True\nETIMEDOUT 0 True\n";
     let Some(python) = python() else { return };
     let stage = Stage::new();
     let (_listener, port) = host();
@@ -444,4 +465,182 @@ int main(int count, char **words) {
         let told = finish(&mut stage.run(options, &words), LIMIT).expect_success();
         assert_eq!(told.stdout, "1 1\n", "{options:?}");
     }
+}
+
+/// A server at a published port that says whom it has accepted, and does as its client says.
+const SERVER: &str = r"
+import socket, sys, threading
+family, host = (socket.AF_INET6, '::') if sys.argv[1] == '6' else (socket.AF_INET, '0.0.0.0')
+l = socket.create_server((host, 7000), family=family, backlog=16, dualstack_ipv6=family == socket.AF_INET6)
+print('ready', flush=True)
+for line in sys.stdin:
+    if line == 'accept\n':
+        s, name = l.accept()
+        print('from', name[0], name[1] == s.getpeername()[1], name[0] == s.getpeername()[0], s.getsockname()[1], flush=True)
+        s.sendall(b'!')
+        s.close()
+    if line == 'connect\n':
+        # Somebody of the run, who has another name, comes while accept(2) waits.
+        def visit():
+            c = socket.create_connection(('127.0.0.1', 7000))
+            print('visited', c.getpeername()[0], c.getsockname()[0], c.recv(1) == b'!', flush=True)
+        threading.Timer(0.2, visit).start()
+    if line == 'nobody\n':
+        l.setblocking(False)
+        try:
+            l.accept()
+        except BlockingIOError:
+            print('nobody', flush=True)
+        l.setblocking(True)
+";
+
+/// The server in a run, and what it is told.
+struct Served {
+    run: Running,
+    input: std::process::ChildStdin,
+    port: u16,
+}
+
+impl Served {
+    fn start(stage: &Stage, python: &Path, family: &str) -> Self {
+        let script = stage.write("server.py", SERVER);
+        let port = free_port();
+        let publish = format!("{port}:7000");
+        let words: [OsString; 3] = [python.into(), script.into(), family.into()];
+        let mut run = Running::start(stage.run(&["-p", &publish], &words).stdin(Stdio::piped()));
+        run.wait_for("ready", LIMIT);
+        let input = run.stdin().expect("a pipe");
+        Self { run, input, port }
+    }
+
+    fn say(&mut self, word: &str) {
+        writeln!(self.input, "{word}").expect("room");
+    }
+
+    /// A client of the host's comes.
+    fn come(&self, host: &str) {
+        let mut client = TcpStream::connect((host, self.port)).expect("a listener");
+        let mut octet = [0];
+        client.read_exact(&mut octet).expect("an answer");
+    }
+
+    fn end(self) {
+        drop(self.input);
+        self.run.end(LIMIT).expect_success();
+    }
+}
+
+#[test]
+fn clients_of_a_published_port_are_accepted_while_the_supervisor_stands_still() {
+    let Some(python) = python() else { return };
+    let stage = Stage::new();
+    let mut served = Served::start(&stage, &python, "4");
+    // The first one shows that the library is there.
+    served.say("accept");
+    served.come("127.0.0.1");
+    assert_eq!(
+        served.run.wait_for("from", LIMIT).trim(),
+        "from 10.0.2.2 True True 7000"
+    );
+    let supervisor = Pid::from_raw(served.run.pid() as i32).expect("a process");
+    kill_process(supervisor, Signal::STOP).expect("it is ours");
+    served.say("accept");
+    served.come_asked_nothing(supervisor);
+    served.say("nobody");
+    kill_process(supervisor, Signal::CONT).expect("it is ours");
+    served.run.wait_for("nobody", LIMIT);
+    served.end();
+}
+
+impl Served {
+    /// A client is accepted though the supervisor stands still; what the server then asks about it has to wait.
+    fn come_asked_nothing(&mut self, supervisor: Pid) {
+        let mut client = TcpStream::connect(("127.0.0.1", self.port)).expect("a listener");
+        // The queue is empty once it was accepted, which the kernel tells of the listener.
+        let listens = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            words.get(1) == Some(&format!("0100007F:{:04X}", self.port).as_str()) && words.get(3) == Some(&"0A")
+        };
+        let queue = || {
+            let table = std::fs::read_to_string("/proc/net/tcp").expect("a table");
+            let line = table
+                .lines()
+                .find(|line| listens(line))
+                .expect("the listener")
+                .to_owned();
+            line.split_whitespace().nth(4).map(str::to_owned)
+        };
+        let begin = std::time::Instant::now();
+        while queue().as_deref() != Some("00000000:00000000") {
+            assert!(begin.elapsed() < LIMIT, "nobody has accepted the client");
+            std::thread::yield_now();
+        }
+        kill_process(supervisor, Signal::CONT).expect("it is ours");
+        assert_eq!(self.run.wait_for("from", LIMIT).trim(), "from 10.0.2.2 True True 7000");
+        client.read_exact(&mut [0]).expect("an answer");
+    }
+}
+
+#[test]
+fn who_else_comes_to_a_published_listener_has_the_runs_name() {
+    let Some(python) = python() else { return };
+    let stage = Stage::new();
+    for (family, gateway, guest) in [
+        ("4", "10.0.2.2", "127.0.0.1"),
+        ("6", "::ffff:10.0.2.2", "::ffff:127.0.0.1"),
+    ] {
+        let mut served = Served::start(&stage, &python, family);
+        for _ in 0..2 {
+            served.say("accept");
+            served.come("127.0.0.1");
+            assert_eq!(
+                served.run.wait_for("from", LIMIT).trim(),
+                format!("from {gateway} True True 7000")
+            );
+        }
+        // accept(2) waits in the kernel when the leave is taken back.
+        served.say("connect");
+        served.say("accept");
+        assert_eq!(
+            served.run.wait_for("from", LIMIT).trim(),
+            format!("from {guest} True True 7000")
+        );
+        assert_eq!(
+            served.run.wait_for("visited", LIMIT).trim(),
+            "visited 127.0.0.1 127.0.0.1 True"
+        );
+        served.say("accept");
+        served.come("127.0.0.1");
+        assert_eq!(
+            served.run.wait_for("from", LIMIT).trim(),
+            format!("from {gateway} True True 7000")
+        );
+        served.end();
+    }
+}
+
+#[test]
+fn who_waits_with_the_supervisor_is_accepted_by_a_call_that_waits_in_the_kernel() {
+    let Some(python) = python() else { return };
+    if TcpListener::bind("[::1]:0").is_err() {
+        return skip("a client by IPv6", "the host has no IPv6 loopback");
+    }
+    let stage = Stage::new();
+    // By IPv4 its clients come to the listener itself, by IPv6 to the gateway.
+    let mut served = Served::start(&stage, &python, "6");
+    for (host, shown) in [
+        ("127.0.0.1", "::ffff:10.0.2.2"),
+        ("127.0.0.1", "::ffff:10.0.2.2"),
+        ("::1", "fd00:2::2"),
+        ("127.0.0.1", "::ffff:10.0.2.2"),
+        ("::1", "fd00:2::2"),
+    ] {
+        served.say("accept");
+        served.come(host);
+        assert_eq!(
+            served.run.wait_for("from", LIMIT).trim(),
+            format!("from {shown} True True 7000")
+        );
+    }
+    served.end();
 }

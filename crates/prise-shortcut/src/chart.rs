@@ -2,6 +2,22 @@
 //!
 //! The chart lies within the library's file. The supervisor writes it before the program starts, and may take the leave back at any time.
 
+use core::mem::offset_of;
+
+/// The hints of how long what is written will live (fcntl(2) `F_SET_RW_HINT`) that are marks on a run's sockets: nothing else looks at them there.
+pub mod mark {
+    /// A listener at which whoever comes is a client of a published port of the host's loopback.
+    pub const PUBLISHED: u64 = 1;
+    /// The run knows the socket; what else it is, it has to be asked.
+    pub const KNOWN: u64 = 2;
+    /// A stream whose connect(2) was made without asking and has failed, which its program was told.
+    pub const FAILED: u64 = 3;
+    /// A connection within the run whose own name is the kernel's.
+    pub const WITHIN: u64 = 4;
+    /// A connection that leaves the run, or one that is to.
+    pub const OUTSIDE: u64 = 5;
+}
+
 /// What the chart begins with, by which it is found in the library's file.
 pub const MAGIC: [u8; 16] = *b"prise's chart 1\0";
 
@@ -16,6 +32,9 @@ const INET6: u16 = 10;
 pub const V4_LEN: usize = 16;
 /// The same of IPv6.
 pub const V6_LEN: usize = 28;
+
+/// Octets of the longest address that calls take (`struct sockaddr_storage`).
+const ADDRESS_MAX: usize = 128;
 
 /// DNS, whose servers' addresses may be the run's own affair.
 const DNS: u16 = 53;
@@ -51,6 +70,16 @@ impl<const N: usize> Edge<N> {
     }
 }
 
+/// Where a run's network begins and ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Edges {
+    /// IPv4.
+    pub v4: Edge<4>,
+    /// IPv6.
+    pub v6: Edge<16>,
+}
+
 /// What the library is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
@@ -65,10 +94,10 @@ pub struct Chart {
     pub token: u64,
     /// `SO_NETNS_COOKIE` of sockets that the host's network is meant for.
     pub home: u64,
-    /// IPv4.
-    pub v4: Edge<4>,
-    /// IPv6.
-    pub v6: Edge<16>,
+    /// Whether clients of a published port may be accepted without the supervisor.
+    pub accepts: u32,
+    /// Which addresses are the run's own affair.
+    pub edges: Edges,
     /// The library's path, as `LD_PRELOAD` names it, and zeros.
     pub path: [u8; PATH_MAX],
 }
@@ -81,36 +110,69 @@ impl Chart {
         descriptor: -1,
         token: 0,
         home: 0,
-        v4: Edge::NONE,
-        v6: Edge::NONE,
+        accepts: 0,
+        edges: Edges {
+            v4: Edge::NONE,
+            v6: Edge::NONE,
+        },
         path: [0; PATH_MAX],
     };
 
     /// Octets of the chart in the library's file; what follows is for its alignment.
-    pub const LEN: usize = core::mem::offset_of!(Self, path) + PATH_MAX;
+    pub const LEN: usize = offset_of!(Self, path) + PATH_MAX;
 
     /// The chart as it lies in memory.
     #[must_use]
     pub fn to_octets(self) -> [u8; Self::LEN] {
+        let Self {
+            magic,
+            open,
+            descriptor,
+            token,
+            home,
+            accepts,
+            edges: Edges { v4, v6 },
+            path,
+        } = self;
         let mut octets = [0; Self::LEN];
-        let mut at = 0;
-        let mut put = |part: &[u8]| {
-            octets[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
-        };
-        put(&self.magic);
-        put(&self.open.to_ne_bytes());
-        put(&self.descriptor.to_ne_bytes());
-        put(&self.token.to_ne_bytes());
-        put(&self.home.to_ne_bytes());
-        for part in [self.v4.own, self.v4.mask, self.v4.gateway] {
-            put(&part);
-        }
-        for part in [self.v6.own, self.v6.mask, self.v6.gateway] {
-            put(&part);
-        }
-        put(&self.path);
+        let mut put = |at: usize, part: &[u8]| octets[at..at + part.len()].copy_from_slice(part);
+        put(offset_of!(Self, magic), &magic);
+        put(offset_of!(Self, open), &open.to_ne_bytes());
+        put(offset_of!(Self, descriptor), &descriptor.to_ne_bytes());
+        put(offset_of!(Self, token), &token.to_ne_bytes());
+        put(offset_of!(Self, home), &home.to_ne_bytes());
+        put(offset_of!(Self, accepts), &accepts.to_ne_bytes());
+        put(offset_of!(Self, edges.v4.own), &v4.own);
+        put(offset_of!(Self, edges.v4.mask), &v4.mask);
+        put(offset_of!(Self, edges.v4.gateway), &v4.gateway);
+        put(offset_of!(Self, edges.v6.own), &v6.own);
+        put(offset_of!(Self, edges.v6.mask), &v6.mask);
+        put(offset_of!(Self, edges.v6.gateway), &v6.gateway);
+        put(offset_of!(Self, path), &path);
         octets
+    }
+}
+
+/// What a call of accept(2) shows in the place of the token if the library would rather make it without the supervisor.
+#[must_use]
+pub const fn wish(token: u64) -> u64 {
+    token.wrapping_add(1)
+}
+
+impl Edges {
+    /// Gives a client of a published port of the host's loopback the name that the run has for it: the gateway's, with its own port.
+    pub fn rename_client(&self, name: &mut Octets) {
+        const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255];
+        match u16::from_ne_bytes([name[0], name[1]]) {
+            INET => name[4..8].copy_from_slice(&self.v4.gateway),
+            INET6 if name[8..20] == MAPPED => name[20..24].copy_from_slice(&self.v4.gateway),
+            INET6 => {
+                name[4..8].fill(0);
+                name[8..24].copy_from_slice(&self.v6.gateway);
+                name[24..28].fill(0);
+            }
+            _ => (),
+        }
     }
 
     /// Where connect(2) to `address` leads in the host's network; none if the supervisor has to say. `len` is what connect(2) was told.
@@ -118,7 +180,7 @@ impl Chart {
     pub fn way(&self, address: &Octets, len: usize) -> Option<(Octets, usize)> {
         let family = u16::from_ne_bytes([address[0], address[1]]);
         let port = u16::from_be_bytes([address[2], address[3]]);
-        if port == 0 || port == DNS {
+        if port == 0 || port == DNS || len > ADDRESS_MAX {
             return None;
         }
         match family {
@@ -162,7 +224,7 @@ impl Chart {
 mod tests {
     use super::*;
 
-    const CHART: Chart = Chart {
+    const EDGES: Edges = Edges {
         v4: Edge {
             own: [10, 0, 2, 15],
             mask: [255, 255, 255, 0],
@@ -173,7 +235,6 @@ mod tests {
             mask: [255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0],
             gateway: [0xfd, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2],
         },
-        ..Chart::NONE
     };
 
     fn v4(ip: [u8; 4], port: u16) -> Octets {
@@ -192,7 +253,7 @@ mod tests {
     }
 
     fn leads(address: Octets) -> Option<Octets> {
-        CHART.way(&address, V6_LEN).map(|(to, _)| to)
+        EDGES.way(&address, V6_LEN).map(|(to, _)| to)
     }
 
     #[test]
@@ -201,11 +262,11 @@ mod tests {
         assert_eq!(leads(v4([192, 0, 2, 7], 443)), Some(v4([192, 0, 2, 7], 443)));
         let mut loopback = [0; 16];
         loopback[15] = 1;
-        assert_eq!(leads(v6(CHART.v6.gateway, 80)), Some(v6(loopback, 80)));
+        assert_eq!(leads(v6(EDGES.v6.gateway, 80)), Some(v6(loopback, 80)));
         let stranger = v6([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 443);
         assert_eq!(leads(stranger), Some(stranger));
-        assert_eq!(CHART.way(&stranger, V6_LEN).map(|it| it.1), Some(V6_LEN));
-        assert_eq!(CHART.way(&v4([192, 0, 2, 7], 1), 128).map(|it| it.1), Some(V4_LEN));
+        assert_eq!(EDGES.way(&stranger, V6_LEN).map(|it| it.1), Some(V6_LEN));
+        assert_eq!(EDGES.way(&v4([192, 0, 2, 7], 1), 128).map(|it| it.1), Some(V4_LEN));
     }
 
     #[test]
@@ -226,7 +287,7 @@ mod tests {
         let mut mapped = [0; 16];
         mapped[10..].copy_from_slice(&[255, 255, 192, 0, 2, 7]);
         let link_local = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
-        for ip in [[0; 16], mapped, link_local, CHART.v6.own] {
+        for ip in [[0; 16], mapped, link_local, EDGES.v6.own] {
             assert_eq!(leads(v6(ip, 80)), None, "{ip:?}");
         }
         let stranger = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
@@ -236,26 +297,49 @@ mod tests {
         assert_eq!((leads(labelled), leads(scoped)), (None, None));
         assert_eq!(leads(v4([192, 0, 2, 7], 0)), None, "no port");
         assert_eq!(leads(v4([8, 8, 8, 8], 53)), None, "perhaps the run's name server");
-        assert_eq!(CHART.way(&v4([192, 0, 2, 7], 80), V4_LEN - 1), None);
-        assert_eq!(CHART.way(&v6(stranger, 80), V6_LEN - 1), None);
+        for len in [0, V4_LEN - 1, ADDRESS_MAX + 1, u32::MAX as usize] {
+            assert_eq!(EDGES.way(&v4([192, 0, 2, 7], 80), len), None, "{len}");
+        }
+        assert_eq!(EDGES.way(&v6(stranger, 80), V6_LEN - 1), None);
         assert_eq!(leads([0; V6_LEN]), None, "AF_UNSPEC");
     }
 
     #[test]
-    fn a_chart_is_told_in_the_order_of_its_fields() {
+    fn who_comes_from_the_hosts_loopback_is_the_gateway() {
+        let renamed = |mut name: Octets| {
+            EDGES.rename_client(&mut name);
+            name
+        };
+        assert_eq!(renamed(v4([127, 0, 0, 1], 40000)), v4([10, 0, 2, 2], 40000));
+        let mut loopback = [0; 16];
+        loopback[15] = 1;
+        assert_eq!(renamed(v6(loopback, 40000)), v6(EDGES.v6.gateway, 40000));
+        let mapped = |ip: [u8; 4]| {
+            let mut octets = [0; 16];
+            octets[10..12].fill(255);
+            octets[12..].copy_from_slice(&ip);
+            octets
+        };
+        assert_eq!(
+            renamed(v6(mapped([127, 0, 0, 1]), 40000)),
+            v6(mapped([10, 0, 2, 2]), 40000)
+        );
+    }
+
+    #[test]
+    fn a_chart_is_told_as_it_lies_in_memory() {
         let chart = Chart {
             open: 1,
-            descriptor: 5,
             token: 0x0102_0304_0506_0708,
-            home: 3,
-            ..CHART
+            edges: EDGES,
+            ..Chart::NONE
         };
         let octets = chart.to_octets();
-        let at = core::mem::offset_of!(Chart, token);
+        assert_eq!(octets[..16], MAGIC);
+        let at = offset_of!(Chart, token);
         assert_eq!(octets[at..at + 8], chart.token.to_ne_bytes());
-        let at = core::mem::offset_of!(Chart, v6);
-        assert_eq!(octets[at..at + 16], chart.v6.own);
-        let at = core::mem::offset_of!(Chart, path);
-        assert_eq!(octets.len(), at + PATH_MAX);
+        let at = offset_of!(Chart, edges.v6.gateway);
+        assert_eq!(octets[at..at + 16], EDGES.v6.gateway);
+        assert_eq!(octets.len(), offset_of!(Chart, path) + PATH_MAX);
     }
 }

@@ -3,7 +3,7 @@
 //! A judged connect(2) costs two changes of processes, which is most of what a connection out of a run costs more than without prise. Where nobody
 //! has to be asked – no policy, no audit, no packets that somebody wants – a program that is linked with glibc can do what the supervisor would do. Nothing
 //! depends on that: a call that the library does not make, or that does not come through it (static programs, system calls by number, processes
-//! that execute something), is judged as all are.
+//! that execute something), is judged as all are. So it is with accept(2) of clients of a published port.
 //!
 //! The library itself is `src/preloaded.rs`, compiled by the build script.
 
@@ -27,6 +27,8 @@ pub struct Image {
     pub octets: Vec<u8>,
     /// Where in it [`Chart::open`] lies, a `u32` of the machine's byte order: 0 takes the leave back.
     pub open_at: usize,
+    /// The same of [`Chart::accepts`].
+    pub accepts_at: usize,
 }
 
 /// The library with `chart` in it; none if it has no place for one, which the tests exclude.
@@ -38,13 +40,37 @@ pub fn image(chart: &Chart) -> Option<Image> {
     octets.get_mut(at..at + told.len())?.copy_from_slice(&told);
     Some(Image {
         octets,
-        open_at: at + MAGIC.len(),
+        open_at: at + core::mem::offset_of!(Chart, open),
+        accepts_at: at + core::mem::offset_of!(Chart, accepts),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use object::{Object, ObjectSection, ObjectSymbol};
+
+    #[test]
+    fn the_library_needs_nothing_and_its_chart_is_never_written() {
+        let elf = object::read::elf::ElfFile64::<object::Endianness>::parse(LIBRARY).expect("an ELF file");
+        let strong: Vec<&str> = elf
+            .dynamic_symbols()
+            .filter(|symbol| symbol.is_undefined() && !symbol.is_weak())
+            .filter_map(|symbol| symbol.name().ok())
+            .filter(|name| !name.is_empty())
+            .collect();
+        assert_eq!(
+            strong,
+            Vec::<&str>::new(),
+            "a program without a C library would not start"
+        );
+        let chart = elf.section_by_name(".prise").expect("the chart");
+        let object::SectionFlags::Elf { sh_flags, .. } = chart.flags() else {
+            panic!("an ELF section")
+        };
+        let is_written = sh_flags.0 & object::elf::SHF_WRITE.0 != 0;
+        assert!(!is_written, "pages that are written are no more the file's");
+    }
 
     #[test]
     fn the_library_is_found_a_chart_in_and_is_told_what_the_supervisor_says() {

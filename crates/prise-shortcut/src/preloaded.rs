@@ -1,11 +1,16 @@
-//! What is preloaded into a program: a connect(2) that makes connections which leave the run at once, and lets all others be judged as if it
-//! were not there.
+//! What is preloaded into a program: a connect(2) that makes connections which leave the run at once, an accept(2) that gives out clients of a published
+//! port at once, and both let all others be judged as if they were not there.
 //!
-//! The supervisor would do the same with a copy of the descriptor ([`prise-run`'s `handed::noted`]): name the endpoint as the host does, let the kernel
+//! The supervisor would do the same with a copy of the descriptor (`handed::noted` in `prise-run`): name the endpoint as the host does, let the kernel
 //! connect, and mark the object as one that leaves the run. Two changes of processes and most of fifteen system calls are saved. Whatever is not plainly so – another family,
 //! a socket that was judged before, a network name space of the program's own, a bad pointer – goes the long way, by the same call without a token.
 //!
-//! It has no state but its chart, allocates nothing, and depends on no library: the C library's symbols are the program's, taken weakly.
+//! accept(2) says with each judged call that it is there; the supervisor then marks listeners where whoever comes is a client from the host's loopback
+//! (`handed::unasked` in `prise-run`). Once others may come to one of these, the leave is taken back, and who has been accepted meanwhile is asked about.
+//!
+//! It has no state but its chart and the marks that it leaves on sockets, allocates nothing, and depends on no library: the C library's symbols are the program's, taken weakly.
+//! A thread may be cancelled in its calls (`pthread_cancel(3)`), by a signal that unwinds through these functions: nothing in them has a destructor, and
+//! without landing pads (`panic=abort`) all that this needs of them are their frames' descriptions, which the target always has.
 
 #![cfg_attr(freestanding, no_std)]
 // A loop that looks like strlen(3) must not become a call of it: a program may be without the C library.
@@ -20,11 +25,14 @@
 )]
 mod chart;
 
-use chart::{Chart, Octets, PATH_MAX, V4_LEN, V6_LEN};
+use chart::{Chart, Octets, PATH_MAX, V4_LEN, V6_LEN, mark, wish};
 use core::arch::{asm, global_asm};
 
 const FCNTL: usize = 72;
 const CONNECT: usize = 42;
+const ACCEPT: usize = 43;
+const ACCEPT4: usize = 288;
+const GETPEERNAME: usize = 52;
 const GETSOCKOPT: usize = 55;
 const CLOSE: usize = 3;
 const MADVISE: usize = 28;
@@ -35,23 +43,18 @@ const F_SET_RW_HINT: usize = 1036;
 const SOL_SOCKET: usize = 1;
 const SO_NETNS_COOKIE: usize = 71;
 const MADV_POPULATE_READ: usize = 22;
+const MADV_POPULATE_WRITE: usize = 23;
 const PAGE: usize = 4096;
 
-/// The mark of a connection that leaves the run (`handed::marked`), and that of an object whose connect(2) has failed here.
-const OUTSIDE: u64 = 5;
-const FAILED: u64 = 3;
+/// `AT_IGNORE` (elf.h): the entry of the auxiliary vector that says nothing.
+const IGNORE: usize = 1;
 
 const EINTR: isize = -4;
 const EINVAL: isize = -22;
 const EAFNOSUPPORT: isize = -97;
+const EISCONN: isize = -106;
 const EALREADY: isize = -114;
 const EINPROGRESS: isize = -115;
-
-/// Octets of `struct sockaddr_storage`: more are `EINVAL`.
-const ADDRESS_MAX: usize = 128;
-
-/// `AT_IGNORE` (elf.h): the entry of the auxiliary vector that says nothing.
-const IGNORE: usize = 1;
 
 /// So far above the stack's end lies nothing but the stack.
 const NEAR: usize = 4 * PAGE;
@@ -83,13 +86,44 @@ macro_rules! symbol {
     }};
 }
 
-/// The chart as the supervisor has written it, of which the compiler knows nothing.
-fn chart() -> &'static Chart {
+/// The chart as the supervisor has written it, of which the compiler knows nothing. Both leaves may be taken back at any time.
+fn chart() -> *const Chart {
     let chart: *const Chart;
     // SAFETY: the address of a static is taken.
     unsafe { asm!("lea {0}, [rip + {1}]", out(reg) chart, sym CHART, options(nostack, nomem, preserves_flags)) };
-    // SAFETY: it is CHART's.
-    unsafe { &*chart }
+    chart
+}
+
+/// What never changes of it.
+struct Told {
+    token: usize,
+    home: u64,
+    edges: &'static chart::Edges,
+}
+
+impl Told {
+    fn read() -> Self {
+        // SAFETY: nobody writes these fields while the program runs.
+        unsafe {
+            Self {
+                token: (*chart()).token as usize,
+                home: (*chart()).home,
+                edges: &(*chart()).edges,
+            }
+        }
+    }
+}
+
+/// Whether connections that leave may be made.
+fn may_leave() -> bool {
+    // SAFETY: an integer of the chart, which the supervisor may change in the file.
+    unsafe { (&raw const (*chart()).open).read_volatile() != 0 }
+}
+
+/// Whether clients may be given out.
+fn may_take() -> bool {
+    // SAFETY: the same.
+    unsafe { (&raw const (*chart()).accepts).read_volatile() != 0 }
 }
 
 /// A system call, by whatever its arguments mean.
@@ -114,14 +148,45 @@ unsafe fn call(number: usize, arguments: [usize; 6]) -> isize {
 ///
 /// As connect(2), which may be told of any memory.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn connect(socket: i32, address: *const u8, len: u32) -> i32 {
+pub unsafe extern "C-unwind" fn connect(socket: i32, address: *const u8, len: u32) -> i32 {
     // SAFETY: `leave` looks at the memory before it reads it; the kernel looks for itself.
-    let result = unsafe {
+    told(unsafe {
         match leave(socket, address, len) {
             Some(result) => result,
-            None => connect_cancellably(socket, address, len, 0),
+            None => call_cancellably(CONNECT, [socket as usize, address as usize, len as usize, 0, 0, 0]),
         }
-    };
+    })
+}
+
+/// accept(2).
+///
+/// # Safety
+///
+/// As accept(2), which may be told of any memory.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn accept(socket: i32, address: *mut u8, len: *mut u32) -> i32 {
+    // SAFETY: as promised.
+    told(unsafe { take(ACCEPT, [socket as usize, address as usize, len as usize, 0]) })
+}
+
+/// accept4(2).
+///
+/// # Safety
+///
+/// As accept4(2), which may be told of any memory.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn accept4(socket: i32, address: *mut u8, len: *mut u32, flags: i32) -> i32 {
+    // SAFETY: as promised.
+    told(unsafe {
+        take(
+            ACCEPT4,
+            [socket as usize, address as usize, len as usize, flags as usize],
+        )
+    })
+}
+
+/// What a function of the C library's says for a system call's result.
+fn told(result: isize) -> i32 {
     if result >= 0 {
         return result as i32;
     }
@@ -139,35 +204,111 @@ pub unsafe extern "C" fn connect(socket: i32, address: *const u8, len: u32) -> i
 ///
 /// None but that of reading what is readable.
 unsafe fn leave(socket: i32, address: *const u8, len: u32) -> Option<isize> {
-    let chart = chart();
-    // SAFETY: a live integer, which the supervisor may change in the file.
-    if unsafe { core::ptr::read_volatile(&raw const chart.open) } == 0 {
+    if !may_leave() {
         return None;
     }
+    let told = Told::read();
     // SAFETY: as promised.
-    let (to, to_len) = chart.way(&unsafe { read(address, len as usize) }?, len as usize)?;
-    let socket_number = socket as usize;
-    if hint(socket_number) != Some(0) || name_space(socket_number, chart.token) != Some(chart.home) {
+    let (to, to_len) = told.edges.way(&unsafe { read(address, len as usize) }?, len as usize)?;
+    let number = socket as usize;
+    if hint(number) != Some(0) || name_space(number, told.token) != Some(told.home) {
         return None;
     }
     // Before the connection stands: nobody may take it for one from beyond the run. Another user's object cannot be marked.
-    if !set_hint(socket_number, OUTSIDE) {
+    if !set_hint(number, mark::OUTSIDE) {
         return None;
     }
     // SAFETY: the address is ours.
-    let result = unsafe { connect_cancellably(socket, to.as_ptr(), to_len as u32, chart.token as usize) };
+    let result = unsafe { call_cancellably(CONNECT, [number, to.as_ptr() as usize, to_len, 0, 0, told.token]) };
     match result {
-        0.. | EINPROGRESS | EALREADY | EINTR => Some(result),
-        EINVAL | EAFNOSUPPORT => {
-            set_hint(socket_number, 0);
+        0.. | EINPROGRESS | EALREADY | EINTR => (),
+        // By another thread, a moment ago; or by accept(2).
+        EISCONN if leads_to(number, told.token, &to) => (),
+        EISCONN | EINVAL | EAFNOSUPPORT => {
+            set_hint(number, 0);
             // Perhaps the object is no stream, or of another family: the supervisor says that as Linux does.
-            None
+            return None;
         }
         _ => {
-            set_hint(socket_number, FAILED);
-            Some(result)
+            set_hint(number, mark::FAILED);
         }
     }
+    Some(result)
+}
+
+/// Whether a stream is connected to `address`, of which the family is left out.
+fn leads_to(socket: usize, token: usize, address: &Octets) -> bool {
+    let mut name: Octets = [0; V6_LEN];
+    let mut len = V6_LEN as u32;
+    let (place, place_len) = ((&raw mut name) as usize, (&raw mut len) as usize);
+    // SAFETY: the kernel writes the name and its length to places of ours.
+    let result = unsafe { call(GETPEERNAME, [socket, place, place_len, 0, 0, token]) };
+    result == 0 && name[2..24] == address[2..24]
+}
+
+/// accept(2), without asking where that may be, else with the wish to.
+///
+/// # Safety
+///
+/// As accept(2).
+unsafe fn take(number: usize, arguments: [usize; 4]) -> isize {
+    // SAFETY: as promised.
+    unsafe {
+        take_unasked(number, arguments).unwrap_or_else(|| {
+            let [socket, address, len, flags] = arguments;
+            let wish = wish(Told::read().token as u64) as usize;
+            call_cancellably(number, [socket, address, len, flags, 0, wish])
+        })
+    }
+}
+
+/// Gives out a client of a published port; none if that is not for us to do.
+///
+/// # Safety
+///
+/// None but that of reading and writing what is there.
+unsafe fn take_unasked(number: usize, [socket, address, len, flags]: [usize; 4]) -> Option<isize> {
+    if !may_take() || hint(socket) != Some(mark::PUBLISHED) {
+        return None;
+    }
+    let told = Told::read();
+    let mut name: Octets = [0; V6_LEN];
+    let here = (&raw const name) as usize;
+    let is_there = |start, octets| is_near(start, here) || is_present(start, octets, MADV_POPULATE_WRITE);
+    // SAFETY: it has just been looked at, and may lie anywhere.
+    let room = || unsafe { (len as *const i32).read_unaligned() };
+    if address != 0 && !(is_there(len, size_of::<i32>()) && room() >= 0 && is_there(address, V6_LEN)) {
+        return None;
+    }
+    let mut name_len = V6_LEN as u32;
+    let place = [(&raw mut name) as usize, (&raw mut name_len) as usize];
+    // SAFETY: the kernel writes the name and its length to places of ours.
+    let accepted = unsafe { call_cancellably(number, [socket, place[0], place[1], flags, 0, told.token]) };
+    if accepted < 0 {
+        return Some(accepted);
+    }
+    if may_take() {
+        told.edges.rename_client(&mut name);
+    } else {
+        name_len = V6_LEN as u32;
+        // SAFETY: the same places.
+        let asked = unsafe { call(GETPEERNAME, [accepted as usize, place[0], place[1], 0, 0, 0]) };
+        if asked < 0 {
+            // The supervisor's sign that somebody waits with it, or a client that has gone.
+            // SAFETY: nobody has been told of the descriptor.
+            unsafe { call(CLOSE, [accepted as usize, 0, 0, 0, 0, 0]) };
+            return None;
+        }
+    }
+    if address != 0 {
+        let octets = (name_len as usize).min(V6_LEN).min(room() as usize);
+        // SAFETY: so many octets are there, and were looked at.
+        unsafe {
+            copy(name.as_ptr(), address as *mut u8, octets);
+            (len as *mut u32).write_unaligned(name_len);
+        }
+    }
+    Some(accepted)
 }
 
 /// The address that connect(2) was told, if it can be read.
@@ -176,37 +317,48 @@ unsafe fn leave(socket: i32, address: *const u8, len: u32) -> Option<isize> {
 ///
 /// Nobody takes the memory away meanwhile.
 unsafe fn read(address: *const u8, len: usize) -> Option<Octets> {
-    if !(V4_LEN..=ADDRESS_MAX).contains(&len) {
-        return None;
-    }
+    let len = match len {
+        V6_LEN.. => V6_LEN,
+        V4_LEN.. => V4_LEN,
+        _ => return None,
+    };
     let mut octets = [0; V6_LEN];
     let here = (&raw const octets) as usize;
     let start = address as usize;
-    if start.wrapping_sub(here) >= NEAR && !is_readable(start, len) {
+    if !is_near(start, here) && !is_present(start, len, MADV_POPULATE_READ) {
         return None;
     }
-    // Of sizes that the compiler knows: a call of memcpy(3) might lead nowhere.
     // SAFETY: both are memory of so many octets, the one just looked at.
-    unsafe {
-        if len >= V6_LEN {
-            octets = address.cast::<Octets>().read();
-        } else {
-            let v4 = address.cast::<[u8; V4_LEN]>().read();
-            octets[..V4_LEN].copy_from_slice(&v4);
-        }
-    }
+    unsafe { copy(address, octets.as_mut_ptr(), len) };
     Some(octets)
 }
 
-/// Whether memory can be read: who passes a bad pointer is told `EFAULT`, by the kernel.
-fn is_readable(start: usize, len: usize) -> bool {
+/// Copies octets one by one: not even memcpy(3) is there in every program.
+///
+/// # Safety
+///
+/// As `core::ptr::copy_nonoverlapping`.
+unsafe fn copy(from: *const u8, to: *mut u8, octets: usize) {
+    for at in 0..octets {
+        // SAFETY: as promised.
+        unsafe { to.add(at).write_volatile(from.add(at).read_volatile()) };
+    }
+}
+
+/// Whether something lies on the stack, above a variable of ours.
+fn is_near(start: usize, here: usize) -> bool {
+    start.wrapping_sub(here) < NEAR
+}
+
+/// Whether memory can be read or written, as `advice` says: who passes a bad pointer is told `EFAULT`, by the kernel.
+fn is_present(start: usize, len: usize, advice: usize) -> bool {
     let page = start & !(PAGE - 1);
-    let Some(end) = start.checked_add(len) else {
+    let Some(end) = start.checked_add(len).filter(|end| *end < usize::MAX - PAGE) else {
         return false;
     };
     let pages = (end - page).next_multiple_of(PAGE);
-    // SAFETY: pages are made present, as by reading them.
-    unsafe { call(MADVISE, [page, pages, MADV_POPULATE_READ, 0, 0, 0]) == 0 }
+    // SAFETY: pages are made present, as by reading or writing them.
+    unsafe { call(MADVISE, [page, pages, advice, 0, 0, 0]) == 0 }
 }
 
 fn hint(socket: usize) -> Option<u64> {
@@ -221,7 +373,7 @@ fn set_hint(socket: usize, hint: u64) -> bool {
     unsafe { call(FCNTL, [socket, F_SET_RW_HINT, (&raw const hint) as usize, 0, 0, 0]) == 0 }
 }
 
-fn name_space(socket: usize, token: u64) -> Option<u64> {
+fn name_space(socket: usize, token: usize) -> Option<u64> {
     let mut cookie = 0u64;
     let mut len = 8u32;
     let (value, value_len) = ((&raw mut cookie) as usize, (&raw mut len) as usize);
@@ -229,33 +381,32 @@ fn name_space(socket: usize, token: u64) -> Option<u64> {
     let result = unsafe {
         call(
             GETSOCKOPT,
-            [socket, SOL_SOCKET, SO_NETNS_COOKIE, value, value_len, token as usize],
+            [socket, SOL_SOCKET, SO_NETNS_COOKIE, value, value_len, token],
         )
     };
     (result == 0).then_some(cookie)
 }
 
-/// connect(2) at which `pthread_cancel(3)` ends a thread, as it does at the C library's.
+/// A call at which `pthread_cancel(3)` ends a thread, as it does at the C library's.
 ///
 /// # Safety
 ///
-/// As connect(2).
-unsafe fn connect_cancellably(socket: i32, address: *const u8, len: u32, token: usize) -> isize {
+/// As the call.
+unsafe fn call_cancellably(number: usize, arguments: [usize; 6]) -> isize {
     const ASYNCHRONOUS: i32 = 1;
-    let arguments = [socket as usize, address as usize, len as usize, 0, 0, token];
     let (single, set_type) = (symbol!("__libc_single_threaded"), symbol!("pthread_setcanceltype"));
     // SAFETY: a live octet of the C library's.
     let is_alone = single != 0 && unsafe { core::ptr::read_volatile(single as *const u8) } != 0;
     if is_alone || set_type == 0 {
         // SAFETY: as promised.
-        return unsafe { call(CONNECT, arguments) };
+        return unsafe { call(number, arguments) };
     }
     let mut before = 0;
     // SAFETY: the C library's function; its second argument is a live integer.
     unsafe {
         let set_type = core::mem::transmute::<usize, extern "C" fn(i32, *mut i32) -> i32>(set_type);
         set_type(ASYNCHRONOUS, &raw mut before);
-        let result = call(CONNECT, arguments);
+        let result = call(number, arguments);
         set_type(before, &raw mut before);
         result
     }
@@ -270,8 +421,9 @@ unsafe fn connect_cancellably(socket: i32, address: *const u8, len: u32, token: 
 ///
 /// `variables` is the program's environment, a list of strings that ends with a null pointer.
 unsafe extern "C" fn begin(_count: i32, _arguments: *const *mut u8, variables: *mut *mut u8) {
-    let chart = chart();
-    if chart.descriptor < 0 || variables.is_null() {
+    // SAFETY: fields that nobody writes.
+    let (descriptor, path) = unsafe { ((*chart()).descriptor, &(*chart()).path) };
+    if descriptor < 0 || variables.is_null() {
         return;
     }
     // SAFETY: as promised.
@@ -282,13 +434,13 @@ unsafe extern "C" fn begin(_count: i32, _arguments: *const *mut u8, variables: *
         }
         let is_alone = count >= 2 && **variables.add(count - 1) == 0;
         if let Some(at) = count.checked_sub(1 + usize::from(is_alone)) {
-            hide(*variables.add(at), &chart.path);
+            hide(*variables.add(at), path);
             if is_alone {
                 *variables.add(at) = core::ptr::null_mut();
                 *variables.add(at + 1).cast::<usize>() = IGNORE;
             }
         }
-        call(CLOSE, [chart.descriptor as usize, 0, 0, 0, 0, 0]);
+        call(CLOSE, [descriptor as usize, 0, 0, 0, 0, 0]);
     }
 }
 
@@ -322,8 +474,7 @@ unsafe fn hide(variable: *mut u8, path: &[u8; PATH_MAX]) {
         // With the colon before it, or the whole variable.
         begin = if begin == NAME.len() { 0 } else { begin - 1 };
         for at in begin..len {
-            // Octet by octet and volatile: a call of memset might not be bound yet.
-            core::ptr::write_volatile(variable.add(at), 0);
+            *variable.add(at) = 0;
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct Launch<'a> {
     /// Whether the listener can be fetched by pidfd_getfd(2). Else the child begins with the parent's own descriptor table,
     /// in which the listener then lies, and leaves it by execve(2).
     pub fetches: bool,
-    /// What the program is loaded with.
+    /// What the program is loaded with; only where descriptors are fetched, because its file loses close-on-exec in the child's table.
     pub preload: Option<&'a Preload>,
 }
 
@@ -46,6 +46,23 @@ pub struct Preload {
     pub file: OwnedFd,
     /// The program's environment, `LD_PRELOAD` in it.
     pub environment: Vec<CString>,
+}
+
+/// The lines of this process's environment, whatever they are.
+pub fn environment() -> Vec<CString> {
+    unsafe extern "C" {
+        static environ: *const *const libc::c_char;
+    }
+    let mut lines = Vec::new();
+    // SAFETY: nothing of this process changes its environment (`std::env::set_var` is unsafe, and nowhere); the list ends with a null pointer.
+    unsafe {
+        let mut line = environ;
+        while !line.is_null() && !(*line).is_null() {
+            lines.push(CStr::from_ptr(*line).to_owned());
+            line = line.add(1);
+        }
+    }
+    lines
 }
 
 impl Preload {

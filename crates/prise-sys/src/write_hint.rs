@@ -10,19 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 const F_GET_RW_HINT: libc::c_int = 1035;
 const F_SET_RW_HINT: libc::c_int = 1036;
 
-/// `RWH_WRITE_LIFE_EXTREME`, the hint that hardly anybody gives.
-pub const EXTREME: u64 = 5;
-
-/// `RWH_WRITE_LIFE_LONG`, one before it.
-pub const LONG: u64 = 4;
-
-/// `RWH_WRITE_LIFE_MEDIUM`, one before that.
-pub const MEDIUM: u64 = 3;
-
-/// `RWH_WRITE_LIFE_SHORT`, the one before.
-pub const SHORT: u64 = 2;
-
-/// Gives a file the hint. `EPERM` if it is another user's.
+/// Gives a file the hint, 0 to 5 (linux/fcntl.h, `RWH_WRITE_LIFE_NOT_SET` to `RWH_WRITE_LIFE_EXTREME`). `EPERM` if it is another user's.
 pub fn set(file: BorrowedFd<'_>, hint: u64) -> io::Result<()> {
     // SAFETY: the kernel reads one integer.
     crate::check(unsafe { libc::fcntl(file.as_raw_fd(), F_SET_RW_HINT, &raw const hint) }).map(drop)
@@ -47,8 +35,8 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let copy = socket.try_clone().unwrap();
         assert_eq!(get(copy.as_fd()).unwrap(), 0);
-        set(socket.as_fd(), EXTREME).unwrap();
-        assert_eq!(get(copy.as_fd()).unwrap(), EXTREME);
+        set(socket.as_fd(), 5).unwrap();
+        assert_eq!(get(copy.as_fd()).unwrap(), 5);
         assert!(set(socket.as_fd(), 99).is_err());
     }
 }

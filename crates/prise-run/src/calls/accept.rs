@@ -74,6 +74,9 @@ impl Supervisor {
             .filter(|it| !it.ended)
             .ok_or(Errno::EINVAL)?;
         let (native, nobody_waits) = (listening.is_native(), listening.waiting.is_empty());
+        if native {
+            self.offer_unasked(call, &target);
+        }
         let granted = if native {
             self.grant(call, target.slot, &target.copy, room, Seen::Perhaps)
         } else {

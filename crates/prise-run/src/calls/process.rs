@@ -76,9 +76,9 @@ impl Supervisor {
         }
     }
 
-    /// A filter of the program's own, which may end it for calls that the preloaded library makes beside connect(2).
+    /// A filter of the program's own, which may end it for calls that the preloaded library makes beside connect(2) and accept(2).
     pub(super) fn seccomp(&mut self) -> Answer {
-        self.close_shortcut();
+        self.close_library();
         Answer::Native
     }
 

@@ -23,8 +23,9 @@ use crate::handed::{Handed, Stage};
 use crate::socket::{Holder, Role, Slot};
 use crate::supervisor::Supervisor;
 
-/// `TCP_CLOSE` (net/tcp_states.h).
+/// `TCP_CLOSE` and `TCP_SYN_SENT` (net/tcp_states.h).
 const CLOSED: u8 = 7;
+const SYN_SENT: u8 = 2;
 
 /// asm-generic/socket.h; libc has the name for other architectures only.
 const SO_NETNS_COOKIE: i32 = 71;
@@ -113,8 +114,17 @@ impl Supervisor {
 
 /// Whether it is a TCP stream that is closed: never connected, or over.
 pub(crate) fn is_closed(stream: &OwnedFd) -> bool {
+    is_in(stream, CLOSED)
+}
+
+/// Whether it is a TCP stream whose handshake is under way.
+pub(crate) fn is_connecting(stream: &OwnedFd) -> bool {
+    is_in(stream, SYN_SENT)
+}
+
+fn is_in(stream: &OwnedFd, state: u8) -> bool {
     // Other sockets have no such option; of its structure the first octet is the state.
-    options::get(stream.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, 1).is_ok_and(|state| state == [CLOSED])
+    options::get(stream.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, 1).is_ok_and(|told| told == [state])
 }
 
 /// The family of a TCP stream without a name and without a peer.

@@ -14,12 +14,14 @@ use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use prise_shortcut::chart::mark;
 use prise_socket::Family;
 use prise_sys::inet_diag::InetDiag;
 use prise_sys::write_hint;
 use rustix::net::{getpeername, getsockname, sockopt};
 
 use crate::handed::Stage;
+use crate::handed::adopted::is_connecting;
 use crate::handed::lingering::Ends;
 use crate::handed::noted::{Noted, is_tcp};
 use crate::socket::{Holder, Slot, unix};
@@ -39,8 +41,8 @@ impl Mark {
 
     fn hint(self) -> u64 {
         match self {
-            Self::Outside => write_hint::EXTREME,
-            Self::Within => write_hint::LONG,
+            Self::Outside => mark::OUTSIDE,
+            Self::Within => mark::WITHIN,
         }
     }
 
@@ -52,21 +54,25 @@ impl Mark {
 }
 
 /// Marks a connection as one of the run's; false where that is not possible.
-pub(crate) fn mark(connection: &OwnedFd, mark: Mark) -> bool {
-    write_hint::set(connection.as_fd(), mark.hint()).is_ok()
+pub(crate) fn mark(connection: &OwnedFd, kind: Mark) -> bool {
+    write_hint::set(connection.as_fd(), kind.hint()).is_ok()
 }
 
 /// Whether the connect(2) has failed that a program made of this object without asking, and it was told so. That is told once.
 pub(crate) fn take_failure(object: &OwnedFd) -> bool {
-    write_hint::get(object.as_fd()).is_ok_and(|hint| hint == write_hint::MEDIUM)
-        && write_hint::set(object.as_fd(), write_hint::SHORT).is_ok()
+    write_hint::get(object.as_fd()).is_ok_and(|hint| hint == mark::FAILED)
+        && write_hint::set(object.as_fd(), mark::KNOWN).is_ok()
 }
 
 /// Whom a connection leads to whose own name is `own`.
 fn peer_of(connection: &OwnedFd, own: SocketAddr) -> SocketAddr {
     let connected = getpeername(connection).ok().flatten();
     let peer = connected.and_then(|it| SocketAddr::try_from(it).ok());
-    let connecting = || InetDiag::connecting_to(own, unix::inode(connection)).ok().flatten();
+    // The kernel goes through all of its connections for this.
+    let connecting = || {
+        let asked = is_connecting(connection).then(|| InetDiag::connecting_to(own, unix::inode(connection)));
+        asked?.ok().flatten()
+    };
     // One that is over has no peer to ask about, and keeps its own name.
     peer.or_else(connecting).unwrap_or(match own {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -78,7 +84,7 @@ fn peer_of(connection: &OwnedFd, own: SocketAddr) -> SocketAddr {
 pub(crate) fn mark_as_known(object: BorrowedFd<'_>) {
     if write_hint::get(object).is_ok_and(|hint| hint == 0) {
         // Another user's cannot be marked by a program's own connect(2) either.
-        let _ = write_hint::set(object, write_hint::SHORT);
+        let _ = write_hint::set(object, mark::KNOWN);
     }
 }
 

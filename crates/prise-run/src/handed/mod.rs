@@ -36,6 +36,7 @@ pub(crate) mod paired;
 pub(crate) mod places;
 pub(crate) mod plain;
 pub(crate) mod published;
+pub(crate) mod unasked;
 
 use core::net::SocketAddr;
 use std::collections::HashMap;

@@ -37,6 +37,7 @@ use crate::handed::direct::Publication;
 use crate::handed::direct_accept::LeftCalls;
 use crate::handed::lingering::Ends;
 use crate::handed::plain::{Grants, HOME};
+use crate::handed::unasked::Unasked;
 use crate::handed::{Handed, Stage};
 use crate::socket::listener::{Listening, Sign};
 use crate::socket::{GuestSocket, Role, Slot, Sockets};
@@ -75,6 +76,8 @@ pub(crate) struct NativeListener {
     left_calls: Box<LeftCalls>,
     /// The supervisor's own connections.
     tokens: VecDeque<Token>,
+    /// accept(2) is made without asking, or was ([`crate::handed::unasked`]).
+    pub(crate) unasked: Unasked,
 }
 
 /// A connection of the supervisor's.
@@ -183,6 +186,7 @@ impl NativeListener {
             grants: Box::default(),
             left_calls: Box::default(),
             tokens: VecDeque::new(),
+            unasked: Unasked::default(),
         })
     }
 
@@ -208,6 +212,7 @@ impl NativeListener {
 
     /// Makes the kernel's queue show one more connection; fails where it is full, which shows as well.
     pub(crate) fn show(&mut self) -> Result<(), E> {
+        self.unasked.end();
         if let Some(last) = self.tokens.back_mut() {
             // What did not fit would come again after a second, and then ever more rarely.
             if last.waits || connect(&last.socket, &self.at).is_ok() {
@@ -310,12 +315,12 @@ impl NativeListener {
 
     /// Whether any accept(2) was left to the kernel: one may be under way.
     fn has_let_through(&self) -> bool {
-        self.grants.given().next().is_some() || self.left_calls.any()
+        self.grants.given().next().is_some() || self.left_calls.any() || self.unasked.ever()
     }
 
     /// Whether any of these may yet find somebody though the supervisor accepts itself.
     pub(crate) fn may_come_late(&mut self) -> bool {
-        self.grants.may_come() || self.left_calls.may_come()
+        self.grants.may_come() || self.left_calls.may_come() || self.unasked.ever()
     }
 
     /// What accept(2) of the kernel may give out, and whom.
@@ -495,6 +500,10 @@ impl Supervisor {
                 .native_listener(slot)
                 .map(NativeListener::at)
                 .ok_or(E::CONNREFUSED)?;
+            if let Some(native) = self.native_listener_mut(slot) {
+                // Whoever is given out from now on may be this one, who has another name.
+                native.unasked.end();
+            }
             let connected = dial(at);
             match connected {
                 Ok(()) | Err(E::INPROGRESS) => {

@@ -17,7 +17,7 @@ use crate::guest::sockaddr::canonical;
 use crate::handed::chosen::Chosen;
 use crate::handed::direct::Publication;
 use crate::handed::lingering::Ends;
-use crate::handed::native_listener::Names;
+use crate::handed::native_listener::{Names, Who};
 use crate::handed::noted::is_tcp;
 use crate::handed::plain::HOME;
 use crate::handed::{Handed, Stage};
@@ -88,6 +88,11 @@ impl Places {
         } else {
             None
         }
+    }
+
+    /// Whether anything stands for a place of the host's.
+    fn have(&self, at: SocketAddr) -> bool {
+        self.get(at).is_some() || self.published.contains_key(&at)
     }
 
     /// Whether there was never a listener for clients of the run itself.
@@ -185,9 +190,7 @@ impl Supervisor {
         }
         let own: SocketAddr = rustix::net::getsockname(copy).ok()?.try_into().ok()?;
         let at = canonical(own);
-        let within = self.places.get(at);
-        let published = self.places.published.get(&at);
-        if within.is_none() && published.is_none() || !is_tcp(copy) || !self.hands.is_at_home(copy) {
+        if !self.places.have(at) || !is_tcp(copy) || !self.hands.is_at_home(copy) {
             return None;
         }
         let family = if own.is_ipv4() { Family::Inet } else { Family::Inet6 };
@@ -197,14 +200,21 @@ impl Supervisor {
             .and_then(|it| SocketAddr::try_from(it).ok());
         // One that is over has no peer to ask about.
         let peer = peer.map_or(SocketAddr::new(HOME, 0), canonical);
-        let (origin, Names { guest, shown }) = match (within, published) {
+        let recognised = self.recognise_published(at, peer);
+        let (origin, Names { guest, shown }) = match (self.places.get(at), self.places.published.get(&at)) {
             (Some(place), _) => {
                 let guest = SocketAddr::new(HOME, place.port);
                 (&place.origin, Names { guest, shown: peer })
             }
             (None, published) => {
                 let (publication, origin) = published?;
-                (origin, self.names_of_client(*publication, peer)?)
+                let names = match recognised {
+                    Some(Who::Client(names)) => names,
+                    // The supervisor's own, which is gone with this.
+                    Some(Who::Token) => return None,
+                    Some(Who::Stranger) | None => self.names_of_client(*publication, peer)?,
+                };
+                (origin, names)
             }
         };
         let Heritage {
@@ -233,6 +243,13 @@ impl Supervisor {
         Some(slot)
     }
 
+    /// Who has come from there to a published address, where accept(2) was made without asking: perhaps somebody whom its listener expects.
+    fn recognise_published(&mut self, at: SocketAddr, from: SocketAddr) -> Option<Who> {
+        let listener = self.places.published.get(&at)?.1.listener;
+        let native = self.native_listener_mut(listener)?;
+        native.unasked.ever().then(|| native.recognise(from))
+    }
+
     fn heritage_from(&self, origin: &Origin) -> Option<Heritage> {
         match self.sockets.get(origin.listener) {
             Some(listener) => self.heritage(listener),
@@ -256,7 +273,9 @@ impl Supervisor {
             at: native.at(),
             names: native.grants().given().collect(),
             keeps_names: native.keeps_names(),
-            published: native.publication().filter(|_| native.left_calls().any()),
+            published: native
+                .publication()
+                .filter(|_| native.left_calls().any() || native.unasked.ever()),
             heritage: self.heritage(listener)?,
         })
     }

@@ -1,4 +1,4 @@
-//! The leave for a program to make connections which leave the run without asking: the library that it is loaded with ([`prise_shortcut`]).
+//! The leave for a program to make connections which leave the run, and to accept clients of a published port, without asking: the library that it is loaded with ([`prise_shortcut`]).
 //!
 //! A connection that leaves is nothing but a stream of the host kernel's own with a mark ([`crate::handed::marked`]), where nobody wants its packets or has to know of it.
 //! A program that is linked with glibc makes one by itself, for which the filter lets connect(2) pass that shows a number of this run's: not a
@@ -6,34 +6,44 @@
 //! code begins. Only the program of the run is loaded so, and what it forks: what it executes is not, nor are static programs; they are judged as ever.
 
 use std::env;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use object::elf::{EM_X86_64, FileHeader64};
 use object::read::ReadCache;
 use object::read::elf::{ElfFile, FileHeader, ProgramHeader};
 use object::{Endianness, Object, ObjectSymbol};
-use prise_shortcut::chart::{Chart, Edge, PATH_MAX};
+use prise_shortcut::chart::{Chart, Edge, Edges, PATH_MAX, mark, wish};
 use prise_sys::launch::Preload;
 use prise_sys::write_hint;
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::SocketFlags;
 
+use crate::guest::notify::Call;
 use crate::handed::adopted::name_space;
 use crate::start::config::RunConfig;
 use crate::supervisor::Supervisor;
 use crate::world::gate::Gate;
 
 /// The variable by which the dynamic linker is told (ld.so(8)).
-const VARIABLE: &str = "LD_PRELOAD";
+const VARIABLE: &[u8] = b"LD_PRELOAD=";
+
+/// Descriptors begin here among which the library's is: the dynamic linker knows it by its number, which a file of the program's own had better not
+/// have. Below it where so many are not allowed.
+const FAR: i32 = 700;
 
 /// Whose programs are loaded so: others pass nothing to a library's constructors, or have another C library.
 const LINKER: &[u8] = b"/lib64/ld-linux-x86-64.so.2\0";
+
+/// What a program with a C library is started by: others may name the same linker.
+const START: &[u8] = b"__libc_start_main";
 
 /// Scripts whose interpreters are scripts: as many as the kernel follows (`exec_binprm`, fs/exec.c).
 const INTERPRETERS_MAX: usize = 5;
@@ -46,8 +56,26 @@ const SANITIZERS: [&[u8]; 4] = [b"__asan_", b"__hwasan_", b"__msan_", b"__tsan_"
 pub(crate) struct Shortcut {
     preload: Preload,
     token: u64,
-    /// Where in the file it is told whether it may do anything.
-    open_at: u64,
+    /// What its judged calls of accept(2) show.
+    wish: u64,
+    connects: Leave,
+    accepts: Leave,
+}
+
+/// A leave that the library has, a number in its file, which it reads there again and again.
+#[derive(Debug, Clone)]
+pub(crate) struct Leave {
+    file: Rc<File>,
+    at: u64,
+}
+
+impl Leave {
+    /// Takes it back.
+    pub(crate) fn end(&self) {
+        if let Err(error) = self.file.write_all_at(&0u32.to_ne_bytes(), self.at) {
+            tracing::debug!(%error, "connections go on unasked");
+        }
+    }
 }
 
 impl Shortcut {
@@ -68,26 +96,30 @@ impl Shortcut {
             return Ok(None);
         };
         // Where objects cannot be marked, connections are noted.
-        write_hint::set(std::os::fd::AsFd::as_fd(&stream), write_hint::EXTREME)?;
-        let file = File::from(memfd_create(c"prise-shortcut", MemfdFlags::CLOEXEC)?);
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        write_hint::set(stream.as_fd(), mark::OUTSIDE)?;
+        let library = memfd_create(c"prise-shortcut", MemfdFlags::CLOEXEC)?;
+        let library = File::from(fcntl_dupfd_cloexec(&library, FAR).unwrap_or(library));
+        let path = format!("/proc/self/fd/{}", library.as_raw_fd());
         let mut token = [0; 8];
         rustix::rand::getrandom(&mut token, rustix::rand::GetRandomFlags::empty())?;
         let addresses = gate.addresses();
         let mut chart = Chart {
             open: 1,
-            descriptor: file.as_raw_fd(),
+            accepts: 1,
+            descriptor: library.as_raw_fd(),
             token: u64::from_ne_bytes(token),
             home: u64::from_ne_bytes(home),
-            v4: Edge {
-                own: addresses.guest_v4.octets(),
-                mask: mask(u32::MAX, 32, addresses.prefix_len_v4).to_be_bytes(),
-                gateway: addresses.gateway_v4.octets(),
-            },
-            v6: Edge {
-                own: addresses.guest_v6.octets(),
-                mask: mask(u128::MAX, 128, addresses.prefix_len_v6).to_be_bytes(),
-                gateway: addresses.gateway_v6.octets(),
+            edges: Edges {
+                v4: Edge {
+                    own: addresses.guest_v4.octets(),
+                    mask: mask(u32::MAX, 32, addresses.prefix_len_v4).to_be_bytes(),
+                    gateway: addresses.gateway_v4.octets(),
+                },
+                v6: Edge {
+                    own: addresses.guest_v6.octets(),
+                    mask: mask(u128::MAX, 128, addresses.prefix_len_v6).to_be_bytes(),
+                    gateway: addresses.gateway_v6.octets(),
+                },
             },
             ..Chart::NONE
         };
@@ -98,17 +130,24 @@ impl Shortcut {
         let Some(image) = prise_shortcut::image(&chart) else {
             return Ok(None);
         };
-        file.write_all_at(&image.octets, 0)?;
+        library.write_all_at(&image.octets, 0)?;
         // Without /proc the dynamic linker would complain to the program's standard error.
         File::open(&path)?;
+        let file = Rc::new(library.try_clone()?);
+        let leave = |at: usize| Leave {
+            file: Rc::clone(&file),
+            at: at as u64,
+        };
         let preload = Preload {
-            file: file.into(),
+            file: library.into(),
             environment: environment(&path),
         };
         Ok(preload.is_executable().then_some(Self {
             preload,
             token: chart.token,
-            open_at: image.open_at as u64,
+            wish: wish(chart.token),
+            connects: leave(image.open_at),
+            accepts: leave(image.accepts_at),
         }))
     }
 
@@ -122,21 +161,25 @@ impl Shortcut {
         &self.preload
     }
 
-    /// Takes the leave back: whoever has the library reads it from the same file.
-    fn close(self) {
-        let file = File::from(self.preload.file);
-        if let Err(error) = file.write_all_at(&0u32.to_ne_bytes(), self.open_at) {
-            tracing::debug!(%error, "connections that leave the run go on unasked");
-        }
+    /// The leave to accept without asking, if a call is the library's, which wishes for it.
+    pub(crate) fn leave_for(&self, call: &Call) -> Option<Leave> {
+        (call.args[5] == self.wish).then(|| self.accepts.clone())
     }
 }
 
 impl Supervisor {
-    /// Somebody wants to know of connections that leave the run, or to see their packets; or has a filter of its own, which knows nothing of the
-    /// library's calls.
+    /// Somebody wants to know of connections that leave the run, or to see their packets.
     pub(crate) fn close_shortcut(&mut self) {
+        if let Some(shortcut) = &self.shortcut {
+            shortcut.connects.end();
+        }
+    }
+
+    /// Somebody has a filter of its own, which knows nothing of the library's calls.
+    pub(crate) fn close_library(&mut self) {
         if let Some(shortcut) = self.shortcut.take() {
-            shortcut.close();
+            shortcut.connects.end();
+            shortcut.accepts.end();
         }
     }
 }
@@ -152,31 +195,20 @@ fn mask<T: core::ops::Shl<u32, Output = T> + Default>(ones: T, bits: u32, len: u
 /// The environment with the library in it, which is named last: it hides the end of the list. A variable that goes altogether leaves an even number of
 /// words, with an empty one behind it.
 fn environment(path: &str) -> Vec<CString> {
-    let mut preloaded = OsString::new();
-    let mut all = Vec::new();
-    for (name, value) in env::vars_os() {
-        if name == VARIABLE {
-            preloaded = value;
-            continue;
-        }
-        all.push(variable(&name, &value));
+    let (preloaded, mut all): (Vec<CString>, Vec<CString>) = prise_sys::launch::environment()
+        .into_iter()
+        .partition(|line| line.to_bytes().starts_with(VARIABLE));
+    // Of several the C library takes the first. An empty one stays empty.
+    let mut line = match preloaded.first() {
+        Some(first) => [first.to_bytes(), b":"].concat(),
+        None => VARIABLE.to_vec(),
+    };
+    line.extend_from_slice(path.as_bytes());
+    all.extend(CString::new(line));
+    if preloaded.is_empty() {
+        all.push(CString::default());
     }
-    let is_alone = preloaded.is_empty();
-    if !is_alone {
-        preloaded.push(":");
-    }
-    preloaded.push(path);
-    all.push(variable(OsStr::new(VARIABLE), &preloaded));
-    all.push(is_alone.then(CString::default));
-    all.into_iter().flatten().collect()
-}
-
-/// A line of the environment; none if it holds a zero, which nothing that was read from one does.
-fn variable(name: &OsStr, value: &OsStr) -> Option<CString> {
-    let mut line = name.to_owned();
-    line.push("=");
-    line.push(value);
-    CString::new(line.into_vec()).ok()
+    all
 }
 
 /// The file that execvp(3) executes.
@@ -232,9 +264,13 @@ fn is_of_glibc(program: &Path) -> io::Result<bool> {
     let headers = elf.elf_program_headers().iter();
     let linker = headers.filter_map(|header| header.interpreter(endian, &data).ok().flatten());
     let is_glibc = linker.into_iter().any(|it| it == &LINKER[..LINKER.len() - 1]);
-    let is_sanitized = elf.dynamic_symbols().any(|symbol| {
+    let mut has_c_library = false;
+    for symbol in elf.dynamic_symbols() {
         let name = symbol.name_bytes().unwrap_or_default();
-        SANITIZERS.iter().any(|it| name.starts_with(it))
-    });
-    Ok(is_glibc && !is_sanitized)
+        if SANITIZERS.iter().any(|it| name.starts_with(it)) {
+            return Ok(false);
+        }
+        has_c_library |= name == START;
+    }
+    Ok(is_glibc && has_c_library)
 }
