@@ -5,7 +5,7 @@ names and of the two answers that it names, and says whether what comes after it
 """
 import re
 
-from model import DGRAM, ERRQUEUE, INET, INET6, MORE, PORT, READS, RECEIVES, SENDS, STREAM, WRITES, answer
+from model import DGRAM, ERRQUEUE, INET, INET6, MORE, PEEK, PORT, READS, RECEIVES, SENDS, STREAM, WRITES, answer
 
 GOES_ON, ENDS = True, False
 NETLINK = 16
@@ -115,6 +115,28 @@ def has_label(model, one):
 def queues_errors(one):
     """IP_RECVERR, IPV6_RECVERR"""
     return one.has("setsockopt", lambda words, said: words[2:4] in (["0", "11"], ["41", "25"]) and said == "0")
+
+
+def looks_from_offset(one):
+    """SO_PEEK_OFF, which a value below 0 turns off."""
+    values = [words[4] for words, said in one.did if words[0] == "setsockopt" and words[2:4] == ["1", "42"] and said == "0"]
+    return bool(values) and not values[-1].startswith("-")
+
+
+def sends_urgent(words):
+    return words[0] in ("send", "sendto", "sendmsg") and bool(int(words[3]) & 1)
+
+
+def urgent_to(model, one):
+    """How many calls have sent an urgent octet that this stream may have heard."""
+    return sum(sends_urgent(words) for other in model.all if other.stream and other.meets(one) for words, said in other.did if said.isdigit())
+
+
+def has_read(one):
+    """Whether octets were taken from it, by a child, too."""
+    peeks = lambda words: words[0].startswith("recv") and int(words[3]) & PEEK
+    took = lambda words: words[0] in (*RECEIVES, "relay") and not peeks(words) or words[0] == "exec" and words[2] == "3"
+    return any(took(words) and said.isdigit() and 0 < int(said) for words, said in one.did)
 
 
 def is_undone_datagram(one):
@@ -259,12 +281,13 @@ def _(line):
 
 @rule("read(2), recv(2) of a datagram that has come to an unconnected socket after it was shut for reading", ENDS)
 def _(line):
+    is_deaf = lambda one: bool(one) and one.datagram and not one.peer and 0 in one.shut
     if line.name == "drop" and line.model.holders:
         held, what = line.model.holders[0]
-        return what == 3 and held.datagram and 0 in held.shut and line.said("0", "1")
+        return what == 3 and is_deaf(held) and line.said("0", "1")
     if line.name == "exec":
-        return line.words[2] == "3" and line.datagram and 0 in line.socket.shut and line.theirs.isdigit() and int(line.theirs) < 100 and line.ours == "111"
-    return line.name in READS and line.datagram and 0 in line.socket.shut and (line.theirs.isdigit() or line.theirs == "EFAULT") and line.ours in ("0", "EAGAIN")
+        return line.words[2] == "3" and is_deaf(line.socket) and line.theirs.isdigit() and int(line.theirs) < 100 and line.ours == "111"
+    return line.name in READS and is_deaf(line.socket) and (line.theirs.isdigit() or line.theirs == "EFAULT") and line.ours in ("0", "EAGAIN")
 
 
 @rule("the first datagram to a socket that was shut for reading and closed with one unread, which is not refused", ENDS)
@@ -275,8 +298,7 @@ def _(line):
 
 @rule("MSG_TRUNC where a datagram is looked at from an offset (SO_PEEK_OFF): UDP compares the room with the whole datagram, and tells of that")
 def _(line):
-    peeks = lambda words, said: words[2:4] == ["1", "42"] and said == "0"
-    looks = line.name in ("recv", "recvfrom", "recvmsg") and line.datagram and line.flags() & 2 and line.socket.has("setsockopt", peeks)
+    looks = line.name in ("recv", "recvfrom", "recvmsg") and line.datagram and line.flags() & PEEK and looks_from_offset(line.socket)
     if looks and line.flags() & 0x20 and line.theirs.isdigit() and line.ours.isdigit():
         return int(line.theirs) > int(line.ours)
     return bool(looks) and line.name == "recvmsg" and " flags 20" in line.call[0] and line.call[0].replace(" flags 20", " flags 0") == line.call[1]
@@ -392,6 +414,12 @@ def hears_corked(model, one):
     return any(other.corked and other.kind == one.kind and one.meets(other) for other in model.all)
 
 
+def is_left(model, one):
+    """Whether nobody has a descriptor of a stream's peer any more; one that was disconnected is none."""
+    others = [*model.slots.values(), *(held for held, _ in model.holders)]
+    return not any(other is not one and other.meets(one) and not is_undone_stream(other) for other in others)
+
+
 OCTETS = {
     # With a bad address of what has not come, EAGAIN.
     DGRAM: ({"ECONNREFUSED", "ECONNRESET", "EAGAIN"}, {"EFAULT", "EAGAIN"}, {"EFAULT", "ECONNREFUSED"}),
@@ -445,7 +473,9 @@ def _(line):
 
 @rule("what follows MSG_MORE on a datagram socket, which goes where the first octets go, whatever it names", ENDS)
 def _(line):
-    return line.name in ("sendto", "sendmsg", "sendmmsg") and line.datagram and line.socket.corked and line.theirs.isdigit() and line.ours in ("EINVAL", "EACCES", "ENETUNREACH", "EAFNOSUPPORT")
+    # That both together are too long is seen before the way, too.
+    goes_on = line.theirs.isdigit() or line.theirs == "EMSGSIZE"
+    return line.name in ("sendto", "sendmsg", "sendmmsg") and line.datagram and line.socket.corked and goes_on and line.ours in ("EINVAL", "EACCES", "ENETUNREACH", "EAFNOSUPPORT")
 
 
 @rule("MSG_MORE on a stream by our TCP, which sends at once", ENDS)
@@ -456,7 +486,7 @@ def _(line):
         return line.carried and bool(differ) and all(bool(one) and hears(one) and theirs ^ ours == 1 for one, theirs, ours in differ)
     sends_more = line.stream and line.flags() & MORE and line.name in SENDS
     # Sent at once, they were unread when the peer closed, which resets.
-    reset = line.name == "shutdown" and line.by_ours and line.socket.corked and line.said("0", "ENOTCONN")
+    reset = line.name == "shutdown" and line.by_ours and line.socket.corked and line.said("0", "ENOTCONN") and is_left(line.model, line.socket)
     return line.carried and (reset or line.every(lambda one, theirs, ours: hears(one)) or line.stream and bool(sends_more or hears(line.socket)) and is_of_octets(line))
 
 
@@ -477,11 +507,11 @@ def _(line):
 @rule("an edge more or less: each datagram that has left is one on the kernel; here a write that fails is, too")
 def _(line):
     # An edge shows all that is there: to read, too.
-    failed = lambda one: any(one.has(name, lambda words, said: not said.isdigit()) for name in WRITES)
+    failed = lambda one: any(words[0] in WRITES and not said.isdigit() for words, said in one.did[one.waited:])
     shown = lambda one, theirs, ours: not theirs and ours == 5 and failed(one)
     # What lies in the queue of one that connect(2) with AF_UNSPEC disconnects is put there anew.
-    put_anew = lambda one, theirs, ours: not theirs and ours & 1 and is_undone_datagram(one) and one.did[-1][0][0] == "connect"
-    edge = lambda one, theirs, ours: theirs ^ ours == 4 or theirs and not ours or shown(one, theirs, ours) or put_anew(one, theirs, ours)
+    put_anew = lambda one, theirs, ours: not theirs and ours & 1 and is_undone_datagram(one) and one.did[-1][0][0] == "connect" and bool(one.unread)
+    edge = lambda one, theirs, ours: theirs ^ ours == 4 or theirs & 4 and not ours or shown(one, theirs, ours) or put_anew(one, theirs, ours)
     return line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.datagram and one.edges and bool(edge(one, theirs, ours)))
 
 
@@ -564,8 +594,7 @@ def _(line):
 
 @rule("an urgent octet that a read has passed over is unread all the same, for which a stream by our TCP resets when it is closed", ENDS)
 def _(line):
-    urgent = lambda words, said: words[0] in ("send", "sendto", "sendmsg") and bool(int(words[3]) & 1)
-    sent = lambda one: any(urgent(words, said) for words, said in one.did)
+    sent = lambda one: any(sends_urgent(words) for words, said in one.did)
     return line.carried and line.every(lambda one, theirs, ours: one.stream and theirs & 0x2001 and not theirs & 8 and ours == theirs | 0x18 and sent(one))
 
 
@@ -585,7 +614,9 @@ def _(line):
         name = lambda said: re.sub(r"len \d+ [0-9a-f:.]+/", "", said, count=1)
         return line.stream and again(line.socket) and name(line.call[0]) == name(line.call[1])
     if line.name in RECEIVES:
-        return line.stream and again(line.socket) and line.theirs == "ENOTCONN" and line.ours.isdigit()
+        # The end of what was shut, or as many messages of nothing.
+        is_end = line.ours == "0" or line.name == "recvmmsg" and set(re.findall(r"\((\d+)", line.call[1])) == {"0"}
+        return line.stream and again(line.socket) and line.theirs == "ENOTCONN" and is_end
     # That of the shut one: POLLOUT and POLLHUP.
     return line.every(lambda one, theirs, ours: again(one) and ours == 0x14)
 
@@ -605,14 +636,20 @@ def _(line):
 
 @rule("SO_PEEK_OFF of a datagram socket, of a datagram that was read in part: it goes back by the whole, where UDP goes back by the part", ENDS)
 def _(line):
-    peeks = lambda words, said: words[2:4] == ["1", "42"] and said == "0"
     reads = line.name in (*READS, "recvfrom", "recvmsg", "recvmmsg") or line.name == "getsockopt" and line.words[2:4] == ["1", "42"]
-    return reads and line.datagram and line.socket.has("setsockopt", peeks) and line.socket.has("recv", lambda words, said: said.isdigit())
+    return reads and line.datagram and looks_from_offset(line.socket) and line.socket.has("recv", lambda words, said: said.isdigit())
 
 
 @rule("the table of a datagram socket of IPv6 that was disconnected: the kernel leaves the peer's address in it")
 def _(line):
     return line.name in ("table", "diag") and any(one.datagram and one.family == INET6 and one.has("connect", lambda words, said: words[2] == "0" and said == "0") for one in line.model.all)
+
+
+@rule("an error for a datagram socket of IPv6 that was disconnected from a peer of IPv4, whose address the kernel still compares (`sk_v6_daddr`): it is lost there", ENDS)
+def _(line):
+    by_v4 = lambda words, said: (words[2] == "2" or words[2] == "10" and words[3] in ("2", "3", "5")) and said == "0"
+    kept = lambda one: one.datagram and one.family == INET6 and not one.peer and is_undone_datagram(one) and one.has("connect", by_v4)
+    return line.every(lambda one, theirs, ours: kept(one) and ours == theirs | 8 and ours != theirs and queues_errors(one))
 
 
 @rule("bind(2) of a group of SO_REUSEPORT beside one that is none: the kernel remembers the group, and forgets the other (`sk_reuseport_match`; of UDP the one that was bound last, `udp_lib_lport_inuse`)", ENDS)
@@ -668,16 +705,10 @@ def _(line):
     return line.name == "sendmmsg" and line.by_ours and line.theirs.isdigit() and line.ours.isdigit() and int(line.theirs) <= int(line.ours)
 
 
-def urgent_to(line):
-    """How many calls have sent an urgent octet that this socket may have heard."""
-    urgent = lambda words: words[0] in ("send", "sendto", "sendmsg") and int(words[3]) & 1
-    return sum(bool(urgent(words)) for one in line.model.all if one.stream and one.meets(line.socket) for words, said in one.did if said.isdigit())
-
-
 @rule("splice(2) out of a stream by our TCP: an urgent octet, before which the kernel ends; one that was shut for reading and then reset", ENDS)
 def _(line):
     return line.name == "splice_in" and line.by_ours and (
-        line.said("0", "EAGAIN") or line.theirs == "0" and line.ours.isdigit() and urgent_to(line) > 0 or line.said("ECONNRESET", "0") and 0 in line.socket.shut)
+        line.said("0", "EAGAIN") or line.theirs == "0" and line.ours.isdigit() and urgent_to(line.model, line.socket) > 0 or line.said("ECONNRESET", "0") and 0 in line.socket.shut)
 
 
 @rule("an urgent octet behind another that was not read: the kernel has lost the first, which a stream by our TCP has in line", ENDS)
@@ -685,13 +716,12 @@ def _(line):
     if line.name not in RECEIVES or not line.by_ours or not line.ours.isdigit():
         return False
     theirs = int(line.theirs) if line.theirs.isdigit() else 0 if line.theirs == "EAGAIN" else None
-    return theirs is not None and 0 < int(line.ours) - theirs < urgent_to(line)
+    return theirs is not None and 0 < int(line.ours) - theirs < urgent_to(line.model, line.socket)
 
 
 @rule("POLLPRI of a stream by our TCP of which one of two urgent octets was read")
 def _(line):
-    sent = lambda one: sum(words[0] in ("send", "sendto", "sendmsg") and int(words[3]) & 1 for other in line.model.all if other.stream and other.meets(one) for words, said in other.did if said.isdigit())
-    return line.carried and line.every(lambda one, theirs, ours: one.stream and theirs | 2 == ours and sent(one) > 1)
+    return line.carried and line.every(lambda one, theirs, ours: one.stream and theirs | 2 == ours and urgent_to(line.model, one) > 1 and has_read(one))
 
 
 @rule("POLLERR of a refused datagram socket that was shut for reading")
@@ -738,8 +768,7 @@ def is_urgent_only(one, theirs, ours):
 
 def selects_otherwise(model, one, theirs, ours):
     """The same in the sets of select(2): 1 to read, 2 to write, 4 an urgent octet."""
-    urgent = lambda words, said: int(words[3]) & 1
-    is_sent = any(other.stream and any(other.has(name, urgent) for name in ("send", "sendmsg", "sendto")) for other in model.all)
+    is_sent = any(other.stream and any(sends_urgent(words) for words, said in other.did) for other in model.all)
     if is_sent and theirs ^ ours in (1, 4, 5):
         return True
     return one.has("listen") and (one.has("shutdown") or one.has("drop") or is_undone_stream(one))
@@ -775,7 +804,12 @@ def _(line):
 @rule("SIOCOUTQNSD, TIOCOUTQ of a stream that was disconnected, by which the kernel has skipped as much as a window holds: by our TCP, and by IPv6, another one")
 def _(line):
     asks = line.name == "ioctl" and int(line.words[2]) % 9 in (2, 3) and line.theirs == line.ours == "0"
-    return asks and line.stream and is_undone_stream(line.socket) and (line.by_ours or line.socket.family == INET6)
+    if not asks or not line.stream or not is_undone_stream(line.socket):
+        return False
+    joined = line.socket.accepted or line.socket.has("connect", lambda words, said: words[2] != "0" and said in ("0", "EINPROGRESS"))
+    # One that never was connected has skipped what none needs to have (`tcp_disconnect`).
+    undone = sum(words[0] == "connect" and words[2] == "0" and said == "0" for words, said in line.socket.did)
+    return joined and (line.by_ours or line.socket.family == INET6) or line.by_ours and line.call[0].endswith(f"= 0 {2 * undone}") and line.call[1].endswith("= 0 0")
 
 
 @rule("FIONREAD where listeners are not the kernel's, or streams were shut for reading")
@@ -785,12 +819,10 @@ def _(line):
 
 @rule("FIONREAD of a stream by our TCP, which counts an urgent octet that is next and what is behind one")
 def _(line):
-    urgent = lambda one: any(words[0] in ("send", "sendto", "sendmsg") and int(words[3]) & 1 for words, said in one.did)
-    sent = lambda: any(urgent(one) and one.meets(line.socket) for one in line.model.all if one.stream)
     if line.name != "ioctl" or int(line.words[2]) % 9 or not line.by_ours:
         return False
     theirs, ours = (said.split()[-1] for said in line.call)
-    return theirs.isdigit() and ours.isdigit() and int(ours) > int(theirs) and sent()
+    return theirs.isdigit() and ours.isdigit() and int(ours) > int(theirs) and urgent_to(line.model, line.socket) > 0
 
 
 @rule("an urgent octet that was read and is not passed over yet: POLLIN of a stream by our TCP")

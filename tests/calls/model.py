@@ -20,6 +20,7 @@ class Socket:
         self.kind = kind
         self.protocol = protocol
         self.did = []  # the calls on it: words, answer
+        self.waited = 0  # how many of them were before the last epoll_wait(2)
         self.bound = False  # has a port
         self.listens = False
         self.peer = None  # words of the connect(2) that succeeded or is in progress; "accepted"
@@ -226,6 +227,10 @@ class Model:
             one.edges = one.edges or bool(int(words[3]) >> 31 & 1)
             one.once = one.once or bool(int(words[3]) >> 30 & 1)
             self.watched[words[1]] = one
+
+    def hear_epoll_wait(self, _, words, said, done):
+        for one in self.all:
+            one.waited = len(one.did)
 
     def hear_sendto(self, one, words, said, done):
         if one and done:

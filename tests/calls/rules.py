@@ -18,8 +18,14 @@ QUEUES = [*DATAGRAM, "setsockopt 3 0 11 1 4 0 0 = 0", "recv 3 10 0 0 = -1 ECONNR
 QUEUES_BY_EDGES = [*QUEUES, "epoll_ctl 3 1 2147483649 = 0"]
 EDGED = [*DATAGRAM, "epoll_ctl 3 1 2147483653 = 0", "epoll_wait 3:5"]
 DEAF = [*DATAGRAM, "shutdown 3 0 = -1 ENOTCONN"]
+HEARD_BY = ["socket 4 2 2050 0 = 0", "connect 3 2 1 104 0 0 = 0"]
 DEAF_AND_CLOSED = [*DEAF, "socket 4 2 2050 0 = 0", "connect 4 2 1 103 0 0 = 0", "send 4 5 0 0 = 5", "close 3 = 0"]
 LOOKS = [*DATAGRAM, "setsockopt 3 1 42 0 4 0 0 = 0"]
+LOST_PEER = ["socket 3 10 2 0 = 0", "setsockopt 3 41 25 1 4 0 0 = 0", "connect 3 10 2 9 0 = 0", "connect 3 0 0 0 0 = 0"]
+LOOKS_NO_MORE = [*LOOKS, "setsockopt 3 1 42 -1 4 0 0 = 0"]
+ENDED_SINCE = [*STREAM, "connect 3 2 1 104 0 0 = 0", "connect 3 0 0 0 0 0 = 0"]
+HEARS = ["socket 4 2 2050 0 = 0", "sendto 4 5 0 2 1 103 0 0 = 5"]
+SHUT_AND_CONNECTED = [*SHUT, "child connect 3 2 1 9 0 0 = -1 ECONNREFUSED"]
 UNDONE = [*DATAGRAM, "connect 3 2 1 9 0 0 = 0", "connect 3 0 0 0 0 0 = 0"]
 BEGUN = [*DATAGRAM, "sendmsg 3 5 32768 2 1 9 0 0 = 5"]
 TWO = [*DATAGRAM, "async 3 1 = 0 = 0", "socket 4 2 2050 0 = 0", "connect 4 2 1 103 0 0 = 0", "socket 5 2 2050 0 = 0"]
@@ -126,6 +132,12 @@ CASES = [
     ([*NAMELESS, "connect 4 0 0 0 0 0 = 0"], "bind 4 2 0 104 0 0 = -1 EINVAL", "bind 4 2 0 104 0 0 = 0", False, ENDS),
     ([*DATAGRAM, "connect 3 0 0 0 0 0 = 0"], "writev 3 1 0 = -1 EDESTADDRREQ", "writev 3 1 0 = -1 ECONNRESET", False, ENDS),
     (DATAGRAM, "writev 3 1 0 = -1 EDESTADDRREQ", "writev 3 1 0 = -1 ECONNRESET", False, None),
+    # What the kernel still compares of a peer that is gone.
+    (LOST_PEER, "poll 3:4", "poll 3:c", False, ENDS),
+    (LOST_PEER, "poll 3:4", "poll 3:d", False, None),
+    (LOST_PEER, "poll 3:c", "poll 3:4", False, None),
+    (LOST_PEER[:-1], "poll 3:4", "poll 3:c", False, None),
+    ([line.replace("connect 3 10 2", "connect 3 10 1") for line in LOST_PEER], "poll 3:4", "poll 3:c", False, None),
     # MSG_MORE
     (CORKED, "recv 3 10 0 0 = -1 EAGAIN", "recv 3 10 0 0 = -1 ECONNREFUSED", False, ENDS),
     (CORKED, "send 3 10 32768 0 = 10", "send 3 10 32768 0 = -1 EFAULT", False, None),
@@ -138,6 +150,9 @@ CASES = [
     ([*DATAGRAM, "exec 3 2 = 0"], "table 2 (00000000/P0 00000000/0 7)", "table 2", False, None),
     (CORKED, "sendto 3 5 0 10 1 9 0 0 = 5", "sendto 3 5 0 10 1 9 0 0 = -1 EAFNOSUPPORT", False, ENDS),
     (DATAGRAM, "sendto 3 5 0 10 1 9 0 0 = 5", "sendto 3 5 0 10 1 9 0 0 = -1 EAFNOSUPPORT", False, None),
+    (CORKED, "sendto 3 65528 0 10 4 9 0 0 = -1 EMSGSIZE", "sendto 3 65528 0 10 4 9 0 0 = -1 EINVAL", False, ENDS),
+    (CORKED, "sendto 3 5 0 10 4 9 0 0 = -1 EFAULT", "sendto 3 5 0 10 4 9 0 0 = -1 EINVAL", False, None),
+    (DATAGRAM, "sendto 3 65528 0 10 4 9 0 0 = -1 EMSGSIZE", "sendto 3 65528 0 10 4 9 0 0 = -1 EINVAL", False, None),
     ([*CORKED, "shutdown 3 1 = 0"], "splice_out 3 100 4 = 100", "splice_out 3 100 4 = -1 EPIPE", False, ENDS),
     (CORKED, "splice_out 3 100 4 = 100", "splice_out 3 100 4 = -1 EPIPE", False, None),
     (CORKED, "recv 3 10 0 0 = -1 EFAULT", "recv 3 10 0 0 = 10", False, None),
@@ -145,43 +160,74 @@ CASES = [
     # A write that has failed is an edge, which shows what else is there.
     ([*EDGED, "sendfile 3 3000 0 = -1 EDESTADDRREQ at 0"], "epoll_wait", "epoll_wait 3:5", False, GOES_ON),
     ([*EDGED, "sendfile 3 3000 0 = -1 EDESTADDRREQ at 0"], "epoll_wait", "epoll_wait 3:d", False, None),
+    ([*EDGED, "sendfile 3 3000 0 = -1 EDESTADDRREQ at 0", "state 3 = 0 len 0"], "epoll_wait", "epoll_wait 3:5", False, GOES_ON),
+    ([*EDGED, "sendfile 3 3000 0 = -1 EDESTADDRREQ at 0", "epoll_wait"], "epoll_wait", "epoll_wait 3:5", False, None),
     (EDGED, "epoll_wait", "epoll_wait 3:5", False, None),
+    # A datagram that has left is an edge on the kernel, and one that has come is on both sides.
+    (EDGED, "epoll_wait 3:5", "epoll_wait", False, GOES_ON),
+    (EDGED, "epoll_wait 3:4", "epoll_wait", False, GOES_ON),
+    (EDGED, "epoll_wait 3:1", "epoll_wait", False, None),
+    (EDGED, "epoll_wait 3:8", "epoll_wait", False, None),
     # What connect(2) with AF_UNSPEC leaves.
     ([*ENDED, "listen 3 1 = 0"], "write 3 5 4 = -1 ECONNRESET", "write 3 5 4 = -1 ENOTCONN", True, GOES_ON),
     (ENDED, "write 3 5 4 = -1 ECONNRESET", "write 3 5 4 = -1 ENOTCONN", True, None),
     ([*ENDED, "listen 3 1 = 0"], "write 3 5 4 = -1 ECONNRESET", "write 3 5 4 = -1 ENOTCONN", False, None),
-    (ENDED, "child ioctl 3 3 0 0 = 0 65466", "child ioctl 3 3 0 0 = 0 65485", True, GOES_ON),
+    (ENDED_SINCE, "child ioctl 3 3 0 0 = 0 65466", "child ioctl 3 3 0 0 = 0 65485", True, GOES_ON),
     (STREAM, "ioctl 3 3 0 0 = 0 65466", "ioctl 3 3 0 0 = 0 65485", True, None),
-    (ENDED, "ioctl 3 3 0 0 = 0 65466", "ioctl 3 3 0 0 = 0 65485", False, None),
-    (["socket 3 10 2049 0 = 0", "connect 3 0 0 0 0 0 = 0"], "ioctl 3 3 0 0 = 0 65466", "ioctl 3 3 0 0 = 0 65485", False, GOES_ON),
+    (ENDED_SINCE, "ioctl 3 3 0 0 = 0 65466", "ioctl 3 3 0 0 = 0 65485", False, None),
+    ([line.replace(" 2 ", " 10 ", 1) for line in ENDED_SINCE], "ioctl 3 3 0 0 = 0 65466", "ioctl 3 3 0 0 = 0 65485", False, GOES_ON),
+    (["socket 3 10 2049 0 = 0", *ENDED[1:]], "ioctl 3 3 0 0 = 0 65466", "ioctl 3 3 0 0 = 0 65485", False, None),
+    (ENDED, "ioctl 3 3 0 0 = 0 65466", "ioctl 3 3 0 0 = 0 65485", True, None),
+    ([*ENDED, ENDED[-1]], "ioctl 3 3 0 0 = 0 4", "ioctl 3 3 0 0 = 0 0", True, GOES_ON),
+    (["socket 3 10 2049 0 = 0", *ENDED[1:]], "ioctl 3 2 0 0 = 0 2", "ioctl 3 2 0 0 = 0 0", False, None),
     # Shut before it was connected; octets with MSG_MORE that came too early.
     ([*STREAM, "shutdown 3 1 = -1 ENOTCONN", "connect 3 2 1 104 0 0 = 0"], "fork 3 3 = 0", "fork 3 3 = 1", True, ENDS),
     ([*STREAM, "connect 3 2 1 104 0 0 = 0"], "fork 3 3 = 0", "fork 3 3 = 1", True, None),
-    (MORE_SENT, "shutdown 5 1 = 0", "shutdown 5 1 = -1 ENOTCONN", True, ENDS),
-    (ACCEPTED, "shutdown 5 1 = 0", "shutdown 5 1 = -1 ENOTCONN", True, None),
+    ([*MORE_SENT, "close 4 = 0"], "shutdown 5 1 = 0", "shutdown 5 1 = -1 ENOTCONN", True, ENDS),
+    ([*MORE_SENT, "connect 4 0 0 0 0 0 = 0"], "shutdown 5 1 = 0", "shutdown 5 1 = -1 ENOTCONN", True, ENDS),
+    ([*MORE_SENT, "hold 4 0 0 = 0", "close 4 = 0"], "shutdown 5 1 = 0", "shutdown 5 1 = -1 ENOTCONN", True, None),
+    (MORE_SENT, "shutdown 5 1 = 0", "shutdown 5 1 = -1 ENOTCONN", True, None),
+    ([*ACCEPTED, "close 4 = 0"], "shutdown 5 1 = 0", "shutdown 5 1 = -1 ENOTCONN", True, None),
     # Two urgent octets.
-    ([*URGENT, URGENT[-1]], "poll 5:5", "poll 5:7", True, GOES_ON),
+    ([*URGENT, URGENT[-1], "recv 5 1 0 0 = 1"], "poll 5:5", "poll 5:7", True, GOES_ON),
+    ([*URGENT, URGENT[-1], "exec 5 3 = 1"], "poll 5:5", "poll 5:7", True, GOES_ON),
+    ([*URGENT, URGENT[-1], "recv 5 1 2 0 = 1"], "poll 5:5", "poll 5:7", True, None),
+    ([*URGENT, URGENT[-1]], "poll 5:5", "poll 5:7", True, None),
+    ([*URGENT, "recv 5 1 0 0 = 1"], "poll 5:5", "poll 5:7", True, None),
     (URGENT, "poll 5:5", "poll 5:7", True, None),
     # Datagram sockets that were shut for reading: what comes, and what comes after they were closed.
     (DEAF, "exec 3 3 = 1", "exec 3 3 = 111", False, ENDS),
     (DATAGRAM, "exec 3 3 = 1", "exec 3 3 = 111", False, None),
+    ([*DEAF, *HEARD_BY], "exec 3 3 = 1", "exec 3 3 = 111", False, None),
+    ([*DEAF, *HEARD_BY], "recv 3 10 0 0 = 5 [0.. f5e978af]", "recv 3 10 0 0 = 0", False, None),
+    ([*DEAF, *HEARD_BY, "hold 3 3 0 = 0"], "drop = 0", "drop = 1", False, None),
     ([*DEAF, "hold 3 3 0 = 0"], "drop = 0", "drop = 1", False, ENDS),
     ([*DATAGRAM, "hold 3 3 0 = 0"], "drop = 0", "drop = 1", False, None),
     (DEAF_AND_CLOSED, "poll 4:c", "poll 4:4", False, ENDS),
     (DEAF_AND_CLOSED[:-1], "poll 3:4 4:c", "poll 3:4 4:4", False, None),
     (DEAF, "recv 3 3000 258 2 = -1 EFAULT", "recv 3 3000 258 2 = 0", False, ENDS),
     (DATAGRAM, "recv 3 3000 258 2 = -1 EFAULT", "recv 3 3000 258 2 = 0", False, None),
-    ([*SHUT, "child connect 3 2 1 9 0 0 = -1 ECONNREFUSED"], "recvmmsg 3 4 64 1 = -1 ENOTCONN", "recvmmsg 3 4 64 1 = 4 (0 flags 0)", False, ENDS),
+    (SHUT_AND_CONNECTED, "recvmmsg 3 4 64 1 = -1 ENOTCONN", "recvmmsg 3 4 64 1 = 4 (0 flags 0)", False, ENDS),
+    (SHUT_AND_CONNECTED, "recvmmsg 3 4 64 1 = -1 ENOTCONN", "recvmmsg 3 4 64 1 = 2 (0 flags 0) (5 [0.. f5e978af] flags 0)", False, None),
+    (SHUT_AND_CONNECTED, "recv 3 10 0 0 = -1 ENOTCONN", "recv 3 10 0 0 = 0", False, ENDS),
+    (SHUT_AND_CONNECTED, "recv 3 10 0 0 = -1 ENOTCONN", "recv 3 10 0 0 = 5 [0.. f5e978af]", False, None),
     # A datagram that is looked at from an offset; edges of what was disconnected.
     (LOOKS, "recvmsg 3 4 66 3 0 0 = 4 [6.. beab324d] flags 20", "recvmsg 3 4 66 3 0 0 = 4 [6.. beab324d] flags 0", False, GOES_ON),
     (LOOKS, "recvmsg 3 4 66 3 0 0 = 4 [6.. beab324d] flags 20", "recvmsg 3 4 66 3 0 0 = 4 [5.. beab324d] flags 0", False, None),
     (DATAGRAM, "recvmsg 3 4 66 3 0 0 = 4 [6.. beab324d] flags 20", "recvmsg 3 4 66 3 0 0 = 4 [6.. beab324d] flags 0", False, None),
     (LOOKS, "child recv 3 100 34 0 = 10 [2.. 72131a62]", "child recv 3 100 34 0 = 8 [2.. 50ab108d]", False, GOES_ON),
+    (LOOKS_NO_MORE, "recv 3 100 34 0 = 10 [2.. 72131a62]", "recv 3 100 34 0 = 8 [2.. 50ab108d]", False, None),
+    ([*LOOKS_NO_MORE, LOOKS[-1]], "recv 3 100 34 0 = 10 [2.. 72131a62]", "recv 3 100 34 0 = 8 [2.. 50ab108d]", False, GOES_ON),
+    ([*LOOKS, "recv 3 4 0 0 = 4"], "getsockopt 3 1 42 4 0 0 = 0 len 4 02 00 00 00", "getsockopt 3 1 42 4 0 0 = 0 len 4 00 00 00 00", False, ENDS),
+    ([*LOOKS_NO_MORE, "recv 3 4 0 0 = 4"], "getsockopt 3 1 42 4 0 0 = 0 len 4 02 00 00 00", "getsockopt 3 1 42 4 0 0 = 0 len 4 00 00 00 00", False, None),
     (LOOKS, "recv 3 100 34 0 = 8 [2.. 72131a62]", "recv 3 100 34 0 = 10 [2.. 50ab108d]", False, None),
     (LOOKS, "recv 3 100 2 0 = 10 [2.. 72131a62]", "recv 3 100 2 0 = 8 [2.. 50ab108d]", False, None),
     ([*STREAM, "listen 3 5 = 0", "epoll_ctl 3 1 1073750021 = 0", "connect 3 2 1 9 0 0 = -1 ECONNREFUSED"], "epoll_wait", "epoll_wait 3:10", False, GOES_ON),
     ([*STREAM, "epoll_ctl 3 1 1073750021 = 0", "connect 3 2 1 9 0 0 = -1 ECONNREFUSED"], "epoll_wait", "epoll_wait 3:10", False, None),
-    ([*EDGED, "connect 3 0 0 0 0 0 = 0"], "epoll_wait", "epoll_wait 3:5", False, GOES_ON),
+    ([*EDGED, *HEARS, "connect 3 0 0 0 0 0 = 0"], "epoll_wait", "epoll_wait 3:5", False, GOES_ON),
+    ([*EDGED, *HEARS, "connect 3 0 0 0 0 0 = 0"], "epoll_wait", "epoll_wait 3:1", False, GOES_ON),
+    ([*EDGED, "connect 3 0 0 0 0 0 = 0"], "epoll_wait", "epoll_wait 3:1", False, None),
+    ([*EDGED, *HEARS, "connect 3 0 0 0 0 0 = 0", "recv 3 10 0 0 = 5", "connect 3 0 0 0 0 0 = 0"], "epoll_wait", "epoll_wait 3:5", False, None),
     ([*STREAM, "epoll_ctl 3 1 1073741829 = 0", "connect 3 0 0 0 0 0 = 0"], "epoll_wait", "epoll_wait 3:18", True, GOES_ON),
     ([*STREAM, "epoll_ctl 3 1 1073741829 = 0", "connect 3 0 0 0 0 0 = 0"], "epoll_wait", "epoll_wait 3:18", False, None),
     # A stream that a child has made a listener.
