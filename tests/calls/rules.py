@@ -1,5 +1,6 @@
 """What the rules of known.py must not take for known, and what they must: lines as the two sides say them, after what was heard before."""
-from known import ENDS, GOES_ON, Line, reason
+from known import reason
+from lines import ENDS, GOES_ON, Line
 from model import Model
 
 STREAM = ["socket 3 2 2049 0 = 0"]

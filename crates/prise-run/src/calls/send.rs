@@ -205,16 +205,12 @@ impl Supervisor {
             Some(read_address(call, header.name, len)?)
         };
         let octets = header.control(memory)?;
-        let family = self.entry(slot)?.family;
         self.refuse_urgent(slot, flags)?;
         let destination = match address {
             Some(octets) => self.destination(slot, &octets, flags)?,
             None => None,
         };
-        let to = destination.or_else(|| self.host.named_peer(self.sockets.get(slot)?.id));
-        let to_v4 = family == prise_socket::Family::Inet || to.is_some_and(|to| self.reaches_v4(slot, to));
-        let control =
-            control::to_send(&octets, family, to_v4).map_err(|error| self.sooner(slot, destination, error))?;
+        let control = self.read_control(slot, &octets, destination)?;
         let octets = gather(call, &areas)
             .map_err(|error| self.found_sooner(slot, flags, (destination, &control, total(&areas)), error))?;
         Ok(Outgoing {
@@ -224,7 +220,20 @@ impl Supervisor {
         })
     }
 
-    /// Linux reads a datagram's octets when it knows the way that they take.
+    /// The control data of a datagram; what goes on with one that was begun goes its way, and its own is not looked at (`udp_sendmsg`,
+    /// `udpv6_sendmsg`).
+    fn read_control(&mut self, slot: Slot, octets: &[u8], destination: Option<SocketAddr>) -> Result<Control, Errno> {
+        let socket = self.entry(slot)?;
+        let (id, family) = (socket.id, socket.family);
+        if self.host.has_corked(id) {
+            return Ok(Control::default());
+        }
+        let to = destination.or_else(|| self.host.named_peer(id));
+        let to_v4 = family == prise_socket::Family::Inet || to.is_some_and(|to| self.reaches_v4(slot, to));
+        control::to_send(octets, family, to_v4).map_err(|error| self.sooner(slot, destination, error))
+    }
+
+    /// Linux reads a datagram's octets when it knows the way that they take, which it does of one that was begun.
     fn found_sooner(
         &mut self,
         slot: Slot,
@@ -236,6 +245,9 @@ impl Supervisor {
             return self.sooner(slot, destination, error);
         };
         let id = socket.id;
+        if self.host.give_up_corked(id) {
+            return error;
+        }
         let checked = self
             .host
             .check_send_to(self.now, id, host_flags(flags), destination, (control, len));

@@ -120,11 +120,17 @@ impl Host {
 
     /// What is wrong with any message that an IPv6 socket of UDP is to send by IPv4 (`udpv6_sendmsg`, `udp_sendmsg`).
     pub fn check_speaks_v4(&self, s: SocketId, flags: Flags) -> Result<(), Errno> {
-        if self.socket_ref(s)?.is_v6_only() {
+        let socket = self.socket_ref(s)?;
+        if socket.is_v6_only() {
             return Err(Errno::ENETUNREACH);
         }
         if flags.contains(Flags::OOB) {
             return Err(Errno::EOPNOTSUPP);
+        }
+        let corked = socket.extra.as_ref().and_then(|extra| extra.corked.as_ref());
+        if corked.is_some_and(|corked| corked.destination.ip().to_canonical().is_ipv6()) {
+            // Nobody goes on by IPv4 with what was begun by IPv6.
+            return Err(Errno::EINVAL);
         }
         Ok(())
     }
@@ -442,6 +448,11 @@ impl Host {
             self.push_corked(now, s)?;
         }
         Ok(payload.len())
+    }
+
+    /// Gives up the datagram that was begun, as whoever goes on with it and fails does (`udp_flush_pending_frames`); whether there was one.
+    pub fn give_up_corked(&mut self, s: SocketId) -> bool {
+        self.take_corked(s).is_ok_and(|corked| corked.is_some())
     }
 
     fn take_corked(&mut self, s: SocketId) -> Result<Option<Corked>, Errno> {

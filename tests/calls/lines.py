@@ -1,0 +1,174 @@
+"""A line that differs, with what is known of its socket, and what the rules of all kinds ask of both (known.py)."""
+import re
+
+from model import DGRAM, INET6, PEEK, RECEIVES, SENDS, STREAM, answer
+
+GOES_ON, ENDS = True, False
+RULES = []
+
+
+SIGNAL = re.compile(r" told \d+:[0-9a-f]+| SIGURG")
+
+
+def bare(line):
+    """A line without the signals that came, which are between the answer and the readiness after it."""
+    return SIGNAL.sub("", line)
+
+
+def seen(line):
+    """A list of readiness, by slot."""
+    return dict(re.findall(r" (\d+):([0-9a-f]+)", bare(line).partition(" |")[0]))
+
+
+class Line:
+    """A call, both answers and the sockets before it. `carried`: streams within the run go by our TCP."""
+
+    def __init__(self, model, native, prise, carried):
+        self.model = model
+        # Signals are no part of any answer: reason() looks at them.
+        self.signals = SIGNAL.findall(native), SIGNAL.findall(prise)
+        native, prise = bare(native), bare(prise)
+        # What a watched script says after each call of all sockets is told apart from the call's own answer.
+        if native.partition(" |")[0] == prise.partition(" |")[0] and " |" in native:
+            native, prise = "poll" + native.partition(" |")[2], "poll" + prise.partition(" |")[2]
+        self.native, self.prise = native, prise
+        self.call = native.partition(" |")[0], prise.partition(" |")[0]
+        self.words, self.by_child = model.words(native)
+        self.name = self.words[0]
+        # With a null pointer for an address they are the plain calls.
+        if self.name == "sendto" and self.words[8:] == ["1"]:
+            self.name = "send"
+        if self.name == "recvfrom" and self.words[5:] == ["1"]:
+            self.name = "recv"
+        self.theirs, self.ours = answer(native), answer(prise)
+        self.carried = carried
+        self.socket = model.of(native)
+        if self.name == "relay":
+            self.relayed()
+
+    stream = property(lambda self: bool(self.socket and self.socket.stream))
+    datagram = property(lambda self: bool(self.socket and self.socket.datagram))
+    # Its octets meet our TCP: by the run's options, because it is connected to itself, or by the flow label of one end.
+    by_ours = property(lambda self: self.stream and (self.carried or self.socket.itself or has_label(self.model, self.socket)))
+
+    def relayed(self):
+        """Out of a socket through a pipe into another one: which of the two differs."""
+        said = [line.partition(" = ")[2].split(" = ") for line in self.call]
+        if said[0][0] == said[1][0] and len(said[0]) == len(said[1]) == 2:
+            self.name, self.words = "splice_out", ["splice_out", *self.words[2:]]
+            self.socket = self.model.slots.get(self.words[1])
+            self.theirs, self.ours = (answer(f" = {one[1]}") for one in said)
+        else:
+            self.name, self.words = "splice_in", ["splice_in", self.words[1], *self.words[3:]]
+
+    def flags(self):
+        return int(self.words[3]) if self.name in ("send", "sendto", "sendmsg", "recv", "recvfrom", "recvmsg") else 0
+
+    def said(self, kernel, here):
+        return self.theirs in kernel.split() and self.ours in here.split()
+
+    def shows(self):
+        """Of a list of readiness, the sockets that differ: each with the kernel's and prise's; none if poll(2) shows other descriptors."""
+        theirs, ours = (seen(line) for line in (self.native, self.prise))
+        if self.name == "poll" and theirs.keys() != ours.keys():
+            return []
+        of = {**self.model.slots, **self.model.watched} if self.name == "epoll_wait" else self.model.slots
+        return [(of.get(slot), int(theirs.get(slot, "0"), 16), int(ours.get(slot, "0"), 16))
+                for slot in sorted(theirs | ours) if theirs.get(slot) != ours.get(slot)]
+
+    def selects(self):
+        """Of select(2), the sockets that differ: each with what the kernel and prise have in its sets."""
+        theirs, ours = (dict(word.split(":") for word in call.partition(" = ")[2].split() if ":" in word) for call in self.call)
+        return [(self.model.slots.get(slot), int(theirs.get(slot, "0")), int(ours.get(slot, "0")))
+                for slot in sorted(theirs | ours) if theirs.get(slot) != ours.get(slot)]
+
+    def apart(self):
+        """A list of readiness as one for each socket that differs."""
+        if self.name not in ("poll", "epoll_wait"):
+            return []
+        lists = [seen(line) for line in (self.native, self.prise)]
+        differ = sorted(slot for slot in lists[0] | lists[1] if lists[0].get(slot) != lists[1].get(slot))
+        only = lambda seen, slot: f"{self.name} {slot}:{seen[slot]}" if slot in seen else self.name
+        return [Line(self.model, only(lists[0], slot), only(lists[1], slot), self.carried) for slot in differ]
+
+    def every(self, test):
+        """Whether it is readiness, and differs, and all that differs is of that kind."""
+        shows = self.shows() if self.name in ("poll", "epoll_wait") else []
+        return bool(shows) and all(one is not None and test(one, theirs, ours) for one, theirs, ours in shows)
+
+
+def has_label(model, one):
+    """It may choose a flow label (IPV6_FLOWINFO_SEND), or it was accepted from one that may."""
+    may = lambda one: one.stream and one.family == INET6 and one.has("setsockopt", lambda words, said: words[2:4] == ["41", "33"] and words[4] != "0" and said == "0")
+    return may(one) or one.accepted and any(may(other) and other.meets(one) for other in model.all)
+
+
+def queues_errors(one):
+    """IP_RECVERR, IPV6_RECVERR"""
+    return one.has("setsockopt", lambda words, said: words[2:4] in (["0", "11"], ["41", "25"]) and said == "0")
+
+
+def looks_from_offset(one):
+    """SO_PEEK_OFF, which a value below 0 turns off."""
+    values = [words[4] for words, said in one.did if words[0] == "setsockopt" and words[2:4] == ["1", "42"] and said == "0"]
+    return bool(values) and not values[-1].startswith("-")
+
+
+def sends_urgent(words):
+    return words[0] in ("send", "sendto", "sendmsg") and bool(int(words[3]) & 1)
+
+
+def urgent_to(model, one):
+    """How many calls have sent an urgent octet that this stream may have heard."""
+    return sum(sends_urgent(words) for other in model.all if other.stream and other.meets(one) for words, said in other.did if said.isdigit())
+
+
+def has_read(one):
+    """Whether octets were taken from it, by a child, too."""
+    peeks = lambda words: words[0].startswith("recv") and int(words[3]) & PEEK
+    took = lambda words: words[0] in (*RECEIVES, "relay") and not peeks(words) or words[0] == "exec" and words[2] == "3"
+    return any(took(words) and said.isdigit() and 0 < int(said) for words, said in one.did)
+
+
+def is_undone_datagram(one):
+    """connect(2) with AF_UNSPEC."""
+    return one.datagram and one.has("connect", lambda words, said: words[2] == "0" and said == "0")
+
+
+def rule(why, after=GOES_ON):
+    def enter(test):
+        RULES.append((why, after, test))
+        return test
+    return enter
+
+
+def hears_corked(model, one):
+    """Whether it, or one that may hear of it, was sent octets with MSG_MORE."""
+    return any(other.corked and other.kind == one.kind and one.meets(other) for other in model.all)
+
+
+OCTETS = {
+    # With a bad address of what has not come, EAGAIN.
+    DGRAM: ({"ECONNREFUSED", "ECONNRESET", "EAGAIN"}, {"EFAULT", "EAGAIN"}, {"EFAULT", "ECONNREFUSED"}),
+    STREAM: ({"ECONNRESET", "EPIPE", "EAGAIN"}, {"EFAULT", "EAGAIN"}, {"EFAULT", "0"}),
+}
+
+
+def is_of_octets(line):
+    """Of the calls on one socket, those that tell what has come and what was left of what it sent: both answers are of that."""
+    unread = lambda said: re.sub(r"unread -?\d+ -?\d+ error \w+", "", said)
+    if line.name == "state":
+        return unread(line.call[0]) == unread(line.call[1])
+    if line.name in (*SENDS, *RECEIVES):
+        said = {line.theirs, line.ours}
+        errors = {one for one in said if not one.isdigit()}
+        return errors <= OCTETS[line.socket.kind][0] or said in OCTETS[line.socket.kind][1:]
+    if line.name == "getpeername":
+        return line.stream and {line.theirs, line.ours} == {"0", "ENOTCONN"}
+    of_octets = line.name == "ioctl" and int(line.words[2]) % 9 in (0, 1, 2, 3) or line.name == "getsockopt" and line.words[2:4] == ["1", "4"]
+    return of_octets and line.theirs == line.ours == "0"
+
+
+def is_undone_stream(socket):
+    """connect(2) with AF_UNSPEC."""
+    return socket.stream and socket.has("connect", lambda words, said: words[2] == "0" and said == "0")
