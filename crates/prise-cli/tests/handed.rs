@@ -347,3 +347,42 @@ fn what_nobody_asked_about_is_listed_all_the_same() {
         );
     }
 }
+
+const DISCONNECTED: &str = r#"
+import ctypes, resource, select, socket, struct
+
+def reset():
+    listener = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(listener.getsockname())
+    end = listener.accept()[0]
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    end.close()
+    poll = select.poll()
+    poll.register(client, select.POLLIN)
+    poll.poll()
+    return client
+
+client = reset()
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+# Nothing can be put under its number any more.
+resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno(), limits[1]))
+unspecified = bytes(16)
+ctypes.CDLL(None).connect(client.fileno(), unspecified, len(unspecified))
+resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+print(*(client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) for _ in range(2)))
+"#;
+
+#[test]
+fn the_error_that_waits_outlives_a_disconnecting_call_whether_that_fails_or_not() {
+    let Some(python) = need("connect(2) with AF_UNSPEC", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script: PathBuf = stage.write("disconnected.py", DISCONNECTED);
+    let program: [OsString; 2] = [python.into(), script.into()];
+    for options in [&[][..], &["--no-join"], &["--deny", "192.0.2.1"]] {
+        let ended = finish(&mut stage.run(options, &program), LIMIT).expect_success();
+        // `ECONNRESET`.
+        assert_eq!(ended.stdout, "104 0\n", "{options:?}");
+    }
+}
