@@ -644,3 +644,78 @@ fn who_waits_with_the_supervisor_is_accepted_by_a_call_that_waits_in_the_kernel(
     }
     served.end();
 }
+
+#[test]
+fn many_who_accept_and_many_who_come_from_both_sides_are_told_the_right_names() {
+    const CROWD: &str = r"
+import os, signal, socket, sys, threading
+workers, own = int(sys.argv[1]), int(sys.argv[2])
+l = socket.create_server(('0.0.0.0', 7000), backlog=512)
+def serve():
+    while True:
+        s, name = l.accept()
+        wanted = '127.0.0.1' if s.recv(1) == b'i' else '10.0.2.2'
+        s.sendall(b'y' if name == s.getpeername() and name[0] == wanted else b'n')
+        s.close()
+children = []
+for _ in range(workers):
+    children.append(os.fork())
+    if not children[-1]:
+        break
+if not children or children[-1]:
+    print('ready', flush=True)
+    threading.Thread(target=serve, daemon=True).start()
+    input()
+    wrong = 0
+    for _ in range(own):
+        with socket.create_connection(('127.0.0.1', 7000)) as c:
+            c.sendall(b'i')
+            wrong += c.recv(1) != b'y'
+    print('wrong', wrong, flush=True)
+    input()
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    os._exit(0)
+for _ in range(4):
+    threading.Thread(target=serve, daemon=True).start()
+serve()
+";
+    let Some(python) = python() else { return };
+    let stage = Stage::new();
+    let script = stage.write("crowd.py", CROWD);
+    for workers in ["0", "2"] {
+        let port = free_port();
+        let words = [
+            python.clone().into(),
+            script.clone().into(),
+            workers.into(),
+            "50".into(),
+        ];
+        let mut run = Running::start(
+            stage
+                .run(&["-p", &format!("{port}:7000")], &words)
+                .stdin(Stdio::piped()),
+        );
+        run.wait_for("ready", LIMIT);
+        let mut input = run.stdin().expect("a pipe");
+        let come = move |clients: usize| {
+            for _ in 0..clients {
+                let mut client = TcpStream::connect(("127.0.0.1", port)).expect("a listener");
+                client.write_all(b"o").expect("room");
+                let mut answer = [0];
+                client.read_exact(&mut answer).expect("an answer");
+                assert_eq!(answer, *b"y", "a client's name");
+            }
+        };
+        // Once all of them are unasked, the run's own clients come between them.
+        come(20);
+        let crowd: Vec<_> = (0..3).map(|_| std::thread::spawn(move || come(100))).collect();
+        writeln!(input, "visit").expect("room");
+        assert_eq!(run.wait_for("wrong", LIMIT).trim(), "wrong 0");
+        for clients in crowd {
+            clients.join().expect("the right names");
+        }
+        writeln!(input, "end").expect("room");
+        run.end(LIMIT).expect_success();
+    }
+}
