@@ -116,9 +116,50 @@ fn prise_is_stopped_while_its_program_is() {
     run.end(LIMIT).expect_success();
 }
 
-/// A terminal with a shell, in which a job stops in three ways: by the terminal, by itself, and not at all.
+/// Who executed prise with a timer set means the program.
+#[test]
+fn a_timer_that_prise_has_inherited_is_the_programs() {
+    let Some(python) = need("an alarm before execve", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script =
+        "import os, signal, sys; signal.setitimer(signal.ITIMER_REAL, 0.5); os.execv(sys.argv[1], sys.argv[1:])";
+    let args = ["-c".into(), script.into(), stage.path("prise")];
+    let args = args.into_iter().chain(["run", "--", "sleep", "60"].map(Into::into));
+    let ended = finish(&mut stage.native(python, args), LIMIT);
+    assert_eq!(ended.status.signal(), Some(Signal::ALARM.as_raw()), "{}", ended.stderr);
+}
+
+/// Waits for signal 40 and tells what it carries; the other one sends it.
+const QUEUED: [&str; 2] = [
+    "import ctypes, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [40]); print('ready', flush=True)
+info = (ctypes.c_int * 32)(); mask = (ctypes.c_ulong * 16)(1 << 39)
+ctypes.CDLL(None).sigwaitinfo(mask, info); print('carried', info[0], info[2], info[4], info[6], flush=True)",
+    "import ctypes, os, sys; print(os.getpid()); ctypes.CDLL(None).sigqueue(int(sys.argv[1]), 40, ctypes.c_void_p(4711))",
+];
+
+#[test]
+fn a_signal_reaches_the_program_with_what_it_carries() {
+    let Some(python) = need("values of signals", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let mut run = Running::start(&mut stage.run(&[], &[python.clone().into(), "-c".into(), QUEUED[0].into()]));
+    run.wait_for("ready", LIMIT);
+    let sent = finish(
+        &mut stage.native(python, ["-c", QUEUED[1], &run.pid().to_string()]),
+        LIMIT,
+    )
+    .expect_success();
+    // SI_QUEUE, as natively.
+    run.wait_for(&format!("carried 40 -1 {} 4711", sent.stdout.trim()), LIMIT);
+    run.end(LIMIT).expect_success();
+}
+
+/// A terminal with a shell, in which a job stops: by the terminal, by itself, again and again, not at all, and by others.
 const JOBS: &str = r#"
-import os, pty, select, sys, time
+import os, pty, select, signal, sys, time
 prise = sys.argv[1] + " run -- "
 child, terminal = pty.fork()
 if child == 0:
@@ -132,7 +173,8 @@ def hear(word):
         if not select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
             sys.exit(f"no {word!r} in {heard!r}")
         heard += os.read(terminal, 4096).decode(errors="replace")
-    heard = ""
+    said, _, heard = heard.partition(word)
+    return said
 
 def say(text):
     os.write(terminal, text.encode())
@@ -158,6 +200,27 @@ say("\x1aon\n")
 hear("onon")
 say("there $?\n")
 hear("shell0")
+times = 'for i in range(3): signal.raise_signal(signal.SIGTSTP); print(f"time {i}", flush=True)'
+say(prise + f"{sys.executable} -c 'import signal\n{times}'\n")
+hear("Stopped")
+for i in range(3):
+    say("fg\n")
+    hear(f"time {i}")
+    if i < 2:
+        hear("Stopped")
+say("there 3\n")
+hear("shell3")
+say(prise + "sh -c 'echo pi\"\"d=$$,; read line; echo $line$line; exit 7'\n")
+hear("pid=")
+pid = int(hear(","))
+os.kill(pid, signal.SIGSTOP)
+if select.select([terminal], [], [], 0.5)[0]:
+    sys.exit(f"said {os.read(terminal, 4096)}")
+os.kill(pid, signal.SIGCONT)
+say("on\n")
+hear("onon")
+say("there $?\n")
+hear("shell7")
 print("as natively")
 "#;
 

@@ -130,10 +130,50 @@ pub fn real_time() -> core::ops::RangeInclusive<i32> {
 pub struct Arrived {
     /// Its number.
     pub signal: i32,
-    /// Whether the kernel itself sent it, as a terminal does to its whole foreground group, rather than a process.
+    /// Whether the kernel itself sent it, as a terminal does to its whole foreground group, or a timer, rather than a process.
     pub by_kernel: bool,
     /// The sender's process, or 0.
     pub sender: u32,
+    /// The sender's user.
+    pub user: u32,
+    /// What the sender gave it to carry (sigqueue(3)).
+    pub value: Option<u64>,
+}
+
+/// A `siginfo_t` of sigqueue(3) (`_rt` in asm-generic/siginfo.h): fields after those are not looked at.
+#[repr(C)]
+struct Queued {
+    signal: i32,
+    errno: i32,
+    code: i32,
+    aligned: i32,
+    process: u32,
+    user: u32,
+    value: u64,
+    rest: [u64; 12],
+}
+
+const _: () = assert!(size_of::<Queued>() == size_of::<libc::siginfo_t>());
+
+/// Sends a process the signal that came, with the value that it carries and who sent that (rt_sigqueueinfo(2)).
+pub fn pass_on(process: u32, arrived: Arrived) -> io::Result<()> {
+    let Some(value) = arrived.value else {
+        return send(process, arrived.signal);
+    };
+    let info = Queued {
+        signal: arrived.signal,
+        errno: 0,
+        code: libc::SI_QUEUE,
+        aligned: 0,
+        process: arrived.sender,
+        user: arrived.user,
+        value,
+        rest: [0; 12],
+    };
+    let signal = arrived.signal;
+    // SAFETY: the kernel reads a `siginfo_t`, which is as large as this and initialised.
+    let sent = unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, process as i32, signal, &raw const info) };
+    crate::check(sent).map(drop)
 }
 
 /// Blocked signals, read from a descriptor.
@@ -168,6 +208,8 @@ impl SignalFd {
             signal: info.ssi_signo as i32,
             by_kernel: info.ssi_code == libc::SI_KERNEL,
             sender: info.ssi_pid,
+            user: info.ssi_uid,
+            value: (info.ssi_code == libc::SI_QUEUE).then_some(info.ssi_ptr),
         }))
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub(crate) mod filter;
+mod jobs;
 pub(crate) mod nested;
 pub(crate) mod outcome;
 pub mod probe;

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use prise_sys::launch::{Launch, LaunchError, launch};
 use prise_sys::seccomp::Listener;
-use prise_sys::signal;
+use prise_sys::signal::{self, Arrived};
 use rustix::process::{
     Pid, Resource, Rlimit, WaitOptions, getpgid, getpgrp, getrlimit, set_child_subreaper, setrlimit, wait,
 };
@@ -18,6 +18,7 @@ use crate::handed::adopted::Native;
 use crate::policy::confinement;
 use crate::start::config::RunConfig;
 use crate::start::filter;
+use crate::start::jobs;
 use crate::start::outcome::{Exit, RunError};
 use crate::start::shortcut::Shortcut;
 use crate::start::signals::{self, Signals};
@@ -113,10 +114,7 @@ impl Program {
                     self.stop_with_program(signal);
                 }
             } else if self.exit.is_none() {
-                // What the terminal sends it has sent to the program too.
-                if !arrived.by_kernel {
-                    self.tell(arrived.signal);
-                }
+                self.pass_on(arrived);
             } else if signals::stops(arrived.signal) {
                 // Nobody but us is left to be stopped.
                 signal::stop_by(arrived.signal);
@@ -129,14 +127,33 @@ impl Program {
         }
     }
 
+    fn pass_on(&mut self, arrived: Arrived) {
+        if self.stopped && signals::stops(arrived.signal) {
+            // It is stopped by what has not stopped prise: whoever wants that now, as a terminal's user does, shall have it.
+            self.stop_by(arrived.signal);
+        } else if !signals::to_group(arrived) {
+            // It may end just now.
+            let _ = signal::pass_on(self.pid.as_raw_pid() as u32, arrived);
+        }
+    }
+
     /// The program is stopped: so is prise, for the shell that waits for prise to know, until the shell has it go on.
     fn stop_with_program(&mut self, signal: i32) {
-        // Without a terminal nobody may be there who would have prise go on, only who stopped the program. Of the terminal's own signals the kernel knows that.
-        if signal == libc::SIGSTOP && !self.is_in_foreground() {
-            return;
+        // Who has stopped the program alone will continue it alone, of which a stopped prise would not hear: tools stop others so.
+        if signal != libc::SIGSTOP
+            || (jobs::has_sent_itself(self.pid, signal) && self.is_in_foreground() && jobs::has_shell())
+        {
+            self.stop_by(signal);
         }
+    }
+
+    /// Stops prise. Of a signal of the terminal's the kernel knows whether somebody is there who would have prise go on.
+    fn stop_by(&mut self, signal: i32) {
         let resumed = signal::stop_by(signal);
-        self.reap();
+        // Continued as well, and stopped again, it is not to be continued for the old stop's sake.
+        if let Some(again) = self.reap() {
+            return self.stop_with_program(again);
+        }
         // A shell has its whole job go on, others perhaps prise alone.
         if resumed && self.stopped {
             self.tell(libc::SIGCONT);

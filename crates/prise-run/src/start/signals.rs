@@ -1,6 +1,7 @@
 //! The signals that are meant for the program though prise gets them, because prise is the process that others know.
 //!
-//! A terminal sends its signals to the whole foreground group, the program among it; what a process sends to prise is passed on. So it is
+//! A terminal sends its signals to the whole foreground group, the program among it; what a process sends to prise, or a timer that prise has
+//! inherited from who executed it, is passed on. So it is
 //! with the signals that stop a process: the program decides whether it stops (signal(7)), and prise stops if it does
 //! ([`crate::start::program`]), as a shell's job.
 
@@ -73,6 +74,15 @@ impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.arrived.as_fd()
     }
+}
+
+/// Whether the kernel, where it sends the signal, sends it to a whole group: for a terminal, or to what nobody could continue any more.
+pub(crate) fn to_group(arrived: Arrived) -> bool {
+    let for_groups = matches!(
+        arrived.signal,
+        libc::SIGINT | libc::SIGQUIT | libc::SIGHUP | libc::SIGCONT | libc::SIGWINCH
+    );
+    arrived.by_kernel && (for_groups || stops(arrived.signal))
 }
 
 /// Whether a signal by itself stops a process.
