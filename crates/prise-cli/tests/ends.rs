@@ -182,7 +182,8 @@ def say(text):
 hear("$ ")
 say("there() { echo shell$1; }\n")
 hear("$ ")
-say(prise + "sh -c 'echo rea\"\"dy; sleep 60'\n")
+# Nothing that forks: between vfork(2) and execve(2) a child that stops keeps its parent from stopping, natively, too.
+say(prise + "sh -c 'echo rea\"\"dy; read line'\n")
 hear("ready")
 say("\x1a")
 hear("Stopped")
