@@ -158,10 +158,7 @@ impl Supervisor {
         let Some(publication) = native.publication() else {
             return Granted::No;
         };
-        let fits = nobody_hidden
-            && publication.address.ip().is_loopback()
-            && native.expects_strangers_only()
-            && !native.unasked.ever();
+        let fits = nobody_hidden && native.expects_strangers_only() && !native.unasked.ever();
         let left = native.left_calls_mut();
         if !fits && left.open.is_empty() {
             return Granted::No;

@@ -300,9 +300,10 @@ impl NativeListener {
         self.publication.is_none() && self.tokens.is_empty() && self.expected.iter().all(|it| it.client.is_none())
     }
 
-    /// Whether whoever comes is a client of the published address.
+    /// Whether whoever comes is a client of the published address, from the host's loopback.
     pub(crate) fn expects_strangers_only(&self) -> bool {
-        self.tokens.is_empty() && self.expected.is_empty()
+        let is_at_loopback = self.publication.is_some_and(|it| it.address.ip().is_loopback());
+        is_at_loopback && self.tokens.is_empty() && self.expected.is_empty()
     }
 
     pub(crate) fn left_calls(&self) -> &LeftCalls {

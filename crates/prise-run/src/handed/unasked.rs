@@ -52,7 +52,7 @@ impl Supervisor {
         let Some(publication) = native.publication() else {
             return;
         };
-        let fits = nobody_hidden && publication.address.ip().is_loopback() && native.expects_strangers_only();
+        let fits = nobody_hidden && native.expects_strangers_only();
         if !fits || native.unasked.ever() || write_hint::set(target.copy.as_fd(), mark::PUBLISHED).is_err() {
             return;
         }

@@ -2,9 +2,10 @@
 //!
 //! A connection that leaves is nothing but a stream of the host kernel's own with a mark ([`crate::handed::marked`]), where nobody wants its packets or has to know of it.
 //! A program that is linked with glibc makes one by itself, for which the filter lets connect(2) pass that shows a number of this run's: not a
-//! secret, because what it opens is open to everybody. Its file is a descriptor that is gone, with the variable that named it, when the program's own
-//! code begins. Only the program of the run is loaded so, and what it forks: what it executes is not, nor are static programs; they are judged as ever.
+//! secret, because what it opens is open to everybody. Its file is a descriptor that is gone, with the variable that named it, when
+//! main begins. Only the program of the run is loaded so, and what it forks: what it executes is not, nor are static programs; they are judged as ever.
 
+use std::cell::Cell;
 use std::env;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -18,7 +19,7 @@ use std::rc::Rc;
 use object::elf::{EM_X86_64, FileHeader64};
 use object::read::ReadCache;
 use object::read::elf::{ElfFile, FileHeader, ProgramHeader};
-use object::{Endianness, Object, ObjectSymbol};
+use object::{Endianness, Object, ObjectSection};
 use prise_shortcut::chart::{Chart, Edge, Edges, PATH_MAX, mark, wish};
 use prise_sys::launch::Preload;
 use prise_sys::write_hint;
@@ -40,7 +41,7 @@ const VARIABLE: &[u8] = b"LD_PRELOAD=";
 const FAR: i32 = 700;
 
 /// Whose programs are loaded so: others pass nothing to a library's constructors, or have another C library.
-const LINKER: &[u8] = b"/lib64/ld-linux-x86-64.so.2\0";
+const LINKER: &[u8] = b"/lib64/ld-linux-x86-64.so.2";
 
 /// What a program with a C library is started by: others may name the same linker.
 const START: &[u8] = b"__libc_start_main";
@@ -56,23 +57,41 @@ const SANITIZERS: [&[u8]; 4] = [b"__asan_", b"__hwasan_", b"__msan_", b"__tsan_"
 pub(crate) struct Shortcut {
     preload: Preload,
     token: u64,
-    /// What its judged calls of accept(2) show.
-    wish: u64,
     connects: Leave,
     accepts: Leave,
 }
 
 /// A leave that the library has, a number in its file, which it reads there again and again.
 #[derive(Debug, Clone)]
-pub(crate) struct Leave {
+pub(crate) struct Leave(Rc<Given>);
+
+#[derive(Debug)]
+struct Given {
     file: Rc<File>,
     at: u64,
+    ended: Cell<bool>,
 }
 
 impl Leave {
-    /// Takes it back.
+    fn new(file: &Rc<File>, at: usize) -> Self {
+        Self(Rc::new(Given {
+            file: Rc::clone(file),
+            at: at as u64,
+            ended: Cell::new(false),
+        }))
+    }
+
+    /// Whether it holds.
+    fn holds(&self) -> bool {
+        !self.0.ended.get()
+    }
+
+    /// Takes it back, for good.
     pub(crate) fn end(&self) {
-        if let Err(error) = self.file.write_all_at(&0u32.to_ne_bytes(), self.at) {
+        if self.0.ended.replace(true) {
+            return;
+        }
+        if let Err(error) = self.0.file.write_all_at(&0u32.to_ne_bytes(), self.0.at) {
             tracing::debug!(%error, "connections go on unasked");
         }
     }
@@ -134,10 +153,6 @@ impl Shortcut {
         // Without /proc the dynamic linker would complain to the program's standard error.
         File::open(&path)?;
         let file = Rc::new(library.try_clone()?);
-        let leave = |at: usize| Leave {
-            file: Rc::clone(&file),
-            at: at as u64,
-        };
         let preload = Preload {
             file: library.into(),
             environment: environment(&path),
@@ -145,9 +160,8 @@ impl Shortcut {
         Ok(preload.is_executable().then_some(Self {
             preload,
             token: chart.token,
-            wish: wish(chart.token),
-            connects: leave(image.open_at),
-            accepts: leave(image.accepts_at),
+            connects: Leave::new(&file, image.open_at),
+            accepts: Leave::new(&file, image.accepts_at),
         }))
     }
 
@@ -161,9 +175,9 @@ impl Shortcut {
         &self.preload
     }
 
-    /// The leave to accept without asking, if a call is the library's, which wishes for it.
+    /// The leave to accept without asking, while it holds, if a call is the library's, which wishes for it.
     pub(crate) fn leave_for(&self, call: &Call) -> Option<Leave> {
-        (call.args[5] == self.wish).then(|| self.accepts.clone())
+        (call.args[5] == wish(self.token) && self.accepts.holds()).then(|| self.accepts.clone())
     }
 }
 
@@ -261,16 +275,35 @@ fn is_of_glibc(program: &Path) -> io::Result<bool> {
     if elf.elf_header().e_machine(endian) != EM_X86_64 {
         return Ok(false);
     }
-    let headers = elf.elf_program_headers().iter();
-    let linker = headers.filter_map(|header| header.interpreter(endian, &data).ok().flatten());
-    let is_glibc = linker.into_iter().any(|it| it == &LINKER[..LINKER.len() - 1]);
+    let mut headers = elf.elf_program_headers().iter();
+    if !headers.any(|header| header.interpreter(endian, &data) == Ok(Some(LINKER))) {
+        return Ok(false);
+    }
+    // The names of all symbols at once: one by one each is a read(2), and programs that others link with have tens of thousands.
+    let Some(names) = elf.section_by_name(".dynstr") else {
+        return Ok(false);
+    };
     let mut has_c_library = false;
-    for symbol in elf.dynamic_symbols() {
-        let name = symbol.name_bytes().unwrap_or_default();
+    for name in names.data().map_err(invalid)?.split(|octet| *octet == 0) {
         if SANITIZERS.iter().any(|it| name.starts_with(it)) {
             return Ok(false);
         }
-        has_c_library |= name == START;
+        // A name that another one ends with is not there twice.
+        has_c_library |= name.ends_with(START);
     }
-    Ok(is_glibc && has_c_library)
+    Ok(has_c_library)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_of_glibc_are_known_and_others_are_left_alone() {
+        assert!(is_of_glibc(Path::new("/proc/self/exe")).unwrap());
+        // The dynamic linker names none, and is no program of a C library's.
+        let linker = Path::new(OsStr::from_bytes(LINKER));
+        assert!(!is_of_glibc(linker).unwrap());
+        assert!(is_of_glibc(Path::new("/proc/self/stat")).is_err());
+    }
 }
