@@ -43,7 +43,9 @@ pub(crate) struct Agreement {
 
 /// Our window shift: enough for the largest buffer this connection may get (RFC 7323 §2.2).
 pub(crate) fn window_shift(config: &TcpConfig) -> u8 {
-    let largest = config.receive_buffer.unwrap_or(config.tuning().receive_max);
+    let buffer = config.receive_buffer.unwrap_or(config.tuning().receive_max);
+    // What is never offered needs no unit (`tcp_select_initial_window`).
+    let largest = buffer.min(config.window_clamp.unwrap_or(u32::MAX));
     let mut shift = 0;
     while shift < 14 && largest >> shift > 0xffff {
         shift += 1;
@@ -85,12 +87,9 @@ impl Tcp {
         // The window that the SYN-ACK offers is a promise.
         connection.settle_initial_window(agreement.timestamps);
         if connection.kernel_window_field(true).is_none() {
-            let clamp = connection.window_clamp();
+            let bounds = connection.window_bounds(0);
             let mss = connection.acks.peer_mss;
-            connection
-                .rcv
-                .window
-                .advertise(agreement.irs + 1, 0, mss, 0, clamp.min(0xffff));
+            connection.rcv.window.advertise(agreement.irs + 1, 0, mss, 0, bounds);
         }
         connection.timestamps.last_ack_sent = agreement.irs + 1;
         connection.mss = connection.mss.min(agreement.peer_mss);

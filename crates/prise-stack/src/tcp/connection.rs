@@ -24,7 +24,7 @@ use super::loss::recovery::Recovery;
 use super::loss::rtt::RttEstimator;
 use super::rare::Rare;
 use super::receive::reassembly::Reassembly;
-use super::receive::window::ReceiveWindow;
+use super::receive::window::{Bounds, ReceiveWindow};
 use super::send::flight::Flight;
 use super::send::pace::Pace;
 use super::send::queue::SendQueue;
@@ -363,16 +363,16 @@ impl Connection {
         beside_ip.saturating_sub(options).max(1)
     }
 
-    pub(crate) fn window_clamp(&self) -> u32 {
+    /// What bounds the window that is offered with a field of this scale, besides the buffer.
+    pub(crate) fn window_bounds(&self, scale: u8) -> Bounds {
         // When memory is short, who holds much is offered little.
         let left = self.receiving.as_ref().map_or(u32::MAX, |receiving| {
             receiving.charge.share().saturating_sub(receiving.held())
         });
-        self.config
-            .window_clamp
-            .unwrap_or(u32::MAX)
-            .min(0xffff << self.rcv_scale)
-            .min(left)
+        Bounds {
+            clamp: self.config.window_clamp.unwrap_or(u32::MAX),
+            room: left.min(0xffff << scale),
+        }
     }
 
     /// The retransmission timeout as it stands, backed off.

@@ -35,6 +35,27 @@ pub(crate) struct ReceiveWindow {
     rtt_at: Moment,
 }
 
+/// What bounds an advertised window besides its buffer, in octets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// What the program allows (`TCP_WINDOW_CLAMP`): small segments are all that it gets then.
+    pub(crate) clamp: u32,
+    /// What memory is left for, and what the field can say: what they take away is no reason for small segments.
+    pub(crate) room: u32,
+}
+
+impl Bounds {
+    #[cfg(test)]
+    const NONE: Self = Self {
+        clamp: u32::MAX,
+        room: u32::MAX,
+    };
+
+    fn least(self) -> u32 {
+        self.clamp.min(self.room)
+    }
+}
+
 impl ReceiveWindow {
     pub(crate) fn new(next: SeqNum, limit: u32, now: Instant) -> Self {
         Self {
@@ -101,12 +122,12 @@ impl ReceiveWindow {
     }
 
     /// The window to put into a segment now, given `rcv.nxt` and what the program has not read. Moves the edge.
-    pub(crate) fn advertise(&mut self, next: SeqNum, queued: u32, mss: u32, scale: u8, clamp: u32) -> u16 {
-        let window = self.choose(next, queued, mss, scale, clamp);
+    pub(crate) fn advertise(&mut self, next: SeqNum, queued: u32, mss: u32, scale: u8, bounds: Bounds) -> u16 {
+        let window = self.choose(next, queued, mss, scale, bounds);
         // A promise that the field cannot say is rounded up while there is room: rounded down, the edge would retreat
         // before the peer's eyes (RFC 7323 §2.4 has it retreat only if it must; what was promised is taken anyway).
         let whole = window.div_ceil(1 << scale);
-        let fits = whole << scale <= self.limit.saturating_sub(queued).min(clamp);
+        let fits = whole << scale <= self.limit.saturating_sub(queued).min(bounds.least());
         let field = if fits { whole } else { window >> scale }.min(0xffff);
         let edge = next + (field << scale);
         if self.advertised.precedes(edge) {
@@ -117,18 +138,21 @@ impl ReceiveWindow {
 
     /// The window that would be advertised: free space, in silly-window avoidance (§3.8.6.2.2) moved only by a
     /// segment or half the buffer at least, and never below what was promised.
-    fn choose(&self, next: SeqNum, queued: u32, mss: u32, scale: u8, clamp: u32) -> u32 {
+    fn choose(&self, next: SeqNum, queued: u32, mss: u32, scale: u8, bounds: Bounds) -> u32 {
         let promised = self.remaining(next);
         // A buffer below the unit of the field could never be offered at all.
-        let limit = self.limit.max(1 << scale);
-        let free = limit.saturating_sub(queued).min(clamp);
+        let unit = 1 << scale;
+        let limit = self.limit.max(unit);
+        // Nor could the program's bound; Linux rounds it up (`__tcp_select_window`).
+        let clamp = bounds.clamp.checked_next_multiple_of(unit).unwrap_or(u32::MAX);
+        let free = limit.saturating_sub(queued).min(clamp).min(bounds.room);
         if free <= promised {
             return promised;
         }
         // The field cannot say less than a unit: a rest of the promise that is smaller looks like a shut window, and in a
         // small buffer nothing else would ever open it.
         let shown = promised >> scale << scale;
-        if free - shown < mss.min(limit / 2) {
+        if free - shown < mss.min(limit.min(clamp) / 2) {
             return promised;
         }
         // Round down to what the field can say, but not below the promise.
@@ -137,13 +161,13 @@ impl ReceiveWindow {
 
     /// The program has read: whether the peer should hear of the new window at once. Linux's rule: when it at
     /// least doubles what the peer believes to have.
-    pub(crate) fn update_due(&self, next: SeqNum, queued: u32, mss: u32, scale: u8, clamp: u32) -> bool {
+    pub(crate) fn update_due(&self, next: SeqNum, queued: u32, mss: u32, scale: u8, bounds: Bounds) -> bool {
         let now = self.remaining(next) >> scale << scale;
-        if now > self.limit.min(clamp) / 2 {
+        if now > self.limit.min(bounds.least()) / 2 {
             return false;
         }
-        let then = self.choose(next, queued, mss, scale, clamp);
-        then >= mss.min(self.limit / 2) && then >= 2 * now
+        let then = self.choose(next, queued, mss, scale, bounds);
+        then >= mss.min(self.limit.min(bounds.clamp) / 2) && then >= 2 * now
     }
 
     /// Data arrived: one window takes about one round trip, which is how a receiver that sends nothing measures it.
@@ -210,9 +234,9 @@ mod tests {
     fn the_right_edge_never_retreats() {
         let start = SeqNum(100);
         let mut window = ReceiveWindow::new(start, 10_000, Instant::ZERO);
-        assert_eq!(window.advertise(start, 0, 1000, 0, u32::MAX), 10_000);
+        assert_eq!(window.advertise(start, 0, 1000, 0, Bounds::NONE), 10_000);
         window.set_limit(2000);
-        assert_eq!(window.advertise(start + 4000, 4000, 1000, 0, u32::MAX), 6000);
+        assert_eq!(window.advertise(start + 4000, 4000, 1000, 0, Bounds::NONE), 6000);
         assert_eq!(window.right_edge(), (start + 10_000));
     }
 
@@ -221,11 +245,11 @@ mod tests {
     fn a_coarse_scale_moves_the_edge_back_only_where_there_is_no_room() {
         let start = SeqNum(0);
         let mut window = ReceiveWindow::new(start, 100_000, Instant::ZERO);
-        assert_eq!(window.advertise(start, 0, 1000, 10, u32::MAX), 97);
-        assert_eq!(window.advertise(start + 500, 0, 1000, 10, u32::MAX), 97);
+        assert_eq!(window.advertise(start, 0, 1000, 10, Bounds::NONE), 97);
+        assert_eq!(window.advertise(start + 500, 0, 1000, 10, Bounds::NONE), 97);
         assert_eq!(window.right_edge(), start + 500 + (97 << 10));
         // Unread, they leave no room for more: the field is rounded down, the promise stays.
-        assert_eq!(window.advertise(start + 700, 700, 1000, 10, u32::MAX), 96);
+        assert_eq!(window.advertise(start + 700, 700, 1000, 10, Bounds::NONE), 96);
         assert_eq!(window.right_edge(), start + 500 + (97 << 10));
     }
 
@@ -233,27 +257,50 @@ mod tests {
     fn a_small_opening_is_not_told() {
         let start = SeqNum(0);
         let mut window = ReceiveWindow::new(start, 10_000, Instant::ZERO);
-        window.advertise(start, 0, 1000, 0, u32::MAX);
+        window.advertise(start, 0, 1000, 0, Bounds::NONE);
         let next = start + 10_000;
-        assert_eq!(window.advertise(next, 9900, 1000, 0, u32::MAX), 0);
-        assert!(!window.update_due(next, 9900, 1000, 0, u32::MAX));
-        assert!(window.update_due(next, 9000, 1000, 0, u32::MAX));
+        assert_eq!(window.advertise(next, 9900, 1000, 0, Bounds::NONE), 0);
+        assert!(!window.update_due(next, 9900, 1000, 0, Bounds::NONE));
+        assert!(window.update_due(next, 9000, 1000, 0, Bounds::NONE));
     }
 
     #[test]
     fn a_rest_of_the_promise_that_the_field_cannot_say_does_not_keep_the_window_shut() {
         let (start, scale) = (SeqNum(0), 10);
         let mut window = ReceiveWindow::new(start, 1152, Instant::ZERO);
-        assert_eq!(window.advertise(start, 0, 1400, scale, u32::MAX), 1);
+        assert_eq!(window.advertise(start, 0, 1400, scale, Bounds::NONE), 1);
         // 24 octets came and were read: 1,000 remain promised, which is no unit.
-        assert!(window.update_due(start + 24, 0, 1400, scale, u32::MAX));
-        assert_eq!(window.advertise(start + 24, 0, 1400, scale, u32::MAX), 1);
+        assert!(window.update_due(start + 24, 0, 1400, scale, Bounds::NONE));
+        assert_eq!(window.advertise(start + 24, 0, 1400, scale, Bounds::NONE), 1);
         let mut tiny = ReceiveWindow::new(start, 100, Instant::ZERO);
         assert_eq!(
-            tiny.advertise(start, 0, 1400, scale, u32::MAX),
+            tiny.advertise(start, 0, 1400, scale, Bounds::NONE),
             1,
             "less than a unit is a unit"
         );
+    }
+
+    #[test]
+    fn what_the_program_allows_is_offered_though_no_segment_fits_and_the_field_cannot_say_it() {
+        let (start, scale, mss) = (SeqNum(0), 11, 65_483);
+        for (clamp, offered) in [(1152, 1), (5000, 3), (60_000, 30)] {
+            let bounds = Bounds { clamp, ..Bounds::NONE };
+            let mut window = ReceiveWindow::new(start, BUFFER_INITIAL, Instant::ZERO);
+            assert_eq!(window.advertise(start, 0, mss, scale, bounds), offered, "{clamp}");
+            let all = start + (u32::from(offered) << scale);
+            assert_eq!(
+                window.advertise(all, 0, mss, scale, bounds),
+                offered,
+                "{clamp}: once it is read"
+            );
+        }
+        // For want of memory nothing small is offered.
+        let bounds = Bounds {
+            room: 5000,
+            ..Bounds::NONE
+        };
+        let mut window = ReceiveWindow::new(start, BUFFER_INITIAL, Instant::ZERO);
+        assert_eq!(window.advertise(start, 0, mss, scale, bounds), 0);
     }
 
     #[test]

@@ -548,11 +548,9 @@ impl Connection {
             return field;
         }
         let scale = if syn { 0 } else { self.rcv_scale };
-        let (next, queued, clamp) = (self.rcv.nxt, self.receive_queued(), self.window_clamp());
+        let (next, queued, bounds) = (self.rcv.nxt, self.receive_queued(), self.window_bounds(scale));
         let mss = self.acks.peer_mss;
-        self.rcv
-            .window
-            .advertise(next, queued, mss, scale, clamp.min(0xffff << scale))
+        self.rcv.window.advertise(next, queued, mss, scale, bounds)
     }
 
     fn has_blocks_to_tell(&self) -> bool {

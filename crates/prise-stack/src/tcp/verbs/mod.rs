@@ -359,8 +359,9 @@ impl Connection {
             self.rcv.window.on_read(count, srtt, now, max);
         }
         let queued = self.receive_queued();
-        let (mss, scale, clamp) = (self.acks.peer_mss, self.rcv_scale, self.window_clamp());
-        if self.may_receive() && self.rcv.window.update_due(self.rcv.nxt, queued, mss, scale, clamp) {
+        let (mss, scale) = (self.acks.peer_mss, self.rcv_scale);
+        let bounds = self.window_bounds(scale);
+        if self.may_receive() && self.rcv.window.update_due(self.rcv.nxt, queued, mss, scale, bounds) {
             self.acks.now = true;
         }
         self.release_memory();
