@@ -5,17 +5,35 @@
 use core::mem::offset_of;
 
 /// The hints of how long what is written will live (fcntl(2) `F_SET_RW_HINT`) that are marks on a run's sockets: nothing else looks at them there.
-pub mod mark {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Mark {
     /// A listener at which whoever comes is a client of a published port of the host's loopback.
-    pub const PUBLISHED: u64 = 1;
+    Published = 1,
     /// The run knows the socket; what else it is, it has to be asked.
-    pub const KNOWN: u64 = 2;
+    Known = 2,
     /// A stream whose connect(2) was made without asking and has failed, which its program was told.
-    pub const FAILED: u64 = 3;
+    Failed = 3,
     /// A connection within the run whose own name is the kernel's.
-    pub const WITHIN: u64 = 4;
+    Within = 4,
     /// A connection that leaves the run, or one that is to.
-    pub const OUTSIDE: u64 = 5;
+    Outside = 5,
+}
+
+impl Mark {
+    const ALL: [Self; 5] = [Self::Published, Self::Known, Self::Failed, Self::Within, Self::Outside];
+
+    /// The hint that is the mark.
+    #[must_use]
+    pub const fn hint(self) -> u64 {
+        self as u64
+    }
+
+    /// The mark that a hint is; none if it is none.
+    #[must_use]
+    pub fn of(hint: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.hint() == hint)
+    }
 }
 
 /// What the chart begins with, by which it is found in the library's file.
@@ -324,6 +342,14 @@ mod tests {
             renamed(v6(mapped([127, 0, 0, 1]), 40000)),
             v6(mapped([10, 0, 2, 2]), 40000)
         );
+    }
+
+    #[test]
+    fn every_mark_is_a_hint_of_its_own_and_none_is_no_mark() {
+        for mark in Mark::ALL {
+            assert_eq!(Mark::of(mark.hint()), Some(mark));
+        }
+        assert_eq!((Mark::of(0), Mark::of(6)), (None, None));
     }
 
     #[test]

@@ -25,7 +25,7 @@
 )]
 mod chart;
 
-use chart::{Chart, Octets, PATH_MAX, V4_LEN, V6_LEN, mark, wish};
+use chart::{Chart, Mark, Octets, PATH_MAX, V4_LEN, V6_LEN, wish};
 use core::arch::{asm, global_asm};
 
 const FCNTL: usize = 72;
@@ -215,7 +215,7 @@ unsafe fn leave(socket: i32, address: *const u8, len: u32) -> Option<isize> {
         return None;
     }
     // Before the connection stands: nobody may take it for one from beyond the run. Another user's object cannot be marked.
-    if !set_hint(number, mark::OUTSIDE) {
+    if !set_hint(number, Mark::Outside.hint()) {
         return None;
     }
     // SAFETY: the address is ours.
@@ -230,7 +230,7 @@ unsafe fn leave(socket: i32, address: *const u8, len: u32) -> Option<isize> {
             return None;
         }
         _ => {
-            set_hint(number, mark::FAILED);
+            set_hint(number, Mark::Failed.hint());
         }
     }
     Some(result)
@@ -268,7 +268,7 @@ unsafe fn take(number: usize, arguments: [usize; 4]) -> isize {
 ///
 /// None but that of reading and writing what is there.
 unsafe fn take_unasked(number: usize, [socket, address, len, flags]: [usize; 4]) -> Option<isize> {
-    if !may_take() || hint(socket) != Some(mark::PUBLISHED) {
+    if !may_take() || hint(socket) != Some(Mark::Published.hint()) {
         return None;
     }
     let told = Told::read();

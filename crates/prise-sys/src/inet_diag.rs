@@ -85,20 +85,17 @@ impl InetDiag {
         Ok(left)
     }
 
-    /// Where a TCP socket wants to connect whose handshake is not over, which getpeername(2) does not tell: the one at `local` with this inode. The
-    /// kernel goes through all of its connections for this.
-    pub fn connecting_to(local: SocketAddr, inode: u32) -> io::Result<Option<SocketAddr>> {
+    /// The TCP sockets whose handshake is not over, of which getpeername(2) does not tell where they want to connect: those of the family and
+    /// at the port of `local`, or at any if that is 0. The kernel goes through all of its connections for this.
+    pub fn connecting(local: SocketAddr) -> io::Result<Vec<Connecting>> {
         const SYN_SENT: u32 = 1 << 2;
         let anybody = SocketAddr::new(local.ip(), 0);
         let mut request = request(libc::IPPROTO_TCP, [local, anybody], 0);
         request[4..8].copy_from_slice(&SYN_SENT.to_ne_bytes());
-        let mut found = None;
+        let mut found = Vec::new();
         SockDiag::open()?.any(&request, |message| {
-            let is_it = word(message, INODE) == Some(inode);
-            if is_it {
-                found = endpoints(message).map(|it| it.1);
-            }
-            is_it
+            found.extend(Connecting::parse(message));
+            false
         })?;
         Ok(found)
     }
@@ -116,6 +113,29 @@ impl InetDiag {
         word(&message, QUEUE)
             .map(Some)
             .ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+}
+
+/// A socket whose handshake is not over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connecting {
+    /// The inode of its descriptors.
+    pub inode: u32,
+    /// Its own end.
+    pub local: SocketAddr,
+    /// Where it wants to connect.
+    pub remote: SocketAddr,
+}
+
+impl Connecting {
+    /// Reads a `struct inet_diag_msg`.
+    fn parse(message: &[u8]) -> Option<Self> {
+        let (local, remote) = endpoints(message)?;
+        Some(Self {
+            inode: word(message, INODE)?,
+            local,
+            remote,
+        })
     }
 }
 

@@ -28,8 +28,8 @@ pub struct Launch<'a> {
     pub mask: &'a SignalSet,
     /// Whether `SIGXFSZ` ends it, which the caller ignores ([`crate::signal::ignore`]).
     pub file_limit_ends: bool,
-    /// `RLIMIT_NOFILE`, soft and hard, that it starts with; `None` inherits the caller's.
-    pub descriptors: Option<(u64, u64)>,
+    /// What it starts with; `None` inherits the caller's.
+    pub descriptors: Option<DescriptorLimit>,
     /// What it is confined by, where it is.
     pub confinement: Option<&'a Confinement>,
     /// Whether the listener can be fetched by pidfd_getfd(2). Else the child begins with the parent's own descriptor table,
@@ -37,6 +37,15 @@ pub struct Launch<'a> {
     pub fetches: bool,
     /// What the program is loaded with; only where descriptors are fetched, because its file loses close-on-exec in the child's table.
     pub preload: Option<&'a Preload>,
+}
+
+/// How many descriptors a process may have (`RLIMIT_NOFILE`).
+#[derive(Debug, Clone, Copy)]
+pub struct DescriptorLimit {
+    /// The limit itself.
+    pub soft: u64,
+    /// What the process may raise it to.
+    pub hard: u64,
 }
 
 /// A library that the dynamic linker finds at a descriptor of the program's.
@@ -270,7 +279,7 @@ fn child(
             libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
         }
         libc::sigprocmask(libc::SIG_SETMASK, &raw const launch.mask.0, ptr::null_mut());
-        if let Some((soft, hard)) = launch.descriptors {
+        if let Some(DescriptorLimit { soft, hard }) = launch.descriptors {
             let limit = libc::rlimit {
                 rlim_cur: soft,
                 rlim_max: hard,

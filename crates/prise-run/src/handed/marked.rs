@@ -10,13 +10,13 @@
 //!
 //! Where connections cannot be marked, and of those that are being made, a note is taken: [`crate::handed::noted`].
 
-use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use prise_shortcut::chart::mark;
+use prise_shortcut::chart::Mark;
 use prise_socket::Family;
-use prise_sys::inet_diag::InetDiag;
+use prise_sys::inet_diag::{Connecting, InetDiag};
 use prise_sys::write_hint;
 use rustix::net::{getpeername, getsockname, sockopt};
 
@@ -27,51 +27,50 @@ use crate::handed::noted::{Noted, is_tcp};
 use crate::socket::{Holder, Slot, unix};
 use crate::supervisor::Supervisor;
 
-/// What a mark says of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mark {
-    /// It leaves the run.
-    Outside,
-    /// It stays, and its own name is the kernel's ([`crate::handed::plain`]).
-    Within,
+/// Marks an object; false where that is not possible.
+pub(crate) fn mark(object: impl AsFd, mark: Mark) -> bool {
+    write_hint::set(object.as_fd(), mark.hint()).is_ok()
 }
 
-impl Mark {
-    const ALL: [Self; 2] = [Self::Outside, Self::Within];
-
-    fn hint(self) -> u64 {
-        match self {
-            Self::Outside => mark::OUTSIDE,
-            Self::Within => mark::WITHIN,
-        }
-    }
-
-    /// The mark of a stream, if it has one.
-    fn of(stream: &OwnedFd) -> Option<Self> {
-        let hint = write_hint::get(stream.as_fd()).ok()?;
-        Self::ALL.into_iter().find(|it| it.hint() == hint)
-    }
-}
-
-/// Marks a connection as one of the run's; false where that is not possible.
-pub(crate) fn mark(connection: &OwnedFd, kind: Mark) -> bool {
-    write_hint::set(connection.as_fd(), kind.hint()).is_ok()
+/// The mark of an object, if it has one.
+fn mark_of(object: &OwnedFd) -> Option<Mark> {
+    Mark::of(write_hint::get(object.as_fd()).ok()?)
 }
 
 /// Whether the connect(2) has failed that a program made of this object without asking, and it was told so. That is told once.
 pub(crate) fn take_failure(object: &OwnedFd) -> bool {
-    write_hint::get(object.as_fd()).is_ok_and(|hint| hint == mark::FAILED)
-        && write_hint::set(object.as_fd(), mark::KNOWN).is_ok()
+    mark_of(object) == Some(Mark::Failed) && mark(object, Mark::Known)
+}
+
+/// The streams that are still connecting, asked of the kernel all at once where there are many to be adopted: it goes through all of its connections
+/// for each answer.
+#[derive(Debug, Default)]
+struct AllConnecting(Option<HashMap<u32, Connecting>>);
+
+impl AllConnecting {
+    fn find(&mut self, inode: u32) -> Option<Connecting> {
+        let ask = || {
+            let families = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+            let all = families.map(|ip| InetDiag::connecting(SocketAddr::new(ip, 0)).unwrap_or_default());
+            all.into_iter().flatten().map(|it| (it.inode, it)).collect()
+        };
+        self.0.get_or_insert_with(ask).get(&inode).copied()
+    }
 }
 
 /// Whom a connection leads to whose own name is `own`.
-fn peer_of(connection: &OwnedFd, own: SocketAddr) -> SocketAddr {
+fn peer_of(connection: &OwnedFd, own: SocketAddr, all: Option<&mut AllConnecting>) -> SocketAddr {
     let connected = getpeername(connection).ok().flatten();
     let peer = connected.and_then(|it| SocketAddr::try_from(it).ok());
-    // The kernel goes through all of its connections for this.
     let connecting = || {
-        let asked = is_connecting(connection).then(|| InetDiag::connecting_to(own, unix::inode(connection)));
-        asked?.ok().flatten()
+        let inode = unix::inode(connection);
+        if !is_connecting(connection) {
+            return None;
+        }
+        // One that has begun since all were asked about is asked about by itself.
+        let known = all.and_then(|all| all.find(inode)).filter(|it| it.local == own);
+        let ask = || InetDiag::connecting(own).ok()?.into_iter().find(|it| it.inode == inode);
+        known.or_else(ask).map(|it| it.remote)
     };
     // One that is over has no peer to ask about, and keeps its own name.
     peer.or_else(connecting).unwrap_or(match own {
@@ -84,14 +83,28 @@ fn peer_of(connection: &OwnedFd, own: SocketAddr) -> SocketAddr {
 pub(crate) fn mark_as_known(object: BorrowedFd<'_>) {
     if write_hint::get(object).is_ok_and(|hint| hint == 0) {
         // Another user's cannot be marked by a program's own connect(2) either.
-        let _ = write_hint::set(object, mark::KNOWN);
+        mark(object, Mark::Known);
     }
 }
 
 impl Supervisor {
     /// Makes a marked connection a stream of the run's; none if it is none.
     pub(crate) fn adopt_marked(&mut self, holder: Holder, copy: &OwnedFd) -> Option<Slot> {
-        let mark = Mark::of(copy)?;
+        self.adopt_marked_among(holder, copy, None)
+    }
+
+    fn adopt_marked_among(
+        &mut self,
+        holder: Holder,
+        copy: &OwnedFd,
+        connecting: Option<&mut AllConnecting>,
+    ) -> Option<Slot> {
+        let within = match mark_of(copy)? {
+            // It stays, and its own name is the kernel's ([`crate::handed::plain`]).
+            Mark::Within => true,
+            Mark::Outside => false,
+            Mark::Published | Mark::Known | Mark::Failed => return None,
+        };
         if !is_tcp(copy) || !self.hands.is_at_home(copy) {
             return None;
         }
@@ -104,24 +117,25 @@ impl Supervisor {
             SocketAddr::V4(_) => Family::Inet,
             SocketAddr::V6(_) => Family::Inet6,
         };
-        let peer = peer_of(copy, own);
+        let peer = peer_of(copy, own, connecting);
         let noted = Noted {
             cookie: sockopt::socket_cookie(copy).ok()?,
             family,
-            seen: match mark {
+            seen: if within {
                 // Over, or its listener is forgotten: nobody is told the name of a peer that is not there.
-                Mark::Within => self.places.name_of(peer).unwrap_or(peer),
-                Mark::Outside => self.gate.as_ref()?.guest_endpoint(peer),
+                self.places.name_of(peer).unwrap_or(peer)
+            } else {
+                self.gate.as_ref()?.guest_endpoint(peer)
             },
-            stage: match mark {
-                Mark::Within => Stage::Connected,
+            stage: if within {
+                Stage::Connected
+            } else {
                 // Whether its program has been told how connect(2) has ended the kernel knows, which may not have been ours.
-                Mark::Outside => Stage::Connecting(peer),
+                Stage::Connecting(peer)
             },
             holder,
             process: self.guests.process(holder.tid),
         };
-        let within = mark == Mark::Within;
         let mut socket = self.socket_called(&noted, copy, within.then_some(own)).ok()?;
         socket.ends = (within && peer.port() != 0).then(|| Box::new(Ends::between(own, peer)));
         let slot = self.sockets.insert(socket);
@@ -140,9 +154,10 @@ impl Supervisor {
         known.extend(self.sockets.iter().map(|(slot, socket)| (socket.inode, Some(slot))));
         let open = self.guests.open_sockets();
         let tasks: HashSet<u32> = open.iter().map(|(holder, _)| holder.tid).collect();
+        let mut connecting = AllConnecting::default();
         for (holder, inode) in open {
             let Some(slot) = known.get(&inode) else {
-                known.insert(inode, self.adopt_unknown(holder));
+                known.insert(inode, self.adopt_unknown(holder, &mut connecting));
                 continue;
             };
             // A child was seen with it that has ended.
@@ -156,13 +171,13 @@ impl Supervisor {
 
     /// Makes what a task has open a stream of the run's, if it is a marked connection or one that accept(2) of the kernel has given out:
     /// most are none.
-    fn adopt_unknown(&mut self, holder: Holder) -> Option<Slot> {
+    fn adopt_unknown(&mut self, holder: Holder, connecting: &mut AllConnecting) -> Option<Slot> {
         let copy = self.guests.descriptor(holder.tid, holder.fd).ok()?;
         let cookie = sockopt::socket_cookie(&copy).ok()?;
         if self.sockets.by_cookie(cookie).is_some() {
             return None;
         }
-        self.adopt_marked(holder, &copy)
+        self.adopt_marked_among(holder, &copy, Some(connecting))
             .or_else(|| self.adopt_accepted(holder, &copy))
     }
 }

@@ -13,6 +13,7 @@ use core::net::SocketAddr;
 use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 
+use prise_shortcut::chart::Mark;
 use prise_socket::{Destination, Errno, Family, Kind};
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::net::{ipproto, sockopt};
@@ -22,7 +23,7 @@ use crate::guest::notify::{Call, DONE, Judged, errno, errno_of};
 use crate::guest::sockaddr::{ADDRESS_MAX, Named, V4_LEN, V6_LEN, for_family, parse};
 use crate::handed::chosen::Chosen;
 use crate::handed::dial::connect_without_waiting;
-use crate::handed::marked::{self, Mark};
+use crate::handed::marked;
 use crate::handed::{Handed, Stage};
 use crate::socket::unix;
 use crate::socket::{Buffers, GuestSocket, Holder, Slot};

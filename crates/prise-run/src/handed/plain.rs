@@ -20,6 +20,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 
+use prise_shortcut::chart::Mark;
 use prise_socket::{Errno, Family};
 use prise_sys::sockopt as options;
 use prise_wire::Instant;
@@ -32,7 +33,7 @@ use crate::handed::Stage;
 use crate::handed::dial::connect_without_waiting;
 use crate::handed::late::{Late, has_gone_on};
 use crate::handed::lingering::Ends;
-use crate::handed::marked::{self, Mark};
+use crate::handed::marked;
 use crate::handed::native_accept::Seen;
 use crate::handed::native_listener::{Expected, Names, NativeListener, own_name};
 use crate::handed::noted::{Noted, is_tcp};

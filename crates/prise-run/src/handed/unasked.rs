@@ -8,13 +8,11 @@
 //! run. Calls that wait in the kernel then find a client all the same: the library asks about each that it is given once the leave is gone, by getpeername(2), and is told
 //! the right name, or `ENOTCONN` of a token, after which it has accept(2) judged.
 
-use rustix::fd::AsFd;
-
-use prise_shortcut::chart::mark;
-use prise_sys::write_hint;
+use prise_shortcut::chart::Mark;
 
 use crate::calls::Target;
 use crate::guest::notify::Call;
+use crate::handed::marked;
 use crate::start::shortcut::Leave;
 use crate::supervisor::Supervisor;
 
@@ -53,7 +51,7 @@ impl Supervisor {
             return;
         };
         let fits = nobody_hidden && native.expects_strangers_only();
-        if !fits || native.unasked.ever() || write_hint::set(target.copy.as_fd(), mark::PUBLISHED).is_err() {
+        if !fits || native.unasked.ever() || !marked::mark(&target.copy, Mark::Published) {
             return;
         }
         native.unasked = Unasked {

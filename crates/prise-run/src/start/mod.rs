@@ -28,7 +28,7 @@ use crate::report::answers::Answers;
 use crate::socket::closes::Closes;
 use crate::start::config::{LinkChoice, RunConfig, Transport};
 use crate::start::outcome::{Exit, RunError};
-use crate::start::program::{Program, raise_descriptor_limit};
+use crate::start::program::{Footing, Program, raise_descriptor_limit, require_descriptors};
 use crate::start::shortcut::Shortcut;
 use crate::start::signals::Signals;
 use crate::supervisor::{Parts, Supervisor};
@@ -51,7 +51,8 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
     let capture = config.capture.as_deref().map(open_capture).transpose()?;
     let audit = config.audit.as_deref().map(Audit::open).transpose()?;
     let signals = Signals::take()?;
-    let descriptors = raise_descriptor_limit()?;
+    let descriptors = raise_descriptor_limit();
+    require_descriptors()?;
     let now = clock::now();
     let owner = rustix::process::geteuid().as_raw();
     let stack = StackConfig {
@@ -92,7 +93,14 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         Some(gate) if hands && !families.is_empty() => Shortcut::new(config, gate),
         _ => None,
     };
-    let (program, calls) = Program::start(config, signals, descriptors, (fetches, native), shortcut.as_ref())?;
+    let footing = Footing {
+        signals,
+        descriptors,
+        fetches,
+        native,
+        shortcut: shortcut.as_ref(),
+    };
+    let (program, calls) = Program::start(config, footing)?;
     let parts = Parts {
         host,
         world,

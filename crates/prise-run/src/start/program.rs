@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use prise_sys::launch::{Launch, LaunchError, launch};
+use prise_sys::launch::{DescriptorLimit, Launch, LaunchError, launch};
 use prise_sys::seccomp::Listener;
 use prise_sys::signal::{self, Arrived};
 use rustix::process::{
@@ -23,6 +23,21 @@ use crate::start::outcome::{Exit, RunError};
 use crate::start::shortcut::Shortcut;
 use crate::start::signals::{self, Signals};
 
+/// What a program starts with besides what was asked for it.
+#[derive(Debug)]
+pub(crate) struct Footing<'a> {
+    /// The signals that are meant for it.
+    pub(crate) signals: Signals,
+    /// Its own limit of descriptors, where prise has raised that.
+    pub(crate) descriptors: Option<DescriptorLimit>,
+    /// Whether its descriptors can be fetched.
+    pub(crate) fetches: bool,
+    /// What of its TCP streams is the kernel's without anybody being asked.
+    pub(crate) native: Native,
+    /// The library that it is loaded with.
+    pub(crate) shortcut: Option<&'a Shortcut>,
+}
+
 /// The running program.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -39,13 +54,14 @@ pub(crate) struct Program {
 
 impl Program {
     /// Starts the program of `config` under the filter.
-    pub(crate) fn start(
-        config: &RunConfig,
-        signals: Signals,
-        descriptors: Option<(u64, u64)>,
-        (fetches, native): (bool, Native),
-        shortcut: Option<&Shortcut>,
-    ) -> Result<(Self, Listener), RunError> {
+    pub(crate) fn start(config: &RunConfig, footing: Footing<'_>) -> Result<(Self, Listener), RunError> {
+        let Footing {
+            signals,
+            descriptors,
+            fetches,
+            native,
+            shortcut,
+        } = footing;
         let setup = |step| move |error: io::Error| RunError::Setup { step, error };
         // Daemons remain our descendants: Yama lets a process look at those only.
         set_child_subreaper(Some(rustix::process::getpid()))
@@ -185,13 +201,12 @@ fn tell_all(signal: i32, guests: &mut Guests) {
 /// fail for want of them.
 const DESCRIPTORS_NEEDED: usize = 24;
 
-/// Every connection costs the supervisor a descriptor: it takes as many as it may have. What the limit was before, with which the program starts; fails
-/// where there are too few to begin with.
-pub(crate) fn raise_descriptor_limit() -> Result<Option<(u64, u64)>, RunError> {
+/// Every connection costs the supervisor a descriptor: it takes as many as it may have. What the limit was before, with which the program starts.
+pub(crate) fn raise_descriptor_limit() -> Option<DescriptorLimit> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     // Without a value there is no limit to raise.
-    let before = current.zip(maximum);
-    if before.is_some_and(|(soft, hard)| soft < hard) {
+    let before = current.zip(maximum).map(|(soft, hard)| DescriptorLimit { soft, hard });
+    if before.is_some_and(|it| it.soft < it.hard) {
         // Refused, it stays as it is.
         let _ = setrlimit(
             Resource::Nofile,
@@ -201,6 +216,11 @@ pub(crate) fn raise_descriptor_limit() -> Result<Option<(u64, u64)>, RunError> {
             },
         );
     }
+    before
+}
+
+/// Fails where there are too few descriptors to begin with.
+pub(crate) fn require_descriptors() -> Result<(), RunError> {
     let spare = |_| std::fs::File::open("/dev/null");
     match (0..DESCRIPTORS_NEEDED).map(spare).collect::<io::Result<Vec<_>>>() {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Err(RunError::Setup {
@@ -208,7 +228,7 @@ pub(crate) fn raise_descriptor_limit() -> Result<Option<(u64, u64)>, RunError> {
             error,
         }),
         // Whether there is a /dev/null is not the question.
-        _ => Ok(before),
+        _ => Ok(()),
     }
 }
 

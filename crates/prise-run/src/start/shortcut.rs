@@ -10,7 +10,7 @@ use std::env;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -20,15 +20,16 @@ use object::elf::{EM_X86_64, FileHeader64};
 use object::read::ReadCache;
 use object::read::elf::{ElfFile, FileHeader, ProgramHeader};
 use object::{Endianness, Object, ObjectSection};
-use prise_shortcut::chart::{Chart, Edge, Edges, PATH_MAX, mark, wish};
+use prise_gateway::Addresses;
+use prise_shortcut::chart::{Chart, Edge, Edges, Mark, PATH_MAX, wish};
 use prise_sys::launch::Preload;
-use prise_sys::write_hint;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::SocketFlags;
 
 use crate::guest::notify::Call;
 use crate::handed::adopted::name_space;
+use crate::handed::marked;
 use crate::start::config::RunConfig;
 use crate::supervisor::Supervisor;
 use crate::world::gate::Gate;
@@ -110,43 +111,22 @@ impl Shortcut {
     }
 
     fn prepare(gate: &Gate) -> io::Result<Option<Self>> {
-        let stream = Supervisor::hosts_object(prise_socket::Family::Inet, SocketFlags::empty())?;
-        let Some(home) = name_space(&stream) else {
+        let Some(home) = home_of_marked()? else {
             return Ok(None);
         };
-        // Where objects cannot be marked, connections are noted.
-        write_hint::set(stream.as_fd(), mark::OUTSIDE)?;
         let library = memfd_create(c"prise-shortcut", MemfdFlags::CLOEXEC)?;
         let library = File::from(fcntl_dupfd_cloexec(&library, FAR).unwrap_or(library));
         let path = format!("/proc/self/fd/{}", library.as_raw_fd());
-        let mut token = [0; 8];
-        rustix::rand::getrandom(&mut token, rustix::rand::GetRandomFlags::empty())?;
-        let addresses = gate.addresses();
-        let mut chart = Chart {
+        let chart = Chart {
             open: 1,
             accepts: 1,
             descriptor: library.as_raw_fd(),
-            token: u64::from_ne_bytes(token),
-            home: u64::from_ne_bytes(home),
-            edges: Edges {
-                v4: Edge {
-                    own: addresses.guest_v4.octets(),
-                    mask: mask(u32::MAX, 32, addresses.prefix_len_v4).to_be_bytes(),
-                    gateway: addresses.gateway_v4.octets(),
-                },
-                v6: Edge {
-                    own: addresses.guest_v6.octets(),
-                    mask: mask(u128::MAX, 128, addresses.prefix_len_v6).to_be_bytes(),
-                    gateway: addresses.gateway_v6.octets(),
-                },
-            },
+            token: draw_token()?,
+            home,
+            edges: edges(&gate.addresses()),
             ..Chart::NONE
         };
-        let Some(place) = chart.path.get_mut(..path.len()).filter(|it| it.len() < PATH_MAX) else {
-            return Ok(None);
-        };
-        place.copy_from_slice(path.as_bytes());
-        let Some(image) = prise_shortcut::image(&chart) else {
+        let Some(image) = with_path(chart, &path).and_then(|chart| prise_shortcut::image(&chart)) else {
             return Ok(None);
         };
         library.write_all_at(&image.octets, 0)?;
@@ -196,6 +176,41 @@ impl Supervisor {
             shortcut.accepts.end();
         }
     }
+}
+
+/// The host's network name space, as sockets tell it (`SO_NETNS_COOKIE`), if they do and the run's can be marked; where they cannot, connections are noted.
+fn home_of_marked() -> io::Result<Option<u64>> {
+    let stream = Supervisor::hosts_object(prise_socket::Family::Inet, SocketFlags::empty())?;
+    let is_marked = marked::mark(&stream, Mark::Outside);
+    Ok(name_space(&stream).filter(|_| is_marked).map(u64::from_ne_bytes))
+}
+
+fn draw_token() -> io::Result<u64> {
+    let mut token = [0; 8];
+    rustix::rand::getrandom(&mut token, rustix::rand::GetRandomFlags::empty())?;
+    Ok(u64::from_ne_bytes(token))
+}
+
+fn edges(addresses: &Addresses) -> Edges {
+    Edges {
+        v4: Edge {
+            own: addresses.guest_v4.octets(),
+            mask: mask(u32::MAX, 32, addresses.prefix_len_v4).to_be_bytes(),
+            gateway: addresses.gateway_v4.octets(),
+        },
+        v6: Edge {
+            own: addresses.guest_v6.octets(),
+            mask: mask(u128::MAX, 128, addresses.prefix_len_v6).to_be_bytes(),
+            gateway: addresses.gateway_v6.octets(),
+        },
+    }
+}
+
+/// The chart with the library's path in it, and a zero at least behind that; none if there is no room.
+fn with_path(mut chart: Chart, path: &str) -> Option<Chart> {
+    let place = chart.path.get_mut(..path.len()).filter(|it| it.len() < PATH_MAX)?;
+    place.copy_from_slice(path.as_bytes());
+    Some(chart)
 }
 
 /// The mask of a prefix's length.
