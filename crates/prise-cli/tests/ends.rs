@@ -237,6 +237,69 @@ fn a_job_is_stopped_as_its_program_is() {
     assert_eq!(ended.stdout, "as natively\n");
 }
 
+/// A program that leaves a process behind, in a session of its own and without a call that is judged, which says so once the program is gone.
+const LEAVES: &str = "
+import os, sys, time
+program = os.getpid()
+if os.fork():
+    sys.exit(3)
+os.setsid()
+try:
+    while True:
+        os.kill(program, 0)
+        time.sleep(0.02)
+except ProcessLookupError:
+    print('left', flush=True)
+time.sleep(1000)
+";
+
+#[test]
+fn signals_sent_to_prise_end_what_the_program_has_left_behind() {
+    let Some(python) = need("a process that is left behind", "python3") else {
+        return;
+    };
+    for (options, signal) in [
+        (&[][..], Signal::TERM),
+        (&["--no-proc-net"][..], Signal::INT),
+        (&["--no-join", "--no-proc-net"][..], Signal::HUP),
+    ] {
+        let stage = Stage::new();
+        let script = stage.write("leaves.py", LEAVES);
+        let mut run = Running::start(&mut stage.run(options, &[python.clone().into(), script.into()]));
+        run.wait_for("left", LIMIT);
+        run.signal(signal);
+        assert_eq!(run.end(LIMIT).status.code(), Some(3), "{options:?}");
+    }
+}
+
+/// A terminal at which the program ends and leaves a process in a session of its own.
+const LEFT: &str = r#"
+import os, pty, select, sys, time
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[1], [sys.argv[1], "run", "--no-proc-net", "--", "sh", "-c", "setsid -f sleep 1000; exit 3"])
+heard, end = "", time.monotonic() + 60
+while f"kill {child}" not in heard:
+    if not select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
+        sys.exit(f"nothing in {heard!r}")
+    heard += os.read(terminal, 4096).decode(errors="replace")
+if "goes on for sleep (" not in heard:
+    sys.exit(f"not said in {heard!r}")
+os.write(terminal, b"\x03")
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"#;
+
+#[test]
+fn a_terminal_is_told_for_whom_the_run_goes_on_and_ends_it_by_a_key() {
+    let Some(python) = need("a terminal", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("left.py", LEFT);
+    let ended = finish(&mut stage.native(python, [script, stage.path("prise")]), LIMIT).expect_success();
+    assert_eq!(ended.stdout, "3\n");
+}
+
 #[test]
 fn who_waits_for_a_reader_of_the_record_can_be_ended() {
     let stage = Stage::new();

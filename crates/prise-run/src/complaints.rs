@@ -92,7 +92,8 @@ pub(crate) fn complain_of_loss(connections: usize, octets: usize, after: Duratio
     ));
 }
 
-fn name(tid: u32) -> String {
+/// What a task calls itself.
+pub(crate) fn name(tid: u32) -> String {
     let name = std::fs::read_to_string(format!("/proc/{tid}/comm")).unwrap_or_default();
     name.trim_end().to_owned()
 }

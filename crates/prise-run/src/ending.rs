@@ -43,6 +43,7 @@ impl Supervisor {
             if now_left != left {
                 (left, progress) = (now_left, self.now);
             } else if self.now.saturating_since(progress) > STALL {
+                self.name_what_is_left();
                 complain_of_loss(left.connections, left.octets + left.in_gate, STALL);
                 break;
             }
@@ -105,6 +106,22 @@ impl Supervisor {
         left
     }
 
+    /// For who looks for the reason why something was not delivered.
+    fn name_what_is_left(&self) {
+        let stack = self.host.stack();
+        for orphan in stack.tcp_unowned() {
+            if is_awaited(&orphan, stack.is_local(orphan.remote.ip().to_canonical())) {
+                tracing::debug!(?orphan, "given up");
+            }
+        }
+        for (slot, socket) in self.sockets.iter() {
+            let owed = self.owed(slot);
+            if owed > 0 {
+                tracing::debug!(info = ?self.host.info(socket.id), owed, "given up");
+            }
+        }
+    }
+
     /// A turn that does not sleep for long: what is waited for has no event.
     fn turn_briefly(&mut self, ready: &mut Vec<(Source, EventFlags)>) -> Result<(), RunError> {
         const PAUSE: Duration = Duration::from_millis(20);
@@ -122,7 +139,7 @@ impl Supervisor {
             match source {
                 Source::Socket(slot) => self.on_end(slot, events),
                 Source::Arrival(slot) => self.on_held_listener(slot, events),
-                Source::Signals => self.program.forward_signals(&mut self.guests),
+                Source::Signals => self.program.forward_signals(),
                 Source::Inspection => self.answer_inspection(),
                 Source::Link => self.attend_link(),
                 Source::Closes => self.hear_of_closes(),

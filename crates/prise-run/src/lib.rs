@@ -33,6 +33,7 @@ mod complaints;
 mod ending;
 mod guest;
 mod handed;
+mod left_behind;
 mod netlink;
 mod policy;
 mod poller;

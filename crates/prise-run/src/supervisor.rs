@@ -130,6 +130,8 @@ pub(crate) struct Supervisor {
     /// No filtered task is left.
     pub(crate) guests_gone: bool,
     pub(crate) complaints: Complaints,
+    /// When whoever waits at a terminal is told of what the program has left behind.
+    pub(crate) tell_of_left_behind: Option<Instant>,
 }
 
 /// What [`Supervisor::new`] is given.
@@ -243,6 +245,7 @@ impl Supervisor {
             command: parts.command,
             guests_gone: false,
             complaints: Complaints::default(),
+            tell_of_left_behind: None,
         })
     }
 
@@ -283,11 +286,12 @@ impl Supervisor {
             match source {
                 Source::Socket(slot) => self.on_end(slot, events),
                 Source::Arrival(slot) => self.on_held_listener(slot, events),
-                Source::Signals => self.program.forward_signals(&mut self.guests),
+                Source::Signals => self.program.forward_signals(),
                 Source::Program => {
                     self.program.reap();
                     if self.program.exit.is_some() {
                         self.poller.forget(&self.program.pidfd);
+                        self.expect_left_behind();
                     }
                 }
                 Source::Link => self.attend_link(),
@@ -323,6 +327,7 @@ impl Supervisor {
         self.look_at_kept();
         self.look_at_inet_pairs();
         self.look_at_packet_sockets();
+        self.look_at_left_behind();
         if self.parked.look_is_due(self.now) {
             self.look_at_parked();
         }
@@ -366,6 +371,7 @@ impl Supervisor {
             self.parked.next_deadline(),
             self.keeping.as_ref().and_then(Keeping::next_deadline),
             self.inet_pairs.next_deadline(),
+            self.left_behind_due(),
         ];
         next.into_iter().flatten().min()
     }

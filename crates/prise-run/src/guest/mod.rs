@@ -159,26 +159,9 @@ impl Guests {
             .collect()
     }
 
-    /// Remembers every process below `ancestor`, whether or not it has made a call (proc(5), `children`).
+    /// Remembers every process below `ancestor`, whether or not it has made a call.
     pub(crate) fn know_descendants(&mut self, ancestor: u32) {
-        let mut found = vec![ancestor];
-        let mut next = 0;
-        while let Some(&process) = found.get(next) {
-            next += 1;
-            for task in std::fs::read_dir(format!("/proc/{process}/task"))
-                .into_iter()
-                .flatten()
-                .flatten()
-            {
-                let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-                found.extend(
-                    children
-                        .split_ascii_whitespace()
-                        .filter_map(|number| number.parse::<u32>().ok()),
-                );
-            }
-        }
-        for process in found.into_iter().skip(1) {
+        for process in descendants(ancestor) {
             // Gone meanwhile, it has nothing open.
             let _ = self.task(process);
         }
@@ -198,6 +181,29 @@ impl Guests {
         }
         self.tasks.get(&tid).ok_or(LookupError::Gone)
     }
+}
+
+/// Every process below `ancestor`, nearer ones first (proc(5), `children`).
+pub(crate) fn descendants(ancestor: u32) -> Vec<u32> {
+    let mut found = vec![ancestor];
+    let mut next = 0;
+    while let Some(&process) = found.get(next) {
+        next += 1;
+        for task in std::fs::read_dir(format!("/proc/{process}/task"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            found.extend(
+                children
+                    .split_ascii_whitespace()
+                    .filter_map(|number| number.parse::<u32>().ok()),
+            );
+        }
+    }
+    found.remove(0);
+    found
 }
 
 fn open(tid: u32) -> Result<Task, LookupError> {

@@ -13,8 +13,8 @@ use rustix::process::{
 };
 use rustix::termios::tcgetpgrp;
 
-use crate::guest::Guests;
 use crate::handed::adopted::Native;
+use crate::left_behind;
 use crate::policy::confinement;
 use crate::start::config::RunConfig;
 use crate::start::filter;
@@ -123,7 +123,7 @@ impl Program {
     }
 
     /// Passes signals on, and reaps the orphans that became our children.
-    pub(crate) fn forward_signals(&mut self, guests: &mut Guests) {
+    pub(crate) fn forward_signals(&mut self) {
         while let Some(arrived) = self.signals.next() {
             if arrived.signal == libc::SIGCHLD {
                 if let Some(signal) = self.reap() {
@@ -136,9 +136,7 @@ impl Program {
                 signal::stop_by(arrived.signal);
             } else if signals::ends(arrived.signal) {
                 self.hurried = true;
-                if !arrived.by_kernel {
-                    tell_all(arrived.signal, guests);
-                }
+                left_behind::tell(arrived);
             }
         }
     }
@@ -186,14 +184,6 @@ impl Program {
     fn tell(&self, signal: i32) {
         // It may end just now.
         let _ = signal::send(self.pid.as_raw_pid() as u32, signal);
-    }
-}
-
-/// The program has ended; what it left behind is meant.
-fn tell_all(signal: i32, guests: &mut Guests) {
-    let known: Vec<u32> = guests.known().collect();
-    for tid in known {
-        let _ = signal::send(guests.process(tid), signal);
     }
 }
 
