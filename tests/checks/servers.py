@@ -300,3 +300,52 @@ def apache(here):
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
         said = list(threads.map(lambda _: here.run("curl", "-sSf", "http://127.0.0.1:8402/hello"), range(40)))
     expect(set(said) == {"hello from apache\n"}, said)
+
+
+@check("vsftpd curl lftp", "vsftpd curl lftp", root=True)
+def vsftpd(here):
+    """Both ways of a data connection, pieces at once, and back. It wants root to begin with."""
+    (here.at / "ftp/pub").mkdir(parents=True)
+    (here.at / "empty").mkdir()
+    here.at.chmod(0o755)
+    (here.at / "ftp").chmod(0o755)
+    (here.at / "ftp/pub").chmod(0o777)
+    large = here.noise("ftp/pub/large", 3_000_000)
+    # Its own filter ends it in the middle of a session on today's C libraries, natively, too.
+    settings = here.write("vsftpd.conf", f"""
+        listen=YES
+        listen_port=2121
+        background=NO
+        anonymous_enable=YES
+        no_anon_password=YES
+        anon_root={here.at}/ftp
+        anon_upload_enable=YES
+        write_enable=YES
+        connect_from_port_20=NO
+        seccomp_sandbox=NO
+        secure_chroot_dir={here.at}/empty
+        """)
+    here.serve(2121, "vsftpd", settings)
+    url = f"ftp://{LOCAL}:2121/pub"
+    for way in ([], ["--disable-epsv"], ["--ftp-port", LOCAL], ["--ftp-port", LOCAL, "--disable-eprt"]):
+        here.run("curl", "-sSf", *way, "-o", here.at / "got", f"{url}/large")
+        expect(same_file(here.at / "got", large), "a file", *way)
+    here.run("lftp", "-c", f"set net:max-retries 1; pget -n 4 {url}/large -o {here.at}/pieces")
+    expect(same_file(here.at / "pieces", large), "four pieces at once")
+    here.run("curl", "-sSf", "-T", large, f"{url}/back")
+    expect(same_file(here.at / "ftp/pub/back", large), "the way back")
+
+
+@check("turnserver turnutils_peer turnutils_uclient turnutils_stunclient", "coturn", quick=False)
+def coturn(here):
+    """Relays over UDP and TCP, by channels and by indications, to a peer that sends everything back."""
+    here.serve(
+        3478, "turnserver", "-n", "-a", "-u", "prise:word", "-r", "realm", "-L", LOCAL, "-p", 3478, "--no-cli", "--no-tls", "--no-dtls", "--allow-loopback-peers",
+        "--pidfile", here.at / "pid", "--db", here.at / "db", "--log-file", "stdout",
+    )
+    here.start("turnutils_peer", "-L", LOCAL, "-p", 3480)
+    expect("reflexive addr: " in here.run("turnutils_stunclient", LOCAL), "whence a request comes")
+    for way in ([], ["-t", "-s"], ["-y"]):
+        said = here.run("turnutils_uclient", *way, "-u", "prise", "-w", "word", "-r", 3480, "-e", LOCAL, "-n", 20, "-m", 2, "-l", 170, LOCAL)
+        sent = 40 if "-y" not in way else 80
+        expect(f"tot_send_msgs={sent}, tot_recv_msgs={sent}" in said, way, said[-800:])
