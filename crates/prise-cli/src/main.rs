@@ -166,6 +166,12 @@ fn usage(error: &clap::Error) -> ExitCode {
             ExitCode::from(USAGE)
         }
         _ => {
+            // A program of that name is not what anybody means who writes an option that does not exist.
+            let lines = text
+                .split_inclusive('\n')
+                .filter(|line| !line.contains("tip: to pass '"));
+            let text: String = lines.collect();
+            let text = text.replace("\n\n\n", "\n\n");
             say(text.strip_prefix("error: ").unwrap_or(&text).trim_end());
             ExitCode::from(USAGE)
         }

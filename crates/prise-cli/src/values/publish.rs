@@ -11,6 +11,8 @@ pub(crate) enum PublishError {
     /// Nothing, or too many parts.
     Shape,
     Port(String),
+    /// None of the host's, or 0: others pick one then.
+    NoHostPort,
     Address(String),
     /// `::1:80` could be an address or an address and a port.
     NoBrackets,
@@ -28,6 +30,9 @@ impl fmt::Display for PublishError {
                 f.write_str("write [ADDR:]PORT[:GUEST_PORT][/udp], such as 8080, 8080:80, 8000-8010 or [::1]:8080:80")
             }
             Self::Port(text) => write!(f, "{text:?} is not a port; write a number from 1 to 65535"),
+            Self::NoHostPort => f.write_str(
+                "the host's port is missing, and prise picks none; write it, such as 8080:80 or 127.0.0.1:8080:80",
+            ),
             Self::Address(text) => {
                 write!(
                     f,
@@ -59,7 +64,8 @@ pub(crate) fn publish(text: &str) -> Result<Published, PublishError> {
     };
     let (host_address, ports) = split_address(endpoints)?;
     let mut ports = ports.split(':');
-    let (first, last) = range(ports.next().unwrap_or_default())?;
+    let of_host = ports.next().filter(|it| !matches!(*it, "" | "0"));
+    let (first, last) = range(of_host.ok_or(PublishError::NoHostPort)?)?;
     let (guest_first, guest_last) = ports.next().map_or(Ok((first, last)), range)?;
     if ports.next().is_some() {
         return Err(PublishError::Shape);
@@ -99,11 +105,12 @@ fn split_address(text: &str) -> Result<(Option<IpAddr>, &str), PublishError> {
         return Ok((Some(address.into()), ports));
     }
     match text.split_once(':') {
+        // However many colons follow, it is no address of IPv6.
+        Some((first, ports)) if let Ok(address) = first.parse::<Ipv4Addr>() => Ok((Some(address.into()), ports)),
         _ if text.is_empty() => Err(PublishError::Shape),
         _ if text.contains("::") || text.matches(':').count() > 2 => Err(PublishError::NoBrackets),
-        Some((first, ports)) if !first.bytes().all(|b| b.is_ascii_digit() || b == b'-') => {
-            let address: Ipv4Addr = first.parse().map_err(|_| PublishError::Address(first.to_owned()))?;
-            Ok((Some(address.into()), ports))
+        Some((first, _)) if !first.bytes().all(|b| b.is_ascii_digit() || b == b'-') => {
+            Err(PublishError::Address(first.to_owned()))
         }
         _ if text.contains('.') => Err(PublishError::Shape),
         _ => Ok((None, text)),
@@ -182,7 +189,10 @@ mod tests {
         let port = |text: &str| PublishError::Port(text.to_owned());
         for (text, error) in [
             ("", PublishError::Shape),
-            ("0", port("0")),
+            ("0", PublishError::NoHostPort),
+            ("0:80", PublishError::NoHostPort),
+            ("127.0.0.1::80", PublishError::NoHostPort),
+            ("[::1]::80", PublishError::NoHostPort),
             ("65536", port("65536")),
             ("+80", port("+80")),
             ("http", port("http")),
@@ -190,10 +200,10 @@ mod tests {
             ("8080:0", port("0")),
             ("80:80:80", PublishError::Shape),
             ("127.0.0.1", PublishError::Shape),
-            ("127.0.0.1:80:80:80", PublishError::NoBrackets),
+            ("127.0.0.1:80:80:80", PublishError::Shape),
             ("127.0.0.256:80", PublishError::Address("127.0.0.256".to_owned())),
             ("localhost:80", PublishError::Address("localhost".to_owned())),
-            (":80", port("")),
+            (":80", PublishError::NoHostPort),
             ("::1:80", PublishError::NoBrackets),
             ("[::1]", PublishError::Shape),
             ("[::1]80", PublishError::Shape),
