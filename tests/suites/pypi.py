@@ -60,11 +60,12 @@ class Project:
 
     PACKAGES = []
 
-    def __init__(self, name, release, needs="", files=(), inside=None, only="", before="pass", options="", programs=False, trials=(), compiled=None, called=None, seconds=300):
+    def __init__(self, name, release, needs="", files=(), inside=None, only="", before="pass", options="", programs=False, trials=(), compiled=None, called=None, outside="", env=None, seconds=300):
         self.name, self.release, self.needs, self.options = name, release, needs.split(), shlex.split(options)
         self.called = called or name
         self.files, self.inside, self.only, self.before = files, inside, only, before
-        self.programs, self.trials, self.compiled, self.seconds = programs, trials, compiled, seconds
+        self.env = {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200", **(env or {})}
+        self.programs, self.trials, self.compiled, self.outside, self.seconds = programs, trials, compiled, outside, seconds
         self.__doc__ = f"{name} {release}, of PyPI"
 
     def prepare(self, room):
@@ -88,14 +89,14 @@ class Project:
 
     def cases(self, room):
         python = room.at / "venv/bin/python"
-        env = {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
+        env = self.env
         main = f"import sys; {self.before}; import pytest; sys.exit(pytest.main(sys.argv[1:]))"
         # Without the project's own options: they ask for plugins that share the work between processes, or measure.
         words = [python, "-c", main, "-v", "--color=no", "-p", "no:cacheprovider", "-o", "addopts=", "--timeout=60", *self.options]
         if not self.inside:
             tree = self.tree(room)
             for path in sorted({path.relative_to(tree) for pattern in self.files for path in tree.glob(pattern)}):
-                yield Case(str(path), [*words, path], cwd=tree, env=env, read=pytest, seconds=self.seconds)
+                yield Case(str(path), [*words, path], cwd=tree, env=env, read=pytest, seconds=self.seconds, outside=self.outside)
             return
         root = next((room.at / "venv").glob("lib/python3*/site-packages")) / self.inside.replace(".", "/")
         for path in sorted([*root.rglob("test_*.py"), *root.rglob("*_test.py")]):
@@ -111,6 +112,17 @@ class Project:
                 yield Case(module, [python, "-m", module, "-v"], cwd=room.at, env=env, read=by_unittest, seconds=self.seconds)
             else:
                 yield Case(module, [*words, "--pyargs", module], cwd=room.at, env=env, read=pytest, seconds=self.seconds)
+
+
+class OfDebian(Project):
+    """What is installed is of PyPI; the tests are in the sources that the distribution has of the same release."""
+
+    def __init__(self, name, *arguments, **options):
+        super().__init__(name, *arguments, **options)
+        self.PACKAGES = ["python3-venv"]
+
+    def tree(self, room):
+        return room.source(self.name)
 
 
 class Labels(Project):
@@ -216,6 +228,7 @@ SUITES = {
         Project("aiozmq", "1.0.0", "msgpack<1 uvloop", files=["tests/*_test.py", "tests/test_*.py"]),
         Project("python_osc", "1.10.2", inside="pythonosc.test"),
         Project("prometheus_client", "0.26.0", "prometheus-client[twisted,aiohttp,django] pytest-benchmark", files=["tests/test_*.py", "tests/bridge/test_*.py"]),
+        OfDebian("pymodbus", "3.0.0", "pytest<8 pytest-asyncio<0.21 pytest-xdist pyserial pyserial-asyncio aiohttp typer prompt-toolkit pygments click redis sqlalchemy", options="-o asyncio_mode=auto", files=["test/test_*.py"]),
         Labels("django", "5.2.19", "asgiref aiosmtpd jinja2 numpy pillow pywatchman geoip2 pymemcache redis requests selenium sqlparse tblib tzdata", words=["tests/runtests.py", "--parallel=1", "-v2"],
                labels="servers asgi wsgi mail handlers test_client staticfiles_tests httpwrappers requests_tests signals file_uploads middleware admin_scripts async test_runner sessions_tests utils_tests"),
         Project("uvloop", "0.23.0", "pyOpenSSL psutil aiohttp", files=["tests/test_*.py"], compiled="uvloop"),

@@ -10,13 +10,16 @@ import subprocess
 import time
 
 NOBODY = 65534
+# Where the servers of a case are that run beside it.
+HOST = "@HOST@"
 PASS, FAIL, SKIP = "PASS", "FAIL", "SKIP"
 
 
 @dataclasses.dataclass
 class Case:
     """One program of a suite. `read` maps (exit status or None when it took too long, output) to {test: verdict}.
-    `root`: the tree of another release of the distribution, in which it runs."""
+    `root`: the tree of another release of the distribution, in which it runs. `outside`: a shell command that starts servers on the host's
+    loopback, beside the run, and waits until they answer; what `argv` and `env` name as HOST is where they are."""
 
     name: str
     argv: list
@@ -25,6 +28,7 @@ class Case:
     read: object = None
     seconds: int = 60
     root: pathlib.Path = None
+    outside: str = ""
 
     def verdicts(self, status, output):
         if self.read:
@@ -149,9 +153,9 @@ def install(packages, where=()):
 
 
 def within(root, wrap):
-    """What a tree needs of the machine: devices, processes and the command itself. The mounts end with the case's name space."""
+    """What a tree needs of the machine: devices, processes and what the command names. The mounts end with the case's name space."""
     needs = [f"mount --rbind /dev {root}/dev", f"mount -t proc proc {root}/proc", f"mount -t sysfs sysfs {root}/sys"]
-    for program in wrap[:1]:
+    for program in re.findall(r"(?:^|[\n=])(/\S+)", "\n".join(wrap)):
         place = f"{root}{program}"
         needs += [f"mkdir -p $(dirname {place})", f"touch {place}", f"mount --bind {program} {place}"]
     return "; ".join(needs)
@@ -159,15 +163,16 @@ def within(root, wrap):
 
 def run(case, wrap, nobody):
     """Runs one case in new network and process name spaces that hold only `lo`: (exit status or None, output, seconds)."""
-    words = [*wrap, *map(str, case.argv)]
-    env = {**os.environ, **{key: str(value) for key, value in case.env.items()}}
+    place = (lambda word: str(word).replace(HOST, "10.0.2.2" if wrap else "127.0.0.1")) if case.outside else str
+    words = [*wrap, *map(place, case.argv)]
+    env = {**os.environ, **{key: place(value) for key, value in case.env.items()}}
     if nobody and os.geteuid() == 0:
         words = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *words]
         env["HOME"] = "/tmp"  # root's is closed to everybody else
     inside = f"cd {shlex.quote(str(case.cwd))}; exec {shlex.join(words)}"
     if case.root:
         inside = f"{within(case.root, wrap)}; exec chroot {case.root} sh -c {shlex.quote(inside)}"
-    inside = f"mount -t proc proc /proc; ip link set lo up; {inside}"
+    inside = f"mount -t proc proc /proc; ip link set lo up; {case.outside or ':'}; {inside}"
     user = [] if os.geteuid() == 0 else ["-r"]
     start = time.monotonic()
     child = subprocess.Popen(
