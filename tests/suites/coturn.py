@@ -8,7 +8,7 @@ SERVERS = """
 bin/turnserver -n --use-auth-secret --static-auth-secret=secret --realm=north.gov --allow-loopback-peers --no-cli --cert examples/ca/turn_server_cert.pem \
     --pkey examples/ca/turn_server_pkey.pem -L 127.0.0.1 -L ::1 -E 127.0.0.1 -E ::1 --log-file stdout > /dev/null 2>&1 & server=$!
 bin/turnutils_peer -L 127.0.0.1 -L ::1 > /dev/null 2>&1 & peer=$!
-timeout 20 sh -c 'until nc -z 127.0.0.1 3478; do :; done'
+timeout 20 sh -c 'until nc -z 127.0.0.1 3478 && nc -z ::1 3478 && nc -z ::1 5349; do :; done'
 """
 # A run ends with its last process.
 END = "; status=$?; kill $server $peer; exit $status"
