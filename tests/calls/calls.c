@@ -2,6 +2,8 @@
  * what the program sees of it. Ports are shown by the order in which they appear, octets by their number and a hash, so
  * that the same script says the same wherever it is true. Written for tests/calls/run, which makes the scripts.
  *
+ * connect(2) and accept(2) are made by the C library's functions, which the library that `prise run` loads programs with replaces.
+ *
  * After each call a socket of its own is asked for its name a few times: under prise, what the call has set in motion on
  * the way to the peer has arrived by then. On the kernel it had before.
  */
@@ -40,6 +42,8 @@ static unsigned port_count;
 static unsigned char sent_next;
 static volatile sig_atomic_t pipes;
 static char *edge; /* the last octets before memory that is not there */
+static FILE *ask, *hear; /* who is outside, if anybody (outside.c) */
+static unsigned script;
 static void on_pipe(int number) { pipes += number == SIGPIPE; }
 
 static void settle(void)
@@ -99,15 +103,28 @@ void show_address(const void *address, socklen_t len)
 		printf(" family %d", v4->sin_family);
 }
 
-/* family, address, port (0, 9, or 100 + the slot whose own it is), length (0: the right one), into a storage. */
+/* A port by its number, or by what it is for. */
+static uint16_t port_of(long spec)
+{
+	switch (spec) {
+	case 50: return LISTENS;
+	case 51: return FULL;
+	case 52: return NOBODYS;
+	case 60:
+	case 61: return PUBLISHED + spec - 60 + PUBLISHED_EACH * (script % SCRIPTS);
+	default: return spec < 100 ? spec : 0;
+	}
+}
+
+/* family, address, port (0, 9, one outside or published, or 100 + the slot whose own it is), length (0: the right one), into a storage. */
 socklen_t make_address(struct sockaddr_storage *storage, const long *spec)
 {
-	static const char *v4_names[] = { "0.0.0.0", "127.0.0.1", "127.0.0.2", "127.255.255.255", "240.0.0.1", "127.1.2.3", "255.255.255.255", "224.0.0.1", "0.0.0.1", "192.0.2.1", "239.1.2.3", "239.1.2.4" };
-	static const char *v6_names[] = { "::", "::1", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "ff02::1", "::ffff:127.0.0.2", "fe80::1", "::2", "ff05::1", "::ffff:192.0.2.1", "ff05::1:3", "::ffff:239.1.2.3" };
+	static const char *v4_names[] = { "0.0.0.0", "127.0.0.1", "127.0.0.2", "127.255.255.255", "240.0.0.1", "127.1.2.3", "255.255.255.255", "224.0.0.1", "0.0.0.1", "192.0.2.1", "239.1.2.3", "239.1.2.4", "10.0.2.2", "10.0.2.15" };
+	static const char *v6_names[] = { "::", "::1", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "ff02::1", "::ffff:127.0.0.2", "fe80::1", "::2", "ff05::1", "::ffff:192.0.2.1", "ff05::1:3", "::ffff:239.1.2.3", "fd00:2::2", "fd00:2::15", "::ffff:10.0.2.2", "::ffff:10.0.2.15" };
 	struct sockaddr_in *v4 = (void *)storage;
 	struct sockaddr_in6 *v6 = (void *)storage;
 	struct sockaddr_storage other = { 0 };
-	uint16_t port = htons(spec[2] < 100 ? spec[2] : 0);
+	uint16_t port = htons(port_of(spec[2]));
 	socklen_t len = sizeof other;
 	memset(storage, 0, sizeof *storage);
 	if (spec[2] >= 100 && getsockname(fd_of(spec[2] - 100), (struct sockaddr *)&other, &len) == 0 && len >= 4 &&
@@ -117,11 +134,11 @@ socklen_t make_address(struct sockaddr_storage *storage, const long *spec)
 	len = 16;
 	if (spec[0] == AF_INET6) {
 		v6->sin6_port = port;
-		inet_pton(AF_INET6, v6_names[spec[1] % 12], &v6->sin6_addr);
+		inet_pton(AF_INET6, v6_names[spec[1] % 16], &v6->sin6_addr);
 		len = 28;
 	} else {
 		v4->sin_port = port;
-		inet_pton(AF_INET, v4_names[spec[1] % 12], &v4->sin_addr);
+		inet_pton(AF_INET, v4_names[spec[1] % 14], &v4->sin_addr);
 	}
 	return spec[3] ? (socklen_t)spec[3] : len;
 }
@@ -197,7 +214,7 @@ static void call_accept(const long *a)
 	socklen_t len = a[3] == 0 ? sizeof storage : (socklen_t)a[3];
 	memset(&storage, 0x55, sizeof storage);
 	void *to = a[4] == 9 ? NULL : pointer(a[4], &storage, 128);
-	long fd = syscall(SYS_accept4, fd_of(a[0]), to, to ? &len : NULL, (int)a[2]);
+	long fd = accept4(fd_of(a[0]), to, to ? &len : NULL, (int)a[2]);
 	made(a[1], fd);
 	if (fd >= 0 && to == &storage)
 		show_address(&storage, len);
@@ -488,7 +505,7 @@ void call(const char *name, const long *a)
 		answered(syscall(SYS_bind, fd, pointer(a[5], &storage, 16), len));
 	} else if (!strcmp(name, "connect")) {
 		socklen_t len = make_address(&storage, a + 1);
-		answered(syscall(SYS_connect, fd, pointer(a[5], &storage, 16), len));
+		answered(connect(fd, pointer(a[5], &storage, 16), len));
 	} else if (!strcmp(name, "listen"))
 		answered(syscall(SYS_listen, fd, (int)a[1]));
 	else if (!strcmp(name, "accept"))
@@ -575,7 +592,29 @@ void call(const char *name, const long *a)
 		printf(" ?");
 }
 
-static void begin(void)
+/* Whoever is outside does what the line says. */
+static void tell_outside(const char *line)
+{
+	char said[256];
+	if (!ask || fprintf(ask, "%s\n", line) < 0 || fflush(ask) || !fgets(said, sizeof said, hear)) {
+		printf(" nobody is outside");
+		return;
+	}
+	said[strcspn(said, "\n")] = 0;
+	fputs(said, stdout);
+}
+
+/* The descriptors of who is outside are none of the script's: it has them where no call looks. */
+static void open_outside(void)
+{
+	enum { ASK = 7, HEAR = 8, FAR_OFF = 700 };
+	ask = fdopen(fcntl(ASK, F_DUPFD_CLOEXEC, FAR_OFF), "w");
+	hear = fdopen(fcntl(HEAR, F_DUPFD_CLOEXEC, FAR_OFF), "r");
+	close(ASK);
+	close(HEAR);
+}
+
+static void begin(const char *line)
 {
 	forget_others();
 	for (int i = 0; i < SLOTS; i++) {
@@ -592,12 +631,17 @@ static void begin(void)
 	port_count = 0;
 	sent_next = 0;
 	watched = 0;
+	sscanf(line, "begin %u", &script);
+	if (ask)
+		tell_outside(line);
 	settle();
 }
 
 int main(int argc, char **argv)
 {
 	char line[256];
+	if (argc > 5 && !strcmp(argv[1], "outside"))
+		return be_outside(argv + 2);
 	if (argc > 3)
 		return executed(atoi(argv[2]), atoi(argv[3]));
 	turns = argc > 1 ? atoi(argv[1]) : 4;
@@ -608,27 +652,34 @@ int main(int argc, char **argv)
 	edge = (char *)mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + 4096;
 	munmap(edge, 4096);
 	barrier = socket(AF_INET, SOCK_DGRAM, 0);
+	if (argc > 2)
+		open_outside();
 	while (fgets(line, sizeof line, stdin)) {
 		char by[32] = "", name[32] = "";
 		long a[ARGS] = { 0 };
 		int before = pipes;
 		/* Another may make it. */
 		sscanf(line, "%31s", by);
-		int is_others = !strcmp(by, "child") || !strcmp(by, "wait");
+		int is_others = !strcmp(by, "child") || !strcmp(by, "wait") || !strcmp(by, "race");
 		sscanf(line + (is_others ? strlen(by) : 0), "%31s %ld %ld %ld %ld %ld %ld %ld %ld %ld", name, a, a + 1, a + 2, a + 3, a + 4, a + 5, a + 6, a + 7, a + 8);
 		line[strcspn(line, "\n")] = 0;
 		if (!strcmp(name, "begin")) {
-			begin();
-			printf("%s\n", line);
+			printf("%s", line);
+			begin(line);
+			putchar('\n');
 			continue;
 		}
 		alarm(20);
 		fputs(line, stdout);
 		errno = 0;
-		if (!is_others)
+		if (!strncmp(name, "far_", 4))
+			tell_outside(line);
+		else if (!is_others)
 			call(name, a);
 		else if (*by == 'c')
 			call_child(name, a);
+		else if (*by == 'r')
+			call_race(name, a);
 		else
 			call_wait(name, a);
 		if (pipes != before)

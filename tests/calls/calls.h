@@ -1,4 +1,4 @@
-/* What the files of the interpreter share (calls.c, more.c, others.c). */
+/* What the files of the interpreter share (calls.c, more.c, others.c, outside.c). */
 #ifndef CALLS_H
 #define CALLS_H
 
@@ -8,6 +8,11 @@
 #include <sys/types.h>
 
 enum { SLOTS = 12, PORTS = 64, BUFFER = 1 << 16, ARGS = 9 };
+
+/* Ports outside: of listeners whose clients are accepted and never are, and nobody's; and those that are published, each script its own,
+ * because what is left of connections holds them.
+ */
+enum { LISTENS = 2001, FULL, NOBODYS, PUBLISHED = 3000, PUBLISHED_EACH = 2, SCRIPTS = 150 };
 
 extern int slots[SLOTS];
 extern unsigned char *buffer;
@@ -28,6 +33,7 @@ void call(const char *name, const long *a);
 void call_async(const long *a);
 void call_child(const char *name, const long *a);
 void call_wait(const char *name, const long *a);
+void call_race(const char *name, const long *a);
 void call_join(int shown);
 void call_hold(const long *a);
 void call_drop(int shown);
@@ -37,6 +43,9 @@ void show_told(void);
 void forget_others(void);
 /* What a program does that holds a descriptor. */
 int let_go(int fd, int what);
+
+/* Who is outside (outside.c), in a process of its own; the addresses are its own and where the published ports are. */
+int be_outside(char **addresses);
 
 /* The calls of more.c; 0 if it has none of that name. */
 int call_more(const char *name, const long *a);

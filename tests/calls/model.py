@@ -84,7 +84,8 @@ class Model:
 
     def of(self, line):
         words, _ = self.words(line)
-        return self.slots.get(words[1]) if len(words) > 1 else None
+        # Who is outside has numbers of its own.
+        return self.slots.get(words[1]) if len(words) > 1 and not words[0].startswith("far_") else None
 
     def words(self, line):
         """The call of a line and whether a child makes it; of a thread's answer, the call that it waited in."""
@@ -92,7 +93,7 @@ class Model:
         if words == ["join"]:
             return self.waits or words, False
         by_child = words[0] == "child"
-        return words[1 if by_child or words[0] == "wait" else 0:], by_child
+        return words[1 if by_child or words[0] in ("wait", "race") else 0:], by_child
 
     def named(self, port):
         """Whose port it is that make_address() would take."""

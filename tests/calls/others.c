@@ -1,5 +1,5 @@
 /* Calls of others, for the interpreter (calls.c): a child makes one on what it inherits, a thread waits in one while the script goes
- * on, a child holds a descriptor until it is let go, and signals tell of events (O_ASYNC).
+ * on or asks about its socket all the time, a child holds a descriptor until it is let go, and signals tell of events (O_ASYNC).
  */
 #define _GNU_SOURCE
 #include "calls.h"
@@ -115,10 +115,10 @@ static long wait_in_call(void)
 {
 	const long *a = waiter.a;
 	if (!strcmp(waiter.name, "accept"))
-		return syscall(SYS_accept4, waiter.fd, NULL, NULL, 0);
+		return accept(waiter.fd, NULL, NULL);
 	if (!strcmp(waiter.name, "connect")) {
 		waiter.len = make_address(&waiter.name_of, a + 1);
-		return syscall(SYS_connect, waiter.fd, &waiter.name_of, waiter.len);
+		return connect(waiter.fd, (struct sockaddr *)&waiter.name_of, waiter.len);
 	}
 	if (!strcmp(waiter.name, "recv"))
 		return syscall(SYS_recvfrom, waiter.fd, waiter.octets, a[1] < ROOM ? a[1] : ROOM, (int)a[2], NULL, NULL);
@@ -166,8 +166,7 @@ void let_thread_go_on(void)
 		seen = waiter.tid && sleeps() ? seen + 1 : 0;
 }
 
-/* A thread makes the call; the script goes on once it has ended or sleeps in it. */
-void call_wait(const char *name, const long *a)
+static void begin_in_thread(const char *name, const long *a)
 {
 	sigset_t all, before;
 	call_join(0);
@@ -179,7 +178,29 @@ void call_wait(const char *name, const long *a)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	waiter.runs = !pthread_create(&waiter.thread, NULL, wait_for_it, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* A thread makes the call; the script goes on once it has ended or sleeps in it. */
+void call_wait(const char *name, const long *a)
+{
+	begin_in_thread(name, a);
 	let_thread_go_on();
+}
+
+/* A thread makes the call, and this one asks about its socket until it has ended. */
+void call_race(const char *name, const long *a)
+{
+	struct sockaddr_storage storage;
+	begin_in_thread(name, a);
+	while (waiter.runs && !waiter.done) {
+		int type;
+		socklen_t len = sizeof storage, type_len = sizeof type;
+		getsockname(waiter.fd, (struct sockaddr *)&storage, &len);
+		len = sizeof storage;
+		getpeername(waiter.fd, (struct sockaddr *)&storage, &len);
+		getsockopt(waiter.fd, SOL_SOCKET, SO_TYPE, &type, &type_len);
+	}
+	call_join(1);
 }
 
 /* Whether a thread is in a call that was not joined. */

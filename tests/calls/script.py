@@ -1,5 +1,6 @@
 """Scripts of socket calls, drawn at random with a bias towards those that get somewhere."""
 
+from outside import ADDRESSES, PORTS, far_step, outside_scene
 from scenes import SCENES
 
 SLOTS = 8
@@ -25,8 +26,9 @@ BY_CHILDREN = ("bind", "listen", "connect", "getsockname", "getpeername", "send"
 class Draw:
     """One script. What it remembers of the sockets only guides it: the calls decide."""
 
-    def __init__(self, random):
+    def __init__(self, random, outside=False):
         self.random = random
+        self.outside = outside  # somebody is there to connect to, and who connects
         self.lines = []
         self.kinds = {}  # slot: (family, type)
         self.listening = set()
@@ -53,6 +55,8 @@ class Draw:
 
     def address(self, slot, aim=True):
         """family, address, port, length."""
+        if self.outside and self.random.randrange(3) == 0:
+            return self.far_address(slot, aim)
         family = self.kinds.get(slot, (INET, STREAM))[0]
         targets = [other for other in (self.listening if aim and self.random.randrange(3) else self.bound) if self.kinds.get(other, (0,))[0]]
         port = 100 + self.random.choice(sorted(targets)) if targets and self.random.randrange(10) else self.some(9, 9, 9) if aim else self.some(0, 0, 9)
@@ -62,6 +66,13 @@ class Draw:
             which = self.some(1, 1, 1, 1, 0, 2, 3, self.rarely(4, 1, 3)) if aim else self.some(1, 1, 1, 0, 0, 2, 3, 4, self.some(5, 6, 7, 8, 9))
         family = self.rarely(self.some(0, 1, INET, INET6, 99), family, 15)
         return family, which, port, self.rarely(self.some(1, 2, 4, 8, 15, 24, 27, 28, 40, 128, 129, -1, 2**31 - 1), odds=20)
+
+    def far_address(self, slot, aim):
+        """Of somebody outside, or where he comes to."""
+        family = self.kinds.get(slot, (INET, STREAM))[0]
+        if aim:
+            return family, self.some(*ADDRESSES[family]), self.some(*PORTS), 0
+        return family, self.some(0, 0, 0, 1, 13), self.some(60, 60, 61), 0
 
     def socket(self):
         slot = self.random.randrange(SLOTS)
@@ -244,19 +255,20 @@ class Draw:
             self.forget(words[1])
             self.kinds[words[1]] = self.kinds.get(words[0], (INET, STREAM))
 
-
-def script(random):
-    draw = Draw(random)
-    if random.randrange(4) == 0:
-        draw.say("watch")
-    for _ in range(random.randrange(10, 40)):
-        random.choices((draw.socket, draw.server, draw.datagrams, draw.pings, draw.scene, draw.step), (4, 4, 2, 0.3, 1.5, 40))[0]()
-    draw.say("poll")
-    for slot in sorted(draw.kinds):
-        draw.say("state", slot)
-    for which in range(4):
-        draw.say("table", which)
-    for family in (INET, INET6):
-        for protocol in (6, 17):
-            draw.say("diag", family, protocol)
-    return draw.lines
+    def script(self):
+        if self.random.randrange(4) == 0:
+            self.say("watch")
+        drawn, weights = (self.socket, self.server, self.datagrams, self.pings, self.scene, self.step), (4, 4, 2, 0.3, 1.5, 40)
+        if self.outside:
+            drawn, weights = (*drawn, lambda: outside_scene(self), lambda: far_step(self)), (2, 2, 0.3, 0, 0.5, 15, 4, 5)
+        for _ in range(self.random.randrange(10, 40)):
+            self.random.choices(drawn, weights)[0]()
+        self.say("poll")
+        for slot in sorted(self.kinds):
+            self.say("state", slot)
+        for which in range(4):
+            self.say("table", which)
+        for family in (INET, INET6):
+            for protocol in (6, 17):
+                self.say("diag", family, protocol)
+        return self.lines

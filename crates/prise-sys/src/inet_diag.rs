@@ -14,6 +14,9 @@ const LISTEN: u8 = 10;
 /// Who waits for accept(2) in ESTABLISHED or CLOSE-WAIT has no descriptor either, and is the listener's.
 const LEFT_STATES: u32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 9 | 1 << 11;
 
+/// States of connections. Others are TCP_LISTEN and, since Linux 6.8, TCP_BOUND_INACTIVE (13): who is bound at a published address all the time.
+const OF_CONNECTIONS: u32 = LEFT_STATES | 1 << 1 | 1 << 2 | 1 << 8 | 1 << 12;
+
 /// A way to ask.
 #[derive(Debug)]
 pub struct InetDiag(SockDiag);
@@ -56,7 +59,7 @@ impl InetDiag {
         for family in [libc::AF_INET, libc::AF_INET6] {
             let mut request = request(libc::IPPROTO_TCP, [local, port], 0);
             request[0] = family as u8;
-            request[4..8].copy_from_slice(&(!(1u32 << LISTEN)).to_ne_bytes());
+            request[4..8].copy_from_slice(&OF_CONNECTIONS.to_ne_bytes());
             if SockDiag::open()?.any(&request, is_there)? {
                 return Ok(true);
             }

@@ -174,6 +174,7 @@ impl Supervisor {
             return self.bring_home(call, Target { slot, copy }).map_err(Err);
         };
         self.enter_noted(slot, &copy).map_err(Err)?;
+        self.catch_up(slot, &copy);
         if let Some(socket) = self.sockets.get_mut(slot) {
             socket.holder = Holder {
                 tid: call.tid,

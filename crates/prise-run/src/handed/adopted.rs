@@ -10,12 +10,12 @@
 //! an object of the supervisor's at once. Where listeners are not the kernel's ([`crate::handed::native_listener`]) a stream that is to listen gets another
 //! object with bind(2), when it is hardly ever shared yet: see `calls::bind`.
 
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
-use prise_socket::{Errno, Family, Kind};
+use prise_socket::{Errno, Family, Kind, SocketId};
 use prise_sys::sockopt as options;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, getsockname, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
 
 use crate::calls::Target;
 use crate::guest::notify::Call;
@@ -74,8 +74,11 @@ impl Supervisor {
         if let Some(slot) = self.adopt_accepted(holder, copy) {
             return Some(slot);
         }
-        let family = fresh_stream(copy)?;
+        let (family, shows_port) = fresh_stream(copy)?;
         let id = self.host.socket(family, Kind::Stream, 0).ok()?;
+        if shows_port {
+            self.show_a_port(id, family);
+        }
         let slot = self.sockets.next_slot();
         let adopted = self.ledger.enter(copy.as_fd(), slot).ok().and_then(|()| {
             self.describe(call, id, (family, Kind::Stream), copy, Handed::role(Stage::Idle))
@@ -91,6 +94,18 @@ impl Supervisor {
             self.sweep();
         }
         Some(slot)
+    }
+
+    /// A stream that has failed to connect shows a port as if it had one: the run's own.
+    fn show_a_port(&mut self, id: SocketId, family: Family) {
+        let anywhere = match family {
+            Family::Inet => SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            Family::Inet6 => SocketAddr::from((Ipv6Addr::LOCALHOST, 1)),
+        };
+        // Without a port that is free it shows none.
+        if self.host.connect_elsewhere(id, anywhere).is_ok() {
+            let _ = self.host.disconnect(self.now, id);
+        }
     }
 
     /// Gives a stream that was just adopted an object of the supervisor's where its own belongs to another network.
@@ -127,15 +142,34 @@ fn is_in(stream: &OwnedFd, state: u8) -> bool {
     options::get(stream.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, 1).is_ok_and(|told| told == [state])
 }
 
-/// The family of a TCP stream without a name and without a peer.
-fn fresh_stream(copy: &OwnedFd) -> Option<Family> {
+/// The family of a TCP stream without a port and without a peer, and whether it shows a port nevertheless.
+fn fresh_stream(copy: &OwnedFd) -> Option<(Family, bool)> {
     if !is_closed(copy) {
         return None;
     }
     let name: SocketAddr = getsockname(copy).ok()?.try_into().ok()?;
-    let family = match name {
-        SocketAddr::V4(_) => Family::Inet,
-        SocketAddr::V6(_) => Family::Inet6,
+    let (family, anywhere) = match name {
+        SocketAddr::V4(_) => (Family::Inet, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
+        SocketAddr::V6(_) => (Family::Inet6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
     };
-    (name.port() == 0).then_some(family)
+    let shows_port = name.port() != 0;
+    (!shows_port || has_no_port(copy, anywhere)).then_some((family, shows_port))
+}
+
+/// Whether a closed stream has no port. One that has failed to connect has given its port back and goes on showing it (`inet_put_port`,
+/// net/ipv4/inet_hashtables.c), as if it had been bound by somebody beyond the run: left alone it would be bound, and listen, in the host's network.
+///
+/// bind(2) fails for whoever has a port, and with this option takes none (`__inet_bind`). After that no port is shown.
+fn has_no_port(copy: &OwnedFd, anywhere: SocketAddr) -> bool {
+    let set = |value: i32| {
+        let octets = value.to_ne_bytes();
+        options::set(copy.as_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &octets)
+    };
+    let chosen = options::get(copy.as_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 4);
+    let bound = set(1).is_ok() && bind(copy, &anywhere).is_ok();
+    if chosen.is_ok_and(|value| value == [0; 4]) {
+        // It was possible before.
+        let _ = set(0);
+    }
+    bound
 }

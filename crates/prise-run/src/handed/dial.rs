@@ -10,7 +10,7 @@ use prise_socket::{Destination, Errno, Family, SocketId};
 use rustix::event::PollFlags;
 use rustix::event::epoll::EventFlags;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::net::{AddressFamily, connect, sockopt};
+use rustix::net::{AddressFamily, connect, getsockname, sockopt};
 
 use crate::calls::Target;
 use crate::guest::notify::{Answer, Call, DONE, Judged, errno};
@@ -63,13 +63,13 @@ fn named_for(object: &OwnedFd, family: Family, at: SocketAddr) -> SocketAddr {
 }
 
 impl Supervisor {
-    /// A stream that was seen while it connected may have failed since, and its program have been told so by the kernel: it is new then, and the
-    /// next connect(2) looks at its address.
+    /// A stream that was seen while it connected may have failed since, and its program have been told so by the kernel, or was shut meanwhile: it is
+    /// new then, and the next connect(2) looks at its address.
     pub(crate) fn forget_told_failure(&mut self, target: &Target) {
         let socket = self.sockets.get(target.slot);
         let may_have_failed =
             socket.is_some_and(|it| matches!(&it.role, Role::Handed(handed) if handed.stage != Stage::Idle));
-        if may_have_failed && take_failure(&target.copy) {
+        if may_have_failed && (take_failure(&target.copy) || has_given_up(&target.copy)) {
             self.let_go_of_peer(target);
         }
     }
@@ -408,4 +408,11 @@ pub(crate) fn connect_without_waiting(copy: &OwnedFd, to: SocketAddr, flags: OFl
     };
     fcntl_setfl(copy, flags)?;
     connected
+}
+
+/// Whether a stream was shut while it connected (`inet_shutdown`, net/ipv4/af_inet.c): unlike one whose connect(2) has failed it has lost its address,
+/// unless bind(2) gave it that.
+fn has_given_up(copy: &OwnedFd) -> bool {
+    let name = || SocketAddr::try_from(getsockname(copy).ok()?).ok();
+    is_closed(copy) && name().is_some_and(|it| it.ip().is_unspecified())
 }

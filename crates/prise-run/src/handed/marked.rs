@@ -21,7 +21,7 @@ use prise_sys::write_hint;
 use rustix::net::{getpeername, getsockname, sockopt};
 
 use crate::handed::Stage;
-use crate::handed::adopted::is_connecting;
+use crate::handed::adopted::{is_closed, is_connecting};
 use crate::handed::lingering::Ends;
 use crate::handed::noted::{Noted, is_tcp};
 use crate::socket::{Holder, Slot, unix};
@@ -111,6 +111,7 @@ impl Supervisor {
         let own = SocketAddr::try_from(getsockname(copy).ok()?).ok()?;
         if own.port() == 0 {
             // Marked, and not yet connecting: where it leads can be known later.
+            self.hands.note_overtaken();
             return None;
         }
         let family = match own {
@@ -142,6 +143,26 @@ impl Supervisor {
         // Out of memory or watches, it is adopted again when it is seen again.
         let _ = self.ledger.enter(copy.as_fd(), slot);
         Some(slot)
+    }
+
+    /// A stream became one of the run's by a call of one thread while another was about to connect it without asking, which is made up for: it
+    /// is a connection that leaves since.
+    pub(crate) fn catch_up(&mut self, slot: Slot, copy: &OwnedFd) -> Option<()> {
+        if !self.hands.has_overtaken()
+            || !self.listens_next(slot)
+            || Mark::of(copy) != Some(Mark::Outside)
+            || is_closed(copy)
+        {
+            return None;
+        }
+        let id = self.sockets.get(slot)?.id;
+        let own = SocketAddr::try_from(getsockname(copy).ok()?).ok()?;
+        let peer = peer_of(copy, own);
+        let seen = self.gate.as_ref()?.guest_endpoint(peer);
+        // Without a port that is free it goes on as what it was, of which the kernel tells more.
+        self.host.connect_elsewhere(id, seen).ok()?;
+        self.set_stage(slot, Stage::Connecting(peer));
+        Some(())
     }
 
     /// Adopts all marked connections, because somebody lists sockets. What is on its way between two processes is listed when it is seen again.
