@@ -43,7 +43,7 @@ def are_numbered_later(line, most):
 def _(line):
     picked = sum(one.stream and one.has("connect", lambda words, said: said == "ENETUNREACH") for one in line.model.all)
     unnumbered = [re.sub(r"/P\d+", "/P", call) for call in line.call]
-    return line.name in ("state", "getsockname", "table", "diag") and unnumbered[0] == unnumbered[1] and are_numbered_later(line, picked)
+    return line.name in ("state", "getsockname", "getpeername", "accept", "table", "diag") and unnumbered[0] == unnumbered[1] and are_numbered_later(line, picked)
 
 
 @rule("mmap(2) of a stream by our TCP (TCP_ZEROCOPY_RECEIVE); SO_ZEROCOPY of one")
@@ -365,3 +365,16 @@ def _(line):
     shut_again = lambda one: bool(one.did) and one.did[-1][0][0] == "shutdown" and one.did[-1][1] == "ENOTCONN"
     return line.name == "epoll_wait" and line.carried and line.every(
         lambda one, theirs, ours: one.stream and one.edges and (0 in (theirs, ours) and (theirs ^ ours) & 4 or theirs and not ours and shut_again(one)))
+
+
+@rule("connect(2) out of the run from ::1, which on the kernel nobody answers", ENDS)
+def _(line):
+    bound = lambda words, said: words[2:4] == ["10", "1"] and said == "0"
+    return line.name == "connect" and line.stream and line.said("EINPROGRESS", "EINVAL") and line.words[2] == "10" and line.words[3] == "12" and line.socket.has("bind", bound)
+
+
+@rule("a client of a published address that the gateway serves (by IPv6 of a listener of both families, and of listeners that share their port), which accepts beyond their backlog", ENDS)
+def _(line):
+    shares = lambda one: one.stream and one.has("setsockopt", lambda words, said: words[2:4] == ["1", "15"] and words[4] != "0" and said == "0")
+    by_v6 = lambda: line.words[3] == "1" and any(one.stream and one.family == INET6 and one.listens for one in line.model.all)
+    return line.name == "far_knock" and line.said("EINPROGRESS", "0") and (by_v6() or any(shares(one) for one in line.model.all))

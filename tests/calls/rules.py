@@ -268,6 +268,15 @@ CASES = [
     # What a write was told of
     ([*STREAM, "write 3 10 0 = -1 EPIPE"], "connect 3 2 1 9 0 0 = -1 ECONNABORTED", "connect 3 2 1 9 0 0 = -1 EPIPE", True, ENDS),
     (STREAM, "connect 3 2 1 9 0 0 = -1 ECONNABORTED", "connect 3 2 1 9 0 0 = -1 EPIPE", True, None),
+    # Somebody outside
+    (["socket 3 10 1 0 = 0", "bind 3 10 1 0 0 0 = 0"], "connect 3 10 12 50 0 0 = -1 EINPROGRESS", "connect 3 10 12 50 0 0 = -1 EINVAL", False, ENDS),
+    (["socket 3 10 1 0 = 0", "bind 3 10 0 0 0 0 = 0"], "connect 3 10 12 50 0 0 = -1 EINPROGRESS", "connect 3 10 12 50 0 0 = -1 EINVAL", False, None),
+    (["socket 3 10 1 0 = 0", "bind 3 10 1 0 0 0 = 0"], "connect 3 10 12 50 0 0 = 0", "connect 3 10 12 50 0 0 = -1 EINVAL", False, None),
+    ([*STREAM, "setsockopt 3 1 15 1 4 0 0 = 0"], "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, ENDS),
+    (["socket 3 10 1 0 = 0", "listen 3 1 = 0"], "far_knock 3 0 1 = -1 EINPROGRESS", "far_knock 3 0 1 = 0", False, ENDS),
+    (["socket 3 10 1 0 = 0", "listen 3 1 = 0"], "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, None),
+    (STREAM, "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, None),
+    ([*STREAM, "setsockopt 3 1 15 1 4 0 0 = 0"], "far_knock 3 0 0 = -1 ECONNREFUSED", "far_knock 3 0 0 = 0", False, None),
     # Datagrams that are longer than IPv4 carries
     (LONG, "recv 3 10 0 0 = 10", "recv 3 10 0 0 = -1 EAGAIN", False, ENDS),
     (LONG, "recv 3 10 0 0 = -1 EAGAIN", "recv 3 10 0 0 = -1 EFAULT", False, None),

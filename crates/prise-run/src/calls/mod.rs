@@ -181,7 +181,9 @@ impl Supervisor {
                 fd: call.fd(),
             };
         }
-        Ok(Target { slot, copy })
+        let target = Target { slot, copy };
+        self.forget_given_up(&target);
+        Ok(target)
     }
 
     /// Whether a call gives a name or a peer to what may be a stream that was born as the kernel's: as far as the length of

@@ -63,13 +63,26 @@ fn named_for(object: &OwnedFd, family: Family, at: SocketAddr) -> SocketAddr {
 }
 
 impl Supervisor {
-    /// A stream that was seen while it connected may have failed since, and its program have been told so by the kernel, or was shut meanwhile: it is
-    /// new then, and the next connect(2) looks at its address.
+    /// A stream that was seen while it connected may have failed since, and its program have been told so by the kernel: it is new then, and the
+    /// next connect(2) looks at its address.
     pub(crate) fn forget_told_failure(&mut self, target: &Target) {
         let socket = self.sockets.get(target.slot);
         let may_have_failed =
             socket.is_some_and(|it| matches!(&it.role, Role::Handed(handed) if handed.stage != Stage::Idle));
-        if may_have_failed && (take_failure(&target.copy) || has_given_up(&target.copy)) {
+        if may_have_failed && take_failure(&target.copy) {
+            self.let_go_of_peer(target);
+        }
+    }
+
+    /// A stream that was shut while it connected is new again. A call that waits for it is told first.
+    pub(crate) fn forget_given_up(&mut self, target: &Target) {
+        let is_connecting =
+            |role: &Role| matches!(role, Role::Handed(handed) if matches!(handed.stage, Stage::Connecting(_)));
+        let socket = self.sockets.get(target.slot);
+        if socket.is_some_and(|it| is_connecting(&it.role))
+            && has_given_up(&target.copy)
+            && self.parked.waiting_on(target.slot).is_empty()
+        {
             self.let_go_of_peer(target);
         }
     }
@@ -341,6 +354,11 @@ impl Supervisor {
     /// connect(2) with `AF_UNSPEC`.
     pub(crate) fn disconnect_handed(&mut self, target: &Target) -> Judged {
         rustix::net::connect_unspec(&target.copy).map_err(errno)?;
+        if sockopt::socket_domain(&target.copy) == Ok(AddressFamily::INET6) {
+            // A client of a published port came to an address of IPv6, by which the kernel speaks nothing else (`inet6_bind`); what the program
+            // may connect to next is the run's affair. Who has bound it to a port keeps what that made of it.
+            let _ = sockopt::set_ipv6_v6only(&target.copy, false);
+        }
         self.let_go_of_peer(target);
         DONE
     }
@@ -410,9 +428,9 @@ pub(crate) fn connect_without_waiting(copy: &OwnedFd, to: SocketAddr, flags: OFl
     connected
 }
 
-/// Whether a stream was shut while it connected (`inet_shutdown`, net/ipv4/af_inet.c): unlike one whose connect(2) has failed it has lost its address,
-/// unless bind(2) gave it that.
-fn has_given_up(copy: &OwnedFd) -> bool {
+/// Whether a stream has given its peer up: it was shut while it connected (`inet_shutdown`, net/ipv4/af_inet.c), or its connect(2) has failed, of which its
+/// program was told. Its address is gone then, unless bind(2) gave it that; the port is shown still.
+pub(crate) fn has_given_up(copy: &OwnedFd) -> bool {
     let name = || SocketAddr::try_from(getsockname(copy).ok()?).ok();
     is_closed(copy) && name().is_some_and(|it| it.ip().is_unspecified())
 }

@@ -22,6 +22,7 @@ use rustix::net::{getpeername, getsockname, sockopt};
 
 use crate::handed::Stage;
 use crate::handed::adopted::{is_closed, is_connecting};
+use crate::handed::dial::has_given_up;
 use crate::handed::lingering::Ends;
 use crate::handed::noted::{Noted, is_tcp};
 use crate::socket::{Holder, Slot, unix};
@@ -112,6 +113,9 @@ impl Supervisor {
         if own.port() == 0 {
             // Marked, and not yet connecting: where it leads can be known later.
             self.hands.note_overtaken();
+            return None;
+        }
+        if mark == Mark::Outside && has_given_up(copy) {
             return None;
         }
         let family = match own {

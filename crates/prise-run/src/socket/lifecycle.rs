@@ -356,7 +356,10 @@ impl Supervisor {
                 .set_option(self.now, socket.id, libc::SOL_SOCKET, libc::SO_LINGER, &LINGER_RESET);
         }
         let mut socket = socket;
-        self.return_address(&socket.role);
+        // One that was shut has returned it already, and another may have it by now.
+        if socket.native_listener().is_some() {
+            self.return_address(&socket.role);
+        }
         if let Role::Listener(listening) = &mut socket.role {
             self.tell_gate(local);
             Self::turn_callers_away(listening.callers.drain(..));
