@@ -94,21 +94,34 @@ static void forget(void)
 	next = 0;
 }
 
-/* A client: the program may refuse it, or have no room. */
+/* A client, and what it was told: the program may refuse it, or have no room. */
+static int client(int family, uint16_t port, int *error)
+{
+	struct sockaddr_storage at = place(theirs[family], port);
+	int it = socket(at.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	socklen_t len = sizeof *error;
+	*error = connect(it, (void *)&at, len_of(&at)) ? errno : 0;
+	if (*error == EINPROGRESS) {
+		struct pollfd polled = { it, POLLOUT, 0 };
+		if (poll(&polled, 1, SOON_MS))
+			getsockopt(it, SOL_SOCKET, SO_ERROR, error, &len);
+	}
+	return it;
+}
+
 static void knock(long slot, int port, int family)
 {
-	struct sockaddr_storage at = place(theirs[family], PUBLISHED + port + PUBLISHED_EACH * (script % SCRIPTS));
-	int it = socket(at.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0), error = 0;
-	socklen_t len = sizeof error;
-	if (connect(it, (void *)&at, len_of(&at)) && errno == EINPROGRESS) {
-		struct pollfd polled = { it, POLLOUT, 0 };
-		error = poll(&polled, 1, SOON_MS) ? 0 : EINPROGRESS;
-		if (!error)
-			getsockopt(it, SOL_SOCKET, SO_ERROR, &error, &len);
-	}
+	int error, it = client(family, PUBLISHED + port + PUBLISHED_EACH * (script % SCRIPTS), &error);
 	keep_far(slot, it);
 	errno = error;
 	answered(error ? -1 : 0);
+}
+
+/* A link leads somewhere only some time after it is up: until somebody refuses. */
+static void await_link(int family)
+{
+	for (int tries = 0, error = EINPROGRESS; tries < 100 && error == EINPROGRESS; tries++)
+		close(client(family, NOBODYS, &error));
 }
 
 static void reads(int it, long most)
@@ -177,6 +190,7 @@ int be_outside(char **addresses)
 		listeners[i] = listening(addresses[i], LISTENS, 16);
 		open_full(addresses[i]);
 		theirs[i] = addresses[FAMILIES + i];
+		await_link(i);
 	}
 	/* It is there. */
 	puts("there");
