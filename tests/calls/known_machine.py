@@ -48,7 +48,7 @@ def _(line):
 
 @rule("the kernel still speaks IPv4 for a socket of IPv6 that was refused by IPv4", ENDS)
 def _(line):
-    refused = lambda words, said: words[2] == "10" and words[3] in ("2", "3", "5") and said in ("ECONNREFUSED", "EINPROGRESS", "ECONNABORTED")
+    refused = lambda words, said: words[2] == "10" and words[3] in ("2", "3", "5", "14", "15") and said in ("ECONNREFUSED", "EINPROGRESS", "ECONNABORTED")
     spoke = lambda one: one.stream and one.family == INET6 and one.has("connect", refused)
     if line.name in ("poll", "epoll_wait"):
         return line.every(lambda one, theirs, ours: spoke(one))

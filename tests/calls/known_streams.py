@@ -367,10 +367,25 @@ def _(line):
         lambda one, theirs, ours: one.stream and one.edges and (0 in (theirs, ours) and (theirs ^ ours) & 4 or theirs and not ours and shut_again(one)))
 
 
-@rule("connect(2) out of the run from ::1, which on the kernel nobody answers", ENDS)
+@rule("out of the run from ::1, which is no address outside of a host (RFC 4291, 2.5.3): on the kernel it is sent, and nobody answers", ENDS)
 def _(line):
     bound = lambda words, said: words[2:4] == ["10", "1"] and said == "0"
-    return line.name == "connect" and line.stream and line.said("EINPROGRESS", "EINVAL") and line.words[2] == "10" and line.words[3] == "12" and line.socket.has("bind", bound)
+    to = {"connect": 3, "sendto": 5, "sendmsg": 5, "sendmmsg": 5}.get(line.name)
+    outside = to is not None and (line.stream or line.datagram) and line.words[to - 1:to + 1] == ["10", "12"]
+    return outside and line.socket.has("bind", bound) and line.ours == "EINVAL" and (line.theirs == "EINPROGRESS" if line.stream else line.theirs.isdigit())
+
+
+@rule("the size of the buffers of a stream that was disconnected from somebody outside, of which the kernel keeps what it grew to")
+def _(line):
+    left = lambda words, said: words[4] in ("50", "51", "52") and said in ("0", "EINPROGRESS")
+    asks = line.name == "getsockopt" and line.words[2:4] in (["1", "7"], ["1", "8"]) and line.theirs == line.ours == "0"
+    return asks and line.stream and is_undone_stream(line.socket) and line.socket.has("connect", left)
+
+
+@rule("a stream that was a listener and was disconnected, which a child then connects: its copies do not follow", ENDS)
+def _(line):
+    copied = lambda one: one.stream and one.childs and is_undone_stream(one) and one.has("listen", lambda words, said: said == "0")
+    return line.every(lambda one, theirs, ours: copied(one) and ours == 0x14)
 
 
 @rule("a client of a published address that the gateway serves (by IPv6 of a listener of both families, and of listeners that share their port), which accepts beyond their backlog", ENDS)

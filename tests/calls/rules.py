@@ -32,6 +32,7 @@ BEGUN = [*DATAGRAM, "sendmsg 3 5 32768 2 1 9 0 0 = 5"]
 TWO = [*DATAGRAM, "async 3 1 = 0 = 0", "socket 4 2 2050 0 = 0", "connect 4 2 1 103 0 0 = 0", "socket 5 2 2050 0 = 0"]
 LABELLED = ["socket 3 10 2049 0 = 0", "listen 3 5 = 0", "socket 4 10 1 0 = 0", "setsockopt 4 41 33 1 4 0 0 = 0", "connect 4 10 1 103 0 0 = 0", "accept 3 5 0 0 0 = 0 len 28 ::1/P0"]
 UNLABELLED = [line.replace(" 41 33 1 ", " 41 33 0 ") for line in LABELLED]
+LEFT_OUTSIDE = [*STREAM, "connect 3 2 12 50 0 = 0", "connect 3 0 0 0 0 = 0"]
 NO_WAY = [*STREAM, "connect 3 2 4 9 0 0 = -1 ENETUNREACH"]
 NOWHERE = ["socket 3 10 2050 0 = 0", "connect 3 10 2 104 0 0 = 0"]
 
@@ -272,6 +273,13 @@ CASES = [
     (["socket 3 10 1 0 = 0", "bind 3 10 1 0 0 0 = 0"], "connect 3 10 12 50 0 0 = -1 EINPROGRESS", "connect 3 10 12 50 0 0 = -1 EINVAL", False, ENDS),
     (["socket 3 10 1 0 = 0", "bind 3 10 0 0 0 0 = 0"], "connect 3 10 12 50 0 0 = -1 EINPROGRESS", "connect 3 10 12 50 0 0 = -1 EINVAL", False, None),
     (["socket 3 10 1 0 = 0", "bind 3 10 1 0 0 0 = 0"], "connect 3 10 12 50 0 0 = 0", "connect 3 10 12 50 0 0 = -1 EINVAL", False, None),
+    (["socket 3 10 2 0 = 0", "bind 3 10 1 0 0 0 = 0"], "sendto 3 10 0 10 12 50 0 0 = 10", "sendto 3 10 0 10 12 50 0 0 = -1 EINVAL", False, ENDS),
+    (["socket 3 10 2 0 = 0", "bind 3 10 1 0 0 0 = 0"], "sendto 3 10 0 10 1 9 0 0 = 10", "sendto 3 10 0 10 1 9 0 0 = -1 EINVAL", False, None),
+    (LEFT_OUTSIDE, "getsockopt 3 1 7 4 0 0 = 0 len 4 00 1e 3c 00", "getsockopt 3 1 7 4 0 0 = 0 len 4 00 40 00 00", False, GOES_ON),
+    (LEFT_OUTSIDE, "getsockopt 3 1 4 4 0 0 = 0 len 4 00 00 00 00", "getsockopt 3 1 4 4 0 0 = 0 len 4 68 00 00 00", False, None),
+    (LEFT_OUTSIDE[:2], "getsockopt 3 1 7 4 0 0 = 0 len 4 00 1e 3c 00", "getsockopt 3 1 7 4 0 0 = 0 len 4 00 40 00 00", False, None),
+    ([*STREAM, "listen 3 1 = 0", "connect 3 0 0 0 0 = 0", "child connect 3 2 12 50 0 = -1 EINPROGRESS"], "poll 3:4", "poll 3:14", False, ENDS),
+    ([*STREAM, "listen 3 1 = 0", "connect 3 0 0 0 0 = 0", "connect 3 2 12 50 0 = -1 EINPROGRESS"], "poll 3:4", "poll 3:14", False, None),
     ([*STREAM, "setsockopt 3 1 15 1 4 0 0 = 0"], "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, ENDS),
     (["socket 3 10 1 0 = 0", "listen 3 1 = 0"], "far_knock 3 0 1 = -1 EINPROGRESS", "far_knock 3 0 1 = 0", False, ENDS),
     (["socket 3 10 1 0 = 0", "listen 3 1 = 0"], "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, None),

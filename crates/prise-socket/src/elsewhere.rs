@@ -72,6 +72,27 @@ impl Host {
         bound
     }
 
+    /// `listen(2)` while what is left of other connections may hold its port, as `left_at` tells: the port is judged anew
+    /// (`inet_csk_listen_start`, net/ipv4/inet_connection_sock.c).
+    pub fn listen_beside(
+        &mut self,
+        now: Instant,
+        s: SocketId,
+        backlog: i32,
+        left_at: impl FnOnce(u16) -> Option<LeftPort>,
+    ) -> Result<(), Errno> {
+        let port = self.socket_ref(s)?.port;
+        let left = if port == 0 { None } else { left_at(port) };
+        if let Some(left) = left {
+            self.tcp_ports.hold(left.port, left.claim);
+        }
+        let listens = self.listen(now, s, backlog);
+        if let Some(left) = left {
+            self.tcp_ports.release(left.port, left.claim);
+        }
+        listens
+    }
+
     /// `bind(2)` of a stream to a port that is to be picked, while what is left of other connections may hold it, as `left_at` tells:
     /// another one, unless there is none. Asked is only about ports that were picked, of however many something is left.
     pub fn bind_anywhere_but(

@@ -91,10 +91,10 @@ impl Supervisor {
         require_stream(socket)?;
         let id = socket.id;
         let listens = matches!(&socket.role, Role::Listener(listening) if !listening.ended);
-        match self.host.listen(self.now, id, call.int(1)) {
+        match self.listen_in_view(id, call.int(1)) {
             Err(Errno::EADDRINUSE) => {
                 self.sweep();
-                self.host.listen(self.now, id, call.int(1))?;
+                self.listen_in_view(id, call.int(1))?;
             }
             result => result?,
         }

@@ -1,7 +1,7 @@
 //! Ports of handed streams that were closed: TIME-WAIT of the host kernel's own connections, in the run's table of ports.
 //!
 //! What is left of a connection after its last close(2) is known to the kernel that carries it, under the kernel's names. It matters to
-//! who binds the port again: bind(2) asks then ([`crate::handed`] says which streams these are), and to who lists connections: of those
+//! who binds the port again, or listens there again: bind(2) and listen(2) ask then ([`crate::handed`] says which streams these are), and to who lists connections: of those
 //! within the run from 127.0.0.1 to 127.0.0.1 the list is the kernel's own, with the listener's port translated.
 
 use core::net::SocketAddr;
@@ -165,5 +165,13 @@ impl Supervisor {
             Some(left) => self.host.bind_beside(self.now, id, address, left),
             None => self.host.bind(self.now, id, address),
         }
+    }
+
+    /// listen(2) in the same view.
+    pub(crate) fn listen_in_view(&mut self, id: SocketId, backlog: i32) -> Result<(), Errno> {
+        let Self {
+            host, lingering, now, ..
+        } = self;
+        host.listen_beside(*now, id, backlog, |port| lingering.at(port))
     }
 }
