@@ -103,6 +103,8 @@ def _(line):
 @rule("the first datagram to a socket that was shut for reading and closed with one unread, which is not refused", ENDS)
 def _(line):
     closed = lambda one: 0 in one.shut and bool(one.unread) and one not in line.model.slots.values()
+    if line.name in READS:
+        return line.datagram and line.said("ECONNREFUSED", "EAGAIN") and any(closed(other) and line.socket.meets(other) for other in line.model.all if other.datagram)
     return line.every(lambda one, theirs, ours: one.datagram and theirs ^ ours == 8 and theirs & 8 and any(closed(other) and one.meets(other) for other in line.model.all if other.datagram))
 
 
@@ -189,6 +191,12 @@ def _(line):
 def _(line):
     begun = line.datagram and line.socket.begun and not line.socket.peer
     return line.name in WRITES and begun and line.theirs.isdigit() and line.ours in ("ENOTCONN", "EPIPE", "EDESTADDRREQ")
+
+
+@rule("the same of one with a peer: what is written goes to that, instead of where the first octets go", ENDS)
+def _(line):
+    hears = lambda one: one.datagram and any(other.datagram and other.went_on and other.meets(one) for other in line.model.all)
+    return line.every(lambda one, theirs, ours: theirs ^ ours == 1 and hears(one))
 
 
 @rule("TIOCOUTQ of a datagram that was begun with MSG_MORE, which on the kernel counts its buffer")

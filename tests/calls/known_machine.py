@@ -52,7 +52,7 @@ def _(line):
     spoke = lambda one: one.stream and one.family == INET6 and one.has("connect", refused)
     if line.name in ("poll", "epoll_wait"):
         return line.every(lambda one, theirs, ours: spoke(one))
-    return line.name in ("connect", "write", "send", "recv") and line.stream and spoke(line.socket)
+    return line.name in ("connect", "write", "send", "sendmsg", "recv") and line.stream and spoke(line.socket)
 
 
 @rule("a socket that was shut and connects to itself", ENDS)

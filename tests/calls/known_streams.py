@@ -367,12 +367,23 @@ def _(line):
         lambda one, theirs, ours: one.stream and one.edges and (0 in (theirs, ours) and (theirs ^ ours) & 4 or theirs and not ours and shut_again(one)))
 
 
+@rule("an edge less: AF_UNSPEC on a stream by our TCP that has no peer, which the kernel tells of", ENDS)
+def _(line):
+    ended = lambda one: bool(one.did) and one.did[-1][0][0] == "connect" and one.did[-1][0][2] == "0" and one.did[-1][1] == "0"
+    return line.name == "epoll_wait" and line.carried and line.every(lambda one, theirs, ours: one.stream and one.edges and theirs == 0x10 and not ours and ended(one))
+
+
+@rule("MSG_OOB of what has come from a stream that is closed since, which our TCP still has", ENDS)
+def _(line):
+    return line.name in ("recv", "recvfrom", "recvmsg") and line.by_ours and bool(line.flags() & 1) and line.said("ENOTCONN", "1") and urgent_to(line.model, line.socket) > 0
+
+
 @rule("out of the run from ::1, which is no address outside of a host (RFC 4291, 2.5.3): on the kernel it is sent, and nobody answers", ENDS)
 def _(line):
-    bound = lambda words, said: words[2:4] == ["10", "1"] and said == "0"
+    here = lambda words, said: words[2:4] == ["10", "1"] and said == "0"
     to = {"connect": 3, "sendto": 5, "sendmsg": 5, "sendmmsg": 5}.get(line.name)
     outside = to is not None and (line.stream or line.datagram) and line.words[to - 1:to + 1] == ["10", "12"]
-    return outside and line.socket.has("bind", bound) and line.ours == "EINVAL" and (line.theirs == "EINPROGRESS" if line.stream else line.theirs.isdigit())
+    return outside and (line.socket.has("bind", here) or line.socket.has("connect", here)) and line.ours == "EINVAL" and (line.theirs == "EINPROGRESS" if line.stream else line.theirs.isdigit())
 
 
 @rule("the size of the buffers of a stream that was disconnected from somebody outside, of which the kernel keeps what it grew to")
@@ -382,9 +393,14 @@ def _(line):
     return asks and line.stream and is_undone_stream(line.socket) and line.socket.has("connect", left)
 
 
-@rule("a stream that was a listener and was disconnected, which a child then connects: its copies do not follow", ENDS)
+@rule("a stream that was a listener and was disconnected or shut, which a child then connects: its copies do not follow", ENDS)
 def _(line):
-    copied = lambda one: one.stream and one.childs and is_undone_stream(one) and one.has("listen", lambda words, said: said == "0")
+    shut = lambda one: one.has("shutdown", lambda words, said: words[2] in ("0", "2") and said == "0")
+    copied = lambda one: bool(one) and one.stream and one.childs and (is_undone_stream(one) or shut(one)) and one.has("listen", lambda words, said: said == "0")
+    if line.name in ("table", "diag"):
+        return line.call[1].count("(") < line.call[0].count("(") and any(copied(one) for one in line.model.all)
+    if line.name in ("recv", "read", "recvfrom", "recvmsg"):
+        return copied(line.socket) and line.said("EAGAIN", "ENOTCONN")
     return line.every(lambda one, theirs, ours: copied(one) and ours == 0x14)
 
 

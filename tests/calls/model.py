@@ -29,6 +29,7 @@ class Socket:
         self.shut = set()  # 0 reading, 1 writing, whether or not shutdown(2) failed
         self.corked = False  # octets were sent with MSG_MORE; of a datagram socket by calls that nobody judges
         self.begun = False  # a datagram that a call with an address began with MSG_MORE is not sent yet
+        self.went_on = False  # a plain write went on with such a one, though it has a peer
         self.unread = []  # who has sent the datagrams that may have come and were not read, the oldest first
         self.itself = False  # was told to connect to itself
         self.edges = False
@@ -247,6 +248,7 @@ class Model:
 
     def hear_write(self, one, words, said, done):
         if one and done:
+            one.went_on = one.went_on or one.begun and bool(one.peer)
             one.begun = False
 
     hear_writev = hear_write
@@ -268,5 +270,6 @@ class Model:
 
     def hear_send(self, one, words, said, done):
         if one and done:
+            one.went_on = one.went_on or one.begun and bool(one.peer)
             one.corked = one.corked or bool(int(words[3]) & MORE)
             one.begun = one.begun and bool(int(words[3]) & MORE)

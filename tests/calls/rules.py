@@ -32,6 +32,7 @@ BEGUN = [*DATAGRAM, "sendmsg 3 5 32768 2 1 9 0 0 = 5"]
 TWO = [*DATAGRAM, "async 3 1 = 0 = 0", "socket 4 2 2050 0 = 0", "connect 4 2 1 103 0 0 = 0", "socket 5 2 2050 0 = 0"]
 LABELLED = ["socket 3 10 2049 0 = 0", "listen 3 5 = 0", "socket 4 10 1 0 = 0", "setsockopt 4 41 33 1 4 0 0 = 0", "connect 4 10 1 103 0 0 = 0", "accept 3 5 0 0 0 = 0 len 28 ::1/P0"]
 UNLABELLED = [line.replace(" 41 33 1 ", " 41 33 0 ") for line in LABELLED]
+WENT_ON = ["socket 4 2 2050 0 = 0", "bind 4 2 0 0 0 = 0", *DATAGRAM, "connect 3 2 1 104 0 0 = 0", "sendmsg 3 5 32768 2 1 9 0 0 = 5", "writev 3 5 0 = 40"]
 LEFT_OUTSIDE = [*STREAM, "connect 3 2 12 50 0 = 0", "connect 3 0 0 0 0 = 0"]
 NO_WAY = [*STREAM, "connect 3 2 4 9 0 0 = -1 ENETUNREACH"]
 NOWHERE = ["socket 3 10 2050 0 = 0", "connect 3 10 2 104 0 0 = 0"]
@@ -206,6 +207,8 @@ CASES = [
     ([*DEAF, "hold 3 3 0 = 0"], "drop = 0", "drop = 1", False, ENDS),
     ([*DATAGRAM, "hold 3 3 0 = 0"], "drop = 0", "drop = 1", False, None),
     (DEAF_AND_CLOSED, "poll 4:c", "poll 4:4", False, ENDS),
+    (DEAF_AND_CLOSED, "readv 4 5 0 = -1 ECONNREFUSED", "readv 4 5 0 = -1 EAGAIN", False, ENDS),
+    (DEAF_AND_CLOSED[:-1], "readv 4 5 0 = -1 ECONNREFUSED", "readv 4 5 0 = -1 EAGAIN", False, None),
     (DEAF_AND_CLOSED[:-1], "poll 3:4 4:c", "poll 3:4 4:4", False, None),
     (DEAF, "recv 3 3000 258 2 = -1 EFAULT", "recv 3 3000 258 2 = 0", False, ENDS),
     (DATAGRAM, "recv 3 3000 258 2 = -1 EFAULT", "recv 3 3000 258 2 = 0", False, None),
@@ -269,6 +272,16 @@ CASES = [
     # What a write was told of
     ([*STREAM, "write 3 10 0 = -1 EPIPE"], "connect 3 2 1 9 0 0 = -1 ECONNABORTED", "connect 3 2 1 9 0 0 = -1 EPIPE", True, ENDS),
     (STREAM, "connect 3 2 1 9 0 0 = -1 ECONNABORTED", "connect 3 2 1 9 0 0 = -1 EPIPE", True, None),
+    # A write that goes on with a datagram for another; AF_UNSPEC of what has no peer; an urgent octet of a stream that is over.
+    (WENT_ON, "poll 4:4", "poll 4:5", False, ENDS),
+    (WENT_ON[:-2] + WENT_ON[-1:], "poll 4:4", "poll 4:5", False, None),
+    (WENT_ON, "poll 4:4", "poll 4:c", False, None),
+    ([*STREAM, "epoll_ctl 3 1 2147483649 = 0", "epoll_wait 3:10", "connect 3 0 0 0 0 = 0"], "epoll_wait 3:10", "epoll_wait", True, ENDS),
+    ([*STREAM, "epoll_ctl 3 1 2147483649 = 0", "epoll_wait 3:10", "connect 3 0 0 0 0 = 0"], "epoll_wait 3:10", "epoll_wait", False, None),
+    ([*STREAM, "epoll_ctl 3 1 2147483649 = 0", "epoll_wait 3:10", "nonblock 3 0 = 0"], "epoll_wait 3:10", "epoll_wait", True, None),
+    (URGENT, "recvmsg 5 1000 3 0 0 0 = -1 ENOTCONN", "recvmsg 5 1000 3 0 0 0 = 1 [4.. 010c56d3] flags 1", True, ENDS),
+    (URGENT, "recvmsg 5 1000 2 0 0 0 = -1 ENOTCONN", "recvmsg 5 1000 2 0 0 0 = 1 [4.. 010c56d3] flags 0", True, None),
+    (ACCEPTED, "recvmsg 5 1000 3 0 0 0 = -1 ENOTCONN", "recvmsg 5 1000 3 0 0 0 = 1 [4.. 010c56d3] flags 1", True, None),
     # Somebody outside
     (["socket 3 10 1 0 = 0", "bind 3 10 1 0 0 0 = 0"], "connect 3 10 12 50 0 0 = -1 EINPROGRESS", "connect 3 10 12 50 0 0 = -1 EINVAL", False, ENDS),
     (["socket 3 10 1 0 = 0", "bind 3 10 0 0 0 0 = 0"], "connect 3 10 12 50 0 0 = -1 EINPROGRESS", "connect 3 10 12 50 0 0 = -1 EINVAL", False, None),
@@ -279,6 +292,10 @@ CASES = [
     (LEFT_OUTSIDE, "getsockopt 3 1 4 4 0 0 = 0 len 4 00 00 00 00", "getsockopt 3 1 4 4 0 0 = 0 len 4 68 00 00 00", False, None),
     (LEFT_OUTSIDE[:2], "getsockopt 3 1 7 4 0 0 = 0 len 4 00 1e 3c 00", "getsockopt 3 1 7 4 0 0 = 0 len 4 00 40 00 00", False, None),
     ([*STREAM, "listen 3 1 = 0", "connect 3 0 0 0 0 = 0", "child connect 3 2 12 50 0 = -1 EINPROGRESS"], "poll 3:4", "poll 3:14", False, ENDS),
+    ([*STREAM, "listen 3 1 = 0", "shutdown 3 0 = 0", "child connect 3 2 12 50 0 = -1 EINPROGRESS"], "recv 3 100 64 0 = -1 EAGAIN", "recv 3 100 64 0 = -1 ENOTCONN", False, ENDS),
+    ([*STREAM, "shutdown 3 0 = 0", "child connect 3 2 12 50 0 = -1 EINPROGRESS"], "recv 3 100 64 0 = -1 EAGAIN", "recv 3 100 64 0 = -1 ENOTCONN", False, None),
+    ([*STREAM, "listen 3 1 = 0", "shutdown 3 0 = 0", "child connect 3 2 12 50 0 = -1 EINPROGRESS"], "table 0 (0F02000A/P0 0202000A/P 1)", "table 0", False, ENDS),
+    ([*STREAM, "listen 3 1 = 0", "shutdown 3 0 = 0", "child connect 3 2 12 50 0 = -1 EINPROGRESS"], "table 0", "table 0 (0F02000A/P0 0202000A/P 1)", False, None),
     ([*STREAM, "listen 3 1 = 0", "connect 3 0 0 0 0 = 0", "connect 3 2 12 50 0 = -1 EINPROGRESS"], "poll 3:4", "poll 3:14", False, None),
     ([*STREAM, "setsockopt 3 1 15 1 4 0 0 = 0"], "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, ENDS),
     (["socket 3 10 1 0 = 0", "listen 3 1 = 0"], "far_knock 3 0 1 = -1 EINPROGRESS", "far_knock 3 0 1 = 0", False, ENDS),

@@ -49,6 +49,10 @@ fn is_of_another_family(octets: &[u8]) -> bool {
     octets.first_chunk().is_some_and(|family| !own.contains(family))
 }
 
+fn is_of_ipv4(octets: &[u8]) -> bool {
+    octets.first_chunk() == Some(&(libc::AF_INET as u16).to_ne_bytes())
+}
+
 impl Supervisor {
     pub(super) fn connect(&mut self, call: &Call, target: Target) -> Judged {
         let octets = read_address(call, call.args[1], call.int(2))?;
@@ -62,6 +66,13 @@ impl Supervisor {
         }
         if family == prise_socket::Family::Inet6 && self.is_ping(target.slot) && is_of_another_family(&octets) {
             return Err(Errno::EAFNOSUPPORT);
+        }
+        if family == prise_socket::Family::Inet6 && self.is_udp(target.slot) && is_of_ipv4(&octets) {
+            // Before its length (`__ip6_datagram_connect`).
+            let speaks_v6_only = self.host.info(id).is_some_and(|info| info.v6_only);
+            if speaks_v6_only {
+                return Err(Errno::EAFNOSUPPORT);
+            }
         }
         let named = if is_stream && !self.host.looks_at_address(id) {
             named_in_vain(&octets)?

@@ -129,11 +129,19 @@ impl Supervisor {
         {
             return Err(judged);
         }
-        self.target_of(call, found)
+        let target = self.target_of(call, found)?;
+        self.forget_given_up(&target);
+        Ok(target)
     }
 
     /// Finds the socket behind a call's first argument. What is not one of ours is the kernel's affair.
     fn target(&mut self, call: &Call) -> Result<Target, Judged> {
+        let target = self.target_as_it_was(call)?;
+        self.forget_given_up(&target);
+        Ok(target)
+    }
+
+    fn target_as_it_was(&mut self, call: &Call) -> Result<Target, Judged> {
         if self.keeping.is_some() {
             return self.kept_target(call);
         }
@@ -181,9 +189,7 @@ impl Supervisor {
                 fd: call.fd(),
             };
         }
-        let target = Target { slot, copy };
-        self.forget_given_up(&target);
-        Ok(target)
+        Ok(Target { slot, copy })
     }
 
     /// Whether a call gives a name or a peer to what may be a stream that was born as the kernel's: as far as the length of
@@ -225,7 +231,7 @@ impl Supervisor {
 
     /// The target of a call that has waited; none where its descriptor is another file's now.
     pub(crate) fn target_again(&mut self, call: &Call, slot: Slot) -> Option<Target> {
-        self.target(call).ok().filter(|target| target.slot == slot)
+        self.target_as_it_was(call).ok().filter(|target| target.slot == slot)
     }
 
     /// The socket of a target, which is in the table: nothing was removed since it was found.

@@ -63,7 +63,7 @@ impl Supervisor {
             0 => None,
             address => Some(read_address(call, address, call.int(5))?),
         };
-        self.refuse_urgent(target.slot, flags)?;
+        self.check_sooner(target.slot, flags, area.len)?;
         let destination = match address {
             Some(address) => self.destination(target.slot, &address, flags)?,
             None => None,
@@ -118,16 +118,27 @@ impl Supervisor {
         )
     }
 
-    /// A datagram has a port to come from before anything else of it is looked at (`inet_send_prepare`), and then no urgent data
-    /// (`udp_sendmsg`).
-    fn refuse_urgent(&mut self, slot: Slot, flags: i32) -> Result<(), Errno> {
+    /// A datagram of UDP has a port to come from before anything else of it is looked at (`inet_send_prepare`), and then no urgent data
+    /// (`udp_sendmsg`); one of ping's is as long as it may be first (`ping_common_sendmsg`).
+    fn check_sooner(&mut self, slot: Slot, flags: i32, len: usize) -> Result<(), Errno> {
+        /// Octets of `struct icmphdr`, and what an IP packet can say of itself.
+        const LENGTHS: core::ops::RangeInclusive<usize> = 8..=0xffff;
         let socket = self.entry(slot)?;
         let (id, v4) = (socket.id, socket.family == prise_socket::Family::Inet);
+        let urgent = flags & libc::MSG_OOB != 0;
+        if self.is_ping(slot) {
+            return match len {
+                _ if len > *LENGTHS.end() => Err(Errno::EMSGSIZE),
+                _ if len < *LENGTHS.start() => Err(Errno::EINVAL),
+                _ if urgent => Err(Errno::EOPNOTSUPP),
+                _ => Ok(()),
+            };
+        }
         if !self.is_udp(slot) {
             return Ok(());
         }
         self.host.autobind(self.now, id).map_err(|_| Errno::EAGAIN)?;
-        if v4 && flags & libc::MSG_OOB != 0 {
+        if v4 && urgent {
             return Err(Errno::EOPNOTSUPP);
         }
         Ok(())
@@ -205,7 +216,7 @@ impl Supervisor {
             Some(read_address(call, header.name, len)?)
         };
         let octets = header.control(memory)?;
-        self.refuse_urgent(slot, flags)?;
+        self.check_sooner(slot, flags, total(&areas))?;
         let destination = match address {
             Some(octets) => self.destination(slot, &octets, flags)?,
             None => None,

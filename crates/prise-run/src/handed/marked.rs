@@ -112,7 +112,6 @@ impl Supervisor {
         let own = SocketAddr::try_from(getsockname(copy).ok()?).ok()?;
         if own.port() == 0 {
             // Marked, and not yet connecting: where it leads can be known later.
-            self.hands.note_overtaken();
             return None;
         }
         if mark == Mark::Outside && has_given_up(copy) {
@@ -152,11 +151,7 @@ impl Supervisor {
     /// A stream became one of the run's by a call of one thread while another was about to connect it without asking, which is made up for: it
     /// is a connection that leaves since.
     pub(crate) fn catch_up(&mut self, slot: Slot, copy: &OwnedFd) -> Option<()> {
-        if !self.hands.has_overtaken()
-            || !self.listens_next(slot)
-            || Mark::of(copy) != Some(Mark::Outside)
-            || is_closed(copy)
-        {
+        if !self.ledger.marks_entries() || !self.listens_next(slot) || is_closed(copy) {
             return None;
         }
         let id = self.sockets.get(slot)?.id;

@@ -100,8 +100,6 @@ pub(crate) struct Hands {
     meeting: Option<Meeting>,
     /// There may be connections that only their mark tells of ([`crate::handed::marked`]).
     marked: bool,
-    /// A stream was judged between its mark and the connect(2) that its program makes without asking.
-    overtaken: bool,
     /// Tells whether an object is open anywhere.
     pub(crate) witness: Ledger,
 }
@@ -122,7 +120,6 @@ impl Hands {
             habits: HashMap::new(),
             meeting: None,
             marked: false,
-            overtaken: false,
             witness: Ledger::new()?,
         })
     }
@@ -158,16 +155,6 @@ impl Hands {
     /// Whether any was.
     pub(crate) fn has_marked(&self) -> bool {
         self.marked
-    }
-
-    /// A stream may be connected of which the run knows as one that is not.
-    pub(crate) fn note_overtaken(&mut self) {
-        self.overtaken = true;
-    }
-
-    /// Whether any may be.
-    pub(crate) fn has_overtaken(&self) -> bool {
-        self.overtaken
     }
 
     /// Whether streams are born as the kernel's.

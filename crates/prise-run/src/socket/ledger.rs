@@ -70,6 +70,11 @@ impl Ledger {
         self.marks = true;
     }
 
+    /// Whether whatever is entered bears a mark: connections may leave the run without asking.
+    pub(crate) fn marks_entries(&self) -> bool {
+        self.marks
+    }
+
     /// Enters the open file behind `socket`, which the caller then closes.
     pub(crate) fn enter(&mut self, socket: BorrowedFd<'_>, slot: Slot) -> io::Result<()> {
         if self.marks {
