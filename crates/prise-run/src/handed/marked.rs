@@ -114,7 +114,7 @@ impl Supervisor {
             // Marked, and not yet connecting: where it leads can be known later.
             return None;
         }
-        if mark == Mark::Outside && has_given_up(copy) {
+        if !within && has_given_up(copy) {
             return None;
         }
         let family = match own {
@@ -156,7 +156,7 @@ impl Supervisor {
         }
         let id = self.sockets.get(slot)?.id;
         let own = SocketAddr::try_from(getsockname(copy).ok()?).ok()?;
-        let peer = peer_of(copy, own);
+        let peer = peer_of(copy, own, None);
         let seen = self.gate.as_ref()?.guest_endpoint(peer);
         // Without a port that is free it goes on as what it was, of which the kernel tells more.
         self.host.connect_elsewhere(id, seen).ok()?;
