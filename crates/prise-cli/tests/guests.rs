@@ -178,6 +178,23 @@ fn guests_whose_descriptors_cannot_be_fetched_see_the_same() {
     }
 }
 
+/// A transfer within the run passes our TCP by, unless somebody looks at packets.
+#[test]
+fn octets_that_nobody_looks_at_pass_tcp_by() {
+    let what = "a transfer that passes TCP by";
+    let stage = Stage::new();
+    let Some(program) = prepare(&stage, "transfers.py", what) else {
+        return;
+    };
+    let passes_by = |options: &[&str]| {
+        let options = [&["--no-join", "--log", "debug"], options].concat();
+        let ended = finish(&mut stage.run(&options, &program), LIMIT).expect_success();
+        ended.stderr.contains("a transfer passes TCP by")
+    };
+    assert!(passes_by(&[]));
+    assert!(!passes_by(&["--capture", "/dev/null"]));
+}
+
 fn told(ended: &Ended) -> String {
     format!("{}[{}]", ended.stdout, ended.status)
 }
@@ -278,6 +295,8 @@ guests! {
     asyncio_echo_over_ipv6: "asyncio_echo.py" "6";
     websocket_over_ipv4: "websocket.py" "4";
     websocket_over_ipv6: "websocket.py" "6";
+    transfers_over_ipv4: "transfers.py" "4";
+    transfers_over_ipv6: "transfers.py" "6";
     closed_peer_over_ipv4: "closed_peer.py" "4";
     closed_peer_over_ipv6: "closed_peer.py" "6";
     two_processes_over_ipv4: "two_processes.py" "4";
@@ -349,6 +368,7 @@ guests_by_our_tcp! {
     select_chat: "select_chat.py" "4";
     asyncio_echo: "asyncio_echo.py" "6";
     websocket: "websocket.py" "4";
+    transfers: "transfers.py" "6";
     closed_peer: "closed_peer.py" "6";
     two_processes: "two_processes.py" "4";
     executed_anew: "executed_anew.py" "4";

@@ -29,6 +29,7 @@ use crate::poller::{Patience, Poller, Source};
 use crate::report::answers::Answers;
 use crate::socket::attach::Attacher;
 use crate::socket::closes::Closes;
+use crate::socket::conduit::Conduits;
 use crate::socket::inet_pair::InetPairs;
 use crate::socket::keeping::Keeping;
 use crate::socket::ledger::Ledger;
@@ -72,6 +73,7 @@ pub(crate) struct Supervisor {
     pub(crate) calls: Listener,
     wakes: Wakes,
     pub(crate) busy_poll: BusyPoll,
+    pub(crate) conduits: Conduits,
     pub(crate) poller: Poller,
     pub(crate) ledger: Ledger,
     /// Which connections go without the supervisor.
@@ -208,6 +210,7 @@ impl Supervisor {
             },
             wakes: Wakes::new(&parts.calls),
             busy_poll: BusyPoll::default(),
+            conduits: Conduits::default(),
             calls: parts.calls,
             poller,
             hands,
@@ -334,6 +337,7 @@ impl Supervisor {
         for id in self.parked.overdue(self.now) {
             self.give_up(id);
         }
+        self.end_rests();
         self.settle();
         self.due = self.next_due();
         Ok(())
@@ -372,6 +376,7 @@ impl Supervisor {
             self.keeping.as_ref().and_then(Keeping::next_deadline),
             self.inet_pairs.next_deadline(),
             self.left_behind_due(),
+            self.conduits.next_deadline(),
         ];
         next.into_iter().flatten().min()
     }

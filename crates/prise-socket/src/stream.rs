@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use prise_stack::{ConnId, SendError, State, UrgentError};
-use prise_wire::{Instant, Payload};
+use prise_wire::{Instant, Payload, protocol};
 
 use crate::option::Opt;
 use crate::socket::{Flag, Transport};
@@ -215,6 +215,19 @@ impl Host {
             Err(UrgentError::WouldBlock) if state == State::Closed || ended => Ok(Payload::new()),
             Err(UrgentError::WouldBlock) => Err(Errno::EAGAIN),
         }
+    }
+
+    /// The socket at the other end of a stream, where that is this host's too, and how many octets lie between what this one has been given
+    /// and what was taken off the other; see [`Stack::tcp_other_end`](prise_stack::Stack::tcp_other_end).
+    pub fn other_end(&self, s: SocketId) -> Option<(SocketId, usize)> {
+        let (token, between) = self.stack.tcp_other_end(self.connection(s)?)?;
+        Some((self.sockets.id_at(token)?, between))
+    }
+
+    /// Whether somebody hears the segments of a stream besides its ends: a raw socket of TCP's protocol (raw(7)).
+    pub fn is_overheard(&self, s: SocketId) -> bool {
+        let peer = self.sockets.get(s).and_then(crate::socket::Socket::remote);
+        peer.is_some_and(|peer| self.stack.raw_hears(peer.ip().to_canonical(), protocol::TCP))
     }
 
     /// The connection behind a stream.

@@ -50,18 +50,27 @@ impl Supervisor {
         };
         let id = socket.id;
         let Role::Stream(stream) = &mut socket.role else { return };
+        if stream.has_inlet() && (self.world.is_watched() || self.host.is_overheard(id)) {
+            stream.send_as_others();
+        }
         let flow = stream.pump(&mut self.host, id, self.now);
         self.busy_poll.carry(stream.take_carried());
+        self.conduits.note(slot, stream.rests(), self.now);
+        let waiting = stream.take_waiting();
         match flow {
             Flow::Open => {
                 if stream.full != stream.watched {
                     stream.watched = stream.full;
                     let _ = self.poller.want_room(&stream.end, slot, stream.full);
                 }
+                let wants_conduit = stream.wants_conduit();
                 if !stream.receiving.is_empty() {
                     self.serve_receivers(slot);
                 }
                 self.serve_senders(slot);
+                if wants_conduit {
+                    self.begin_conduit(slot);
+                }
             }
             Flow::Finished => {
                 stream.settle();
@@ -81,6 +90,9 @@ impl Supervisor {
                 // left in TIME-WAIT, though the supervisor hears of both at once.
                 self.world.exchange(&mut self.host, self.now);
             }
+        }
+        if let Some(sender) = waiting {
+            self.attend(sender);
         }
     }
 

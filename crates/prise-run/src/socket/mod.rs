@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod closes;
+pub(crate) mod conduit;
 pub(crate) mod connecting;
 pub(crate) mod datagram;
 pub(crate) mod inet_pair;

@@ -8,6 +8,8 @@
 //! received is written to the end by reference; only what was taken is consumed, so that the window that TCP advertises
 //! follows what the program reads.
 //!
+//! Of a transfer within the run the octets may go from end to end through a pipe meanwhile ([`conduit`](crate::socket::conduit)).
+//!
 //! *Ends of directions.* shutdown(SHUT_WR) is judged: a sentinel octet is queued behind the program's last one and stays
 //! unread, because a reset can afterwards only be shown by closing an end with unread octets. The peer's FIN becomes
 //! shutdown(end, SHUT_WR). The last close of the program's descriptor is seen as HUP on the end — except where both
@@ -22,7 +24,8 @@ use prise_wire::{Instant, Payload};
 use rustix::event::epoll::EventFlags;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
-use crate::socket::unix;
+use crate::socket::conduit::{Filled, Inlet, Next, Outlet, Stretch};
+use crate::socket::{Slot, unix};
 use crate::waiting::parked::ParkId;
 
 /// Octets read from the end at once: a whole train of segments.
@@ -73,6 +76,23 @@ pub(crate) struct Stream {
     failure: Option<Errno>,
     /// Octets that went between the end and the host, both ways, since they were last asked for.
     carried: usize,
+    /// How much the program sends at a stretch.
+    stretch: Stretch,
+    /// What the program sends goes this way past TCP …
+    inlet: Option<Inlet>,
+    /// … and what it receives comes this way.
+    outlet: Option<Outlet>,
+}
+
+/// What there was to read from the end.
+enum Taken {
+    Octets(Payload),
+    /// Nothing for now.
+    Nothing,
+    /// The receiving end of a conduit says when to go on.
+    Later,
+    /// The program has ended.
+    End,
 }
 
 /// How a stream stands after it was pumped.
@@ -113,6 +133,9 @@ impl Stream {
             aborted: false,
             failure: None,
             carried: 0,
+            stretch: Stretch::default(),
+            inlet: None,
+            outlet: None,
         }
     }
 
@@ -185,6 +208,52 @@ impl Stream {
         core::mem::take(&mut self.carried)
     }
 
+    /// Whether the program sends so much that a conduit is worth it, and has none.
+    pub(crate) fn wants_conduit(&self) -> bool {
+        self.stretch.is_transfer() && self.inlet.is_none() && self.before_fin.is_none() && !self.marked
+    }
+
+    /// Whether what the program sends passes TCP by.
+    pub(crate) fn has_inlet(&self) -> bool {
+        self.inlet.is_some()
+    }
+
+    /// Octets read from the end that the host has not taken.
+    pub(crate) fn unsent(&self) -> usize {
+        self.unsent.len()
+    }
+
+    /// What the program sends goes this way from now on.
+    pub(crate) fn send_by(&mut self, inlet: Inlet) {
+        self.inlet = Some(inlet);
+    }
+
+    /// What the program sends goes to the host again.
+    pub(crate) fn send_as_others(&mut self) {
+        self.inlet = None;
+        self.stretch = Stretch::default();
+    }
+
+    /// What the program receives comes this way.
+    pub(crate) fn receive_by(&mut self, outlet: Outlet) {
+        self.outlet = Some(outlet);
+    }
+
+    /// Whether what the program receives may come by a conduit that is opened now.
+    pub(crate) fn may_receive_by_conduit(&self) -> bool {
+        self.outlet.is_none() && !self.deaf
+    }
+
+    /// Whether the program's octets wait for the end that receives them.
+    pub(crate) fn rests(&self) -> bool {
+        self.inlet.as_ref().is_some_and(Inlet::rests)
+    }
+
+    /// The stream whose octets come this way, if it waits for room that was made.
+    pub(crate) fn take_waiting(&self) -> Option<Slot> {
+        self.outlet.as_ref().and_then(Outlet::take_waiting)
+    }
+
     /// Pumps both directions as far as they go.
     pub(crate) fn pump(&mut self, host: &mut Host, id: SocketId, now: Instant) -> Flow {
         let closed = self.outgoing(host, id, now);
@@ -219,13 +288,14 @@ impl Stream {
             if !self.readable {
                 return false;
             }
-            match self.read(host.send_space(id)) {
-                Ok(Some(octets)) => self.unsent = octets,
-                Ok(None) if self.ending => {
+            match self.take(host.send_space(id)) {
+                Ok(Taken::Octets(octets)) => self.unsent = octets,
+                Ok(Taken::End) if self.ending => {
                     // Without shutdown(2), only the close of the last descriptor ends a program's stream.
                     return true;
                 }
-                Ok(None) | Err(rustix::io::Errno::AGAIN) => self.readable = false,
+                Ok(Taken::End | Taken::Nothing) => self.readable = false,
+                Ok(Taken::Later) => return false,
                 Err(_) => {
                     self.aborted = true;
                     return true;
@@ -234,11 +304,47 @@ impl Stream {
         }
     }
 
-    /// The next octets of the program's; none where it has ended.
-    fn read(&mut self, space: usize) -> Result<Option<Payload>, rustix::io::Errno> {
+    /// The next octets of the program's, or blank ones for them.
+    fn take(&mut self, space: usize) -> Result<Taken, rustix::io::Errno> {
+        let direct = self.before_fin.is_none() && !self.marked;
+        self.inlet.take_if(|inlet| !direct || inlet.is_idle(&self.stretch));
+        if let Some(inlet) = &self.inlet {
+            match inlet.fill(&self.end) {
+                Filled::Blank(octets) => {
+                    self.stretch.note(octets.len());
+                    self.carried += octets.len();
+                    return Ok(Taken::Octets(octets));
+                }
+                Filled::Rests => return Ok(Taken::Later),
+                Filled::Little => (),
+            }
+        }
         let wanted = CHUNK
             .min(space.max(CHUNK_MIN))
             .min(self.before_fin.unwrap_or(usize::MAX));
+        let read = match self.read(wanted) {
+            Ok(octets) if octets.is_empty() => return Ok(Taken::End),
+            Ok(octets) => octets,
+            Err(rustix::io::Errno::AGAIN) => return Ok(Taken::Nothing),
+            Err(error) => return Err(error),
+        };
+        if read.len() < wanted && !self.ending && !self.marked {
+            // Whatever comes after this is a new edge.
+            self.readable = false;
+        }
+        if let Some(inlet) = &self.inlet {
+            inlet.pass_by(read.len());
+        }
+        self.stretch.note(read.len());
+        self.carried += read.len();
+        if let Some(left) = &mut self.before_fin {
+            *left -= read.len();
+        }
+        Ok(Taken::Octets(read))
+    }
+
+    /// Up to `wanted` octets of the program's; an empty payload where it has ended.
+    fn read(&self, wanted: usize) -> Result<Payload, rustix::io::Errno> {
         let mut chunk = Vec::with_capacity(wanted);
         let read = recv(
             &self.end,
@@ -246,22 +352,11 @@ impl Stream {
             RecvFlags::DONTWAIT,
         )?
         .0;
-        if read == 0 {
-            return Ok(None);
-        }
-        if read < wanted && !self.ending && !self.marked {
-            // Whatever comes after this is a new edge.
-            self.readable = false;
-        }
-        self.carried += read;
-        if let Some(left) = &mut self.before_fin {
-            *left -= read;
-        }
-        Ok(Some(if read < SHARE_MIN && read < wanted / 2 {
+        Ok(if read < SHARE_MIN && read < wanted / 2 {
             Payload::copy_from(&chunk)
         } else {
             Payload::from(chunk)
-        }))
+        })
     }
 
     fn finish_outgoing(&mut self, host: &mut Host, id: SocketId, now: Instant) {
@@ -358,11 +453,15 @@ impl Stream {
     fn deliver_until(&mut self, host: &mut Host, id: SocketId, now: Instant, limit: usize) -> bool {
         let mut left = limit;
         loop {
+            self.outlet.take_if(|outlet| outlet.is_idle());
+            let next = self.outlet.as_ref().map_or(Next::Ordinary(usize::MAX), Outlet::next);
+            let (Next::Ordinary(of_a_kind) | Next::Held(of_a_kind)) = next;
+            let most = left.min(of_a_kind);
             let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
             let mut count = 0;
             let mut total = 0;
             for (piece, octets) in pieces.iter_mut().zip(host.received(id)) {
-                let octets = &octets[..octets.len().min(left - total)];
+                let octets = &octets[..octets.len().min(most - total)];
                 *piece = IoSlice::new(octets);
                 count += 1;
                 total += octets.len();
@@ -373,7 +472,15 @@ impl Stream {
             if self.full {
                 return false;
             }
-            match unix::send_pieces(&self.end, &pieces[..count]) {
+            let taken = match (&self.outlet, next) {
+                (Some(outlet), Next::Held(_)) => outlet.drain(&self.end, total),
+                (outlet, _) => unix::send_pieces(&self.end, &pieces[..count]).inspect(|taken| {
+                    if let Some(outlet) = outlet {
+                        outlet.pass_by(*taken);
+                    }
+                }),
+            };
+            match taken {
                 Ok(taken) => {
                     host.consume(now, id, taken);
                     self.carried += taken;

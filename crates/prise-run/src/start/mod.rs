@@ -15,7 +15,7 @@ use core::time::Duration;
 use std::io;
 use std::path::Path;
 
-use prise_link::{Capture, CaptureOfLoopback, Captured, Impaired, Link, Loopback, Tapped, TunLink, WallClock};
+use prise_link::{Capture, CaptureOfLoopback, Captured, Impaired, Link, Loopback, TunLink, WallClock};
 use prise_socket::{Host, HostConfig};
 use prise_stack::{IpCidr, Route, StackConfig};
 use rustix::process::{getpriority_process, setpriority_process};
@@ -190,15 +190,10 @@ fn links(
         step: "add a link",
         error: io::ErrorKind::InvalidInput.into(),
     };
-    let lo: Box<dyn Link> = match capture {
-        Some(capture) => {
-            let lo = Loopback::new();
-            let interface = capture.interface("lo", lo.medium());
-            Box::new(Tapped::with(lo, CaptureOfLoopback(interface)))
-        }
-        None => Box::new(Loopback::new()),
-    };
-    let mut world = World::new(host, lo, now).ok_or_else(impossible)?;
+    let lo = Loopback::new();
+    let captured_lo = capture.map(|capture| CaptureOfLoopback(capture.interface("lo", lo.medium())));
+    let mut world = World::new(host, Box::new(lo), now).ok_or_else(impossible)?;
+    world.tap(captured_lo.map(|capture| (world.lo(), capture)));
     let far_end: Box<dyn Link> = match gate {
         Some(gate) => Box::new(gate.clone()),
         None => match &config.link {

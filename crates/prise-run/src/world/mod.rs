@@ -54,8 +54,11 @@ impl core::fmt::Debug for Wire {
 /// All links.
 #[derive(Debug)]
 pub(crate) struct World {
+    /// `lo` is the first.
     wires: Vec<Wire>,
     arrived: Vec<Frame>,
+    /// Somebody looks at links.
+    is_watched: bool,
 }
 
 impl World {
@@ -86,7 +89,18 @@ impl World {
         Some(Self {
             wires: vec![lo],
             arrived: Vec::new(),
+            is_watched: false,
         })
+    }
+
+    /// The loopback link.
+    pub(crate) fn lo(&self) -> LinkId {
+        self.wires[0].id
+    }
+
+    /// Whether somebody looks at what passes on links.
+    pub(crate) const fn is_watched(&self) -> bool {
+        self.is_watched
     }
 
     /// Gives the host its `eth0`. `gateway`: the hardware address of the gateway there, if there is one. Both ends know each
@@ -179,6 +193,7 @@ impl World {
     /// Lets somebody look at links.
     pub(crate) fn tap<T: Tap + 'static>(&mut self, taps: impl IntoIterator<Item = (LinkId, T)>) {
         for (id, tap) in taps {
+            self.is_watched = true;
             if let Some(wire) = self.wires.iter_mut().find(|wire| wire.id == id) {
                 let device = core::mem::replace(&mut wire.device, Box::new(Nowhere));
                 wire.device = Box::new(Tapped::with(device, tap));

@@ -7,6 +7,7 @@ use prise_wire::Instant;
 use crate::stack::Stack;
 use crate::tcp::ConnId;
 use crate::tcp::connection::Connection;
+use crate::tcp::demux::Owner;
 use crate::tcp::error::TcpError;
 use crate::tcp::fast_open::{FastOpenKeys, FastOpenSettings};
 use crate::tcp::info::{State, TcpInfo};
@@ -116,6 +117,27 @@ impl Stack {
             path_mtu: route.map_or(info.path_mtu, |route| route.mtu),
             ..info
         })
+    }
+
+    /// Where the other end of a connection is in this stack too: its token, and how many octets of data lie between what this end has queued
+    /// and what the other's program has read, wherever they are. None where this end can send no more or the other receive, and while urgent
+    /// data is under way, which may lie beside the stream.
+    pub fn tcp_other_end(&self, id: ConnId) -> Option<(u32, usize)> {
+        let connection = self.connection(id)?;
+        let reversed = FourTuple::new(connection.tuple.remote(), connection.tuple.local());
+        let Some(Owner::Connection(index)) = self.tcp.owner(&reversed) else {
+            return None;
+        };
+        let other = self.tcp.connections.get(index)?;
+        let sends = matches!(connection.state, State::Established | State::CloseWait) && !connection.flags.fin_queued();
+        let arrived = other.rcv.nxt.distance_from(connection.queue_start());
+        // Of another connection these numbers would be any.
+        let belongs = arrived <= connection.queued();
+        if !sends || !belongs || !other.may_receive() || other.urgent().is_some() {
+            return None;
+        }
+        let between = connection.queue_end().distance_from(other.rcv.nxt) + other.readable();
+        Some((other.token, between as usize))
     }
 
     /// Half-open and TIME-WAIT connections and orphans, which no socket holds; for listings only, walks all.
