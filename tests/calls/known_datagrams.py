@@ -209,7 +209,7 @@ def _(line):
 def _(line):
     # That both together are too long is seen before the way, too.
     goes_on = line.theirs.isdigit() or line.theirs == "EMSGSIZE"
-    return line.name in ("sendto", "sendmsg", "sendmmsg") and line.datagram and line.socket.corked and goes_on and line.ours in ("EINVAL", "EACCES", "ENETUNREACH", "EAFNOSUPPORT")
+    return line.name in ("sendto", "sendmsg", "sendmmsg") and line.datagram and line.socket.corked and goes_on and line.ours in ("EINVAL", "EACCES", "EPERM", "ENETUNREACH", "EAFNOSUPPORT")
 
 
 @rule("a datagram socket that was connected to port 0, to which errors of all ports are told", ENDS)

@@ -395,13 +395,14 @@ def _(line):
 
 @rule("a stream that was a listener and was disconnected or shut, which a child then connects: its copies do not follow", ENDS)
 def _(line):
-    shut = lambda one: one.has("shutdown", lambda words, said: words[2] in ("0", "2") and said == "0")
+    shut = lambda one: one.has("shutdown", lambda words, said: words[2] in ("0", "2") and said == "0") or one.has("drop", lambda words, said: words[1] == "2" and said == "0")
     copied = lambda one: bool(one) and one.stream and one.childs and (is_undone_stream(one) or shut(one)) and one.has("listen", lambda words, said: said == "0")
     if line.name in ("table", "diag"):
         return line.call[1].count("(") < line.call[0].count("(") and any(copied(one) for one in line.model.all)
     if line.name in ("recv", "read", "recvfrom", "recvmsg"):
         return copied(line.socket) and line.said("EAGAIN", "ENOTCONN")
-    return line.every(lambda one, theirs, ours: copied(one) and ours == 0x14)
+    # It says of itself what it said before: that it hangs up, or nothing of the refusal.
+    return line.every(lambda one, theirs, ours: copied(one) and (ours == 0x14 or theirs ^ ours == 8 or line.name == "epoll_wait" and not ours and bool(theirs & 8)))
 
 
 @rule("a client of a published address that the gateway serves (by IPv6 of a listener of both families, and of listeners that share their port), which accepts beyond their backlog", ENDS)

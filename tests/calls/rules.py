@@ -33,6 +33,7 @@ TWO = [*DATAGRAM, "async 3 1 = 0 = 0", "socket 4 2 2050 0 = 0", "connect 4 2 1 1
 LABELLED = ["socket 3 10 2049 0 = 0", "listen 3 5 = 0", "socket 4 10 1 0 = 0", "setsockopt 4 41 33 1 4 0 0 = 0", "connect 4 10 1 103 0 0 = 0", "accept 3 5 0 0 0 = 0 len 28 ::1/P0"]
 UNLABELLED = [line.replace(" 41 33 1 ", " 41 33 0 ") for line in LABELLED]
 WENT_ON = ["socket 4 2 2050 0 = 0", "bind 4 2 0 0 0 = 0", *DATAGRAM, "connect 3 2 1 104 0 0 = 0", "sendmsg 3 5 32768 2 1 9 0 0 = 5", "writev 3 5 0 = 40"]
+REFUSED_BY_CHILD = [*STREAM, "listen 3 1 = 0", "hold 3 2 0 = 0", "drop = 0", "child connect 3 2 1 9 0 0 = -1 EINPROGRESS"]
 LEFT_OUTSIDE = [*STREAM, "connect 3 2 12 50 0 = 0", "connect 3 0 0 0 0 = 0"]
 NO_WAY = [*STREAM, "connect 3 2 4 9 0 0 = -1 ENETUNREACH"]
 NOWHERE = ["socket 3 10 2050 0 = 0", "connect 3 10 2 104 0 0 = 0"]
@@ -296,6 +297,12 @@ CASES = [
     ([*STREAM, "shutdown 3 0 = 0", "child connect 3 2 12 50 0 = -1 EINPROGRESS"], "recv 3 100 64 0 = -1 EAGAIN", "recv 3 100 64 0 = -1 ENOTCONN", False, None),
     ([*STREAM, "listen 3 1 = 0", "shutdown 3 0 = 0", "child connect 3 2 12 50 0 = -1 EINPROGRESS"], "table 0 (0F02000A/P0 0202000A/P 1)", "table 0", False, ENDS),
     ([*STREAM, "listen 3 1 = 0", "shutdown 3 0 = 0", "child connect 3 2 12 50 0 = -1 EINPROGRESS"], "table 0", "table 0 (0F02000A/P0 0202000A/P 1)", False, None),
+    (REFUSED_BY_CHILD, "epoll_wait 3:19", "epoll_wait", False, ENDS),
+    (REFUSED_BY_CHILD, "poll 3:201d", "poll 3:2015", False, ENDS),
+    (REFUSED_BY_CHILD, "poll 3:201d", "poll 3:2014", False, None),
+    ([line for line in REFUSED_BY_CHILD if "listen" not in line], "epoll_wait 3:19", "epoll_wait", False, None),
+    (CORKED, "sendmsg 3 1 0 0 0 0 0 11 = 1", "sendmsg 3 1 0 0 0 0 0 11 = -1 EPERM", False, ENDS),
+    (DATAGRAM, "sendmsg 3 1 0 0 0 0 0 11 = 1", "sendmsg 3 1 0 0 0 0 0 11 = -1 EPERM", False, None),
     ([*STREAM, "listen 3 1 = 0", "connect 3 0 0 0 0 = 0", "connect 3 2 12 50 0 = -1 EINPROGRESS"], "poll 3:4", "poll 3:14", False, None),
     ([*STREAM, "setsockopt 3 1 15 1 4 0 0 = 0"], "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, ENDS),
     (["socket 3 10 1 0 = 0", "listen 3 1 = 0"], "far_knock 3 0 1 = -1 EINPROGRESS", "far_knock 3 0 1 = 0", False, ENDS),
