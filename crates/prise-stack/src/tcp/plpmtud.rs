@@ -41,6 +41,9 @@ const REST: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_secs(1);
 /// So many timeouts in a row of the same large segment are a black hole (Linux's `tcp_retries1`).
 const BLACK_HOLE: u16 = 3;
+/// So many where the path has taken such segments before: where a fifth of the packets is lost, three in a row are every day's, and no
+/// probe ever comes through a window of a few segments to tell better.
+const BLACK_HOLE_LATER: u16 = 6;
 /// The congestion window, in segments, below which nothing is probed (Linux).
 const CWND_MIN: u32 = 11;
 
@@ -172,7 +175,12 @@ impl Connection {
             search.high = search.high.min(probe.size - 1).max(search.low);
         }
         let probing = self.config.tuning().mtu_probing;
-        if probing == MtuProbing::Off || timeouts < BLACK_HOLE || !timeouts.is_multiple_of(BLACK_HOLE) {
+        let enough = if self.flags.full_size_acked() {
+            BLACK_HOLE_LATER
+        } else {
+            BLACK_HOLE
+        };
+        if probing == MtuProbing::Off || timeouts < enough || !timeouts.is_multiple_of(BLACK_HOLE) {
             return;
         }
         let (floor, mss) = (self.floor(), self.mss);

@@ -74,6 +74,24 @@ fn a_segment_that_only_its_options_make_larger_than_the_base_size_is_not_stuck()
     assert_eq!(info(&world, client).bytes_acked, 1020);
 }
 
+/// Where a fifth of the packets is lost, the same segment is often lost three times in a row.
+#[test]
+fn a_path_that_has_taken_large_segments_is_not_suspected_as_soon() {
+    let mut world = World::new(9);
+    let (client, server) = world.connect();
+    world.transfer([client, server], 20_000);
+    world.filter = Some(|_, _, _| false);
+    write(&mut world, client, 20_000);
+    while info(&world, client).backoff < 5 {
+        world.run_for(Duration::from_millis(100));
+    }
+    assert_eq!(info(&world, client).send_mss, 1448);
+    while info(&world, client).backoff < 6 {
+        world.run_for(Duration::from_millis(100));
+    }
+    assert_eq!(info(&world, client).send_mss, 1024 - 12, "six in a row are too many");
+}
+
 #[test]
 fn without_probing_the_connection_is_stuck() {
     let mut world = World::new(2);
