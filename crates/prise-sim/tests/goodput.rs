@@ -1,6 +1,7 @@
 //! The cheap cells of the goodput matrix against the snapshot in `goodput.txt`, which is the output of
 //! `cargo run -p prise-sim --release --example goodput`. Fairness among our own flows.
 
+use prise_link::{ImpairmentConfig, Probability};
 use prise_sim::fault::Fault;
 use prise_sim::goodput::{Cell, Loss, carry, fairness, prepare, table};
 use prise_wire::Instant;
@@ -109,6 +110,34 @@ fn reordering_costs_little_at_a_gigabit() {
             "{rtt} ms: {late} octets where 2 % come 3 ms late, else {in_order}"
         );
     }
+}
+
+/// Round trips of 40 ms, and timeouts of minutes: what had arrived long before was taken for what the answer to a repetition measures,
+/// and three timeouts in a row for a path that swallows large segments.
+#[test]
+fn a_fifth_of_the_packets_lost_makes_no_long_round_trips_and_no_small_segments() {
+    let path = ImpairmentConfig {
+        delay: Duration::from_millis(20),
+        loss: Probability::new(0.2).expect("a probability"),
+        ..ImpairmentConfig::default()
+    };
+    let mut octets = Vec::new();
+    for seed in 1..=7 {
+        let flow = [("cubic", Duration::ZERO)];
+        let (mut world, source, tally) = prepare(&ImpairmentConfig { seed, ..path }, &flow, seed);
+        for second in 1..=100 {
+            while world.step(Instant::ZERO + Duration::from_secs(second)) {}
+            assert_eq!(world.complaint(), None);
+            let (now, host) = (world.now(), world.host(source));
+            let infos = host.sockets().filter_map(|socket| host.tcp_info(now, socket));
+            for info in infos {
+                assert!(info.srtt < Duration::from_millis(200), "seed {seed}: {:?}", info.srtt);
+            }
+        }
+        octets.push(tally.flows().iter().sum::<u64>());
+    }
+    octets.sort_unstable();
+    assert!(octets[3] >= 1_200_000, "{octets:?} octets in a hundred seconds");
 }
 
 /// `--example stall` has more of these.

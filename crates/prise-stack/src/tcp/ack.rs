@@ -7,7 +7,7 @@ use prise_wire::{Instant, SackBlock, SeqNum};
 
 use super::acc_ecn::Feedback;
 use super::arrival::{Check, is_between};
-use super::connection::{Connection, timestamp_clock};
+use super::connection::Connection;
 use super::deadlines::Retransmit;
 use super::info::{LossState, State};
 use super::loss::rack::Surroundings;
@@ -155,13 +155,9 @@ impl Connection {
         let echo = seg.options.timestamps.map(|timestamps| timestamps.echo);
         let echo = echo.filter(|_| self.flags.timestamps_on());
         let echo = echo.map(|echo| echo.wrapping_sub(self.timestamps.offset));
-        let mut delivery = Delivery {
-            echo,
-            mss: size,
-            ..Delivery::default()
-        };
+        let mut delivery = Delivery::new(seg.at, min_rtt, echo, size);
         if advanced {
-            sending.flight.acknowledge(ack, seg.at, min_rtt, &mut delivery);
+            sending.flight.acknowledge(ack, &mut delivery);
             let data = delivery.acked.min(sending.queue.len());
             sending.queue.advance(data);
             self.snd.una = ack;
@@ -172,6 +168,7 @@ impl Connection {
             for (position, &block) in seg.options.sack.iter().enumerate() {
                 if position == 0 && is_dsack(block, ack, seg.options.sack.get(1)) {
                     dsack = true;
+                    delivery.answers_duplicate = true;
                     sending.rack.on_dsack(self.snd.una, nxt);
                 } else if Segment::plausible(block, self.snd.una, nxt) {
                     let block = if by_packets {
@@ -180,14 +177,12 @@ impl Connection {
                         Some(block)
                     };
                     if let Some(block) = block {
-                        sending.flight.sack(block, seg.at, min_rtt, &mut delivery);
+                        sending.flight.sack(block, &mut delivery);
                     }
                 }
             }
         }
-        let measured = delivery.rtt.or_else(|| echoed_rtt(seg.at, &delivery));
-        if let Some(rtt) = measured {
-            self.rtt.sample(seg.at, rtt);
+        if self.rtt.take(&delivery) {
             // Karn's algorithm, its second half: the back-off stays until a round trip was measured (RFC 6298 §5).
             self.backoff = 0;
         }
@@ -306,14 +301,6 @@ impl Connection {
 
 /// When a tail is probed where no round trip has been measured (RFC 8985 §7.2).
 const UNMEASURED_PROBE: Duration = Duration::from_secs(1);
-
-/// The round trip that the echoed timestamp tells where segments were sent more than once (RFC 7323 §4).
-fn echoed_rtt(now: Instant, delivery: &Delivery) -> Option<Duration> {
-    let echo = delivery.echo.filter(|_| delivery.acked > 0)?;
-    let millis = timestamp_clock(now).wrapping_sub(echo);
-    // An echo of nothing that we sent lately is none.
-    (millis < 60_000).then(|| Duration::from_millis(u64::from(millis.max(1))))
-}
 
 /// RFC 2883 §4: the first block reports a duplicate if it lies below the cumulative acknowledgment or within the
 /// second block.

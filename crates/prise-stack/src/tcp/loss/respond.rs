@@ -40,6 +40,28 @@ pub(crate) struct AckFacts {
     pub(crate) around: Surroundings,
 }
 
+impl AckFacts {
+    /// RFC 5682 §3.1 step 3b, and §2.1 step 3b: something arrived that was sent before the timeout, below `point`, and not again.
+    fn shows_original(&self, point: SeqNum) -> bool {
+        let arrived = self.delivery.original.is_some_and(|end| end.precedes_or_equals(point));
+        // Without reports it may have arrived before the repetition that is acknowledged with it, which was all that was missing.
+        arrived && (self.sack_on || !self.delivery.repeated)
+    }
+
+    /// What F-RTO waits for after this acknowledgment, which has not shown that the timeout was wrong.
+    fn next_frto(&self, frto: Frto) -> Frto {
+        let delivery = &self.delivery;
+        match frto {
+            // §2.1 step 2: the first acknowledgment moved the edge; new data tells more than old.
+            Frto::Armed if delivery.acked > 0 && self.new_data => Frto::Probing,
+            Frto::Armed if delivery.acked == 0 && self.sack_on => Frto::Armed,
+            // What says nothing new decides nothing.
+            _ if delivery.octets == 0 && !self.duplicate && !self.dsack => frto,
+            _ => Frto::Off,
+        }
+    }
+}
+
 impl Sending {
     pub(crate) fn respond(&mut self, facts: &AckFacts, congestion: &mut Congestion) {
         let facts = &mut facts.clone();
@@ -98,7 +120,7 @@ impl Sending {
             delivered: rate.delivered,
             acked: delivery.octets,
             newly_lost,
-            rtt: delivery.rtt,
+            rtt: delivery.round_trips().map(|round_trips| round_trips.last),
             in_flight: flight.in_flight(),
             cwnd_limited: self.cwnd_limited,
             mss: facts.around.mss,
@@ -113,13 +135,9 @@ impl Sending {
             recovery.on_dsack();
         }
         let original_in_loss =
-            recovery.state == LossState::Loss && recovery.frto != Frto::Off && facts.delivery.original;
+            recovery.state == LossState::Loss && recovery.frto != Frto::Off && facts.shows_original(recovery.point);
         if recovery.state == LossState::Loss {
-            recovery.frto = match recovery.frto {
-                // RFC 5682 §2.1 step 2: the first acknowledgment moved the edge; new data tells more than old.
-                Frto::Armed if facts.delivery.acked > 0 && facts.new_data => Frto::Probing,
-                _ => Frto::Off,
-            };
+            recovery.frto = facts.next_frto(recovery.frto);
         }
         let echo = facts.echo.filter(|_| facts.delivery.acked > 0);
         if original_in_loss || recovery.is_spurious(echo) {
@@ -278,7 +296,7 @@ impl Sending {
             srtt: facts.around.srtt,
             cwnd_limited: true,
             mss: size,
-            rtt: delivery.rtt,
+            rtt: delivery.round_trips().map(|round_trips| round_trips.last),
             una: facts.una,
             nxt: facts.nxt,
         };

@@ -4,6 +4,8 @@ use core::time::Duration;
 
 use prise_wire::Instant;
 
+use crate::tcp::send::flight::Delivery;
+
 /// Before the first sample: RFC 6298 §2.1.
 const RTO_INITIAL: u32 = 1_000_000;
 /// And where the handshake gave none because its SYN was sent again: §5.7.
@@ -16,6 +18,9 @@ pub(crate) const RTO_MAX: Duration = Duration::from_micros(RTO_MAX_MICROS as u64
 const RTO_MAX_MICROS: u32 = 120_000_000;
 /// How many seconds the smallest round trip is believed (Linux: `tcp_min_rtt_wlen`).
 const MIN_RTT_WINDOW: u32 = 300;
+
+/// The clock of timestamps ticks so often: what it measures may have taken so much more.
+const TICK: Duration = Duration::from_millis(1);
 
 /// The estimator of one connection.
 #[derive(Clone, Copy, Debug)]
@@ -44,15 +49,46 @@ impl RttEstimator {
         }
     }
 
+    /// Takes what an acknowledgment measured, if that is anything: of segments that were sent once, else what the echoed timestamp tells
+    /// (`tcp_ack_update_rtt`).
+    ///
+    /// Where acknowledgments are lost, what another one tells had arrived long before. So we take less than Linux, whose timeouts become minutes
+    /// where a fifth of the packets is lost: nothing from the answer to a duplicate, whatever else it acknowledges; and from one to a
+    /// repetition that filled a hole no more than the age of the timestamp.
+    pub(crate) fn take(&mut self, delivery: &Delivery) -> bool {
+        if delivery.answers_duplicate {
+            return false;
+        }
+        let echoed = delivery.echoed_rtt();
+        if let Some(round_trips) = delivery.round_trips() {
+            self.note_least(delivery.now, round_trips.last);
+            let echoed = echoed.filter(|_| delivery.repeated).unwrap_or(Duration::MAX);
+            self.average(round_trips.first.min(echoed));
+            return true;
+        }
+        let Some(rtt) = echoed else { return false };
+        self.note_least(delivery.now, rtt + TICK);
+        self.average(rtt);
+        true
+    }
+
     /// Takes a sample of a segment that was sent once (Karn's algorithm is the caller's).
     pub(crate) fn sample(&mut self, now: Instant, rtt: Duration) {
-        let rtt = u32::try_from(rtt.as_micros())
-            .unwrap_or(RTO_MAX_MICROS)
-            .clamp(1, RTO_MAX_MICROS);
+        self.note_least(now, rtt);
+        self.average(rtt);
+    }
+
+    fn note_least(&mut self, now: Instant, rtt: Duration) {
+        let rtt = micros(rtt);
         if rtt <= self.min_rtt || seconds(now).wrapping_sub(self.min_rtt_at) > MIN_RTT_WINDOW {
             self.min_rtt = rtt;
             self.min_rtt_at = seconds(now);
         }
+    }
+
+    /// RFC 6298 §2.2 and §2.3.
+    fn average(&mut self, rtt: Duration) {
+        let rtt = micros(rtt);
         if self.srtt == 0 {
             self.srtt = rtt;
             self.rttvar = rtt / 2;
@@ -101,6 +137,12 @@ impl RttEstimator {
     pub(crate) fn min_rtt(&self) -> Option<Duration> {
         (self.min_rtt != u32::MAX).then(|| Duration::from_micros(u64::from(self.min_rtt)))
     }
+}
+
+fn micros(rtt: Duration) -> u32 {
+    u32::try_from(rtt.as_micros())
+        .unwrap_or(RTO_MAX_MICROS)
+        .clamp(1, RTO_MAX_MICROS)
 }
 
 fn seconds(now: Instant) -> u32 {

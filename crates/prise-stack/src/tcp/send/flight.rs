@@ -164,7 +164,7 @@ impl Flight {
     }
 
     /// `snd.una` advanced to `una`.
-    pub(crate) fn acknowledge(&mut self, una: SeqNum, now: Instant, min_rtt: Duration, delivery: &mut Delivery) {
+    pub(crate) fn acknowledge(&mut self, una: SeqNum, delivery: &mut Delivery) {
         while let Some(front) = self.records.front_mut() {
             let covered = if front.end().precedes_or_equals(una) {
                 front.len
@@ -183,6 +183,7 @@ impl Flight {
             self.outstanding -= covered;
             delivery.acked += covered;
             delivery.largest = delivery.largest.max(covered);
+            delivery.repeated |= part.is(RETRANSMITTED);
             if part.is(SACKED) {
                 self.sacked -= covered;
                 continue;
@@ -193,7 +194,7 @@ impl Flight {
             if self.fack.is_some_and(|fack| part.end().precedes(fack)) && !part.is(RETRANSMITTED) {
                 delivery.note_reordered(part.start);
             }
-            delivery.deliver(&part, now, min_rtt);
+            delivery.deliver_cumulatively(&part);
         }
         self.marks.forget(una);
         if self.fack.is_some_and(|fack| fack.precedes_or_equals(una)) {
@@ -203,7 +204,7 @@ impl Flight {
     }
 
     /// The peer holds `range`.
-    pub(crate) fn sack(&mut self, range: SackBlock, now: Instant, min_rtt: Duration, delivery: &mut Delivery) {
+    pub(crate) fn sack(&mut self, range: SackBlock, delivery: &mut Delivery) {
         let fack_before = self.fack;
         let mut index = self
             .records
@@ -218,7 +219,7 @@ impl Flight {
                 if cut_back && !cut_front && self.is_sacked_before(index) {
                     // What usually comes: the block has grown by a part of the next unit.
                     let len = range.right.distance_from(record.start);
-                    self.move_edge(index, len, fack_before, now, min_rtt, delivery);
+                    self.move_edge(index, len, fack_before, delivery);
                     break;
                 }
                 if (cut_front || cut_back) && self.has_too_many_records() {
@@ -233,7 +234,7 @@ impl Flight {
                     self.split(index, range.right);
                 }
                 let mut part = self.records[index];
-                self.deliver_selectively(&mut part, fack_before, now, min_rtt, delivery);
+                self.deliver_selectively(&mut part, fack_before, delivery);
                 self.records[index] = part;
                 index = self.merge_sacked(index);
             }
@@ -254,20 +255,12 @@ impl Flight {
     }
 
     /// The first `len` octets of a record join the selectively acknowledged record before it.
-    fn move_edge(
-        &mut self,
-        index: usize,
-        len: u32,
-        fack: Option<SeqNum>,
-        now: Instant,
-        min_rtt: Duration,
-        delivery: &mut Delivery,
-    ) {
+    fn move_edge(&mut self, index: usize, len: u32, fack: Option<SeqNum>, delivery: &mut Delivery) {
         let record = &mut self.records[index];
         let mut part = Sent { len, ..*record };
         record.start += len;
         record.len -= len;
-        self.deliver_selectively(&mut part, fack, now, min_rtt, delivery);
+        self.deliver_selectively(&mut part, fack, delivery);
         self.records[index - 1].absorb(&part);
     }
 
@@ -288,14 +281,7 @@ impl Flight {
         index
     }
 
-    fn deliver_selectively(
-        &mut self,
-        record: &mut Sent,
-        fack: Option<SeqNum>,
-        now: Instant,
-        min_rtt: Duration,
-        delivery: &mut Delivery,
-    ) {
+    fn deliver_selectively(&mut self, record: &mut Sent, fack: Option<SeqNum>, delivery: &mut Delivery) {
         self.sacked += record.len;
         delivery.sacked += record.len;
         if record.is(LOST) {
@@ -305,7 +291,7 @@ impl Flight {
         if fack.is_some_and(|fack| record.end().precedes(fack)) && !record.is(RETRANSMITTED) {
             delivery.note_reordered(record.start);
         }
-        delivery.deliver(record, now, min_rtt);
+        delivery.deliver_selectively(record);
         record.flags |= SACKED;
     }
 

@@ -27,18 +27,52 @@ pub(crate) struct Delivery {
     pub(crate) latest: Option<Latest>,
     /// RFC 8985 `RACK.rtt`: the round trip of the transmission that was looked at last.
     pub(crate) rack_rtt: Option<Duration>,
-    /// The echoed timestamp, in milliseconds of our clock: what left later than that has not arrived.
-    pub(crate) echo: Option<u32>,
-    /// The round trip of a segment that was sent only once.
-    pub(crate) rtt: Option<Duration>,
-    /// Octets arrived that were sent only once.
-    pub(crate) original: bool,
+    /// When the acknowledgment came, and the least round trip before it.
+    pub(crate) now: Instant,
+    min_rtt: Duration,
+    /// The echoed timestamp, in milliseconds of our clock: what left later than that had not arrived when the cumulative
+    /// acknowledgment advanced last.
+    echo: Option<u32>,
+    /// When that left which was sent only once, what is acknowledged cumulatively and what selectively.
+    acked_once: Option<Departures>,
+    sacked_once: Option<Departures>,
+    /// Octets that were sent more than once are acknowledged cumulatively, now or selectively before.
+    pub(crate) repeated: bool,
+    /// A segment that came twice is what it answers (RFC 2883).
+    pub(crate) answers_duplicate: bool,
+    /// The end of the first octets that arrived and were sent only once.
+    pub(crate) original: Option<SeqNum>,
     /// The counters of the latest sent segment among them, and when it left: what measures the delivery rate.
     pub(crate) measured: Option<(SendSnapshot, Instant)>,
     /// An original transmission arrived after one that was sent later.
     pub(crate) reordered: bool,
     /// Where the first such began.
     pub(crate) reordered_from: Option<SeqNum>,
+}
+
+/// When the first and the last of some segments left.
+#[derive(Clone, Copy, Debug)]
+struct Departures {
+    first: Instant,
+    last: Instant,
+}
+
+impl Departures {
+    fn note(known: &mut Option<Self>, sent_at: Instant) {
+        let (first, last) = known.map_or((sent_at, sent_at), |known| {
+            (known.first.min(sent_at), known.last.max(sent_at))
+        });
+        *known = Some(Self { first, last });
+    }
+}
+
+/// What an acknowledgment measures of the round trip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RoundTrips {
+    /// The first segment's, with what the receiver waited before it answered: the retransmission timer must allow for that.
+    pub(crate) first: Duration,
+    /// The last one's, which is nearest to the path's.
+    pub(crate) last: Duration,
 }
 
 /// The most recently sent of the delivered segments: RFC 8985 `RACK.xmit_ts` and `RACK.end_seq`.
@@ -49,6 +83,17 @@ pub(crate) struct Latest {
 }
 
 impl Delivery {
+    /// Of an acknowledgment that came `now` and echoes a timestamp, on a path of which so much is known; nothing is delivered yet.
+    pub(crate) fn new(now: Instant, min_rtt: Duration, echo: Option<u32>, mss: u32) -> Self {
+        Self {
+            mss,
+            now,
+            min_rtt,
+            echo,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn note_reordered(&mut self, start: SeqNum) {
         self.reordered = true;
         self.reordered_from = Some(match self.reordered_from {
@@ -57,7 +102,48 @@ impl Delivery {
         });
     }
 
-    pub(super) fn deliver(&mut self, record: &Sent, now: Instant, min_rtt: Duration) {
+    /// Karn's algorithm, RFC 6298 §3: what was sent once counts, unless a repetition is acknowledged cumulatively with it. Then it may
+    /// have arrived long before, and have waited for the repetition to be acknowledged; what is reported selectively has just arrived.
+    pub(crate) fn round_trips(&self) -> Option<RoundTrips> {
+        let acked = self.acked_once.filter(|_| !self.repeated);
+        let first = acked.or(self.sacked_once)?.first;
+        let last = self.sacked_once.or(acked)?.last;
+        Some(RoundTrips {
+            first: self.now.saturating_since(first),
+            last: self.now.saturating_since(last),
+        })
+    }
+
+    /// The round trip that the echoed timestamp tells, to a millisecond, whatever was sent how often: RFC 7323 §4, and §4.1, by which the
+    /// acknowledgment must be of new octets.
+    pub(crate) fn echoed_rtt(&self) -> Option<Duration> {
+        let echo = self.echo.filter(|_| self.acked > 0)?;
+        let millis = timestamp_clock(self.now).wrapping_sub(echo);
+        // An echo of nothing that we sent lately is none.
+        (millis < 60_000).then(|| Duration::from_millis(u64::from(millis.max(1))))
+    }
+
+    pub(super) fn deliver_cumulatively(&mut self, record: &Sent) {
+        // What arrived is what answers this, and what it says of the clock: RFC 8985 §6.2 step 2, as Linux does it.
+        let left = timestamp_clock(record.sent_at);
+        let older = self.echo.is_some_and(|echo| echo.wrapping_sub(left).cast_signed() < 0);
+        if !record.is(RETRANSMITTED) {
+            Departures::note(&mut self.acked_once, record.sent_at);
+        }
+        self.deliver(record, older);
+    }
+
+    pub(super) fn deliver_selectively(&mut self, record: &Sent) {
+        if !record.is(RETRANSMITTED) {
+            Departures::note(&mut self.sacked_once, record.sent_at);
+        }
+        // The echo is that of what moved the left edge last (RFC 7323 §4.3), and says nothing of what arrived beyond it: by
+        // it no repetition would ever count as arrived, and those that were lost before it would stay unknown.
+        self.deliver(record, false);
+    }
+
+    /// `older`: if it was sent more than once, an earlier transmission is what arrived.
+    fn deliver(&mut self, record: &Sent, older: bool) {
         self.octets += record.len;
         self.packets += record.len.div_ceil(self.mss.max(1));
         if self
@@ -66,20 +152,14 @@ impl Delivery {
         {
             self.measured = Some((record.snapshot, record.sent_at));
         }
-        let rtt = now.saturating_since(record.sent_at);
+        let rtt = self.now.saturating_since(record.sent_at);
         if record.is(RETRANSMITTED) {
-            // RFC 8985 §6.2 step 2: an acknowledgment this early, or one that echoes an older timestamp, belongs to an
-            // earlier transmission.
-            let left = timestamp_clock(record.sent_at);
-            let older = self.echo.is_some_and(|echo| echo.wrapping_sub(left).cast_signed() < 0);
-            if rtt < min_rtt || older {
+            // RFC 8985 §6.2 step 2: an acknowledgment this early belongs to an earlier transmission.
+            if rtt < self.min_rtt || older {
                 return;
             }
         } else {
-            self.original = true;
-            if self.rtt.is_none_or(|known| rtt < known) {
-                self.rtt = Some(rtt);
-            }
+            self.original = Some(self.original.map_or(record.end(), |known| known.earlier(record.end())));
         }
         self.rack_rtt = Some(rtt);
         let later = self.latest.is_none_or(|latest| {
