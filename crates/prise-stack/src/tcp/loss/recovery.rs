@@ -103,11 +103,15 @@ impl Recovery {
 
     pub(crate) fn enter_loss(&mut self, point: SeqNum, first: bool) {
         self.timeouts = self.timeouts.saturating_add(1);
+        // RFC 5682 §2.1 step 1: neither a second timeout in a row is suspected, nor one in a recovery, whose losses were told of.
+        self.frto = if first && !self.in_recovery() {
+            Frto::Armed
+        } else {
+            Frto::Off
+        };
         self.state = LossState::Loss;
         self.point = point;
         self.duplicates = 0;
-        // RFC 5682 §2.1 step 1: a second timeout in a row is not suspected.
-        self.frto = if first { Frto::Armed } else { Frto::Off };
     }
 
     /// Segments were too large for the path: they are sent again, and nothing is to be undone.
