@@ -16,6 +16,10 @@ const PERSIST_RECOVERIES: u8 = 16;
 /// D-SACKs go on to tell of needless retransmissions, the window of a short path grows as far as this, which is little beside the
 /// least timeout.
 const SHORT_PATH_WINDOW: Duration = Duration::from_millis(10);
+/// §6.2 step 4 widens the window by quarters of the least round trip. Where that was a packet's that came early with an acknowledgment that
+/// came early, it is next to nothing, and no number of quarters is a window: steps are a part of SRTT at least, no more than those
+/// quarters as long as SRTT is at most twice the least round trip.
+const STEP_DIVISOR: u32 = 8;
 /// RFC 5681's duplicate threshold, in segments.
 const DUP_THRESH: u32 = 3;
 /// `tcp_max_reordering`.
@@ -119,7 +123,8 @@ impl Rack {
             return Duration::ZERO;
         }
         let quarter = around.min_rtt / 4;
-        (quarter * (u32::from(self.multiplier) + 1)).min(around.srtt.max(SHORT_PATH_WINDOW))
+        let step = quarter.max(around.srtt / STEP_DIVISOR);
+        (quarter + step * u32::from(self.multiplier)).min(around.srtt.max(SHORT_PATH_WINDOW))
     }
 
     /// Step 5: marks what is lost; answers those octets and the time until the timer should look again.
@@ -157,6 +162,27 @@ mod tests {
             rack.on_recovered();
         }
         assert_eq!(window(&rack), 10, "and sixteen recoveries without forget it");
+    }
+
+    #[test]
+    fn a_least_round_trip_of_nothing_does_not_keep_the_window_shut() {
+        let flight = Flight::default();
+        let around = Surroundings {
+            in_recovery: true,
+            min_rtt: Duration::from_micros(1),
+            srtt: Duration::from_millis(16),
+            mss: 1000,
+        };
+        let mut rack = Rack::default();
+        rack.on_spurious();
+        let window = |rack: &Rack| rack.reordering_window(&flight, &around).as_millis();
+        assert_eq!(window(&rack), 0, "as RFC 8985 begins");
+        rack.on_dsack(SeqNum(0), SeqNum(10_000));
+        assert_eq!(window(&rack), 2);
+        for round in 1..20 {
+            rack.on_dsack(SeqNum(round * 10_000), SeqNum(round * 10_000 + 10_000));
+        }
+        assert_eq!(window(&rack), 16, "SRTT at most");
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl Bbr {
     /// The window after an acknowledgment.
     pub(super) fn on_ack(&mut self, ack: &BbrAck, mut cwnd: u32) -> u32 {
         if let Some(sample) = ack.sample {
-            self.model.on_sample(ack, &sample, self.believes_losses());
+            self.model.on_sample(ack, &sample, cwnd, self.believes_losses());
         }
         if self.model.round_start {
             self.loss_events_in_round = 0;

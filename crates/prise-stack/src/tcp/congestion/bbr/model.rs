@@ -110,7 +110,7 @@ impl Model {
     }
 
     /// §5.5.3 to §5.5.10, at each sample; `may_lower`: losses beside a queue lower the bounds.
-    pub(super) fn on_sample(&mut self, ack: &BbrAck, sample: &RateSample, may_lower: bool) {
+    pub(super) fn on_sample(&mut self, ack: &BbrAck, sample: &RateSample, cwnd: u32, may_lower: bool) {
         self.round[0] += u64::from(ack.acked);
         self.round[1] += u64::from(ack.newly_lost);
         self.update_round(ack, sample);
@@ -125,7 +125,7 @@ impl Model {
         if sample.rate > 0 && (sample.rate >= self.max_bw() || !sample.app_limited) {
             self.max_bw[1] = self.max_bw[1].max(sample.rate);
         }
-        self.update_aggregation(ack);
+        self.update_aggregation(ack, cwnd);
         self.loss_in_round |= ack.newly_lost > 0 && sample.prior_delivered >= self.losses_from;
         if self.loss_round_start {
             if may_lower && self.loss_in_round && self.sees_queue(ack) {
@@ -237,8 +237,9 @@ impl Model {
     }
 
     /// §5.5.9: octets acknowledged beyond what the bandwidth explains, so that bursts of acknowledgments do not leave
-    /// the path idle.
-    fn update_aggregation(&mut self, ack: &BbrAck) {
+    /// the path idle. The window bounds them, not the path's product: that is next to nothing where packets which come early make the least
+    /// round trip, and this is what such a path is filled by.
+    fn update_aggregation(&mut self, ack: &BbrAck, cwnd: u32) {
         let interval = ack.now.saturating_since(self.epoch_at);
         let expected = (u128::from(self.bw()) * interval.as_nanos() / 1_000_000_000) as u64;
         if self.epoch_acked <= expected {
@@ -248,8 +249,7 @@ impl Model {
         self.epoch_acked += u64::from(ack.acked);
         let interval = ack.now.saturating_since(self.epoch_at);
         let expected = (u128::from(self.bw()) * interval.as_nanos() / 1_000_000_000) as u64;
-        let bound = self.inflight(100, ack.mss);
-        let extra = (self.epoch_acked.saturating_sub(expected)).min(u64::from(bound)) as u32;
+        let extra = (self.epoch_acked.saturating_sub(expected)).min(u64::from(cwnd)) as u32;
         self.extra[1] = self.extra[1].max(extra);
     }
 }

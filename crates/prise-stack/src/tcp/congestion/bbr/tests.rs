@@ -104,6 +104,22 @@ fn startup_finds_the_bandwidth_and_drain_empties_the_queue() {
     assert!(path.queue <= 5 * u64::from(MSS), "{}", path.queue);
 }
 
+/// §5.5.9: a packet and its acknowledgment came early, and what the path holds seems to be nothing; but each round trip brings what was in
+/// flight.
+#[test]
+fn a_least_round_trip_of_nothing_leaves_the_window_to_what_acknowledgments_bring() {
+    let mut path = Path::new(1 << 20);
+    path.until(|bbr| bbr.state == State::ProbeBw);
+    path.bbr.least.rtt = Duration::from_micros(1);
+    path.bbr.least.at = path.now;
+    for _ in 0..100 {
+        path.round();
+    }
+    assert_eq!(path.bbr.model.min_rtt, Duration::from_micros(1));
+    let share = (0..10).map(|_| path.round()).sum::<f64>() / 10.0;
+    assert!(share > 0.5, "{share} of the path");
+}
+
 #[test]
 fn after_a_probe_the_next_one_waits_its_rounds() {
     // A queue so short that each probe loses much and ends at once.
