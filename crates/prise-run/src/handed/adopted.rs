@@ -19,6 +19,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, soc
 
 use crate::calls::Target;
 use crate::guest::notify::Call;
+use crate::handed::marked::take_failure;
 use crate::handed::{Handed, Stage};
 use crate::socket::{Holder, Role, Slot};
 use crate::supervisor::Supervisor;
@@ -77,6 +78,8 @@ impl Supervisor {
         let (family, shows_port) = fresh_stream(copy)?;
         let id = self.host.socket(family, Kind::Stream, 0).ok()?;
         if shows_port {
+            // Its program was told of the failure, which is not to be looked for again.
+            take_failure(copy);
             self.show_a_port(id, family);
         }
         let slot = self.sockets.next_slot();
