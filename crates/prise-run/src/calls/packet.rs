@@ -99,6 +99,11 @@ impl Supervisor {
         }
     }
 
+    /// Whether somebody looks at what passes the run's links.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.world.is_captured() || self.mirror.as_ref().is_some_and(|mirror| mirror.is_watching())
+    }
+
     /// What /proc/net/packet has below its first line.
     pub(super) fn packet_rows(&mut self) -> String {
         let rows = self.mirror.as_mut().and_then(|mirror| mirror.rows());

@@ -326,7 +326,7 @@ impl Supervisor {
     /// The stream within the run that receives from this one, and how many octets are between them, if nobody looks at their packets.
     fn receiver_of(&mut self, slot: Slot) -> Option<(Slot, usize)> {
         // Without the programs' descriptors, some octets are the supervisor's own.
-        if self.world.is_watched() || self.keeping.is_some() {
+        if self.is_watched() || self.keeping.is_some() {
             return None;
         }
         let id = self.sockets.get(slot)?.id;

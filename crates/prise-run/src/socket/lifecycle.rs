@@ -45,12 +45,13 @@ impl Supervisor {
 
     /// Pumps a stream and does what its state then asks for.
     pub(crate) fn attend_stream(&mut self, slot: Slot) {
+        let is_watched = self.is_watched();
         let Some(socket) = self.sockets.get_mut(slot) else {
             return;
         };
         let id = socket.id;
         let Role::Stream(stream) = &mut socket.role else { return };
-        if stream.has_inlet() && (self.world.is_watched() || self.host.is_overheard(id)) {
+        if stream.has_inlet() && (is_watched || self.host.is_overheard(id)) {
             stream.send_as_others();
         }
         let flow = stream.pump(&mut self.host, id, self.now);

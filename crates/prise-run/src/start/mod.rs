@@ -191,9 +191,11 @@ fn links(
         error: io::ErrorKind::InvalidInput.into(),
     };
     let lo = Loopback::new();
-    let captured_lo = capture.map(|capture| CaptureOfLoopback(capture.interface("lo", lo.medium())));
+    let medium = lo.medium();
     let mut world = World::new(host, Box::new(lo), now).ok_or_else(impossible)?;
-    world.tap(captured_lo.map(|capture| (world.lo(), capture)));
+    if let Some(capture) = capture {
+        world.capture_lo(CaptureOfLoopback(capture.interface("lo", medium)));
+    }
     let far_end: Box<dyn Link> = match gate {
         Some(gate) => Box::new(gate.clone()),
         None => match &config.link {

@@ -57,8 +57,8 @@ pub(crate) struct World {
     /// `lo` is the first.
     wires: Vec<Wire>,
     arrived: Vec<Frame>,
-    /// Somebody looks at links.
-    is_watched: bool,
+    /// What passes is written to a file (`--capture`).
+    is_captured: bool,
 }
 
 impl World {
@@ -89,7 +89,7 @@ impl World {
         Some(Self {
             wires: vec![lo],
             arrived: Vec::new(),
-            is_watched: false,
+            is_captured: false,
         })
     }
 
@@ -98,9 +98,15 @@ impl World {
         self.wires[0].id
     }
 
-    /// Whether somebody looks at what passes on links.
-    pub(crate) const fn is_watched(&self) -> bool {
-        self.is_watched
+    /// Whether what passes is written to a file, from the start on.
+    pub(crate) const fn is_captured(&self) -> bool {
+        self.is_captured
+    }
+
+    /// Writes what passes `lo` to a file.
+    pub(crate) fn capture_lo<T: Tap + 'static>(&mut self, tap: T) {
+        self.is_captured = true;
+        self.tap([(self.lo(), tap)]);
     }
 
     /// Gives the host its `eth0`. `gateway`: the hardware address of the gateway there, if there is one. Both ends know each
@@ -193,7 +199,6 @@ impl World {
     /// Lets somebody look at links.
     pub(crate) fn tap<T: Tap + 'static>(&mut self, taps: impl IntoIterator<Item = (LinkId, T)>) {
         for (id, tap) in taps {
-            self.is_watched = true;
             if let Some(wire) = self.wires.iter_mut().find(|wire| wire.id == id) {
                 let device = core::mem::replace(&mut wire.device, Box::new(Nowhere));
                 wire.device = Box::new(Tapped::with(device, tap));
