@@ -138,6 +138,51 @@ with client, server:
         before += len(server.recv(65536))
     print("urgent", before == 4 * MIB, server.recv(1), receive(server, 4 * MIB) == sent()[1])
 
+# Right behind a large piece and before another, again and again: the mark is not passed by whoever takes much at once.
+def with_mark_between(size):
+    client, server = pair()
+    with client, server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+
+        def at_once():
+            for piece in [NOISE[:MIB], NOISE[:size]]:
+                client.sendall(piece)
+            client.send(b"!", socket.MSG_OOB)
+            client.sendall(NOISE[:size])
+            client.shutdown(socket.SHUT_WR)
+
+        sending = aside(at_once)
+        all_of_it = bytearray()
+        while octets := server.recv(MIB):
+            all_of_it += octets
+        sending()
+        return all_of_it == NOISE[:MIB] + NOISE[:size] + b"!" + NOISE[:size]
+
+
+print("urgent between large pieces", all(with_mark_between(size) for size in [40_000, 70_000, 100_000, 200_000] * 20))
+
+# Many of them, one behind the other before the first was read, and while there is no room: none is lost.
+client, server = pair()
+with client, server:
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+
+    def with_marks():
+        told = hashlib.sha256()
+        for number, piece in enumerate(pieces(12 * MIB, 15)):
+            client.sendall(piece)
+            told.update(piece)
+            for _ in range(number % 3):
+                client.send(b"!", socket.MSG_OOB)
+                told.update(b"!")
+        client.shutdown(socket.SHUT_WR)
+        return told.hexdigest()
+
+    sent = aside(with_marks)
+    told = hashlib.sha256()
+    while octets := server.recv(MIB):
+        told.update(octets)
+    print("many urgent", told.hexdigest() == sent())
+
 # From a file and to a pipe without the program's memory.
 with tempfile.TemporaryFile() as file:
     file.write(NOISE * 3)

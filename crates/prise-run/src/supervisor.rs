@@ -510,7 +510,7 @@ impl Supervisor {
             Role::Stream(stream) => {
                 stream.note(events);
                 if events.contains(EventFlags::PRI) {
-                    self.take_urgent(slot);
+                    self.expect_urgent(slot);
                 }
                 self.attend_stream(slot);
             }

@@ -20,7 +20,7 @@ use std::rc::Rc;
 
 use prise_wire::{Instant, Payload};
 use rustix::fs::{OFlags, fcntl_setfl};
-use rustix::io::{Errno, ioctl_fionread};
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
 use crate::socket::stream::Stream;
@@ -163,14 +163,14 @@ pub(crate) enum Filled {
 pub(crate) struct Inlet(Rc<RefCell<Conduit>>);
 
 impl Inlet {
-    /// Takes what the program has sent, if it is worth it.
-    pub(crate) fn fill(&self, from: &OwnedFd) -> Filled {
+    /// Takes what the program has sent, `queued` octets by now, if it is worth it.
+    pub(crate) fn fill(&self, from: &OwnedFd, queued: usize) -> Filled {
         let mut conduit = self.0.borrow_mut();
         conduit.rests = conduit.held > REST;
         if conduit.rests {
             return Filled::Rests;
         }
-        if ioctl_fionread(from).map_or(0, |queued| queued as usize) < FILL_MIN {
+        if queued < FILL_MIN {
             return Filled::Little;
         }
         match splice(from, None, &conduit.write, None, FILL_MAX, SpliceFlags::NONBLOCK) {

@@ -93,6 +93,8 @@ impl Supervisor {
             }
         }
         if let Some(sender) = waiting {
+            // It has waited for nothing but this: what it waits for now, it has not waited for yet.
+            self.conduits.note(sender, false, self.now);
             self.attend(sender);
         }
     }
@@ -189,11 +191,11 @@ impl Supervisor {
     }
 
     /// An urgent octet of the program's.
-    pub(crate) fn take_urgent(&mut self, slot: Slot) {
+    pub(crate) fn expect_urgent(&mut self, slot: Slot) {
         if let Some(socket) = self.sockets.get_mut(slot)
             && let Role::Stream(stream) = &mut socket.role
         {
-            stream.take_urgent();
+            stream.expect_urgent();
         }
     }
 

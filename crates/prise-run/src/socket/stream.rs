@@ -22,7 +22,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use prise_socket::{Errno, Flags, Host, How, Readiness, SocketId};
 use prise_wire::{Instant, Payload};
 use rustix::event::epoll::EventFlags;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
 
 use crate::socket::conduit::{Filled, Inlet, Next, Outlet, Stretch};
 use crate::socket::{Slot, unix};
@@ -44,7 +44,7 @@ pub(crate) struct Stream {
     pub(crate) end: OwnedFd,
     /// The end may hold octets, or its own end: edge-triggered events come once.
     readable: bool,
-    /// Taken out of its place, to be sent when the mark is reached.
+    /// Read from the end, not yet taken by the host.
     urgent: Option<u8>,
     /// There were urgent octets: a read may end at the place of one though more lies behind it.
     marked: bool,
@@ -87,6 +87,8 @@ pub(crate) struct Stream {
 /// What there was to read from the end.
 enum Taken {
     Octets(Payload),
+    /// An urgent octet, which is sent next.
+    Urgent,
     /// Nothing for now.
     Nothing,
     /// The receiving end of a conduit says when to go on.
@@ -180,27 +182,48 @@ impl Stream {
         self.before_fin.is_some()
     }
 
-    /// The program has sent an urgent octet (`MSG_OOB`), which is taken out of its place.
-    pub(crate) fn take_urgent(&mut self) {
-        let mut octet = [0];
-        // Without one it was taken already: the event is older.
-        if recv(&self.end, &mut octet[..], RecvFlags::DONTWAIT | RecvFlags::OOB).is_ok() {
-            self.urgent = Some(octet[0]);
-            self.marked = true;
-            self.readable = true;
-        }
+    /// The program has sent an urgent octet (`MSG_OOB`), which is met in its place.
+    pub(crate) fn expect_urgent(&mut self) {
+        self.marked = true;
+        self.readable = true;
     }
 
-    /// Sends the urgent octet once what came before it was sent.
-    fn send_urgent(&mut self, host: &mut Host, id: SocketId, now: Instant) {
-        if self.urgent.is_none() || prise_sys::inet::at_urgent_mark(self.end.as_fd()).is_ok_and(|at| !at) {
-            return;
+    /// Takes the urgent octet if one comes next. A read would drop it; and taken out of its place before, it would leave no mark there once
+    /// another comes behind it.
+    fn takes_urgent(&mut self) -> bool {
+        let comes_next = prise_sys::inet::at_urgent_mark(self.end.as_fd()).is_ok_and(|at| at);
+        // Read in line it is the one that comes next also where another has come just now.
+        if !comes_next || sockopt::set_socket_oobinline(&self.end, true).is_err() {
+            return false;
         }
-        if let Some(octet) = self.urgent.take() {
-            let mut payload = Payload::copy_from(&[octet]);
-            // Refused or not taken, it is lost, as urgent data may be.
-            let _ = host.send(now, id, &mut payload, Flags::OOB | Flags::NOSIGNAL);
+        let mut octet = [0];
+        if recv(&self.end, &mut octet[..], RecvFlags::DONTWAIT) != Ok((1, 1)) {
+            return false;
         }
+        self.urgent = Some(octet[0]);
+        self.marked = true;
+        if let Some(left) = &mut self.before_fin {
+            *left -= 1;
+        }
+        true
+    }
+
+    /// Octets that lie in the end.
+    fn queued(&self) -> usize {
+        rustix::io::ioctl_fionread(&self.end).map_or(0, |queued| queued as usize)
+    }
+
+    /// Sends the urgent octet; whether it waits for room.
+    fn send_urgent(&mut self, host: &mut Host, id: SocketId, now: Instant) -> bool {
+        let Some(octet) = self.urgent else { return false };
+        let mut payload = Payload::copy_from(&[octet]);
+        let sent = host.send(now, id, &mut payload, Flags::OOB | Flags::NOSIGNAL);
+        if matches!(sent, Err(Errno::EAGAIN | Errno::EINPROGRESS)) {
+            return true;
+        }
+        // Any other error is the connection's own, which the way in tells.
+        self.urgent = None;
+        false
     }
 
     /// Octets carried since the last time this was asked.
@@ -278,8 +301,8 @@ impl Stream {
                     }
                 }
             }
-            if self.urgent.is_some() {
-                self.send_urgent(host, id, now);
+            if self.send_urgent(host, id, now) {
+                return self.aborted;
             }
             if self.before_fin == Some(0) {
                 self.finish_outgoing(host, id, now);
@@ -290,6 +313,7 @@ impl Stream {
             }
             match self.take(host.send_space(id)) {
                 Ok(Taken::Octets(octets)) => self.unsent = octets,
+                Ok(Taken::Urgent) => (),
                 Ok(Taken::End) if self.ending => {
                     // Without shutdown(2), only the close of the last descriptor ends a program's stream.
                     return true;
@@ -308,8 +332,20 @@ impl Stream {
     fn take(&mut self, space: usize) -> Result<Taken, rustix::io::Errno> {
         let direct = self.before_fin.is_none() && !self.marked;
         self.inlet.take_if(|inlet| !direct || inlet.is_idle(&self.stretch));
+        let mut queued = 0;
+        if self.inlet.is_some() || self.marked {
+            // More is read than the last event told of. What comes first now was there when it was counted; what is urgent and comes
+            // after that lies behind it, and ends what is read.
+            queued = self.queued();
+            if queued == 0 && !self.ending {
+                return Ok(Taken::Nothing);
+            }
+            if self.takes_urgent() {
+                return Ok(Taken::Urgent);
+            }
+        }
         if let Some(inlet) = &self.inlet {
-            match inlet.fill(&self.end) {
+            match inlet.fill(&self.end, queued) {
                 Filled::Blank(octets) => {
                     self.stretch.note(octets.len());
                     self.carried += octets.len();
@@ -393,13 +429,12 @@ impl Stream {
 
     /// Whether something that the program has written waits before the host.
     pub(crate) fn holds_back(&self) -> bool {
-        !self.unsent.is_empty() || rustix::io::ioctl_fionread(&self.end).is_ok_and(|unread| unread > 0)
+        !self.unsent.is_empty() || self.queued() > 0
     }
 
     /// What the program, which is gone, has written and the host has not taken: octets, of which a sentinel is none.
     pub(crate) fn owed(&self) -> usize {
-        let unread = || rustix::io::ioctl_fionread(&self.end).map_or(0, |unread| unread as usize);
-        self.unsent.len() + self.before_fin.unwrap_or_else(unread)
+        self.unsent.len() + self.before_fin.unwrap_or_else(|| self.queued())
     }
 
     /// Writes what the host has received, an urgent octet in its place; true when nothing is left.
@@ -511,7 +546,7 @@ impl Stream {
 
     /// Whether closing the end now shows the program a reset: octets of its own are unread.
     pub(crate) fn resets_when_closed(&self) -> bool {
-        self.outgoing_ended() || rustix::io::ioctl_fionread(&self.end).is_ok_and(|unread| unread > 0)
+        self.outgoing_ended() || self.queued() > 0
     }
 
     /// Makes closing the end show an orderly end: takes the sentinel.
