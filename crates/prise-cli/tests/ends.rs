@@ -272,6 +272,86 @@ fn signals_sent_to_prise_end_what_the_program_has_left_behind() {
     }
 }
 
+/// Whoever executes prise has started processes before: a child of its, and one whose parent ends when prise reaps orphans.
+const STRANGERS: &str = r#"
+sleep 1000 >strangers 2>&1 &
+echo $! >child
+sh -c 'sleep 1000 & echo $! >adopted; until test -e end; do sleep 0.02; done' >strangers 2>&1 &
+until test -s adopted; do sleep 0.02; done
+exec "$0" run --no-proc-net -- "$@"
+"#;
+
+#[test]
+fn signals_sent_to_prise_end_nobody_whom_others_have_started() {
+    let Some(python) = need("a process that is left behind", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("leaves.py", LEAVES);
+    let words = ["-c".into(), STRANGERS.into(), stage.path("prise"), python, script];
+    let mut run = Running::start(&mut stage.native("sh", words));
+    run.wait_for("left", LIMIT);
+    let strangers = ["child", "adopted"].map(|file| {
+        let number = std::fs::read_to_string(stage.path("work").join(file)).expect("written before prise was executed");
+        number.trim().parse::<u32>().expect("a number")
+    });
+    let [_, adopted] = strangers;
+    std::fs::write(stage.path("work").join("end"), "").expect("a file of ours");
+    let limit = Instant::now() + LIMIT;
+    while parent(adopted) != Some(run.pid()) {
+        assert!(Instant::now() < limit, "not adopted");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    run.signal(Signal::TERM);
+    assert_eq!(run.end(LIMIT).status.code(), Some(3));
+    for stranger in strangers {
+        wait_for_state(stranger, 'S');
+        let stranger = rustix::process::Pid::from_raw(stranger.cast_signed()).expect("a number");
+        rustix::process::kill_process(stranger, Signal::KILL).expect("it runs");
+    }
+}
+
+fn parent(process: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("PPid:"))?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// A program that ends while prise is stopped, which hears of a signal only when it hears of that end, too.
+const MEANWHILE: &str = "
+import os, signal, sys, time
+program, prise = os.getpid(), os.getppid()
+os.kill(prise, signal.SIGSTOP)
+# Its signals are looked at first then.
+os.kill(prise, signal.SIGWINCH)
+if os.fork():
+    sys.exit(3)
+os.setsid()
+while open(f'/proc/{program}/stat').read().rpartition(')')[2].split()[0] != 'Z':
+    time.sleep(0.02)
+os.kill(prise, signal.SIGTERM)
+os.kill(prise, signal.SIGCONT)
+time.sleep(1000)
+";
+
+#[test]
+fn a_signal_that_comes_together_with_the_programs_end_reaches_what_it_leaves() {
+    let Some(python) = need("a process that is left behind", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("meanwhile.py", MEANWHILE);
+    let ended = finish(
+        &mut stage.run(&["--no-proc-net"], &[python.into(), script.into()]),
+        LIMIT,
+    );
+    assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
+}
+
 /// A terminal at which the program ends and leaves a process in a session of its own.
 const LEFT: &str = r#"
 import os, pty, select, sys, time

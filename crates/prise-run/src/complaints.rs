@@ -92,8 +92,20 @@ pub(crate) fn complain_of_loss(connections: usize, octets: usize, after: Duratio
     ));
 }
 
-/// What a task calls itself.
+/// What a task calls itself, be it octets that a terminal would obey (`PR_SET_NAME` takes any).
 pub(crate) fn name(tid: u32) -> String {
-    let name = std::fs::read_to_string(format!("/proc/{tid}/comm")).unwrap_or_default();
-    name.trim_end().to_owned()
+    let name = std::fs::read(format!("/proc/{tid}/comm")).unwrap_or_default();
+    String::from_utf8_lossy(&name).trim_end().escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_nothing_to_a_terminal() {
+        let named = std::thread::Builder::new().name("a\x1b[31m b".to_owned());
+        let heard = named.spawn(|| name(rustix::thread::gettid().as_raw_pid() as u32));
+        assert_eq!(heard.unwrap().join().unwrap(), "a\\u{1b}[31m b");
+    }
 }

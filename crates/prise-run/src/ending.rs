@@ -139,7 +139,7 @@ impl Supervisor {
             match source {
                 Source::Socket(slot) => self.on_end(slot, events),
                 Source::Arrival(slot) => self.on_held_listener(slot, events),
-                Source::Signals => self.program.forward_signals(),
+                Source::Signals => self.program.forward_signals(&self.guests),
                 Source::Inspection => self.answer_inspection(),
                 Source::Link => self.attend_link(),
                 Source::Closes => self.hear_of_closes(),

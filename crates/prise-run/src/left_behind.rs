@@ -1,15 +1,18 @@
 //! What the program has started and left running when it ended: the run goes on for it, whoever waits at a terminal is told why, and signals
-//! that are sent to prise to end it all are meant for it. Called by the supervisor, and by [`crate::start::program`].
+//! that are sent to prise to end it all are meant for it; not for others below prise, which whoever executed it has started
+//! ([`crate::guest::kin`]). Called by the supervisor, and by [`crate::start::program`].
 
 use core::time::Duration;
 use std::io::{IsTerminal, stderr};
+use std::os::fd::AsFd;
 
 use prise_sys::signal::{self, Arrived};
 use prise_wire::Instant;
-use rustix::process::{Pid, getpgid, getpgrp, getpid};
+use rustix::process::{Pid, PidfdFlags, getpgid, getpgrp, getpid, pidfd_open};
 
 use crate::complaints::{name, say};
-use crate::guest::descendants;
+use crate::guest::Guests;
+use crate::guest::kin::Kin;
 use crate::start::signals;
 use crate::supervisor::Supervisor;
 
@@ -29,7 +32,7 @@ impl Supervisor {
             return;
         }
         self.tell_of_left_behind = None;
-        let left = descendants(std::process::id());
+        let left = left(&self.program.kin, &self.guests);
         let (Some(&first), false) = (left.first(), self.guests_gone) else {
             return;
         };
@@ -51,17 +54,35 @@ impl Supervisor {
     }
 }
 
-/// Passes on a signal that came when the program had ended, to whom the kernel has not told itself.
-pub(crate) fn tell(arrived: Arrived) {
-    let group = getpgrp();
-    let is_told = |process: u32| {
-        let process = i32::try_from(process).ok().and_then(Pid::from_raw);
-        signals::to_group(arrived) && getpgid(process).is_ok_and(|it| it == group)
-    };
-    for process in descendants(std::process::id()) {
-        if !is_told(process) {
-            // It may end just now.
-            let _ = signal::send(process, arrived.signal);
+/// The processes of the run: those that are listed below prise, and guests that are known, where the kernel lists nobody.
+fn left(kin: &Kin, guests: &Guests) -> Vec<u32> {
+    let mut left = kin.processes();
+    for process in guests.living() {
+        if !left.contains(&process) {
+            left.push(process);
         }
+    }
+    left
+}
+
+/// Passes on a signal that came when the program had ended, to whom the kernel has not told itself.
+pub(crate) fn tell(kin: &Kin, guests: &Guests, arrived: Arrived) {
+    let group = getpgrp();
+    let is_told = |process| signals::to_group(arrived) && getpgid(Some(process)).is_ok_and(|it| it == group);
+    for number in left(kin, guests) {
+        let Some(process) = Pid::from_raw(number.cast_signed()) else {
+            continue;
+        };
+        let pidfd = pidfd_open(process, PidfdFlags::empty());
+        // Looked at once the number's next owner cannot get what is sent.
+        if !kin.is_filtered(number) || is_told(process) {
+            continue;
+        }
+        // It may end just now.
+        let _ = match pidfd {
+            Ok(pidfd) => signal::pass_on_by(pidfd.as_fd(), arrived),
+            // Without a descriptor for it the number has to do.
+            Err(_) => signal::pass_on(number, arrived),
+        };
     }
 }

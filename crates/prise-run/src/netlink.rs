@@ -15,6 +15,7 @@ use rustix::io::ioctl_fionread;
 use rustix::net::{RecvFlags, recv, sockopt};
 
 use crate::guest::capabilities::{is_network_admin, is_of_own_user_namespace};
+use crate::guest::kin::Kin;
 use crate::guest::{Guests, own_number, status_field};
 use crate::handed::Stage;
 use crate::handed::carried::{self, INFO_ROOM};
@@ -150,6 +151,7 @@ impl Supervisor {
             host,
             sockets,
             guests,
+            program,
             netlink,
             places,
             now,
@@ -161,6 +163,7 @@ impl Supervisor {
             driver: &mut OfGuests {
                 sockets,
                 guests,
+                kin: &program.kin,
                 places,
                 moved: None,
             },
@@ -251,6 +254,7 @@ impl Supervisor {
 struct OfGuests<'a> {
     sockets: &'a Sockets,
     guests: &'a mut Guests,
+    kin: &'a Kin,
     places: &'a Places,
     /// Who has which socket open, by its number. Looked up once in a look at all: a program that moved each of its descriptors would have
     /// every one of them read for every socket of its.
@@ -261,10 +265,10 @@ impl OfGuests<'_> {
     /// A copy of a socket's descriptor: from where it was last seen, or else from whoever has it now, be it a child that has made no call
     /// yet.
     fn found(&mut self, socket: &GuestSocket) -> Option<OwnedFd> {
-        let Self { guests, moved, .. } = self;
+        let Self { guests, kin, moved, .. } = self;
         seen(socket, guests).or_else(|| {
             let holders = moved.get_or_insert_with(|| {
-                guests.know_descendants(std::process::id());
+                guests.know_all(kin);
                 let open = guests.open_sockets().into_iter();
                 open.map(|(holder, inode)| (inode, holder)).collect()
             });

@@ -289,7 +289,7 @@ impl Supervisor {
             match source {
                 Source::Socket(slot) => self.on_end(slot, events),
                 Source::Arrival(slot) => self.on_held_listener(slot, events),
-                Source::Signals => self.program.forward_signals(),
+                Source::Signals => self.program.forward_signals(&self.guests),
                 Source::Program => {
                     self.program.reap();
                     if self.program.exit.is_some() {

@@ -155,24 +155,40 @@ struct Queued {
 
 const _: () = assert!(size_of::<Queued>() == size_of::<libc::siginfo_t>());
 
+impl Queued {
+    /// None where no value is carried.
+    fn of(arrived: Arrived) -> Option<Self> {
+        Some(Self {
+            signal: arrived.signal,
+            errno: 0,
+            code: libc::SI_QUEUE,
+            aligned: 0,
+            process: arrived.sender,
+            user: arrived.user,
+            value: arrived.value?,
+            rest: [0; 12],
+        })
+    }
+}
+
 /// Sends a process the signal that came, with the value that it carries and who sent that (rt_sigqueueinfo(2)).
 pub fn pass_on(process: u32, arrived: Arrived) -> io::Result<()> {
-    let Some(value) = arrived.value else {
+    let Some(info) = Queued::of(arrived) else {
         return send(process, arrived.signal);
-    };
-    let info = Queued {
-        signal: arrived.signal,
-        errno: 0,
-        code: libc::SI_QUEUE,
-        aligned: 0,
-        process: arrived.sender,
-        user: arrived.user,
-        value,
-        rest: [0; 12],
     };
     let signal = arrived.signal;
     // SAFETY: the kernel reads a `siginfo_t`, which is as large as this and initialised.
     let sent = unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, process as i32, signal, &raw const info) };
+    crate::check(sent).map(drop)
+}
+
+/// The same by a descriptor of the process's (pidfd_send_signal(2)), which never means another one.
+pub fn pass_on_by(pidfd: BorrowedFd<'_>, arrived: Arrived) -> io::Result<()> {
+    let info = Queued::of(arrived);
+    let info = info.as_ref().map_or(core::ptr::null(), |info| &raw const *info);
+    let (pidfd, signal) = (pidfd.as_raw_fd(), arrived.signal);
+    // SAFETY: the kernel reads a `siginfo_t`, which is as large as this, initialised and alive here, or nothing where the pointer is null.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal, info, 0) };
     crate::check(sent).map(drop)
 }
 

@@ -67,12 +67,9 @@ impl Supervisor {
         if family == prise_socket::Family::Inet6 && self.is_ping(target.slot) && is_of_another_family(&octets) {
             return Err(Errno::EAFNOSUPPORT);
         }
-        if family == prise_socket::Family::Inet6 && self.is_udp(target.slot) && is_of_ipv4(&octets) {
-            // Before its length (`__ip6_datagram_connect`).
-            let speaks_v6_only = self.host.info(id).is_some_and(|info| info.v6_only);
-            if speaks_v6_only {
-                return Err(Errno::EAFNOSUPPORT);
-            }
+        if is_of_ipv4(&octets) && self.is_udp(target.slot) && self.host.refuses_peer_of_ipv4(id) {
+            // Before its length.
+            return Err(Errno::EAFNOSUPPORT);
         }
         let named = if is_stream && !self.host.looks_at_address(id) {
             named_in_vain(&octets)?

@@ -4,6 +4,7 @@ pub(crate) mod asleep;
 pub(crate) mod capabilities;
 pub(crate) mod control;
 pub(crate) mod epoll_sets;
+pub(crate) mod kin;
 pub(crate) mod message;
 pub(crate) mod notify;
 pub(crate) mod pending;
@@ -15,9 +16,11 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
+use crate::guest::kin::Kin;
 use crate::socket::Holder;
 use prise_socket::Errno;
 use prise_sys::memory::{self, Area};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 /// `PIDFD_THREAD` (linux/pidfd.h, Linux 6.9): a descriptor for one thread, with that thread's own descriptor table.
@@ -159,12 +162,23 @@ impl Guests {
             .collect()
     }
 
-    /// Remembers every process below `ancestor`, whether or not it has made a call.
-    pub(crate) fn know_descendants(&mut self, ancestor: u32) {
-        for process in descendants(ancestor) {
+    /// Remembers every process of the run, whether or not it has made a call.
+    pub(crate) fn know_all(&mut self, kin: &Kin) {
+        for process in kin.processes() {
             // Gone meanwhile, it has nothing open.
             let _ = self.task(process);
         }
+    }
+
+    /// The processes of the tasks that are remembered and have not ended.
+    pub(crate) fn living(&self) -> Vec<u32> {
+        let lives = |task: &Task| {
+            let mut end = [PollFd::new(&task.pidfd, PollFlags::IN)];
+            poll(&mut end, Some(&Timespec::default())) == Ok(0)
+        };
+        let living = self.tasks.iter().filter(|(_, task)| lives(task));
+        let process = |(&tid, task): (&u32, &Task)| *task.process.get_or_init(|| thread_group(tid).unwrap_or(tid));
+        living.map(process).collect()
     }
 
     /// The tasks that are remembered.
@@ -181,29 +195,6 @@ impl Guests {
         }
         self.tasks.get(&tid).ok_or(LookupError::Gone)
     }
-}
-
-/// Every process below `ancestor`, nearer ones first (proc(5), `children`).
-pub(crate) fn descendants(ancestor: u32) -> Vec<u32> {
-    let mut found = vec![ancestor];
-    let mut next = 0;
-    while let Some(&process) = found.get(next) {
-        next += 1;
-        for task in std::fs::read_dir(format!("/proc/{process}/task"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            found.extend(
-                children
-                    .split_ascii_whitespace()
-                    .filter_map(|number| number.parse::<u32>().ok()),
-            );
-        }
-    }
-    found.remove(0);
-    found
 }
 
 fn open(tid: u32) -> Result<Task, LookupError> {

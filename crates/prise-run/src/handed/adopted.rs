@@ -61,8 +61,9 @@ pub(crate) fn name_space(socket: &OwnedFd) -> Option<[u8; 8]> {
 }
 
 impl Supervisor {
-    /// Makes a stream that was born as the kernel's one of the run's; none if it is none, or has a name or a peer already:
-    /// then it was inherited from beyond the run.
+    /// Makes a stream that was born as the kernel's one of the run's; none if it is none, or has a port or a peer already:
+    /// then it was inherited from beyond the run. What was inherited without either is made the run's, be it that its connect(2) failed there:
+    /// nothing tells it from what was born here, and nobody reaches it or is reached by it.
     pub(crate) fn adopt_stream(&mut self, call: &Call, copy: &OwnedFd) -> Option<Slot> {
         if !self.hands.have_native_streams() {
             return None;
@@ -75,7 +76,7 @@ impl Supervisor {
         if let Some(slot) = self.adopt_accepted(holder, copy) {
             return Some(slot);
         }
-        let (family, shows_port) = fresh_stream(copy)?;
+        let (family, shows_port) = freshen(copy)?;
         let id = self.host.socket(family, Kind::Stream, 0).ok()?;
         if shows_port {
             // Its program was told of the failure, which is not to be looked for again.
@@ -145,8 +146,8 @@ fn is_in(stream: &OwnedFd, state: u8) -> bool {
     options::get(stream.as_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, 1).is_ok_and(|told| told == [state])
 }
 
-/// The family of a TCP stream without a port and without a peer, and whether it shows a port nevertheless.
-fn fresh_stream(copy: &OwnedFd) -> Option<(Family, bool)> {
+/// Makes a TCP stream without a port and without a peer show none: its family, and whether it showed a port.
+fn freshen(copy: &OwnedFd) -> Option<(Family, bool)> {
     if !is_closed(copy) {
         return None;
     }
@@ -156,14 +157,14 @@ fn fresh_stream(copy: &OwnedFd) -> Option<(Family, bool)> {
         SocketAddr::V6(_) => (Family::Inet6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
     };
     let shows_port = name.port() != 0;
-    (!shows_port || has_no_port(copy, anywhere)).then_some((family, shows_port))
+    (!shows_port || hide_port(copy, anywhere)).then_some((family, shows_port))
 }
 
-/// Whether a closed stream has no port. One that has failed to connect has given its port back and goes on showing it (`inet_put_port`,
-/// net/ipv4/inet_hashtables.c), as if it had been bound by somebody beyond the run: left alone it would be bound, and listen, in the host's network.
+/// Has a closed stream show no port that it has not; whether it has none. One that has failed to connect has given its port back and goes on showing
+/// it (`inet_put_port`, net/ipv4/inet_hashtables.c), as if it had been bound by somebody beyond the run: left alone it would be bound, and listen, in the host's network.
 ///
 /// bind(2) fails for whoever has a port, and with this option takes none (`__inet_bind`). After that no port is shown.
-fn has_no_port(copy: &OwnedFd, anywhere: SocketAddr) -> bool {
+fn hide_port(copy: &OwnedFd, anywhere: SocketAddr) -> bool {
     let set = |value: i32| {
         let octets = value.to_ne_bytes();
         options::set(copy.as_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &octets)

@@ -169,7 +169,7 @@ impl Supervisor {
         if !self.hands.has_marked() {
             return;
         }
-        self.guests.know_descendants(std::process::id());
+        self.guests.know_all(&self.program.kin);
         let mut known: HashMap<u32, Option<Slot>> = HashMap::new();
         known.extend(self.sockets.iter().map(|(slot, socket)| (socket.inode, Some(slot))));
         let open = self.guests.open_sockets();

@@ -13,6 +13,8 @@ use rustix::process::{
 };
 use rustix::termios::tcgetpgrp;
 
+use crate::guest::Guests;
+use crate::guest::kin::Kin;
 use crate::handed::adopted::Native;
 use crate::left_behind;
 use crate::policy::confinement;
@@ -44,6 +46,8 @@ pub(crate) struct Program {
     pid: Pid,
     pub(crate) pidfd: OwnedFd,
     pub(crate) signals: Signals,
+    /// Who is of its run.
+    pub(crate) kin: Kin,
     /// How it ended.
     pub(crate) exit: Option<Exit>,
     /// Whether it is stopped.
@@ -63,6 +67,7 @@ impl Program {
             shortcut,
         } = footing;
         let setup = |step| move |error: io::Error| RunError::Setup { step, error };
+        let kin = Kin::before_start();
         // Daemons remain our descendants: Yama lets a process look at those only.
         set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|error| setup("become the reaper of the program's descendants")(error.into()))?;
@@ -99,6 +104,7 @@ impl Program {
             pid,
             pidfd: launched.pidfd,
             signals,
+            kin,
             exit: None,
             stopped: false,
             hurried: false,
@@ -112,6 +118,9 @@ impl Program {
         let mut stop = None;
         let news = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
         while let Ok(Some((pid, status))) = wait(news) {
+            if status.exited() || status.signaled() {
+                self.kin.forget(pid.as_raw_pid() as u32);
+            }
             if pid == self.pid {
                 stop = status.stopping_signal();
                 self.stopped = stop.is_some();
@@ -123,20 +132,23 @@ impl Program {
     }
 
     /// Passes signals on, and reaps the orphans that became our children.
-    pub(crate) fn forward_signals(&mut self) {
+    pub(crate) fn forward_signals(&mut self, guests: &Guests) {
         while let Some(arrived) = self.signals.next() {
+            // Of signals that came together the lowest number is told first, as SIGTERM before SIGCHLD: whether the program has ended is looked at here.
+            if let Some(signal) = self.reap() {
+                self.stop_with_program(signal);
+            }
             if arrived.signal == libc::SIGCHLD {
-                if let Some(signal) = self.reap() {
-                    self.stop_with_program(signal);
-                }
-            } else if self.exit.is_none() {
+                continue;
+            }
+            if self.exit.is_none() {
                 self.pass_on(arrived);
             } else if signals::stops(arrived.signal) {
                 // Nobody but us is left to be stopped.
                 signal::stop_by(arrived.signal);
             } else if signals::ends(arrived.signal) {
                 self.hurried = true;
-                left_behind::tell(arrived);
+                left_behind::tell(&self.kin, guests, arrived);
             }
         }
     }

@@ -224,12 +224,17 @@ impl Host {
 
 /// Peers.
 impl Host {
+    /// Whether a datagram socket connects to no address of `AF_INET`, which is `EAFNOSUPPORT`: one of IPv6 only (`__ip6_datagram_connect`).
+    pub fn refuses_peer_of_ipv4(&self, s: SocketId) -> bool {
+        let is_v6_only = |socket: &Socket| socket.family == Family::Inet6 && socket.is_v6_only();
+        self.sockets.get(s).is_some_and(is_v6_only)
+    }
+
     /// `__ip4_datagram_connect`, `__ip6_datagram_connect`.
     pub(crate) fn connect_datagram(&mut self, now: Instant, s: SocketId, remote: SocketAddr) -> Result<(), Errno> {
         // inet_dgram_connect says so, whatever the reason.
         self.autobind(now, s).map_err(|_| Errno::EAGAIN)?;
-        let socket = self.socket_ref(s)?;
-        if remote.is_ipv4() && socket.family == Family::Inet6 && socket.is_v6_only() {
+        if remote.is_ipv4() && self.refuses_peer_of_ipv4(s) {
             return Err(Errno::EAFNOSUPPORT);
         }
         let named = link_named(remote);
