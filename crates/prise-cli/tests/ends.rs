@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use world::{Ended, Running, Stage, finish, need, repository};
+use world::{Ended, Running, Stage, finish, need, repository, skip};
 
 const LIMIT: Duration = Duration::from_secs(150);
 
@@ -311,6 +311,41 @@ fn signals_sent_to_prise_end_nobody_whom_others_have_started() {
     }
 }
 
+/// The first process of a PID namespace, whose group and session are beyond it.
+const FIRST: &str = r#"
+(until test -e end; do sleep 0.02; done; kill -TERM 1) &
+exec "$0" run --no-proc-net -- "$@"
+"#;
+
+#[test]
+fn a_container_is_ended_by_a_signal_that_comes_after_its_programs_end() {
+    let what = "a PID namespace";
+    let (Some(python), Some(_)) = (need(what, "python3"), need(what, "unshare")) else {
+        return;
+    };
+    let stage = Stage::new();
+    let own = ["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"];
+    let possible = finish(&mut stage.native("unshare", own.iter().chain(&["true"])), LIMIT);
+    if !possible.status.success() {
+        return skip(what, possible.stderr.trim());
+    }
+    let script = stage.write("leaves.py", LEAVES);
+    let words = [
+        "sh".into(),
+        "-c".into(),
+        FIRST.into(),
+        stage.path("prise"),
+        python,
+        script,
+    ];
+    let words = own.map(std::path::PathBuf::from).into_iter().chain(words);
+    let mut run = Running::start(&mut stage.native("unshare", words));
+    run.wait_for("left", LIMIT);
+    std::fs::write(stage.path("work").join("end"), "").expect("a file of ours");
+    let ended = run.end(LIMIT);
+    assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
+}
+
 fn parent(process: u32) -> Option<u32> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     status
@@ -601,7 +636,7 @@ fn a_32_bit_program_is_refused_with_a_sentence() {
     let program = stage.write("old", file);
     let native = finish(&mut stage.native(&program, [""; 0]), LIMIT);
     if native.status.code() != Some(0) {
-        return world::skip("32-bit programs", "this kernel runs none");
+        return skip("32-bit programs", "this kernel runs none");
     }
     let ended = finish(&mut stage.run(&[], &[program.into()]), LIMIT);
     assert!(!ended.status.success());

@@ -6,9 +6,10 @@ use core::time::Duration;
 use std::io::{IsTerminal, stderr};
 use std::os::fd::AsFd;
 
+use prise_sys::group::process_group;
 use prise_sys::signal::{self, Arrived};
 use prise_wire::Instant;
-use rustix::process::{Pid, PidfdFlags, getpgid, getpgrp, getpid, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 
 use crate::complaints::{name, say};
 use crate::guest::Guests;
@@ -67,8 +68,8 @@ fn left(kin: &Kin, guests: &Guests) -> Vec<u32> {
 
 /// Passes on a signal that came when the program had ended, to whom the kernel has not told itself.
 pub(crate) fn tell(kin: &Kin, guests: &Guests, arrived: Arrived) {
-    let group = getpgrp();
-    let is_told = |process| signals::to_group(arrived) && getpgid(Some(process)).is_ok_and(|it| it == group);
+    let group = process_group(0).ok();
+    let is_told = |process: Pid| signals::to_group(arrived) && process_group(process.as_raw_pid()).ok() == group;
     for number in left(kin, guests) {
         let Some(process) = Pid::from_raw(number.cast_signed()) else {
             continue;

@@ -6,6 +6,7 @@ use std::io;
 
 mod closed;
 pub mod epoll;
+pub mod group;
 pub mod heap;
 pub mod inet;
 pub mod inet_diag;

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use rustix::process::{Pid, getpgid, getpid, getsid};
+use prise_sys::group::{process_group, session};
+use rustix::process::{Pid, getpid};
 
 /// Whether the process, which is stopped, has sent `signal` to itself: one of its threads is then on its way out of that call.
 pub(crate) fn has_sent_itself(process: Pid, signal: i32) -> bool {
@@ -33,10 +34,11 @@ fn sends(call: &str, signal: i32) -> bool {
 /// Whether somebody is there who could continue this process's group: a parent of the same session in another group (setpgid(2) of orphaned groups). Of the group's
 /// members only those are looked at that lead up to there.
 pub(crate) fn has_shell() -> bool {
-    let (group, session) = (getpgid(None).ok(), getsid(None).ok());
+    let (own_group, own_session) = (process_group(0).ok(), session(0).ok());
     let ancestors = std::iter::successors(Some(getpid()), |&process| parent(process));
-    let outside = ancestors.skip(1).find(|&process| getpgid(Some(process)).ok() != group);
-    outside.is_some_and(|process| getsid(Some(process)).ok() == session)
+    let mut ancestors = ancestors.skip(1).map(Pid::as_raw_pid);
+    let outside = ancestors.find(|&process| process_group(process).ok() != own_group);
+    outside.is_some_and(|process| session(process).ok() == own_session)
 }
 
 fn parent(process: Pid) -> Option<Pid> {

@@ -5,12 +5,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
+use prise_sys::group::process_group;
 use prise_sys::launch::{DescriptorLimit, Launch, LaunchError, launch};
 use prise_sys::seccomp::Listener;
 use prise_sys::signal::{self, Arrived};
-use rustix::process::{
-    Pid, Resource, Rlimit, WaitOptions, getpgid, getpgrp, getrlimit, set_child_subreaper, setrlimit, wait,
-};
+use rustix::process::{Pid, Resource, Rlimit, WaitOptions, getrlimit, set_child_subreaper, setrlimit, wait};
 use rustix::termios::tcgetpgrp;
 
 use crate::guest::Guests;
@@ -190,7 +189,8 @@ impl Program {
     fn is_in_foreground(&self) -> bool {
         let terminal = std::fs::File::open("/dev/tty").ok();
         let foreground = terminal.and_then(|terminal| tcgetpgrp(terminal).ok());
-        foreground.is_some() && (foreground == getpgid(Some(self.pid)).ok() || foreground == Some(getpgrp()))
+        let is_foreground = |process| foreground.map(Pid::as_raw_pid) == process_group(process).ok();
+        foreground.is_some() && (is_foreground(self.pid.as_raw_pid()) || is_foreground(0))
     }
 
     fn tell(&self, signal: i32) {
