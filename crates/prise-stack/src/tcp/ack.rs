@@ -153,7 +153,8 @@ impl Connection {
             return;
         }
         let echo = seg.options.timestamps.map(|timestamps| timestamps.echo);
-        let echo = echo.filter(|_| self.flags.timestamps_on());
+        // An echo of 0 is that of who has seen no timestamp (RFC 7323 §3.2; Linux believes none).
+        let echo = echo.filter(|&echo| echo != 0 && self.flags.timestamps_on());
         let echo = echo.map(|echo| echo.wrapping_sub(self.timestamps.offset));
         let mut delivery = Delivery::new(seg.at, min_rtt, echo, size);
         if advanced {
@@ -168,7 +169,10 @@ impl Connection {
             for (position, &block) in seg.options.sack.iter().enumerate() {
                 if position == 0 && is_dsack(block, ack, seg.options.sack.get(1)) {
                     dsack = true;
-                    delivery.answers_duplicate = true;
+                    // Beyond what we have sent again it is the network's (`tcp_dsack_seen`): a path that doubles all packets has one
+                    // reported by each acknowledgment.
+                    let reported = self.rare.as_deref().map_or(0, |rare| rare.troubles.dsack_dups);
+                    delivery.answers_duplicate = reported < self.statistics.retransmissions;
                     sending.rack.on_dsack(self.snd.una, nxt);
                 } else if Segment::plausible(block, self.snd.una, nxt) {
                     let block = if by_packets {

@@ -92,6 +92,36 @@ fn a_path_that_has_taken_large_segments_is_not_suspected_as_soon() {
     assert_eq!(info(&world, client).send_mss, 1024 - 12, "six in a row are too many");
 }
 
+/// What was reported behind a hole is kept as one record, however small the segments were.
+#[test]
+fn small_segments_behind_a_hole_do_not_show_that_the_path_takes_large_ones() {
+    let mut world = World::new(10);
+    let (client, _) = world.connect();
+    world.stacks[0].tcp_set_config(
+        world.now,
+        client,
+        TcpConfig {
+            nodelay: true,
+            ..TcpConfig::default()
+        },
+    );
+    world.filter = Some(|_, _, len| len != 101);
+    write(&mut world, client, 101);
+    for _ in 0..40 {
+        write(&mut world, client, 100);
+        world.run_for(Duration::from_millis(1));
+    }
+    world.filter = None;
+    world.run_for(Duration::from_secs(10));
+    assert_eq!(info(&world, client).bytes_acked, 4101);
+    narrow(&mut world);
+    write(&mut world, client, 20_000);
+    while info(&world, client).backoff < 3 {
+        world.run_for(Duration::from_millis(10));
+    }
+    assert_eq!(info(&world, client).send_mss, 1024 - 12);
+}
+
 #[test]
 fn without_probing_the_connection_is_stuck() {
     let mut world = World::new(2);

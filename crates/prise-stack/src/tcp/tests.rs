@@ -640,6 +640,35 @@ fn a_timeout_that_a_sudden_delay_caused_is_undone() {
     assert!(info.cwnd >= before, "{} < {before}", info.cwnd);
 }
 
+/// Each acknowledgment reports a duplicate there, and few of them are of what was sent twice.
+#[test]
+fn round_trips_are_measured_on_a_path_that_doubles_every_packet() {
+    let mut world = World::new(17);
+    let (client, server) = world.connect();
+    world.duplicate = 1000;
+    for write in 0..110 {
+        if write == 10 {
+            world.delay = Duration::from_millis(400);
+        }
+        let now = world.now;
+        let mut payload = Payload::from(alloc::vec![1; 1000]);
+        assert_eq!(
+            world.stacks[0].tcp_send(now, client, &mut payload, false, false),
+            Ok(1000)
+        );
+        world.run_for(Duration::from_millis(1500));
+        let now = world.now;
+        assert!(world.stacks[1].tcp_receive(now, server, 2000).is_ok());
+    }
+    let info = world.stacks[0].tcp_info(world.now, client).expect("it lives");
+    assert!(
+        (800..900).contains(&info.srtt.as_millis()) && info.backoff == 0,
+        "{:?}, back-off {}",
+        info.srtt,
+        info.backoff
+    );
+}
+
 // rfc: 4987 §3.6
 #[test]
 fn a_flood_of_syns_is_answered_by_cookies_and_a_real_client_still_connects() {

@@ -19,9 +19,6 @@ const RTO_MAX_MICROS: u32 = 120_000_000;
 /// How many seconds the smallest round trip is believed (Linux: `tcp_min_rtt_wlen`).
 const MIN_RTT_WINDOW: u32 = 300;
 
-/// The clock of timestamps ticks so often: what it measures may have taken so much more.
-const TICK: Duration = Duration::from_millis(1);
-
 /// The estimator of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RttEstimator {
@@ -49,26 +46,13 @@ impl RttEstimator {
         }
     }
 
-    /// Takes what an acknowledgment measured, if that is anything: of segments that were sent once, else what the echoed timestamp tells
-    /// (`tcp_ack_update_rtt`).
-    ///
-    /// Where acknowledgments are lost, what another one tells had arrived long before. So we take less than Linux, whose timeouts become minutes
-    /// where a fifth of the packets is lost: nothing from the answer to a duplicate, whatever else it acknowledges; and from one to a
-    /// repetition that filled a hole no more than the age of the timestamp.
+    /// Takes what an acknowledgment measured; answers whether that was anything.
     pub(crate) fn take(&mut self, delivery: &Delivery) -> bool {
-        if delivery.answers_duplicate {
+        let Some(round_trips) = delivery.round_trips() else {
             return false;
-        }
-        let echoed = delivery.echoed_rtt();
-        if let Some(round_trips) = delivery.round_trips() {
-            self.note_least(delivery.now, round_trips.last);
-            let echoed = echoed.filter(|_| delivery.repeated).unwrap_or(Duration::MAX);
-            self.average(round_trips.first.min(echoed));
-            return true;
-        }
-        let Some(rtt) = echoed else { return false };
-        self.note_least(delivery.now, rtt + TICK);
-        self.average(rtt);
+        };
+        self.note_least(delivery.now, round_trips.last);
+        self.average(round_trips.first);
         true
     }
 

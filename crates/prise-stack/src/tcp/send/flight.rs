@@ -182,12 +182,13 @@ impl Flight {
             }
             self.outstanding -= covered;
             delivery.acked += covered;
-            delivery.largest = delivery.largest.max(covered);
             delivery.repeated |= part.is(RETRANSMITTED);
             if part.is(SACKED) {
+                // Its length is that of many, which were joined.
                 self.sacked -= covered;
                 continue;
             }
+            delivery.largest = delivery.largest.max(covered);
             if part.is(LOST) {
                 self.lost -= covered;
             }

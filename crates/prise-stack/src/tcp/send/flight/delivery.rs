@@ -21,7 +21,7 @@ pub(crate) struct Delivery {
     pub(crate) packets: u32,
     /// Octets newly selectively acknowledged.
     pub(crate) sacked: u32,
-    /// The largest transmission among those cumulatively acknowledged.
+    /// The largest transmission among those cumulatively acknowledged and not selectively before.
     pub(crate) largest: u32,
     /// The latest transmission among those delivered.
     pub(crate) latest: Option<Latest>,
@@ -38,7 +38,7 @@ pub(crate) struct Delivery {
     sacked_once: Option<Departures>,
     /// Octets that were sent more than once are acknowledged cumulatively, now or selectively before.
     pub(crate) repeated: bool,
-    /// A segment that came twice is what it answers (RFC 2883).
+    /// A segment of ours that came twice because it was sent twice is what it answers (RFC 2883).
     pub(crate) answers_duplicate: bool,
     /// The end of the first octets that arrived and were sent only once.
     pub(crate) original: Option<SeqNum>,
@@ -66,12 +66,15 @@ impl Departures {
     }
 }
 
+/// The clock of timestamps ticks so often: what it measures may have taken so much more.
+const TICK: Duration = Duration::from_millis(1);
+
 /// What an acknowledgment measures of the round trip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RoundTrips {
     /// The first segment's, with what the receiver waited before it answered: the retransmission timer must allow for that.
     pub(crate) first: Duration,
-    /// The last one's, which is nearest to the path's.
+    /// The last one's, which is nearest to the path's, and never below it.
     pub(crate) last: Duration,
 }
 
@@ -102,9 +105,33 @@ impl Delivery {
         });
     }
 
+    /// What it measures of the round trip, if that is anything: of segments that were sent once, else what the echoed timestamp tells
+    /// (`tcp_ack_update_rtt`). The estimator and congestion control believe the same.
+    ///
+    /// Where acknowledgments are lost, what another one tells had arrived long before. So we take less than Linux, whose round trips become
+    /// seconds where a fifth of the packets is lost: nothing from the answer to a duplicate, whatever else it acknowledges; and from one to a
+    /// repetition that filled a hole no more than the age of the timestamp.
+    pub(crate) fn round_trips(&self) -> Option<RoundTrips> {
+        if self.answers_duplicate {
+            return None;
+        }
+        let echoed = self.echoed_rtt().map(|rtt| RoundTrips {
+            first: rtt,
+            last: rtt + TICK,
+        });
+        let Some(sent_once) = self.sent_once() else {
+            return echoed;
+        };
+        let bound = echoed.filter(|_| self.repeated).unwrap_or(sent_once);
+        Some(RoundTrips {
+            first: sent_once.first.min(bound.first),
+            last: sent_once.last.min(bound.last),
+        })
+    }
+
     /// Karn's algorithm, RFC 6298 §3: what was sent once counts, unless a repetition is acknowledged cumulatively with it. Then it may
     /// have arrived long before, and have waited for the repetition to be acknowledged; what is reported selectively has just arrived.
-    pub(crate) fn round_trips(&self) -> Option<RoundTrips> {
+    fn sent_once(&self) -> Option<RoundTrips> {
         let acked = self.acked_once.filter(|_| !self.repeated);
         let first = acked.or(self.sacked_once)?.first;
         let last = self.sacked_once.or(acked)?.last;
@@ -116,7 +143,7 @@ impl Delivery {
 
     /// The round trip that the echoed timestamp tells, to a millisecond, whatever was sent how often: RFC 7323 §4, and §4.1, by which the
     /// acknowledgment must be of new octets.
-    pub(crate) fn echoed_rtt(&self) -> Option<Duration> {
+    fn echoed_rtt(&self) -> Option<Duration> {
         let echo = self.echo.filter(|_| self.acked > 0)?;
         let millis = timestamp_clock(self.now).wrapping_sub(echo);
         // An echo of nothing that we sent lately is none.
