@@ -32,6 +32,9 @@ pub(crate) struct Agreement {
     pub(crate) irs: SeqNum,
     pub(crate) peer_mss: u16,
     pub(crate) peer_scale: Option<u8>,
+    /// Our window shift as a SYN-ACK told it. None where none has left yet, and behind a SYN cookie, which has no room for it: what changed
+    /// at the listener since then makes us mean other windows than the peer does.
+    pub(crate) told_shift: Option<u8>,
     pub(crate) sack: bool,
     pub(crate) timestamps: bool,
     pub(crate) ts_recent: u32,
@@ -96,9 +99,10 @@ impl Tcp {
         connection.acks.peer_mss = u32::from(connection.mss);
         connection.flags.set_window_scaling(agreement.peer_scale.is_some());
         connection.snd_scale = agreement.peer_scale.unwrap_or(0);
-        if agreement.peer_scale.is_none() {
-            connection.rcv_scale = 0;
-        }
+        connection.rcv_scale = match agreement.peer_scale {
+            Some(_) => agreement.told_shift.unwrap_or(connection.rcv_scale),
+            None => 0,
+        };
         connection.take_timeout_of_syn(agreement.user_timeout);
         connection.agree_on_ecn(agreement.ecn);
         connection.flags.set_sack_on(agreement.sack);

@@ -49,6 +49,9 @@ pub(crate) struct HalfOpen {
     pub(crate) retries: u8,
     /// What of ECN is granted, packed.
     ecn: u8,
+    /// Our window shift as the SYN-ACK told it: the listener's settings may change before the last segment comes. [`NO_SCALE`] where none
+    /// was told yet.
+    told_shift: u8,
     pub(crate) link: LinkId,
     pub(crate) limit: AnswerLimit,
 }
@@ -94,6 +97,7 @@ impl HalfOpen {
             options,
             retries: 0,
             ecn: ecn.pack(),
+            told_shift: NO_SCALE,
             link,
             limit: AnswerLimit::default(),
         }
@@ -128,6 +132,16 @@ impl HalfOpen {
         if tuning.user_timeout_option.is_none() {
             self.user_timeout = 0;
         }
+    }
+
+    /// Our SYN-ACKs tell this window shift (`rcv_wscale` of Linux's requests).
+    pub(crate) fn tell_shift(&mut self, shift: u8) {
+        self.told_shift = shift;
+    }
+
+    /// The window shift that our SYN-ACK told, if one did.
+    fn told_shift(&self) -> Option<u8> {
+        (self.told_shift != NO_SCALE && self.peer_scale().is_some()).then_some(self.told_shift)
     }
 
     pub(crate) fn peer_scale(&self) -> Option<u8> {
@@ -184,6 +198,7 @@ impl HalfOpen {
             irs: self.irs,
             peer_mss: self.mss,
             peer_scale: self.peer_scale(),
+            told_shift: self.told_shift(),
             sack: self.sack(),
             timestamps: self.timestamps(),
             ts_recent: self.ts_recent(),
@@ -202,8 +217,11 @@ impl HalfOpen {
         self.options |= COMPLETED;
     }
 
-    /// `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>`, with the window as the field has it.
-    pub(crate) fn acknowledgment(&self, window: u16, timestamp: u32) -> TcpHeader {
+    /// `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>`, with the window that the SYN-ACK offered.
+    pub(crate) fn acknowledgment(&self, offered: u16, timestamp: u32) -> TcpHeader {
+        // Rounded down (RFC 7323 §2.3), but not shut: rounded up, it would promise more than the field of a SYN-ACK, which
+        // may follow, can say, and more than a buffer of 65,535 octets holds.
+        let window = (offered >> self.told_shift().unwrap_or(0)).max(1.min(offered));
         let mut header = TcpHeader {
             source_port: self.tuple.local_port,
             destination_port: self.tuple.remote_port,
@@ -246,7 +264,7 @@ impl HalfOpen {
     }
 
     /// The SYN-ACK.
-    pub(crate) fn syn_ack(&self, mss: u16, window: u16, scale: u8, timestamp: u32) -> TcpHeader {
+    pub(crate) fn syn_ack(&self, mss: u16, window: u16, timestamp: u32) -> TcpHeader {
         let mut header = TcpHeader {
             source_port: self.tuple.local_port,
             destination_port: self.tuple.remote_port,
@@ -258,7 +276,7 @@ impl HalfOpen {
         };
         header.options.mss = Some(mss);
         header.options.sack_permitted = self.sack();
-        header.options.window_scale = self.peer_scale().map(|_| scale);
+        header.options.window_scale = self.told_shift();
         if self.timestamps() {
             header.options.timestamps = Some(Timestamps {
                 value: timestamp,

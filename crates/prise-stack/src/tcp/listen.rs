@@ -145,6 +145,9 @@ impl Tcp {
         if config.signs_for(tuple.remote_ip()) {
             record.choose_sack();
         }
+        if matches!(origin, Origin::Listener { .. }) {
+            record.tell_shift(window_shift(&config));
+        }
         if admission == Admission::ByCookie {
             self.answer_with_cookie(net, record, seg);
             return;
@@ -266,12 +269,7 @@ impl Tcp {
         if cookie {
             timestamp = super::cookie::mark_timestamp(timestamp, record);
         }
-        let mut header = record.syn_ack(
-            mss,
-            offered_window(&config, mss, record.timestamps()),
-            window_shift(&config),
-            timestamp,
-        );
+        let mut header = record.syn_ack(mss, offered_window(&config, mss, record.timestamps()), timestamp);
         if cookie && !record.timestamps() {
             // Nothing but the segment size can be remembered then.
             header.options.window_scale = None;
@@ -469,12 +467,7 @@ impl Tcp {
         };
         let config = self.listener_config(record);
         let timestamp = timestamp_clock(now).wrapping_add(self.secrets.timestamp_offset(&record.tuple));
-        let scale = record.peer_scale().map_or(0, |_| window_shift(&config));
-        // Rounded down (RFC 7323 §2.3), but not shut: rounded up, it would promise more than the field of a SYN-ACK, which
-        // may follow, can say, and more than a buffer of 65,535 octets holds.
-        let offered = self.offered_window_at(net, index);
-        let window = (offered >> scale).max(1.min(offered));
-        let header = record.acknowledgment(window, timestamp);
+        let header = record.acknowledgment(self.offered_window_at(net, index), timestamp);
         send_for(now, net, &config, &record.tuple, &header, seg.ip_options.as_deref());
     }
 

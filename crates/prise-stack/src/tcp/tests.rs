@@ -640,6 +640,119 @@ fn a_timeout_that_a_sudden_delay_caused_is_undone() {
     assert!(info.cwnd >= before, "{} < {before}", info.cwnd);
 }
 
+fn shift_told(world: &World, side: usize) -> Vec<Option<u8>> {
+    let syns = world
+        .log
+        .iter()
+        .filter(|(by, header, _)| *by == side && header.flags.syn());
+    syns.map(|(_, header, _)| header.options.window_scale).collect()
+}
+
+#[test]
+fn what_is_never_offered_needs_no_window_shift() {
+    for (clamp, shift) in [(None, 10), (Some(60_000), 0), (Some(100_000), 1)] {
+        let mut world = World::new(18);
+        world.listen(80);
+        let config = TcpConfig {
+            window_clamp: clamp,
+            ..TcpConfig::default()
+        };
+        let local = SocketAddr::from(([10, 0, 0, 1], 40_000));
+        let remote = SocketAddr::from(([10, 0, 0, 2], 80));
+        let now = world.now;
+        let client = world.stacks[0].tcp_connect(now, local, remote, None, &config, 7);
+        world.run_for(Duration::from_secs(1));
+        assert_eq!(shift_told(&world, 0), [Some(shift)]);
+        let info = world.stacks[0].tcp_info(world.now, client.expect("the tuple is free"));
+        assert_eq!(info.and_then(|info| info.receive_scale), Some(shift));
+    }
+}
+
+/// The program sets `TCP_WINDOW_CLAMP` or `SO_RCVBUF` of a listener while somebody's handshake is under way.
+#[test]
+fn a_connection_uses_the_window_shift_that_its_syn_ack_told() {
+    let clamped = TcpConfig {
+        window_clamp: Some(60_000),
+        ..TcpConfig::default()
+    };
+    let small = TcpConfig {
+        receive_buffer: Some(50_000),
+        ..TcpConfig::default()
+    };
+    for config in [clamped, small] {
+        let mut world = World::new(19);
+        let listener = world.listen(80);
+        // The handshake's last segment is lost.
+        world.filter = Some(|side, header, _| side == 1 || header.flags.syn());
+        let client = world.open(40_000, 80);
+        world.run_for(Duration::from_millis(100));
+        world.stacks[1].tcp_set_listener_config(listener, config);
+        world.run_for(Duration::from_millis(1500));
+        world.filter = None;
+        world.run_for(Duration::from_secs(5));
+        let server = world.stacks[1].tcp_accept(listener, 9).expect("a connection");
+        let told = shift_told(&world, 1);
+        assert!(told.len() > 1 && told.iter().all(|told| *told == Some(10)), "{told:?}");
+        let info = world.stacks[1].tcp_info(world.now, server).expect("it lives");
+        assert_eq!(info.receive_scale, Some(10));
+        world.transfer([client, server], 200_000);
+    }
+}
+
+#[test]
+fn the_other_end_is_not_told_while_urgent_data_are_under_way() {
+    let mut stack = Stack::new(&StackConfig::new([1, 20], [20; 32]));
+    let link = stack
+        .add_link(&LinkConfig {
+            name: "lo",
+            medium: Medium::Ip,
+            mac: None,
+            mtu: 65_536,
+            gso_max: 0,
+            checksum_offload: false,
+            loopback: true,
+            transparent: false,
+        })
+        .expect("a link");
+    let now = Instant::from_secs(1000);
+    stack.add_address(now, link, "127.0.0.1/8".parse().expect("an address"));
+    let turn = |stack: &mut Stack| {
+        while let Some(frame) = stack.transmit(now, link) {
+            stack.receive(now, link, [frame]);
+        }
+    };
+    let local = crate::Local {
+        addr: None,
+        family: crate::Family::Dual,
+        port: 80,
+        device: None,
+    };
+    let listener = stack.tcp_listen(ListenConfig {
+        local,
+        backlog: 16,
+        reuse_port: false,
+        config: TcpConfig::default(),
+        token: 5,
+    });
+    let (from, to) = (
+        SocketAddr::from(([127, 0, 0, 1], 40_000)),
+        SocketAddr::from(([127, 0, 0, 1], 80)),
+    );
+    let client = stack
+        .tcp_connect(now, from, to, None, &TcpConfig::default(), 7)
+        .expect("the tuple is free");
+    turn(&mut stack);
+    let listener = listener.expect("the port is free");
+    let server = stack.tcp_accept(listener, 9).expect("a connection to accept");
+    assert_eq!(stack.tcp_other_end(client), Some((9, 0)));
+    let mut octet = Payload::copy_from(b"!");
+    assert_eq!(stack.tcp_send(now, client, &mut octet, false, true), Ok(1));
+    assert_eq!(stack.tcp_other_end(client), None, "it has not left yet");
+    turn(&mut stack);
+    assert_eq!(stack.tcp_other_end(client), None, "it has arrived");
+    assert!(stack.tcp_other_end(server).is_some(), "the other way it is not");
+}
+
 /// Each acknowledgment reports a duplicate there, and few of them are of what was sent twice.
 #[test]
 fn round_trips_are_measured_on_a_path_that_doubles_every_packet() {

@@ -288,6 +288,10 @@ mod tests {
             let mut window = ReceiveWindow::new(start, BUFFER_INITIAL, Instant::ZERO);
             assert_eq!(window.advertise(start, 0, mss, scale, bounds), offered, "{clamp}");
             let all = start + (u32::from(offered) << scale);
+            assert!(
+                window.update_due(all, 0, mss, scale, bounds),
+                "{clamp}: as soon as it is read"
+            );
             assert_eq!(
                 window.advertise(all, 0, mss, scale, bounds),
                 offered,

@@ -225,11 +225,16 @@ impl Connection {
         NextSegment::Data { len, fin }
     }
 
+    /// Whether the peer has not acknowledged all up to an urgent octet of ours.
+    pub(crate) fn sends_urgent(&self) -> bool {
+        let up = self.sending.as_ref().and_then(|sending| sending.up);
+        up.is_some_and(|up| self.snd.una.precedes(up))
+    }
+
     /// Whether less than a full segment may go now.
     fn may_send_small(&self, fin: bool) -> bool {
         // Nothing waits while the peer has not heard of an urgent octet (`tcp_nagle_test`).
-        let urgent = self.sending.as_ref().and_then(|sending| sending.up);
-        if fin || self.flags.push_due() || urgent.is_some_and(|up| self.snd.una.precedes(up)) {
+        if fin || self.flags.push_due() || self.sends_urgent() {
             return true;
         }
         if self.config.cork || self.flags.more() {

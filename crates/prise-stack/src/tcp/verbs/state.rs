@@ -133,7 +133,8 @@ impl Stack {
         let arrived = other.rcv.nxt.distance_from(connection.queue_start());
         // Of another connection these numbers would be any.
         let belongs = arrived <= connection.queued();
-        if !sends || !belongs || other.is_orphan() || !other.may_receive() || other.urgent().is_some() {
+        let urgent = connection.sends_urgent() || other.urgent().is_some();
+        if !sends || !belongs || other.is_orphan() || !other.may_receive() || urgent {
             return None;
         }
         let between = connection.queue_end().distance_from(other.rcv.nxt) + other.readable();

@@ -108,6 +108,29 @@ fn the_answer_to_a_duplicate_says_nothing_of_when_the_rest_arrived() {
 }
 
 #[test]
+fn the_echo_bounds_nothing_where_no_repetition_is_acknowledged() {
+    let mut flight = flight(2);
+    let mut delivery = Delivery::new(at(100), Duration::ZERO, Some(timestamp_clock(at(60))), 1000);
+    flight.acknowledge(seq(1000), &mut delivery);
+    assert_eq!(
+        srtt_after(&delivery),
+        Some(100),
+        "the receiver may have waited, and echo what came last"
+    );
+}
+
+#[test]
+fn the_least_round_trip_is_that_of_the_segment_that_left_last() {
+    let mut flight = flight(3);
+    let mut delivery = delivery_at(20);
+    flight.acknowledge(seq(3000), &mut delivery);
+    let mut rtt = RttEstimator::new();
+    assert!(rtt.take(&delivery));
+    let (srtt, least) = (Duration::from_millis(20), Duration::from_millis(18));
+    assert_eq!((rtt.srtt(), rtt.min_rtt()), (srtt, Some(least)));
+}
+
+#[test]
 fn the_clock_of_timestamps_does_not_make_the_least_round_trip_too_short() {
     let sent_at = Instant::ZERO + Duration::from_micros(300_050);
     let mut flight = flight(1);
