@@ -106,9 +106,8 @@ fn small_segments_behind_a_hole_do_not_show_that_the_path_takes_large_ones() {
         },
     );
     world.filter = Some(|_, _, len| len != 101);
-    write(&mut world, client, 101);
-    for _ in 0..40 {
-        write(&mut world, client, 100);
+    for len in core::iter::once(101).chain([100; 40]) {
+        write(&mut world, client, len);
         world.run_for(Duration::from_millis(1));
     }
     world.filter = None;

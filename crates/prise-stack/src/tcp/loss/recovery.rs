@@ -104,6 +104,7 @@ impl Recovery {
     pub(crate) fn enter_loss(&mut self, point: SeqNum, first: bool) {
         self.timeouts = self.timeouts.saturating_add(1);
         // RFC 5682 §2.1 step 1: neither a second timeout in a row is suspected, nor one in a recovery, whose losses were told of.
+        // Linux suspects those in a row, too, where the same octets time out again (`icsk_retransmits` in `tcp_enter_loss`).
         self.frto = if first && !self.in_recovery() {
             Frto::Armed
         } else {

@@ -238,7 +238,8 @@ impl Model {
 
     /// §5.5.9: octets acknowledged beyond what the bandwidth explains, so that bursts of acknowledgments do not leave
     /// the path idle. The window bounds them, not the path's product: that is next to nothing where packets which come early make the least
-    /// round trip, and this is what such a path is filled by.
+    /// round trip, and this is what such a path is filled by. Linux's two further bounds are absent: what 100 ms carry, and a new epoch after 2^20
+    /// packets (`bbr_update_ack_aggregation`).
     fn update_aggregation(&mut self, ack: &BbrAck, cwnd: u32) {
         let interval = ack.now.saturating_since(self.epoch_at);
         let expected = (u128::from(self.bw()) * interval.as_nanos() / 1_000_000_000) as u64;
