@@ -640,8 +640,8 @@ static void begin(const char *line)
 int main(int argc, char **argv)
 {
 	char line[256];
-	if (argc > 5 && !strcmp(argv[1], "outside"))
-		return be_outside(argv + 2);
+	if (argc > 6 && !strcmp(argv[1], "outside"))
+		return be_outside(atoi(argv[2]), argv + 3);
 	if (argc > 3)
 		return executed(atoi(argv[2]), atoi(argv[3]));
 	turns = argc > 1 ? atoi(argv[1]) : 4;

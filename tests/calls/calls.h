@@ -44,8 +44,8 @@ void forget_others(void);
 /* What a program does that holds a descriptor. */
 int let_go(int fd, int what);
 
-/* Who is outside (outside.c), in a process of its own; the addresses are its own and where the published ports are. */
-int be_outside(char **addresses);
+/* Who is outside (outside.c), in a process of its own, as patient as these turns; the addresses are its own and where the published ports are. */
+int be_outside(int turns, char **addresses);
 
 /* The calls of more.c; 0 if it has none of that name. */
 int call_more(const char *name, const long *a);

@@ -38,7 +38,8 @@ def _(line):
     whose = line.model.named(line.words[asks]) if asks and len(line.words) > asks else None
     if whose and failed(whose) and line.datagram:
         # Port 0 is looked at before the octets and the way.
-        sends = line.name not in ("bind", "connect") and line.ours == "EINVAL" and (line.theirs.isdigit() or line.theirs in ("EFAULT", "EMSGSIZE", "ENETUNREACH", "EACCES", "ECONNREFUSED"))
+        is_shut = line.theirs == "EPIPE" and 1 in line.socket.shut
+        sends = line.name not in ("bind", "connect") and line.ours == "EINVAL" and (line.theirs.isdigit() or is_shut or line.theirs in ("EFAULT", "EMSGSIZE", "ENETUNREACH", "EACCES", "ECONNREFUSED"))
         if sends or line.name == "bind" and line.said("EADDRINUSE", "0"):
             return True
     return itself or by_child and (named or line.name == "bind" and line.said("EINVAL", "0"))
@@ -195,8 +196,9 @@ def _(line):
 
 @rule("the same of one with a peer: what is written goes to that, instead of where the first octets go", ENDS)
 def _(line):
-    hears = lambda one: one.datagram and any(other.datagram and other.went_on and other.meets(one) for other in line.model.all)
-    return line.every(lambda one, theirs, ours: theirs ^ ours == 1 and hears(one))
+    more = lambda one: one.datagram and any(one in other.written_to for other in line.model.all)
+    less = lambda one: one.datagram and any(one in other.passed_over for other in line.model.all)
+    return line.every(lambda one, theirs, ours: theirs ^ ours == 1 and (more(one) if ours & 1 else less(one)))
 
 
 @rule("TIOCOUTQ of a datagram that was begun with MSG_MORE, which on the kernel counts its buffer")

@@ -46,13 +46,18 @@ def _(line):
     return line.name in ("sendto", "sendmsg", "sendmmsg", "connect", "echo") and line.theirs == "ENETUNREACH" and leads_out(line)
 
 
-@rule("the kernel still speaks IPv4 for a socket of IPv6 that was refused by IPv4", ENDS)
+@rule("the kernel still speaks IPv4 for a socket of IPv6 that was refused by IPv4, or shut or disconnected while it connected there", ENDS)
 def _(line):
-    refused = lambda words, said: words[2] == "10" and words[3] in ("2", "3", "5", "14", "15") and said in ("ECONNREFUSED", "EINPROGRESS", "ECONNABORTED")
-    spoke = lambda one: one.stream and one.family == INET6 and one.has("connect", refused)
+    # Nobody answers by IPv4 what IPv6 was asked: there it waits for ever.
     if line.name in ("poll", "epoll_wait"):
-        return line.every(lambda one, theirs, ours: spoke(one))
-    return line.name in ("connect", "write", "send", "sendmsg", "recv") and line.stream and spoke(line.socket)
+        return line.every(lambda one, theirs, ours: not theirs and speaks_ipv4(line, one))
+    if line.name == "connect":
+        said = line.said("EINPROGRESS EALREADY", "0 EISCONN EINPROGRESS ECONNREFUSED ECONNABORTED")
+    elif line.name in (*SENDS, *RECEIVES):
+        said = line.theirs == "EAGAIN" and (line.ours.isdigit() or line.ours in ("EPIPE", "ECONNREFUSED", "ECONNRESET"))
+    else:
+        said = False
+    return said and line.stream and speaks_ipv4(line, line.socket)
 
 
 @rule("a socket that was shut and connects to itself", ENDS)
@@ -60,7 +65,7 @@ def _(line):
     if line.name in ("poll", "epoll_wait"):
         return line.every(lambda one, theirs, ours: one.stream and one.itself and bool(one.shut))
     nine = lambda: line.words[4] == "9" and line.socket.has("bind", lambda words, said: words[4] == "9" and said == "0")
-    return line.name == "connect" and line.theirs == "ECONNABORTED" and line.stream and bool(line.socket.shut) and (line.socket.itself or nine())
+    return line.name == "connect" and line.theirs == "ECONNABORTED" and line.stream and bool(line.socket.shut) and (line.socket.itself or nine() or line.model.named(line.words[4]) is line.socket)
 
 
 @rule("a group of IPv6 asked of a socket that is bound or connected to IPv4")
@@ -169,6 +174,25 @@ def _(line):
     if line.name != "getsockopt" or not line.stream:
         return False
     return tuple(line.words[2:4]) in ACCEPTED and line.socket.accepted or line.words[2:4] == ["0", "14"] and line.socket.family == INET6
+
+
+# Addresses of make_address(): those of IPv4 in IPv6 that lead somewhere, and the others.
+MAPPED, NOWHERE = ("2", "3", "5", "14", "15"), ("9", "11")
+REFUSED, NOBODYS = ("ECONNREFUSED", "ECONNABORTED"), ("9", "52")
+
+
+def speaks_ipv4(line, one):
+    """Whether it is of IPv6, was refused by IPv4 or gave that up, and has asked IPv6 since."""
+    if not one.stream or one.family != INET6:
+        return False
+    did = [*one.did, *([(line.words, "")] if line.name == "connect" and line.socket is one else [])]
+    by_v4 = lambda words: words[0] == "connect" and words[2] == "10" and words[3] in MAPPED
+    by_v6 = lambda words: words[0] == "connect" and words[2] == "10" and words[3] not in (*MAPPED, *NOWHERE)
+    ends = lambda words, said: said == "0" and (words[0] == "shutdown" or words[0] == "connect" and words[2] == "0")
+    told = lambda at: any(said in REFUSED or ends(words, said) for words, said in did[at + 1:])
+    refused = lambda at, words, said: by_v4(words) and (said in REFUSED or said == "EINPROGRESS" and (words[4] in NOBODYS or told(at)))
+    first = next((at for at, (words, said) in enumerate(did) if refused(at, words, said)), len(did))
+    return any(by_v6(words) and said in ("", "EINPROGRESS") for words, said in did[first + 1:])
 
 
 def leads_out(line):

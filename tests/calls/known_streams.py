@@ -4,6 +4,9 @@ import re
 from lines import ENDS, has_label, has_read, hears_corked, is_of_octets, is_undone_stream, rule, sends_urgent, urgent_to
 from model import ERRQUEUE, INET6, MORE, READS, RECEIVES, SENDS, WRITES
 
+# What poll(2) shows of a stream that is connected, and of one that was refused.
+PEERS = (4, 5, 0x1d, 0x201d)
+
 
 @rule("options of TCP that run natively, on a stream by our TCP where those of others are the kernel's: the object is AF_UNIX's")
 def _(line):
@@ -154,7 +157,7 @@ def _(line):
 
 @rule("a listener that was shut and that a child connects or makes a listener again: its own descriptor has another object then", ENDS)
 def _(line):
-    again = lambda one: one.stream and one.childs and one.has("listen") and (one.has("shutdown") or (["drop", "2"], "0") in one.did)
+    again = lambda one: one.stream and (one.childs_peer or one.childs_queue) and one.has("listen") and (one.has("shutdown") or (["drop", "2"], "0") in one.did)
     if line.name in ("state", "getsockname"):
         # Its name is that of the child's connect(2) that has failed.
         name = lambda said: re.sub(r"len \d+ [0-9a-f:.]+/", "", said, count=1)
@@ -163,8 +166,8 @@ def _(line):
         # The end of what was shut, or as many messages of nothing.
         is_end = line.ours == "0" or line.name == "recvmmsg" and set(re.findall(r"\((\d+)", line.call[1])) == {"0"}
         return line.stream and again(line.socket) and line.theirs == "ENOTCONN" and is_end
-    # That of the shut one: POLLOUT and POLLHUP.
-    return line.every(lambda one, theirs, ours: again(one) and ours == 0x14)
+    # That of the shut one, POLLOUT and POLLHUP, where it listens, waits, is connected or was refused.
+    return line.every(lambda one, theirs, ours: again(one) and ours == 0x14 and theirs in (0, 1, *PEERS))
 
 
 @rule("a listener by our TCP that a process shuts which has held it since before listen(2): what it holds is another object", ENDS)
@@ -396,17 +399,27 @@ def _(line):
 @rule("a stream that was a listener and was disconnected or shut, which a child then connects: its copies do not follow", ENDS)
 def _(line):
     shut = lambda one: one.has("shutdown", lambda words, said: words[2] in ("0", "2") and said == "0") or one.has("drop", lambda words, said: words[1] == "2" and said == "0")
-    copied = lambda one: bool(one) and one.stream and one.childs and (is_undone_stream(one) or shut(one)) and one.has("listen", lambda words, said: said == "0")
+    copied = lambda one: bool(one) and one.stream and one.childs_peer and (is_undone_stream(one) or shut(one)) and one.has("listen", lambda words, said: said == "0")
     if line.name in ("table", "diag"):
-        return line.call[1].count("(") < line.call[0].count("(") and any(copied(one) for one in line.model.all)
+        # Its own row only, in which each has a peer.
+        return 0 < line.call[0].count("(") - line.call[1].count("(") <= sum(copied(one) for one in line.model.all)
     if line.name in ("recv", "read", "recvfrom", "recvmsg"):
         return copied(line.socket) and line.said("EAGAIN", "ENOTCONN")
-    # It says of itself what it said before: that it hangs up, or nothing of the refusal.
-    return line.every(lambda one, theirs, ours: copied(one) and (ours == 0x14 or theirs ^ ours == 8 or line.name == "epoll_wait" and not ours and bool(theirs & 8)))
+    # It says of itself what it said before: that it hangs up, where it waits, is connected or was refused; or nothing of the refusal.
+    hangs_up = lambda theirs, ours: ours == 0x14 and theirs in (0, *PEERS)
+    unsaid = lambda theirs, ours: bool(theirs & 8) and (theirs ^ ours == 8 or line.name == "epoll_wait" and not ours)
+    return line.every(lambda one, theirs, ours: copied(one) and (hangs_up(theirs, ours) or unsaid(theirs, ours)))
 
 
 @rule("a client of a published address that the gateway serves (by IPv6 of a listener of both families, and of listeners that share their port), which accepts beyond their backlog", ENDS)
 def _(line):
-    shares = lambda one: one.stream and one.has("setsockopt", lambda words, said: words[2:4] == ["1", "15"] and words[4] != "0" and said == "0")
-    by_v6 = lambda: line.words[3] == "1" and any(one.stream and one.family == INET6 and one.listens for one in line.model.all)
-    return line.name == "far_knock" and line.said("EINPROGRESS", "0") and (by_v6() or any(shares(one) for one in line.model.all))
+    if line.name != "far_knock" or not line.said("EINPROGRESS", "0"):
+        return False
+    port, by_v6 = str(60 + int(line.words[2]) % 2), int(line.words[3]) % 2 == 1
+    # Addresses of make_address() that are everybody's or the run's own.
+    reached = {"10": ("0", "13")} if by_v6 else {"2": ("0", "13"), "10": ("0", "3", "15")}
+    at = lambda words, said: words[4] == port and words[3] in reached.get(words[2], ()) and said == "0"
+    set_to = lambda one, *option: next((words[4] for words, said in reversed(one.did) if words[0] == "setsockopt" and words[2:4] == [*option] and said == "0"), "0")
+    both = lambda one: by_v6 and one.has("bind", lambda words, said: at(words, said) and words[3] == "0") and set_to(one, "41", "26") == "0"
+    served = lambda one: both(one) or set_to(one, "1", "15") != "0"
+    return any(one.stream and one.listens and line.model.is_open(one) and one.has("bind", at) and served(one) for one in line.model.all)

@@ -29,12 +29,16 @@ class Socket:
         self.shut = set()  # 0 reading, 1 writing, whether or not shutdown(2) failed
         self.corked = False  # octets were sent with MSG_MORE; of a datagram socket by calls that nobody judges
         self.begun = False  # a datagram that a call with an address began with MSG_MORE is not sent yet
-        self.went_on = False  # a plain write went on with such a one, though it has a peer
+        self.begun_for = []  # the datagram sockets that this one is for
+        self.passed_over = []  # whom such a one was for that a plain write went on with, though it has a peer
+        self.written_to = []  # the peers of these writes
         self.unread = []  # who has sent the datagrams that may have come and were not read, the oldest first
         self.itself = False  # was told to connect to itself
         self.edges = False
         self.once = False  # an epoll(7) set watches it with EPOLLONESHOT
         self.childs = False  # a child gave it a name, a peer, or took that away
+        self.childs_peer = False  # a child has connected it, or tried to
+        self.childs_queue = False  # a child has made it a listener
 
     stream = property(lambda self: self.kind == STREAM)
     datagram = property(lambda self: self.kind == DGRAM)
@@ -96,6 +100,10 @@ class Model:
         by_child = words[0] == "child"
         return words[1 if by_child or words[0] in ("wait", "race") else 0:], by_child
 
+    def is_open(self, one):
+        """Whether the script or a child of its holds it."""
+        return any(one is other for other in (*self.slots.values(), *(held for held, _ in self.holders)))
+
     def named(self, port):
         """Whose port it is that make_address() would take."""
         return self.slots.get(str(int(port) - 100)) if int(port) >= 100 else None
@@ -139,6 +147,8 @@ class Model:
             self.pass_datagrams(one, words, said)
         if one and by_child and words[0] in ("bind", "connect", "listen"):
             one.childs = True
+            one.childs_queue = one.childs_queue or words[0] == "listen" and done
+            one.childs_peer = one.childs_peer or words[0] == "connect" and words[2] != "0" and said in ("0", "EINPROGRESS", "ECONNREFUSED")
         follow = getattr(self, "hear_" + words[0], None)
         # What a child opens and closes is its own.
         if follow and not (by_child and words[0] in ("socket", "accept", "dup", "dup2", "pass", "close")):
@@ -191,7 +201,9 @@ class Model:
         heard = said != "EFAULT" and words[2] != "0" and 2 <= (int(words[5]) or 16) <= 128
         one.bound = one.bound or one.datagram and heard or done or said == "EINPROGRESS"
         if words[2] == "0" and done:
-            one.peer, one.listens, one.shut = None, False, set()
+            one.peer, one.listens = None, False
+            # Only TCP forgets that (`tcp_disconnect`).
+            one.shut = one.shut if one.datagram else set()
             # A port that was picked is given up.
             one.bound = one.bound and one.has("bind", lambda asked, answered: asked[4] != "0" and answered == "0")
         elif done or said == "EINPROGRESS":
@@ -237,6 +249,8 @@ class Model:
     def hear_sendto(self, one, words, said, done):
         if one and done:
             one.bound = True
+            if not one.begun:
+                one.begun_for = self.addressed(one, words) if names_address(words) else []
             one.begun = one.datagram and bool(int(words[3]) & MORE) and (one.begun or names_address(words))
             one.corked = one.corked or one.stream and bool(int(words[3]) & MORE)
 
@@ -246,9 +260,15 @@ class Model:
         if one and done:
             one.begun = one.begun and bool(int(words[3]) & MORE)
 
+    def go_on(self, one, words):
+        """A plain write on a socket whose datagram was begun with an address."""
+        if one.begun and one.peer:
+            one.passed_over += one.begun_for
+            one.written_to += self.addressed(one, words)
+
     def hear_write(self, one, words, said, done):
         if one and done:
-            one.went_on = one.went_on or one.begun and bool(one.peer)
+            self.go_on(one, words)
             one.begun = False
 
     hear_writev = hear_write
@@ -270,6 +290,6 @@ class Model:
 
     def hear_send(self, one, words, said, done):
         if one and done:
-            one.went_on = one.went_on or one.begun and bool(one.peer)
+            self.go_on(one, words)
             one.corked = one.corked or bool(int(words[3]) & MORE)
             one.begun = one.begun and bool(int(words[3]) & MORE)

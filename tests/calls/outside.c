@@ -2,7 +2,7 @@
  * by lines on its input what to do, each of which it answers with one. On the kernel it is another host, reached by a link; of a run it is
  * the host's loopback, which the run calls its gateway.
  *
- *     calls outside ITS4 ITS6 THEIRS4 THEIRS6     where it listens, and where the published ports are
+ *     calls outside TURNS ITS4 ITS6 THEIRS4 THEIRS6     how patient it is, where it listens, and where the published ports are
  *
  * Its sockets have numbers (slots), too. What it is told is done when it answers, as far as the kernel goes.
  */
@@ -20,9 +20,11 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { FARS = 8, SOON_MS = 60, FAMILIES = 2 };
+enum { FARS = 8, FAMILIES = 2 };
+/* How long a client waits for who may not answer: as patient as the interpreter, and less than the second after which it asks again. */
+enum { TURN_MS = 15, LATE_MS = 900 };
 
-static int fars[FARS], listeners[FAMILIES];
+static int fars[FARS], listeners[FAMILIES], soon_ms;
 static const char *theirs[FAMILIES];
 static unsigned script;
 static unsigned char octets[1 << 16], next;
@@ -103,7 +105,7 @@ static int client(int family, uint16_t port, int *error)
 	*error = connect(it, (void *)&at, len_of(&at)) ? errno : 0;
 	if (*error == EINPROGRESS) {
 		struct pollfd polled = { it, POLLOUT, 0 };
-		if (poll(&polled, 1, SOON_MS))
+		if (poll(&polled, 1, soon_ms))
 			getsockopt(it, SOL_SOCKET, SO_ERROR, error, &len);
 	}
 	return it;
@@ -181,9 +183,10 @@ static void told(const char *name, long slot, long one, long other)
 		printf(" ?");
 }
 
-int be_outside(char **addresses)
+int be_outside(int turns, char **addresses)
 {
 	char line[256];
+	soon_ms = turns * TURN_MS < LATE_MS ? turns * TURN_MS : LATE_MS;
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* the script's process decides how long */
 	memset(fars, -1, sizeof fars);
 	for (int i = 0; i < FAMILIES; i++) {

@@ -33,6 +33,12 @@ TWO = [*DATAGRAM, "async 3 1 = 0 = 0", "socket 4 2 2050 0 = 0", "connect 4 2 1 1
 LABELLED = ["socket 3 10 2049 0 = 0", "listen 3 5 = 0", "socket 4 10 1 0 = 0", "setsockopt 4 41 33 1 4 0 0 = 0", "connect 4 10 1 103 0 0 = 0", "accept 3 5 0 0 0 = 0 len 28 ::1/P0"]
 UNLABELLED = [line.replace(" 41 33 1 ", " 41 33 0 ") for line in LABELLED]
 WENT_ON = ["socket 4 2 2050 0 = 0", "bind 4 2 0 0 0 = 0", *DATAGRAM, "connect 3 2 1 104 0 0 = 0", "sendmsg 3 5 32768 2 1 9 0 0 = 5", "writev 3 5 0 = 40"]
+WENT_ON_PAST = ["socket 5 2 2050 0 = 0", "bind 5 2 0 9 0 = 0", *WENT_ON]
+SPOKE_IPV4 = ["socket 3 10 2049 0 = 0", "connect 3 10 14 50 0 0 = -1 EINPROGRESS"]
+REFUSED_BY_IPV4 = ["socket 3 10 2049 0 = 0", "connect 3 10 14 52 0 0 = -1 EINPROGRESS", "connect 3 10 1 104 0 0 = -1 ECONNREFUSED"]
+PUBLISHED = [*STREAM, "bind 3 2 0 60 0 0 = 0", "setsockopt 3 1 15 1 4 0 0 = 0"]
+PUBLISHED_BY_BOTH = ["socket 3 10 1 0 = 0", "bind 3 10 0 60 0 0 = 0", "listen 3 1 = 0"]
+CONNECTED_BY_CHILD = [*STREAM, "listen 3 1 = 0", "shutdown 3 0 = 0", "child connect 3 2 12 50 0 = -1 EINPROGRESS"]
 REFUSED_BY_CHILD = [*STREAM, "listen 3 1 = 0", "hold 3 2 0 = 0", "drop = 0", "child connect 3 2 1 9 0 0 = -1 EINPROGRESS"]
 LEFT_OUTSIDE = [*STREAM, "connect 3 2 12 50 0 = 0", "connect 3 0 0 0 0 = 0"]
 NO_WAY = [*STREAM, "connect 3 2 4 9 0 0 = -1 ENETUNREACH"]
@@ -102,6 +108,8 @@ CASES = [
     (ACCEPTED, "setsockopt 5 6 1 1 4 0 0 = 0", "setsockopt 5 6 1 1 4 0 0 = -1 EOPNOTSUPP", False, None),
     # A stream that was shut and connects to itself.
     ([*STREAM, "fork 3 2 = 0", "bind 3 2 7 9 0 0 = 0"], "connect 3 2 1 9 0 0 = -1 ECONNABORTED", "connect 3 2 1 9 0 0 = 0", False, ENDS),
+    ([*STREAM, "shutdown 3 1 = -1 ENOTCONN"], "connect 3 2 0 103 0 0 = -1 ECONNABORTED", "connect 3 2 0 103 0 0 = 0", False, ENDS),
+    ([*STREAM, "shutdown 3 1 = -1 ENOTCONN"], "connect 3 2 0 104 0 0 = -1 ECONNABORTED", "connect 3 2 0 104 0 0 = 0", False, None),
     ([*STREAM, "fork 3 2 = 0", "bind 3 2 7 0 0 0 = 0"], "connect 3 2 1 9 0 0 = -1 ECONNABORTED", "connect 3 2 1 9 0 0 = 0", False, None),
     # A port more that was shown.
     (NO_WAY, "state 4 = 0 len 16 127.0.0.1/P1", "state 4 = 0 len 16 127.0.0.1/P2", False, ENDS),
@@ -274,9 +282,16 @@ CASES = [
     ([*STREAM, "write 3 10 0 = -1 EPIPE"], "connect 3 2 1 9 0 0 = -1 ECONNABORTED", "connect 3 2 1 9 0 0 = -1 EPIPE", True, ENDS),
     (STREAM, "connect 3 2 1 9 0 0 = -1 ECONNABORTED", "connect 3 2 1 9 0 0 = -1 EPIPE", True, None),
     # A write that goes on with a datagram for another; AF_UNSPEC of what has no peer; an urgent octet of a stream that is over.
+    ([*NAMELESS, "shutdown 4 1 = -1 ENOTCONN"], "sendto 4 5 0 2 1 104 0 0 = -1 EPIPE", "sendto 4 5 0 2 1 104 0 0 = -1 EINVAL", False, ENDS),
+    ([*NAMELESS, "shutdown 4 1 = -1 ENOTCONN", "connect 4 0 0 0 0 0 = 0"], "sendto 4 5 0 2 1 104 0 0 = -1 EPIPE", "sendto 4 5 0 2 1 104 0 0 = -1 EINVAL", False, ENDS),
+    (NAMELESS, "sendto 4 5 0 2 1 104 0 0 = -1 EPIPE", "sendto 4 5 0 2 1 104 0 0 = -1 EINVAL", False, None),
     (WENT_ON, "poll 4:4", "poll 4:5", False, ENDS),
     (WENT_ON[:-2] + WENT_ON[-1:], "poll 4:4", "poll 4:5", False, None),
     (WENT_ON, "poll 4:4", "poll 4:c", False, None),
+    (WENT_ON, "poll 4:5", "poll 4:4", False, None),
+    (WENT_ON_PAST, "poll 5:5", "poll 5:4", False, ENDS),
+    (WENT_ON_PAST, "poll 5:4", "poll 5:5", False, None),
+    (WENT_ON_PAST[:-1], "poll 5:5", "poll 5:4", False, None),
     ([*STREAM, "epoll_ctl 3 1 2147483649 = 0", "epoll_wait 3:10", "connect 3 0 0 0 0 = 0"], "epoll_wait 3:10", "epoll_wait", True, ENDS),
     ([*STREAM, "epoll_ctl 3 1 2147483649 = 0", "epoll_wait 3:10", "connect 3 0 0 0 0 = 0"], "epoll_wait 3:10", "epoll_wait", False, None),
     ([*STREAM, "epoll_ctl 3 1 2147483649 = 0", "epoll_wait 3:10", "nonblock 3 0 = 0"], "epoll_wait 3:10", "epoll_wait", True, None),
@@ -297,6 +312,13 @@ CASES = [
     ([*STREAM, "shutdown 3 0 = 0", "child connect 3 2 12 50 0 = -1 EINPROGRESS"], "recv 3 100 64 0 = -1 EAGAIN", "recv 3 100 64 0 = -1 ENOTCONN", False, None),
     ([*STREAM, "listen 3 1 = 0", "shutdown 3 0 = 0", "child connect 3 2 12 50 0 = -1 EINPROGRESS"], "table 0 (0F02000A/P0 0202000A/P 1)", "table 0", False, ENDS),
     ([*STREAM, "listen 3 1 = 0", "shutdown 3 0 = 0", "child connect 3 2 12 50 0 = -1 EINPROGRESS"], "table 0", "table 0 (0F02000A/P0 0202000A/P 1)", False, None),
+    (CONNECTED_BY_CHILD, "table 0 (0F02000A/P0 0202000A/P 1) (00000000/P1 /0 10)", "table 0", False, None),
+    ([*CONNECTED_BY_CHILD[:-1], "child listen 3 1 = 0"], "table 0 (0F02000A/P0 0202000A/P 1)", "table 0", False, None),
+    ([*CONNECTED_BY_CHILD[:-1], "child bind 3 2 1 0 0 = 0"], "recv 3 100 64 0 = -1 EAGAIN", "recv 3 100 64 0 = -1 ENOTCONN", False, None),
+    ([*CONNECTED_BY_CHILD[:-1], "child connect 3 0 0 0 0 = 0"], "poll 3:4", "poll 3:14", False, None),
+    (CONNECTED_BY_CHILD, "poll 3:14", "poll 3:1c", False, None),
+    (CONNECTED_BY_CHILD, "poll 3:5", "poll 3:14", False, ENDS),
+    (CONNECTED_BY_CHILD, "poll 3:2015", "poll 3:14", False, None),
     (REFUSED_BY_CHILD, "epoll_wait 3:19", "epoll_wait", False, ENDS),
     (REFUSED_BY_CHILD, "poll 3:201d", "poll 3:2015", False, ENDS),
     (REFUSED_BY_CHILD, "poll 3:201d", "poll 3:2014", False, None),
@@ -304,11 +326,38 @@ CASES = [
     (CORKED, "sendmsg 3 1 0 0 0 0 0 11 = 1", "sendmsg 3 1 0 0 0 0 0 11 = -1 EPERM", False, ENDS),
     (DATAGRAM, "sendmsg 3 1 0 0 0 0 0 11 = 1", "sendmsg 3 1 0 0 0 0 0 11 = -1 EPERM", False, None),
     ([*STREAM, "listen 3 1 = 0", "connect 3 0 0 0 0 = 0", "connect 3 2 12 50 0 = -1 EINPROGRESS"], "poll 3:4", "poll 3:14", False, None),
-    ([*STREAM, "setsockopt 3 1 15 1 4 0 0 = 0"], "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, ENDS),
-    (["socket 3 10 1 0 = 0", "listen 3 1 = 0"], "far_knock 3 0 1 = -1 EINPROGRESS", "far_knock 3 0 1 = 0", False, ENDS),
-    (["socket 3 10 1 0 = 0", "listen 3 1 = 0"], "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, None),
+    ([*PUBLISHED, "listen 3 1 = 0"], "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, ENDS),
+    ([*PUBLISHED, "listen 3 1 = 0"], "far_knock 3 1 0 = -1 EINPROGRESS", "far_knock 3 1 0 = 0", False, None),
+    ([*PUBLISHED, "listen 3 1 = 0"], "far_knock 3 0 1 = -1 EINPROGRESS", "far_knock 3 0 1 = 0", False, None),
+    ([*PUBLISHED, "listen 3 1 = 0"], "far_knock 3 0 0 = -1 ECONNREFUSED", "far_knock 3 0 0 = 0", False, None),
+    ([*PUBLISHED, "listen 3 1 = 0", "close 3 = 0"], "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, None),
+    ([*PUBLISHED, "listen 3 1 = 0", "hold 3 0 1 = 0", "close 3 = 0"], "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, ENDS),
+    (PUBLISHED, "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, None),
+    ([*STREAM, "setsockopt 3 1 15 1 4 0 0 = 0"], "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, None),
+    ([*STREAM, "setsockopt 3 1 15 1 4 0 0 = 0", "close 3 = 0"], "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, None),
     (STREAM, "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, None),
-    ([*STREAM, "setsockopt 3 1 15 1 4 0 0 = 0"], "far_knock 3 0 0 = -1 ECONNREFUSED", "far_knock 3 0 0 = 0", False, None),
+    (PUBLISHED_BY_BOTH, "far_knock 3 0 1 = -1 EINPROGRESS", "far_knock 3 0 1 = 0", False, ENDS),
+    (PUBLISHED_BY_BOTH, "far_knock 3 0 0 = -1 EINPROGRESS", "far_knock 3 0 0 = 0", False, None),
+    (["socket 3 10 1 0 = 0", "setsockopt 3 41 26 1 4 0 0 = 0", *PUBLISHED_BY_BOTH[1:]], "far_knock 3 0 1 = -1 EINPROGRESS", "far_knock 3 0 1 = 0", False, None),
+    (["socket 3 10 1 0 = 0", "bind 3 10 1 60 0 0 = 0", "listen 3 1 = 0"], "far_knock 3 0 1 = -1 EINPROGRESS", "far_knock 3 0 1 = 0", False, None),
+    (["socket 3 10 1 0 = 0", "listen 3 1 = 0"], "far_knock 3 0 1 = -1 EINPROGRESS", "far_knock 3 0 1 = 0", False, None),
+    # A stream of IPv6 that IPv4 serves, and one that it refused.
+    (SPOKE_IPV4, "send 3 10 0 0 = 10", "send 3 10 0 0 = -1 EPIPE", False, None),
+    (SPOKE_IPV4, "recv 3 10 0 0 = 10", "recv 3 10 0 0 = 0", False, None),
+    (SPOKE_IPV4, "poll 3:5", "poll 3:1d", False, None),
+    (SPOKE_IPV4, "poll 3:0", "poll 3:4", False, None),
+    ([*SPOKE_IPV4, "connect 3 10 1 104 0 0 = -1 EINPROGRESS"], "poll 3:0", "poll 3:4", False, None),
+    (REFUSED_BY_IPV4[:2], "poll 3:0", "poll 3:4", False, None),
+    (REFUSED_BY_IPV4[:2], "connect 3 10 14 50 0 0 = -1 EINPROGRESS", "connect 3 10 14 50 0 0 = 0", False, None),
+    (REFUSED_BY_IPV4, "connect 3 10 1 104 0 0 = -1 EINPROGRESS", "connect 3 10 1 104 0 0 = 0", False, ENDS),
+    (REFUSED_BY_IPV4, "connect 3 10 1 104 0 0 = 0", "connect 3 10 1 104 0 0 = -1 ECONNREFUSED", False, None),
+    ([*REFUSED_BY_IPV4, "connect 3 10 1 104 0 0 = -1 EINPROGRESS"], "poll 3:0", "poll 3:4", False, ENDS),
+    ([*SPOKE_IPV4, "shutdown 3 1 = 0", "connect 3 10 0 9 0 0 = -1 EINPROGRESS"], "poll 3:0", "poll 3:201d", False, ENDS),
+    ([*SPOKE_IPV4, "shutdown 3 1 = 0", "connect 3 10 0 9 0 0 = -1 EISCONN"], "poll 3:0", "poll 3:201d", False, None),
+    ([*SPOKE_IPV4, "connect 3 0 0 0 0 0 = 0", "connect 3 10 0 9 0 0 = -1 EINPROGRESS"], "poll 3:0", "poll 3:201d", False, ENDS),
+    ([*SPOKE_IPV4, "shutdown 3 1 = 0"], "poll 3:0", "poll 3:201d", False, None),
+    ([*REFUSED_BY_IPV4, "connect 3 10 1 104 0 0 = -1 EINPROGRESS"], "poll 3:4", "poll 3:0", False, None),
+    ([*REFUSED_BY_IPV4, "connect 3 10 1 104 0 0 = -1 EINPROGRESS"], "send 3 10 0 0 = -1 EAGAIN", "send 3 10 0 0 = 10", False, ENDS),
     # Datagrams that are longer than IPv4 carries
     (LONG, "recv 3 10 0 0 = 10", "recv 3 10 0 0 = -1 EAGAIN", False, ENDS),
     (LONG, "recv 3 10 0 0 = -1 EAGAIN", "recv 3 10 0 0 = -1 EFAULT", False, None),

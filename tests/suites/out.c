@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define NEXT(name) \
     static __typeof__(&name) next; \
@@ -21,7 +22,8 @@ enum { FDS = 65536 };
 enum { UNKNOWN, STREAM, OTHER };
 
 static const struct in6_addr GATEWAY = {{{0xfd, 0, 0, 2, [15] = 2}}}, OWN = {{{0xfd, 0, 0, 2, [15] = 0x15}}};
-// What socket(2) and bind(2) have said: getsockopt(2) would make the socket known to the run, and what is bound to the loopback cannot leave.
+// What socket(2) and bind(2) have said: getsockopt(2) would make the socket known to the run, and what is bound to the loopback cannot leave. Forgotten
+// when the number is another's.
 static unsigned char kinds[FDS];
 
 static int is_published(int port) {
@@ -30,6 +32,12 @@ static int is_published(int port) {
     if (!high && (!told || sscanf(told, "%d-%d", &low, &high) != 2))
         low = 1, high = 0;
     return port >= low && port <= high;
+}
+
+static int keep_kind(int fd, int kind) {
+    if (fd >= 0 && fd < FDS)
+        kinds[fd] = kind;
+    return fd;
 }
 
 static int is_stream(int fd) {
@@ -83,17 +91,14 @@ static int leads_out(struct sockaddr *to, socklen_t len) {
 
 int socket(int domain, int type, int protocol) {
     NEXT(socket);
-    int fd = next(domain, type, protocol);
-    if (fd >= 0 && fd < FDS)
-        kinds[fd] = (type & 15) == SOCK_STREAM ? STREAM : OTHER;
-    return fd;
+    return keep_kind(next(domain, type, protocol), (type & 15) == SOCK_STREAM ? STREAM : OTHER);
 }
 
 int bind(int fd, const struct sockaddr *name, socklen_t len) {
     NEXT(bind);
     int failed = next(fd, name, len);
-    if (!failed && fd >= 0 && fd < FDS)
-        kinds[fd] = OTHER;
+    if (!failed)
+        keep_kind(fd, OTHER);
     return failed;
 }
 
@@ -108,26 +113,55 @@ int connect(int fd, const struct sockaddr *to, socklen_t len) {
     return next(fd, to, len);
 }
 
+static int kind_of(int fd) {
+    return fd >= 0 && fd < FDS ? kinds[fd] : UNKNOWN;
+}
+
+int dup(int fd) {
+    NEXT(dup);
+    return keep_kind(next(fd), kind_of(fd));
+}
+
+int dup2(int fd, int to) {
+    NEXT(dup2);
+    return keep_kind(next(fd, to), kind_of(fd));
+}
+
+int dup3(int fd, int to, int flags) {
+    NEXT(dup3);
+    return keep_kind(next(fd, to, flags), kind_of(fd));
+}
+
+// Before it is closed: another thread may have the number at once.
+int close(int fd) {
+    NEXT(close);
+    keep_kind(fd, UNKNOWN);
+    return next(fd);
+}
+
 #define NAMED(call, ...) \
     NEXT(call); \
     socklen_t room = name && len ? *len : 0; \
     int result = next(fd, name, len, ##__VA_ARGS__); \
     if (result >= 0 && name && len) \
-        rename_back(name, *len, room); \
-    return result
+        rename_back(name, *len, room)
 
 int accept(int fd, struct sockaddr *restrict name, socklen_t *restrict len) {
     NAMED(accept);
+    return keep_kind(result, UNKNOWN);
 }
 
 int accept4(int fd, struct sockaddr *restrict name, socklen_t *restrict len, int flags) {
     NAMED(accept4, flags);
+    return keep_kind(result, UNKNOWN);
 }
 
 int getsockname(int fd, struct sockaddr *restrict name, socklen_t *restrict len) {
     NAMED(getsockname);
+    return result;
 }
 
 int getpeername(int fd, struct sockaddr *restrict name, socklen_t *restrict len) {
     NAMED(getpeername);
+    return result;
 }

@@ -155,7 +155,8 @@ def install(packages, where=()):
 def within(root, wrap):
     """What a tree needs of the machine: devices, processes and what the command names. The mounts end with the case's name space."""
     needs = [f"mount --rbind /dev {root}/dev", f"mount -t proc proc {root}/proc", f"mount -t sysfs sysfs {root}/sys"]
-    for program in re.findall(r"(?:^|[\n=])(/\S+)", "\n".join(wrap)):
+    # A directory cannot lie on a file, and what the run is to make is none yet.
+    for program in filter(os.path.isfile, re.findall(r"(?:^|[\n=])(/\S+)", "\n".join(wrap))):
         place = f"{root}{program}"
         needs += [f"mkdir -p $(dirname {place})", f"touch {place}", f"mount --bind {program} {place}"]
     return "; ".join(needs)
