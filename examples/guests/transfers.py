@@ -183,6 +183,16 @@ with client, server:
         told.update(octets)
     print("many urgent", told.hexdigest() == sent())
 
+# Who waits to receive a message, with room for its name and control data, is woken although somebody else sends on the same socket.
+client, server = pair()
+with client, server:
+    waits = aside(lambda: client.recvmsg(100, 100)[0])
+    for _ in range(20):
+        client.sendall(b"other way")
+    receive(server, 180)
+    server.sendall(b"answer")
+    print("who waits while others send", waits())
+
 # From a file and to a pipe without the program's memory.
 with tempfile.TemporaryFile() as file:
     file.write(NOISE * 3)

@@ -400,21 +400,27 @@ impl Supervisor {
 
     /// Serves the calls that wait to receive on a datagram or netlink socket or a stream.
     pub(crate) fn serve_receivers(&mut self, slot: Slot) {
-        loop {
-            let Some(queue) = self.receivers(slot) else { return };
-            let front = queue.front().copied();
-            let Some(id) = front else { return };
+        let Some(queue) = self.receivers(slot) else { return };
+        // Apart meanwhile: who receives pumps the stream first, which comes here again and would forget whoever is being served.
+        let mut waiting = core::mem::take(queue);
+        while let Some(&id) = waiting.front() {
             let served = match self.parked.get(id).map(|parked| parked.call) {
                 None => true,
                 Some(call) => self.serve_receiver(id, &call, slot),
             };
             if !served {
-                return;
+                break;
             }
-            match self.receivers(slot) {
-                Some(queue) => drop(queue.pop_front()),
-                None => return,
+            waiting.pop_front();
+        }
+        match self.receivers(slot) {
+            Some(queue) => {
+                // Who has come meanwhile stays behind.
+                waiting.append(queue);
+                *queue = waiting;
             }
+            // The stream has ended meanwhile.
+            None => waiting.into_iter().for_each(|id| self.judge_parked_anew(id)),
         }
     }
 

@@ -499,15 +499,20 @@ impl Supervisor {
 
     /// Serves the calls that wait to send.
     pub(crate) fn serve_senders(&mut self, slot: Slot) {
-        loop {
-            let Some(&id) = self.sending(slot).and_then(|sending| sending.front()) else {
-                return;
-            };
-            if !self.serve_sender(id, slot) {
-                return;
+        let Some(queue) = self.sending(slot) else { return };
+        // As of those who receive (`serve_receivers`).
+        let mut waiting = core::mem::take(queue);
+        while let Some(&id) = waiting.front()
+            && self.serve_sender(id, slot)
+        {
+            waiting.pop_front();
+        }
+        match self.sending(slot) {
+            Some(queue) => {
+                waiting.append(queue);
+                *queue = waiting;
             }
-            let Some(sending) = self.sending(slot) else { return };
-            sending.pop_front();
+            None => waiting.into_iter().for_each(|id| self.judge_parked_anew(id)),
         }
     }
 
