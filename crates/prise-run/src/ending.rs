@@ -148,6 +148,7 @@ impl Supervisor {
                 Source::Calls | Source::Program => (),
             }
         }
+        self.end_rests();
         self.settle();
         Ok(())
     }
