@@ -148,7 +148,6 @@ impl Supervisor {
                 Source::Calls | Source::Program => (),
             }
         }
-        self.end_rests();
         self.settle();
         Ok(())
     }

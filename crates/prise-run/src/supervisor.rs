@@ -337,7 +337,6 @@ impl Supervisor {
         for id in self.parked.overdue(self.now) {
             self.give_up(id);
         }
-        self.end_rests();
         self.settle();
         self.due = self.next_due();
         Ok(())
@@ -418,6 +417,7 @@ impl Supervisor {
 
     /// Moves everything that can move.
     pub(crate) fn settle(&mut self) {
+        self.end_rests();
         for _ in 0..ROUNDS_MAX {
             if self.host.next_deadline().is_some_and(|due| due <= self.now) {
                 self.host.expire(self.now);

@@ -400,28 +400,7 @@ impl Supervisor {
 
     /// Serves the calls that wait to receive on a datagram or netlink socket or a stream.
     pub(crate) fn serve_receivers(&mut self, slot: Slot) {
-        let Some(queue) = self.receivers(slot) else { return };
-        // Apart meanwhile: who receives pumps the stream first, which comes here again and would forget whoever is being served.
-        let mut waiting = core::mem::take(queue);
-        while let Some(&id) = waiting.front() {
-            let served = match self.parked.get(id).map(|parked| parked.call) {
-                None => true,
-                Some(call) => self.serve_receiver(id, &call, slot),
-            };
-            if !served {
-                break;
-            }
-            waiting.pop_front();
-        }
-        match self.receivers(slot) {
-            Some(queue) => {
-                // Who has come meanwhile stays behind.
-                waiting.append(queue);
-                *queue = waiting;
-            }
-            // The stream has ended meanwhile.
-            None => waiting.into_iter().for_each(|id| self.judge_parked_anew(id)),
-        }
+        self.serve_waiting(slot, Self::receivers, Self::serve_receiver);
     }
 
     /// The calls that wait to receive on a socket.
@@ -436,20 +415,21 @@ impl Supervisor {
         }
     }
 
-    fn serve_receiver(&mut self, id: ParkId, call: &Call, slot: Slot) -> bool {
+    fn serve_receiver(&mut self, id: ParkId, slot: Slot) -> bool {
         let Some(mut parked) = self.parked.remove(id) else {
             return true;
         };
+        let call = parked.call;
         let Wish::Receive(request) = &mut parked.wish else {
             return true;
         };
-        let judged = match self.target_again(call, slot) {
-            Some(target) => self.try_receive(call, &target, request),
+        let judged = match self.target_again(&call, slot) {
+            Some(target) => self.try_receive(&call, &target, request),
             None => Err(Errno::EBADF),
         };
         if judged == Err(Errno::EAGAIN) && self.is_deaf(slot) {
             let judged = end_of(call.memory(), request);
-            self.answer(call, judged);
+            self.answer(&call, judged);
             return true;
         }
         self.answer_again(id, parked, judged)

@@ -499,21 +499,7 @@ impl Supervisor {
 
     /// Serves the calls that wait to send.
     pub(crate) fn serve_senders(&mut self, slot: Slot) {
-        let Some(queue) = self.sending(slot) else { return };
-        // As of those who receive (`serve_receivers`).
-        let mut waiting = core::mem::take(queue);
-        while let Some(&id) = waiting.front()
-            && self.serve_sender(id, slot)
-        {
-            waiting.pop_front();
-        }
-        match self.sending(slot) {
-            Some(queue) => {
-                waiting.append(queue);
-                *queue = waiting;
-            }
-            None => waiting.into_iter().for_each(|id| self.judge_parked_anew(id)),
-        }
+        self.serve_waiting(slot, Self::sending, Self::serve_sender);
     }
 
     fn sending(&mut self, slot: Slot) -> Option<&mut VecDeque<ParkId>> {

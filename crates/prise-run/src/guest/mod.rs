@@ -17,10 +17,10 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use crate::guest::kin::Kin;
-use crate::socket::Holder;
+use crate::socket::{Holder, unix};
 use prise_socket::Errno;
 use prise_sys::memory::{self, Area};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 /// `PIDFD_THREAD` (linux/pidfd.h, Linux 6.9): a descriptor for one thread, with that thread's own descriptor table.
@@ -172,11 +172,9 @@ impl Guests {
 
     /// The processes of the tasks that are remembered and have not ended.
     pub(crate) fn living(&self) -> Vec<u32> {
-        let lives = |task: &Task| {
-            let mut end = [PollFd::new(&task.pidfd, PollFlags::IN)];
-            poll(&mut end, Some(&Timespec::default())) == Ok(0)
-        };
-        let living = self.tasks.iter().filter(|(_, task)| lives(task));
+        let living = self.tasks.iter();
+        // A descriptor for a task is readable once that has ended (pidfd_open(2)).
+        let living = living.filter(|(_, task)| !unix::shows(&task.pidfd, PollFlags::IN));
         let process = |(&tid, task): (&u32, &Task)| *task.process.get_or_init(|| thread_group(tid).unwrap_or(tid));
         living.map(process).collect()
     }

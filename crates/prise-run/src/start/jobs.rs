@@ -5,6 +5,8 @@ use std::fs;
 use prise_sys::group::{process_group, session};
 use rustix::process::{Pid, getpid};
 
+use crate::guest::status_field;
+
 /// Whether the process, which is stopped, has sent `signal` to itself: one of its threads is then on its way out of that call.
 pub(crate) fn has_sent_itself(process: Pid, signal: i32) -> bool {
     let threads = fs::read_dir(format!("/proc/{}/task", process.as_raw_pid()));
@@ -42,9 +44,7 @@ pub(crate) fn has_shell() -> bool {
 }
 
 fn parent(process: Pid) -> Option<Pid> {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.as_raw_pid())).ok()?;
-    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
-    Pid::from_raw(parent.trim().parse().ok()?)
+    Pid::from_raw(status_field(process.as_raw_pid(), "PPid:")?.parse().ok()?)
 }
 
 #[cfg(test)]

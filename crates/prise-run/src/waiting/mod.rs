@@ -4,6 +4,7 @@ pub(crate) mod parked;
 pub(crate) mod slices;
 
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use prise_socket::Errno;
 
@@ -20,7 +21,31 @@ use crate::waiting::parked::{ParkId, Parked, Wish};
 const LIKELY_AFTER: u8 = 3;
 const POSSIBLE_AFTER: u8 = 6;
 
+/// The calls that wait for the same on a socket; none where nothing can be waited for any more.
+type QueueOf = fn(&mut Supervisor, Slot) -> Option<&mut VecDeque<ParkId>>;
+
 impl Supervisor {
+    /// Serves calls that wait on a socket in their order, until one has to go on waiting; `serve` tells whether it is served.
+    pub(crate) fn serve_waiting(&mut self, slot: Slot, queue_of: QueueOf, serve: fn(&mut Self, ParkId, Slot) -> bool) {
+        let Some(queue) = queue_of(self, slot) else { return };
+        // Apart meanwhile: to serve pumps a stream first, which comes here again and would forget whoever is being served.
+        let mut waiting = core::mem::take(queue);
+        while let Some(&id) = waiting.front()
+            && serve(self, id, slot)
+        {
+            waiting.pop_front();
+        }
+        match queue_of(self, slot) {
+            Some(queue) => {
+                // Who has come meanwhile stays behind.
+                waiting.append(queue);
+                *queue = waiting;
+            }
+            // The stream has ended meanwhile.
+            None => waiting.into_iter().for_each(|id| self.judge_parked_anew(id)),
+        }
+    }
+
     /// Lets a call wait, for `timeout` at most.
     pub(crate) fn park(&mut self, call: &Call, slot: Slot, wish: Wish, timeout: Option<Duration>) -> ParkId {
         let deadline = timeout.map(|timeout| self.now + timeout);
