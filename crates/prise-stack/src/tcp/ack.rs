@@ -186,19 +186,20 @@ impl Connection {
                 }
             }
         }
-        if self.rtt.take(&delivery) {
+        let round_trips = delivery.round_trips();
+        if let Some(round_trips) = round_trips {
+            self.rtt.take(seg.at, round_trips);
             // Karn's algorithm, its second half: the back-off stays until a round trip was measured (RFC 6298 §5).
             self.backoff = 0;
         }
         let marked = self.take_marks(seg, &delivery);
         let facts = AckFacts {
-            now: seg.at,
             una: self.snd.una,
             nxt,
             delivery,
+            rtt: round_trips.map(|round_trips| round_trips.last),
             duplicate: !advanced && ack == una && seg.len() == 0 && !window_changed && delivery.sacked == 0 && !dsack,
             dsack,
-            echo,
             ece: (seg.flags.ece() && self.flags.ecn_on()) || marked > 0,
             classic: self.flags.ecn_on(),
             sack_on: self.flags.sack_on(),

@@ -11,6 +11,7 @@ use core::time::Duration;
 use prise_wire::{Frame, Instant, Medium, Payload, TcpHeader, checksum};
 
 use super::*;
+use crate::fixture::{Eth, Node, bare};
 use crate::{Event, LinkConfig, Stack, StackConfig};
 
 /// One direction of the wire.
@@ -701,24 +702,11 @@ fn a_connection_uses_the_window_shift_that_its_syn_ack_told() {
 
 #[test]
 fn the_other_end_is_not_told_while_urgent_data_are_under_way() {
-    let mut stack = Stack::new(&StackConfig::new([1, 20], [20; 32]));
-    let link = stack
-        .add_link(&LinkConfig {
-            name: "lo",
-            medium: Medium::Ip,
-            mac: None,
-            mtu: 65_536,
-            gso_max: 0,
-            checksum_offload: false,
-            loopback: true,
-            transparent: false,
-        })
-        .expect("a link");
+    let Node { mut stack, lo, .. } = bare(20, Eth::default());
     let now = Instant::from_secs(1000);
-    stack.add_address(now, link, "127.0.0.1/8".parse().expect("an address"));
     let turn = |stack: &mut Stack| {
-        while let Some(frame) = stack.transmit(now, link) {
-            stack.receive(now, link, [frame]);
+        while let Some(frame) = stack.transmit(now, lo) {
+            stack.receive(now, lo, [frame]);
         }
     };
     let local = crate::Local {

@@ -2,6 +2,8 @@
 //! recovery over, is something lost, how much may be in flight now (RFC 6675, 6582, 8985, 9937; 3522, 5682, 2883 for
 //! the undoing; 3168 for the echo of a congestion mark).
 
+use core::time::Duration;
+
 use prise_wire::{Instant, SeqNum};
 
 use super::rack::Surroundings;
@@ -18,16 +20,15 @@ const DUP_THRESH: u8 = 3;
 /// One acknowledgment, after the flight has taken it in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AckFacts {
-    pub(crate) now: Instant,
     pub(crate) una: SeqNum,
     pub(crate) nxt: SeqNum,
     pub(crate) delivery: Delivery,
+    /// What that measures of the path's round trip.
+    pub(crate) rtt: Option<Duration>,
     /// A duplicate acknowledgment in the sense of RFC 5681 §2.
     pub(crate) duplicate: bool,
     /// The first SACK block reported a duplicate (RFC 2883).
     pub(crate) dsack: bool,
-    /// The timestamp that the peer echoes, in milliseconds of our clock.
-    pub(crate) echo: Option<u32>,
     /// ECN-Echo on a connection that negotiated ECN, or marks that Accurate ECN tells of.
     pub(crate) ece: bool,
     /// The echo is to be confirmed by CWR.
@@ -77,13 +78,13 @@ impl Sending {
                 in_recovery: self.recovery.in_recovery(),
                 ..facts.around
             };
-            self.rack.detect(&mut self.flight, &around, facts.now).0
+            self.rack.detect(&mut self.flight, &around, facts.delivery.now).0
         } else {
             self.count_without_sack(facts);
             self.detect_without_sack(facts)
         };
         self.enter_if_lost(
-            facts.now,
+            facts.delivery.now,
             facts.nxt,
             facts.delivery.octets,
             facts.around.mss,
@@ -94,9 +95,12 @@ impl Sending {
         self.rate.lost = self.rate.lost.wrapping_add(lost);
         let lost = self.rate.take_lost();
         let delivery = &facts.delivery;
-        let sample = self
-            .rate
-            .on_delivered(facts.now, delivery.octets, delivery.measured, facts.around.min_rtt);
+        let sample = self.rate.on_delivered(
+            facts.delivery.now,
+            delivery.octets,
+            delivery.measured,
+            facts.around.min_rtt,
+        );
         if congestion.is_model_based() {
             self.follow_model(facts, sample, lost, congestion);
         } else {
@@ -115,12 +119,12 @@ impl Sending {
         let Self { rate, flight, .. } = self;
         let delivery = &facts.delivery;
         congestion.on_model_ack(&BbrAck {
-            now: facts.now,
+            now: facts.delivery.now,
             sample,
             delivered: rate.delivered,
             acked: delivery.octets,
             newly_lost,
-            rtt: delivery.round_trips().map(|round_trips| round_trips.last),
+            rtt: facts.rtt,
             in_flight: flight.in_flight(),
             cwnd_limited: self.cwnd_limited,
             mss: facts.around.mss,
@@ -139,7 +143,7 @@ impl Sending {
         if recovery.state == LossState::Loss {
             recovery.frto = facts.next_frto(recovery.frto);
         }
-        let echo = facts.echo.filter(|_| facts.delivery.acked > 0);
+        let echo = facts.delivery.echo.filter(|_| facts.delivery.acked > 0);
         if original_in_loss || recovery.is_spurious(echo) {
             if recovery.state != LossState::Loss {
                 self.rack.on_spurious();
@@ -168,7 +172,7 @@ impl Sending {
             let (cwnd, ssthresh) = (congestion.cwnd(), congestion.ssthresh());
             self.recovery.remember(cwnd, ssthresh, &self.flight, facts.around.mss);
             let size = facts.around.mss;
-            congestion.on_congestion(facts.now, self.flight.outstanding(), size);
+            congestion.on_congestion(facts.delivery.now, self.flight.outstanding(), size);
             congestion.on_retransmitted(size);
             congestion.on_recovered(size, true);
         }
@@ -279,7 +283,7 @@ impl Sending {
             return;
         }
         let flight_size = self.flight.outstanding();
-        congestion.on_congestion(facts.now, flight_size, facts.around.mss);
+        congestion.on_congestion(facts.delivery.now, flight_size, facts.around.mss);
         // In proportion, as after a loss (RFC 9937 §6; tcp_enter_cwr).
         let in_flight = flight_size.saturating_sub(self.flight.sacked());
         self.recovery
@@ -291,12 +295,12 @@ impl Sending {
         let (size, delivery) = (facts.around.mss, &facts.delivery);
         let in_loss = self.recovery.state == LossState::Loss;
         let mut sample = AckSample {
-            now: facts.now,
+            now: facts.delivery.now,
             acked: if in_loss { delivery.acked } else { delivery.octets },
             srtt: facts.around.srtt,
             cwnd_limited: true,
             mss: size,
-            rtt: delivery.round_trips().map(|round_trips| round_trips.last),
+            rtt: facts.rtt,
             una: facts.una,
             nxt: facts.nxt,
         };

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use prise_wire::Instant;
 
-use crate::tcp::send::flight::Delivery;
+use crate::tcp::send::flight::RoundTrips;
 
 /// Before the first sample: RFC 6298 §2.1.
 const RTO_INITIAL: u32 = 1_000_000;
@@ -46,14 +46,10 @@ impl RttEstimator {
         }
     }
 
-    /// Takes what an acknowledgment measured; answers whether that was anything.
-    pub(crate) fn take(&mut self, delivery: &Delivery) -> bool {
-        let Some(round_trips) = delivery.round_trips() else {
-            return false;
-        };
-        self.note_least(delivery.now, round_trips.last);
+    /// Takes what an acknowledgment measured that came `now`.
+    pub(crate) fn take(&mut self, now: Instant, round_trips: RoundTrips) {
+        self.note_least(now, round_trips.last);
         self.average(round_trips.first);
-        true
     }
 
     /// Takes a sample of a segment that was sent once (Karn's algorithm is the caller's).

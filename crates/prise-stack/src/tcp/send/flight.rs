@@ -16,7 +16,7 @@ use core::time::Duration;
 
 use prise_wire::{Instant, SackBlock, SeqNum};
 
-pub(crate) use self::delivery::{Delivery, Latest};
+pub(crate) use self::delivery::{Delivery, Latest, RoundTrips};
 use self::marks::Marks;
 use crate::tcp::congestion::rate::SendSnapshot;
 

@@ -32,7 +32,7 @@ pub(crate) struct Delivery {
     min_rtt: Duration,
     /// The echoed timestamp, in milliseconds of our clock: what left later than that had not arrived when the cumulative
     /// acknowledgment advanced last.
-    echo: Option<u32>,
+    pub(crate) echo: Option<u32>,
     /// When that left which was sent only once, what is acknowledged cumulatively and what selectively.
     acked_once: Option<Departures>,
     sacked_once: Option<Departures>,
