@@ -64,7 +64,10 @@ impl Host {
         match self.stack.tcp_listen(listen) {
             Ok(id) => {
                 self.tcp_ports.hold(port, after);
-                self.socket_mut(s)?.transport = Transport::Listener(id);
+                let socket = self.socket_mut(s)?;
+                socket.transport = Transport::Listener(id);
+                // inet_csk_delack_init
+                socket.unset_value(Opt::QuickAck);
                 self.wake(s);
                 Ok(())
             }
@@ -78,7 +81,7 @@ impl Host {
     /// `accept(2)`: the oldest connection that waits, and its peer. `EAGAIN` if none does.
     ///
     /// The new socket has the listener's options, as on Linux.
-    pub fn accept(&mut self, _now: Instant, s: SocketId) -> Result<(SocketId, SocketAddr), Errno> {
+    pub fn accept(&mut self, now: Instant, s: SocketId) -> Result<(SocketId, SocketAddr), Errno> {
         let listener = self.socket_ref(s)?;
         if listener.kind != Kind::Stream {
             return Err(Errno::EOPNOTSUPP);
@@ -98,6 +101,9 @@ impl Host {
             self.sockets.remove(new);
             return Err(Errno::EAGAIN);
         };
+        if self.socket_ref(new)?.value_set(Opt::QuickAck) == Some(0) {
+            self.stack.tcp_set_quick_ack(now, connection, false);
+        }
         let config = self.stack.tcp_config(connection);
         let ip_options = config.and_then(|config| config.ip_options.as_deref().copied());
         let socket = self.socket_mut(new)?;

@@ -22,7 +22,6 @@ impl Socket {
         TcpConfig {
             nodelay: self.has(Flag::NoDelay),
             cork: self.has(Flag::Cork),
-            quick_ack: self.value_set(Opt::QuickAck) == Some(1),
             keepalive: self.has(Flag::KeepAlive).then(|| Keepalive {
                 idle: Duration::from_secs(value(Opt::KeepIdle) as u64),
                 interval: Duration::from_secs(value(Opt::KeepInterval) as u64),

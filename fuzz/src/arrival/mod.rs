@@ -86,7 +86,6 @@ impl Choice {
             config: TcpConfig {
                 nodelay: bit(second, 0),
                 oob_inline: bit(second, 1),
-                quick_ack: bit(second, 2),
                 ecn: EcnPolicy::from_number(if bit(second, 3) { 3 } else { 2 }).unwrap_or_default(),
                 receive_buffer: [None, None, Some(2304), Some(100_000)][usize::from(second >> 4 & 3)],
                 send_buffer: bit(second, 6).then_some(4608),

@@ -26,7 +26,7 @@ pub(super) const TABLE: &[Entry] = &[
     entry(9, On::TCP, Set::Number(set_defer_accept), Get::Number(defer_accept)),
     entry(10, On::TCP, Set::Number(set_window_clamp), Get::Value(Opt::WindowClamp)),
     entry(11, On::TCP, Set::ReadOnly(Errno::ENOPROTOOPT), Get::Octets(info)),
-    entry(12, On::TCP, Set::Number(set_quick_ack), Get::Value(Opt::QuickAck)),
+    entry(12, On::TCP, Set::Number(set_quick_ack), Get::Number(quick_ack)),
     entry(13, On::TCP, Set::Octets(set_congestion), Get::Octets(congestion)),
     entry(14, On::TCP, Set::Octets(signature::set), NO),
     entry(32, On::TCP, Set::Octets(signature::set_extended), NO),
@@ -347,6 +347,14 @@ fn set_quick_ack(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
         call.host.stack.tcp_set_quick_ack(now, id, value != 0);
     }
     Ok(())
+}
+
+/// What was set does not last: the exchange decides.
+fn quick_ack(query: &mut Query<'_>) -> Result<i32, Errno> {
+    Ok(match query.host.connection(query.id) {
+        Some(id) => query.host.stack.tcp_quick_ack(id).into(),
+        None => query.socket().value(Opt::QuickAck) as i32,
+    })
 }
 
 fn set_fast_open_key(call: &mut Call<'_>) -> Result<(), Errno> {

@@ -19,8 +19,6 @@ use crate::net::Discard;
 pub(crate) type Check = ControlFlow<Discard>;
 const PASSED: Check = ControlFlow::Continue(());
 
-/// An ACK is delayed this long at most, hoping for data to ride on (Linux's `TCP_DELACK_MIN`; RFC 9293 allows 500).
-pub(crate) const DELAYED_ACK: Duration = Duration::from_millis(40);
 /// After an answer that belongs to an old connection, a SYN is sent again so soon, once.
 const SYN_AGAIN: Duration = Duration::from_millis(10);
 /// `TS.Recent` is not believed after this many milliseconds (RFC 7323 §5.5).
@@ -136,18 +134,6 @@ impl Connection {
         seg.ack.is_some() && !seg.flags.rst() && timestamps.echo != 0 && since_echo > age
     }
 
-    /// The handshake's last acknowledgment is sent at once, unless the program is about to write, as it has said by `TCP_QUICKACK` or by a
-    /// write that waits: then the data carry it (`tcp_rcv_synsent_state_process`).
-    fn acknowledge_syn_ack(&mut self, now: Instant) {
-        /// `TCP_DELACK_MAX`.
-        const PATIENCE: Duration = Duration::from_millis(200);
-        if self.acks.interactive {
-            self.deadlines.delayed_ack = now + PATIENCE;
-        } else {
-            self.acks.now = true;
-        }
-    }
-
     /// Takes over what the peer's SYN offers.
     pub(crate) fn adopt_syn(&mut self, seg: &Segment) {
         let promised = self.rcv.window.remaining(self.rcv.nxt);
@@ -175,7 +161,7 @@ impl Connection {
             self.timestamps.recent_at = timestamp_clock(seg.at);
         }
         self.timestamps.last_ack_sent = self.rcv.nxt;
-        self.acks.peer_mss = u32::from(self.mss);
+        self.acks.expect_segments_of(self.mss);
     }
 
     /// Both SYNs are acknowledged.
@@ -367,6 +353,10 @@ impl Connection {
                 state.meet_syn(seg);
             }
             self.acks.now = true;
+            if seg.len() > 0 && seg.seq.precedes(self.rcv.nxt) {
+                // It was sent again: the acknowledgment was lost, or too late (`tcp_send_dupack`).
+                self.acknowledge_quickly();
+            }
             if self.config.tuning().ecn_everywhere && self.flags.acc_ecn() {
                 // RFC 9768 §3.2.3 counts octets of acceptable segments; Linux counts those that come twice, too.
                 self.take_congestion_mark(seg);
@@ -445,13 +435,8 @@ impl Connection {
 
     /// The octets go into the queue, and are acknowledged as the order in which they came asks for.
     fn take_text(&mut self, seg: &mut Segment) -> Check {
-        let seen = match self.kernel_buffer_size() {
-            Some(_) => seg.unit_len(),
-            None => seg.data_len(),
-        };
-        self.acks.peer_mss = self.acks.peer_mss.max(seen.min(u32::from(self.advertised_mss)));
-        self.last_data = Stamp::at(seg.at);
         let before = self.rcv.nxt;
+        let window = self.rcv.window.remaining(before);
         let (len, unit) = (seg.data_len(), seg.unit_len());
         let body = core::mem::take(&mut seg.body);
         let arrived = self.receiving.get_or_insert_default().insert(before, seg.seq, body);
@@ -463,11 +448,13 @@ impl Connection {
                 duplicate,
             } => {
                 self.rcv.nxt += octets;
+                self.measure_text(seg, unit);
+                self.note_text(seg.at, window);
                 self.statistics.bytes_received += u64::from(octets);
                 self.count_truesize(seg.seq, len, unit, octets);
                 self.rcv.window.on_data(self.rcv.nxt, seg.at);
                 self.extract_urgent();
-                self.schedule_ack(octets, filled, seg.at);
+                self.schedule_ack(filled, seg.at);
                 if let Some(duplicate) = duplicate {
                     // Some of it was here already (RFC 2883 §4.1).
                     self.acks.now = true;
@@ -479,8 +466,8 @@ impl Connection {
                 PASSED
             }
             Arrived::OutOfOrder { duplicate } => {
-                let packets = len.div_ceil(self.acks.peer_mss.max(1));
-                self.rare().troubles.out_of_order += packets;
+                self.measure_text(seg, unit);
+                self.rare().troubles.out_of_order += len.div_ceil(unit);
                 self.acks.now = true;
                 // Behind the body, which was moved.
                 let end = seg.seq;
@@ -494,7 +481,7 @@ impl Connection {
                 PASSED
             }
             Arrived::Duplicate(block) => {
-                self.acks.now = true;
+                self.acknowledge_quickly();
                 self.report_duplicate(block);
                 // The FIN behind old octets may be new.
                 if seg.flags.fin() {
@@ -523,19 +510,6 @@ impl Connection {
             let held = receiving.held();
             held > 0 && held.saturating_add(octets) > receiving.charge.share()
         })
-    }
-
-    /// RFC 9293 §3.8.6.3: at least every second full segment at once, the rest within the delay.
-    fn schedule_ack(&mut self, octets: u32, filled: bool, now: Instant) {
-        self.acks.owed = self.acks.owed.saturating_add(octets);
-        let holes = self.receiving.as_ref().is_some_and(|receiving| receiving.has_holes());
-        let full = self.acks.owed > self.acks.peer_mss && self.is_worth_acknowledging();
-        let quick = self.config.quick_ack || (self.acks.quick > 0 && !self.acks.interactive);
-        if filled || holes || quick || full {
-            self.acks.now = true;
-        } else if self.deadlines.delayed_ack == Instant::FAR_FUTURE {
-            self.deadlines.delayed_ack = now + DELAYED_ACK;
-        }
     }
 
     /// Takes the urgent octet out of the stream once it has arrived, unless `SO_OOBINLINE` leaves it.
@@ -603,24 +577,6 @@ impl Connection {
             State::FinWait1 => self.state = State::Closing,
             State::FinWait2 => self.enter_time_wait(),
             _ => {}
-        }
-    }
-
-    /// A FIN is acknowledged within the delay like data, for the program is about to say something itself, at the least its own FIN.
-    /// Where no data have come at all nobody knows of an exchange, and it is at once (`tcp_fin`, with `icsk_ack.ato` of zero).
-    fn acknowledge_fin(&mut self, seg: &Segment) {
-        let waits = matches!(self.state, State::SynReceived | State::Established)
-            && self.statistics.data_segments_in > u32::from(self.took_syn_data())
-            && !self.config.quick_ack
-            && self.acks.owed <= self.acks.peer_mss
-            && !self.acks.now;
-        if !waits {
-            self.acks.now = true;
-            return;
-        }
-        self.acks.interactive = true;
-        if self.deadlines.delayed_ack == Instant::FAR_FUTURE {
-            self.deadlines.delayed_ack = seg.at + DELAYED_ACK;
         }
     }
 

@@ -11,12 +11,12 @@ use super::acc_ecn::EcnAgreement;
 use super::answer_limit::AnswerLimit;
 use super::config::{CongestionAlgorithm, TcpConfig};
 use super::connection::{
-    AckSchedule, Connection, Moment, Reader, ReceiveVariables, SendVariables, Stamp, Statistics, TimestampState,
-    timestamp_clock,
+    Connection, Moment, Reader, ReceiveVariables, SendVariables, Stamp, Statistics, TimestampState, timestamp_clock,
 };
 use super::demux::Owner;
 use super::flags::Flags;
 use super::info::State;
+use super::receive::acks::AckSchedule;
 use super::receive::window::ReceiveWindow;
 use super::tuning::BufferAccounting;
 use super::tuple::FourTuple;
@@ -91,12 +91,12 @@ impl Tcp {
         connection.settle_initial_window(agreement.timestamps);
         if connection.kernel_window_field(true).is_none() {
             let bounds = connection.window_bounds(0);
-            let mss = connection.acks.peer_mss;
+            let mss = u32::from(connection.mss);
             connection.rcv.window.advertise(agreement.irs + 1, 0, mss, 0, bounds);
         }
         connection.timestamps.last_ack_sent = agreement.irs + 1;
         connection.mss = connection.mss.min(agreement.peer_mss);
-        connection.acks.peer_mss = u32::from(connection.mss);
+        connection.acks.expect_segments_of(connection.mss);
         connection.flags.set_window_scaling(agreement.peer_scale.is_some());
         connection.snd_scale = agreement.peer_scale.unwrap_or(0);
         connection.rcv_scale = match agreement.peer_scale {
@@ -172,13 +172,7 @@ impl Tcp {
                 offset: self.secrets.timestamp_offset(&tuple),
                 last_ack_sent: zero,
             },
-            acks: AckSchedule {
-                now: false,
-                owed: 0,
-                quick: 16,
-                interactive: false,
-                peer_mss: u32::from(mss),
-            },
+            acks: AckSchedule::new(),
             rtt: super::loss::rtt::RttEstimator::new(),
             congestion,
             deadlines: super::deadlines::Deadlines::new(),

@@ -91,8 +91,6 @@ pub struct TcpConfig {
     pub nodelay: bool,
     /// `TCP_CORK`: send only full segments until cleared (200 ms at most).
     pub cork: bool,
-    /// `TCP_QUICKACK`: acknowledge at once instead of delaying.
-    pub quick_ack: bool,
     /// `SO_KEEPALIVE` with its three times; `None` when off.
     pub keepalive: Option<Keepalive>,
     /// `SO_LINGER`, so far as it decides between FIN and RST.
@@ -173,7 +171,6 @@ impl Default for TcpConfig {
         Self {
             nodelay: false,
             cork: false,
-            quick_ack: false,
             keepalive: None,
             linger: Linger::Graceful,
             user_timeout: None,

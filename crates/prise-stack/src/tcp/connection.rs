@@ -23,6 +23,7 @@ use super::loss::rack::Rack;
 use super::loss::recovery::Recovery;
 use super::loss::rtt::RttEstimator;
 use super::rare::Rare;
+use super::receive::acks::AckSchedule;
 use super::receive::reassembly::Reassembly;
 use super::receive::window::{Bounds, ReceiveWindow};
 use super::send::flight::Flight;
@@ -101,21 +102,6 @@ pub(crate) struct TimestampState {
     pub(crate) offset: u32,
     /// `Last.ACK.sent`.
     pub(crate) last_ack_sent: SeqNum,
-}
-
-/// When to acknowledge (RFC 9293 §3.8.6.3, and Linux's quick acknowledgments at the start).
-#[derive(Debug)]
-pub(crate) struct AckSchedule {
-    /// An acknowledgment goes out at the next opportunity.
-    pub(crate) now: bool,
-    /// Octets received since the last acknowledgment left.
-    pub(crate) owed: u32,
-    /// Acknowledgments still sent at once, so that the peer's window opens quickly.
-    pub(crate) quick: u8,
-    /// The program answers what it receives: its data will carry the acknowledgment.
-    pub(crate) interactive: bool,
-    /// The peer's segment size, as seen.
-    pub(crate) peer_mss: u32,
 }
 
 /// Counters for `TCP_INFO`.

@@ -23,9 +23,8 @@ impl Connection {
     pub(crate) fn on_deadline(&mut self, now: Instant) -> Consequence {
         if self.deadlines.delayed_ack <= now {
             self.deadlines.delayed_ack = Instant::FAR_FUTURE;
-            self.acks.now = true;
-            // The program did not answer in time: not an exchange after all.
-            self.acks.interactive = false;
+            let rto = self.rto();
+            self.acks.on_delay_over(rto);
         }
         if self.deadlines.retransmit <= now {
             self.deadlines.retransmit = Instant::FAR_FUTURE;

@@ -184,8 +184,8 @@ impl Connection {
 
     /// Takes in the ECN field of an acceptable segment; coalesced ones count as many.
     pub(crate) fn count_ecn(&mut self, seg: &Segment) {
-        let packets = seg.data_len().div_ceil(self.acks.peer_mss.max(1)).max(1);
-        let owed = self.acks.owed > 0 || seg.data_len() > 0;
+        let packets = seg.data_len().div_ceil(seg.unit_len().max(1)).max(1);
+        let owed = self.owed() > 0 || seg.data_len() > 0;
         if let Some(state) = self.acc_ecn_mut()
             && state.count(seg.ecn, packets, seg.data_len(), owed)
         {

@@ -163,11 +163,6 @@ impl Connection {
         }
     }
 
-    /// Whether the peer's SYN brought data that were taken.
-    pub(crate) fn took_syn_data(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.fast_open.data_taken)
-    }
-
     /// The SYN again, data and all: the SYN-ACK was lost, or is late. Answers whether it was that.
     pub(crate) fn is_syn_again(&self, seg: &Segment) -> bool {
         let syn_only = seg.flags.syn() && !seg.flags.rst() && seg.ack.is_none();

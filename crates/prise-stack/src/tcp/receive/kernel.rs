@@ -137,8 +137,6 @@ pub(crate) struct KernelBuffer {
     refused: bool,
     /// `tcp_shrink_window`.
     may_retreat: bool,
-    /// Nothing has come yet.
-    is_fresh: bool,
     /// `sk_rmem_alloc`.
     held: u32,
     ready: VecDeque<Ready>,
@@ -162,7 +160,6 @@ impl KernelBuffer {
             peer_segment: PEER_SEGMENT,
             refused: false,
             may_retreat: config.tuning().buffers == BufferAccounting::KernelRetreating,
-            is_fresh: true,
             held: 0,
             ready: VecDeque::new(),
             waiting: Vec::new(),
@@ -233,13 +230,13 @@ impl KernelBuffer {
     }
 
     /// What packets hold beside their octets is learned from those that are larger than any before (`tcp_measure_rcv_mss`).
-    fn measure(&mut self, unit: u32, payload: u32, cost: u32) {
+    fn measure(&mut self, unit: u32, payload: u32, cost: u32, peer_segment: u32) {
         if unit > self.peer_segment {
             let ratio = (u64::from(payload) * WHOLE / u64::from(cost)) as u32;
             self.ratio = ratio.clamp(1, 255);
             self.clamp = window_of(self.size, self.ratio);
         }
-        self.peer_segment = self.peer_segment.max(unit.min(self.segment));
+        self.peer_segment = peer_segment;
     }
 
     /// A packet that uses its memory well opens the window (`tcp_grow_window`).
@@ -498,21 +495,16 @@ impl Connection {
 
     /// A segment was queued: in order so many `octets` of it and of what waited, or none.
     pub(crate) fn count_truesize(&mut self, start: SeqNum, payload: u32, unit: u32, octets: u32) {
-        let (next, size) = (self.rcv.nxt, self.truesize_of(payload));
+        let (next, size, peer_segment) = (self.rcv.nxt, self.truesize_of(payload), self.acks.peer_mss());
         let cost = size.cost;
         let Some(buffer) = self.kernel_mut() else { return };
-        buffer.measure(unit, payload, cost);
-        let quick = core::mem::take(&mut buffer.is_fresh).then(|| buffer.told / (2 * buffer.peer_segment));
+        buffer.measure(unit, payload, cost, peer_segment);
         if octets > 0 {
             buffer.queue(octets, size, next);
         } else {
             buffer.queue_behind_hole(start, payload, cost);
         }
         buffer.open(payload, cost);
-        if let Some(quick) = quick {
-            // `tcp_incr_quickack`: as many as a slow start that fills the window gets by.
-            self.acks.quick = quick.clamp(2, 16) as u8;
-        }
     }
 
     /// Something waits behind a hole up to `span` octets from here: the buffer has to hold it and a round trip more.
@@ -527,7 +519,7 @@ impl Connection {
     /// or nothing where octets are counted (`tcp_cleanup_rbuf`).
     pub(crate) fn read_from_kernel_buffer(&mut self, now: Instant, count: u32) -> Option<bool> {
         let (rest, next, scale) = (self.readable(), self.rcv.nxt, self.rcv_scale);
-        let (owed, srtt, grows) = (self.acks.owed, self.rtt.srtt(), self.tunes_receive_buffer());
+        let (srtt, grows) = (self.rtt.srtt(), self.tunes_receive_buffer());
         let (window, buffer) = (&mut self.rcv.window, self.rare.as_mut()?.kernel.as_deref_mut()?);
         buffer.release(count, rest);
         if grows {
@@ -538,9 +530,7 @@ impl Connection {
         }
         let current = buffer.current(next);
         let offer = buffer.offer(scale).window;
-        let opens =
-            2 * u64::from(current) <= u64::from(buffer.clamp) && offer > 0 && offer >= current.saturating_mul(2);
-        Some(opens || owed > buffer.peer_segment)
+        Some(2 * u64::from(current) <= u64::from(buffer.clamp) && offer > 0 && offer >= current.saturating_mul(2))
     }
 
     /// Whether an acknowledgment of several segments would open the window: if not, the program's read sends it, or the
@@ -612,7 +602,7 @@ mod tests {
     fn a_window_that_may_retreat_shows_what_is_free() {
         let mut buffer = buffer(32_768);
         buffer.may_retreat = true;
-        buffer.measure(1000, 10_000, 12_544);
+        buffer.measure(1000, 10_000, 12_544, 1000);
         buffer.queue(10_000, truesize(40, 10_000), SeqNum(10_000));
         buffer.open(10_000, 12_544);
         assert_eq!(buffer.tell(SeqNum(10_000), 10), 15);

@@ -8,7 +8,6 @@ use prise_wire::{checksum, protocol, tcp};
 
 use crate::net::RouteInfo;
 use crate::tcp::acc_ecn::AccEcnState;
-use crate::tcp::arrival::DELAYED_ACK;
 use crate::tcp::connection::{Connection, Stamp};
 use crate::tcp::deadlines::Retransmit;
 use crate::tcp::info::{LossState, State};
@@ -433,10 +432,7 @@ impl Connection {
         if was_empty && synchronized {
             self.begin_trouble(now);
         }
-        // Data that leaves soon after data came in carries the acknowledgment: an exchange, not a transfer.
-        if self.statistics.bytes_received > 0 && self.last_data.age(now) < DELAYED_ACK {
-            self.acks.interactive = true;
-        }
+        self.note_answer(now);
         self.last_sent = Stamp::at(now);
         if synchronized && (was_empty || !self.deadlines.armed(Retransmit::Rto)) {
             self.rearm_retransmit(now, true);
@@ -539,22 +535,13 @@ impl Connection {
         build(&header, body, size, (src, dst), route, keys)
     }
 
-    /// The acknowledgment is on its way.
-    fn acknowledged(&mut self) {
-        self.acks.now = false;
-        self.acks.owed = 0;
-        self.acks.quick = self.acks.quick.saturating_sub(1);
-        self.deadlines.delayed_ack = Instant::FAR_FUTURE;
-        self.timestamps.last_ack_sent = self.rcv.nxt;
-    }
-
     fn window_field(&mut self, syn: bool) -> u16 {
         if let Some(field) = self.kernel_window_field(syn) {
             return field;
         }
         let scale = if syn { 0 } else { self.rcv_scale };
         let (next, queued, bounds) = (self.rcv.nxt, self.receive_queued(), self.window_bounds(scale));
-        let mss = self.acks.peer_mss;
+        let mss = self.acks.peer_mss();
         self.rcv.window.advertise(next, queued, mss, scale, bounds)
     }
 

@@ -328,17 +328,19 @@ impl Stack {
         self.tcp.settle(now, &mut self.net, id.key().index);
     }
 
-    /// `TCP_QUICKACK`: `on` sends an acknowledgment that is owed and stops delaying, otherwise acknowledgments wait for
-    /// data to ride on; in both cases until the exchange shows otherwise (tcp(7)).
+    /// `TCP_QUICKACK`: `on` sends an acknowledgment that is owed, if the program has read everything, and stops delaying, otherwise
+    /// acknowledgments wait for data to ride on; in both cases until the exchange shows otherwise (tcp(7)).
     pub fn tcp_set_quick_ack(&mut self, now: Instant, id: ConnId, on: bool) {
-        let Some(connection) = self.connection_mut(id) else {
-            return;
-        };
-        connection.acks.interactive = !on;
-        if on && connection.acks.owed > 0 {
-            connection.acks.now = true;
+        if let Some(connection) = self.connection_mut(id) {
+            connection.set_quick_ack(on);
+            self.tcp.settle(now, &mut self.net, id.key().index);
         }
-        self.tcp.settle(now, &mut self.net, id.key().index);
+    }
+
+    /// Whether acknowledgments wait for no data to ride on, as `TCP_QUICKACK` is read.
+    pub fn tcp_quick_ack(&self, id: ConnId) -> bool {
+        self.connection(id)
+            .is_none_or(|connection| !connection.acks.interactive)
     }
 }
 
@@ -350,21 +352,24 @@ impl Connection {
     }
 
     fn after_read(&mut self, now: Instant, count: u32) {
-        if let Some(due) = self.read_from_kernel_buffer(now, count) {
-            self.acks.now |= due && self.may_receive();
-            return self.release_memory();
-        }
+        let opens = match self.read_from_kernel_buffer(now, count) {
+            Some(opens) => opens,
+            None => self.read_from_buffer(now, count),
+        };
+        self.acknowledge_read(opens);
+        self.release_memory();
+    }
+
+    /// The buffer grows with what is read. Answers whether the peer should hear of the room.
+    fn read_from_buffer(&mut self, now: Instant, count: u32) -> bool {
         let (srtt, max) = (self.rtt.srtt(), self.receive_buffer_max());
         if self.tunes_receive_buffer() {
             self.rcv.window.on_read(count, srtt, now, max);
         }
         let queued = self.receive_queued();
-        let (mss, scale) = (self.acks.peer_mss, self.rcv_scale);
+        let (mss, scale) = (self.acks.peer_mss(), self.rcv_scale);
         let bounds = self.window_bounds(scale);
-        if self.may_receive() && self.rcv.window.update_due(self.rcv.nxt, queued, mss, scale, bounds) {
-            self.acks.now = true;
-        }
-        self.release_memory();
+        self.rcv.window.update_due(self.rcv.nxt, queued, mss, scale, bounds)
     }
 
     fn fin_received(&self) -> bool {
@@ -386,9 +391,6 @@ impl Connection {
             // Lets go what is held now, nothing that is written later.
             let held = self.unsent() > 0;
             self.flags.set_push_due(held);
-        }
-        if self.config.quick_ack && self.acks.owed > 0 {
-            self.acks.now = true;
         }
         if let Some(buffer) = self.config.receive_buffer {
             self.rcv.window.set_limit(buffer);
