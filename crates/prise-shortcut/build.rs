@@ -22,7 +22,10 @@ fn main() {
         .args(["--target", &set("TARGET")])
         .args([
             "-C",
-            "opt-level=3",
+            "opt-level=s",
+            // The C library's symbols are weak where they are declared so.
+            "-C",
+            "codegen-units=1",
             "-C",
             "panic=abort",
             "-C",
@@ -33,13 +36,13 @@ fn main() {
         .args(["-C", "link-arg=-nostdlib", "-C", "link-arg=-Wl,-z,noseparate-code"])
         .arg("-o")
         .arg(&object)
-        .arg("src/preloaded.rs")
+        .arg("src/preloaded/main.rs")
         .status();
     assert!(
         status.is_ok_and(|it| it.success()),
         "the preloaded library does not compile"
     );
-    for source in ["src/preloaded.rs", "src/chart.rs", "build.rs"] {
+    for source in ["src/preloaded", "src/chart.rs", "build.rs"] {
         println!("cargo::rerun-if-changed={source}");
     }
 }

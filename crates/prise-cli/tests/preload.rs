@@ -118,6 +118,158 @@ fn compiled(stage: &Stage, name: &str, source: &str, options: &[&str]) -> Option
     Some(program)
 }
 
+/// Ways in which a program that is loaded with the library executes another: what goes before its words.
+fn executors(stage: &Stage, python: &Path) -> Vec<Vec<OsString>> {
+    const CHILD: &str = "import subprocess, sys\nsys.exit(subprocess.run(sys.argv[1:]).returncode)\n";
+    const IN_PLACE: &str = "import os, sys\nos.execv(sys.argv[1], sys.argv[1:])\n";
+    let script = stage.write("execute.sh", "#!/bin/sh\nexec \"$@\"\n");
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("ours");
+    vec![
+        vec!["/bin/sh".into(), "-c".into(), "exec \"$0\" \"$@\"".into()],
+        vec!["/usr/bin/env".into()],
+        vec![python.into(), stage.write("child.py", CHILD).into()],
+        vec![python.into(), stage.write("in_place.py", IN_PLACE).into()],
+        vec![
+            "/bin/sh".into(),
+            "-c".into(),
+            "\"$0\" \"$@\"; exit $?".into(),
+            script.into(),
+        ],
+    ]
+}
+
+#[test]
+fn what_a_program_executes_connects_while_the_supervisor_stands_still() {
+    let Some(python) = python() else { return };
+    let stage = Stage::new();
+    let script = stage.write(
+        "guest.py",
+        "import socket, sys\n\
+         s = socket.socket()\n\
+         print('ready', flush=True)\n\
+         s.connect(('10.0.2.2', int(input())))\n\
+         print('made', flush=True)\n",
+    );
+    let (_listener, port) = host();
+    for mut words in executors(&stage, &python) {
+        let way = words.clone();
+        words.extend([python.clone().into(), script.clone().into()]);
+        let mut run = Running::start(stage.run(&[], &words).stdin(Stdio::piped()));
+        run.wait_for("ready", LIMIT);
+        let supervisor = Pid::from_raw(run.pid() as i32).expect("a process");
+        kill_process(supervisor, Signal::STOP).expect("it is ours");
+        let mut input = run.stdin().expect("a pipe");
+        writeln!(input, "{port}").expect("room");
+        assert_eq!(run.wait_for("made", LIMIT).trim(), "made", "{way:?}");
+        kill_process(supervisor, Signal::CONT).expect("it is ours");
+        drop(input);
+        run.end(LIMIT).expect_success();
+    }
+}
+
+#[test]
+fn what_a_program_executes_sees_nothing_of_it_either() {
+    const SEEN: &str = "import os, sys\n\
+        print(sorted(os.listdir('/proc/self/fd')))\n\
+        print(sorted((k, v) for k, v in os.environ.items() if k != '_'))\n\
+        print(open('/proc/self/environ', 'rb').read().rstrip(b'\\0').count(b'LD_PRELOAD'))\n";
+    let Some(python) = python() else { return };
+    let stage = Stage::new();
+    let seen = stage.write("seen.py", SEEN);
+    for mut words in executors(&stage, &python) {
+        words.extend([python.clone().into(), seen.clone().into()]);
+        for preloaded in [None, Some(""), Some("libm.so.6")] {
+            let told = |options: &[&str]| {
+                let mut command = stage.run(options, &words);
+                match preloaded {
+                    Some(value) => command.env("LD_PRELOAD", value),
+                    None => command.env_remove("LD_PRELOAD"),
+                };
+                finish(&mut command, LIMIT).expect_success().stdout
+            };
+            assert_eq!(told(&[]), told(&["--no-preload"]), "{words:?} {preloaded:?}");
+        }
+    }
+}
+
+#[test]
+fn executing_fails_and_succeeds_as_it_does_without_the_library() {
+    const GUEST: &str = r"
+import ctypes, errno, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+words = lambda *all: (ctypes.c_char_p * (len(all) + 1))(*all, None)
+folder = sys.argv[1]
+def told(call, *arguments):
+    child = os.fork()
+    if not child:
+        before = os.listdir('/proc/self/fd')
+        getattr(libc, call)(*arguments)
+        print(call, errno.errorcode[ctypes.get_errno()], os.listdir('/proc/self/fd') == before, flush=True)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+shell, environment = b'/bin/sh', words(b'PATH=/usr/bin:/bin')
+for path in b'/nowhere/sh', folder.encode(), (folder + '/plain').encode(), (folder + '/lost').encode(), b'', ctypes.c_void_p(0), ctypes.c_void_p(8192), ctypes.c_void_p(-4096):
+    told('execve', path, words(b'sh', b'-c', b'exit 3'), environment)
+# No list of arguments, or of variables; such that are not there, or end where memory does.
+told('execve', shell, words(b'sh', b'-c', b'exit 4'), None)
+told('execve', shell, ctypes.c_void_p(8192), environment)
+told('execve', shell, words(b'sh', b'-c', b'exit 5'), ctypes.c_void_p(8192))
+told('execve', shell, words(b'sh', b'-c', b'exit 5'), (ctypes.c_void_p * 2)(8192, None))
+told('execv', shell, words(b'sh', b'-c', b'exit 6'))
+told('execvp', b'sh', words(b'sh', b'-c', b'exit 7'))
+told('execvp', b'nowhere', words(b'nowhere'))
+told('execvp', b'', words(b''))
+told('execvp', (folder + '/nothing/sh').encode(), words(b'sh'))
+# Without a word of its interpreter, which execvp(3) knows.
+told('execvp', (folder + '/bare').encode(), words(b'bare'))
+told('execve', shell, words(b'sh', b'-c', b'exit 8'), words(*[b'A%d=1' % it for it in range(3000)]))
+told('execve', shell, words(b'sh', b'-c', b'exit 9'), words(b'LD_PRELOAD=' + b'/lib/x86_64-linux-gnu/libm.so.6:' * 40))
+told('execve', b'/usr/bin/env', words(b'env'), words(b'LD_PRELOAD=libm.so.6', b'B=2', b'LD_LIBRARY_PATH=/nowhere', b'C=3'))
+told('execve', b'/usr/bin/env', words(b'env'), words(b'LD_BIND_NOW=1', b'B=2'))
+told('execve', b'/usr/bin/env', words(b'env'), words(b'LD_TRACE_LOADED_OBJECTS=1'))
+";
+    let Some(python) = python() else { return };
+    let stage = Stage::new();
+    let guest = stage.write("guest.py", GUEST);
+    let (plain, lost, bare) = (
+        stage.write(
+            "plain", "exit 1
+",
+        ),
+        stage.write(
+            "lost",
+            "#!/nowhere/sh
+",
+        ),
+        stage.write(
+            "bare", "exit 2
+",
+        ),
+    );
+    for (file, mode) in [(&plain, 0o644), (&lost, 0o755), (&bare, 0o755)] {
+        std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("ours");
+    }
+    let words: [OsString; 3] = [python.into(), guest.into(), stage.path("").into()];
+    let told = |options: &[&str]| {
+        let told = finish(&mut stage.run(options, &words), LIMIT).expect_success();
+        // The variable that names libraries stands last; where the loader has put these is another place each time.
+        let lines = told
+            .stdout
+            .lines()
+            .map(|line| line.split(" (0x").next().unwrap_or(line).to_owned());
+        let mut lines: Vec<_> = lines.collect();
+        lines.sort();
+        (lines, told.stderr)
+    };
+    let with = told(&[]);
+    assert_eq!(with, told(&["--no-preload"]));
+    assert_eq!(
+        with.0.iter().filter(|line| line.starts_with("exec")).count(),
+        14,
+        "{with:?}"
+    );
+}
+
 #[test]
 fn a_program_without_the_c_library_starts() {
     const SOURCE: &str = r#"

@@ -212,7 +212,7 @@ fn the_core_is_no_std() {
 }
 
 /// The places beside prise-sys that hold a C interface: a folder of a crate that exports one, and the library that is preloaded into programs.
-const C_INTERFACES: [(&str, &str); 2] = [("prise-drill", "src/abi"), ("prise-shortcut", "src/preloaded.rs")];
+const C_INTERFACES: [(&str, &str); 2] = [("prise-drill", "src/abi"), ("prise-shortcut", "src/preloaded")];
 
 #[test]
 fn unsafe_code_is_forbidden_everywhere_but_in_prise_sys_and_the_c_interfaces() {

@@ -118,6 +118,8 @@ pub struct Chart {
     pub edges: Edges,
     /// The library's path, as `LD_PRELOAD` names it, and zeros.
     pub path: [u8; PATH_MAX],
+    /// Files of programs that the library is not for: nobody has to be asked about them again. Each [`version`] has one place.
+    pub declined: [u64; DECLINED],
 }
 
 impl Chart {
@@ -134,10 +136,11 @@ impl Chart {
             v6: Edge::NONE,
         },
         path: [0; PATH_MAX],
+        declined: [0; DECLINED],
     };
 
     /// Octets of the chart in the library's file; what follows is for its alignment.
-    pub const LEN: usize = offset_of!(Self, path) + PATH_MAX;
+    pub const LEN: usize = offset_of!(Self, declined) + DECLINED * size_of::<u64>();
 
     /// The chart as it lies in memory.
     #[must_use]
@@ -151,6 +154,7 @@ impl Chart {
             accepts,
             edges: Edges { v4, v6 },
             path,
+            declined: _,
         } = self;
         let mut octets = [0; Self::LEN];
         let mut put = |at: usize, part: &[u8]| octets[at..at + part.len()].copy_from_slice(part);
@@ -167,6 +171,7 @@ impl Chart {
         put(offset_of!(Self, edges.v6.mask), &v6.mask);
         put(offset_of!(Self, edges.v6.gateway), &v6.gateway);
         put(offset_of!(Self, path), &path);
+        // Nothing is declined before the program has begun.
         octets
     }
 }
@@ -175,6 +180,44 @@ impl Chart {
 #[must_use]
 pub const fn wish(token: u64) -> u64 {
     token.wrapping_add(1)
+}
+
+/// What a call of connect(2) shows that is none: it asks for the library, for the program in a file that the caller is about to execute. Its first
+/// argument is the file's descriptor; it returns the library's.
+#[must_use]
+pub const fn loan(token: u64) -> u64 {
+    token.wrapping_add(2)
+}
+
+/// Files that are known to be declined.
+pub const DECLINED: usize = 64;
+
+/// A file as it is: its device, its number, and when it last changed, in seconds and nanoseconds. Others may have the same, by a rare chance.
+#[must_use]
+pub const fn version(device: u64, number: u64, changed: (u64, u64)) -> u64 {
+    // Odd, and as good as any (the golden ratio's bits): each step spreads what came before over the word.
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    const fn mix(hash: u64, word: u64) -> u64 {
+        (hash ^ word).wrapping_mul(SPREAD).rotate_left(29)
+    }
+    mix(mix(mix(mix(0, device), number), changed.0), changed.1)
+}
+
+/// Where in [`Chart::declined`] a version has its place.
+#[must_use]
+pub const fn place_of(version: u64) -> usize {
+    version as usize % DECLINED
+}
+
+/// Octets at a script's begin that the kernel looks at (`BINPRM_BUF_SIZE`).
+pub const SCRIPT_HEAD: usize = 256;
+
+/// The interpreter of the script that begins so; none if it is no script.
+#[must_use]
+pub fn interpreter(head: &[u8]) -> Option<&[u8]> {
+    let line = head.strip_prefix(b"#!")?.split(|octet| *octet == b'\n').next()?;
+    let is_end = |octet: &u8| matches!(octet, b' ' | b'\t' | 0);
+    line.trim_ascii_start().split(is_end).next().filter(|it| !it.is_empty())
 }
 
 impl Edges {
@@ -345,6 +388,22 @@ mod tests {
     }
 
     #[test]
+    fn scripts_name_their_interpreters() {
+        let known: [(&[u8], Option<&[u8]>); 7] = [
+            (b"#!/bin/sh\necho", Some(b"/bin/sh")),
+            (b"#! \t/usr/bin/env python3\n", Some(b"/usr/bin/env")),
+            (b"#!sh\0\0", Some(b"sh")),
+            (b"#!\n/bin/sh", None),
+            (b"#!", None),
+            (b"\x7fELF", None),
+            (b"", None),
+        ];
+        for (head, wanted) in known {
+            assert_eq!(interpreter(head), wanted, "{head:?}");
+        }
+    }
+
+    #[test]
     fn every_mark_is_a_hint_of_its_own_and_none_is_no_mark() {
         for mark in Mark::ALL {
             assert_eq!(Mark::of(mark.hint()), Some(mark));
@@ -366,6 +425,6 @@ mod tests {
         assert_eq!(octets[at..at + 8], chart.token.to_ne_bytes());
         let at = offset_of!(Chart, edges.v6.gateway);
         assert_eq!(octets[at..at + 16], EDGES.v6.gateway);
-        assert_eq!(octets.len(), offset_of!(Chart, path) + PATH_MAX);
+        assert_eq!(octets.len(), offset_of!(Chart, declined) + 8 * DECLINED);
     }
 }

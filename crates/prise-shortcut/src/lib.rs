@@ -2,10 +2,9 @@
 //!
 //! A judged connect(2) costs two changes of processes, which is most of what a connection out of a run costs more than without prise. Where nobody
 //! has to be asked – no policy, no audit, no packets that somebody wants – a program that is linked with glibc can do what the supervisor would do. Nothing
-//! depends on that: a call that the library does not make, or that does not come through it (static programs, system calls by number, processes
-//! that execute something), is judged as all are. So it is with accept(2) of clients of a published port.
+//! depends on that: a call that the library does not make, or that does not come through it (static programs, system calls by number), is judged as all are. So it is with accept(2) of clients of a published port.
 //!
-//! The library itself is `src/preloaded.rs`, compiled by the build script.
+//! The library itself is the folder `src/preloaded`, compiled by the build script.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -29,6 +28,8 @@ pub struct Image {
     pub open_at: usize,
     /// The same of [`Chart::accepts`].
     pub accepts_at: usize,
+    /// Where [`Chart::declined`] begins, words of the machine's byte order.
+    pub declined_at: usize,
 }
 
 /// The library with `chart` in it; none if it has no place for one, which the tests exclude.
@@ -42,6 +43,7 @@ pub fn image(chart: &Chart) -> Option<Image> {
         octets,
         open_at: at + core::mem::offset_of!(Chart, open),
         accepts_at: at + core::mem::offset_of!(Chart, accepts),
+        declined_at: at + core::mem::offset_of!(Chart, declined),
     })
 }
 

@@ -74,6 +74,9 @@ impl Supervisor {
             // import_ubuf looks at the pointer, which is none of a program's, before anybody looks at the descriptor.
             return Err(Errno::EFAULT);
         }
+        if let Some(judged) = self.lend_library(call) {
+            return judged;
+        }
         let target = match self.target_unless_connected(call) {
             Ok(target) => target,
             Err(Ok(Answer::Native)) if self.is_confined() => return self.judge_foreign(call),

@@ -3,6 +3,7 @@
 pub mod config;
 pub(crate) mod filter;
 mod jobs;
+mod linked;
 pub(crate) mod nested;
 pub(crate) mod outcome;
 pub mod probe;

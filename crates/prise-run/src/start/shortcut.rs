@@ -3,34 +3,32 @@
 //! A connection that leaves is nothing but a stream of the host kernel's own with a mark ([`crate::handed::marked`]), where nobody wants its packets or has to know of it.
 //! A program that is linked with glibc makes one by itself, for which the filter lets connect(2) pass that shows a number of this run's: not a
 //! secret, because what it opens is open to everybody. Its file is a descriptor that is gone, with the variable that named it, when
-//! main begins. Only the program of the run is loaded so, and what it forks: what it executes is not, nor are static programs; they are judged as ever.
+//! main begins. What the program executes is lent it by [`Supervisor::lend_library`]; static programs are judged as ever, and what they execute.
 
 use std::cell::Cell;
 use std::env;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::AsRawFd;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
-use object::elf::{EM_X86_64, FileHeader64};
-use object::read::ReadCache;
-use object::read::elf::{ElfFile, FileHeader, ProgramHeader};
-use object::{Endianness, Object, ObjectSection};
 use prise_gateway::Addresses;
-use prise_shortcut::chart::{Chart, Edge, Edges, Mark, PATH_MAX, wish};
+use prise_shortcut::chart::{Chart, Edge, Edges, Mark, PATH_MAX, loan, place_of, wish};
+use prise_socket::Errno;
 use prise_sys::launch::Preload;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::SocketFlags;
 
-use crate::guest::notify::Call;
+use crate::guest::notify::{Answer, Call, Judged, errno_of};
 use crate::handed::adopted::name_space;
 use crate::handed::marked;
 use crate::start::config::RunConfig;
+use crate::start::linked::{self, Programs, Verdict};
 use crate::supervisor::Supervisor;
 use crate::world::gate::Gate;
 
@@ -41,18 +39,6 @@ const VARIABLE: &[u8] = b"LD_PRELOAD=";
 /// have. Below it where so many are not allowed.
 const FAR: i32 = 700;
 
-/// Whose programs are loaded so: others pass nothing to a library's constructors, or have another C library.
-const LINKER: &[u8] = b"/lib64/ld-linux-x86-64.so.2";
-
-/// What a program with a C library is started by: others may name the same linker.
-const START: &[u8] = b"__libc_start_main";
-
-/// Scripts whose interpreters are scripts: as many as the kernel follows (`exec_binprm`, fs/exec.c).
-const INTERPRETERS_MAX: usize = 5;
-
-/// What a sanitizer's run time is known by, each of which wants to be loaded first, or has its own idea of memory.
-const SANITIZERS: [&[u8]; 4] = [b"__asan_", b"__hwasan_", b"__msan_", b"__tsan_"];
-
 /// The library, told what it may do.
 #[derive(Debug)]
 pub(crate) struct Shortcut {
@@ -60,6 +46,8 @@ pub(crate) struct Shortcut {
     token: u64,
     connects: Leave,
     accepts: Leave,
+    programs: Programs,
+    declined: Declined,
 }
 
 /// A leave that the library has, a number in its file, which it reads there again and again.
@@ -98,10 +86,28 @@ impl Leave {
     }
 }
 
+/// The files that the library need not ask about again, in its file.
+#[derive(Debug)]
+struct Declined {
+    file: Rc<File>,
+    at: u64,
+}
+
+impl Declined {
+    /// Takes the place of another one that has it.
+    fn note(&self, version: u64) {
+        let at = self.at + (place_of(version) * size_of::<u64>()) as u64;
+        if let Err(error) = self.file.write_all_at(&version.to_ne_bytes(), at) {
+            tracing::debug!(%error, "a program is asked about again");
+        }
+    }
+}
+
 impl Shortcut {
     /// The library for the program of `config`; none if that is not to have it or could not.
     pub(crate) fn new(config: &RunConfig, gate: &Gate) -> Option<Self> {
-        if !config.preload || !find(&config.program).is_some_and(|it| can_be_loaded_with(&it)) {
+        let program = || linked::program(&find(&config.program)?);
+        if !config.preload || !program().is_some_and(linked::wants_library) {
             return None;
         }
         Self::prepare(gate).unwrap_or_else(|error| {
@@ -142,6 +148,11 @@ impl Shortcut {
             token: chart.token,
             connects: Leave::new(&file, image.open_at),
             accepts: Leave::new(&file, image.accepts_at),
+            programs: Programs::default(),
+            declined: Declined {
+                at: image.declined_at as u64,
+                file,
+            },
         }))
     }
 
@@ -162,6 +173,27 @@ impl Shortcut {
 }
 
 impl Supervisor {
+    /// The library for the program in the file that the caller has open, where the call asks for that ([`prise_shortcut::chart::loan`]).
+    pub(crate) fn lend_library(&mut self, call: &Call) -> Option<Judged> {
+        let shortcut = self.shortcut.as_mut()?;
+        if call.number != libc::SYS_connect || call.args[5] != loan(shortcut.token) {
+            return None;
+        }
+        let Ok(program) = self.guests.descriptor(call.tid, call.fd()) else {
+            return Some(Err(Errno::EBADF));
+        };
+        match shortcut.programs.judge(File::from(program), call.tid) {
+            Verdict::Wanted => (),
+            Verdict::Declined(version) => {
+                shortcut.declined.note(version);
+                return Some(Err(Errno::ENOEXEC));
+            }
+            Verdict::Unknown => return Some(Err(Errno::ENOEXEC)),
+        }
+        let lent = self.calls.install(call.id, shortcut.preload.file.as_fd(), true);
+        Some(lent.map(|_| Answer::Settled).map_err(|error| errno_of(&error)))
+    }
+
     /// Somebody wants to know of connections that leave the run, or to see their packets.
     pub(crate) fn close_shortcut(&mut self) {
         if let Some(shortcut) = &self.shortcut {
@@ -252,73 +284,4 @@ fn find(program: &OsStr) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?)
         .map(|directory| directory.join(program))
         .find(is_executable)
-}
-
-/// Whether what is executed is linked dynamically with glibc, keeps its privileges, and would not mind.
-fn can_be_loaded_with(program: &Path) -> bool {
-    let mut program = program.to_owned();
-    for _ in 0..INTERPRETERS_MAX {
-        match interpreter(&program) {
-            Some(interpreter) => program = interpreter,
-            None => return is_of_glibc(&program).unwrap_or(false),
-        }
-    }
-    false
-}
-
-/// The interpreter of a script.
-fn interpreter(program: &Path) -> Option<PathBuf> {
-    // As much as the kernel looks at (BINPRM_BUF_SIZE).
-    let mut head = [0; 256];
-    let len = File::open(program).ok()?.read(&mut head).ok()?;
-    let line = head[..len].strip_prefix(b"#!")?.split(|it| *it == b'\n').next()?;
-    let name = line.trim_ascii_start().split(u8::is_ascii_whitespace).next()?;
-    Some(Path::new(OsStr::from_bytes(name)).to_owned())
-}
-
-fn is_of_glibc(program: &Path) -> io::Result<bool> {
-    const SET_ID: u32 = 0o6000;
-    let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
-    let file = File::open(program)?;
-    let has_capabilities = rustix::fs::fgetxattr(&file, c"security.capability", &mut [0; 64][..]).is_ok();
-    if file.metadata()?.permissions().mode() & SET_ID != 0 || has_capabilities {
-        return Ok(false);
-    }
-    let data = ReadCache::new(file);
-    let elf = ElfFile::<FileHeader64<Endianness>, _>::parse(&data).map_err(invalid)?;
-    let endian = elf.elf_header().endian().map_err(invalid)?;
-    if elf.elf_header().e_machine(endian) != EM_X86_64 {
-        return Ok(false);
-    }
-    let mut headers = elf.elf_program_headers().iter();
-    if !headers.any(|header| header.interpreter(endian, &data) == Ok(Some(LINKER))) {
-        return Ok(false);
-    }
-    // The names of all symbols at once: one by one each is a read(2), and programs that others link with have tens of thousands.
-    let Some(names) = elf.section_by_name(".dynstr") else {
-        return Ok(false);
-    };
-    let mut has_c_library = false;
-    for name in names.data().map_err(invalid)?.split(|octet| *octet == 0) {
-        if SANITIZERS.iter().any(|it| name.starts_with(it)) {
-            return Ok(false);
-        }
-        // A name that another one ends with is not there twice.
-        has_c_library |= name.ends_with(START);
-    }
-    Ok(has_c_library)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn programs_of_glibc_are_known_and_others_are_left_alone() {
-        assert!(is_of_glibc(Path::new("/proc/self/exe")).unwrap());
-        // The dynamic linker names none, and is no program of a C library's.
-        let linker = Path::new(OsStr::from_bytes(LINKER));
-        assert!(!is_of_glibc(linker).unwrap());
-        assert!(is_of_glibc(Path::new("/proc/self/stat")).is_err());
-    }
 }

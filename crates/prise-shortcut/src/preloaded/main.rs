@@ -8,6 +8,8 @@
 //! accept(2) says with each judged call that it is there; the supervisor then marks listeners where whoever comes is a client from the host's loopback
 //! (`handed::unasked` in `prise-run`). Once others may come to one of these, the leave is taken back, and who has been accepted meanwhile is asked about.
 //!
+//! What the program executes is loaded so in its turn ([`execute`]).
+//!
 //! It has no state but its chart and the marks that it leaves on sockets, allocates nothing, and depends on no library: the C library's symbols are the program's, taken weakly.
 //! A thread may be cancelled in its calls (`pthread_cancel(3)`), by a signal that unwinds through these functions: nothing in them has a destructor, and
 //! without landing pads (`panic=abort`) all that this needs of them are their frames' descriptions, which the target always has.
@@ -17,74 +19,34 @@
 #![cfg_attr(freestanding, no_builtins)]
 #![allow(unsafe_code, reason = "it is a C interface and makes system calls")]
 
-#[path = "chart.rs"]
+#[path = "../chart.rs"]
 #[allow(
     dead_code,
     unreachable_pub,
     reason = "the supervisor uses the rest of it, from the other crate"
 )]
 mod chart;
+mod execute;
+mod kernel;
+mod start;
 
-use chart::{Chart, Mark, Octets, PATH_MAX, V4_LEN, V6_LEN, wish};
-use core::arch::{asm, global_asm};
-
-const FCNTL: usize = 72;
-const CONNECT: usize = 42;
-const ACCEPT: usize = 43;
-const ACCEPT4: usize = 288;
-const GETPEERNAME: usize = 52;
-const GETSOCKOPT: usize = 55;
-const CLOSE: usize = 3;
-const MADVISE: usize = 28;
+use chart::{Chart, Mark, Octets, V4_LEN, V6_LEN, wish};
+use core::arch::asm;
+use kernel::{
+    ACCEPT, ACCEPT4, CLOSE, CONNECT, EAFNOSUPPORT, EALREADY, EINPROGRESS, EINTR, EINVAL, EISCONN, FCNTL, GETPEERNAME,
+    GETSOCKOPT, MADV_POPULATE_READ, MADV_POPULATE_WRITE, call, call_cancellably, copy, is_near, is_present, told,
+};
 
 /// linux/fcntl.h.
 const F_GET_RW_HINT: usize = 1035;
 const F_SET_RW_HINT: usize = 1036;
 const SOL_SOCKET: usize = 1;
 const SO_NETNS_COOKIE: usize = 71;
-const MADV_POPULATE_READ: usize = 22;
-const MADV_POPULATE_WRITE: usize = 23;
-const PAGE: usize = 4096;
-
-/// `AT_IGNORE` (elf.h): the entry of the auxiliary vector that says nothing.
-const IGNORE: usize = 1;
-
-const EINTR: isize = -4;
-const EINVAL: isize = -22;
-const EAFNOSUPPORT: isize = -97;
-const EISCONN: isize = -106;
-const EALREADY: isize = -114;
-const EINPROGRESS: isize = -115;
-
-/// So far above the stack's end lies nothing but the stack.
-const NEAR: usize = 4 * PAGE;
 
 /// Found and written by the supervisor, in the library's file.
 #[used]
 #[unsafe(link_section = ".prise")]
 static CHART: Chart = Chart::NONE;
-
-/// Called by the dynamic linker when the program has been loaded (ELF's `DT_INIT_ARRAY`; glibc passes what main gets).
-#[used]
-#[unsafe(link_section = ".init_array")]
-static BEGIN: unsafe extern "C" fn(i32, *const *mut u8, *mut *mut u8) = begin;
-
-// Weak, and without a version: the oldest that the program's C library has, or 0.
-global_asm!(
-    ".weak __errno_location",
-    ".weak pthread_setcanceltype",
-    ".weak __libc_single_threaded",
-);
-
-/// The address of a symbol of the program's; 0 if it has none.
-macro_rules! symbol {
-    ($name:literal) => {{
-        let address: usize;
-        // SAFETY: an entry of the global offset table is read, which the dynamic linker has filled.
-        unsafe { asm!(concat!("mov {0}, [rip + ", $name, "@GOTPCREL]"), out(reg) address, options(nostack, readonly, preserves_flags)) };
-        address
-    }};
-}
 
 /// The chart as the supervisor has written it, of which the compiler knows nothing. Both leaves may be taken back at any time.
 fn chart() -> *const Chart {
@@ -124,22 +86,6 @@ fn may_leave() -> bool {
 fn may_take() -> bool {
     // SAFETY: the same.
     unsafe { (&raw const (*chart()).accepts).read_volatile() != 0 }
-}
-
-/// A system call, by whatever its arguments mean.
-///
-/// # Safety
-///
-/// That of the call.
-unsafe fn call(number: usize, arguments: [usize; 6]) -> isize {
-    let [one, two, three, four, five, six] = arguments;
-    let result: isize;
-    // SAFETY: the kernel changes rcx and r11 besides the result, and memory as the caller has promised.
-    unsafe {
-        asm!("syscall", inlateout("rax") number => result, in("rdi") one, in("rsi") two, in("rdx") three, in("r10") four, in("r8") five, in("r9") six,
-            lateout("rcx") _, lateout("r11") _, options(nostack));
-    }
-    result
 }
 
 /// connect(2).
@@ -183,19 +129,6 @@ pub unsafe extern "C-unwind" fn accept4(socket: i32, address: *mut u8, len: *mut
             [socket as usize, address as usize, len as usize, flags as usize],
         )
     })
-}
-
-/// What a function of the C library's says for a system call's result.
-fn told(result: isize) -> i32 {
-    if result >= 0 {
-        return result as i32;
-    }
-    let place = symbol!("__errno_location");
-    if place != 0 {
-        // SAFETY: the C library's function, which gives the place of the thread's errno.
-        unsafe { *core::mem::transmute::<usize, extern "C" fn() -> *mut i32>(place)() = -result as i32 };
-    }
-    -1
 }
 
 /// Makes a connection that leaves the run; none if it is not for us to make.
@@ -333,34 +266,6 @@ unsafe fn read(address: *const u8, len: usize) -> Option<Octets> {
     Some(octets)
 }
 
-/// Copies octets one by one: not even memcpy(3) is there in every program.
-///
-/// # Safety
-///
-/// As `core::ptr::copy_nonoverlapping`.
-unsafe fn copy(from: *const u8, to: *mut u8, octets: usize) {
-    for at in 0..octets {
-        // SAFETY: as promised.
-        unsafe { to.add(at).write_volatile(from.add(at).read_volatile()) };
-    }
-}
-
-/// Whether something lies on the stack, above a variable of ours.
-fn is_near(start: usize, here: usize) -> bool {
-    start.wrapping_sub(here) < NEAR
-}
-
-/// Whether memory can be read or written, as `advice` says: who passes a bad pointer is told `EFAULT`, by the kernel.
-fn is_present(start: usize, len: usize, advice: usize) -> bool {
-    let page = start & !(PAGE - 1);
-    let Some(end) = start.checked_add(len).filter(|end| *end < usize::MAX - PAGE) else {
-        return false;
-    };
-    let pages = (end - page).next_multiple_of(PAGE);
-    // SAFETY: pages are made present, as by reading or writing them.
-    unsafe { call(MADVISE, [page, pages, advice, 0, 0, 0]) == 0 }
-}
-
 fn hint(socket: usize) -> Option<u64> {
     let mut hint = 0u64;
     // SAFETY: the kernel writes one integer.
@@ -385,98 +290,6 @@ fn name_space(socket: usize, token: usize) -> Option<u64> {
         )
     };
     (result == 0).then_some(cookie)
-}
-
-/// A call at which `pthread_cancel(3)` ends a thread, as it does at the C library's.
-///
-/// # Safety
-///
-/// As the call.
-unsafe fn call_cancellably(number: usize, arguments: [usize; 6]) -> isize {
-    const ASYNCHRONOUS: i32 = 1;
-    let (single, set_type) = (symbol!("__libc_single_threaded"), symbol!("pthread_setcanceltype"));
-    // SAFETY: a live octet of the C library's.
-    let is_alone = single != 0 && unsafe { core::ptr::read_volatile(single as *const u8) } != 0;
-    if is_alone || set_type == 0 {
-        // SAFETY: as promised.
-        return unsafe { call(number, arguments) };
-    }
-    let mut before = 0;
-    // SAFETY: the C library's function; its second argument is a live integer.
-    unsafe {
-        let set_type = core::mem::transmute::<usize, extern "C" fn(i32, *mut i32) -> i32>(set_type);
-        set_type(ASYNCHRONOUS, &raw mut before);
-        let result = call(number, arguments);
-        set_type(before, &raw mut before);
-        result
-    }
-}
-
-/// Takes out of the program's sight what has led the dynamic linker here: the variable, which stands last, and the descriptor.
-///
-/// Some look for the auxiliary vector behind the environment's end. Where that moves, by the variable and an empty one behind it, the two words left
-/// over become an entry of the vector that says nothing.
-///
-/// # Safety
-///
-/// `variables` is the program's environment, a list of strings that ends with a null pointer.
-unsafe extern "C" fn begin(_count: i32, _arguments: *const *mut u8, variables: *mut *mut u8) {
-    // SAFETY: fields that nobody writes.
-    let (descriptor, path) = unsafe { ((*chart()).descriptor, &(*chart()).path) };
-    if descriptor < 0 || variables.is_null() {
-        return;
-    }
-    // SAFETY: as promised.
-    unsafe {
-        let mut count = 0;
-        while !(*variables.add(count)).is_null() {
-            count += 1;
-        }
-        let is_alone = count >= 2 && **variables.add(count - 1) == 0;
-        if let Some(at) = count.checked_sub(1 + usize::from(is_alone)) {
-            hide(*variables.add(at), path);
-            if is_alone {
-                *variables.add(at) = core::ptr::null_mut();
-                *variables.add(at + 1).cast::<usize>() = IGNORE;
-            }
-        }
-        call(CLOSE, [descriptor as usize, 0, 0, 0, 0, 0]);
-    }
-}
-
-/// Takes the library out of `LD_PRELOAD`.
-///
-/// # Safety
-///
-/// `variable` is a string that ends with a zero and may be changed.
-unsafe fn hide(variable: *mut u8, path: &[u8; PATH_MAX]) {
-    const NAME: &[u8] = b"LD_PRELOAD=";
-    // SAFETY: as promised; no octet behind the string's end is looked at.
-    unsafe {
-        for (at, octet) in NAME.iter().enumerate() {
-            if *variable.add(at) != *octet {
-                return;
-            }
-        }
-        let mut len = NAME.len();
-        while *variable.add(len) != 0 {
-            len += 1;
-        }
-        let path_len = path.iter().position(|it| *it == 0).unwrap_or(PATH_MAX);
-        let Some(mut begin) = len.checked_sub(path_len).filter(|it| *it >= NAME.len()) else {
-            return;
-        };
-        for (at, octet) in path[..path_len].iter().enumerate() {
-            if *variable.add(begin + at) != *octet {
-                return;
-            }
-        }
-        // With the colon before it, or the whole variable.
-        begin = if begin == NAME.len() { 0 } else { begin - 1 };
-        for at in begin..len {
-            *variable.add(at) = 0;
-        }
-    }
 }
 
 /// Nothing here panics; the core library wants to know what would happen.

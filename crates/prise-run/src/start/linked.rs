@@ -1,0 +1,275 @@
+//! Which programs the library is for: those that are linked with glibc, keep their privileges, and make calls, or execute others, that it makes
+//! better. All others it would only make slower to start.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
+
+use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, EM_X86_64, FileHeader64};
+use object::read::ReadCache;
+use object::read::elf::{ElfFile, FileHeader, ProgramHeader};
+use object::{Endianness, Object, ObjectSection};
+use prise_shortcut::chart::{SCRIPT_HEAD, interpreter, version};
+use rustix::fs::{AtFlags, Statx, StatxFlags, makedev, statx};
+
+/// Whose programs are loaded so: others pass nothing to a library's constructors, or have another C library.
+const LINKER: &[u8] = b"/lib64/ld-linux-x86-64.so.2";
+
+/// What a program with a C library is started by: others may name the same linker.
+const START: &[u8] = b"__libc_start_main";
+
+/// What a sanitizer's run time is known by, each of which wants to be loaded first, or has its own idea of memory.
+const SANITIZERS: [&[u8]; 4] = [b"__asan_", b"__hwasan_", b"__msan_", b"__tsan_"];
+
+/// What the library makes better, and what may bring code that calls it.
+const CALLS: [&[u8]; 8] = [
+    b"connect", b"accept", b"accept4", b"execve", b"execv", b"execvp", b"dlopen", b"dlmopen",
+];
+
+/// Libraries that call none of these for the network: glibc's own, and SELinux's, which has a daemon at an AF_UNIX socket.
+const QUIET: [&[u8]; 6] = [
+    b"libc.so.6",
+    b"libm.so.6",
+    b"libpthread.so.0",
+    b"libdl.so.2",
+    b"librt.so.1",
+    b"libselinux.so.1",
+];
+
+/// Where libraries lie for which a program names no place of its own.
+const FOLDERS: [&str; 4] = [
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+    "/lib64",
+    "/usr/lib64",
+];
+
+/// Libraries of a program that are looked into. One with more has some that call.
+const LIBRARIES_MAX: usize = 32;
+
+/// Scripts whose interpreters are scripts: as many as the kernel follows (`exec_binprm`, fs/exec.c).
+const INTERPRETERS_MAX: usize = 5;
+
+/// File systems that are the kernel's alone (/proc/PID/mountinfo): with another one a read may wait for a process of the run, which may wait for us.
+const LOCAL: [&str; 11] = [
+    "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "tmpfs", "overlay", "squashfs", "erofs",
+];
+
+type Elf<'a> = ElfFile<'a, FileHeader64<Endianness>, &'a ReadCache<File>>;
+
+/// The program that a file is, or that its interpreter is, by our names of files.
+pub(super) fn program(path: &Path) -> Option<File> {
+    let mut file = File::open(path).ok()?;
+    for _ in 0..INTERPRETERS_MAX {
+        let mut head = [0; SCRIPT_HEAD];
+        let len = file.read_at(&mut head, 0).ok()?;
+        let Some(interpreter) = interpreter(&head[..len]) else {
+            return Some(file);
+        };
+        file = File::open(OsStr::from_bytes(interpreter)).ok()?;
+    }
+    None
+}
+
+/// Whether a program can be loaded with the library, and is better for it.
+pub(super) fn wants_library(program: File) -> bool {
+    wants(program).unwrap_or(false)
+}
+
+/// What is known of files that were executed lately, by their versions ([`version`]).
+#[derive(Debug, Default)]
+pub(super) struct Programs(HashMap<u64, bool>);
+
+/// Whether the library is for a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Wanted,
+    /// Not for this version of the file.
+    Declined(u64),
+    Unknown,
+}
+
+impl Programs {
+    /// Files remembered; beyond it all are forgotten.
+    const MAX: usize = 256;
+
+    /// Whether the library is for the program in a file of the task's, open for reading.
+    pub(super) fn judge(&mut self, program: File, tid: u32) -> Verdict {
+        // What the kernel knows, without asking who serves the file.
+        let asked = StatxFlags::INO | StatxFlags::CTIME | StatxFlags::MNT_ID;
+        let Ok(found) = statx(&program, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, asked) else {
+            return Verdict::Unknown;
+        };
+        let changed = (found.stx_ctime.tv_sec as u64, u64::from(found.stx_ctime.tv_nsec));
+        let version = version(
+            makedev(found.stx_dev_major, found.stx_dev_minor),
+            found.stx_ino,
+            changed,
+        );
+        let known = self.0.get(&version).copied();
+        let wants = known.unwrap_or_else(|| is_local(&found, tid) && wants_library(program));
+        if known.is_none() {
+            if self.0.len() >= Self::MAX {
+                self.0.clear();
+            }
+            self.0.insert(version, wants);
+        }
+        if wants {
+            Verdict::Wanted
+        } else {
+            Verdict::Declined(version)
+        }
+    }
+}
+
+/// Whether a file can be read without anybody's help.
+fn is_local(found: &Statx, tid: u32) -> bool {
+    let Ok(mounts) = std::fs::read_to_string(format!("/proc/{tid}/mountinfo")) else {
+        return false;
+    };
+    let number = found.stx_mnt_id.to_string();
+    let mount = mounts
+        .lines()
+        .find(|line| line.split(' ').next() == Some(number.as_str()));
+    let kind = mount.and_then(|line| line.split_once(" - ")?.1.split(' ').next());
+    kind.is_some_and(|kind| LOCAL.contains(&kind))
+}
+
+fn wants(file: File) -> io::Result<bool> {
+    const SET_ID: u32 = 0o6000;
+    let has_capabilities = rustix::fs::fgetxattr(&file, c"security.capability", &mut [0; 64][..]).is_ok();
+    if file.metadata()?.permissions().mode() & SET_ID != 0 || has_capabilities {
+        return Ok(false);
+    }
+    let data = ReadCache::new(file);
+    let elf = Elf::parse(&data).map_err(invalid)?;
+    let endian = elf.elf_header().endian().map_err(invalid)?;
+    if elf.elf_header().e_machine(endian) != EM_X86_64 {
+        return Ok(false);
+    }
+    let mut headers = elf.elf_program_headers().iter();
+    if !headers.any(|header| header.interpreter(endian, &data) == Ok(Some(LINKER))) {
+        return Ok(false);
+    }
+    let Names {
+        starts,
+        sanitized,
+        calls,
+    } = Names::of(&elf)?;
+    Ok(starts && !sanitized && (calls || libraries_call(&elf, &data)?))
+}
+
+/// What the names of a file's symbols tell.
+struct Names {
+    starts: bool,
+    sanitized: bool,
+    calls: bool,
+}
+
+impl Names {
+    /// All at once: one by one each is a read(2), and programs that others link with have tens of thousands. A name that another one ends with is not there twice.
+    fn of(elf: &Elf<'_>) -> io::Result<Self> {
+        let mut told = Self {
+            starts: false,
+            sanitized: false,
+            calls: false,
+        };
+        let Some(names) = elf.section_by_name(".dynstr") else {
+            return Ok(told);
+        };
+        for name in names.data().map_err(invalid)?.split(|octet| *octet == 0) {
+            told.sanitized |= SANITIZERS.iter().any(|it| name.starts_with(it));
+            told.starts |= name.ends_with(START);
+            told.calls |= CALLS.iter().any(|it| name.ends_with(it));
+        }
+        Ok(told)
+    }
+}
+
+/// Whether a library calls, that the program is linked with; also where that cannot be told.
+fn libraries_call(program: &Elf<'_>, data: &ReadCache<File>) -> io::Result<bool> {
+    let mut seen = HashSet::new();
+    let Some(mut left) = needed(program, data)? else {
+        return Ok(true);
+    };
+    while let Some(name) = left.pop() {
+        if QUIET.contains(&name.as_slice()) || !seen.insert(name.clone()) {
+            continue;
+        }
+        let Some(file) = FOLDERS
+            .iter()
+            .find_map(|it| File::open(Path::new(it).join(OsStr::from_bytes(&name))).ok())
+        else {
+            return Ok(true);
+        };
+        let data = ReadCache::new(file);
+        let elf = Elf::parse(&data).map_err(invalid)?;
+        let Some(more) = needed(&elf, &data)? else {
+            return Ok(true);
+        };
+        if seen.len() > LIBRARIES_MAX || Names::of(&elf)?.calls {
+            return Ok(true);
+        }
+        left.extend(more);
+    }
+    Ok(false)
+}
+
+/// The libraries that a file is linked with; none where it names places of its own.
+fn needed<'a>(elf: &Elf<'a>, data: &'a ReadCache<File>) -> io::Result<Option<Vec<Vec<u8>>>> {
+    let table = elf
+        .elf_section_table()
+        .dynamic_table(elf.endian(), data)
+        .map_err(invalid)?;
+    let mut names = Vec::new();
+    for entry in &table {
+        match entry.tag {
+            DT_RPATH | DT_RUNPATH => return Ok(None),
+            DT_NEEDED => names.push(table.string(entry).map_err(invalid)?.to_vec()),
+            _ => (),
+        }
+    }
+    Ok(Some(names))
+}
+
+fn invalid(error: object::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_of_glibc_are_known_and_others_are_left_alone() {
+        let wants = |path: &OsStr| wants(File::open(path).unwrap());
+        assert!(wants(OsStr::new("/proc/self/exe")).unwrap());
+        // The dynamic linker names none, and is no program of a C library's.
+        assert!(!wants(OsStr::from_bytes(LINKER)).unwrap());
+        assert!(wants(OsStr::new("/proc/self/stat")).is_err());
+        // They call nobody; a shell executes others.
+        assert!(!wants(OsStr::new("/bin/cat")).unwrap());
+        assert!(wants(OsStr::new("/bin/sh")).unwrap());
+    }
+
+    #[test]
+    fn files_that_a_process_serves_are_not_read() {
+        let tid = std::process::id();
+        let mut programs = Programs::default();
+        let mut judge = |path: &str, tid| programs.judge(File::open(path).unwrap(), tid);
+        assert_eq!(judge("/bin/sh", tid), Verdict::Wanted);
+        assert_eq!(judge("/bin/sh", 0), Verdict::Wanted, "it is known");
+        assert!(
+            matches!(judge("/proc/self/exe", 0), Verdict::Declined(_)),
+            "nobody's mounts"
+        );
+        assert!(
+            matches!(judge("/proc/self/status", tid), Verdict::Declined(_)),
+            "of proc"
+        );
+    }
+}
