@@ -118,6 +118,22 @@ with client, server:
     same = receive(server, 10 * MIB) == sent()
     print("one mebibyte that nobody reads", send(client, MIB, 10) == receive(server, MIB), same)
 
+# Ended while all buffers are full, and while the sender's has become smaller than what lies in it.
+for smaller in (False, True):
+    client, server = pair()
+    with client, server:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        client.setblocking(False)
+        told, filled = hashlib.sha256(), 0
+        while select.select([], [client], [], 0.3)[1]:
+            piece = NOISE[:client.send(NOISE)]
+            told.update(piece)
+            filled += len(piece)
+        if smaller:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
+        client.shutdown(socket.SHUT_WR)
+        print("full when it ends", receive(server, filled) == told.hexdigest(), server.recv(1))
+
 # The mark stays where it was, and the octets before it and behind it are all there.
 client, server = pair()
 with client, server:

@@ -1,13 +1,19 @@
 //! shutdown(2).
 
+use std::os::fd::OwnedFd;
+
 use prise_socket::{Errno, How, Kind, SocketId};
-use rustix::net::{Shutdown, shutdown, sockopt};
+use rustix::net::{Shutdown, send, shutdown, sockopt};
 
 use super::Target;
 use crate::guest::notify::{Answer, Call, DONE, Judged, errno};
 use crate::socket::Role;
+use crate::socket::stream::{Left, SENTINEL};
 use crate::socket::unix;
 use crate::supervisor::Supervisor;
+
+/// What a send buffer is set to for the sentinel: more than a program may have queued before it made its buffer smaller.
+const ROOM_FOR_SENTINEL: usize = 1 << 30;
 
 impl Supervisor {
     pub(super) fn shutdown(&mut self, call: &Call, target: &Target) -> Judged {
@@ -21,8 +27,8 @@ impl Supervisor {
         match &mut socket.role {
             Role::Stream(stream) => {
                 if how.write() && !stream.outgoing_ended() {
-                    let queued = end_sending(target, &stream.end)?;
-                    stream.end_outgoing(queued);
+                    let left = end_sending(target, &stream.end)?;
+                    stream.end_outgoing(left);
                     // Once the other direction ends too, nothing else tells of the close.
                     self.enter_ledger(target);
                 }
@@ -106,17 +112,36 @@ impl Supervisor {
     }
 }
 
-/// Queues the sentinel behind what the program has sent and ends its sending; gives how much lies before the sentinel.
-fn end_sending(target: &Target, end: &std::os::fd::OwnedFd) -> Result<usize, Errno> {
-    if unix::send_octet(&target.copy) == Err(rustix::io::Errno::AGAIN) {
-        // The send buffer is full: a little more is allowed for the one octet, and never used for anything else.
-        let send_buffer = sockopt::socket_send_buffer_size(&target.copy).map_err(errno)?;
-        sockopt::set_socket_send_buffer_size(&target.copy, send_buffer).map_err(errno)?;
-        // Sent or not: without it only a reset after this cannot be shown.
-        let _ = unix::send_octet(&target.copy);
-        sockopt::set_socket_send_buffer_size(&target.copy, send_buffer / 2).map_err(errno)?;
-    }
+/// Queues the sentinel behind what the program has sent and ends its sending; tells what lies in the end then.
+fn end_sending(target: &Target, end: &OwnedFd) -> Result<Left, Errno> {
+    let queued = || {
+        rustix::io::ioctl_fionread(end)
+            .map(|queued| queued as usize)
+            .map_err(errno)
+    };
+    let before = queued()?;
+    let sentinel = queue_sentinel(&target.copy).map_err(errno)?;
     shutdown(&target.copy, Shutdown::Write).map_err(errno)?;
-    let queued = rustix::io::ioctl_fionread(end).map_err(errno)?;
-    Ok((queued as usize).saturating_sub(1))
+    let after = queued()?;
+    Ok(match before.checked_add(sentinel) {
+        Some(expected) if expected == after => Left::Before(before),
+        _ if sentinel == 0 => Left::Before(after),
+        // Another thread of the program's has written meanwhile.
+        _ => Left::Around { before },
+    })
+}
+
+/// Queues the sentinel if there can be room for it: how many octets of it. Without it only a reset after this cannot be shown.
+fn queue_sentinel(copy: &OwnedFd) -> Result<usize, rustix::io::Errno> {
+    let queue = || send(copy, &SENTINEL, unix::QUIET);
+    if queue() == Ok(SENTINEL.len()) {
+        return Ok(SENTINEL.len());
+    }
+    // The send buffer is full, or holds more than it now may: more is allowed for the one piece, as far as the kernel allows any
+    // (net.core.wmem_max), and never used for anything else.
+    let send_buffer = sockopt::socket_send_buffer_size(copy)?;
+    sockopt::set_socket_send_buffer_size(copy, send_buffer.max(ROOM_FOR_SENTINEL))?;
+    let queued = queue().unwrap_or(0);
+    sockopt::set_socket_send_buffer_size(copy, send_buffer / 2)?;
+    Ok(queued)
 }

@@ -16,12 +16,13 @@
 use core::cell::RefCell;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use prise_wire::{Instant, Payload};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use rustix::process::{Resource, getrlimit};
 
 use crate::socket::stream::Stream;
 use crate::socket::{Role, Slot, Sockets};
@@ -30,6 +31,8 @@ use crate::supervisor::Supervisor;
 /// What a user may have in pipes at their full size is bounded for all of his processes together (`pipe-user-pages-soft`, pipe(7)): all
 /// conduits of a run take an eighth of it at most.
 const CONDUITS_MAX: usize = 16;
+/// Where few descriptors are to be had, the programs' sockets need them: one conduit, of two of them, for each so many.
+const DESCRIPTORS_FOR_ONE: u64 = 64;
 /// Room for what is held at most, of which some pages are not full.
 const PIPE_SIZE: usize = 512 << 10;
 /// Taken at once at most.
@@ -40,6 +43,8 @@ const REST: usize = 128 << 10;
 const FILL_MIN: usize = 32 << 10;
 /// So long a sender rests; then the receiver does not read, and TCP's buffers are to be filled as they are otherwise.
 const PATIENCE: core::time::Duration = core::time::Duration::from_millis(5);
+/// A conduit through which nothing has gone for so long is another transfer's that wants one.
+const IDLE: core::time::Duration = core::time::Duration::from_secs(1);
 /// A transfer is what has brought so much at a stretch …
 const TRANSFER: usize = 512 << 10;
 /// … of what counts at most; each little piece takes half of it away.
@@ -132,8 +137,8 @@ pub(crate) enum Next {
 /// The pipe, and what is known of the octets.
 #[derive(Debug)]
 struct Conduit {
-    read: OwnedFd,
-    write: OwnedFd,
+    /// None once it was given to another transfer, which happens while nothing lies in it.
+    pipe: Option<Pipe>,
     runs: Runs,
     held: usize,
     /// The sending end waits for room …
@@ -143,8 +148,14 @@ struct Conduit {
     sender: Slot,
     /// What TCP is given for octets that it does not see.
     blank: &'static [u8],
-    /// Counted as long as this is open.
-    _open: Rc<()>,
+    /// When something last went in or out.
+    used: Instant,
+}
+
+#[derive(Debug)]
+struct Pipe {
+    read: OwnedFd,
+    write: OwnedFd,
 }
 
 /// What came of filling.
@@ -164,17 +175,19 @@ pub(crate) struct Inlet(Rc<RefCell<Conduit>>);
 
 impl Inlet {
     /// Takes what the program has sent, `queued` octets by now, if it is worth it.
-    pub(crate) fn fill(&self, from: &OwnedFd, queued: usize) -> Filled {
+    pub(crate) fn fill(&self, from: &OwnedFd, queued: usize, now: Instant) -> Filled {
         let mut conduit = self.0.borrow_mut();
+        let conduit = &mut *conduit;
         conduit.rests = conduit.held > REST;
         if conduit.rests {
             return Filled::Rests;
         }
-        if queued < FILL_MIN {
+        let Some(pipe) = conduit.pipe.as_ref().filter(|_| queued >= FILL_MIN) else {
             return Filled::Little;
-        }
-        match splice(from, None, &conduit.write, None, FILL_MAX, SpliceFlags::NONBLOCK) {
+        };
+        match splice(from, None, &pipe.write, None, FILL_MAX, SpliceFlags::NONBLOCK) {
             Ok(taken) if taken > 0 => {
+                conduit.used = now;
                 conduit.held += taken;
                 conduit.runs.push_held(taken);
                 Filled::Blank(Payload::from_static(&conduit.blank[..taken]))
@@ -193,9 +206,9 @@ impl Inlet {
         self.0.borrow_mut().runs.push_ordinary(octets);
     }
 
-    /// Whether this is of use no more: the transfer is over, or the receiving end has gone.
+    /// Whether this is of use no more: the transfer is over, the receiving end has gone, or another transfer has the pipe.
     pub(crate) fn is_idle(&self, stretch: &Stretch) -> bool {
-        stretch.is_over() || Rc::strong_count(&self.0) == 1
+        stretch.is_over() || Rc::strong_count(&self.0) == 1 || self.0.borrow().pipe.is_none()
     }
 
     /// Whether the sending end waits for the receiving one.
@@ -214,9 +227,12 @@ impl Outlet {
     }
 
     /// Gives the program up to `octets` of those that lie in the pipe; how many it took.
-    pub(crate) fn drain(&self, to: &OwnedFd, octets: usize) -> Result<usize, Errno> {
+    pub(crate) fn drain(&self, to: &OwnedFd, octets: usize, now: Instant) -> Result<usize, Errno> {
         let mut conduit = self.0.borrow_mut();
-        let taken = splice(&conduit.read, None, to, None, octets, SpliceFlags::NONBLOCK)?;
+        // While something lies in it, it has its pipe.
+        let pipe = conduit.pipe.as_ref().ok_or(Errno::PIPE)?;
+        let taken = splice(&pipe.read, None, to, None, octets, SpliceFlags::NONBLOCK)?;
+        conduit.used = now;
         conduit.held -= taken;
         conduit.drained = true;
         conduit.runs.pass(taken);
@@ -237,14 +253,15 @@ impl Outlet {
 
     /// Whether nothing will come out any more.
     pub(crate) fn is_idle(&self) -> bool {
-        Rc::strong_count(&self.0) == 1 && self.0.borrow().held == 0
+        let conduit = self.0.borrow();
+        conduit.pipe.is_none() || (Rc::strong_count(&self.0) == 1 && conduit.held == 0)
     }
 }
 
 /// The conduits of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Conduits {
-    open: Rc<()>,
+    open: Vec<Weak<RefCell<Conduit>>>,
     /// Made once.
     blank: Option<&'static [u8]>,
     /// Sending ends that rest, and until when.
@@ -252,11 +269,13 @@ pub(crate) struct Conduits {
 }
 
 impl Conduits {
-    /// One from `sender` to an end whose descriptor is `to`; `between` octets are on their way already. None where there are enough of them,
-    /// and where the kernel gives no pipe of the size.
-    pub(crate) fn open(&mut self, sender: Slot, to: &OwnedFd, between: usize) -> Option<(Inlet, Outlet)> {
-        if Rc::strong_count(&self.open) > CONDUITS_MAX {
-            return None;
+    /// One from `sender` to an end whose descriptor is `to`; `between` octets are on their way already. None where there are enough of them
+    /// in use, and where the kernel gives no pipe of the size.
+    pub(crate) fn open(&mut self, sender: Slot, to: &OwnedFd, between: usize, now: Instant) -> Option<(Inlet, Outlet)> {
+        self.open
+            .retain(|conduit| conduit.upgrade().is_some_and(|it| it.borrow().pipe.is_some()));
+        if self.open.len() >= conduits_max() {
+            self.give_up_idle(now)?;
         }
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
         fcntl_setpipe_size(&write, PIPE_SIZE).ok()?;
@@ -265,17 +284,38 @@ impl Conduits {
         let mut runs = Runs::default();
         runs.push_ordinary(between);
         let conduit = Rc::new(RefCell::new(Conduit {
-            read,
-            write,
+            pipe: Some(Pipe { read, write }),
             runs,
             held: 0,
             rests: false,
             drained: false,
             sender,
             blank: self.blank.get_or_insert_with(|| vec![0; FILL_MAX].leak()),
-            _open: Rc::clone(&self.open),
+            used: now,
         }));
+        self.open.push(Rc::downgrade(&conduit));
         Some((Inlet(Rc::clone(&conduit)), Outlet(conduit)))
+    }
+
+    /// Closes the pipe through which nothing has gone for the longest time, if that was long enough and nothing lies in it.
+    fn give_up_idle(&mut self, now: Instant) -> Option<()> {
+        let open = self.open.iter().filter_map(Weak::upgrade);
+        let is_idle = |it: &Conduit| it.held == 0 && now.saturating_since(it.used) >= IDLE;
+        let idle = open.filter(|conduit| is_idle(&conduit.borrow()));
+        let longest = idle.min_by_key(|conduit| conduit.borrow().used)?;
+        longest.borrow_mut().pipe = None;
+        Some(())
+    }
+
+    /// Closes the pipes in which nothing lies: descriptors are wanted more urgently. How many it were.
+    pub(crate) fn give_up_empty(&mut self) -> usize {
+        let open = self.open.drain(..).filter_map(|conduit| conduit.upgrade());
+        let (empty, used): (Vec<_>, Vec<_>) = open.partition(|conduit| conduit.borrow().held == 0);
+        for conduit in &empty {
+            conduit.borrow_mut().pipe = None;
+        }
+        self.open.extend(used.iter().map(Rc::downgrade));
+        empty.len()
     }
 
     /// Follows whether a sending end rests.
@@ -301,13 +341,22 @@ impl Conduits {
     }
 }
 
+/// How many conduits there may be at once.
+fn conduits_max() -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(descriptors / DESCRIPTORS_FOR_ONE).map_or(CONDUITS_MAX, |number| number.min(CONDUITS_MAX))
+}
+
 impl Supervisor {
     /// Has what a program sends pass our TCP by, where the other end is here and nobody looks at packets. Otherwise it is asked again after as
     /// much more.
     pub(crate) fn begin_conduit(&mut self, slot: Slot) {
         let inlet = self.receiver_of(slot).and_then(|(receiver, between)| {
-            let receiver = stream_of(&mut self.sockets, receiver).filter(|it| it.may_receive_by_conduit())?;
-            let (inlet, outlet) = self.conduits.open(slot, &receiver.end, between)?;
+            let receiver = stream_of(&mut self.sockets, receiver)?;
+            if !receiver.may_receive_by_conduit() {
+                return None;
+            }
+            let (inlet, outlet) = self.conduits.open(slot, &receiver.end, between, self.now)?;
             receiver.receive_by(outlet);
             Some(inlet)
         });
@@ -374,6 +423,50 @@ mod tests {
         assert_eq!(runs.next(), Next::Ordinary(3));
         runs.pass(3);
         assert_eq!(runs.next(), Next::Ordinary(usize::MAX));
+    }
+
+    /// One end of a pair, and a conduit to it.
+    fn opened(conduits: &mut Conduits, now: Instant) -> Option<(OwnedFd, Inlet, Outlet)> {
+        let (to, _) = std::os::unix::net::UnixStream::pair().unwrap();
+        let to = OwnedFd::from(to);
+        let (inlet, outlet) = conduits.open(Slot::new(1, 0), &to, 0, now)?;
+        Some((to, inlet, outlet))
+    }
+
+    fn after(milliseconds: u64) -> Instant {
+        Instant::from_nanos(0) + core::time::Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn a_transfer_gets_the_conduit_that_was_idle_longest_and_is_empty() {
+        use std::io::Write;
+        let mut conduits = Conduits::default();
+        let mut open: Vec<_> = (0..conduits_max() as u64)
+            .map(|number| opened(&mut conduits, after(number)).unwrap())
+            .collect();
+        let stretch = Stretch(STRETCH_MAX);
+        assert!(opened(&mut conduits, after(100)).is_none());
+        // Something lies in the first, and something goes into the second now.
+        let (from, mut program) = std::os::unix::net::UnixStream::pair().unwrap();
+        let from = OwnedFd::from(from);
+        program.write_all(&vec![1; 2 * FILL_MIN]).unwrap();
+        assert!(matches!(open[0].1.fill(&from, FILL_MIN, after(0)), Filled::Blank(_)));
+        program.write_all(&vec![1; FILL_MIN]).unwrap();
+        assert!(matches!(open[1].1.fill(&from, FILL_MIN, after(2000)), Filled::Blank(_)));
+        let (to, _receiver) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert_eq!(open[1].2.drain(&to.into(), FILL_MAX, after(2000)), Ok(FILL_MIN));
+        let new = opened(&mut conduits, after(2000)).expect("one was idle");
+        let given_up: Vec<usize> = (0..open.len())
+            .filter(|&number| open[number].1.is_idle(&stretch))
+            .collect();
+        assert_eq!(given_up, [2]);
+        assert!(open[2].2.is_idle() && matches!(open[2].1.fill(&from, FILL_MIN, after(2000)), Filled::Little));
+        assert_eq!(open[2].2.next(), Next::Ordinary(usize::MAX));
+        // Whose ends have gone counts no more.
+        drop(new);
+        drop(open.drain(2..));
+        assert_eq!(conduits.give_up_empty(), 1);
+        assert!(!open[0].1.is_idle(&stretch) && open[1].1.is_idle(&stretch));
     }
 
     #[test]

@@ -31,6 +31,7 @@ use crate::clock;
 use crate::guest::notify::{Answer, Call, DONE, Judged, errno};
 use crate::guest::{LookupError, is_nonblocking, socket_number};
 use crate::socket::connecting::Connecting;
+use crate::socket::stream::Left;
 use crate::socket::unix;
 use crate::socket::{GuestSocket, Holder, Role, Slot};
 use crate::supervisor::Supervisor;
@@ -210,7 +211,7 @@ impl Supervisor {
         if how.write() && !stream.outgoing_ended() {
             shutdown(&stream.end, Shutdown::Read).map_err(errno)?;
             let queued = rustix::io::ioctl_fionread(&stream.end).map_err(errno)?;
-            stream.end_outgoing(queued as usize);
+            stream.end_outgoing(Left::Before(queued as usize));
         }
         if how.read() {
             stream.end_incoming();

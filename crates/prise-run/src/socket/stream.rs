@@ -10,7 +10,7 @@
 //!
 //! Of a transfer within the run the octets may go from end to end through a pipe meanwhile ([`conduit`](crate::socket::conduit)).
 //!
-//! *Ends of directions.* shutdown(SHUT_WR) is judged: a sentinel octet is queued behind the program's last one and stays
+//! *Ends of directions.* shutdown(SHUT_WR) is judged: a sentinel is queued behind the program's last octet and stays
 //! unread, because a reset can afterwards only be shown by closing an end with unread octets. The peer's FIN becomes
 //! shutdown(end, SHUT_WR). The last close of the program's descriptor is seen as HUP on the end — except where both
 //! directions are shut already: then the end is given up, and the ledger tells of the close.
@@ -37,6 +37,22 @@ const SHARE_MIN: usize = CHUNK / 4;
 /// Slices written to the end at once.
 const PIECES_MAX: usize = 64;
 
+/// What is queued behind the last octet of a program that ends its sending. Many octets, so that it is found where another thread of the
+/// program's has written behind it.
+pub(crate) const SENTINEL: [u8; 16] = *b"\x9d\x1a\xe3\x07prise\xc4\x5b\xf0\x82\x3e\xb9\x61";
+
+/// What lies in the end of a program that has ended its sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// So many octets, then the sentinel, if there was room for it.
+    Before(usize),
+    /// So many octets or more, the sentinel, and more octets.
+    Around {
+        /// What lay there before the sentinel was queued.
+        before: usize,
+    },
+}
+
 /// A connected stream.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -46,6 +62,8 @@ pub(crate) struct Stream {
     readable: bool,
     /// Read from the end, not yet taken by the host.
     urgent: Option<u8>,
+    /// The next octets may be others than those that an event told of: an urgent one may be the first of them.
+    untold: bool,
     /// There were urgent octets: a read may end at the place of one though more lies behind it.
     marked: bool,
     /// The program will send no more: reading goes on until the end says so too.
@@ -120,6 +138,7 @@ impl Stream {
             end,
             readable: true,
             urgent: None,
+            untold: true,
             marked: false,
             ending: false,
             unsent: Payload::new(),
@@ -165,10 +184,39 @@ impl Stream {
         self.failure
     }
 
-    /// The program called shutdown(SHUT_WR): `queued` octets lie in the end before the sentinel.
-    pub(crate) fn end_outgoing(&mut self, queued: usize) {
+    /// The program called shutdown(SHUT_WR).
+    pub(crate) fn end_outgoing(&mut self, left: Left) {
+        let queued = match left {
+            Left::Before(queued) => queued,
+            Left::Around { before } => {
+                self.take_around_sentinel(before);
+                0
+            }
+        };
         self.before_fin = Some(queued);
-        self.readable = true;
+        (self.readable, self.untold) = (true, true);
+    }
+
+    /// Reads all that lies in the end, of which at least `before` octets lie before the sentinel, but for that.
+    fn take_around_sentinel(&mut self, before: usize) {
+        // An urgent octet becomes one of the others: where its place was when it was sent, nobody can say.
+        let _ = sockopt::set_socket_oobinline(&self.end, true);
+        let mut octets = self.unsent.to_vec();
+        octets.extend(self.urgent.take());
+        let begin = octets.len() + before;
+        octets.reserve(self.queued());
+        while recv(
+            &self.end,
+            rustix::buffer::spare_capacity(&mut octets),
+            RecvFlags::DONTWAIT,
+        )
+        .is_ok_and(|it| it.0 > 0)
+        {}
+        let behind = octets.get(begin..).unwrap_or_default();
+        if let Some(place) = behind.windows(SENTINEL.len()).position(|it| it == SENTINEL) {
+            octets.drain(begin + place..begin + place + SENTINEL.len());
+        }
+        self.unsent = Payload::from(octets);
     }
 
     /// The program called shutdown(SHUT_RD): it reads what lies in its queue, then the end.
@@ -254,6 +302,7 @@ impl Stream {
     /// What the program sends goes to the host again.
     pub(crate) fn send_as_others(&mut self) {
         self.inlet = None;
+        self.untold = true;
         self.stretch = Stretch::default();
     }
 
@@ -263,7 +312,8 @@ impl Stream {
     }
 
     /// Whether what the program receives may come by a conduit that is opened now.
-    pub(crate) fn may_receive_by_conduit(&self) -> bool {
+    pub(crate) fn may_receive_by_conduit(&mut self) -> bool {
+        self.outlet.take_if(|outlet| outlet.is_idle());
         self.outlet.is_none() && !self.deaf
     }
 
@@ -311,7 +361,7 @@ impl Stream {
             if !self.readable {
                 return false;
             }
-            match self.take(host.send_space(id)) {
+            match self.take(host.send_space(id), now) {
                 Ok(Taken::Octets(octets)) => self.unsent = octets,
                 Ok(Taken::Urgent) => (),
                 Ok(Taken::End) if self.ending => {
@@ -329,11 +379,12 @@ impl Stream {
     }
 
     /// The next octets of the program's, or blank ones for them.
-    fn take(&mut self, space: usize) -> Result<Taken, rustix::io::Errno> {
+    fn take(&mut self, space: usize, now: Instant) -> Result<Taken, rustix::io::Errno> {
         let direct = self.before_fin.is_none() && !self.marked;
+        self.untold |= self.inlet.is_some();
         self.inlet.take_if(|inlet| !direct || inlet.is_idle(&self.stretch));
         let mut queued = 0;
-        if self.inlet.is_some() || self.marked {
+        if self.untold || self.marked {
             // More is read than the last event told of. What comes first now was there when it was counted; what is urgent and comes
             // after that lies behind it, and ends what is read.
             queued = self.queued();
@@ -345,7 +396,7 @@ impl Stream {
             }
         }
         if let Some(inlet) = &self.inlet {
-            match inlet.fill(&self.end, queued) {
+            match inlet.fill(&self.end, queued, now) {
                 Filled::Blank(octets) => {
                     self.stretch.note(octets.len());
                     self.carried += octets.len();
@@ -364,7 +415,8 @@ impl Stream {
             Err(rustix::io::Errno::AGAIN) => return Ok(Taken::Nothing),
             Err(error) => return Err(error),
         };
-        if read.len() < wanted && !self.ending && !self.marked {
+        self.untold = read.len() == wanted || self.ending;
+        if !self.untold && !self.marked {
             // Whatever comes after this is a new edge.
             self.readable = false;
         }
@@ -508,7 +560,7 @@ impl Stream {
                 return false;
             }
             let taken = match (&self.outlet, next) {
-                (Some(outlet), Next::Held(_)) => outlet.drain(&self.end, total),
+                (Some(outlet), Next::Held(_)) => outlet.drain(&self.end, total, now),
                 (outlet, _) => unix::send_pieces(&self.end, &pieces[..count]).inspect(|taken| {
                     if let Some(outlet) = outlet {
                         outlet.pass_by(*taken);
@@ -553,7 +605,61 @@ impl Stream {
     pub(crate) fn settle(&mut self) {
         if self.outgoing_ended() {
             // Whatever else the program wrote after its own shutdown cannot be.
-            let _ = unix::take_octet(&self.end);
+            let _ = recv(&self.end, &mut [0; SENTINEL.len()][..], RecvFlags::DONTWAIT);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    /// The program's descriptor, and the stream behind it.
+    fn stream() -> (UnixStream, Stream) {
+        let (program, end) = UnixStream::pair().unwrap();
+        (program, Stream::new(end.into()))
+    }
+
+    fn take(stream: &mut Stream) -> Taken {
+        stream.take(usize::MAX, Instant::from_nanos(0)).unwrap()
+    }
+
+    #[test]
+    fn an_urgent_octet_that_no_event_has_told_of_yet_is_not_dropped() {
+        let (mut program, mut stream) = stream();
+        stream.note(EventFlags::IN);
+        program.write_all(&vec![1; CHUNK]).unwrap();
+        assert!(matches!(take(&mut stream), Taken::Octets(octets) if octets.len() == CHUNK));
+        // Sent after the last look at events: it lies right behind the octets of the last read.
+        assert_eq!(send(&program, b"!", SendFlags::OOB), Ok(1));
+        program.write_all(b"after").unwrap();
+        assert!(matches!(take(&mut stream), Taken::Urgent));
+        assert_eq!(stream.urgent, Some(b'!'));
+        assert!(matches!(take(&mut stream), Taken::Octets(octets) if &octets[..] == b"after"));
+    }
+
+    #[test]
+    fn what_others_write_while_a_program_ends_its_sending_is_sent() {
+        let (mut program, mut stream) = stream();
+        stream.unsent = Payload::copy_from(b"read ");
+        // What is a sentinel by chance is none.
+        program.write_all(&SENTINEL).unwrap();
+        program.write_all(b" before").unwrap();
+        let before = stream.queued();
+        program.write_all(b" just now").unwrap();
+        program.write_all(&SENTINEL).unwrap();
+        program.write_all(b" and behind").unwrap();
+        stream.end_outgoing(Left::Around { before });
+        let expected = [b"read ".as_slice(), &SENTINEL, b" before just now and behind"].concat();
+        assert_eq!((&stream.unsent[..], stream.before_fin), (&expected[..], Some(0)));
+    }
+
+    #[test]
+    fn an_urgent_octet_may_be_the_first_of_a_stream() {
+        let (program, mut stream) = stream();
+        assert_eq!(send(&program, b"!", SendFlags::OOB), Ok(1));
+        assert!(matches!(take(&mut stream), Taken::Urgent));
     }
 }
