@@ -101,7 +101,34 @@ fn echo() -> u16 {
     port
 }
 
-/// Open sockets and resident memory in KiB. Descriptors of processes are not counted: some hundreds are remembered.
+/// Tasks one after the other, each with a connection of its own; those that fail are told.
+const TASKS: &str = r#"
+import os, socket, threading
+listener = socket.create_server(("127.0.0.1", 0))
+failed = []
+
+def connect():
+    try:
+        with socket.create_connection(listener.getsockname()) as client:
+            listener.accept()[0].close()
+    except OSError as error:
+        failed.append(error.strerror)
+
+for _ in range(150):
+    thread = threading.Thread(target=connect)
+    thread.start()
+    thread.join()
+    child = os.fork()
+    if child == 0:
+        failed.clear()
+        connect()
+        print(*failed, end="", flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+print("failed", failed)
+"#;
+
+/// Open sockets and resident memory in KiB. Descriptors of processes are not counted: some dozens that have ended are remembered.
 fn held(pid: u32) -> (usize, u64) {
     let directory = fs::read_dir(format!("/proc/{pid}/fd")).expect("the supervisor lives");
     let links = directory.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
@@ -146,4 +173,24 @@ fn what_comes_and_goes_leaves_neither_sockets_nor_memory() {
     assert!(grown < memory + 2048, "{memory} KiB became {grown}");
     drop(input);
     run.end(LIMIT).expect_success();
+}
+
+#[test]
+fn tasks_that_have_ended_take_no_descriptors_from_the_others() {
+    let Some(python) = need("few descriptors", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("tasks.py", TASKS);
+    for way in ["", "--no-join"] {
+        let prise = stage.path("prise");
+        let line = format!(
+            "ulimit -n 64; exec {} run {way} --link none -- {} {}",
+            prise.display(),
+            python.display(),
+            script.display()
+        );
+        let ended = finish(&mut stage.native("sh", ["-c", &line]), LIMIT).expect_success();
+        assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("failed []\n", ""));
+    }
 }

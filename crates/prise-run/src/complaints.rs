@@ -7,8 +7,8 @@ use std::io::Write;
 use crate::supervisor::Supervisor;
 use crate::world::mirror::OpenError;
 
-/// Descriptors that one call may want of the supervisor: both ends of a socket, and a copy of the program's.
-const AT_ONCE: usize = 3;
+/// Descriptors that one call may want of the supervisor at once, and more: both ends of a socket, copies of the program's, the task, a file of /proc.
+pub(crate) const AT_ONCE: usize = 8;
 
 /// What was spoken of already.
 #[derive(Debug, Default)]

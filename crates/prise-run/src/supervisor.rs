@@ -342,14 +342,15 @@ impl Supervisor {
         Ok(())
     }
 
-    /// A call for which no descriptors were left: closed sockets that nothing told of may have some.
+    /// A call for which no descriptors were left: tasks that have ended, transfers that rest, and closed sockets that nothing told of may
+    /// have some.
     fn judge_with_room(&mut self, call: &Call, judged: Judged) -> Judged {
-        let judged = if self.ledger.is_resting(self.now) {
-            judged
-        } else {
+        let found = self.guests.forget_ended() + self.conduits.give_up_empty();
+        let sweeps = !self.ledger.is_resting(self.now);
+        if sweeps {
             self.sweep();
-            self.judge(call)
-        };
+        }
+        let judged = if sweeps || found > 0 { self.judge(call) } else { judged };
         if matches!(judged, Err(Errno::EMFILE | Errno::ENFILE)) {
             self.complain_of_exhaustion();
         }

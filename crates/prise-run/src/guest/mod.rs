@@ -13,21 +13,25 @@ pub(crate) mod sockaddr;
 use core::cell::OnceCell;
 use core::fmt::Display;
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
+use crate::complaints::AT_ONCE;
 use crate::guest::kin::Kin;
 use crate::socket::{Holder, unix};
 use prise_socket::Errno;
 use prise_sys::memory::{self, Area};
 use rustix::event::PollFlags;
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Resource, getrlimit, pidfd_getfd, pidfd_open};
 
 /// `PIDFD_THREAD` (linux/pidfd.h, Linux 6.9): a descriptor for one thread, with that thread's own descriptor table.
 const PIDFD_THREAD: u32 = 0o200;
 
 /// Tasks remembered at once, one descriptor each. Beyond it all are forgotten; each costs a pidfd_open(2) to know again.
 const TASKS_MAX: usize = 512;
+
+/// So many further tasks, or as many as were alive the last time, and it is looked which of them have ended: each is a descriptor of no use.
+const TASKS_MORE: usize = 64;
 
 /// Why a guest's descriptor cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +54,37 @@ struct Task {
     process: OnceCell<u32>,
 }
 
+impl Task {
+    /// A descriptor for a task is readable once that has ended (pidfd_open(2)).
+    fn has_ended(&self) -> bool {
+        unix::shows(&self.pidfd, PollFlags::IN)
+    }
+}
+
 /// The tasks that were seen lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Guests {
     tasks: HashMap<u32, Task>,
+    /// How many of them were alive when it was last looked.
+    alive: usize,
+    /// A descriptor of this number or a higher one is among the last that the supervisor may have.
+    last_descriptors: RawFd,
     /// Descriptors are not fetched (see [`crate::socket::keeping`]).
     fetches_nothing: bool,
+}
+
+impl Default for Guests {
+    fn default() -> Self {
+        let limit = getrlimit(Resource::Nofile)
+            .current
+            .and_then(|limit| RawFd::try_from(limit).ok());
+        Self {
+            tasks: HashMap::new(),
+            alive: 0,
+            last_descriptors: limit.unwrap_or(RawFd::MAX) - AT_ONCE as RawFd,
+            fetches_nothing: false,
+        }
+    }
 }
 
 impl Guests {
@@ -80,7 +109,13 @@ impl Guests {
         for _ in 0..2 {
             let task = self.task(tid)?;
             match pidfd_getfd(&task.pidfd, fd, PidfdGetfdFlags::empty()) {
-                Ok(copy) => return Ok(copy),
+                Ok(copy) => {
+                    // Before the call fails that needs another one: numbers are given out from the lowest on.
+                    if copy.as_raw_fd() >= self.last_descriptors && self.tasks.len() > self.alive {
+                        self.forget_ended();
+                    }
+                    return Ok(copy);
+                }
                 Err(E::BADF) => return Err(LookupError::NotOpen),
                 Err(E::SRCH) => drop(self.tasks.remove(&tid)),
                 Err(E::MFILE | E::NFILE) => return Err(LookupError::Exhausted),
@@ -173,8 +208,7 @@ impl Guests {
     /// The processes of the tasks that are remembered and have not ended.
     pub(crate) fn living(&self) -> Vec<u32> {
         let living = self.tasks.iter();
-        // A descriptor for a task is readable once that has ended (pidfd_open(2)).
-        let living = living.filter(|(_, task)| !unix::shows(&task.pidfd, PollFlags::IN));
+        let living = living.filter(|(_, task)| !task.has_ended());
         let process = |(&tid, task): (&u32, &Task)| *task.process.get_or_init(|| thread_group(tid).unwrap_or(tid));
         living.map(process).collect()
     }
@@ -184,8 +218,19 @@ impl Guests {
         self.tasks.keys().copied()
     }
 
+    /// Forgets the tasks that have ended, each of which keeps a descriptor; how many those were.
+    pub(crate) fn forget_ended(&mut self) -> usize {
+        let before = self.tasks.len();
+        self.tasks.retain(|_, task| !task.has_ended());
+        self.alive = self.tasks.len();
+        before - self.alive
+    }
+
     fn task(&mut self, tid: u32) -> Result<&Task, LookupError> {
         if !self.tasks.contains_key(&tid) {
+            if self.tasks.len() >= self.alive * 2 + TASKS_MORE {
+                self.forget_ended();
+            }
             if self.tasks.len() >= TASKS_MAX {
                 self.tasks.clear();
             }
@@ -430,6 +475,19 @@ mod tests {
         ];
         let front = shortened(&areas, 6);
         assert_eq!(front, [Area { address: 10, len: 4 }, Area { address: 30, len: 2 }]);
+    }
+
+    #[test]
+    fn tasks_that_have_ended_keep_no_descriptors() {
+        let mut guests = Guests::default();
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let (own, childs) = (std::process::id(), child.id());
+        assert_eq!((guests.process(own), guests.process(childs)), (own, childs));
+        assert_eq!(guests.forget_ended(), 0);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(guests.forget_ended(), 1);
+        assert_eq!(guests.known().collect::<Vec<u32>>(), [own]);
     }
 
     #[test]
