@@ -176,6 +176,7 @@ const FIELDS: &[(&str, usize, usize)] = &[
     ("dsack_dups", 216, 4),
     ("reord_seen", 220, 4),
     ("rcv_ooopack", 224, 4),
+    ("delivery_rate", 160, 8),
     ("busy_time", 168, 8),
     ("rwnd_limited", 176, 8),
     ("sndbuf_limited", 184, 8),

@@ -3,13 +3,14 @@
 use core::ops::ControlFlow;
 use core::time::Duration;
 
-use prise_wire::{Instant, SackBlock, SeqNum};
+use prise_wire::{Instant, SeqNum};
 
 use super::acc_ecn::Feedback;
 use super::arrival::{Check, is_between};
 use super::connection::Connection;
 use super::deadlines::Retransmit;
 use super::info::{LossState, State};
+use super::loss::duplicate::{Duplicate, is_dsack};
 use super::loss::rack::Surroundings;
 use super::loss::respond::AckFacts;
 use super::segment::Segment;
@@ -137,21 +138,14 @@ impl Connection {
         let (min_rtt, size) = (self.min_rtt(), self.segment_size());
         let (una, nxt) = (self.snd.una, self.snd.nxt);
         let by_packets = self.config.tuning().recovery_by_packets;
-        let Some(sending) = self.sending.as_deref_mut() else {
-            if advanced {
+        let reported = self.reported_duplicate(seg, ack);
+        let Some(sending) = self.sending.as_deref_mut().filter(|sending| !sending.flight.is_empty()) else {
+            self.take_late_duplicate(reported);
+            if advanced && self.sending.is_none() {
                 self.snd.una = ack;
             }
             return;
         };
-        if sending.flight.is_empty() {
-            let first = seg.options.sack.first();
-            if self.flags.sack_on() && first.is_some_and(|block| is_dsack(*block, ack, None)) {
-                sending.on_late_duplicate(&mut self.congestion);
-                self.note_feedback(0, true, false, false);
-                self.release_memory();
-            }
-            return;
-        }
         let echo = seg.options.timestamps.map(|timestamps| timestamps.echo);
         // An echo of 0 is that of who has seen no timestamp (RFC 7323 §3.2; Linux believes none).
         let echo = echo.filter(|&echo| echo != 0 && self.flags.timestamps_on());
@@ -164,25 +158,19 @@ impl Connection {
             self.snd.una = ack;
             self.statistics.bytes_acked += u64::from(data);
         }
-        let mut dsack = false;
+        delivery.answers_duplicate = reported.is_some_and(|reported| reported.is_believed);
         if self.flags.sack_on() {
-            for (position, &block) in seg.options.sack.iter().enumerate() {
-                if position == 0 && is_dsack(block, ack, seg.options.sack.get(1)) {
-                    dsack = true;
-                    // Beyond what we have sent again it is the network's (`tcp_dsack_seen`): a path that doubles all packets has one
-                    // reported by each acknowledgment.
-                    let reported = self.rare.as_deref().map_or(0, |rare| rare.troubles.dsack_dups);
-                    delivery.answers_duplicate = reported < self.statistics.retransmissions;
-                    sending.rack.on_dsack(self.snd.una, nxt);
-                } else if Segment::plausible(block, self.snd.una, nxt) {
-                    let block = if by_packets {
-                        sending.flight.whole_segments(block, size)
-                    } else {
-                        Some(block)
-                    };
-                    if let Some(block) = block {
-                        sending.flight.sack(block, &mut delivery);
-                    }
+            for &block in seg.options.sack.iter().skip(usize::from(reported.is_some())) {
+                if !Segment::plausible(block, self.snd.una, nxt) {
+                    continue;
+                }
+                let block = if by_packets {
+                    sending.flight.whole_segments(block, size)
+                } else {
+                    Some(block)
+                };
+                if let Some(block) = block {
+                    sending.flight.sack(block, &mut delivery);
                 }
             }
         }
@@ -198,8 +186,13 @@ impl Connection {
             nxt,
             delivery,
             rtt: round_trips.map(|round_trips| round_trips.last),
-            duplicate: !advanced && ack == una && seg.len() == 0 && !window_changed && delivery.sacked == 0 && !dsack,
-            dsack,
+            duplicate: !advanced
+                && ack == una
+                && seg.len() == 0
+                && !window_changed
+                && delivery.sacked == 0
+                && !delivery.answers_duplicate,
+            reported: reported.unwrap_or_default(),
             ece: (seg.flags.ece() && self.flags.ecn_on()) || marked > 0,
             classic: self.flags.ecn_on(),
             sack_on: self.flags.sack_on(),
@@ -207,9 +200,17 @@ impl Connection {
             new_data: self.unsent() > 0 && nxt.distance_from(self.snd.una) < self.snd.wnd,
             around: self.surroundings(),
         };
-        self.note_feedback(delivery.packets, dsack, delivery.reordered, facts.ece && facts.classic);
+        self.note_feedback(
+            delivery.packets,
+            facts.reported.segments,
+            delivery.reordered,
+            facts.ece && facts.classic,
+        );
         if let Some(sending) = self.sending.as_deref_mut() {
-            sending.respond(&facts, &mut self.congestion);
+            let sample = sending.respond(&facts, &mut self.congestion);
+            if let Some(sample) = sample {
+                self.delivery_rate.take(&sample);
+            }
             if advanced {
                 sending.recovery.timeouts = 0;
             }
@@ -225,8 +226,32 @@ impl Connection {
                 self.wait_for(seg.at, Wait::Idle);
             }
         }
-        self.rearm_retransmit(seg.at, delivery.octets > 0);
+        self.rearm_retransmit(seg.at, advanced || self.was_older_than_front(&delivery));
         self.raise_writable_if_room();
+        self.release_memory();
+    }
+
+    /// What the first block reports to have come twice, if it does.
+    fn reported_duplicate(&self, seg: &Segment, ack: SeqNum) -> Option<Duplicate> {
+        let blocks = &seg.options.sack;
+        let block = blocks.first().filter(|_| self.flags.sack_on())?;
+        if !is_dsack(*block, ack, blocks.get(1)) {
+            return None;
+        }
+        let probe_end = self.sending.as_ref().and_then(|sending| sending.probe_end);
+        let reported = self.rare.as_deref().map_or(0, |rare| rare.troubles.dsack_dups);
+        let duplicate = Duplicate::of(*block, self.segment_size(), self.snd.max_wnd, probe_end);
+        Some(duplicate.believed(reported, self.statistics.retransmissions))
+    }
+
+    /// Something is reported to have come twice when everything was acknowledged.
+    fn take_late_duplicate(&mut self, reported: Option<Duplicate>) {
+        let Some(reported) = reported else { return };
+        let nxt = self.snd.nxt;
+        if let Some(sending) = self.sending.as_deref_mut() {
+            sending.on_late_duplicate(reported, nxt, &mut self.congestion);
+        }
+        self.note_feedback(0, reported.segments, false, false);
         self.release_memory();
     }
 
@@ -258,6 +283,20 @@ impl Connection {
         }
     }
 
+    /// Whether something was reported that had left before the oldest segment out did, for the last time: then the time since that says
+    /// nothing yet of its fate (`tcp_clean_rtx_queue`, FLAG_SET_XMIT_TIMER).
+    fn was_older_than_front(&self, delivery: &Delivery) -> bool {
+        let front = self.sending.as_ref().and_then(|sending| sending.flight.front());
+        front.is_some_and(|front| delivery.reports_what_left_before(front.sent_at))
+    }
+
+    /// How long the oldest segment out may stay so, which the timer has not counted while another wait was shorter (`tcp_rearm_rto`).
+    fn rest_of_timeout(&self, now: Instant) -> Duration {
+        let (rto, front) = (self.rto(), self.sending.as_ref().and_then(|it| it.flight.front()));
+        let passed = front.map_or(Duration::ZERO, |front| now.saturating_since(front.sent_at));
+        rto.saturating_sub(passed).max(TIMEOUT_LEAST)
+    }
+
     /// After an acknowledgment: RACK's timer if something may be lost soon, else a tail loss probe, else the RTO
     /// (RFC 8985 §7.2, RFC 6298 §5).
     pub(crate) fn rearm_retransmit(&mut self, now: Instant, progress: bool) {
@@ -271,7 +310,7 @@ impl Connection {
             }
             return;
         };
-        if self.flags.sack_on() && sending.flight.sacked() > 0 && sending.flight.lost() == 0 {
+        if self.flags.sack_on() && sending.flight.sacked() > 0 {
             let (_, wait) = sending.rack.detect(&mut sending.flight, &around, now);
             if let Some(wait) = wait {
                 self.deadlines.arm(Retransmit::Reordering, now + wait);
@@ -281,7 +320,8 @@ impl Connection {
         if !progress && (self.deadlines.armed(Retransmit::Rto) || self.deadlines.armed(Retransmit::Probe)) {
             return;
         }
-        let in_open = matches!(sending.recovery.state, LossState::Open);
+        // Also while marks reduce the window: nothing is lost then.
+        let in_open = matches!(sending.recovery.state, LossState::Open | LossState::WindowReduced);
         let measured = !srtt.is_zero();
         if self.flags.sack_on()
             && in_open
@@ -300,18 +340,85 @@ impl Connection {
             self.deadlines.arm(Retransmit::Probe, now + timeout.min(rto));
             return;
         }
-        self.arm_timeout(Retransmit::Rto, now, rto);
+        let was_shorter = matches!(
+            self.deadlines.retransmit_kind,
+            Retransmit::Probe | Retransmit::Reordering
+        );
+        let wait = if was_shorter { self.rest_of_timeout(now) } else { rto };
+        self.arm_timeout(Retransmit::Rto, now, wait);
     }
 }
+
+/// No timeout comes sooner (`TCP_TIMEOUT_MIN`).
+const TIMEOUT_LEAST: Duration = Duration::from_millis(1);
 
 /// When a tail is probed where no round trip has been measured (RFC 8985 §7.2).
 const UNMEASURED_PROBE: Duration = Duration::from_secs(1);
 
-/// RFC 2883 §4: the first block reports a duplicate if it lies below the cumulative acknowledgment or within the
-/// second block.
-fn is_dsack(first: SackBlock, ack: SeqNum, second: Option<&SackBlock>) -> bool {
-    first.left.precedes(ack)
-        || second.is_some_and(|second| {
-            second.left.precedes_or_equals(first.left) && first.right.precedes_or_equals(second.right)
-        })
+#[cfg(test)]
+mod tests {
+    use prise_wire::{Payload, SackBlock};
+
+    use super::*;
+    use crate::tcp::ConnId;
+    use crate::tcp::tests::World;
+
+    /// A sender in recovery a tenth of a second after it has sent ten segments into silence.
+    fn in_recovery(seed: u8) -> (World, ConnId) {
+        let mut world = World::new(seed);
+        let (client, _) = world.connect();
+        world.filter = Some(|_, _, _| false);
+        let mut data = Payload::from(alloc::vec![1; 14_480]);
+        let sent = world.stacks[0].tcp_send(world.now, client, &mut data, false, false);
+        assert_eq!(sent, Ok(14_480));
+        world.run_for(Duration::from_millis(30));
+        let connection = connection(&mut world, client);
+        let nxt = connection.snd.nxt;
+        connection.sending().recovery.enter_fast(nxt, 14_480);
+        (world, client)
+    }
+
+    fn connection(world: &mut World, id: ConnId) -> &mut Connection {
+        let tcp = &mut world.stacks[0].tcp;
+        tcp.connections.find_mut(id.key()).expect("it lives")
+    }
+
+    #[test]
+    fn the_timeout_counts_from_when_the_oldest_segment_left_where_another_wait_was_shorter() {
+        let (mut world, client) = in_recovery(31);
+        let now = world.now;
+        let connection = connection(&mut world, client);
+        let left_at = connection.sending().flight.front().expect("all are out").sent_at;
+        let rto = connection.rto();
+        assert_eq!(connection.deadlines.retransmit_kind, Retransmit::Probe);
+        connection.rearm_retransmit(now, true);
+        assert!(connection.deadlines.armed(Retransmit::Rto));
+        assert_eq!(connection.deadlines.retransmit, left_at + rto);
+        // An acknowledgment that moves the edge has that timer begin anew.
+        connection.rearm_retransmit(now, true);
+        assert_eq!(connection.deadlines.retransmit, now + rto);
+        connection.rearm_retransmit(now + Duration::from_millis(10), false);
+        assert_eq!(connection.deadlines.retransmit, now + rto, "one that does not has not");
+    }
+
+    #[test]
+    fn what_is_lost_and_cannot_leave_does_not_keep_the_rest_from_being_found_lost() {
+        let (mut world, client) = in_recovery(32);
+        let now = world.now;
+        let connection = connection(&mut world, client);
+        let (una, min_rtt) = (connection.snd.una, connection.min_rtt());
+        let around = connection.surroundings();
+        let sending = connection.sending();
+        assert!(sending.flight.lose_front(1448));
+        let mut delivery = Delivery::new(now, min_rtt, None, 1448);
+        let left = una + 9 * 1448;
+        let right = left + 1448;
+        sending.flight.sack(SackBlock { left, right }, &mut delivery);
+        sending.rack.on_spurious();
+        sending.rack.update(&delivery, sending.flight.fack());
+        let (_, wait) = sending.rack.detect(&mut sending.flight, &around, now);
+        assert!(wait.is_some(), "reordering has been seen: the others have time yet");
+        connection.rearm_retransmit(now, true);
+        assert!(connection.deadlines.armed(Retransmit::Reordering));
+    }
 }

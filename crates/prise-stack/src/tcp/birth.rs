@@ -10,6 +10,7 @@ use super::Tcp;
 use super::acc_ecn::EcnAgreement;
 use super::answer_limit::AnswerLimit;
 use super::config::{CongestionAlgorithm, TcpConfig};
+use super::congestion::rate::DeliveryRate;
 use super::connection::{
     Connection, Moment, Reader, ReceiveVariables, SendVariables, Stamp, Statistics, TimestampState, timestamp_clock,
 };
@@ -195,6 +196,7 @@ impl Tcp {
             rcv_scale,
             backoff: 0,
             probes_out: 0,
+            delivery_rate: DeliveryRate::NONE,
             error: None,
             soft_error: None,
             raised: Ready::NONE,

@@ -14,7 +14,7 @@ use prise_wire::{Instant, SeqNum};
 use super::answer_limit::AnswerLimit;
 use super::config::{Linger, TcpConfig};
 use super::congestion::Congestion;
-use super::congestion::rate::RateSampler;
+use super::congestion::rate::{DeliveryRate, RateSampler};
 use super::deadlines::{Deadlines, Slow};
 use super::error::TcpError;
 use super::flags::Flags;
@@ -192,6 +192,8 @@ pub(crate) struct Connection {
     pub(crate) backoff: u8,
     /// Probes without an answer, of a shut window or of keepalive, which exclude each other (`icsk_probes_out`).
     pub(crate) probes_out: u8,
+    /// The delivery rate that was measured last.
+    pub(crate) delivery_rate: DeliveryRate,
     /// Why it ended; taken by the program.
     pub(crate) error: Option<TcpError>,
     /// A soft ICMP error, shown if the connection times out.

@@ -330,8 +330,8 @@ impl Connection {
                 .or_else(|| self.implied_rate())
                 .map(|rate| rate.min(self.rate_limit())),
             max_pacing_rate: self.config.max_pacing_rate,
-            delivery_rate: self.sending.as_ref().map_or(0, |it| it.rate.latest),
-            app_limited: self.sending.as_ref().is_none_or(|it| it.rate.is_app_limited()),
+            delivery_rate: self.delivery_rate.octets_per_second(),
+            app_limited: self.delivery_rate.is_app_limited(),
             delivered: statistics.delivered,
             dsack_dups: troubles.dsack_dups,
             reordering: self.sending.as_ref().map_or(3, |sending| sending.rack.degree()),

@@ -162,11 +162,11 @@ impl Connection {
     }
 
     /// What an acknowledgment tells beside the flight: duplicates, reordering, echoed marks.
-    pub(crate) fn note_feedback(&mut self, packets: u32, dsack: bool, reordered: bool, echoed: bool) {
+    pub(crate) fn note_feedback(&mut self, packets: u32, dsacks: u32, reordered: bool, echoed: bool) {
         self.statistics.delivered = self.statistics.delivered.wrapping_add(packets);
-        if dsack || reordered || echoed {
+        if dsacks > 0 || reordered || echoed {
             let troubles = &mut self.rare().troubles;
-            troubles.dsack_dups += u32::from(dsack);
+            troubles.dsack_dups = troubles.dsack_dups.wrapping_add(dsacks);
             troubles.reordering += u32::from(reordered);
             troubles.delivered_ce += if echoed { packets } else { 0 };
         }

@@ -47,7 +47,36 @@ pub(crate) struct RateSampler {
     lost_told: u32,
     /// Until so many octets are delivered, samples are bounded by the program.
     app_limited_until: Option<u64>,
-    pub(crate) latest: u64,
+}
+
+/// The rate that `TCP_INFO` tells, in as few octets as an idle connection can spare: ten bits of it, how far they are shifted, and whether
+/// the program bounded it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DeliveryRate(u16);
+
+impl DeliveryRate {
+    const DIGITS: u32 = 9;
+    const APP_LIMITED: u16 = 1 << 15;
+    pub(crate) const NONE: Self = Self(Self::APP_LIMITED);
+
+    /// Takes a sample, unless the program bounded it and the path has shown to take more (the last lines of `tcp_rate_gen`).
+    pub(crate) fn take(&mut self, sample: &RateSample) {
+        if sample.rate == 0 || sample.app_limited && sample.rate < self.octets_per_second() {
+            return;
+        }
+        let shift = (u64::BITS - sample.rate.leading_zeros()).saturating_sub(Self::DIGITS);
+        let limited = if sample.app_limited { Self::APP_LIMITED } else { 0 };
+        self.0 = limited | (shift as u16) << Self::DIGITS | (sample.rate >> shift) as u16;
+    }
+
+    pub(crate) fn octets_per_second(self) -> u64 {
+        let digits = u64::from(self.0 & ((1 << Self::DIGITS) - 1));
+        digits << (u32::from(self.0 & !Self::APP_LIMITED) >> Self::DIGITS)
+    }
+
+    pub(crate) fn is_app_limited(self) -> bool {
+        self.0 & Self::APP_LIMITED != 0
+    }
 }
 
 impl RateSampler {
@@ -70,10 +99,6 @@ impl RateSampler {
     /// The program has nothing more to send although the window would take it.
     pub(crate) fn mark_app_limited(&mut self, in_flight: u32) {
         self.app_limited_until = Some(self.delivered + u64::from(in_flight));
-    }
-
-    pub(crate) fn is_app_limited(&self) -> bool {
-        self.app_limited_until.is_some()
     }
 
     /// What was lost since this was asked last: found by the acknowledgment of now, or by the reordering timer before it.
@@ -110,9 +135,6 @@ impl RateSampler {
         } else {
             0
         };
-        if rate > 0 {
-            self.latest = rate;
-        }
         Some(RateSample {
             rate,
             delivered,
@@ -127,6 +149,30 @@ impl RateSampler {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_told_to_a_two_hundredth_and_not_lowered_by_a_program_that_writes_little() {
+        let sample = |rate, app_limited| RateSample {
+            rate,
+            delivered: 0,
+            prior_delivered: 0,
+            tx_in_flight: 0,
+            lost: 0,
+            app_limited,
+        };
+        let mut told = DeliveryRate::NONE;
+        assert_eq!((told.octets_per_second(), told.is_app_limited()), (0, true));
+        for rate in [1, 511, 1000, 123_456_789, u64::MAX] {
+            told.take(&sample(rate, false));
+            let off = rate - told.octets_per_second();
+            assert!(off <= rate / 256, "{rate}: {off}");
+        }
+        told.take(&sample(1000, false));
+        told.take(&sample(900, true));
+        assert_eq!((told.octets_per_second(), told.is_app_limited()), (1000, false));
+        told.take(&sample(1100, true));
+        assert_eq!((told.octets_per_second(), told.is_app_limited()), (1100, true));
+    }
 
     #[test]
     fn what_the_reordering_timer_found_lost_is_told_by_the_next_acknowledgment() {

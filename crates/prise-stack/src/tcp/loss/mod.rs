@@ -1,5 +1,6 @@
 //! Loss detection and recovery.
 
+pub(crate) mod duplicate;
 pub(crate) mod rack;
 pub(crate) mod recovery;
 pub(crate) mod respond;

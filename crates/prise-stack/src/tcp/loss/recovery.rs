@@ -3,6 +3,7 @@
 
 use prise_wire::{Instant, SeqNum};
 
+use super::duplicate::Duplicate;
 use crate::tcp::connection::timestamp_clock;
 use crate::tcp::info::LossState;
 use crate::tcp::send::flight::Flight;
@@ -28,6 +29,8 @@ pub(crate) struct Undo {
     /// Retransmissions that no D-SACK has proved needless (RFC 3708).
     unproved: u32,
     proved: u32,
+    /// `snd.una` when it was made (`undo_marker`).
+    marker: SeqNum,
 }
 
 /// The state of loss recovery.
@@ -90,6 +93,7 @@ impl Recovery {
             first_retransmission: first.map(timestamp_clock),
             unproved: octets.div_ceil(size.max(1)),
             proved: 0,
+            marker: flight.front().map_or(self.point, |front| front.start),
         });
     }
 
@@ -163,10 +167,11 @@ impl Recovery {
         }
     }
 
-    pub(crate) fn on_dsack(&mut self) {
-        if let Some(undo) = &mut self.undo {
-            undo.unproved = undo.unproved.saturating_sub(1);
-            undo.proved = undo.proved.saturating_add(1);
+    /// What was repeated before the reduction has nothing to do with it (`tcp_check_dsack`).
+    pub(crate) fn on_dsack(&mut self, reported: &Duplicate) {
+        if let Some(undo) = self.undo.as_mut().filter(|undo| undo.marker.precedes(reported.end)) {
+            undo.unproved = undo.unproved.saturating_sub(reported.segments);
+            undo.proved = undo.proved.saturating_add(reported.segments);
         }
     }
 
@@ -267,9 +272,18 @@ mod tests {
             "the earlier retransmission is answered"
         );
         assert!(recovery.is_spurious(Some(49)), "the original is answered");
-        recovery.on_dsack();
-        assert!(!recovery.is_spurious(None), "one of two was needless");
-        recovery.on_dsack();
+        let reported = |end| Duplicate {
+            segments: 1,
+            end,
+            ..Duplicate::default()
+        };
+        recovery.on_dsack(&reported(SeqNum(MSS)));
+        recovery.on_dsack(&reported(SeqNum(0)));
+        assert!(
+            !recovery.is_spurious(None),
+            "one of two was needless, and one before them"
+        );
+        recovery.on_dsack(&reported(SeqNum(2 * MSS)));
         assert!(recovery.is_spurious(None), "both were");
     }
 }

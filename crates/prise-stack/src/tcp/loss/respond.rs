@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use prise_wire::{Instant, SeqNum};
 
+use super::duplicate::Duplicate;
 use super::rack::Surroundings;
 use super::recovery::Frto;
 use crate::tcp::congestion::rate::RateSample;
@@ -27,8 +28,8 @@ pub(crate) struct AckFacts {
     pub(crate) rtt: Option<Duration>,
     /// A duplicate acknowledgment in the sense of RFC 5681 §2.
     pub(crate) duplicate: bool,
-    /// The first SACK block reported a duplicate (RFC 2883).
-    pub(crate) dsack: bool,
+    /// What the first SACK block reported to have come twice (RFC 2883).
+    pub(crate) reported: Duplicate,
     /// ECN-Echo on a connection that negotiated ECN, or marks that Accurate ECN tells of.
     pub(crate) ece: bool,
     /// The echo is to be confirmed by CWR.
@@ -57,14 +58,15 @@ impl AckFacts {
             Frto::Armed if delivery.acked > 0 && self.new_data => Frto::Probing,
             Frto::Armed if delivery.acked == 0 && self.sack_on => Frto::Armed,
             // What says nothing new decides nothing.
-            _ if delivery.octets == 0 && !self.duplicate && !self.dsack => frto,
+            _ if delivery.octets == 0 && !self.duplicate && !self.reported.is_believed => frto,
             _ => Frto::Off,
         }
     }
 }
 
 impl Sending {
-    pub(crate) fn respond(&mut self, facts: &AckFacts, congestion: &mut Congestion) {
+    /// Answers what was measured of the rate of delivery.
+    pub(crate) fn respond(&mut self, facts: &AckFacts, congestion: &mut Congestion) -> Option<RateSample> {
         let facts = &mut facts.clone();
         // What acknowledged all has forgotten how far reports went: then up to there.
         let fack = self.flight.fack().or(Some(facts.una));
@@ -106,6 +108,7 @@ impl Sending {
         } else {
             self.steer(facts, newly_lost, congestion);
         }
+        sample
     }
 
     /// BBR sets the window at each acknowledgment, recovery or not.
@@ -134,10 +137,8 @@ impl Sending {
 
     /// The last reduction answered a loss that was none: the original arrived after all.
     fn undo_if_spurious(&mut self, facts: &AckFacts, congestion: &mut Congestion) {
-        let Self { recovery, flight, .. } = self;
-        if facts.dsack {
-            recovery.on_dsack();
-        }
+        self.take_report(facts.reported, facts.una, facts.nxt);
+        let recovery = &mut self.recovery;
         let original_in_loss =
             recovery.state == LossState::Loss && recovery.frto != Frto::Off && facts.shows_original(recovery.point);
         if recovery.state == LossState::Loss {
@@ -145,16 +146,32 @@ impl Sending {
         }
         let echo = facts.delivery.echo.filter(|_| facts.delivery.acked > 0);
         if original_in_loss || recovery.is_spurious(echo) {
-            if recovery.state != LossState::Loss {
-                self.rack.on_spurious();
-            }
-            if let Some(undo) = recovery.undo.take() {
-                congestion.undo(undo.cwnd, undo.ssthresh);
-                self.spurious = self.spurious.saturating_add(1);
-            }
-            flight.forgive_lost();
-            recovery.leave();
+            self.take_back(congestion);
+            self.flight.forgive_lost();
+            self.recovery.leave();
             self.rack.forget_latest();
+        }
+    }
+
+    /// What came twice because we sent it twice: were we too quick?
+    fn take_report(&mut self, reported: Duplicate, una: SeqNum, nxt: SeqNum) {
+        if !reported.is_believed {
+            return;
+        }
+        self.recovery.on_dsack(&reported);
+        if !reported.is_probe {
+            self.rack.on_dsack(una, nxt);
+        }
+    }
+
+    /// The last reduction was wrong.
+    fn take_back(&mut self, congestion: &mut Congestion) {
+        if self.recovery.state != LossState::Loss {
+            self.rack.on_spurious();
+        }
+        if let Some(undo) = self.recovery.undo.take() {
+            congestion.undo(undo.cwnd, undo.ssthresh);
+            self.spurious = self.spurious.saturating_add(1);
         }
     }
 
@@ -164,8 +181,9 @@ impl Sending {
         if facts.una.precedes(end) {
             return;
         }
-        let repaired = self.probe_retransmitted && !facts.dsack && end.precedes(facts.una);
-        if !self.probe_retransmitted || facts.dsack || facts.duplicate || repaired {
+        let needless = facts.reported.is_probe || facts.duplicate;
+        let repaired = self.probe_retransmitted && !facts.reported.is_probe && end.precedes(facts.una);
+        if !self.probe_retransmitted || needless || repaired {
             self.probe_end = None;
         }
         if repaired && !self.recovery.holds_point() {
@@ -179,15 +197,11 @@ impl Sending {
     }
 
     /// A duplicate report after everything was acknowledged: the last reduction may still be taken back.
-    pub(crate) fn on_late_duplicate(&mut self, congestion: &mut Congestion) {
-        self.recovery.on_dsack();
+    pub(crate) fn on_late_duplicate(&mut self, reported: Duplicate, nxt: SeqNum, congestion: &mut Congestion) {
+        self.take_report(reported, nxt, nxt);
         self.probe_end = None;
-        if self.recovery.is_spurious(None)
-            && let Some(undo) = self.recovery.undo.take()
-        {
-            self.rack.on_spurious();
-            congestion.undo(undo.cwnd, undo.ssthresh);
-            self.spurious = self.spurious.saturating_add(1);
+        if self.recovery.is_spurious(None) {
+            self.take_back(congestion);
         }
     }
 

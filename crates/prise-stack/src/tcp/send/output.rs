@@ -351,7 +351,9 @@ impl Connection {
             Body::new()
         };
         self.note_retransmission(data, len.div_ceil(size));
-        if tail_probe || !self.deadlines.armed(Retransmit::Rto) {
+        // The oldest segment's time begins anew, unless a shorter wait is to show what else is lost (`tcp_xmit_retransmit_queue`).
+        let oldest = start == self.snd.una || !self.deadlines.armed(Retransmit::Rto);
+        if tail_probe || oldest && !self.deadlines.armed(Retransmit::Reordering) {
             self.arm_timeout(Retransmit::Rto, now, rto);
         }
         self.note_paced(now, len);

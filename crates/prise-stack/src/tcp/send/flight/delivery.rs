@@ -150,6 +150,11 @@ impl Delivery {
         (millis < 60_000).then(|| Duration::from_millis(u64::from(millis.max(1))))
     }
 
+    /// Whether something that was sent once is reported for the first time, and had left before then.
+    pub(crate) fn reports_what_left_before(&self, then: Instant) -> bool {
+        self.sacked_once.is_some_and(|departures| departures.first < then)
+    }
+
     pub(super) fn deliver_cumulatively(&mut self, record: &Sent) {
         // What arrived is what answers this, and what it says of the clock: RFC 8985 §6.2 step 2, as Linux does it.
         let left = timestamp_clock(record.sent_at);
