@@ -64,11 +64,11 @@ impl Host {
         })
     }
 
-    /// `bind(2)` while what is left of another connection holds its port.
-    pub fn bind_beside(&mut self, now: Instant, s: SocketId, addr: SocketAddr, left: LeftPort) -> Result<(), Errno> {
-        self.tcp_ports.hold(left.port, left.claim);
+    /// `bind(2)` while what is left of other connections holds its port.
+    pub fn bind_beside(&mut self, now: Instant, s: SocketId, addr: SocketAddr, left: &[LeftPort]) -> Result<(), Errno> {
+        self.hold_left(left);
         let bound = self.bind(now, s, addr);
-        self.tcp_ports.release(left.port, left.claim);
+        self.release_left(left);
         bound
     }
 
@@ -79,17 +79,13 @@ impl Host {
         now: Instant,
         s: SocketId,
         backlog: i32,
-        left_at: impl FnOnce(u16) -> Option<LeftPort>,
+        left_at: impl FnOnce(u16) -> Vec<LeftPort>,
     ) -> Result<(), Errno> {
         let port = self.socket_ref(s)?.port;
-        let left = if port == 0 { None } else { left_at(port) };
-        if let Some(left) = left {
-            self.tcp_ports.hold(left.port, left.claim);
-        }
+        let left = if port == 0 { Vec::new() } else { left_at(port) };
+        self.hold_left(&left);
         let listens = self.listen(now, s, backlog);
-        if let Some(left) = left {
-            self.tcp_ports.release(left.port, left.claim);
-        }
+        self.release_left(&left);
         listens
     }
 
@@ -100,32 +96,42 @@ impl Host {
         now: Instant,
         s: SocketId,
         addr: SocketAddr,
-        mut left_at: impl FnMut(u16) -> Option<LeftPort>,
+        mut left_at: impl FnMut(u16) -> Vec<LeftPort>,
     ) -> Result<(), Errno> {
         let v6_only = self.socket_ref(s)?.has(Flag::V6Only);
         let mut passed_over: Vec<LeftPort> = Vec::new();
         let mut bound = self.bind(now, s, addr);
-        while bound.is_ok()
-            && let Some(left) = left_at(self.socket_ref(s)?.port)
-        {
-            if passed_over.contains(&left) {
-                // It was picked although that holds it: both may have it.
+        while bound.is_ok() {
+            let port = self.socket_ref(s)?.port;
+            let left = left_at(port);
+            // Picked although that holds it, both may have it.
+            if left.is_empty() || passed_over.iter().any(|it| it.port == port) {
                 break;
             }
             self.release_port(s);
             self.unbind(s, v6_only);
             self.socket_mut(s)?.shown_port = 0;
             // As long as this lasts it holds its port, lest that be picked again.
-            self.tcp_ports.hold(left.port, left.claim);
-            passed_over.push(left);
+            self.hold_left(&left);
+            passed_over.extend(left);
             bound = self.bind(now, s, addr);
         }
-        for left in &passed_over {
-            self.tcp_ports.release(left.port, left.claim);
-        }
+        self.release_left(&passed_over);
         match bound {
             Err(Errno::EADDRINUSE) if !passed_over.is_empty() => self.bind(now, s, addr),
             bound => bound,
+        }
+    }
+
+    fn hold_left(&mut self, left: &[LeftPort]) {
+        for it in left {
+            self.tcp_ports.hold(it.port, it.claim);
+        }
+    }
+
+    fn release_left(&mut self, left: &[LeftPort]) {
+        for it in left {
+            self.tcp_ports.release(it.port, it.claim);
         }
     }
 

@@ -115,7 +115,7 @@ fn where_port_40000_was_left(listener: &str, range: &str) -> (World, LeftPort) {
 fn a_port_that_is_picked_is_none_that_a_connection_has_left_unless_there_is_no_other() {
     let (mut world, left) = where_port_40000_was_left("0.0.0.0:40000", "40000 40001");
     let now = world.now;
-    let left_at = |port| (port == left.port()).then_some(left);
+    let left_at = |port| Vec::from_iter((port == left.port()).then_some(left));
     for port in [40001, 40000] {
         let s = world.tcp(0, Family::Inet);
         let host = &mut world.hosts[0];
@@ -147,7 +147,7 @@ fn only_ports_that_were_picked_are_asked_about_however_many_are_left() {
         let s = world.tcp(0, Family::Inet);
         let bound = world.hosts[0].bind_anywhere_but(now, s, addr("0.0.0.0:0"), |port| {
             asked += 1;
-            left.get(&port).copied()
+            left.get(&port).copied().into_iter().collect()
         });
         bound.expect("there are others");
         let port = world.hosts[0].local_addr(s).expect("it is bound").port();
@@ -163,9 +163,37 @@ fn a_port_that_two_may_share_is_taken_although_something_is_left_of_the_other() 
     let now = world.now;
     let s = world.tcp(0, Family::Inet);
     let host = &mut world.hosts[0];
-    host.bind_anywhere_but(now, s, addr("127.0.0.1:0"), |_| Some(left))
+    host.bind_anywhere_but(now, s, addr("127.0.0.1:0"), |_| vec![left])
         .expect("another address");
     assert_eq!(host.local_addr(s).map(|local| local.port()), Ok(40000));
+}
+
+#[test]
+fn whatever_is_left_of_a_port_holds_it_in_its_own_way() {
+    let (mut world, left) = where_port_40000_was_left("10.0.0.1:40000", "40000 40000");
+    let now = world.now;
+    let listener = world.listener(0, "[::1]:40000");
+    let host = &mut world.hosts[0];
+    let s = host
+        .accept_elsewhere(listener, addr("[::1]:40000"), addr("[::1]:50000"))
+        .unwrap();
+    let other = host.left_port(s).expect("a port that was not picked");
+    host.close(now, s);
+    host.close(now, listener);
+    for all in [[left, other], [other, left]] {
+        for (local, bound) in [
+            ("10.0.0.1:40000", Err(Errno::EADDRINUSE)),
+            ("[::1]:40000", Err(Errno::EADDRINUSE)),
+            ("127.0.0.1:40000", Ok(())),
+        ] {
+            let local = addr(local);
+            let family = if local.is_ipv4() { Family::Inet } else { Family::Inet6 };
+            let s = world.tcp(0, family);
+            let host = &mut world.hosts[0];
+            assert_eq!(host.bind_beside(now, s, local, &all), bound, "{local}");
+            host.close(now, s);
+        }
+    }
 }
 
 #[test]

@@ -37,30 +37,21 @@ impl InetDiag {
             .is_some_and(|message| message.get(1).is_some_and(|&state| state != LISTEN)))
     }
 
-    /// Whether there is any TCP connection whose end is at `local`, TIME-WAIT included. The kernel goes through all of its connections for
-    /// this.
-    pub fn has_any_connection(local: SocketAddr) -> io::Result<bool> {
-        /// Octets of `struct inet_diag_msg` before `idiag_src`, of which 16 follow.
-        const SOURCE: core::ops::Range<usize> = 8..24;
+    /// Whether there is any TCP connection whose end is at `local`, TIME-WAIT included, and whose other end `counts`. The kernel goes
+    /// through all of its connections for this.
+    pub fn has_any_connection(local: SocketAddr, mut counts: impl FnMut(SocketAddr) -> bool) -> io::Result<bool> {
         let port = SocketAddr::new(local.ip(), 0);
-        let is_there = |message: &[u8]| {
-            let Some(source) = message.get(SOURCE).and_then(|it| <[u8; 16]>::try_from(it).ok()) else {
-                return false;
-            };
-            let ip: IpAddr = match message[0] {
-                family if i32::from(family) == libc::AF_INET => {
-                    Ipv4Addr::new(source[0], source[1], source[2], source[3]).into()
-                }
-                _ => Ipv6Addr::from(source).to_canonical(),
-            };
-            ip == local.ip()
+        let mut is_there = |message: &[u8]| {
+            let (here, there) =
+                endpoints(message).map_or((port, port), |(here, there)| (canonical(here), canonical(there)));
+            here == local && counts(there)
         };
         // Connections of an IPv6 listener that serves both are IPv6's.
         for family in [libc::AF_INET, libc::AF_INET6] {
             let mut request = request(libc::IPPROTO_TCP, [local, port], 0);
             request[0] = family as u8;
             request[4..8].copy_from_slice(&OF_CONNECTIONS.to_ne_bytes());
-            if SockDiag::open()?.any(&request, is_there)? {
+            if SockDiag::open()?.any(&request, &mut is_there)? {
                 return Ok(true);
             }
         }
@@ -193,6 +184,11 @@ fn endpoints(message: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
     Some((endpoint(4, 8)?, endpoint(6, 24)?))
 }
 
+/// An IPv4 address as such, where it is mapped (RFC 4291 §2.5.5.2).
+fn canonical(at: SocketAddr) -> SocketAddr {
+    SocketAddr::new(at.ip().to_canonical(), at.port())
+}
+
 /// `struct inet_diag_req_v2`: family, protocol, extensions and padding; states; `struct inet_diag_sockid`: ports, addresses,
 /// interface, cookie (of any socket: all ones).
 fn request(protocol: i32, endpoints: [SocketAddr; 2], cookie: u64) -> Vec<u8> {
@@ -239,7 +235,9 @@ mod tests {
             let (server, from) = listener.accept().unwrap();
             assert!(diag.has_connection(at, from).unwrap());
             assert!(diag.has_connection(from, at).unwrap());
-            assert!(InetDiag::has_any_connection(at).unwrap());
+            let anybody = |_| true;
+            assert!(InetDiag::has_any_connection(at, anybody).unwrap());
+            assert!(!InetDiag::has_any_connection(at, |other| other != from).unwrap());
             let left = InetDiag::left_on_loopback(usize::MAX).unwrap();
             // What others left may have its port, but not both names.
             let ends = |it: &LeftConnection| [(at, from), (from, at)].contains(&(it.local, it.remote));
@@ -250,13 +248,14 @@ mod tests {
             assert_eq!(io::Read::read(&mut &client, &mut octet).unwrap(), 0);
             drop(client);
             assert!(diag.has_connection(at, from).unwrap(), "it closed first");
-            assert!(InetDiag::has_any_connection(at).unwrap(), "it closed first");
+            assert!(InetDiag::has_any_connection(at, anybody).unwrap(), "it closed first");
             let left = InetDiag::left_on_loopback(usize::MAX).unwrap();
             let found = left.iter().find(|it| (it.local, it.remote) == (at, from));
             assert_eq!(found.is_some(), at.ip().to_canonical().is_ipv4());
             assert!(found.is_none_or(|it| it.waits.is_some_and(|left| left <= Duration::from_secs(60))));
             let unused: [_; 16] = core::array::from_fn(|_| TcpListener::bind(address).unwrap());
-            let is_unused = |it: &TcpListener| !InetDiag::has_any_connection(it.local_addr().unwrap()).unwrap();
+            let is_unused =
+                |it: &TcpListener| !InetDiag::has_any_connection(it.local_addr().unwrap(), anybody).unwrap();
             assert!(unused.iter().any(is_unused), "nobody has come there");
             // Until the last acknowledgement, which a busy kernel may put off.
             let patience = std::time::Instant::now() + Duration::from_secs(30);

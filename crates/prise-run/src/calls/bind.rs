@@ -94,6 +94,9 @@ impl Supervisor {
         match self.listen_in_view(id, call.int(1)) {
             Err(Errno::EADDRINUSE) => {
                 self.sweep();
+                if let Ok(local) = self.host.local_addr(id) {
+                    self.give_up_ports_of_those_over(local.port());
+                }
                 self.listen_in_view(id, call.int(1))?;
             }
             result => result?,

@@ -3,7 +3,7 @@
 //! It is made here, on a copy of the program's descriptor and without waiting, so that the address means what it means in the run
 //! and no call is let through that was judged. A call that waits is parked, and asks again when the kernel's connect is over.
 
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::{Destination, Errno, Family, SocketId};
@@ -17,7 +17,7 @@ use crate::guest::notify::{Answer, Call, DONE, Judged, errno};
 use crate::guest::sockaddr::{canonical, for_family};
 use crate::handed::adopted::is_closed;
 use crate::handed::marked::take_failure;
-use crate::handed::native_listener::Names;
+use crate::handed::native_listener::{Names, own_name};
 use crate::handed::{Handed, Stage};
 use crate::socket::unix;
 use crate::socket::{Role, Slot};
@@ -122,7 +122,10 @@ impl Supervisor {
         if leg.whom != Whom::Nobody {
             self.hands.note(process, true);
         }
-        let target = if born_handed {
+        let target = if born_handed && is_tied(&target.copy, leg.to) {
+            // Where nothing can take its place the kernel says what there is to say.
+            self.untied(call, &target).unwrap_or(target)
+        } else if born_handed {
             target
         } else {
             match self.replace_by_hosts(call, target) {
@@ -288,7 +291,11 @@ impl Supervisor {
     fn try_dial(&mut self, target: &Target, to: SocketAddr, again: bool) -> Judged {
         use rustix::io::Errno as E;
         let flags = fcntl_getfl(&target.copy).map_err(errno)?;
-        match connect_without_waiting(&target.copy, to, flags) {
+        let connected = connect_without_waiting(&target.copy, to, flags);
+        if !again && matches!(connected, Ok(()) | Err(E::INPROGRESS)) {
+            self.note_way(target, to);
+        }
+        match connected {
             Ok(()) => {
                 self.set_stage(target.slot, Stage::Connected);
                 DONE
@@ -353,6 +360,7 @@ impl Supervisor {
 
     /// connect(2) with `AF_UNSPEC`.
     pub(crate) fn disconnect_handed(&mut self, target: &Target) -> Judged {
+        self.leave_what_is_over(target);
         rustix::net::connect_unspec(&target.copy).map_err(errno)?;
         if sockopt::socket_domain(&target.copy) == Ok(AddressFamily::INET6) {
             // A client of a published port came to an address of IPv6, by which the kernel speaks nothing else (`inet6_bind`); what the program
@@ -368,6 +376,11 @@ impl Supervisor {
         let Some(socket) = self.sockets.get(target.slot) else {
             return;
         };
+        // What connect(2) has given it, or its listener.
+        let own = self.host.local_addr(socket.id).map(canonical);
+        if own.is_ok_and(|own| own.is_ipv6()) {
+            speak_own_version(&target.copy);
+        }
         // Fails only for what is no socket.
         let _ = self.host.disconnect(self.now, socket.id);
         self.set_stage(target.slot, Stage::Idle);
@@ -426,6 +439,24 @@ pub(crate) fn connect_without_waiting(copy: &OwnedFd, to: SocketAddr, flags: OFl
     };
     fcntl_setfl(copy, flags)?;
     connected
+}
+
+/// Whether a stream without a peer cannot be connected to that place of the host's network: one that was accepted and disconnected has its
+/// listener's address, from which nothing leaves the host.
+fn is_tied(copy: &OwnedFd, to: SocketAddr) -> bool {
+    let to = canonical(to).ip();
+    own_name(copy).is_ok_and(|own| {
+        let is_near = to.is_loopback() && to.is_ipv4() == own.is_ipv4();
+        !(own.ip().is_unspecified() || is_near)
+    })
+}
+
+/// A stream of IPv6 that has had a peer by IPv6 in the run, and perhaps one by IPv4 in the kernel, speaks IPv6 to the next one: the kernel
+/// would go on with IPv4, whatever the address, but for a connect(2) by IPv4 that fails at once (`tcp_v6_connect`, net/ipv6/tcp_ipv6.c).
+fn speak_own_version(copy: &OwnedFd) {
+    let everybody = SocketAddr::new(Ipv4Addr::BROADCAST.to_ipv6_mapped().into(), 1);
+    // No stream leads there; nor does one that speaks IPv6 only, and never spoke anything else.
+    let _ = connect(copy, &everybody);
 }
 
 /// Whether a stream has given its peer up: it was shut while it connected (`inet_shutdown`, net/ipv4/af_inet.c), or its connect(2) has failed, of which its

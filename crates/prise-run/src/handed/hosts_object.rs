@@ -5,6 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::{Errno, Family, Kind};
+use rustix::event::PollFlags;
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, connect, connect_unspec, getsockname, socket_with, sockopt,
@@ -144,6 +145,22 @@ impl Supervisor {
         let copy = self.prepare_hosts(slot, family, &target.copy).map_err(errno)?;
         self.replace_object(call, target, &copy)?;
         self.set_stage(slot, Stage::Idle);
+        let target = Target { slot, copy };
+        self.enter_ledger(&target);
+        Ok(target)
+    }
+
+    /// The same with the error that waits on the one that was disconnected.
+    pub(crate) fn untied(&mut self, call: &Call, target: &Target) -> Result<Target, Errno> {
+        if !unix::shows(&target.copy, PollFlags::ERR) {
+            return self.renewed_natively(call, target);
+        }
+        self.bring_back(target);
+        let slot = target.slot;
+        let family = self.entry(slot)?.family;
+        let copy = self.disconnected_object(family, &target.copy, None).map_err(errno)?;
+        self.lend_kept(slot, &copy);
+        self.replace_object(call, target, &copy)?;
         let target = Target { slot, copy };
         self.enter_ledger(&target);
         Ok(target)

@@ -5,7 +5,7 @@
 //! within the run from 127.0.0.1 to 127.0.0.1 the list is the kernel's own, with the listener's port translated.
 
 use core::net::SocketAddr;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 
 use prise_socket::{Errno, Kind, LeftPort, SocketId, State};
@@ -14,6 +14,7 @@ use prise_view::Left;
 use prise_wire::Instant;
 use rustix::net::{getpeername, getsockname};
 
+use crate::calls::Target;
 use crate::clock;
 use crate::guest::sockaddr::canonical;
 use crate::handed::carried;
@@ -21,13 +22,15 @@ use crate::handed::places::{LINGERS, Places};
 use crate::socket::{Slot, Sockets};
 use crate::supervisor::Supervisor;
 
-/// Connections of one port that are remembered. The last one to be closed stays longest; others tell only where it is gone.
+/// Connections of one port and of one claim to it that are remembered. The last one to be closed stays longest; others tell only where it is gone.
 const EACH_MAX: usize = 16;
+/// Different claims to one port that are remembered: by IPv4 and IPv6, of wildcards and addresses, shared and not.
+const CLAIMS_MAX: usize = 16;
 /// Ports that are remembered. Beyond it all are forgotten, and found free.
 const PORTS_MAX: usize = 1024;
 
 /// The names that the kernel has for a connection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Ends {
     local: SocketAddr,
     remote: SocketAddr,
@@ -56,10 +59,37 @@ impl Ends {
     }
 }
 
+/// Connections with one claim to a port, the last closed one last.
+#[derive(Debug)]
+struct Closed {
+    claim: LeftPort,
+    ends: VecDeque<Ends>,
+}
+
+impl Closed {
+    fn note(&mut self, ends: Ends) {
+        if self.ends.len() == EACH_MAX {
+            self.ends.pop_front();
+        }
+        self.ends.push_back(ends);
+    }
+
+    /// Whether the kernel still has any of them; those that are gone are forgotten.
+    fn stays(&mut self, mut has: impl FnMut(Ends) -> bool) -> bool {
+        while let Some(&ends) = self.ends.back() {
+            if has(ends) {
+                return true;
+            }
+            self.ends.pop_back();
+        }
+        false
+    }
+}
+
 /// What was closed.
 #[derive(Debug, Default)]
 pub(crate) struct Lingering {
-    ports: HashMap<u16, VecDeque<(LeftPort, Ends)>>,
+    ports: HashMap<u16, Vec<Closed>>,
     /// From the first question on.
     diag: Option<InetDiag>,
 }
@@ -70,34 +100,52 @@ impl Lingering {
         if self.ports.len() >= PORTS_MAX && !self.ports.contains_key(&left.port()) {
             self.ports.clear();
         }
-        let connections = self.ports.entry(left.port()).or_default();
-        if connections.len() == EACH_MAX {
-            connections.pop_front();
+        let port = self.ports.entry(left.port()).or_default();
+        if let Some(closed) = port.iter_mut().find(|closed| closed.claim == left) {
+            return closed.note(ends);
         }
-        connections.push_back((left, ends));
+        if port.len() == CLAIMS_MAX {
+            port.remove(0);
+        }
+        port.push(Closed {
+            claim: left,
+            ends: VecDeque::from([ends]),
+        });
     }
 
     /// What still holds a port.
-    fn at(&mut self, port: u16) -> Option<LeftPort> {
-        let connections = self.ports.get_mut(&port)?;
+    fn at(&mut self, port: u16, sockets: &Sockets) -> Vec<LeftPort> {
+        let Some(mut closed) = self.ports.remove(&port) else {
+            return Vec::new();
+        };
         if self.diag.is_none() {
-            // Where the kernel is not to be asked the port is free.
             self.diag = InetDiag::open().ok();
         }
-        let diag = self.diag.as_ref()?;
-        while let Some(&(left, ends)) = connections.back() {
-            let stays = if ends.remote.port() == 0 {
-                InetDiag::has_any_connection(ends.local)
-            } else {
-                diag.has_connection(ends.local, ends.remote)
-            };
-            if stays.unwrap_or(false) {
-                return Some(left);
-            }
-            connections.pop_back();
+        // Where the kernel is not to be asked the port is free.
+        let Some(diag) = &self.diag else {
+            return Vec::new();
+        };
+        let known: HashSet<Ends> = {
+            let closed = closed.iter().flat_map(|closed| &closed.ends).copied();
+            let held = sockets.iter().filter_map(|(_, socket)| socket.ends.as_deref().copied());
+            closed.chain(held).collect()
+        };
+        closed.retain_mut(|closed| {
+            closed.stays(|Ends { local, remote }| {
+                let there = if remote.port() == 0 {
+                    // Others than those of which it is known what they are.
+                    InetDiag::has_any_connection(local, |remote| !known.contains(&Ends { local, remote }))
+                } else {
+                    diag.has_connection(local, remote)
+                };
+                there.unwrap_or(false)
+            })
+        });
+        let left = closed.iter().map(|closed| closed.claim).collect();
+        if !closed.is_empty() {
+            self.ports.insert(port, closed);
         }
-        self.ports.remove(&port);
-        None
+        left
     }
 }
 
@@ -147,31 +195,45 @@ impl Supervisor {
         }
     }
 
+    /// The same of a stream whose port was not picked: nobody asks what is left of others.
+    pub(crate) fn note_way(&mut self, target: &Target, to: SocketAddr) {
+        let Some(stream) = self.sockets.get_mut(target.slot) else {
+            return;
+        };
+        if self.host.left_port(stream.id).is_some() {
+            let own = getsockname(&target.copy).ok().and_then(|own| own.try_into().ok());
+            stream.ends = own.map(|own| Box::new(Ends::between(own, to)));
+        }
+    }
+
     /// bind(2), in view of what is left of connections that the kernel carried.
     pub(crate) fn bind_in_view(&mut self, id: SocketId, kind: Kind, address: SocketAddr) -> Result<(), Errno> {
-        if kind == Kind::Stream && address.port() == 0 {
+        let Self {
+            host,
+            lingering,
+            sockets,
+            now,
+            ..
+        } = self;
+        match kind {
             // A port in TIME-WAIT is never picked: whoever binds it by its number next would be refused (`inet_csk_find_open_port`).
-            let Self {
-                host, lingering, now, ..
-            } = self;
-            return host.bind_anywhere_but(*now, id, address, |port| lingering.at(port));
-        }
-        let left = if kind == Kind::Stream {
-            self.lingering.at(address.port())
-        } else {
-            None
-        };
-        match left {
-            Some(left) => self.host.bind_beside(self.now, id, address, left),
-            None => self.host.bind(self.now, id, address),
+            Kind::Stream if address.port() == 0 => {
+                host.bind_anywhere_but(*now, id, address, |port| lingering.at(port, sockets))
+            }
+            Kind::Stream => host.bind_beside(*now, id, address, &lingering.at(address.port(), sockets)),
+            Kind::Datagram | Kind::Raw => host.bind(*now, id, address),
         }
     }
 
     /// listen(2) in the same view.
     pub(crate) fn listen_in_view(&mut self, id: SocketId, backlog: i32) -> Result<(), Errno> {
         let Self {
-            host, lingering, now, ..
+            host,
+            lingering,
+            sockets,
+            now,
+            ..
         } = self;
-        host.listen_beside(*now, id, backlog, |port| lingering.at(port))
+        host.listen_beside(*now, id, backlog, |port| lingering.at(port, sockets))
     }
 }

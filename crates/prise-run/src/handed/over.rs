@@ -3,6 +3,8 @@
 //! Linux takes a port that was picked for a connection from its socket as soon as that is closed (`tcp_set_state`): bind(2) may
 //! be called on it once more, and the port is anybody's. The supervisor is not told of the end; it looks where a port is wanted.
 
+use prise_socket::LeftPort;
+
 use crate::calls::Target;
 use crate::handed::adopted::is_closed;
 use crate::handed::{Handed, Stage};
@@ -12,15 +14,34 @@ use crate::supervisor::Supervisor;
 impl Supervisor {
     /// A connection of the kernel's may be over: its socket is then closed, as Linux has it.
     pub(crate) fn look_whether_over(&mut self, target: &Target) {
-        if let Some(socket) = self.sockets.get(target.slot)
-            && was_connected(socket)
-            && is_closed(&target.copy)
+        if self.has_ended(target)
+            && let Some(socket) = self.sockets.get(target.slot)
         {
             let left = self.host.over_elsewhere(socket.id);
-            if let (Some(left), Some(ends)) = (left, &socket.ends) {
-                // In TIME-WAIT, if it is not gone.
-                self.lingering.note(left, **ends);
-            }
+            self.note_end(target.slot, left);
+        }
+    }
+
+    /// A stream is being disconnected: of a connection that is over already TIME-WAIT may be left.
+    pub(crate) fn leave_what_is_over(&mut self, target: &Target) {
+        self.look_whether_over(target);
+        if self.has_ended(target)
+            && let Some(socket) = self.sockets.get(target.slot)
+        {
+            // One that has its port by bind(2) keeps it, and so does what is left.
+            self.note_end(target.slot, self.host.left_port(socket.id));
+        }
+    }
+
+    fn has_ended(&self, target: &Target) -> bool {
+        self.sockets.get(target.slot).is_some_and(was_connected) && is_closed(&target.copy)
+    }
+
+    /// What holds the port of a connection that is over.
+    fn note_end(&mut self, slot: Slot, left: Option<LeftPort>) {
+        if let (Some(left), Some(ends)) = (left, self.sockets.get(slot).and_then(|socket| socket.ends.as_deref())) {
+            // In TIME-WAIT, if it is not gone.
+            self.lingering.note(left, *ends);
         }
     }
 
