@@ -101,7 +101,7 @@ impl Supervisor {
             libc::SYS_connect => self.connect(call, target),
             libc::SYS_getsockname => self.getsockname(call, &target),
             libc::SYS_getpeername => self.getpeername(call, &target),
-            libc::SYS_shutdown => self.shutdown(call, &target),
+            libc::SYS_shutdown => self.shutdown(call, target),
             libc::SYS_setsockopt => self.setsockopt(call, &target),
             libc::SYS_getsockopt => self.getsockopt(call, &target),
             libc::SYS_sendto => self.sendto(call, target),

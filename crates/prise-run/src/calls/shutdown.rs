@@ -2,12 +2,15 @@
 
 use std::os::fd::OwnedFd;
 
+use prise_shortcut::chart::Mark;
 use prise_socket::{Errno, How, Kind, SocketId};
 use rustix::net::{Shutdown, send, shutdown, sockopt};
 
 use super::Target;
 use crate::guest::notify::{Answer, Call, DONE, Judged, errno};
+use crate::handed::marked;
 use crate::socket::Role;
+use crate::socket::listener::Sign;
 use crate::socket::stream::{Left, SENTINEL};
 use crate::socket::unix;
 use crate::supervisor::Supervisor;
@@ -16,14 +19,20 @@ use crate::supervisor::Supervisor;
 const ROOM_FOR_SENTINEL: usize = 1 << 30;
 
 impl Supervisor {
-    pub(super) fn shutdown(&mut self, call: &Call, target: &Target) -> Judged {
+    pub(super) fn shutdown(&mut self, call: &Call, target: Target) -> Judged {
         let how = How::from_raw(call.int(1))?;
         let socket = self.entry(target.slot)?;
         let id = socket.id;
         if socket.kind != Kind::Stream {
             self.flush_datagrams(target.slot);
-            return self.shutdown_datagram(target, id, how);
+            let target = if how.read() {
+                self.expect_to_hear_on(call, target)
+            } else {
+                target
+            };
+            return self.shutdown_datagram(&target, id, how);
         }
+        let target = &target;
         match &mut socket.role {
             Role::Stream(stream) => {
                 if how.write() && !stream.outgoing_ended() {
@@ -80,6 +89,12 @@ impl Supervisor {
         };
         listening.ended = true;
         Self::turn_callers_away(listening.callers.drain(..));
+        if let Sign::Native(native) = &listening.sign
+            && native.unasked.ever()
+        {
+            // Should it listen again, others may come than its published clients.
+            marked::mark(&target.copy, Mark::Known);
+        }
         // Both directions are shut then: the end hangs up, and no longer tells of the close.
         listening.shut(&target.copy);
         self.enter_ledger(target);

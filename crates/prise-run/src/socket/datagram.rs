@@ -188,7 +188,12 @@ impl Datagram {
                     self.hold(received);
                     return Delivery::Open;
                 }
-                Put::Closed => return Delivery::Closed((!was_there).then_some(received)),
+                Put::Closed if was_there => {
+                    // It goes with the socket; what has come in this turn, after all else, has come to nobody.
+                    let rest = core::iter::from_fn(|| host.recv_from(now, id, Flags::DONTWAIT).ok());
+                    return Delivery::Closed(rest.last().filter(|it| it.timestamp == Some(now)));
+                }
+                Put::Closed => return Delivery::Closed(Some(received)),
                 Put::Deaf => {
                     self.came = received.timestamp;
                     self.held = Some(received);

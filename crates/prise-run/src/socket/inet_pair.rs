@@ -1,4 +1,4 @@
-//! Pairs of UDP sockets of the host's, for datagram sockets whose peer refuses what they send.
+//! Pairs of UDP sockets of the host's, for datagram sockets whose peer refuses what they send, or that are shut for reading.
 //!
 //! ```text
 //! usually    program ── AF_UNIX ── supervisor ── our UDP ── …

@@ -1,4 +1,5 @@
-//! Datagram sockets whose peer refuses what they send, or may soon: where connect(2) gives them a pair of UDP's ([`crate::socket::inet_pair`]).
+//! Datagram sockets whose peer refuses what they send, or may soon, and those that are shut for reading: where connect(2) and shutdown(2) give them a
+//! pair of UDP's ([`crate::socket::inet_pair`]).
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -24,12 +25,38 @@ impl Supervisor {
     /// A datagram socket was connected. Where nobody has the port, within the run, its object is to say `ECONNREFUSED` of what is refused.
     pub(crate) fn expect_refusal(&mut self, call: &Call, target: Target) -> Target {
         let slot = target.slot;
+        if self.may_be_refused(slot, &target.copy, call) {
+            self.give_inet_pair(call, target)
+        } else {
+            target
+        }
+    }
+
+    /// A datagram socket is about to be shut for reading. What comes all the same its program reads on Linux; the kernel puts nothing into an object
+    /// of AF_UNIX's then.
+    pub(crate) fn expect_to_hear_on(&mut self, call: &Call, target: Target) -> Target {
+        if !self.may_have_inet_pair(target.slot) {
+            return target;
+        }
+        let slot = target.slot;
+        let target = self.give_inet_pair(call, target);
+        let has_peer = self
+            .sockets
+            .get(slot)
+            .is_some_and(|it| self.host.peer_addr(it.id).is_ok());
+        if let Some(datagram) = self.sockets.datagram_mut(slot).filter(|it| has_peer && it.is_inet()) {
+            // Without it nothing that is written natively has a way: as if there were no room.
+            let _ = datagram.gain_peer(&target.copy);
+        }
+        target
+    }
+
+    /// Puts a pair of UDP's in the place of what a datagram socket has, where that can be.
+    fn give_inet_pair(&mut self, call: &Call, target: Target) -> Target {
+        let slot = target.slot;
         let Ok(status) = fcntl_getfl(&target.copy) else {
             return target;
         };
-        if !self.may_be_refused(call, slot, status) {
-            return target;
-        }
         let Some((theirs, ours, pair)) = self.prepare_inet(slot, &target.copy, status) else {
             return target;
         };
@@ -51,12 +78,21 @@ impl Supervisor {
         Target { slot, copy: theirs }
     }
 
+    /// Whether a datagram socket's object may be another, of which nothing is left.
+    fn may_have_inet_pair(&mut self, slot: Slot) -> bool {
+        let may = self.keeping.is_none() && !self.is_confined() && self.is_udp(slot);
+        may && self.sockets.datagram_mut(slot).is_some_and(|it| it.is_untouched())
+    }
+
     /// Whether what a socket sends to its peer is going to be refused within the run, now or once the program itself closes who is there,
     /// and its object may be another.
-    fn may_be_refused(&mut self, call: &Call, slot: Slot, status: OFlags) -> bool {
-        if self.keeping.is_some() || self.is_confined() || !self.is_udp(slot) {
+    fn may_be_refused(&mut self, slot: Slot, copy: &OwnedFd, call: &Call) -> bool {
+        if !self.may_have_inet_pair(slot) {
             return false;
         }
+        let Ok(status) = fcntl_getfl(copy) else {
+            return false;
+        };
         let Some(socket) = self.sockets.get(slot) else {
             return false;
         };
@@ -72,7 +108,6 @@ impl Supervisor {
             // Glibc asks for the way to a service of TCP by such a connect(2), and with its port.
             && self.nobody_listens(id, peer, from)
             && !self.host.is_shut(id)
-            && self.sockets.datagram_mut(slot).is_some_and(|it| it.is_untouched())
             && (self.is_alone_with(call, id, peer.port()) || !self.has_receiver(peer.port()))
     }
 

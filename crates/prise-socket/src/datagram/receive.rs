@@ -170,7 +170,8 @@ impl Host {
         }
     }
 
-    /// Takes away from the front what the socket's filters keep out: ICMP types (`ICMP_FILTER`), packets (`SO_ATTACH_FILTER`) and low hop limits (`IP_MINTTL`).
+    /// Takes away from the front what the socket's filters keep out: ICMP types (`ICMP_FILTER`), packets (`SO_ATTACH_FILTER`), sources of groups. Hop
+    /// limits (`IP_MINTTL`, `IPV6_MINHOPCOUNT`) Linux compares for TCP alone.
     fn drop_unwanted(&mut self, s: SocketId) {
         while let (Some(socket), Some(message)) = (self.sockets.get(s), self.front_if_filtered(s)) {
             if socket.wants(&message) {
@@ -185,8 +186,7 @@ impl Host {
         let socket = self.sockets.get(s)?;
         let filtered = socket.extra.as_ref().is_some_and(|extra| {
             extra.icmp_filter.is_some() || extra.filter.is_some() || extra.groups.iter().any(Membership::is_filtered)
-        }) || socket.value(Opt::MinTtl) > 0
-            || socket.value(Opt::MinHopCount) > 0;
+        });
         if filtered { self.front(s) } else { None }
     }
 
@@ -213,11 +213,7 @@ impl Host {
 impl Socket {
     /// Whether the socket's filters let a message through.
     fn wants(&self, message: &Message) -> bool {
-        let (min, family_v4) = match message.src {
-            SocketAddr::V4(_) => (self.value(Opt::MinTtl), true),
-            SocketAddr::V6(_) => (self.value(Opt::MinHopCount), false),
-        };
-        if i64::from(message.hop_limit) < min || self.kept(message).is_none() {
+        if self.kept(message).is_none() {
             return false;
         }
         if self.kind == Kind::Raw && !self.hears(message) {
@@ -226,7 +222,7 @@ impl Socket {
         if self.kind != Kind::Raw || !matches!(self.protocol, protocol::ICMP | protocol::ICMPV6) {
             return true;
         }
-        let Some(kind) = icmp_type(&message.payload, family_v4) else {
+        let Some(kind) = icmp_type(&message.payload, message.src.is_ipv4()) else {
             return true;
         };
         let filter = self.icmp_filter();
