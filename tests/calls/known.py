@@ -12,6 +12,7 @@ from lines import ENDS, GOES_ON, RULES
 from model import SENDS
 
 ASYNC = "O_ASYNC on a stream by our TCP: an end besides room, and what is read by the supervisor"
+CORKED = "a signal too many: of a datagram that sendfile(2) began, which has left and was refused (MSG_MORE)"
 HELD_BACK = "a signal too few: while a datagram is unread that agrees with the next one in nothing, that is held back"
 
 
@@ -26,11 +27,22 @@ def lacks_held_back(line):
     return all((one := line.model.slots.get(slot[1])) is not None and one.datagram and heard(one) for slot in slots)
 
 
+def tells_of_corked(line):
+    """sendfile(2) of less than it was asked for has begun a datagram, which has left here: a signal too many, of its own socket."""
+    theirs, ours = (sorted(signals) for signals in line.signals)
+    more = [signal for signal in ours if signal not in theirs]
+    slots = [re.fullmatch(r" told (\d+):8", signal) for signal in more]
+    begun = line.name == "sendfile" and line.datagram and line.theirs.isdigit() and int(line.theirs) < int(line.words[2])
+    return begun and sorted(theirs + more) == ours and all(slots) and all(line.model.slots.get(slot[1]) is line.socket for slot in slots)
+
+
 def reason(line):
     """Why these two answers to the same call differ and whether the script can be followed further, or None."""
     if line.signals[0] != line.signals[1]:
         if line.native == line.prise and lacks_held_back(line):
             return HELD_BACK, GOES_ON
+        if line.native == line.prise and tells_of_corked(line):
+            return CORKED, GOES_ON
         if not line.carried or any(" SIGURG" in signals for signals in line.signals) and not all(" SIGURG" in signals for signals in line.signals):
             return None
         if line.native == line.prise:

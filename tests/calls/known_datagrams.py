@@ -1,6 +1,6 @@
 """Datagram sockets: what write(2), send(2), read(2) and recv(2) say is the AF_UNIX object's."""
 from lines import ENDS, hears_corked, is_of_octets, is_undone_datagram, looks_from_offset, queues_errors, rule
-from model import INET6, MORE, PEEK, PORT, READS, SENDS, WRITES
+from model import INET6, MORE, PEEK, PORT, READS, RECEIVES, SENDS, WRITES
 
 
 @rule("write(2), send(2) on a datagram socket without a peer: the object's error")
@@ -62,7 +62,7 @@ def _(line):
     if line.name in ("fork", "exec"):
         return line.datagram and line.said("1 5 111 189", "0 5 204 211") and queues_errors(line.socket)
     # The kernel tells of the last error once, and of the queue not at all.
-    theirs = line.theirs.isdigit() or line.theirs in ("ECONNREFUSED", "EAGAIN", "EDESTADDRREQ") or line.datagram and line.theirs == "EPIPE" and 1 in line.socket.shut
+    theirs = line.theirs.isdigit() or line.theirs in ("ECONNREFUSED", "EAGAIN", "EDESTADDRREQ") or line.said("EFAULT", "ECONNRESET") and line.name in READS or line.datagram and line.theirs == "EPIPE" and 1 in line.socket.shut
     return line.name in READS + WRITES and line.datagram and theirs and line.ours in ("ECONNRESET", "ECONNREFUSED") and queues_errors(line.socket)
 
 
@@ -90,23 +90,21 @@ def _(line):
     return line.name in ("setsockopt", "getsockopt") and line.words[2] == "6" and line.datagram and line.said("ENOPROTOOPT", "EOPNOTSUPP EINVAL")
 
 
-@rule("read(2), recv(2) of a datagram that has come to an unconnected socket after it was shut for reading", ENDS)
+def was_shut_first(one):
+    """shutdown(2), by whomever, before the last connect(2), and something has come."""
+    names = [words[0] for words, said in one.did if words[0] in ("shutdown", "drop") or words[0] == "connect" and said == "0"]
+    return bool(one.unread) and any(name != "connect" for name in names[:-1]) and names[-1] == "connect"
+
+
+@rule("read(2), recv(2) of a datagram that has come to an unconnected socket after it was shut for reading, where others held it, too, or waited for one", ENDS)
 def _(line):
-    is_deaf = lambda one: bool(one) and one.datagram and not one.peer and 0 in one.shut
+    is_deaf = lambda one: bool(one) and one.datagram and 0 in one.shut and (not one.peer or was_shut_first(one))
     if line.name == "drop" and line.model.holders:
         held, what = line.model.holders[0]
         return what == 3 and is_deaf(held) and line.said("0", "1")
     if line.name == "exec":
         return line.words[2] == "3" and is_deaf(line.socket) and line.theirs.isdigit() and int(line.theirs) < 100 and line.ours == "111"
     return line.name in READS and is_deaf(line.socket) and (line.theirs.isdigit() or line.theirs == "EFAULT") and line.ours in ("0", "EAGAIN")
-
-
-@rule("the first datagram to a socket that was shut for reading and closed with one unread, which is not refused", ENDS)
-def _(line):
-    closed = lambda one: 0 in one.shut and bool(one.unread) and one not in line.model.slots.values()
-    if line.name in READS:
-        return line.datagram and line.said("ECONNREFUSED", "EAGAIN") and any(closed(other) and line.socket.meets(other) for other in line.model.all if other.datagram)
-    return line.every(lambda one, theirs, ours: one.datagram and theirs ^ ours == 8 and theirs & 8 and any(closed(other) and one.meets(other) for other in line.model.all if other.datagram))
 
 
 @rule("MSG_TRUNC where a datagram is looked at from an offset (SO_PEEK_OFF): UDP compares the room with the whole datagram, and tells of that")
@@ -228,14 +226,16 @@ def _(line):
     return nowhere and (refused or taken)
 
 
-@rule("an edge more or less: each datagram that has left is one on the kernel; here a write that fails is, too")
+@rule("an edge more or less: each datagram that has left is one on the kernel; here a write that fails is, too, and one that was held back until another was read")
 def _(line):
     # An edge shows all that is there: to read, too.
     failed = lambda one: any(words[0] in WRITES and not said.isdigit() for words, said in one.did[one.waited:])
     shown = lambda one, theirs, ours: not theirs and ours == 5 and failed(one)
     # What lies in the queue of one that connect(2) with AF_UNSPEC disconnects is put there anew.
     put_anew = lambda one, theirs, ours: not theirs and ours & 1 and is_undone_datagram(one) and one.did[-1][0][0] == "connect" and bool(one.unread)
-    edge = lambda one, theirs, ours: theirs ^ ours == 4 or theirs & 4 and not ours or shown(one, theirs, ours) or put_anew(one, theirs, ours)
+    read = lambda one: one.did[-1][0][0] in RECEIVES and one.did[-1][1].isdigit()
+    held_back = lambda one, theirs, ours: not theirs and ours & 1 and bool(one.unread) and read(one)
+    edge = lambda one, theirs, ours: theirs ^ ours == 4 or theirs & 4 and not ours or any(kind(one, theirs, ours) for kind in (shown, put_anew, held_back))
     return line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.datagram and one.edges and bool(edge(one, theirs, ours)))
 
 

@@ -384,9 +384,17 @@ def _(line):
 @rule("out of the run from ::1, which is no address outside of a host (RFC 4291, 2.5.3): on the kernel it is sent, and nobody answers", ENDS)
 def _(line):
     here = lambda words, said: words[2:4] == ["10", "1"] and said == "0"
+    # Who connects to :: comes from there, too.
+    connected = lambda words, said: words[2:4] in (["10", "0"], ["10", "1"]) and said == "0"
     to = {"connect": 3, "sendto": 5, "sendmsg": 5, "sendmmsg": 5}.get(line.name)
     outside = to is not None and (line.stream or line.datagram) and line.words[to - 1:to + 1] == ["10", "12"]
-    return outside and (line.socket.has("bind", here) or line.socket.has("connect", here)) and line.ours == "EINVAL" and (line.theirs == "EINPROGRESS" if line.stream else line.theirs.isdigit())
+    if not outside or not (line.socket.has("bind", here) or line.socket.has("connect", connected)):
+        return False
+    if line.stream:
+        return line.said("EINPROGRESS", "EINVAL")
+    # Bound to the loopback (IPV6_UNICAST_IF) there is no way at all; that it was shut is told where there is one.
+    is_sent = line.theirs.isdigit() or line.theirs == "EPIPE" and 1 in line.socket.shut
+    return is_sent and line.ours in ("EINVAL", "ENETUNREACH")
 
 
 @rule("the size of the buffers of a stream that was disconnected from somebody outside, of which the kernel keeps what it grew to")
@@ -405,6 +413,9 @@ def _(line):
         return 0 < line.call[0].count("(") - line.call[1].count("(") <= sum(copied(one) for one in line.model.all)
     if line.name in ("recv", "read", "recvfrom", "recvmsg"):
         return copied(line.socket) and line.said("EAGAIN", "ENOTCONN")
+    if line.name == "connect":
+        # The child's is over.
+        return copied(line.socket) and line.said("0", "EINPROGRESS")
     # It says of itself what it said before: that it hangs up, where it waits, is connected or was refused; or nothing of the refusal.
     hangs_up = lambda theirs, ours: ours == 0x14 and theirs in (0, *PEERS)
     unsaid = lambda theirs, ours: bool(theirs & 8) and (theirs ^ ours == 8 or line.name == "epoll_wait" and not ours)

@@ -206,9 +206,16 @@ class Model:
             one.shut = one.shut if one.datagram else set()
             # A port that was picked is given up.
             one.bound = one.bound and one.has("bind", lambda asked, answered: asked[4] != "0" and answered == "0")
+        elif done and self.finishes(one):
+            return
         elif done or said == "EINPROGRESS":
             one.peer, one.named = words, self.named(words[4])
         one.itself = one.itself or self.named(words[4]) is one or words[4] == "9" and one.has("bind", lambda asked, _: asked[4] == "9")
+
+    def finishes(self, one):
+        """Whether connect(2) once more, whatever it names, is told of the end of the one before, which was in progress to a listener."""
+        before = next((said for words, said in reversed(one.did[:-1]) if words[0] == "connect"), "")
+        return one.stream and before == "EINPROGRESS" and one.named is not None and one.named.listens
 
     def hear_shutdown(self, one, words, said, done):
         if one and (done or said == "ENOTCONN"):
