@@ -166,6 +166,10 @@ def _(line):
         # The end of what was shut, or as many messages of nothing.
         is_end = line.ours == "0" or line.name == "recvmmsg" and set(re.findall(r"\((\d+)", line.call[1])) == {"0"}
         return line.stream and again(line.socket) and line.theirs == "ENOTCONN" and is_end
+    # Who accepted the child's connection hears its end, for the child has closed what it alone had.
+    heard = lambda one: one.accepted and any(again(other) and one.meets(other) for other in line.model.all)
+    if line.every(lambda one, theirs, ours: heard(one) and (theirs, ours) == (4, 0x2005)):
+        return True
     # That of the shut one, POLLOUT and POLLHUP, where it listens, waits, is connected or was refused.
     return line.every(lambda one, theirs, ours: again(one) and ours == 0x14 and theirs in (0, 1, *PEERS))
 
@@ -314,7 +318,9 @@ def _(line):
 @rule("SIOCOUTQNSD, TIOCOUTQ of a stream that was disconnected, by which the kernel has skipped as much as a window holds: by our TCP, and by IPv6, another one")
 def _(line):
     asks = line.name == "ioctl" and int(line.words[2]) % 9 in (2, 3) and line.theirs == line.ours == "0"
-    if not asks or not line.stream or not is_undone_stream(line.socket):
+    # One that was reset, of which connect(2) has told, is as if disconnected.
+    was_reset = lambda words, said: said == "ECONNRESET"
+    if not asks or not line.stream or not (is_undone_stream(line.socket) or line.socket.has("connect", was_reset)):
         return False
     joined = line.socket.accepted or line.socket.has("connect", lambda words, said: words[2] != "0" and said in ("0", "EINPROGRESS"))
     # One that never was connected has skipped what none needs to have (`tcp_disconnect`).

@@ -84,11 +84,15 @@ class Line:
 
     def apart(self):
         """A list of readiness as one for each socket that differs."""
-        if self.name not in ("poll", "epoll_wait"):
+        if self.name == "select":
+            lists = [dict(re.findall(r" (\d+):(\d+)", call.partition(" = ")[2])) for call in self.call]
+            only = lambda seen, slot: f"{' '.join(self.words)} = 1 {slot}:{seen.get(slot, '0')}"
+        elif self.name in ("poll", "epoll_wait"):
+            lists = [seen(line) for line in (self.native, self.prise)]
+            only = lambda seen, slot: f"{self.name} {slot}:{seen[slot]}" if slot in seen else self.name
+        else:
             return []
-        lists = [seen(line) for line in (self.native, self.prise)]
         differ = sorted(slot for slot in lists[0] | lists[1] if lists[0].get(slot) != lists[1].get(slot))
-        only = lambda seen, slot: f"{self.name} {slot}:{seen[slot]}" if slot in seen else self.name
         return [Line(self.model, only(lists[0], slot), only(lists[1], slot), self.carried) for slot in differ]
 
     def every(self, test):

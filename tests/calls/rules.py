@@ -24,6 +24,8 @@ LOOKS = [*DATAGRAM, "setsockopt 3 1 42 0 4 0 0 = 0"]
 LOST_PEER = ["socket 3 10 2 0 = 0", "setsockopt 3 41 25 1 4 0 0 = 0", "connect 3 10 2 9 0 = 0", "connect 3 0 0 0 0 = 0"]
 LOOKS_NO_MORE = [*LOOKS, "setsockopt 3 1 42 -1 4 0 0 = 0"]
 ENDED_SINCE = [*STREAM, "connect 3 2 1 104 0 0 = 0", "connect 3 0 0 0 0 0 = 0"]
+RESET_BY_IPV6 = ["socket 3 10 2049 0 = 0", "connect 3 10 1 104 0 = -1 EINPROGRESS", "connect 3 10 1 9 0 0 = -1 ECONNRESET"]
+CHILD_CONNECTS = [*STREAM, "listen 3 0 = 0", "child shutdown 3 0 = 0", "socket 4 2 2049 0 = 0", "listen 4 0 = 0", "child connect 3 2 1 104 0 0 = -1 EINPROGRESS", "accept 4 5 0 0 0 = 0 len 16 127.0.0.1/P0"]
 HEARS = ["socket 4 2 2050 0 = 0", "sendto 4 5 0 2 1 103 0 0 = 5"]
 SHUT_AND_CONNECTED = [*SHUT, "child connect 3 2 1 9 0 0 = -1 ECONNREFUSED"]
 UNDONE = [*DATAGRAM, "connect 3 2 1 9 0 0 = 0", "connect 3 0 0 0 0 0 = 0"]
@@ -154,6 +156,9 @@ CASES = [
     (LOST_PEER, "poll 3:c", "poll 3:4", False, None),
     (LOST_PEER[:-1], "poll 3:4", "poll 3:c", False, None),
     ([line.replace("connect 3 10 2", "connect 3 10 1") for line in LOST_PEER], "poll 3:4", "poll 3:c", False, None),
+    # Two that differ, each by a rule of its own.
+    ([*STREAM, "listen 3 0 = 0", "hold 3 2 1 = 0", "drop = 0", "socket 4 10 2 0 = 0", "connect 4 10 1 9 0 = 0", "sendfile 4 1000 3990 = 10 at 4000"], "select 1 7 0 = 2 3:3 4:2", "select 1 7 0 = 2 3:1 4:3", True, ENDS),
+    ([*STREAM, "listen 3 0 = 0", "hold 3 2 1 = 0", "drop = 0", "socket 4 10 2 0 = 0", "connect 4 10 1 9 0 = 0"], "select 1 7 0 = 2 3:3 4:2", "select 1 7 0 = 2 3:1 4:3", True, None),
     # MSG_MORE
     (CORKED, "recv 3 10 0 0 = -1 EAGAIN", "recv 3 10 0 0 = -1 ECONNREFUSED", False, ENDS),
     (CORKED, "send 3 10 32768 0 = 10", "send 3 10 32768 0 = -1 EFAULT", False, None),
@@ -198,6 +203,8 @@ CASES = [
     ([line.replace(" 2 ", " 10 ", 1) for line in ENDED_SINCE], "ioctl 3 3 0 0 = 0 65466", "ioctl 3 3 0 0 = 0 65485", False, GOES_ON),
     (["socket 3 10 2049 0 = 0", *ENDED[1:]], "ioctl 3 3 0 0 = 0 65466", "ioctl 3 3 0 0 = 0 65485", False, None),
     (ENDED, "ioctl 3 3 0 0 = 0 65466", "ioctl 3 3 0 0 = 0 65485", True, None),
+    (RESET_BY_IPV6, "ioctl 3 3 1 0 = 0 65466", "ioctl 3 3 1 0 = 0 65485", False, GOES_ON),
+    (RESET_BY_IPV6[:1], "ioctl 3 3 1 0 = 0 65466", "ioctl 3 3 1 0 = 0 65485", False, None),
     ([*ENDED, ENDED[-1]], "ioctl 3 3 0 0 = 0 4", "ioctl 3 3 0 0 = 0 0", True, GOES_ON),
     (["socket 3 10 2049 0 = 0", *ENDED[1:]], "ioctl 3 2 0 0 = 0 2", "ioctl 3 2 0 0 = 0 0", False, None),
     # Shut before it was connected; octets with MSG_MORE that came too early.
@@ -216,6 +223,9 @@ CASES = [
     ([*URGENT, "recv 5 1 0 0 = 1"], "poll 5:5", "poll 5:7", True, None),
     (URGENT, "poll 5:5", "poll 5:7", True, None),
     # Datagram sockets that were shut for reading: what comes.
+    (QUEUES, "fork 3 3 = 0", "fork 3 3 = 1", False, ENDS),
+    (DATAGRAM, "fork 3 3 = 0", "fork 3 3 = 1", False, None),
+    ([*QUEUES, "connect 3 2 1 9 0 0 = 0"], "fork 3 3 = 0", "fork 3 3 = 1", False, None),
     (QUEUES, "read 3 1 0 2 = -1 EFAULT", "read 3 1 0 2 = -1 ECONNRESET", False, ENDS),
     (QUEUES, "write 3 1 0 2 = -1 EFAULT", "write 3 1 0 2 = -1 ECONNRESET", False, None),
     (DATAGRAM, "read 3 1 0 2 = -1 EFAULT", "read 3 1 0 2 = -1 ECONNRESET", False, None),
@@ -272,6 +282,9 @@ CASES = [
     ([*STREAM, "listen 3 1 = 0", "hold 3 2 1 = 0", "drop = 0", "child connect 3 2 1 103 0 0 = -1 EINPROGRESS"], "poll 3:201d", "poll 3:14", False, ENDS),
     (SHUT, "getsockname 3 0 0 0 = 0 len 28 ::/P0", "getsockname 3 0 0 0 = 0 len 28 ::ffff:127.0.0.1/P0", False, ENDS),
     (SHUT, "getsockname 3 0 0 0 = 0 len 28 ::/P0", "getsockname 3 0 0 0 = 0 len 28 ::/P1", False, None),
+    (CHILD_CONNECTS, "poll 5:4", "poll 5:2005", False, ENDS),
+    (CHILD_CONNECTS, "poll 5:4", "poll 5:5", False, None),
+    ([line for line in CHILD_CONNECTS if "shutdown" not in line], "poll 5:4", "poll 5:2005", False, None),
     # A holder that shuts what was made a listener since.
     (HELD, "poll 3:14", "poll 3:0", True, ENDS),
     (HELD, "poll 3:14", "poll 3:0", False, None),
