@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use world::{Running, Stage, finish, need};
+use world::{Ended, Running, Stage, finish, need};
 
 const LIMIT: Duration = Duration::from_mins(2);
 
@@ -128,6 +128,42 @@ for _ in range(150):
 print("failed", failed)
 "#;
 
+/// Takes all descriptors that there are for connections, and then asks much of the first of these, from several tasks.
+const ALL: &str = r#"
+import os, socket, threading
+listener = socket.create_server(("127.0.0.1", 0))
+first = socket.create_connection(listener.getsockname())
+accepted, _ = listener.accept()
+held = []
+try:
+    while True:
+        held.append(socket.create_connection(listener.getsockname()))
+        held.append(listener.accept()[0])
+except OSError as error:
+    print(error.strerror)
+
+def use():
+    global said
+    first.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    first.sendall(b"goes on")
+    said = accepted.recvmsg(100, 100)[0], accepted.getpeername() == first.getsockname()
+
+use()
+print(said)
+for _ in range(100):
+    said = None
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+child = os.fork()
+if child == 0:
+    use()
+    os._exit(0)
+print(said, os.waitpid(child, 0)[1])
+first.shutdown(socket.SHUT_WR)
+print(accepted.recv(1))
+"#;
+
 /// Open sockets and resident memory in KiB. Descriptors of processes are not counted: some dozens that have ended are remembered.
 fn held(pid: u32) -> (usize, u64) {
     let directory = fs::read_dir(format!("/proc/{pid}/fd")).expect("the supervisor lives");
@@ -175,6 +211,16 @@ fn what_comes_and_goes_leaves_neither_sockets_nor_memory() {
     run.end(LIMIT).expect_success();
 }
 
+/// A run that may have few descriptors.
+fn with_few(stage: &Stage, options: &str, program: &str) -> Ended {
+    let prise = stage.path("prise");
+    let line = format!(
+        "ulimit -n 64; exec {} run {options} --link none -- {program}",
+        prise.display()
+    );
+    finish(&mut stage.native("sh", ["-c", &line]), LIMIT).expect_success()
+}
+
 #[test]
 fn tasks_that_have_ended_take_no_descriptors_from_the_others() {
     let Some(python) = need("few descriptors", "python3") else {
@@ -182,15 +228,25 @@ fn tasks_that_have_ended_take_no_descriptors_from_the_others() {
     };
     let stage = Stage::new();
     let script = stage.write("tasks.py", TASKS);
-    for way in ["", "--no-join"] {
-        let prise = stage.path("prise");
-        let line = format!(
-            "ulimit -n 64; exec {} run {way} --link none -- {} {}",
-            prise.display(),
-            python.display(),
-            script.display()
-        );
-        let ended = finish(&mut stage.native("sh", ["-c", &line]), LIMIT).expect_success();
+    for options in ["", "--no-join"] {
+        let ended = with_few(&stage, options, &format!("{} {}", python.display(), script.display()));
         assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("failed []\n", ""));
+    }
+}
+
+#[test]
+fn connections_work_on_where_no_more_can_be_made() {
+    let Some(python) = need("no descriptors", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("all.py", ALL);
+    for options in ["", "--no-join"] {
+        let ended = with_few(&stage, options, &format!("{} {}", python.display(), script.display()));
+        assert_eq!(
+            ended.stdout, "Too many open files\n(b'goes on', True)\n(b'goes on', True) 0\nb''\n",
+            "{}",
+            ended.stderr
+        );
     }
 }

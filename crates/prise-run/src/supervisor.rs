@@ -279,6 +279,7 @@ impl Supervisor {
             .wait(calls, self.parked.held(), patience, ready)
             .map_err(setup)?;
         self.now = clock::now();
+        self.guests.keep_reserve();
         let lasted = self.now.saturating_since(began);
         self.busy_poll.end_wait((!ready.is_empty()).then_some(lasted));
         // Taken at once, because until then a signal makes the call fail, whatever it is; judged after what the ends tell,

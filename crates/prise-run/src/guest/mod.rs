@@ -21,7 +21,7 @@ use crate::guest::kin::Kin;
 use crate::socket::{Holder, unix};
 use prise_socket::Errno;
 use prise_sys::memory::{self, Area};
-use rustix::event::PollFlags;
+use rustix::event::{EventfdFlags, PollFlags, eventfd};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Resource, getrlimit, pidfd_getfd, pidfd_open};
 
 /// `PIDFD_THREAD` (linux/pidfd.h, Linux 6.9): a descriptor for one thread, with that thread's own descriptor table.
@@ -32,6 +32,9 @@ const TASKS_MAX: usize = 512;
 
 /// So many further tasks, or as many as were alive the last time, and it is looked which of them have ended: each is a descriptor of no use.
 const TASKS_MORE: usize = 64;
+
+/// For a call on a socket that is there, where sockets have taken all other descriptors: its task's and the copy.
+const RESERVE: usize = 2;
 
 /// Why a guest's descriptor cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +72,8 @@ pub(crate) struct Guests {
     alive: usize,
     /// A descriptor of this number or a higher one is among the last that the supervisor may have.
     last_descriptors: RawFd,
+    /// Given up when a descriptor is wanted and there is no other.
+    reserve: Vec<OwnedFd>,
     /// Descriptors are not fetched (see [`crate::socket::keeping`]).
     fetches_nothing: bool,
 }
@@ -82,6 +87,7 @@ impl Default for Guests {
             tasks: HashMap::new(),
             alive: 0,
             last_descriptors: limit.unwrap_or(RawFd::MAX) - AT_ONCE as RawFd,
+            reserve: Vec::with_capacity(RESERVE),
             fetches_nothing: false,
         }
     }
@@ -96,15 +102,40 @@ impl Guests {
         }
     }
 
+    /// Makes what was given up of the reserve anew, as far as there are descriptors.
+    pub(crate) fn keep_reserve(&mut self) {
+        while self.reserve.len() < RESERVE {
+            let Ok(one) = eventfd(0, EventfdFlags::CLOEXEC) else {
+                return;
+            };
+            self.reserve.push(one);
+        }
+    }
+
     /// A copy of the task's descriptor `fd`: the same open file.
     pub(crate) fn descriptor(&mut self, tid: u32, fd: i32) -> Result<OwnedFd, LookupError> {
-        use rustix::io::Errno as E;
         if fd < 0 {
             return Err(LookupError::NotOpen);
         }
         if self.fetches_nothing {
             return Err(LookupError::Forbidden);
         }
+        let mut found = self.fetch(tid, fd);
+        // What is there works on, though no socket can be made.
+        if matches!(found, Err(LookupError::Exhausted)) {
+            self.reserve.clear();
+            self.forget_ended();
+            found = self.fetch(tid, fd);
+        }
+        if matches!(found, Err(LookupError::Exhausted)) {
+            self.tasks.clear();
+            found = self.fetch(tid, fd);
+        }
+        found
+    }
+
+    fn fetch(&mut self, tid: u32, fd: i32) -> Result<OwnedFd, LookupError> {
+        use rustix::io::Errno as E;
         // A task that has ended answers ESRCH for ever, also when its number was given to another.
         for _ in 0..2 {
             let task = self.task(tid)?;
