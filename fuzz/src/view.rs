@@ -1,10 +1,10 @@
 //! What prise-view promises, for any octets from programs: no panic, answers that hold together, and an end to each.
 
 use crate::target::Target;
-use prise_socket::{Family, Host, HostConfig, Kind, SocketId};
+use prise_socket::{Errno, Family, Host, HostConfig, Kind, SocketId};
 use prise_stack::{LinkConfig, Route, StackConfig};
 use prise_view::netlink::{Protocol, Socket, requests};
-use prise_view::{Driver, Held, Left, View, Who, ioctl};
+use prise_view::{Driver, Held, Left, NetlinkRow, View, Who, ioctl};
 use prise_wire::{Instant, IpCidr, MacAddr, Medium};
 
 /// Every target by its name.
@@ -63,7 +63,10 @@ pub(crate) fn host() -> Host {
     host
 }
 
-/// Holds every socket, and carries none.
+/// A `struct unix_diag_msg`: a stream that listens, with its number.
+const UNIX_ROW: [u8; 16] = [1, 1, 10, 0, 77, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+
+/// Holds every socket, and carries none; knows one of AF_UNIX, and one of netlink's with a name and one without.
 struct SomeDriver;
 
 impl Driver for SomeDriver {
@@ -80,6 +83,28 @@ impl Driver for SomeDriver {
 
     fn left(&mut self) -> Vec<Left> {
         Vec::new()
+    }
+
+    fn other_sockets(&mut self, request: &[u8], many: bool) -> Result<Vec<Vec<u8>>, Errno> {
+        if many && request.first() == Some(&1) {
+            Ok(vec![UNIX_ROW.to_vec(); 2])
+        } else {
+            Err(Errno::ENOENT)
+        }
+    }
+
+    fn netlink_sockets(&mut self) -> Vec<NetlinkRow> {
+        let named = NetlinkRow {
+            inode: 78,
+            cookie: 2,
+            kind: 3,
+            protocol: 0,
+            port: 4711,
+            state: 7,
+            groups: 1,
+        };
+        let unnamed = NetlinkRow { port: 0, ..named };
+        vec![named, unnamed]
     }
 }
 

@@ -551,6 +551,65 @@ asks, pair = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW), socket.socketpai
 print(head[0], [str(os.fstat(each.fileno()).st_ino) in [row[6] for row in rows] for each in (listener, udp, asks, *pair)])
 ";
 
+/// What `ss -x`, `ss -f netlink` and `strace -yy` ask. The last question has a family that does not exist.
+const OTHER_FAMILIES: &str = "
+import os, socket, struct
+def told(family, at, protocol=0, length=24):
+    diag = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4)
+    question = struct.pack('=BBHIII8x', family, protocol, 0, 0xffffffff, 0, 4)[:length]
+    diag.send(struct.pack('=IHHII', 16 + len(question), 20, 0x301, 7, 0) + question)
+    rows = {}
+    while True:
+        octets = diag.recv(1 << 16)
+        while octets:
+            length, kind = struct.unpack_from('=IH', octets)
+            if kind in (2, 3):
+                return rows, os.strerror(-struct.unpack_from('=i', octets, 16)[0])
+            rows[struct.unpack_from('=I', octets, 16 + at)[0]] = octets[16:length]
+            octets = octets[length + 3 & ~3:]
+number = lambda each: os.fstat(each.fileno()).st_ino
+stream, datagrams, pair, name = socket.create_server(('127.0.0.1', 0)), socket.socket(type=2), socket.socketpair(), socket.socket(1)
+name.bind('\\0prise-view-%d' % os.getpid())
+route, unnamed, events = (socket.socket(16, 3, protocol) for protocol in (0, 0, 15))
+route.bind((0, 3))
+events.bind((0, 0))
+rows, ended = told(1, 4)
+print([number(each) in rows for each in (stream, datagrams, *pair, name, route)], ended)
+print(struct.pack('=HHI', 8, 2, number(pair[1])) in rows[number(pair[0])])
+rows, ended = told(16, 16, 255)
+print([number(each) in rows for each in (route, unnamed, events, *pair)], ended)
+row = rows[number(route)]
+print(row[:4], struct.unpack_from('=I', row, 4)[0] == route.getsockname()[0])
+route.connect((0, 0))
+print(told(16, 16, 0)[0][number(route)][3])
+print(told(46, 0, length=2))
+";
+
+#[test]
+fn sockets_of_other_families_are_listed_without_what_stands_behind_the_runs() {
+    let Some(python) = need("sock_diag", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("families.py", OTHER_FAMILIES);
+    let program = [python.into(), script.into()];
+    let ended = finish(&mut stage.run(&[], &program), LIMIT).expect_success();
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "[False, False, True, True, True, False] Success",
+            "True",
+            "[True, False, True, False, False] Success",
+            "b'\\x10\\x03\\x00\\x07' True",
+            "1",
+            "({}, 'Invalid argument')"
+        ],
+        "{}",
+        ended.stderr
+    );
+}
+
 #[test]
 fn files_of_proc_net_show_the_run() {
     let Some(python) = need("/proc/net", "python3") else {

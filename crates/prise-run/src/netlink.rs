@@ -7,15 +7,18 @@
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 
-use prise_socket::SocketId;
+use prise_socket::{Errno, SocketId};
+use prise_sys::sock_diag::{self, Local, Row};
 use prise_sys::sockopt::get as option_of;
 use prise_view::netlink::{Protocol, Socket};
-use prise_view::{Driver, Held, Left, View, Who};
+use prise_view::{Driver, Held, Left, NetlinkRow, View, Who};
 use rustix::io::ioctl_fionread;
 use rustix::net::{RecvFlags, recv, sockopt};
 
+use crate::calls::unix_table::Hidden;
 use crate::guest::capabilities::{is_network_admin, is_of_own_user_namespace};
 use crate::guest::kin::Kin;
+use crate::guest::notify::errno_of;
 use crate::guest::{Guests, own_number, status_field};
 use crate::handed::Stage;
 use crate::handed::carried::{self, INFO_ROOM};
@@ -95,6 +98,13 @@ impl NetlinkSockets {
         self.sockets.get_mut(&slot)
     }
 
+    /// Those that lists show.
+    fn rows(&self) -> Vec<NetlinkRow> {
+        let all = self.sockets.values();
+        all.map(|socket| socket.state.row(socket.inode, socket.cookie))
+            .collect()
+    }
+
     /// Those whose objects' names are such.
     pub(crate) fn slots_where(&self, is_such: impl Fn(u64) -> bool) -> Vec<Slot> {
         let such = self.by_cookie.iter().filter(|(cookie, _)| is_such(**cookie));
@@ -147,6 +157,15 @@ impl NetlinkSockets {
 impl Supervisor {
     /// Runs `look` with a view of the host.
     pub(crate) fn with_view<T>(&mut self, look: impl FnOnce(&mut NetlinkSockets, &mut View<'_>) -> T) -> T {
+        self.with_view_for(None, look)
+    }
+
+    /// The same for who asks about sockets: `asker`, a thread, may be told of those of other families.
+    fn with_view_for<T>(
+        &mut self,
+        asker: Option<u32>,
+        look: impl FnOnce(&mut NetlinkSockets, &mut View<'_>) -> T,
+    ) -> T {
         let Self {
             host,
             sockets,
@@ -166,6 +185,8 @@ impl Supervisor {
                 kin: &program.kin,
                 places,
                 moved: None,
+                asker,
+                netlink: asker.map_or_else(Vec::new, |_| netlink.rows()),
             },
         };
         look(netlink, &mut view)
@@ -174,7 +195,8 @@ impl Supervisor {
     /// Takes one datagram of the program's: `asker` is the thread that sent it, where that is known.
     pub(crate) fn submit_netlink(&mut self, slot: Slot, asker: Option<u32>, datagram: &[u8]) {
         self.netlink.autobind(slot);
-        if self.netlink.is_about_sockets(slot) {
+        let is_about_sockets = self.netlink.is_about_sockets(slot);
+        if is_about_sockets {
             // Some may be closed that did not tell.
             self.sweep();
             self.enter_all_noted();
@@ -185,7 +207,7 @@ impl Supervisor {
             is_admin: &|| is_network_admin(asker),
             uid: &|| user_of(asker),
         };
-        self.with_view(|netlink, view| {
+        self.with_view_for(is_about_sockets.then_some(asker), |netlink, view| {
             if let Some(socket) = netlink.get_mut(slot) {
                 socket.state.submit(view, who, datagram);
             }
@@ -244,7 +266,7 @@ impl Supervisor {
         self.poller.forget(&socket.end);
         for id in socket.receiving {
             if let Some(parked) = self.parked.remove(id) {
-                self.answer(&parked.call, Err(prise_socket::Errno::EBADF));
+                self.answer(&parked.call, Err(Errno::EBADF));
             }
         }
     }
@@ -259,6 +281,10 @@ struct OfGuests<'a> {
     /// Who has which socket open, by its number. Looked up once in a look at all: a program that moved each of its descriptors would have
     /// every one of them read for every socket of its.
     moved: Option<HashMap<u32, Holder>>,
+    /// The thread that asks about sockets; none where sockets of other families are not asked about.
+    asker: Option<u32>,
+    /// The run's netlink sockets, for this thread.
+    netlink: Vec<NetlinkRow>,
 }
 
 impl OfGuests<'_> {
@@ -299,6 +325,31 @@ impl Driver for OfGuests<'_> {
     fn left(&mut self) -> Vec<Left> {
         left_within(self.places, self.sockets)
     }
+
+    fn other_sockets(&mut self, request: &[u8], many: bool) -> Result<Vec<Vec<u8>>, Errno> {
+        // In another name space are other sockets, of which its /proc/net tells.
+        if !self.asker.is_some_and(is_of_own_network) {
+            return Err(Errno::ENOENT);
+        }
+        let mut rows = sock_diag::asked(request, many).map_err(|error| errno_of(&error))?;
+        let hidden = Hidden::of(self.sockets, self.netlink.iter().map(|row| row.inode));
+        rows.retain(|row| match row.of() {
+            Local::Unix { inode, listens } => !hidden.hides(inode, listens),
+            Local::Netlink { protocol } => Protocol::from_raw(protocol.into()).is_none(),
+            Local::Other => false,
+        });
+        Ok(rows.into_iter().map(Row::into_octets).collect())
+    }
+
+    fn netlink_sockets(&mut self) -> Vec<NetlinkRow> {
+        self.netlink.clone()
+    }
+}
+
+/// Whether a task is in the network name space of the supervisor.
+fn is_of_own_network(tid: u32) -> bool {
+    let space = |task: &str| std::fs::read_link(format!("/proc/{task}/ns/net")).ok();
+    space(&tid.to_string()).is_some_and(|theirs| space("self") == Some(theirs))
 }
 
 /// Whether the kernel carries a stream.

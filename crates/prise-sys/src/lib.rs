@@ -23,7 +23,7 @@ pub mod resolve;
 pub mod sched;
 pub mod seccomp;
 pub mod signal;
-mod sock_diag;
+pub mod sock_diag;
 pub mod sockopt;
 pub mod trap;
 pub mod tun;

@@ -22,4 +22,4 @@ pub mod sys_net;
 mod view;
 
 pub use sockets::{Left, Row};
-pub use view::{Driver, Held, View, Who};
+pub use view::{Driver, Held, NetlinkRow, View, Who};

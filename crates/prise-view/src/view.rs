@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use prise_socket::{Host, SocketId, State};
+use prise_socket::{Errno, Host, SocketId, State};
 use prise_wire::Instant;
 
 use crate::sockets::Left;
@@ -17,7 +17,7 @@ pub struct View<'a> {
     pub driver: &'a mut dyn Driver,
 }
 
-/// The driver of a host, asked about its sockets.
+/// The driver of a host, asked about its sockets and those of other families.
 pub trait Driver {
     /// What it knows of a socket.
     fn held(&mut self, socket: SocketId) -> Held;
@@ -27,6 +27,32 @@ pub trait Driver {
 
     /// What is left of streams that were carried elsewhere and that no program holds any more, TIME-WAIT above all.
     fn left(&mut self) -> Vec<Left>;
+
+    /// What is known of sockets that are not the host's, of AF_UNIX and of netlink's subsystems that do not tell of the network: the rows (`struct
+    /// unix_diag_msg`, `struct netlink_diag_msg`, and what is told besides) that answer a program's request, of a list if it asks for `many`.
+    fn other_sockets(&mut self, request: &[u8], many: bool) -> Result<Vec<Vec<u8>>, Errno>;
+
+    /// Netlink sockets that speak to the host.
+    fn netlink_sockets(&mut self) -> Vec<NetlinkRow>;
+}
+
+/// A netlink socket as lists show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetlinkRow {
+    /// The number of the open file, as `/proc/PID/fd` shows it.
+    pub inode: u32,
+    /// `SO_COOKIE` of it.
+    pub cookie: u64,
+    /// `SOCK_RAW` or `SOCK_DGRAM`.
+    pub kind: i32,
+    /// `SO_PROTOCOL`.
+    pub protocol: i32,
+    /// `nl_pid`; 0 before it is bound.
+    pub port: u32,
+    /// Its state as the kernel counts them: 1 is connected, 0 not any more, 7 never.
+    pub state: u8,
+    /// Groups that it listens to, the first in bit 0.
+    pub groups: u64,
 }
 
 /// What the driver of a host knows of a socket and the host does not.

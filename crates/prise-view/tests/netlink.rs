@@ -204,7 +204,7 @@ fn sockets_are_listed_by_family_protocol_and_state() {
         &mut socket(Protocol::SocketDiag),
         20,
         DUMP,
-        &[1, 0, 0, 0, 0, 0, 0, 0],
+        &[17, 0, 0, 0, 0, 0, 0, 0],
     );
     assert_eq!(error(&answer), Some(Errno::ENOENT));
     let answer = asked(
@@ -215,6 +215,53 @@ fn sockets_are_listed_by_family_protocol_and_state() {
         &sockets_of(2, 33),
     );
     assert_eq!(answer, [(3, 2, (-2_i32).to_ne_bytes().to_vec())], "an end with ENOENT");
+}
+
+#[test]
+fn sockets_of_unix_are_what_the_driver_tells() {
+    let mut host = host();
+    let mut question = vec![0; 24];
+    question[0] = 1;
+    let mut diag = socket(Protocol::SocketDiag);
+    let answer = asked(&mut host, &mut diag, 20, DUMP, &question);
+    let kinds: Vec<_> = answer.iter().map(|it| (it.0, it.1, it.2.len())).collect();
+    assert_eq!(kinds, [(20, 2, 16), (20, 2, 16), (3, 2, 4)]);
+    assert_eq!(answer[0].2[4], 77, "its number");
+    let one = asked(&mut host, &mut diag, 20, 0, &question);
+    assert_eq!(error(&one), Some(Errno::ENOENT));
+    let short = asked(&mut host, &mut diag, 20, DUMP, &question[..8]);
+    assert_eq!(error(&short), Some(Errno::EINVAL));
+}
+
+#[test]
+fn netlink_sockets_that_have_a_name_are_listed_by_protocol() {
+    let mut host = host();
+    let mut ask_for = |protocol: u8, shown: u8, flags| {
+        let mut question = vec![0; 20];
+        (question[0], question[1], question[8]) = (16, protocol, shown);
+        asked(&mut host, &mut socket(Protocol::SocketDiag), 20, flags, &question)
+    };
+    let every = ask_for(255, 2, DUMP);
+    assert_eq!(every.len(), 2, "one, and the end");
+    let (_, _, row) = &every[0];
+    assert_eq!(row[..4], [16, 3, 0, 7]);
+    assert_eq!(row[4..8], 4711_u32.to_ne_bytes());
+    assert_eq!(row[16..20], 78_u32.to_ne_bytes());
+    assert_eq!(Attributes::new(&row[28..]).get(1), Some(&1_u64.to_ne_bytes()[..]));
+    assert_eq!(ask_for(0, 0, DUMP)[0].2.len(), 28, "without its groups");
+    assert_eq!(ask_for(4, 0, DUMP).len(), 1, "of another protocol there is none");
+    assert_eq!(
+        ask_for(32, 0, DUMP),
+        [(3, 2, (-2_i32).to_ne_bytes().to_vec())],
+        "an end with ENOENT"
+    );
+    assert_eq!(error(&ask_for(255, 0, 0)), Some(Errno::EOPNOTSUPP));
+}
+
+#[test]
+fn no_family_has_so_great_a_number() {
+    let answer = asked(&mut host(), &mut socket(Protocol::SocketDiag), 20, DUMP, &[46, 0]);
+    assert_eq!(error(&answer), Some(Errno::EINVAL));
 }
 
 #[test]

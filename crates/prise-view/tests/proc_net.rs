@@ -7,8 +7,8 @@ mod target;
 #[path = "../../../fuzz/src/view.rs"]
 mod view;
 
-use prise_socket::{SocketId, State};
-use prise_view::{Driver, Held, Left, View, proc_net};
+use prise_socket::{Errno, SocketId, State};
+use prise_view::{Driver, Held, Left, NetlinkRow, View, proc_net};
 use prise_wire::Instant;
 
 /// Carries two connections that are over: one of a socket of IPv4, and one of a socket of IPv6.
@@ -39,6 +39,14 @@ impl Driver for Carrier {
             waits: None,
         })
         .into()
+    }
+
+    fn other_sockets(&mut self, _: &[u8], _: bool) -> Result<Vec<Vec<u8>>, Errno> {
+        Err(Errno::ENOENT)
+    }
+
+    fn netlink_sockets(&mut self) -> Vec<NetlinkRow> {
+        Vec::new()
     }
 }
 

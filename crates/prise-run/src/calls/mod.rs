@@ -17,7 +17,7 @@ mod receive;
 mod send;
 mod shutdown;
 mod socket;
-mod unix_table;
+pub(crate) mod unix_table;
 
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -1,9 +1,10 @@
-//! `/proc/net/unix` (`proc_net(5)`) without what stands behind the run's Internet and netlink sockets: to programs that match it with
-//! `/proc/PID/fd` (psutil, `ss -x`, netstat, lsof), such a descriptor would be two sockets.
+//! `/proc/net/unix` (`proc_net(5)`), and the rows of sock_diag(7), without what stands behind the run's Internet and netlink sockets: to programs that
+//! match them with `/proc/PID/fd` (psutil, `ss -x`, netstat, lsof), such a descriptor would be two sockets.
 
 use std::collections::HashSet;
 
 use crate::guest::socket_number;
+use crate::socket::Sockets;
 use crate::supervisor::Supervisor;
 
 /// The column of the flags, which tells of listeners (`__SO_ACCEPTCON`), and that of the inode.
@@ -13,7 +14,7 @@ const LISTENS: &str = "00010000";
 
 /// What is left out.
 #[derive(Debug, Default)]
-struct Hidden {
+pub(crate) struct Hidden {
     /// The programs' ends, by the number that /proc/PID/fd shows.
     programs: HashSet<u32>,
     /// The supervisor's sockets, of which those that listen stay: others find a run by them.
@@ -24,11 +25,7 @@ impl Supervisor {
     /// The table of the name space in which `tid` is; none if it cannot be read.
     pub(super) fn unix_table(&mut self, tid: u32) -> Option<Vec<u8>> {
         let table = std::fs::read(format!("/proc/{tid}/net/unix")).ok()?;
-        let sockets = self.sockets.iter().map(|(_, socket)| socket.inode);
-        let hidden = Hidden {
-            programs: sockets.chain(self.netlink.inodes()).collect(),
-            own: own_sockets(),
-        };
+        let hidden = Hidden::of(&self.sockets, self.netlink.inodes());
         Some(
             table
                 .split_inclusive(|&octet| octet == b'\n')
@@ -41,7 +38,21 @@ impl Supervisor {
 }
 
 impl Hidden {
-    /// Whether a row is of one of them. The head of the table is none, nor is the rest of a path with an end of line in it.
+    /// The objects of these sockets, and the supervisor's own.
+    pub(crate) fn of(sockets: &Sockets, netlink: impl Iterator<Item = u32>) -> Self {
+        let sockets = sockets.iter().map(|(_, socket)| socket.inode);
+        Self {
+            programs: sockets.chain(netlink).collect(),
+            own: own_sockets(),
+        }
+    }
+
+    /// Whether a socket is one of them.
+    pub(crate) fn hides(&self, inode: u32, listens: bool) -> bool {
+        self.programs.contains(&inode) || self.own.contains(&inode) && !listens
+    }
+
+    /// Whether a row of the table is of one of them. The head of the table is none, nor is the rest of a path with an end of line in it.
     fn holds(&self, row: &[u8]) -> bool {
         let front: Vec<&str> = row
             .split(u8::is_ascii_whitespace)
@@ -52,7 +63,7 @@ impl Hidden {
         let Some(Ok(inode)) = front.get(INODE).map(|field| field.parse()) else {
             return false;
         };
-        self.programs.contains(&inode) || self.own.contains(&inode) && front[FLAGS] != LISTENS
+        self.hides(inode, front[FLAGS] == LISTENS)
     }
 }
 

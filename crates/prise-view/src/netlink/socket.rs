@@ -6,7 +6,7 @@ use super::options::Options;
 use super::route::Reply;
 use super::{diag, generic, route};
 use crate::View;
-use crate::view::Who;
+use crate::view::{NetlinkRow, Who};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use prise_socket::Errno;
@@ -16,6 +16,11 @@ pub(super) const DATAGRAM_OCTETS: usize = 3776;
 
 /// Datagrams that may wait to be read; beyond it answers are lost, as they are when a kernel's socket is full.
 const WAITING_MAX: usize = 1024;
+
+/// `NETLINK_UNCONNECTED`, `NETLINK_CONNECTED` (linux/netlink.h), and what every socket of the kernel's begins with (`TCP_CLOSE`).
+const UNCONNECTED: u8 = 0;
+const CONNECTED: u8 = 1;
+const NEVER_CONNECTED: u8 = 7;
 
 /// Which of the kernel's subsystems a socket speaks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +88,8 @@ pub struct Socket {
     port: u32,
     /// `connect(2)`: where messages without an address go.
     peer: (u32, u32),
+    /// `sk_state`.
+    state: u8,
     pub(super) options: Options,
     ready: VecDeque<Vec<u8>>,
     dump: Option<Dump>,
@@ -96,6 +103,7 @@ impl Socket {
             kind,
             port: 0,
             peer: (0, 0),
+            state: NEVER_CONNECTED,
             options: Options::default(),
             ready: VecDeque::new(),
             dump: None,
@@ -122,6 +130,19 @@ impl Socket {
         self.options.groups as u32
     }
 
+    /// What lists of sockets show of it, whose open file has this number and this cookie.
+    pub const fn row(&self, inode: u32, cookie: u64) -> NetlinkRow {
+        NetlinkRow {
+            inode,
+            cookie,
+            kind: self.kind,
+            protocol: self.protocol.raw(),
+            port: self.port,
+            state: self.state,
+            groups: self.options.groups,
+        }
+    }
+
     /// `bind(2)`: the port, which is the caller's to keep unique, and groups to listen to.
     pub fn bind(&mut self, port: u32, groups: u32) -> Result<(), Errno> {
         if self.port != 0 && port != self.port {
@@ -137,6 +158,7 @@ impl Socket {
         match peer {
             None | Some((0, 0)) => {
                 self.peer = (0, 0);
+                self.state = if peer.is_some() { CONNECTED } else { UNCONNECTED };
                 Ok(())
             }
             Some(_) => Err(Errno::EPERM),

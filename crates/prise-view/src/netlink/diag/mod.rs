@@ -1,6 +1,8 @@
-//! `NETLINK_SOCK_DIAG` (`sock_diag(7)`): what `ss` asks. Internet sockets; of others the host's `/proc/net` tells.
+//! `NETLINK_SOCK_DIAG` (`sock_diag(7)`): what `ss` asks. Internet and netlink sockets; of AF_UNIX ones the driver tells, of others the host's
+//! `/proc/net`.
 
 mod filter;
+mod local;
 mod row;
 
 use super::message::{DUMP, MULTI, Request};
@@ -19,6 +21,9 @@ use prise_socket::{Errno, Family, Kind, SocketId, protocol};
 const OLD_TCP: u16 = 18;
 const BY_FAMILY: u16 = 20;
 const DESTROY: u16 = 21;
+
+/// No family has this number or a greater one (linux/socket.h).
+const AF_MAX: u8 = 46;
 
 /// Octets of a `struct inet_diag_req_v2`, and of its older form.
 const REQUEST_LEN: usize = 56;
@@ -52,7 +57,10 @@ pub(super) fn answer(view: &mut View<'_>, who: Who<'_>, request: Request<'_>, re
         (DESTROY, _) if !(who.is_admin)() => return Answer::Error(Errno::EPERM),
         (DESTROY, _) => return Answer::Error(Errno::EOPNOTSUPP),
         (OLD_TCP, _) => old_question(request, reply),
-        (BY_FAMILY, 0..=1 | 3..=9 | 11..) if request.body.len() >= 2 => return Answer::Error(Errno::ENOENT),
+        (BY_FAMILY, AF_MAX..) => return Answer::Error(Errno::EINVAL),
+        (BY_FAMILY, local::UNIX) => return local::unix(view, request, reply),
+        (BY_FAMILY, local::NETLINK) => return local::netlink(view, request, reply),
+        (BY_FAMILY, 0 | 3..=9 | 11..) if request.body.len() >= 2 => return Answer::Error(Errno::ENOENT),
         (BY_FAMILY, _) => question(request, reply),
         _ => return Answer::Error(Errno::EINVAL),
     };
