@@ -6,15 +6,15 @@ from suite import FAIL, PASS, SKIP, Case, gtest, told
 
 
 class Checked:
-    """`configure`: its options. `directories`: where tests are. `apart`: those that need the world outside. `programs`: what makes the
+    """`configure`: its options. `directories`: where tests are. `apart`: those that need the world outside. `only`: a pattern of the others' names. `programs`: what makes the
     programs without running them. `read`: what tells one test of a program from another. `harness`: tests run by automake's own, which
     has what they expect in their environment. `prefix`: what they are run by.
     `anew`: configure is of an automake that is not installed."""
 
-    def __init__(self, package, needs, *directories, configure="", programs="make -s -j2 check TESTS=", apart=(), read=None, env=None, harness=False, prefix=(), anew=False, seconds=120):
+    def __init__(self, package, needs, *directories, configure="", programs="make -s -j2 check TESTS=", apart=(), only="", read=None, env=None, harness=False, prefix=(), anew=False, seconds=120):
         self.package, self.directories, self.configure, self.programs, self.harness = package, directories, configure, programs, harness
         self.apart, self.read, self.env, self.prefix, self.seconds = apart, read or (harness and of_harness), env or {}, prefix, seconds
-        self.anew = anew
+        self.anew, self.only = anew, re.compile(only)
         self.PACKAGES = ["gcc", "make", "pkg-config", *needs.split()]
         self.__doc__ = f"{package}, of Debian: {' '.join(directories)}"
 
@@ -29,7 +29,7 @@ class Checked:
             command = ["make", "-s", "--no-print-directory", "--eval", "prise-tests: ; @echo $(TESTS)", "prise-tests"]
             told = subprocess.run(command, cwd=tests, stdout=subprocess.PIPE, text=True, check=True).stdout
             for name in told.split():
-                if name not in self.apart:
+                if name not in self.apart and self.only.match(name):
                     words = ["sh", "-c", WITH_LOG, "sh", name, re.sub(r"\.(sh|py|pl|test)$", "", name)] if self.harness else [f"./{name}"]
                     yield Case(f"{directory}/{name}", [*self.prefix, *words], cwd=tests, env={"srcdir": ".", **self.env}, read=self.read, seconds=self.seconds)
 
@@ -54,4 +54,8 @@ SUITES = {
     "libmodbus": Checked("libmodbus", "autoconf automake libtool", "tests", harness=True),
     "libmicrohttpd": Checked("libmicrohttpd", "libcurl4-gnutls-dev libgnutls28-dev libgcrypt20-dev autoconf automake libtool gettext texinfo", "src/microhttpd", "src/testcurl", "src/testcurl/https", configure="--disable-doc --enable-static --disable-shared", seconds=180),
     "neon": Checked("neon27", "libssl-dev libexpat1-dev zlib1g-dev autoconf automake libtool", "test", configure="--with-ssl=openssl --with-expat", programs="make -s --eval 'prise-built: ; $(MAKE) $(TESTS) $(HELPERS)' prise-built"),
+    "sofia": Checked("sofia-sip", "libssl-dev autoconf automake libtool check", *(f"libsofia-sip-ua/{name}" for name in ("su", "tport", "sresolv", "nth", "nta", "nua")), configure="--disable-static --without-glib CFLAGS='-O1 -w'", harness=True, seconds=300),
+    # What looks at sockets from outside: the calls of its own tests, with the names that sock_diag(7) has for their descriptors.
+    "strace": Checked("strace", "", "tests", configure="--enable-mpers=no --disable-gcc-Werror CFLAGS='-O1 -w'", harness=True, only="accept|getsockname|ioctl_(sock|inet|scm)|net|pidfd_getfd|poke-|p?poll|p?select|epoll|recv|scm_|send|shutdown|so_|sock|xet|seccomp|inject|fork|signal|status|.*filter|dup|fcntl|.*msg|sctp|splice|tee|.*bind|.*connect"),
+    "libnbd": Checked("libnbd", "nbdkit qemu-utils libgnutls28-dev gnutls-bin libxml2-dev autoconf automake libtool", "tests", "interop", configure="--disable-ocaml --disable-python --disable-golang --disable-fuse --disable-ublk CFLAGS='-O1 -w'", harness=True),
 }

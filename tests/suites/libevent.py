@@ -14,7 +14,7 @@ def program(room):
 
 def prepare(room):
     source = room.source("libevent")
-    room.build("built/bin/regress", source, "cmake -S . -B built -DEVENT__DISABLE_MBEDTLS=ON -DEVENT__DISABLE_SAMPLES=ON -DEVENT__DISABLE_BENCHMARK=ON", "make -C built -j2 regress")
+    room.build("built/bin/regress", source, "cmake -S . -B built -DEVENT__DISABLE_MBEDTLS=ON -DEVENT__DISABLE_SAMPLES=ON -DEVENT__DISABLE_BENCHMARK=ON -DEVENT__LIBRARY_TYPE=STATIC", "make -C built -j2 regress")
 
 
 def cases(room):

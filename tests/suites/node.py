@@ -12,6 +12,8 @@ class Installed:
 
     PACKAGES = []
     names = NAMES
+    env = {}
+    seconds = 60
 
     def prepare(self, room):
         self.tree(room)
@@ -22,6 +24,9 @@ class Installed:
     def root(self, _room):
         return None
 
+    def words(self, _room, flags):
+        return ["node", *flags]
+
     def cases(self, room):
         source, root = self.tree(room), self.root(room)
         at = source.relative_to(root) if root else source
@@ -30,8 +35,8 @@ class Installed:
             for path in sorted((source / "test" / place).glob("test-*.*js")):
                 if pattern.match(path.name):
                     flags = re.search(r"^// Flags: (.*)$", path.read_text(errors="replace"), re.MULTILINE)
-                    words = ["node", *(flags[1].split() if flags else []), f"test/{place}/{path.name}"]
-                    yield Case(f"{place}/{path.name}", words, cwd=f"/{at}" if root else at, read=verdict, env={"TEST_THREAD_ID": "0"}, root=root)
+                    words = [*self.words(room, flags[1].split() if flags else []), f"test/{place}/{path.name}"]
+                    yield Case(f"{place}/{path.name}", words, cwd=f"/{at}" if root else at, read=verdict, env={"TEST_THREAD_ID": "0", **self.env}, root=root, seconds=self.seconds)
 
 
 class Released(Installed):
@@ -55,8 +60,32 @@ class Released(Installed):
         return found[0]
 
 
+class Another(Released):
+    """Node's tests by another runtime, of npm, with event loops and sockets of its own."""
+
+    names = "net|dgram|https?-|tls|dns|child-process-(fork|send)|pipe|listen|stdio"
+    # It has other globals than Node.
+    env = {"NODE_TEST_KNOWN_GLOBALS": "0"}
+    seconds = 12
+
+    def __init__(self, name, number, *options):
+        super().__init__("24", "forky")
+        self.name, self.number, self.options = name, number, options
+        self.__doc__ = f"{name} {number}, of npm: Node 24's tests of net, dgram, http, https, tls, dns and the like"
+
+    def prepare(self, room):
+        super().prepare(room)
+        room.build("installed", room.at, "npm init -y", f"npm install --no-audit --no-fund {self.name}@{self.number}", "touch installed")
+
+    def root(self, _room):
+        return None
+
+    def words(self, room, _flags):
+        return [room.at / "node_modules/.bin" / self.name, *self.options]
+
+
 def verdict(status, output):
     return {"": "SKIP"} if status == 0 and re.match(r"1\.\.0 # Skipped", output) else None
 
 
-SUITES = {"node": Installed(), "node-24": Released("24", "forky")}
+SUITES = {"node": Installed(), "node-24": Released("24", "forky"), "bun": Another("bun", "1.4.5"), "deno": Another("deno", "2.9.6", "run", "-A", "--unstable-detect-cjs")}

@@ -231,6 +231,17 @@ SUITES = {
         OfDebian("pymodbus", "3.0.0", "pytest<8 pytest-asyncio<0.21 pytest-xdist pyserial pyserial-asyncio aiohttp typer prompt-toolkit pygments click redis sqlalchemy", options="-o asyncio_mode=auto", files=["test/test_*.py"]),
         Labels("django", "5.2.19", "asgiref aiosmtpd jinja2 numpy pillow pywatchman geoip2 pymemcache redis requests selenium sqlparse tblib tzdata", words=["tests/runtests.py", "--parallel=1", "-v2"],
                labels="servers asgi wsgi mail handlers test_client staticfiles_tests httpwrappers requests_tests signals file_uploads middleware admin_scripts async test_runner sessions_tests utils_tests"),
+        Project("rloop", "0.5.0", "pytest-asyncio", files=["tests/**/test_*.py"], compiled="rloop"),
+        Project("pycapnp", "2.2.4", "anyio pytest-asyncio", options="-o asyncio_mode=auto", files=["test/test_*.py"], compiled="capnp"),
+        Project("python_socks", "3.2.1", "trio curio anyio pytest-asyncio pytest-trio flask yarl attrs uvicorn starlette tiny-proxy", options="-o asyncio_mode=strict", files=["tests/test_*.py"]),
+        Project("python_snap7", "3.3.0", "pytest-asyncio hypothesis click rich", files=["tests/test_*.py"]),
+        Project("aioice", "0.13.0", "pyopenssl", files=["tests/test_*.py"]),
+        Project("aiortc", "1.16.0", "numpy", files=["tests/test_rtc*.py"]),
+        Project("python_can", "4.6.1", "msgpack parameterized hypothesis pyserial", files=["test/back2back_test.py", "test/network_test.py", "test/notifier_test.py", "test/simplecyclic_test.py", "test/test_socketcand.py", "test/test_bridge.py", "test/test_message_sync.py"]),
+        Project("loky", "3.7.0", "psutil", files=["tests/test_*.py"]),
+        Project("billiard", "4.3.2", "psutil", files=["t/unit/test_*.py", "t/integration/tests/test_*.py"]),
+        Project("jupyter_server", "2.21.1", "jupyter_server[test]", files=["tests/test_serverapp.py", "tests/test_gateway.py", "tests/test_terminal.py", "tests/auth/test_*.py", "tests/base/test_*.py", "tests/extension/test_*.py", "tests/services/[akns]*/test_*.py"]),
+        Project("acme", "5.9.0", files=["src/acme/_internal/tests/*_test.py"]),
         Project("uvloop", "0.23.0", "pyOpenSSL psutil aiohttp", files=["tests/test_*.py"], compiled="uvloop"),
     )
 }
