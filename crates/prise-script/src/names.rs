@@ -58,6 +58,8 @@ const OPTIONS: &[SocketOption] = &[
     option("TCP_FASTOPEN_NO_COOKIE", IPPROTO_TCP, 34),
     option("TCP_INQ", IPPROTO_TCP, 36),
     option("TCP_RTO_MAX_MS", IPPROTO_TCP, 44),
+    option("TCP_RTO_MIN_US", IPPROTO_TCP, 45),
+    option("TCP_DELACK_MAX_US", IPPROTO_TCP, 46),
     option("IP_TOS", IPPROTO_IP, 1),
     option("IP_TTL", IPPROTO_IP, 2),
     option("IP_MTU_DISCOVER", IPPROTO_IP, 10),

@@ -38,6 +38,8 @@ impl Socket {
             receive_buffer: self.value_set(Opt::ReceiveBuffer).map(|octets| (octets / 2) as u32),
             send_buffer: self.value_set(Opt::SendBuffer).map(|octets| (octets / 2) as u32),
             rto_max: Duration::from_millis(value(Opt::RtoMax).max(1) as u64),
+            rto_min: Duration::from_micros(value(Opt::RtoMin) as u64),
+            delayed_ack_max: Duration::from_micros(value(Opt::DelayedAckMax) as u64),
             syn_retries: value(Opt::SynCount) as u8,
             fin_wait_2: u64::try_from(value(Opt::Linger2)).ok().map(Duration::from_secs),
             unsent_low_water: positive(Opt::NotSentLowWater)

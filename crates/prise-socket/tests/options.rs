@@ -4,6 +4,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use prise_socket::{Errno, Family, Host, Kind, SocketId};
 use world::World;
@@ -169,4 +170,55 @@ fn a_closed_socket_is_a_bad_descriptor() {
     world.hosts[0].close(now, s);
     assert_eq!(world.set(0, s, 1, 2, 1), Err(Errno::EBADF));
     assert_eq!(world.get(0, s, 1, 2), Err(Errno::EBADF));
+}
+
+#[test]
+fn a_quick_ack_that_was_set_lasts_until_the_exchange_shows_otherwise() {
+    const QUICKACK: i32 = 12;
+    let mut world = World::new(2);
+    let (client, server) = world.pair(0, 1, "10.0.0.2:80");
+    assert_eq!(world.set(1, server, 6, QUICKACK, 1), Ok(()));
+    assert_eq!(world.send(0, client, b"question"), Ok(8));
+    world.settle();
+    assert_eq!(world.recv(1, server, 10), Ok(b"question".to_vec()));
+    assert_eq!(world.get(1, server, 6, QUICKACK), Ok(1));
+    assert_eq!(world.send(1, server, b"answer"), Ok(6));
+    world.settle();
+    assert_eq!(
+        world.get(1, server, 6, QUICKACK),
+        Ok(0),
+        "its data carry the acknowledgments"
+    );
+    assert_eq!(world.set(1, server, 6, QUICKACK, 1), Ok(()));
+    assert_eq!(world.get(1, server, 6, QUICKACK), Ok(1));
+    // What a listener was told before listen(2) is forgotten by it, what after that is its children's.
+    let listener = world.tcp(1, Family::Inet);
+    world.set(1, listener, 6, QUICKACK, 0).expect("set");
+    world.bind(1, listener, "10.0.0.2:81").expect("free");
+    let now = world.now;
+    world.hosts[1].listen(now, listener, 5).expect("free");
+    assert_eq!(world.get(1, listener, 6, QUICKACK), Ok(1));
+    world.set(1, listener, 6, QUICKACK, 0).expect("set");
+    let other = world.tcp(0, Family::Inet);
+    world.set(0, other, 6, QUICKACK, 0).expect("set");
+    let _ = world.connect(0, other, "10.0.0.2:81");
+    // The handshake's last acknowledgment waits for data to ride on.
+    world.advance(Duration::from_millis(300));
+    let (child, _) = world.accept(1, listener).expect("it came");
+    assert_eq!(world.get(1, child, 6, QUICKACK), Ok(0));
+    assert_eq!(world.get(0, other, 6, QUICKACK), Ok(1), "the handshake is over");
+}
+
+#[test]
+fn a_connection_tells_the_window_that_its_buffer_allows() {
+    const TCP: i32 = 6;
+    const CLAMP: i32 = 10;
+    let mut world = World::new(2);
+    let (client, _) = world.pair(0, 1, "10.0.0.2:80");
+    let buffer = world.get(0, client, 1, 8).expect("SO_RCVBUF");
+    assert_eq!(world.get(0, client, TCP, CLAMP), Ok(buffer / 2));
+    world.set(0, client, TCP, CLAMP, 5000).expect("set");
+    assert_eq!(world.get(0, client, TCP, CLAMP), Ok(5000));
+    let fresh = world.tcp(0, Family::Inet);
+    assert_eq!(world.get(0, fresh, TCP, CLAMP), Ok(0));
 }

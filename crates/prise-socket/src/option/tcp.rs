@@ -24,7 +24,7 @@ pub(super) const TABLE: &[Entry] = &[
     number(7, On::TCP, Opt::SynCount, 1, 127),
     entry(8, On::TCP, Set::Number(set_linger2), Get::Value(Opt::Linger2)),
     entry(9, On::TCP, Set::Number(set_defer_accept), Get::Number(defer_accept)),
-    entry(10, On::TCP, Set::Number(set_window_clamp), Get::Value(Opt::WindowClamp)),
+    entry(10, On::TCP, Set::Number(set_window_clamp), Get::Number(window_clamp)),
     entry(11, On::TCP, Set::ReadOnly(Errno::ENOPROTOOPT), Get::Octets(info)),
     entry(12, On::TCP, Set::Number(set_quick_ack), Get::Number(quick_ack)),
     entry(13, On::TCP, Set::Octets(set_congestion), Get::Octets(congestion)),
@@ -244,6 +244,16 @@ fn defer_accept(query: &mut Query<'_>) -> Result<i32, Errno> {
     Ok(defer_accept_periods()
         .find(|(at, _)| *at == count)
         .map_or(0, |(_, elapsed)| elapsed))
+}
+
+/// Of a connection whose program has set none, what its buffer allows.
+fn window_clamp(query: &mut Query<'_>) -> Result<i32, Errno> {
+    let set = query.socket().value(Opt::WindowClamp) as i32;
+    if set != 0 {
+        return Ok(set);
+    }
+    let info = query.host.tcp_info(query.now, query.id);
+    Ok(info.map_or(0, |info| info.receive_buffer as i32))
 }
 
 fn set_window_clamp(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {

@@ -333,7 +333,7 @@ impl Connection {
                 timeout = UNMEASURED_PROBE;
             } else if sending.flight.outstanding() <= size {
                 // A lone segment's acknowledgment may be delayed (RFC 8985 §7.2, WCDelAckT).
-                timeout += Duration::from_millis(200);
+                timeout += self.config.rto_min;
             } else {
                 timeout += Duration::from_millis(2);
             }

@@ -10,7 +10,7 @@ use prise_wire::Ipv4Options;
 
 use super::acc_ecn::EcnPolicy;
 use super::fast_open::FastOpenKeys;
-use super::loss::rtt::RTO_MAX;
+use super::loss::rtt::{RTO_MAX, RTO_MIN};
 use super::signature::SignatureKeys;
 use super::tuning::Tuning;
 use super::tuple::FourTuple;
@@ -105,6 +105,10 @@ pub struct TcpConfig {
     pub send_buffer: Option<u32>,
     /// `TCP_RTO_MAX_MS`: how far a timeout is backed off at most.
     pub rto_max: Duration,
+    /// `TCP_RTO_MIN_US`: what a timeout has beyond the round trip at least.
+    pub rto_min: Duration,
+    /// `TCP_DELACK_MAX_US`: how long an acknowledgment is delayed at most.
+    pub delayed_ack_max: Duration,
     /// `TCP_SYNCNT`: retransmissions of a SYN before giving up.
     pub syn_retries: u8,
     /// `TCP_LINGER2`: how long an orphan may stay in FIN-WAIT-2; not at all if `None`.
@@ -164,6 +168,12 @@ impl TcpConfig {
     pub(crate) fn rto_limit(&self) -> Duration {
         self.rto_max.min(self.tuning().rto_max)
     }
+
+    /// The longest delay of an acknowledgment: it comes before a timeout as short as ours (`tcp_delack_max`).
+    pub(crate) fn delayed_ack_limit(&self) -> Duration {
+        let before_timeout = self.rto_min.saturating_sub(Duration::from_millis(1));
+        self.delayed_ack_max.min(before_timeout)
+    }
 }
 
 impl Default for TcpConfig {
@@ -178,6 +188,8 @@ impl Default for TcpConfig {
             receive_buffer: None,
             send_buffer: None,
             rto_max: RTO_MAX,
+            rto_min: RTO_MIN,
+            delayed_ack_max: RTO_MIN,
             syn_retries: 6,
             fin_wait_2: Some(Duration::from_secs(60)),
             unsent_low_water: None,

@@ -365,7 +365,8 @@ impl Connection {
 
     /// The retransmission timeout as it stands, backed off.
     pub(crate) fn rto(&self) -> Duration {
-        self.rtt.rto_backed_off(self.backoff).min(self.config.rto_limit())
+        let rto = self.rtt.rto_backed_off(self.backoff, self.config.rto_min);
+        rto.min(self.config.rto_limit())
     }
 
     /// Our timestamp clock: milliseconds, as Linux (RFC 7323 §5.4 asks for 1 ms to 1 s).

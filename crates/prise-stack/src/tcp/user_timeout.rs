@@ -99,7 +99,7 @@ impl Connection {
         }
         let remote = self.remote_timeout().unwrap_or(Duration::ZERO);
         // One round of retransmission always has its time.
-        let least = exchange.least.max(2 * self.rtt.rto());
+        let least = exchange.least.max(2 * self.rtt.rto(self.config.rto_min));
         let adopted = self
             .advertised_timeout(exchange)
             .max(remote)

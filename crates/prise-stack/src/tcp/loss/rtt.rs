@@ -12,7 +12,7 @@ const RTO_INITIAL: u32 = 1_000_000;
 const RTO_FALLBACK: u32 = 3_000_000;
 /// RFC 6298 §2.4 says one second; Linux's 200 ms is what programs and peers are tuned for, and what the delayed
 /// acknowledgment of at most 200 ms allows.
-const RTO_MIN: u32 = 200_000;
+pub(crate) const RTO_MIN: Duration = Duration::from_millis(200);
 /// RFC 6298 §2.5 allows a bound of 60 s or more; Linux has 120.
 pub(crate) const RTO_MAX: Duration = Duration::from_micros(RTO_MAX_MICROS as u64);
 const RTO_MAX_MICROS: u32 = 120_000_000;
@@ -87,19 +87,21 @@ impl RttEstimator {
         }
     }
 
-    /// The timeout without back-off: `SRTT + max(RTO_MIN, 4 × RTTVAR)`, as Linux computes it, so that the margin
+    /// The timeout without back-off: `SRTT + max(least, 4 × RTTVAR)`, as Linux computes it, so that the margin
     /// stays when the variation has died down.
-    pub(crate) fn rto(&self) -> Duration {
+    pub(crate) fn rto(&self, least: Duration) -> Duration {
         if self.srtt == 0 {
             return Duration::from_micros(u64::from(self.rttvar.max(RTO_INITIAL)));
         }
-        let rto = self.srtt.saturating_add(self.rttvar.saturating_mul(4).max(RTO_MIN));
+        let rto = self
+            .srtt
+            .saturating_add(self.rttvar.saturating_mul(4).max(micros(least)));
         Duration::from_micros(u64::from(rto.min(RTO_MAX_MICROS)))
     }
 
     /// The timeout after `backoff` consecutive expirations: RFC 6298 §5.5.
-    pub(crate) fn rto_backed_off(&self, backoff: u8) -> Duration {
-        self.rto()
+    pub(crate) fn rto_backed_off(&self, backoff: u8, least: Duration) -> Duration {
+        self.rto(least)
             .checked_mul(1 << backoff.min(16))
             .map_or(RTO_MAX, |rto| rto.min(RTO_MAX))
     }
@@ -136,21 +138,21 @@ mod tests {
     #[test]
     fn the_first_sample_sets_srtt_and_half_of_it_as_variation() {
         let mut rtt = RttEstimator::new();
-        assert_eq!(rtt.rto(), Duration::from_secs(1));
+        assert_eq!(rtt.rto(RTO_MIN), Duration::from_secs(1));
         rtt.sample(Instant::ZERO, Duration::from_millis(100));
         assert_eq!(
             (rtt.srtt(), rtt.rttvar()),
             (Duration::from_millis(100), Duration::from_millis(50))
         );
-        assert_eq!(rtt.rto(), Duration::from_millis(300));
+        assert_eq!(rtt.rto(RTO_MIN), Duration::from_millis(300));
     }
 
     #[test]
     fn back_off_doubles_up_to_two_minutes() {
         let mut rtt = RttEstimator::new();
         rtt.sample(Instant::ZERO, Duration::from_millis(100));
-        assert_eq!(rtt.rto_backed_off(1), Duration::from_millis(600));
-        assert_eq!(rtt.rto_backed_off(40), Duration::from_secs(120));
+        assert_eq!(rtt.rto_backed_off(1, RTO_MIN), Duration::from_millis(600));
+        assert_eq!(rtt.rto_backed_off(40, RTO_MIN), Duration::from_secs(120));
     }
 
     #[test]
@@ -159,7 +161,7 @@ mod tests {
         for _ in 0..200 {
             rtt.sample(Instant::ZERO, Duration::from_millis(10));
         }
-        let rto = rtt.rto();
+        let rto = rtt.rto(RTO_MIN);
         assert!(
             rto >= Duration::from_millis(205) && rto <= Duration::from_millis(215),
             "{rto:?}"

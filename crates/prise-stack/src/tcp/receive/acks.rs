@@ -13,8 +13,6 @@ use crate::tcp::segment::Segment;
 
 /// An ACK is delayed for so long at first, and at least where segments come at a distance (Linux's `TCP_ATO_MIN`; RFC 9293 allows 500).
 const DELAY_MIN: u16 = 40;
-/// And so long at most: less than the least timeout of a peer (`tcp_delack_max`).
-const DELAY_MAX: u16 = 199;
 /// `TCP_MAX_QUICKACKS`.
 const QUICK_MAX: u32 = 16;
 /// What a peer's segments are taken for before any has come (`TCP_MSS_DEFAULT`).
@@ -137,15 +135,12 @@ impl AckSchedule {
     }
 
     /// How long to wait for data to ride on (`tcp_send_delayed_ack`).
-    fn delay(&self, srtt: Duration) -> Duration {
+    fn delay(&self, srtt: Duration, most: Duration) -> Duration {
         let mut wait = self.ato;
-        if wait > DELAY_MIN {
-            if !srtt.is_zero() {
-                wait = wait.min(bounded(srtt).max(DELAY_MIN));
-            }
-            wait = wait.min(DELAY_MAX);
+        if wait > DELAY_MIN && !srtt.is_zero() {
+            wait = wait.min(bounded(srtt).max(DELAY_MIN));
         }
-        Duration::from_millis(wait.into())
+        Duration::from_millis(wait.into()).min(most)
     }
 
     /// The delay is over, and nothing has carried the acknowledgment (`tcp_delack_timer_handler`).
@@ -245,7 +240,7 @@ impl Connection {
     }
 
     fn delay_ack(&mut self, now: Instant) {
-        let wait = self.acks.delay(self.rtt.srtt());
+        let wait = self.acks.delay(self.rtt.srtt(), self.config.delayed_ack_limit());
         let deadline = self.deadlines.delayed_ack;
         if deadline != Instant::FAR_FUTURE && deadline <= now + wait / 4 {
             // It would be over soon.

@@ -303,7 +303,7 @@ impl Connection {
         };
         let rto = self
             .rtt
-            .rto_backed_off(self.backoff.saturating_sub(linear))
+            .rto_backed_off(self.backoff.saturating_sub(linear), self.config.rto_min)
             .min(self.config.rto_limit());
         self.arm_timeout(Retransmit::Rto, now, rto);
         let seq = self.snd.iss;
@@ -463,7 +463,7 @@ impl Connection {
         let validates = self.congestion.expire_unused(now, size);
         if self.flight_is_empty() {
             let idle = self.last_sent.age(now);
-            let rto = self.rtt.rto();
+            let rto = self.rtt.rto(self.config.rto_min);
             if idle > rto && validates {
                 self.congestion.note_pause();
             } else if idle > rto && self.config.tuning().slow_start_after_idle {
