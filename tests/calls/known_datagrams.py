@@ -64,7 +64,7 @@ def _(line):
         succeeds = line.name == "fork" and line.words[2] == "3" and line.said("0", "1") and line.datagram and not line.socket.peer
         return line.datagram and (line.said("1 5 111 189", "0 5 204 211") or succeeds) and queues_errors(line.socket)
     # The kernel tells of the last error once, and of the queue not at all.
-    theirs = line.theirs.isdigit() or line.theirs in ("ECONNREFUSED", "EAGAIN", "EDESTADDRREQ") or line.said("EFAULT", "ECONNRESET") and line.name in READS or line.datagram and line.theirs == "EPIPE" and 1 in line.socket.shut
+    theirs = line.theirs.isdigit() or line.theirs in ("ECONNREFUSED", "EAGAIN", "EDESTADDRREQ") or line.said("EFAULT", "ECONNRESET") or line.datagram and line.theirs == "EPIPE" and 1 in line.socket.shut
     return line.name in READS + WRITES and line.datagram and theirs and line.ours in ("ECONNRESET", "ECONNREFUSED") and queues_errors(line.socket)
 
 
@@ -162,7 +162,7 @@ def _(line):
 @rule("what a program says that was executed with such a socket")
 def _(line):
     # 100 and the error: EPIPE for ENOTCONN, ENOTCONN or an end for EINVAL, ECONNRESET and ECONNREFUSED for EPIPE.
-    by_ours = line.by_ours and (line.said("132", "207") or line.said("207", "122") or line.said("204", "132") or line.said("211", "132") or line.said("0", "122") and 0 in line.socket.shut)
+    by_ours = line.by_ours and (line.said("132", "207") or line.said("207", "122") or line.said("204", "132") or line.said("211", "132 204") or line.said("0", "122") and 0 in line.socket.shut)
     return line.name == "exec" and (by_ours or line.datagram and line.words[2] in ("2", "3") and line.said("189", "207 132"))
 
 

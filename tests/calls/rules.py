@@ -193,6 +193,9 @@ CASES = [
     (EDGED, "epoll_wait 3:4", "epoll_wait", False, GOES_ON),
     (EDGED, "epoll_wait 3:1", "epoll_wait", False, None),
     (EDGED, "epoll_wait 3:8", "epoll_wait", False, None),
+    # A program that was executed with a stream whose connect(2) was refused.
+    ([*STREAM, "connect 3 2 1 9 0 0 = -1 EINPROGRESS"], "exec 3 3 = 211", "exec 3 3 = 204", True, GOES_ON),
+    ([*STREAM, "connect 3 2 1 9 0 0 = -1 EINPROGRESS"], "exec 3 3 = 211", "exec 3 3 = 204", False, None),
     # What connect(2) with AF_UNSPEC leaves.
     ([*ENDED, "listen 3 1 = 0"], "write 3 5 4 = -1 ECONNRESET", "write 3 5 4 = -1 ENOTCONN", True, GOES_ON),
     (ENDED, "write 3 5 4 = -1 ECONNRESET", "write 3 5 4 = -1 ENOTCONN", True, None),
@@ -227,7 +230,8 @@ CASES = [
     (DATAGRAM, "fork 3 3 = 0", "fork 3 3 = 1", False, None),
     ([*QUEUES, "connect 3 2 1 9 0 0 = 0"], "fork 3 3 = 0", "fork 3 3 = 1", False, None),
     (QUEUES, "read 3 1 0 2 = -1 EFAULT", "read 3 1 0 2 = -1 ECONNRESET", False, ENDS),
-    (QUEUES, "write 3 1 0 2 = -1 EFAULT", "write 3 1 0 2 = -1 ECONNRESET", False, None),
+    (QUEUES, "send 3 3000 16384 4 = -1 EFAULT", "send 3 3000 16384 4 = -1 ECONNRESET", False, ENDS),
+    (QUEUES, "read 3 1 0 2 = -1 EFAULT", "read 3 1 0 2 = -1 ECONNREFUSED", False, None),
     (DATAGRAM, "read 3 1 0 2 = -1 EFAULT", "read 3 1 0 2 = -1 ECONNRESET", False, None),
     (DEAF, "exec 3 3 = 1", "exec 3 3 = 111", False, ENDS),
     (DATAGRAM, "exec 3 3 = 1", "exec 3 3 = 111", False, None),
