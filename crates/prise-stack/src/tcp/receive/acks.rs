@@ -345,4 +345,23 @@ mod tests {
         let ([_, acks], _) = transfer(4_000_000, 1500, None);
         assert!(acks < 200, "{acks}");
     }
+
+    #[test]
+    fn an_end_that_is_sent_is_no_answer_and_what_comes_after_it_is_acknowledged_at_once() {
+        let mut world = World::new(5);
+        let (client, server) = world.connect();
+        let write = |world: &mut World, octets| {
+            let mut text = Payload::from(alloc::vec![7; octets]);
+            let _written = world.stacks[0].tcp_send(world.now, client, &mut text, false, false);
+        };
+        write(&mut world, 10);
+        world.run_for(Duration::from_millis(15));
+        world.stacks[1].tcp_shutdown_write(world.now, server);
+        world.run_for(Duration::from_millis(20));
+        world.log.clear();
+        write(&mut world, 100);
+        world.run_for(Duration::from_millis(15));
+        let sent_by = |side| world.log.iter().filter(|(of, ..)| *of == side).count();
+        assert_eq!([sent_by(0), sent_by(1)], [1, 1], "sooner than a delayed acknowledgment");
+    }
 }

@@ -434,7 +434,10 @@ impl Connection {
         if was_empty && synchronized {
             self.begin_trouble(now);
         }
-        self.note_answer(now);
+        if len > 0 {
+            // A FIN alone is no answer: the exchange is over (`tcp_event_data_sent`, which text alone calls).
+            self.note_answer(now);
+        }
         self.last_sent = Stamp::at(now);
         if synchronized && (was_empty || !self.deadlines.armed(Retransmit::Rto)) {
             self.rearm_retransmit(now, true);
