@@ -54,6 +54,11 @@ const CHANGES: [u32; 16] = [
 ];
 /// What no driver here has: bridges of old, WAN devices, time stamping.
 const NOT_SUPPORTED: [u32; 4] = [0x8940, 0x8941, 0x894a, 0x89b1];
+/// What everybody may ask a driver (linux/ethtool.h); what else there is is a change.
+const ETHTOOL_QUESTIONS: [u32; 36] = [
+    0x01, 0x03, 0x07, 0x0a, 0x0e, 0x10, 0x12, 0x14, 0x16, 0x18, 0x1b, 0x1d, 0x1e, 0x20, 0x21, 0x23, 0x25, 0x27, 0x29,
+    0x2b, 0x2d, 0x2e, 0x2f, 0x30, 0x37, 0x38, 0x3a, 0x3c, 0x41, 0x44, 0x46, 0x48, 0x4a, 0x4c, 0x4e, 0x50,
+];
 /// What drivers have of their own (`SIOCDEVPRIVATE`).
 const OF_DRIVERS: core::ops::RangeInclusive<u32> = 0x89f0..=0x89ff;
 /// VLANs: the kernel's answer without the module.
@@ -84,7 +89,7 @@ pub enum Kind {
     Interface,
     /// Answered by [`addresses`].
     List,
-    /// Refused if the area that it points to can be read.
+    /// Answered by [`ethtool`], from the command that the request points to.
     Ethtool,
     /// Answered by [`neighbor`], from and to a `struct arpreq`.
     Neighbor,
@@ -124,14 +129,12 @@ pub fn kind(on: On, request: u32) -> Kind {
 /// Answers a request about one interface, which it names; `SIOCGIFNAME` by index.
 pub fn answer(stack: &Stack, request: u32, given: &[u8; REQUEST_LEN]) -> Result<[u8; REQUEST_LEN], Errno> {
     let (name, union) = given.split_at(NAME_LEN);
-    let whole = name.split(|&octet| octet == 0).next().unwrap_or_default();
-    // An alias, `eth0:1`, is about its interface, but has no address.
-    let plain = whole.split(|&octet| octet == b':').next().unwrap_or_default();
-    let mut links = stack.links().iter();
+    let (whole, plain) = named(name);
     let link = if request == NAME {
+        let mut links = stack.links().iter();
         links.find(|link| link.id().interface_index() == u32_at(union, 0))
     } else {
-        links.find(|link| link.name().as_bytes() == plain)
+        link_named(stack, plain)
     };
     let link = link.ok_or(Errno::ENODEV)?;
     if plain != whole && matches!(request, ADDRESS | PEER_ADDRESS | BROADCAST | NETMASK) {
@@ -140,6 +143,37 @@ pub fn answer(stack: &Stack, request: u32, given: &[u8; REQUEST_LEN]) -> Result<
     let union = describe(stack, link, request)?;
     let name = if request == NAME { link.name().as_bytes() } else { name };
     Ok(interface_request(name, &union))
+}
+
+/// The name in a request, and that of its interface: an alias, `eth0:1`, is about it, but has no address.
+fn named(name: &[u8]) -> (&[u8], &[u8]) {
+    let whole = name.split(|&octet| octet == 0).next().unwrap_or_default();
+    (whole, whole.split(|&octet| octet == b':').next().unwrap_or_default())
+}
+
+fn link_named<'a>(stack: &'a Stack, name: &[u8]) -> Option<&'a Link> {
+    stack.links().iter().find(|link| link.name().as_bytes() == name)
+}
+
+/// `SIOCETHTOOL` (`dev_ethtool`) of a device whose driver tells of nothing but its link: the word behind the command that answers it.
+pub fn ethtool(
+    stack: &Stack,
+    given: &[u8; REQUEST_LEN],
+    command: u32,
+    is_admin: impl FnOnce() -> bool,
+) -> Result<u32, Errno> {
+    /// `ETHTOOL_GLINK`.
+    const GET_LINK: u32 = 0x0a;
+    let (_, plain) = named(&given[..NAME_LEN]);
+    link_named(stack, plain).ok_or(Errno::ENODEV)?;
+    if command == GET_LINK {
+        // No link of a run is ever down.
+        return Ok(1);
+    }
+    if ETHTOOL_QUESTIONS.contains(&command) || is_admin() {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    Err(Errno::EPERM)
 }
 
 /// Whether what a [`Kind::Change`] asks for is so: scripts in a name space of their own begin by setting `lo` up.

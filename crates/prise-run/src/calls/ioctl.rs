@@ -89,8 +89,10 @@ impl Supervisor {
                 memory.read(address, &mut given)?;
                 // The command, behind the pointer that follows the name.
                 let command = u64::from_ne_bytes(core::array::from_fn(|i| given[16 + i]));
-                memory.read_i32(command)?;
-                Err(Errno::EOPNOTSUPP)
+                let asked = memory.read_i32(command)?.cast_unsigned();
+                let told = ioctl::ethtool(self.host.stack(), &given, asked, || is_network_admin(call.tid))?;
+                memory.write(command.wrapping_add(4), &told.to_ne_bytes())?;
+                DONE
             }
             Kind::Interface => {
                 let mut given = [0; ioctl::REQUEST_LEN];
