@@ -193,6 +193,110 @@ fn what_a_program_executes_sees_nothing_of_it_either() {
 }
 
 #[test]
+fn files_of_the_hosts_are_opened_while_the_supervisor_stands_still() {
+    const GUEST: &str = r"
+import os, sys
+print('ready', flush=True)
+input()
+os.chdir('/etc')
+for path in '/etc/hostname', '//etc//hostname', '/./etc/hostname', 'resolv.conf', './resolv.conf', '/nowhere', '/':
+    for flags in os.O_RDONLY, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK:
+        try:
+            os.close(os.open(path, flags))
+        except FileNotFoundError:
+            pass
+print('made', flush=True)
+";
+    let Some(python) = python() else { return };
+    let stage = Stage::new();
+    let words: [OsString; 2] = [python.into(), stage.write("guest.py", GUEST).into()];
+    let mut run = Running::start(stage.run(&[], &words).stdin(Stdio::piped()));
+    run.wait_for("ready", LIMIT);
+    let supervisor = Pid::from_raw(run.pid() as i32).expect("a process");
+    kill_process(supervisor, Signal::STOP).expect("it is ours");
+    let mut input = run.stdin().expect("a pipe");
+    writeln!(input).expect("room");
+    run.wait_for("made", LIMIT);
+    kill_process(supervisor, Signal::CONT).expect("it is ours");
+    drop(input);
+    run.end(LIMIT).expect_success();
+}
+
+#[test]
+fn files_of_the_runs_are_the_runs_by_every_name() {
+    const GUEST: &str = r"
+import ctypes, errno, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+l = socket.create_server(('127.0.0.1', 7000))
+def word(fd):
+    if fd < 0:
+        return errno.errorcode[ctypes.get_errno()]
+    try:
+        lines = os.read(fd, 65536).decode(errors='replace').splitlines()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    finally:
+        os.close(fd)
+    return 'the run' if len(lines) == 2 and ':1B58 ' in lines[1] else lines[:1]
+def told(name, fd):
+    print(name, word(fd))
+calls = [lambda path: libc.open(path, 0), lambda path: libc.open64(path, os.O_CLOEXEC), lambda path: libc.openat(-100, path, os.O_NONBLOCK),
+         lambda path: libc.openat64(-100, path, 0), lambda path: libc.__open_2(path, 0), lambda path: libc.__openat64_2(-100, path, 0)]
+for folder in '/', '/proc', '/proc/net', '/proc/sys/net/ipv4', '/sys/class/net/lo':
+    os.chdir(folder)
+    for path in (b'/proc/net/tcp', b'//proc/net/tcp', b'/./proc/./net//tcp', b'/proc/self/net/tcp', b'tcp', b'./tcp', b'net/tcp', b'../net/tcp',
+                 b'proc/net/tcp', b'tcp_ecn', b'mtu', b'/proc/sys/net/ipv4/ip_default_ttl', b'/sys/class/net/lo/mtu', b'/etc/../proc/net/tcp', b'/proc/net/../net/tcp',
+                 b'/proc/' + b'./' * 40 + b'net/tcp', b'./' * 40 + b'tcp', b'', b'/', b'tcp/', b'TCP'):
+        for call in calls:
+            told((folder, path), call(path))
+for pointer in 0, 1, 4096, -1, -4096, 1 << 46:
+    for call in calls:
+        told(pointer, call(ctypes.c_void_p(pointer)))
+directory = os.open('/proc/net', os.O_RDONLY | os.O_DIRECTORY)
+for fd in directory, 0, -1, 999:
+    told('directory', libc.openat(fd, b'tcp', 0))
+# What is made has the mode that was asked for, and others have none.
+os.umask(0)
+os.chdir(os.environ['HOME'])
+for call in lambda: libc.open(b'a', os.O_CREAT, 0o641), lambda: libc.openat(-100, b'a', os.O_CREAT | os.O_RDWR, 0o642), lambda: libc.open64(b'.', 0o20200000 | os.O_RDWR, 0o643):
+    fd = call()
+    print(oct(os.fstat(fd).st_mode))
+    os.path.exists('a') and os.unlink('a')
+child = os.fork()
+if not child:
+    libc.__open_2(b'a', os.O_CREAT)
+    os._exit(0)
+print(os.waitpid(child, 0)[1] & 127, os.path.exists('a'))
+";
+    let Some(python) = python() else { return };
+    let stage = Stage::new();
+    let with = told(&stage, &[], &python, GUEST, &[]);
+    assert_eq!(with, told(&stage, &["--no-preload"], &python, GUEST, &[]));
+    assert!(with.matches("the run").count() > 100, "{with}");
+}
+
+#[test]
+fn who_becomes_another_user_executes_without_it() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("another user", "only root becomes one");
+    }
+    let groups = ["--regid=65534", "--clear-groups"];
+    for ids in [
+        &["--reuid=65534"][..],
+        &["--reuid=65534", "--inh-caps=-all"],
+        &["--ruid=65534"],
+        &[],
+    ] {
+        // As root, where others of these tests are nobody. What setpriv(1) may do ends with it.
+        let mut command = Command::new(env!("CARGO_BIN_EXE_prise"));
+        command.args(["run", "--", "setpriv"]).args(groups).args(ids);
+        command.args(["sh", "-c", "env | grep LD_PRELOAD; id -g"]);
+        let told = finish(command.stdin(Stdio::null()).env_remove("LD_PRELOAD"), LIMIT).expect_success();
+        assert_eq!((told.stdout.as_str(), told.stderr.as_str()), ("65534\n", ""), "{ids:?}");
+    }
+}
+
+#[test]
 fn executing_fails_and_succeeds_as_it_does_without_the_library() {
     const GUEST: &str = r"
 import ctypes, errno, os, sys

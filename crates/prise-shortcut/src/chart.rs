@@ -106,20 +106,20 @@ pub struct Chart {
     pub magic: [u8; 16],
     /// Whether any connection may be made without the supervisor.
     pub open: u32,
-    /// The library's own descriptor, which the program is not to see.
-    pub descriptor: i32,
     /// What the filter lets calls pass for: drawn anew for each run.
     pub token: u64,
     /// `SO_NETNS_COOKIE` of sockets that the host's network is meant for.
     pub home: u64,
     /// Whether clients of a published port may be accepted without the supervisor.
     pub accepts: u32,
+    /// Whether files that are not the run's may be opened for reading.
+    pub opens: u32,
     /// Which addresses are the run's own affair.
     pub edges: Edges,
     /// The library's path, as `LD_PRELOAD` names it, and zeros.
     pub path: [u8; PATH_MAX],
-    /// Files of programs that the library is not for: nobody has to be asked about them again. Each [`version`] has one place.
-    pub declined: [u64; DECLINED],
+    /// What was answered about programs' files ([`answer`]), each at [`place_of`] its version: nobody has to be asked again.
+    pub known: [u64; KNOWN],
 }
 
 impl Chart {
@@ -127,20 +127,20 @@ impl Chart {
     pub const NONE: Self = Self {
         magic: MAGIC,
         open: 0,
-        descriptor: -1,
         token: 0,
         home: 0,
         accepts: 0,
+        opens: 0,
         edges: Edges {
             v4: Edge::NONE,
             v6: Edge::NONE,
         },
         path: [0; PATH_MAX],
-        declined: [0; DECLINED],
+        known: [0; KNOWN],
     };
 
     /// Octets of the chart in the library's file; what follows is for its alignment.
-    pub const LEN: usize = offset_of!(Self, declined) + DECLINED * size_of::<u64>();
+    pub const LEN: usize = offset_of!(Self, known) + KNOWN * size_of::<u64>();
 
     /// The chart as it lies in memory.
     #[must_use]
@@ -148,22 +148,22 @@ impl Chart {
         let Self {
             magic,
             open,
-            descriptor,
             token,
             home,
             accepts,
+            opens,
             edges: Edges { v4, v6 },
             path,
-            declined: _,
+            known: _,
         } = self;
         let mut octets = [0; Self::LEN];
         let mut put = |at: usize, part: &[u8]| octets[at..at + part.len()].copy_from_slice(part);
         put(offset_of!(Self, magic), &magic);
         put(offset_of!(Self, open), &open.to_ne_bytes());
-        put(offset_of!(Self, descriptor), &descriptor.to_ne_bytes());
         put(offset_of!(Self, token), &token.to_ne_bytes());
         put(offset_of!(Self, home), &home.to_ne_bytes());
         put(offset_of!(Self, accepts), &accepts.to_ne_bytes());
+        put(offset_of!(Self, opens), &opens.to_ne_bytes());
         put(offset_of!(Self, edges.v4.own), &v4.own);
         put(offset_of!(Self, edges.v4.mask), &v4.mask);
         put(offset_of!(Self, edges.v4.gateway), &v4.gateway);
@@ -171,7 +171,7 @@ impl Chart {
         put(offset_of!(Self, edges.v6.mask), &v6.mask);
         put(offset_of!(Self, edges.v6.gateway), &v6.gateway);
         put(offset_of!(Self, path), &path);
-        // Nothing is declined before the program has begun.
+        // Nothing is known before the program has begun.
         octets
     }
 }
@@ -182,15 +182,15 @@ pub const fn wish(token: u64) -> u64 {
     token.wrapping_add(1)
 }
 
-/// What a call of connect(2) shows that is none: it asks for the library, for the program in a file that the caller is about to execute. Its first
-/// argument is the file's descriptor; it returns the library's.
+/// What a call of connect(2) shows that is none: it asks whether the library is for a program that the caller is about to execute, whose file's
+/// descriptor is its first argument. It succeeds, or says `ENOEXEC`.
 #[must_use]
-pub const fn loan(token: u64) -> u64 {
+pub const fn question(token: u64) -> u64 {
     token.wrapping_add(2)
 }
 
-/// Files that are known to be declined.
-pub const DECLINED: usize = 64;
+/// Programs about which the answer is known.
+pub const KNOWN: usize = 64;
 
 /// A file as it is: its device, its number, and when it last changed, in seconds and nanoseconds. Others may have the same, by a rare chance.
 #[must_use]
@@ -203,10 +203,16 @@ pub const fn version(device: u64, number: u64, changed: (u64, u64)) -> u64 {
     mix(mix(mix(mix(0, device), number), changed.0), changed.1)
 }
 
-/// Where in [`Chart::declined`] a version has its place.
+/// Where in [`Chart::known`] the answer about a version stands, in the place of another one's.
 #[must_use]
 pub const fn place_of(version: u64) -> usize {
-    version as usize % DECLINED
+    (version >> 1) as usize % KNOWN
+}
+
+/// How it stands there that the library is for a version of a program, or is not.
+#[must_use]
+pub const fn answer(version: u64, is_wanted: bool) -> u64 {
+    version & !1 | is_wanted as u64
 }
 
 /// Octets at a script's begin that the kernel looks at (`BINPRM_BUF_SIZE`).
@@ -425,6 +431,6 @@ mod tests {
         assert_eq!(octets[at..at + 8], chart.token.to_ne_bytes());
         let at = offset_of!(Chart, edges.v6.gateway);
         assert_eq!(octets[at..at + 16], EDGES.v6.gateway);
-        assert_eq!(octets.len(), offset_of!(Chart, declined) + 8 * DECLINED);
+        assert_eq!(octets.len(), offset_of!(Chart, known) + 8 * KNOWN);
     }
 }

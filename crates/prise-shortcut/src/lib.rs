@@ -28,8 +28,10 @@ pub struct Image {
     pub open_at: usize,
     /// The same of [`Chart::accepts`].
     pub accepts_at: usize,
-    /// Where [`Chart::declined`] begins, words of the machine's byte order.
-    pub declined_at: usize,
+    /// The same of [`Chart::opens`].
+    pub opens_at: usize,
+    /// Where [`Chart::known`] begins, words of the machine's byte order.
+    pub known_at: usize,
 }
 
 /// The library with `chart` in it; none if it has no place for one, which the tests exclude.
@@ -43,7 +45,8 @@ pub fn image(chart: &Chart) -> Option<Image> {
         octets,
         open_at: at + core::mem::offset_of!(Chart, open),
         accepts_at: at + core::mem::offset_of!(Chart, accepts),
-        declined_at: at + core::mem::offset_of!(Chart, declined),
+        opens_at: at + core::mem::offset_of!(Chart, opens),
+        known_at: at + core::mem::offset_of!(Chart, known),
     })
 }
 
@@ -78,7 +81,7 @@ mod tests {
     fn the_library_is_found_a_chart_in_and_is_told_what_the_supervisor_says() {
         let chart = Chart {
             open: 1,
-            descriptor: 9,
+            token: 9,
             ..Chart::NONE
         };
         let image = image(&chart).expect("a place for the chart");

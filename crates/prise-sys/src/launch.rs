@@ -9,7 +9,7 @@ use core::ffi::CStr;
 use core::ptr;
 use std::ffi::CString;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::landlock::Ruleset;
 use crate::seccomp::{self, Listener, Program};
@@ -35,8 +35,8 @@ pub struct Launch<'a> {
     /// Whether the listener can be fetched by pidfd_getfd(2). Else the child begins with the parent's own descriptor table,
     /// in which the listener then lies, and leaves it by execve(2).
     pub fetches: bool,
-    /// What the program is loaded with; only where descriptors are fetched, because its file loses close-on-exec in the child's table.
-    pub preload: Option<&'a Preload>,
+    /// The lines of its environment; `None` inherits the caller's.
+    pub environment: Option<&'a [CString]>,
 }
 
 /// How many descriptors a process may have (`RLIMIT_NOFILE`).
@@ -46,15 +46,6 @@ pub struct DescriptorLimit {
     pub soft: u64,
     /// What the process may raise it to.
     pub hard: u64,
-}
-
-/// A library that the dynamic linker finds at a descriptor of the program's.
-#[derive(Debug)]
-pub struct Preload {
-    /// Its file, which the program inherits.
-    pub file: OwnedFd,
-    /// The program's environment, `LD_PRELOAD` in it.
-    pub environment: Vec<CString>,
 }
 
 /// The lines of this process's environment, whatever they are.
@@ -74,16 +65,14 @@ pub fn environment() -> Vec<CString> {
     lines
 }
 
-impl Preload {
-    /// Whether the library may be executed: a security module or `vm.memfd_noexec` can forbid it.
-    pub fn is_executable(&self) -> bool {
-        const OCTETS: usize = 1;
-        // SAFETY: a place of the kernel's choice, which is given back and never looked at.
-        unsafe {
-            let (access, flags) = (libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE);
-            let place = libc::mmap(ptr::null_mut(), OCTETS, access, flags, self.file.as_raw_fd(), 0);
-            place != libc::MAP_FAILED && libc::munmap(place, OCTETS) == 0
-        }
+/// Whether a file may be executed: a security module or `vm.memfd_noexec` can forbid it.
+pub fn is_executable(file: BorrowedFd<'_>) -> bool {
+    const OCTETS: usize = 1;
+    // SAFETY: a place of the kernel's choice, which is given back and never looked at.
+    unsafe {
+        let (access, flags) = (libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE);
+        let place = libc::mmap(ptr::null_mut(), OCTETS, access, flags, file.as_raw_fd(), 0);
+        place != libc::MAP_FAILED && libc::munmap(place, OCTETS) == 0
     }
 }
 
@@ -140,8 +129,8 @@ pub fn launch(launch: &Launch<'_>) -> Result<Launched, LaunchError> {
     let mut argv: Vec<*const libc::c_char> = launch.args.iter().map(|arg| arg.as_ptr()).collect();
     argv.push(ptr::null());
     let mut environment: Vec<*const libc::c_char> = Vec::new();
-    if let Some(preload) = launch.preload {
-        environment.extend(preload.environment.iter().map(|it| it.as_ptr()));
+    if let Some(lines) = launch.environment {
+        environment.extend(lines.iter().map(|it| it.as_ptr()));
         environment.push(ptr::null());
     }
     let (mut reports, report) = io::pipe().map_err(|error| LaunchError::Step("make a pipe", error))?;
@@ -304,15 +293,10 @@ fn child(
                     // The parent goes on when this process has executed the program or ended.
                     libc::prctl(libc::PR_SET_PDEATHSIG, 0);
                 }
-                match launch.preload {
-                    Some(preload) => {
-                        libc::fcntl(preload.file.as_raw_fd(), libc::F_SETFD, 0);
-                        libc::execvpe(launch.program.as_ptr(), argv.as_ptr(), environment.as_ptr());
-                    }
-                    None => {
-                        libc::execvp(launch.program.as_ptr(), argv.as_ptr());
-                    }
-                }
+                match launch.environment {
+                    Some(_) => libc::execvpe(launch.program.as_ptr(), argv.as_ptr(), environment.as_ptr()),
+                    None => libc::execvp(launch.program.as_ptr(), argv.as_ptr()),
+                };
             }
             say(report, EXEC_FAILED, crate::errno());
         }

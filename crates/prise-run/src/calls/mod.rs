@@ -74,7 +74,7 @@ impl Supervisor {
             // import_ubuf looks at the pointer, which is none of a program's, before anybody looks at the descriptor.
             return Err(Errno::EFAULT);
         }
-        if let Some(judged) = self.lend_library(call) {
+        if let Some(judged) = self.judge_program(call) {
             return judged;
         }
         let target = match self.target_unless_connected(call) {

@@ -128,7 +128,7 @@ pub(crate) fn program(confinement: Option<&Confinement>, asked: Asked) -> Progra
         on_call(&mut p, libc::SYS_uname, |p| p.verdict(Verdict::Notify));
     }
     if asked.proc_net {
-        judge_opens(&mut p);
+        judge_opens(&mut p, asked.token);
     }
     // A ring would do all of the above behind the filter's back. Programs fall back when there is none.
     on_call(&mut p, libc::SYS_io_uring_setup, |p| {
@@ -281,10 +281,13 @@ fn judge_sockets(p: &mut Assembler, native_streams: &[i32]) {
 }
 
 /// Opens for reading, whose paths only the supervisor can see.
-fn judge_opens(p: &mut Assembler) {
+fn judge_opens(p: &mut Assembler, token: Option<u64>) {
     for (number, flags) in [(libc::SYS_open, 1), (libc::SYS_openat, 2)] {
         on_call(p, number, |p| {
             let native = p.label();
+            if number == libc::SYS_openat {
+                pass_library(p, token);
+            }
             p.load(Field::ArgLow(flags));
             p.if_any(!READING, native);
             p.verdict(Verdict::Notify);

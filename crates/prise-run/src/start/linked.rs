@@ -1,7 +1,7 @@
 //! Which programs the library is for: those that are linked with glibc, keep their privileges, and make calls, or execute others, that it makes
 //! better. All others it would only make slower to start.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -25,12 +25,21 @@ const START: &[u8] = b"__libc_start_main";
 /// What a sanitizer's run time is known by, each of which wants to be loaded first, or has its own idea of memory.
 const SANITIZERS: [&[u8]; 4] = [b"__asan_", b"__hwasan_", b"__msan_", b"__tsan_"];
 
-/// What the library makes better, and what may bring code that calls it.
-const CALLS: [&[u8]; 8] = [
-    b"connect", b"accept", b"accept4", b"execve", b"execv", b"execvp", b"dlopen", b"dlmopen",
+/// What the library makes better, and what may bring code that calls it. Who reads directories opens many files.
+const CALLS: [&[u8]; 10] = [
+    b"connect",
+    b"accept",
+    b"accept4",
+    b"execve",
+    b"execv",
+    b"execvp",
+    b"opendir",
+    b"fdopendir",
+    b"dlopen",
+    b"dlmopen",
 ];
 
-/// Libraries that call none of these for the network: glibc's own, and SELinux's, which has a daemon at an AF_UNIX socket.
+/// Libraries that call none of these where it matters: glibc's own, and SELinux's, which has a daemon at an AF_UNIX socket.
 const QUIET: [&[u8]; 6] = [
     b"libc.so.6",
     b"libm.so.6",
@@ -75,55 +84,20 @@ pub(super) fn program(path: &Path) -> Option<File> {
     None
 }
 
-/// Whether a program can be loaded with the library, and is better for it.
-pub(super) fn wants_library(program: File) -> bool {
-    wants(program).unwrap_or(false)
+/// Whether a program can be loaded with the library.
+pub(super) fn can_have_library(program: File) -> bool {
+    looked_into(program, |_, _| Ok(true)).unwrap_or(false)
 }
 
-/// What is known of files that were executed lately, by their versions ([`version`]).
-#[derive(Debug, Default)]
-pub(super) struct Programs(HashMap<u64, bool>);
-
-/// Whether the library is for a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Wanted,
-    /// Not for this version of the file.
-    Declined(u64),
-    Unknown,
-}
-
-impl Programs {
-    /// Files remembered; beyond it all are forgotten.
-    const MAX: usize = 256;
-
-    /// Whether the library is for the program in a file of the task's, open for reading.
-    pub(super) fn judge(&mut self, program: File, tid: u32) -> Verdict {
-        // What the kernel knows, without asking who serves the file.
-        let asked = StatxFlags::INO | StatxFlags::CTIME | StatxFlags::MNT_ID;
-        let Ok(found) = statx(&program, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, asked) else {
-            return Verdict::Unknown;
-        };
-        let changed = (found.stx_ctime.tv_sec as u64, u64::from(found.stx_ctime.tv_nsec));
-        let version = version(
-            makedev(found.stx_dev_major, found.stx_dev_minor),
-            found.stx_ino,
-            changed,
-        );
-        let known = self.0.get(&version).copied();
-        let wants = known.unwrap_or_else(|| is_local(&found, tid) && wants_library(program));
-        if known.is_none() {
-            if self.0.len() >= Self::MAX {
-                self.0.clear();
-            }
-            self.0.insert(version, wants);
-        }
-        if wants {
-            Verdict::Wanted
-        } else {
-            Verdict::Declined(version)
-        }
-    }
+/// The version of a file of a task's, if the library is for the program in it, and if not; none where nothing can be said of it.
+pub(super) fn judge(program: File, tid: u32) -> Option<(u64, bool)> {
+    // What the kernel knows, without asking who serves the file.
+    let asked = StatxFlags::INO | StatxFlags::CTIME | StatxFlags::MNT_ID;
+    let found = statx(&program, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, asked).ok()?;
+    let changed = (found.stx_ctime.tv_sec as u64, u64::from(found.stx_ctime.tv_nsec));
+    let device = makedev(found.stx_dev_major, found.stx_dev_minor);
+    let wants = is_local(&found, tid) && wants(program).unwrap_or(false);
+    Some((version(device, found.stx_ino, changed), wants))
 }
 
 /// Whether a file can be read without anybody's help.
@@ -139,7 +113,13 @@ fn is_local(found: &Statx, tid: u32) -> bool {
     kind.is_some_and(|kind| LOCAL.contains(&kind))
 }
 
+/// Whether a program can be loaded with the library, and makes calls that are worth it.
 fn wants(file: File) -> io::Result<bool> {
+    looked_into(file, |elf, names| Ok(names.calls || libraries_call(elf)?))
+}
+
+/// Whether a program can be loaded with the library, and what is asked besides holds.
+fn looked_into(file: File, besides: impl FnOnce(&Elf<'_>, &Names) -> io::Result<bool>) -> io::Result<bool> {
     const SET_ID: u32 = 0o6000;
     let has_capabilities = rustix::fs::fgetxattr(&file, c"security.capability", &mut [0; 64][..]).is_ok();
     if file.metadata()?.permissions().mode() & SET_ID != 0 || has_capabilities {
@@ -147,7 +127,7 @@ fn wants(file: File) -> io::Result<bool> {
     }
     let data = ReadCache::new(file);
     let elf = Elf::parse(&data).map_err(invalid)?;
-    let endian = elf.elf_header().endian().map_err(invalid)?;
+    let endian = elf.endian();
     if elf.elf_header().e_machine(endian) != EM_X86_64 {
         return Ok(false);
     }
@@ -155,12 +135,8 @@ fn wants(file: File) -> io::Result<bool> {
     if !headers.any(|header| header.interpreter(endian, &data) == Ok(Some(LINKER))) {
         return Ok(false);
     }
-    let Names {
-        starts,
-        sanitized,
-        calls,
-    } = Names::of(&elf)?;
-    Ok(starts && !sanitized && (calls || libraries_call(&elf, &data)?))
+    let names = Names::of(&elf)?;
+    Ok(names.starts && !names.sanitized && besides(&elf, &names)?)
 }
 
 /// What the names of a file's symbols tell.
@@ -191,9 +167,9 @@ impl Names {
 }
 
 /// Whether a library calls, that the program is linked with; also where that cannot be told.
-fn libraries_call(program: &Elf<'_>, data: &ReadCache<File>) -> io::Result<bool> {
+fn libraries_call(program: &Elf<'_>) -> io::Result<bool> {
     let mut seen = HashSet::new();
-    let Some(mut left) = needed(program, data)? else {
+    let Some(mut left) = needed(program)? else {
         return Ok(true);
     };
     while let Some(name) = left.pop() {
@@ -208,7 +184,7 @@ fn libraries_call(program: &Elf<'_>, data: &ReadCache<File>) -> io::Result<bool>
         };
         let data = ReadCache::new(file);
         let elf = Elf::parse(&data).map_err(invalid)?;
-        let Some(more) = needed(&elf, &data)? else {
+        let Some(more) = needed(&elf)? else {
             return Ok(true);
         };
         if seen.len() > LIBRARIES_MAX || Names::of(&elf)?.calls {
@@ -220,10 +196,10 @@ fn libraries_call(program: &Elf<'_>, data: &ReadCache<File>) -> io::Result<bool>
 }
 
 /// The libraries that a file is linked with; none where it names places of its own.
-fn needed<'a>(elf: &Elf<'a>, data: &'a ReadCache<File>) -> io::Result<Option<Vec<Vec<u8>>>> {
+fn needed(elf: &Elf<'_>) -> io::Result<Option<Vec<Vec<u8>>>> {
     let table = elf
         .elf_section_table()
-        .dynamic_table(elf.endian(), data)
+        .dynamic_table(elf.endian(), elf.data())
         .map_err(invalid)?;
     let mut names = Vec::new();
     for entry in &table {
@@ -259,17 +235,9 @@ mod tests {
     #[test]
     fn files_that_a_process_serves_are_not_read() {
         let tid = std::process::id();
-        let mut programs = Programs::default();
-        let mut judge = |path: &str, tid| programs.judge(File::open(path).unwrap(), tid);
-        assert_eq!(judge("/bin/sh", tid), Verdict::Wanted);
-        assert_eq!(judge("/bin/sh", 0), Verdict::Wanted, "it is known");
-        assert!(
-            matches!(judge("/proc/self/exe", 0), Verdict::Declined(_)),
-            "nobody's mounts"
-        );
-        assert!(
-            matches!(judge("/proc/self/status", tid), Verdict::Declined(_)),
-            "of proc"
-        );
+        let judge = |path: &str, tid| judge(File::open(path).unwrap(), tid).unwrap().1;
+        assert!(judge("/bin/sh", tid));
+        assert!(!judge("/bin/sh", 0), "nobody's mounts");
+        assert!(!judge("/proc/self/status", tid), "of proc");
     }
 }

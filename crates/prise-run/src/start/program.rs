@@ -94,7 +94,7 @@ impl Program {
             descriptors,
             confinement: confinement.as_ref(),
             fetches,
-            preload: shortcut.map(Shortcut::preload),
+            environment: shortcut.map(Shortcut::environment),
         })
         .map_err(|error| launch_error(config, error))?;
         let pid = Pid::from_raw(launched.pid as i32)

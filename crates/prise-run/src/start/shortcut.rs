@@ -2,8 +2,8 @@
 //!
 //! A connection that leaves is nothing but a stream of the host kernel's own with a mark ([`crate::handed::marked`]), where nobody wants its packets or has to know of it.
 //! A program that is linked with glibc makes one by itself, for which the filter lets connect(2) pass that shows a number of this run's: not a
-//! secret, because what it opens is open to everybody. Its file is a descriptor that is gone, with the variable that named it, when
-//! main begins. What the program executes is lent it by [`Supervisor::lend_library`]; static programs are judged as ever, and what they execute.
+//! secret, because what it opens is open to everybody. Its file is a descriptor of the supervisor's; the variable that names it is gone when main begins.
+//! What the program executes is loaded so, too ([`Supervisor::judge_program`]); static programs are judged as ever, and what they execute.
 
 use std::cell::Cell;
 use std::env;
@@ -17,37 +17,33 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use prise_gateway::Addresses;
-use prise_shortcut::chart::{Chart, Edge, Edges, Mark, PATH_MAX, loan, place_of, wish};
+use prise_shortcut::chart::{Chart, Edge, Edges, Mark, PATH_MAX, answer, place_of, question, wish};
 use prise_socket::Errno;
-use prise_sys::launch::Preload;
-use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::io::fcntl_dupfd_cloexec;
+use prise_sys::launch::is_executable;
+use rustix::fs::{MemfdFlags, memfd_create, readlink};
 use rustix::net::SocketFlags;
+use rustix::process::{DumpableBehavior, dumpable_behavior};
 
-use crate::guest::notify::{Answer, Call, Judged, errno_of};
+use crate::guest::notify::{Call, DONE, Judged};
 use crate::handed::adopted::name_space;
 use crate::handed::marked;
 use crate::start::config::RunConfig;
-use crate::start::linked::{self, Programs, Verdict};
+use crate::start::linked;
 use crate::supervisor::Supervisor;
 use crate::world::gate::Gate;
 
 /// The variable by which the dynamic linker is told (ld.so(8)).
 const VARIABLE: &[u8] = b"LD_PRELOAD=";
 
-/// Descriptors begin here among which the library's is: the dynamic linker knows it by its number, which a file of the program's own had better not
-/// have. Below it where so many are not allowed.
-const FAR: i32 = 700;
-
 /// The library, told what it may do.
 #[derive(Debug)]
 pub(crate) struct Shortcut {
-    preload: Preload,
+    environment: Vec<CString>,
     token: u64,
     connects: Leave,
     accepts: Leave,
+    opens: Leave,
     programs: Programs,
-    declined: Declined,
 }
 
 /// A leave that the library has, a number in its file, which it reads there again and again.
@@ -81,23 +77,23 @@ impl Leave {
             return;
         }
         if let Err(error) = self.0.file.write_all_at(&0u32.to_ne_bytes(), self.0.at) {
-            tracing::debug!(%error, "connections go on unasked");
+            tracing::debug!(%error, "calls go on unasked");
         }
     }
 }
 
-/// The files that the library need not ask about again, in its file.
+/// What the library need not ask again about programs, in its file.
 #[derive(Debug)]
-struct Declined {
+struct Programs {
     file: Rc<File>,
     at: u64,
 }
 
-impl Declined {
+impl Programs {
     /// Takes the place of another one that has it.
-    fn note(&self, version: u64) {
+    fn note(&self, version: u64, is_wanted: bool) {
         let at = self.at + (place_of(version) * size_of::<u64>()) as u64;
-        if let Err(error) = self.file.write_all_at(&version.to_ne_bytes(), at) {
+        if let Err(error) = self.file.write_all_at(&answer(version, is_wanted).to_ne_bytes(), at) {
             tracing::debug!(%error, "a program is asked about again");
         }
     }
@@ -107,26 +103,27 @@ impl Shortcut {
     /// The library for the program of `config`; none if that is not to have it or could not.
     pub(crate) fn new(config: &RunConfig, gate: &Gate) -> Option<Self> {
         let program = || linked::program(&find(&config.program)?);
-        if !config.preload || !program().is_some_and(linked::wants_library) {
+        if !config.preload || !program().is_some_and(linked::can_have_library) {
             return None;
         }
-        Self::prepare(gate).unwrap_or_else(|error| {
+        Self::prepare(gate, config.proc_net).unwrap_or_else(|error| {
             tracing::debug!(%error, "connections that leave the run are judged");
             None
         })
     }
 
-    fn prepare(gate: &Gate) -> io::Result<Option<Self>> {
+    fn prepare(gate: &Gate, opens: bool) -> io::Result<Option<Self>> {
         let Some(home) = home_of_marked()? else {
             return Ok(None);
         };
-        let library = memfd_create(c"prise-shortcut", MemfdFlags::CLOEXEC)?;
-        let library = File::from(fcntl_dupfd_cloexec(&library, FAR).unwrap_or(library));
-        let path = format!("/proc/self/fd/{}", library.as_raw_fd());
+        let library = File::from(memfd_create(c"prise-shortcut", MemfdFlags::CLOEXEC)?);
+        // Of this process, by its number in the name space that /proc shows: the program's own numbers are its own affair.
+        let ourselves = readlink("/proc/self", Vec::new())?;
+        let path = format!("/proc/{}/fd/{}", ourselves.to_string_lossy(), library.as_raw_fd());
         let chart = Chart {
             open: 1,
             accepts: 1,
-            descriptor: library.as_raw_fd(),
+            opens: u32::from(opens),
             token: draw_token()?,
             home,
             edges: edges(&gate.addresses()),
@@ -136,21 +133,20 @@ impl Shortcut {
             return Ok(None);
         };
         library.write_all_at(&image.octets, 0)?;
-        // Without /proc the dynamic linker would complain to the program's standard error.
+        // What the dynamic linker cannot open or map it would complain about to the program's standard error.
         File::open(&path)?;
-        let file = Rc::new(library.try_clone()?);
-        let preload = Preload {
-            file: library.into(),
+        if dumpable_behavior()? != DumpableBehavior::Dumpable || !is_executable(library.as_fd()) {
+            return Ok(None);
+        }
+        let file = Rc::new(library);
+        Ok(Some(Self {
             environment: environment(&path),
-        };
-        Ok(preload.is_executable().then_some(Self {
-            preload,
             token: chart.token,
             connects: Leave::new(&file, image.open_at),
             accepts: Leave::new(&file, image.accepts_at),
-            programs: Programs::default(),
-            declined: Declined {
-                at: image.declined_at as u64,
+            opens: Leave::new(&file, image.opens_at),
+            programs: Programs {
+                at: image.known_at as u64,
                 file,
             },
         }))
@@ -162,8 +158,8 @@ impl Shortcut {
     }
 
     /// What the program starts with.
-    pub(crate) fn preload(&self) -> &Preload {
-        &self.preload
+    pub(crate) fn environment(&self) -> &[CString] {
+        &self.environment
     }
 
     /// The leave to accept without asking, while it holds, if a call is the library's, which wishes for it.
@@ -173,25 +169,22 @@ impl Shortcut {
 }
 
 impl Supervisor {
-    /// The library for the program in the file that the caller has open, where the call asks for that ([`prise_shortcut::chart::loan`]).
-    pub(crate) fn lend_library(&mut self, call: &Call) -> Option<Judged> {
-        let shortcut = self.shortcut.as_mut()?;
-        if call.number != libc::SYS_connect || call.args[5] != loan(shortcut.token) {
+    /// Whether the library is for the program in the file that the caller has open, where the call asks that ([`prise_shortcut::chart::question`]).
+    pub(crate) fn judge_program(&mut self, call: &Call) -> Option<Judged> {
+        let shortcut = self.shortcut.as_ref()?;
+        if call.number != libc::SYS_connect || call.args[5] != question(shortcut.token) {
             return None;
         }
-        let Ok(program) = self.guests.descriptor(call.tid, call.fd()) else {
-            return Some(Err(Errno::EBADF));
-        };
-        match shortcut.programs.judge(File::from(program), call.tid) {
-            Verdict::Wanted => (),
-            Verdict::Declined(version) => {
-                shortcut.declined.note(version);
-                return Some(Err(Errno::ENOEXEC));
-            }
-            Verdict::Unknown => return Some(Err(Errno::ENOEXEC)),
+        let program = self.guests.descriptor(call.tid, call.fd()).ok();
+        let judged = program.and_then(|program| linked::judge(program.into(), call.tid));
+        if let Some((version, is_wanted)) = judged {
+            shortcut.programs.note(version, is_wanted);
         }
-        let lent = self.calls.install(call.id, shortcut.preload.file.as_fd(), true);
-        Some(lent.map(|_| Answer::Settled).map_err(|error| errno_of(&error)))
+        Some(if judged.is_some_and(|it| it.1) {
+            DONE
+        } else {
+            Err(Errno::ENOEXEC)
+        })
     }
 
     /// Somebody wants to know of connections that leave the run, or to see their packets.
@@ -203,9 +196,10 @@ impl Supervisor {
 
     /// Somebody has a filter of its own, which knows nothing of the library's calls.
     pub(crate) fn close_library(&mut self) {
-        if let Some(shortcut) = self.shortcut.take() {
+        if let Some(shortcut) = &self.shortcut {
             shortcut.connects.end();
             shortcut.accepts.end();
+            shortcut.opens.end();
         }
     }
 }

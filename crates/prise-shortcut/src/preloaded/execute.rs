@@ -1,25 +1,23 @@
 //! What a program executes is loaded with the library too.
 //!
-//! The supervisor looks at the file and lends the library, as a descriptor of this process alone, which is most often a child between fork(2) and
-//! execve(2). Where it does not – another C library, privileges of the file, no room – nothing is different but that the new program's calls are judged. So it is for
-//! functions that make the call within the C library: execl(3), `posix_spawn(3)`, system(3).
+//! The supervisor looks at the file, once, and says whether the library is for it. Where it is not – another C library, privileges of the file, a
+//! program that makes none of the library's calls – nothing is different but that the new program's calls are judged. So it is for functions that execute
+//! within the C library: execl(3), `posix_spawn(3)`, system(3).
 
 use core::mem::MaybeUninit;
 use core::ptr;
 
-use crate::chart::{PATH_MAX, SCRIPT_HEAD, interpreter, loan, place_of, version};
+use crate::chart::{PATH_MAX, SCRIPT_HEAD, answer, interpreter, place_of, question, version};
 use crate::kernel::{
-    CLOSE, CONNECT, EXECVE, FACCESSAT, FCNTL, FSTAT, MADV_POPULATE_READ, OPENAT, PAGE, PREAD64, call, is_present,
-    symbol, told,
+    AT_FDCWD, CLOSE, CONNECT, EXECVE, FACCESSAT, FSTAT, GETEGID, GETEUID, OPENAT, PREAD64, call, symbol, told,
 };
-use crate::{Told, chart, may_leave, may_take};
+use crate::present::Present;
+use crate::{Told, chart, may_leave, may_open, may_take};
 
-/// linux/fcntl.h.
-const AT_FDCWD: usize = -100_isize as usize;
+/// asm-generic/fcntl.h.
 const O_NOCTTY: usize = 0o400;
 const O_NONBLOCK: usize = 0o4_000;
 const O_CLOEXEC: usize = 0o2_000_000;
-const F_DUPFD: usize = 0;
 const X_OK: usize = 1;
 
 /// Scripts whose interpreters are scripts, as `start::linked` in `prise-run` follows them.
@@ -79,12 +77,7 @@ pub(crate) unsafe extern "C-unwind" fn execvp(file: *const u8, arguments: Words)
         let variables = environment();
         let (mut place, mut more) = (NOTHING, MaybeUninit::uninit());
         let path = find(file, variables, &mut place).unwrap_or(ptr::null());
-        let loaded = Loaded::new(path, variables, &mut more);
-        let result = execvpe(file, arguments, loaded.as_ref().map_or(variables, |it| it.variables));
-        if let Some(loaded) = loaded {
-            loaded.give_back();
-        }
-        result
+        execvpe(file, arguments, loaded(path, variables, &mut more).unwrap_or(variables))
     }
 }
 
@@ -95,13 +88,8 @@ unsafe fn execute(path: *const u8, arguments: Words, variables: Words) -> isize 
     let mut more = MaybeUninit::uninit();
     // SAFETY: as promised.
     unsafe {
-        let loaded = Loaded::new(path, variables, &mut more);
-        let variables = loaded.as_ref().map_or(variables, |it| it.variables);
-        let result = call(EXECVE, [path as usize, arguments as usize, variables as usize, 0, 0, 0]);
-        if let Some(loaded) = loaded {
-            loaded.give_back();
-        }
-        result
+        let variables = loaded(path, variables, &mut more).unwrap_or(variables);
+        call(EXECVE, [path as usize, arguments as usize, variables as usize, 0, 0, 0])
     }
 }
 
@@ -115,60 +103,37 @@ fn environment() -> Words {
     unsafe { place.read_volatile() }
 }
 
-/// The library as a new program will find it: a descriptor that stays open, and an environment that names it.
-struct Loaded {
-    descriptor: usize,
-    variables: Words,
-}
-
-impl Loaded {
-    /// None where the new program is not to have it or cannot.
-    ///
-    /// # Safety
-    ///
-    /// Nobody takes the environment's memory away meanwhile.
-    unsafe fn new(path: *const u8, variables: Words, more: &mut MaybeUninit<Environment>) -> Option<Self> {
-        if path.is_null() || !(may_leave() || may_take()) {
-            return None;
-        }
-        // SAFETY: as promised; the path is for the kernel to read.
-        unsafe {
-            let program = program(path)?;
-            let variables = Environment::write(more, variables)?;
-            let library = borrow(&program)?;
-            Some(Self {
-                descriptor: library.leave_open(),
-                variables,
-            })
-        }
-    }
-
-    /// The program was not executed.
-    fn give_back(self) {
-        drop(Descriptor(self.descriptor));
-    }
-}
-
-/// The program in a file, or that interprets it, open for reading; none if it cannot be read, which is no reason not to execute it.
+/// The environment in which a new program finds the library; none where it is not to have it or cannot.
 ///
 /// # Safety
 ///
-/// None: the kernel reads the path.
-unsafe fn program(path: *const u8) -> Option<Descriptor> {
+/// Nobody takes the memory of `variables` away meanwhile.
+unsafe fn loaded(path: *const u8, variables: Words, place: &mut MaybeUninit<Environment>) -> Option<Words> {
+    if path.is_null() || !(may_leave() || may_take() || may_open()) {
+        return None;
+    }
+    let is_loaded = is_for(&program(path)?) && is_found();
+    // SAFETY: as promised.
+    is_loaded
+        .then(|| unsafe { Environment::write(place, variables) })
+        .flatten()
+}
+
+/// The program in a file, or that interprets it, open for reading; none if it cannot be read, which is no reason not to execute it.
+fn program(path: *const u8) -> Option<Descriptor> {
     const ELF: &[u8] = b"\x7fELF";
     // Not zeros: memset(3) would fill it.
     let mut head = MaybeUninit::<[u8; SCRIPT_HEAD + 1]>::uninit();
     let place: *mut u8 = head.as_mut_ptr().cast();
     let mut path = path;
     for _ in 0..INTERPRETERS_MAX {
-        let flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-        // SAFETY: the kernel reads a path, and fills the place or less of it; a name within it has an octet behind its end.
+        let file = open(path, O_CLOEXEC | O_NONBLOCK | O_NOCTTY)?;
+        // SAFETY: the kernel fills the place or less of it; a name within it has an octet behind its end.
         unsafe {
-            let file = Descriptor::of(call(OPENAT, [AT_FDCWD, path as usize, flags, 0, 0, 0]))?;
             let len = call(PREAD64, [file.0, place as usize, SCRIPT_HEAD, 0, 0, 0]);
             let octets = core::slice::from_raw_parts(place, usize::try_from(len).ok()?);
             if octets.starts_with(ELF) {
-                return (!is_declined(&file)).then_some(file);
+                return Some(file);
             }
             let name = interpreter(octets)?;
             let end = name.as_ptr().add(name.len()).cast_mut();
@@ -179,38 +144,42 @@ unsafe fn program(path: *const u8) -> Option<Descriptor> {
     None
 }
 
-/// Whether the supervisor has already said that the library is not for a file.
-fn is_declined(file: &Descriptor) -> bool {
-    // struct stat (asm/stat.h), in words.
-    const DEVICE: usize = 0;
-    const NUMBER: usize = 1;
-    const CHANGED: usize = 13;
-    let mut place = MaybeUninit::<[u64; 18]>::uninit();
-    // SAFETY: the kernel fills the place; the words are read where they may change.
+/// Whether the library is for the program in a file, as the supervisor says, or has said before.
+fn is_for(program: &Descriptor) -> bool {
+    let Some(version) = program.look().map(|it| it.version) else {
+        return false;
+    };
+    // SAFETY: the answer is read where it may change.
+    let known = unsafe {
+        let all: *const u64 = (&raw const (*chart()).known).cast();
+        all.add(place_of(version)).read_volatile()
+    };
+    if known == answer(version, true) {
+        return true;
+    }
+    let question = question(Told::read().token as u64) as usize;
+    // SAFETY: no memory is involved.
+    known != answer(version, false) && unsafe { call(CONNECT, [program.0, 0, 0, 0, 0, question]) } == 0
+}
+
+/// Whether the new program will find the library by its path: this process does, and is the supervisor's user and group, whose the file is. Another
+/// user's may find it by a privilege that ends with it. The dynamic linker would complain to standard error.
+fn is_found() -> bool {
+    // SAFETY: the chart's path, which nobody writes; no memory is involved else.
     unsafe {
-        if call(FSTAT, [file.0, place.as_mut_ptr() as usize, 0, 0, 0, 0]) != 0 {
-            return true;
-        }
-        let words = place.assume_init();
-        let version = version(words[DEVICE], words[NUMBER], (words[CHANGED], words[CHANGED + 1]));
-        let declined: *const u64 = (&raw const (*chart()).declined).cast();
-        declined.add(place_of(version)).read_volatile() == version
+        let user = call(GETEUID, [0; 6]) as u32;
+        let group = call(GETEGID, [0; 6]) as u32;
+        let library = open((&raw const (*chart()).path).cast(), O_CLOEXEC);
+        library
+            .and_then(|it| it.look())
+            .is_some_and(|it| (it.user, it.group) == (user, group))
     }
 }
 
-/// The library's descriptor, of the number that its path has, for the program in `file`.
-fn borrow(file: &Descriptor) -> Option<Descriptor> {
-    // SAFETY: fields that nobody writes.
-    let (number, path) = unsafe { ((*chart()).descriptor as usize, (&raw const (*chart()).path) as usize) };
-    let loan = loan(Told::read().token as u64) as usize;
-    // SAFETY: no memory is involved but the chart's.
-    unsafe {
-        let lent = Descriptor::of(call(CONNECT, [file.0, 0, 0, 0, 0, loan]))?;
-        let library = Descriptor::of(call(FCNTL, [lent.0, F_DUPFD, number, 0, 0, 0]))?;
-        // Without /proc the dynamic linker would complain to the program's standard error.
-        let seen = Descriptor::of(call(OPENAT, [AT_FDCWD, path, O_CLOEXEC, 0, 0, 0]));
-        (library.0 == number && seen.is_some()).then_some(library)
-    }
+/// Opens a file for reading, which nobody has to be asked about.
+fn open(path: *const u8, flags: usize) -> Option<Descriptor> {
+    // SAFETY: the kernel reads the path, if it is there.
+    Descriptor::of(unsafe { call(OPENAT, [AT_FDCWD, path as usize, flags, 0, 0, Told::read().token]) })
 }
 
 /// A descriptor of this module's, closed at its end.
@@ -222,85 +191,48 @@ impl Descriptor {
         usize::try_from(result).ok().map(Self)
     }
 
-    fn leave_open(self) -> usize {
-        let number = self.0;
-        core::mem::forget(self);
-        number
+    fn look(&self) -> Option<Looked> {
+        let mut place = MaybeUninit::<Stat>::uninit();
+        // SAFETY: the kernel fills the place.
+        let stat = unsafe {
+            let result = call(FSTAT, [self.0, place.as_mut_ptr() as usize, 0, 0, 0, 0]);
+            (result == 0).then(|| &*place.as_ptr())?
+        };
+        Some(Looked {
+            version: version(stat.device, stat.number, stat.changed),
+            user: stat.user,
+            group: stat.group,
+        })
     }
 }
+
+/// What there is to know of a file.
+struct Looked {
+    version: u64,
+    user: u32,
+    group: u32,
+}
+
+/// `struct stat` (asm/stat.h).
+#[repr(C)]
+struct Stat {
+    device: u64,
+    number: u64,
+    _links: u64,
+    _mode: u32,
+    user: u32,
+    group: u32,
+    _between: [u32; 17],
+    changed: (u64, u64),
+    _reserved: [u64; 3],
+}
+
+const _: () = assert!(core::mem::offset_of!(Stat, changed) == 104 && size_of::<Stat>() == 144);
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
         // SAFETY: nobody else knows of it.
         unsafe { call(CLOSE, [self.0, 0, 0, 0, 0, 0]) };
-    }
-}
-
-/// Memory of the program's that is there. Lists and strings lie in turn in few pages, each of which is asked for once.
-struct Present {
-    words: Page,
-    octets: Page,
-}
-
-/// The page that was asked for last.
-struct Page(usize);
-
-impl Page {
-    /// Where none begins.
-    const NONE: Self = Self(usize::MAX);
-
-    fn has(&mut self, start: usize, len: usize) -> bool {
-        let (first, last) = (start & !(PAGE - 1), start.wrapping_add(len - 1) & !(PAGE - 1));
-        if first == self.0 && last == first {
-            return true;
-        }
-        self.0 = last;
-        is_present(start, len, MADV_POPULATE_READ)
-    }
-}
-
-impl Present {
-    const NONE: Self = Self {
-        words: Page::NONE,
-        octets: Page::NONE,
-    };
-
-    /// What a list of strings has at a place; none if that is not there.
-    ///
-    /// # Safety
-    ///
-    /// Nobody takes the memory away meanwhile.
-    unsafe fn word(&mut self, list: Words, at: usize) -> Option<*const u8> {
-        let place = list.wrapping_add(at);
-        let is_there = self.words.has(place as usize, size_of::<Words>());
-        // SAFETY: just looked at, and it may lie anywhere.
-        is_there.then(|| unsafe { place.read_unaligned() })
-    }
-
-    /// # Safety
-    ///
-    /// The same.
-    unsafe fn octet(&mut self, string: *const u8, at: usize) -> Option<u8> {
-        let place = string.wrapping_add(at);
-        // SAFETY: just looked at.
-        self.octets
-            .has(place as usize, 1)
-            .then(|| unsafe { place.read_volatile() })
-    }
-
-    /// Whether a string begins with `with`; none if it is not there.
-    ///
-    /// # Safety
-    ///
-    /// The same.
-    unsafe fn begins(&mut self, string: *const u8, with: &[u8]) -> Option<bool> {
-        for (at, wanted) in with.iter().enumerate() {
-            // SAFETY: as promised; the string goes on while none of its octets is zero.
-            if unsafe { self.octet(string, at) }? != *wanted {
-                return Some(false);
-            }
-        }
-        Some(true)
     }
 }
 

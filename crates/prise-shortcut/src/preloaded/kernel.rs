@@ -12,9 +12,14 @@ pub(crate) const GETPEERNAME: usize = 52;
 pub(crate) const GETSOCKOPT: usize = 55;
 pub(crate) const EXECVE: usize = 59;
 pub(crate) const FCNTL: usize = 72;
+pub(crate) const GETEUID: usize = 107;
+pub(crate) const GETEGID: usize = 108;
 pub(crate) const OPENAT: usize = 257;
 pub(crate) const FACCESSAT: usize = 269;
 pub(crate) const ACCEPT4: usize = 288;
+
+/// linux/fcntl.h.
+pub(crate) const AT_FDCWD: usize = -100_isize as usize;
 
 pub(crate) const EINTR: isize = -4;
 pub(crate) const EINVAL: isize = -22;
@@ -38,6 +43,7 @@ global_asm!(
     ".weak __libc_single_threaded",
     ".weak environ",
     ".weak execvpe",
+    ".weak abort",
 );
 
 /// The address of a symbol of the program's; 0 if it has none.

@@ -8,7 +8,7 @@
 //! accept(2) says with each judged call that it is there; the supervisor then marks listeners where whoever comes is a client from the host's loopback
 //! (`handed::unasked` in `prise-run`). Once others may come to one of these, the leave is taken back, and who has been accepted meanwhile is asked about.
 //!
-//! What the program executes is loaded so in its turn ([`execute`]).
+//! What the program executes is loaded so in its turn ([`execute`]), and what it reads that is the host's is opened without asking ([`open`]).
 //!
 //! It has no state but its chart and the marks that it leaves on sockets, allocates nothing, and depends on no library: the C library's symbols are the program's, taken weakly.
 //! A thread may be cancelled in its calls (`pthread_cancel(3)`), by a signal that unwinds through these functions: nothing in them has a destructor, and
@@ -28,6 +28,8 @@
 mod chart;
 mod execute;
 mod kernel;
+mod open;
+mod present;
 mod start;
 
 use chart::{Chart, Mark, Octets, V4_LEN, V6_LEN, wish};
@@ -48,7 +50,7 @@ const SO_NETNS_COOKIE: usize = 71;
 #[unsafe(link_section = ".prise")]
 static CHART: Chart = Chart::NONE;
 
-/// The chart as the supervisor has written it, of which the compiler knows nothing. Both leaves may be taken back at any time.
+/// The chart as the supervisor has written it, of which the compiler knows nothing. Its leaves may be taken back at any time.
 fn chart() -> *const Chart {
     let chart: *const Chart;
     // SAFETY: the address of a static is taken.
@@ -86,6 +88,12 @@ fn may_leave() -> bool {
 fn may_take() -> bool {
     // SAFETY: the same.
     unsafe { (&raw const (*chart()).accepts).read_volatile() != 0 }
+}
+
+/// Whether files may be opened that are the host's.
+fn may_open() -> bool {
+    // SAFETY: the same.
+    unsafe { (&raw const (*chart()).opens).read_volatile() != 0 }
 }
 
 /// connect(2).

@@ -2,7 +2,6 @@
 
 use crate::chart;
 use crate::chart::PATH_MAX;
-use crate::kernel::{CLOSE, call};
 
 /// `AT_IGNORE` (elf.h): the entry of the auxiliary vector that says nothing.
 const IGNORE: usize = 1;
@@ -12,7 +11,7 @@ const IGNORE: usize = 1;
 #[unsafe(link_section = ".init_array")]
 static BEGIN: unsafe extern "C" fn(i32, *const *mut u8, *mut *mut u8) = begin;
 
-/// Takes out of the program's sight what has led the dynamic linker here: the variable, which stands last, and the descriptor.
+/// Takes out of the program's sight what has led the dynamic linker here: the variable, which stands last.
 ///
 /// Some look for the auxiliary vector behind the environment's end. Where that moves, by the variable and an empty one behind it, the two words left
 /// over become an entry of the vector that says nothing.
@@ -21,9 +20,9 @@ static BEGIN: unsafe extern "C" fn(i32, *const *mut u8, *mut *mut u8) = begin;
 ///
 /// `variables` is the program's environment, a list of strings that ends with a null pointer.
 unsafe extern "C" fn begin(_count: i32, _arguments: *const *mut u8, variables: *mut *mut u8) {
-    // SAFETY: fields that nobody writes.
-    let (descriptor, path) = unsafe { ((*chart()).descriptor, &(*chart()).path) };
-    if descriptor < 0 || variables.is_null() {
+    // SAFETY: a field that nobody writes.
+    let path = unsafe { &(*chart()).path };
+    if path[0] == 0 || variables.is_null() {
         return;
     }
     // SAFETY: as promised.
@@ -40,7 +39,6 @@ unsafe extern "C" fn begin(_count: i32, _arguments: *const *mut u8, variables: *
                 *variables.add(at + 1).cast::<usize>() = IGNORE;
             }
         }
-        call(CLOSE, [descriptor as usize, 0, 0, 0, 0, 0]);
     }
 }
 
