@@ -54,8 +54,10 @@ SUITES = {
     "libmodbus": Checked("libmodbus", "autoconf automake libtool", "tests", harness=True),
     "libmicrohttpd": Checked("libmicrohttpd", "libcurl4-gnutls-dev libgnutls28-dev libgcrypt20-dev autoconf automake libtool gettext texinfo", "src/microhttpd", "src/testcurl", "src/testcurl/https", configure="--disable-doc --enable-static --disable-shared", seconds=180),
     "neon": Checked("neon27", "libssl-dev libexpat1-dev zlib1g-dev autoconf automake libtool", "test", configure="--with-ssl=openssl --with-expat", programs="make -s --eval 'prise-built: ; $(MAKE) $(TESTS) $(HELPERS)' prise-built"),
-    "sofia": Checked("sofia-sip", "libssl-dev autoconf automake libtool check", *(f"libsofia-sip-ua/{name}" for name in ("su", "tport", "sresolv", "nth", "nta", "nua")), configure="--disable-static --without-glib CFLAGS='-O1 -w'", harness=True, seconds=300),
+    # Of its resolver's tests one writes gigabytes of what a name server tells of itself.
+    "sofia": Checked("sofia-sip", "libssl-dev autoconf automake libtool check", *(f"libsofia-sip-ua/{name}" for name in ("su", "tport", "sresolv", "nth", "nta", "nua")), configure="--disable-static --without-glib CFLAGS='-O1 -w'", harness=True, apart=("run_test_sresolv",), seconds=300),
     # What looks at sockets from outside: the calls of its own tests, with the names that sock_diag(7) has for their descriptors.
     "strace": Checked("strace", "", "tests", configure="--enable-mpers=no --disable-gcc-Werror CFLAGS='-O1 -w'", harness=True, only="accept|getsockname|ioctl_(sock|inet|scm)|net|pidfd_getfd|poke-|p?poll|p?select|epoll|recv|scm_|send|shutdown|so_|sock|xet|seccomp|inject|fork|signal|status|.*filter|dup|fcntl|.*msg|sctp|splice|tee|.*bind|.*connect"),
-    "libnbd": Checked("libnbd", "nbdkit qemu-utils libgnutls28-dev gnutls-bin libxml2-dev autoconf automake libtool", "tests", "interop", configure="--disable-ocaml --disable-python --disable-golang --disable-fuse --disable-ublk CFLAGS='-O1 -w'", harness=True),
+    # Those apart tell of each request that they make: a gigabyte each.
+    "libnbd": Checked("libnbd", "nbdkit qemu-utils libgnutls28-dev gnutls-bin libxml2-dev autoconf automake libtool", "tests", "interop", configure="--disable-ocaml --disable-python --disable-golang --disable-fuse --disable-ublk CFLAGS='-O1 -w'", harness=True, apart=[f"{way}{end}.sh" for way in ("aio-parallel", "aio-parallel-load", "synch-parallel") for end in ("", "-tls")]),
 }
