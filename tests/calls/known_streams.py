@@ -102,7 +102,9 @@ def was_written_to(socket):
 @rule("what a write or a child's has told of a stream by our TCP that died, which is told to the next call that is judged", ENDS)
 def _(line):
     dead = line.name in (*READS, "recvfrom", "recvmsg", "recvmmsg") and line.theirs.isdigit() and line.ours in ("EPIPE", "ECONNRESET", "ECONNREFUSED")
-    connects = line.name == "connect" and line.said("ECONNABORTED", "EPIPE")
+    # A child's write has taken the refusal on the kernel.
+    took = lambda words, said: words[0] == "fork" and words[2] == "3" and said == "0"
+    connects = line.name == "connect" and (line.said("ECONNABORTED", "EPIPE") or line.said("ECONNABORTED", "ECONNREFUSED ECONNRESET") and line.stream and line.socket.has("fork", took))
     return (dead or connects) and line.by_ours and was_written_to(line.socket)
 
 

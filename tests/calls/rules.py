@@ -307,6 +307,9 @@ CASES = [
     # What a write was told of
     ([*STREAM, "write 3 10 0 = -1 EPIPE"], "connect 3 2 1 9 0 0 = -1 ECONNABORTED", "connect 3 2 1 9 0 0 = -1 EPIPE", True, ENDS),
     (STREAM, "connect 3 2 1 9 0 0 = -1 ECONNABORTED", "connect 3 2 1 9 0 0 = -1 EPIPE", True, None),
+    ([*STREAM, "connect 3 2 1 100 0 = -1 EINPROGRESS", "fork 3 3 = 0"], "connect 3 2 0 9 0 0 = -1 ECONNABORTED", "connect 3 2 0 9 0 0 = -1 ECONNREFUSED", True, ENDS),
+    ([*STREAM, "connect 3 2 1 100 0 = -1 EINPROGRESS"], "connect 3 2 0 9 0 0 = -1 ECONNABORTED", "connect 3 2 0 9 0 0 = -1 ECONNREFUSED", True, None),
+    ([*STREAM, "connect 3 2 1 100 0 = -1 EINPROGRESS", "fork 3 3 = 0"], "connect 3 2 0 9 0 0 = -1 ECONNABORTED", "connect 3 2 0 9 0 0 = -1 ECONNREFUSED", False, None),
     # A write that goes on with a datagram for another; AF_UNSPEC of what has no peer; an urgent octet of a stream that is over.
     ([*NAMELESS, "shutdown 4 1 = -1 ENOTCONN"], "sendto 4 5 0 2 1 104 0 0 = -1 EPIPE", "sendto 4 5 0 2 1 104 0 0 = -1 EINVAL", False, ENDS),
     ([*NAMELESS, "shutdown 4 1 = -1 ENOTCONN", "connect 4 0 0 0 0 0 = 0"], "sendto 4 5 0 2 1 104 0 0 = -1 EPIPE", "sendto 4 5 0 2 1 104 0 0 = -1 EINVAL", False, ENDS),

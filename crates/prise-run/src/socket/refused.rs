@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use prise_socket::SocketId;
+use prise_socket::{How, SocketId};
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::net::{SocketFlags, sockopt};
 
@@ -40,6 +40,14 @@ impl Supervisor {
         }
         let slot = target.slot;
         let target = self.give_inet_pair(call, target);
+        if self
+            .sockets
+            .datagram_mut(slot)
+            .is_some_and(|it| it.is_inet() && it.mute)
+        {
+            // Shut for writing before, as what it had was: that fails without a peer, and shuts it.
+            let _ = unix::shut(&target.copy, How::Write);
+        }
         let has_peer = self
             .sockets
             .get(slot)
