@@ -5,14 +5,17 @@
 //!
 //! - *loopback*: server and client are two processes, natively and in one run (over 127.0.0.1);
 //! - *published*: the client is native, the server native or behind `-p`;
-//! - *outbound*: the server is native, the client native or in a run.
+//! - *outbound*: the server is native, the client native or in a run;
+//! - *processes*: what has nothing to do with sockets, a file opened for reading and a program executed by a shell.
 //!
-//! Columns: the kernel, prise as it is (descriptors joined or handed over), and prise with every octet through its TCP.
+//! Columns: the kernel, prise as it is (descriptors joined or handed over, programs with prise's library), and prise with every octet through its TCP
+//! and without the library.
 
 #[path = "peers/load.rs"]
 #[allow(dead_code, reason = "the other bench uses more of it")]
 mod load;
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -21,18 +24,24 @@ use std::time::Instant;
 const BULK: u64 = 1 << 30;
 const ROUND_TRIPS: u32 = 10_000;
 const CONNECTIONS: u32 = 2_000;
+const OPENS: u32 = 10_000;
+const EXECUTIONS: u32 = 300;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Work {
     Bulk,
     PingPong,
     Connections,
+    Opens,
+    Executions,
 }
 
-const WORKS: [(Work, &str, &str); 3] = [
+const WORKS: [(Work, &str, &str); 5] = [
     (Work::Bulk, "bulk", "Gbit/s"),
     (Work::PingPong, "64 B round trips", "/s"),
     (Work::Connections, "connections", "/s"),
+    (Work::Opens, "files opened", "/s"),
+    (Work::Executions, "programs executed", "/s"),
 ];
 
 #[derive(Clone, Copy)]
@@ -40,6 +49,13 @@ enum Place {
     Loopback,
     Published,
     Outbound,
+    Processes,
+}
+
+impl Place {
+    fn has(self, work: Work) -> bool {
+        matches!(work, Work::Opens | Work::Executions) == matches!(self, Self::Processes)
+    }
 }
 
 fn main() {
@@ -48,6 +64,8 @@ fn main() {
     match words.as_slice() {
         ["serve", port] => load::serve(port),
         ["client", work, address] => println!("{}", client(parse(work), address.parse().expect("an address"))),
+        ["alone", work] => println!("{}", alone(parse(work))),
+        ["nothing"] => (),
         ["pair", work] => {
             let mut server = server(&[], "0");
             println!("{}", client(parse(work), server.address));
@@ -101,7 +119,25 @@ fn client(work: Work, address: SocketAddr) -> f64 {
             }
             f64::from(CONNECTIONS) / start.elapsed().as_secs_f64()
         }
+        Work::Opens | Work::Executions => alone(work),
     }
+}
+
+/// Does what needs no other end and answers the figure.
+fn alone(work: Work) -> f64 {
+    let start = Instant::now();
+    let times = if work == Work::Opens {
+        for _ in 0..OPENS {
+            File::open("/etc/passwd").expect("a file");
+        }
+        OPENS
+    } else {
+        let script = format!("i=0; while [ $i -lt {EXECUTIONS} ]; do \"$0\" nothing; i=$((i + 1)); done");
+        let shell = Command::new("/bin/sh").args(["-c", &script]).arg(own_path()).status();
+        assert!(shell.is_ok_and(|it| it.success()), "a shell");
+        EXECUTIONS
+    };
+    f64::from(times) / start.elapsed().as_secs_f64()
 }
 
 struct Server {
@@ -139,13 +175,14 @@ fn server(wrap: &[String], port: &str) -> Server {
     }
 }
 
+fn own_path() -> String {
+    let path = std::env::current_exe().expect("this program has a path");
+    path.display().to_string()
+}
+
 fn myself(wrap: &[String], arguments: &[&str]) -> Command {
-    let own = std::env::current_exe()
-        .expect("this program has a path")
-        .display()
-        .to_string();
     let mut words = wrap.to_vec();
-    words.push(own);
+    words.push(own_path());
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).args(arguments);
     command
@@ -176,6 +213,7 @@ fn measure(place: Place, work: Work, prise: Option<&[&str]>) -> f64 {
     };
     match place {
         Place::Loopback => figure(&run(&[]), &["pair", name(work)]),
+        Place::Processes => figure(&run(&[]), &["alone", name(work)]),
         Place::Published => {
             let port = TcpListener::bind("127.0.0.1:0")
                 .expect("a port")
@@ -219,8 +257,9 @@ fn compare(rounds: usize) {
         (Place::Loopback, "loopback"),
         (Place::Published, "published"),
         (Place::Outbound, "outbound"),
+        (Place::Processes, "processes"),
     ] {
-        for (work, what, unit) in WORKS {
+        for (work, what, unit) in WORKS.into_iter().filter(|it| place.has(it.0)) {
             let mut figures = [const { Vec::new() }; 3];
             for _ in 0..rounds {
                 for (way, figures) in ways.iter().zip(&mut figures) {
