@@ -9,9 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
-use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, EM_X86_64, FileHeader64};
+use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, EM_X86_64, FileHeader64, SHT_DYNAMIC, SectionHeader64};
 use object::read::ReadCache;
-use object::read::elf::{ElfFile, FileHeader, ProgramHeader};
+use object::read::elf::{ElfFile, FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, Object, ObjectSection};
 use prise_shortcut::chart::{SCRIPT_HEAD, interpreter, version};
 use rustix::fs::{AtFlags, Statx, StatxFlags, makedev, statx};
@@ -63,10 +63,17 @@ const LIBRARIES_MAX: usize = 32;
 /// Scripts whose interpreters are scripts: as many as the kernel follows (`exec_binprm`, fs/exec.c).
 const INTERPRETERS_MAX: usize = 5;
 
-/// File systems that are the kernel's alone (/proc/PID/mountinfo): with another one a read may wait for a process of the run, which may wait for us.
+/// File systems whose files can be read without a process of the run, which might wait for us; those that overlay others too, because only mounts of our
+/// own name space count ([`is_local`]).
 const LOCAL: [&str; 11] = [
     "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "tmpfs", "overlay", "squashfs", "erofs",
 ];
+
+/// What is read of a file at once, and kept while it is looked into: whatever it says that it has. Linkers make some dozens of sections and a dozen segments;
+/// node, which exports 75,000 names, has 5 MiB of them.
+const SECTIONS_MAX: u16 = 4096;
+const SEGMENTS_MAX: u16 = 64;
+const TABLE_MAX: u64 = 16 << 20;
 
 type Elf<'a> = ElfFile<'a, FileHeader64<Endianness>, &'a ReadCache<File>>;
 
@@ -89,20 +96,20 @@ pub(super) fn can_have_library(program: File) -> bool {
     looked_into(program, |_, _| Ok(true)).unwrap_or(false)
 }
 
-/// The version of a file of a task's, if the library is for the program in it, and if not; none where nothing can be said of it.
-pub(super) fn judge(program: File, tid: u32) -> Option<(u64, bool)> {
+/// The version of a file, and whether the library is for the program in it; none where nothing can be said of it.
+pub(super) fn judge(program: File) -> Option<(u64, bool)> {
     // What the kernel knows, without asking who serves the file.
     let asked = StatxFlags::INO | StatxFlags::CTIME | StatxFlags::MNT_ID;
     let found = statx(&program, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, asked).ok()?;
     let changed = (found.stx_ctime.tv_sec as u64, u64::from(found.stx_ctime.tv_nsec));
     let device = makedev(found.stx_dev_major, found.stx_dev_minor);
-    let wants = is_local(&found, tid) && wants(program).unwrap_or(false);
+    let wants = is_local(&found) && wants(program).unwrap_or(false);
     Some((version(device, found.stx_ino, changed), wants))
 }
 
-/// Whether a file can be read without anybody's help.
-fn is_local(found: &Statx, tid: u32) -> bool {
-    let Ok(mounts) = std::fs::read_to_string(format!("/proc/{tid}/mountinfo")) else {
+/// Whether a file can be read without anybody's help. What a program has mounted in a name space of its own is not known to us.
+fn is_local(found: &Statx) -> bool {
+    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else {
         return false;
     };
     let number = found.stx_mnt_id.to_string();
@@ -126,17 +133,36 @@ fn looked_into(file: File, besides: impl FnOnce(&Elf<'_>, &Names) -> io::Result<
         return Ok(false);
     }
     let data = ReadCache::new(file);
-    let elf = Elf::parse(&data).map_err(invalid)?;
+    let elf = parse(&data)?;
     let endian = elf.endian();
     if elf.elf_header().e_machine(endian) != EM_X86_64 {
         return Ok(false);
     }
     let mut headers = elf.elf_program_headers().iter();
-    if !headers.any(|header| header.interpreter(endian, &data) == Ok(Some(LINKER))) {
+    let named = LINKER.len() as u64 + 1;
+    if !headers.any(|it| it.p_filesz(endian) == named && it.interpreter(endian, &data) == Ok(Some(LINKER))) {
         return Ok(false);
     }
     let names = Names::of(&elf)?;
     Ok(names.starts && !names.sanitized && besides(&elf, &names)?)
+}
+
+/// The file's headers, if it has no more of them than files have.
+fn parse(data: &ReadCache<File>) -> io::Result<Elf<'_>> {
+    let header = FileHeader64::<Endianness>::parse(data).map_err(invalid)?;
+    let endian = header.endian().map_err(invalid)?;
+    // 0 is for more than the field can say.
+    if !(1..=SECTIONS_MAX).contains(&header.e_shnum(endian)) || header.e_phnum(endian) > SEGMENTS_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let elf = Elf::parse(data).map_err(invalid)?;
+    let names = elf.section_by_name(".dynstr").map_or(0, |it| it.size());
+    let is_large =
+        |it: &SectionHeader64<Endianness>| it.sh_type(endian) == SHT_DYNAMIC && it.sh_size(endian) > TABLE_MAX;
+    if names > TABLE_MAX || elf.elf_section_table().iter().any(is_large) {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(elf)
 }
 
 /// What the names of a file's symbols tell.
@@ -183,7 +209,7 @@ fn libraries_call(program: &Elf<'_>) -> io::Result<bool> {
             return Ok(true);
         };
         let data = ReadCache::new(file);
-        let elf = Elf::parse(&data).map_err(invalid)?;
+        let elf = parse(&data)?;
         let Some(more) = needed(&elf)? else {
             return Ok(true);
         };
@@ -232,12 +258,44 @@ mod tests {
         assert!(wants(OsStr::new("/bin/sh")).unwrap());
     }
 
+    /// /bin/sh with `len` octets of names, by its section headers, in a file that has so many.
+    fn huge(path: &Path, len: u64) -> io::Result<bool> {
+        const HEADER: usize = 64;
+        const SIZE: core::ops::Range<usize> = 32..40;
+        let mut octets = std::fs::read("/bin/sh").unwrap();
+        let elf = ElfFile::<FileHeader64<Endianness>>::parse(&*octets).unwrap();
+        let names = elf.section_by_name(".dynstr").unwrap().index().0;
+        let at = elf.elf_header().e_shoff(elf.endian()) as usize + HEADER * names;
+        octets[at..][SIZE].copy_from_slice(&len.to_le_bytes());
+        std::fs::write(path, &octets).unwrap();
+        File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_len(len + octets.len() as u64)
+            .unwrap();
+        wants(File::open(path).unwrap())
+    }
+
     #[test]
-    fn files_that_a_process_serves_are_not_read() {
-        let tid = std::process::id();
-        let judge = |path: &str, tid| judge(File::open(path).unwrap(), tid).unwrap().1;
-        assert!(judge("/bin/sh", tid));
-        assert!(!judge("/bin/sh", 0), "nobody's mounts");
-        assert!(!judge("/proc/self/status", tid), "of proc");
+    fn of_a_file_that_has_too_much_nothing_is_read() {
+        let path = std::env::temp_dir().join(format!("prise-huge-{}", std::process::id()));
+        let told = [TABLE_MAX, TABLE_MAX + 1, 1 << 40].map(|len| huge(&path, len).map_err(|error| error.kind()));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(
+            told,
+            [
+                Ok(true),
+                Err(io::ErrorKind::FileTooLarge),
+                Err(io::ErrorKind::FileTooLarge)
+            ]
+        );
+    }
+
+    #[test]
+    fn files_that_a_process_may_serve_are_not_read() {
+        let judge = |path: &str| judge(File::open(path).unwrap()).unwrap().1;
+        assert!(judge("/bin/sh"));
+        assert!(!judge("/proc/self/status"));
     }
 }

@@ -3,7 +3,7 @@
 //! A connection that leaves is nothing but a stream of the host kernel's own with a mark ([`crate::handed::marked`]), where nobody wants its packets or has to know of it.
 //! A program that is linked with glibc makes one by itself, for which the filter lets connect(2) pass that shows a number of this run's: not a
 //! secret, because what it opens is open to everybody. Its file is a descriptor of the supervisor's; the variable that names it is gone when main begins.
-//! What the program executes is loaded so, too ([`Supervisor::judge_program`]); static programs are judged as ever, and what they execute.
+//! So it is with accept(2) of a published port's clients, and with files of the host's that are opened for reading. What the program executes is loaded so, too ([`Supervisor::judge_program`]); static programs are judged as ever, and what they execute.
 
 use std::cell::Cell;
 use std::env;
@@ -176,7 +176,7 @@ impl Supervisor {
             return None;
         }
         let program = self.guests.descriptor(call.tid, call.fd()).ok();
-        let judged = program.and_then(|program| linked::judge(program.into(), call.tid));
+        let judged = program.and_then(|program| linked::judge(program.into()));
         if let Some((version, is_wanted)) = judged {
             shortcut.programs.note(version, is_wanted);
         }

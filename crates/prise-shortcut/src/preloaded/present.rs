@@ -20,8 +20,9 @@ impl Page {
         if first == self.0 && last == first {
             return true;
         }
-        self.0 = last;
-        is_present(start, len, MADV_POPULATE_READ)
+        let is_there = is_present(start, len, MADV_POPULATE_READ);
+        self.0 = if is_there { last } else { Self::NONE.0 };
+        is_there
     }
 }
 
