@@ -72,7 +72,7 @@ pub(crate) fn needs_cutting(offload: Offload, tcp: bool, udp: bool) -> bool {
 pub(crate) enum Malformed {
     /// Fewer octets than the header.
     Truncated,
-    /// A kind of train that was not agreed upon.
+    /// A train of a kind that was not agreed upon, or of empty segments.
     Gso,
     /// The checksum field lies beyond the packet.
     Checksum,
@@ -98,6 +98,8 @@ pub(crate) fn frame(medium: Medium, mut octets: Payload) -> Result<Frame, Malfor
     };
     frame.offload.gso = match header[1] & !GSO_ECN {
         GSO_NONE => None,
+        // As Linux reads the header (`__virtio_net_hdr_to_skb`).
+        _ if size == 0 => return Err(Malformed::Gso),
         GSO_TCP4 => Some(Gso {
             kind: GsoKind::Tcp4,
             size,
@@ -170,5 +172,28 @@ mod tests {
         header[1] = GSO_UDP;
         assert_eq!(frame_of(header, &[0x45; 60]), Err(Malformed::Gso));
         assert_eq!(frame(Medium::Ip, Payload::from(&[0; 9])), Err(Malformed::Truncated));
+    }
+
+    #[test]
+    fn trains_of_empty_segments_are_refused() {
+        let mut packet = [0; 60];
+        packet[0] = 0x45;
+        packet[9] = protocol::UDP;
+        for (kind, size, taken) in [
+            (GSO_TCP4, 0, false),
+            (GSO_TCP4 | GSO_ECN, 0, false),
+            (GSO_TCP6, 0, false),
+            (GSO_UDP, 0, false),
+            (GSO_NONE, 0, true),
+            (GSO_TCP4, 1, true),
+            (GSO_UDP, 1, true),
+        ] {
+            let mut header = [0; HEADER_LEN];
+            header[1] = kind;
+            header[4..6].copy_from_slice(&u16::to_ne_bytes(size));
+            let read = frame_of(header, &packet);
+            assert_eq!(read.is_ok(), taken, "kind {kind}, size {size}");
+            assert!(read.is_ok() || read == Err(Malformed::Gso));
+        }
     }
 }

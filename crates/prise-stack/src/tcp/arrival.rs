@@ -437,7 +437,7 @@ impl Connection {
     fn take_text(&mut self, seg: &mut Segment) -> Check {
         let before = self.rcv.nxt;
         let window = self.rcv.window.remaining(before);
-        let (len, unit) = (seg.data_len(), seg.unit_len());
+        let (len, unit, segments) = (seg.data_len(), seg.unit_len(), seg.count());
         let body = core::mem::take(&mut seg.body);
         let arrived = self.receiving.get_or_insert_default().insert(before, seg.seq, body);
         seg_restore_len(seg, len);
@@ -467,7 +467,7 @@ impl Connection {
             }
             Arrived::OutOfOrder { duplicate } => {
                 self.measure_text(seg, unit);
-                self.rare().troubles.out_of_order += len.div_ceil(unit);
+                self.rare().troubles.out_of_order += segments;
                 self.acks.now = true;
                 // Behind the body, which was moved.
                 let end = seg.seq;

@@ -5,7 +5,8 @@ use core::net::Ipv4Addr;
 use core::time::Duration;
 
 use prise_wire::{
-    Body, Checksum, Frame, Ipv4Header, Payload, SackBlock, SeqNum, TcpFlags, TcpHeader, Timestamps, protocol,
+    Body, Checksum, Frame, Gso, GsoKind, Ipv4Header, Payload, SackBlock, SeqNum, TcpFlags, TcpHeader, Timestamps,
+    protocol,
 };
 
 use super::tests::World;
@@ -77,6 +78,12 @@ fn forge(world: &mut World, random: &mut Random, to: usize, ports: (u16, u16)) {
     let total = frame.total_len();
     frame.push_header(&Ipv4Header::new(host(1 - to), host(to), protocol::TCP, total));
     frame.offload.checksum = Checksum::Verified;
+    if random.below(4) == 0 {
+        frame.offload.gso = Some(Gso {
+            kind: GsoKind::Tcp4,
+            size: (random.below(3) * random.below(1000)) as u16,
+        });
+    }
     world.deliver(to, frame);
 }
 
@@ -225,6 +232,29 @@ fn an_acknowledgment_without_the_agreed_timestamp_makes_a_connection_that_keeps_
     world.stacks[1].tcp_abort(world.now, id);
     world.run_for(Duration::from_secs(600));
     assert_eq!(world.stacks[1].tcp_records(), [0, 1, 0, 0], "nothing is left");
+}
+
+#[test]
+fn a_train_out_of_order_counts_as_the_segments_it_says_it_has_and_as_one_if_it_says_none() {
+    for (gso_size, counted) in [(None, 1), (Some(400), 3), (Some(1000), 1), (Some(0), 1)] {
+        let mut world = World::new(11);
+        let (_, server) = world.connect();
+        let last = world.log.iter().rfind(|(side, ..)| *side == 0);
+        let mut header = last.expect("the handshake's end").1;
+        header.seq += 1;
+        let mut frame = Frame::with_header(&header, Body::from(alloc::vec![7; 1000]));
+        let total = frame.total_len();
+        let (src, dst) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+        frame.push_header(&Ipv4Header::new(src, dst, protocol::TCP, total));
+        frame.offload.checksum = Checksum::Verified;
+        frame.offload.gso = gso_size.map(|size| Gso {
+            kind: GsoKind::Tcp4,
+            size,
+        });
+        world.deliver(1, frame);
+        let info = world.stacks[1].tcp_info(world.now, server).expect("it lives");
+        assert_eq!(info.received_out_of_order, counted, "{gso_size:?}");
+    }
 }
 
 // rfc: 7323 §2.3/2

@@ -57,6 +57,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::num::NonZeroU16;
 use core::ops::ControlFlow;
 use core::time::Duration;
 
@@ -272,7 +273,8 @@ impl Tcp {
         if src.is_ipv6() {
             seg.flow_info = u32::from(tos) << 20 | flow_label;
         }
-        seg.unit = frame.offload.gso.map(|gso| gso.size);
+        // A train whose segments are empty is none.
+        seg.unit = frame.offload.gso.and_then(|gso| NonZeroU16::new(gso.size));
         match owner {
             Some(Owner::Connection(index)) => self.arrival_at_connection(net, index, seg),
             Some(Owner::HalfOpen(index)) => self.arrival_at_half_open(net, events, index, seg),

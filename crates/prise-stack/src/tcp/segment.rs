@@ -1,6 +1,7 @@
 //! A segment as it arrived: header, options and payload by reference.
 
 use alloc::sync::Arc;
+use core::num::NonZeroU16;
 
 use prise_wire::{Body, Instant, Ipv4Options, SackBlock, SeqNum, TcpFlags, TcpHeader, TcpOptions};
 
@@ -31,7 +32,7 @@ pub(crate) struct Segment {
     /// What to answer the options of IPv4 with that it came with.
     pub(crate) ip_options: Option<Arc<Ipv4Options>>,
     /// The size of the segments that it consists of, where a link has coalesced them.
-    pub(crate) unit: Option<u16>,
+    pub(crate) unit: Option<NonZeroU16>,
 }
 
 impl Segment {
@@ -75,7 +76,13 @@ impl Segment {
     /// The peer's segment size, by this unit.
     pub(crate) fn unit_len(&self) -> u32 {
         self.unit
-            .map_or(self.data_len(), |unit| self.data_len().min(unit.into()))
+            .map_or(self.data_len(), |unit| self.data_len().min(unit.get().into()))
+    }
+
+    /// How many segments the peer sent it as.
+    pub(crate) fn count(&self) -> u32 {
+        self.unit
+            .map_or(1, |unit| self.data_len().div_ceil(unit.get().into()).max(1))
     }
 
     /// The sequence number after the segment.

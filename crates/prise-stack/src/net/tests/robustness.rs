@@ -103,7 +103,7 @@ struct Damage {
 fn damage() -> impl Strategy<Value = Damage> {
     let flips = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
     let cut = proptest::option::weighted(0.2, any::<prop::sample::Index>());
-    let train = proptest::option::weighted(0.1, 1..2000_u16);
+    let train = proptest::option::weighted(0.1, 0..2000_u16);
     let pause = prop_oneof![4 => Just(0), 1 => 0..2000_u64, 1 => 0..100_000_u64];
     (
         any::<prop::sample::Index>(),

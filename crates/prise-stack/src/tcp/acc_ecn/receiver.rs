@@ -184,10 +184,9 @@ impl Connection {
 
     /// Takes in the ECN field of an acceptable segment; coalesced ones count as many.
     pub(crate) fn count_ecn(&mut self, seg: &Segment) {
-        let packets = seg.data_len().div_ceil(seg.unit_len().max(1)).max(1);
         let owed = self.owed() > 0 || seg.data_len() > 0;
         if let Some(state) = self.acc_ecn_mut()
-            && state.count(seg.ecn, packets, seg.data_len(), owed)
+            && state.count(seg.ecn, seg.count(), seg.data_len(), owed)
         {
             self.acks.now = true;
         }
