@@ -49,7 +49,7 @@ pub(crate) struct RateSampler {
     app_limited_until: Option<u64>,
 }
 
-/// The rate that `TCP_INFO` tells, in as few octets as an idle connection can spare: ten bits of it, how far they are shifted, and whether
+/// The rate that `TCP_INFO` tells, in as few octets as an idle connection can spare: nine bits of it, how far they are shifted, and whether
 /// the program bounded it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DeliveryRate(u16);
