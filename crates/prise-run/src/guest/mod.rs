@@ -70,6 +70,8 @@ pub(crate) struct Guests {
     tasks: HashMap<u32, Task>,
     /// How many of them were alive when it was last looked.
     alive: usize,
+    /// So many are remembered at once.
+    most: usize,
     /// A descriptor of this number or a higher one is among the last that the supervisor may have.
     last_descriptors: RawFd,
     /// Given up when a descriptor is wanted and there is no other.
@@ -86,6 +88,7 @@ impl Default for Guests {
         Self {
             tasks: HashMap::new(),
             alive: 0,
+            most: TASKS_MAX,
             last_descriptors: limit.unwrap_or(RawFd::MAX) - AT_ONCE as RawFd,
             reserve: Vec::with_capacity(RESERVE),
             fetches_nothing: false,
@@ -128,7 +131,7 @@ impl Guests {
             found = self.fetch(tid, fd);
         }
         if matches!(found, Err(LookupError::Exhausted)) {
-            self.tasks.clear();
+            self.forget_all();
             found = self.fetch(tid, fd);
         }
         found
@@ -148,7 +151,7 @@ impl Guests {
                     return Ok(copy);
                 }
                 Err(E::BADF) => return Err(LookupError::NotOpen),
-                Err(E::SRCH) => drop(self.tasks.remove(&tid)),
+                Err(E::SRCH) => self.forget(tid),
                 Err(E::MFILE | E::NFILE) => return Err(LookupError::Exhausted),
                 Err(_) => return Err(LookupError::Forbidden),
             }
@@ -257,13 +260,26 @@ impl Guests {
         before - self.alive
     }
 
+    fn forget_all(&mut self) {
+        self.tasks.clear();
+        self.alive = 0;
+    }
+
+    /// Forgets one that was found to have ended.
+    fn forget(&mut self, tid: u32) {
+        if self.tasks.remove(&tid).is_some() {
+            // Perhaps it came after that look; the next one then comes earlier than it need.
+            self.alive = self.alive.saturating_sub(1);
+        }
+    }
+
     fn task(&mut self, tid: u32) -> Result<&Task, LookupError> {
         if !self.tasks.contains_key(&tid) {
             if self.tasks.len() >= self.alive * 2 + TASKS_MORE {
                 self.forget_ended();
             }
-            if self.tasks.len() >= TASKS_MAX {
-                self.tasks.clear();
+            if self.tasks.len() >= self.most {
+                self.forget_all();
             }
             self.tasks.insert(tid, open(tid)?);
         }
@@ -508,17 +524,80 @@ mod tests {
         assert_eq!(front, [Area { address: 10, len: 4 }, Area { address: 30, len: 2 }]);
     }
 
+    /// A process of ours that ends when this does, and its number.
+    struct Sleeper(std::process::Child);
+
+    impl Sleeper {
+        fn new() -> (Self, u32) {
+            let child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+            let number = child.id();
+            (Self(child), number)
+        }
+    }
+
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            self.0.kill().unwrap();
+            self.0.wait().unwrap();
+        }
+    }
+
     #[test]
     fn tasks_that_have_ended_keep_no_descriptors() {
         let mut guests = Guests::default();
-        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
-        let (own, childs) = (std::process::id(), child.id());
+        let (child, childs) = Sleeper::new();
+        let own = std::process::id();
         assert_eq!((guests.process(own), guests.process(childs)), (own, childs));
         assert_eq!(guests.forget_ended(), 0);
-        child.kill().unwrap();
-        child.wait().unwrap();
+        drop(child);
         assert_eq!(guests.forget_ended(), 1);
         assert_eq!(guests.known().collect::<Vec<u32>>(), [own]);
+    }
+
+    /// Remembers `most` tasks, and has hardly any descriptors.
+    fn guests_of(most: usize) -> Guests {
+        Guests {
+            most,
+            last_descriptors: 0,
+            ..Guests::default()
+        }
+    }
+
+    /// The tasks that are left where a descriptor was fetched of ours.
+    fn left_by_a_fetch(guests: &mut Guests) -> Vec<u32> {
+        assert!(guests.descriptor(std::process::id(), 0).is_ok());
+        guests.known().collect()
+    }
+
+    #[test]
+    fn who_has_ended_is_found_also_after_all_were_forgotten() {
+        let mut guests = guests_of(3);
+        let others = [Sleeper::new(), Sleeper::new()];
+        for (_, number) in &others {
+            guests.process(*number);
+        }
+        assert_eq!((guests.forget_ended(), guests.known().count()), (0, 2));
+        guests.process(std::process::id());
+        let (last, number) = Sleeper::new();
+        guests.process(number);
+        assert_eq!(guests.known().collect::<Vec<u32>>(), [number]);
+        drop(last);
+        assert_eq!(left_by_a_fetch(&mut guests), [std::process::id()]);
+    }
+
+    #[test]
+    fn who_has_ended_is_found_also_after_another_was_met() {
+        let mut guests = guests_of(TASKS_MAX);
+        let (first, gone) = Sleeper::new();
+        guests.process(std::process::id());
+        guests.process(gone);
+        assert_eq!((guests.forget_ended(), guests.known().count()), (0, 2));
+        drop(first);
+        assert_eq!(guests.descriptor(gone, 0).unwrap_err(), LookupError::Gone);
+        let (second, number) = Sleeper::new();
+        guests.process(number);
+        drop(second);
+        assert_eq!(left_by_a_fetch(&mut guests), [std::process::id()]);
     }
 
     #[test]
