@@ -4,6 +4,7 @@
 //! who binds the port again, or listens there again: bind(2) and listen(2) ask then ([`crate::handed`] says which streams these are), and to who lists connections: of those
 //! within the run from 127.0.0.1 to 127.0.0.1 the list is the kernel's own, with the listener's port translated.
 
+use core::cell::LazyCell;
 use core::net::SocketAddr;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
@@ -113,8 +114,8 @@ impl Lingering {
         });
     }
 
-    /// What still holds a port.
-    fn at(&mut self, port: u16, sockets: &Sockets) -> Vec<LeftPort> {
+    /// What still holds a port, beside the streams that are `held`.
+    fn at<H: Iterator<Item = Ends>>(&mut self, port: u16, held: impl FnOnce() -> H) -> Vec<LeftPort> {
         let Some(mut closed) = self.ports.remove(&port) else {
             return Vec::new();
         };
@@ -125,11 +126,9 @@ impl Lingering {
         let Some(diag) = &self.diag else {
             return Vec::new();
         };
-        let known: HashSet<Ends> = {
-            let closed = closed.iter().flat_map(|closed| &closed.ends).copied();
-            let held = sockets.iter().filter_map(|(_, socket)| socket.ends.as_deref().copied());
-            closed.chain(held).collect()
-        };
+        let of_port: Vec<Ends> = closed.iter().flat_map(|closed| &closed.ends).copied().collect();
+        // Of all sockets, however many there are: only where nothing less answers.
+        let known = LazyCell::new(|| of_port.into_iter().chain(held()).collect::<HashSet<Ends>>());
         closed.retain_mut(|closed| {
             closed.stays(|Ends { local, remote }| {
                 let there = if remote.port() == 0 {
@@ -147,6 +146,11 @@ impl Lingering {
         }
         left
     }
+}
+
+/// The connections of streams that programs have.
+fn held(sockets: &Sockets) -> impl Iterator<Item = Ends> {
+    sockets.iter().filter_map(|(_, socket)| socket.ends.as_deref().copied())
 }
 
 /// What the kernel still has of connections within the run that no program holds, under the run's names.
@@ -218,9 +222,9 @@ impl Supervisor {
         match kind {
             // A port in TIME-WAIT is never picked: whoever binds it by its number next would be refused (`inet_csk_find_open_port`).
             Kind::Stream if address.port() == 0 => {
-                host.bind_anywhere_but(*now, id, address, |port| lingering.at(port, sockets))
+                host.bind_anywhere_but(*now, id, address, |port| lingering.at(port, || held(sockets)))
             }
-            Kind::Stream => host.bind_beside(*now, id, address, &lingering.at(address.port(), sockets)),
+            Kind::Stream => host.bind_beside(*now, id, address, &lingering.at(address.port(), || held(sockets))),
             Kind::Datagram | Kind::Raw => host.bind(*now, id, address),
         }
     }
@@ -234,6 +238,67 @@ impl Supervisor {
             now,
             ..
         } = self;
-        host.listen_beside(*now, id, backlog, |port| lingering.at(port, sockets))
+        host.listen_beside(*now, id, backlog, |port| lingering.at(port, || held(sockets)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::iter;
+    use prise_socket::{Family, Host, HostConfig};
+    use prise_stack::StackConfig;
+    use std::net::{TcpListener, TcpStream};
+
+    const PORT: u16 = 40_000;
+
+    /// What streams leave at the port that were accepted there.
+    fn left_at_port() -> LeftPort {
+        let at = SocketAddr::from(([0, 0, 0, 0], PORT));
+        let mut host = Host::new(&HostConfig {
+            stack: StackConfig::new([0; 2], [0; 32]),
+            owner: 0,
+        });
+        let listener = host.socket(Family::Inet, Kind::Stream, 0).unwrap();
+        host.bind(Instant::ZERO, listener, at).unwrap();
+        host.listen(Instant::ZERO, listener, 1).unwrap();
+        let s = host.accept_elsewhere(listener, at, at).unwrap();
+        host.left_port(s).expect("a port that was not picked")
+    }
+
+    /// A connection of the kernel's, and its names.
+    fn connection() -> ([TcpStream; 2], Ends) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, peer) = listener.accept().unwrap();
+        let ends = Ends::between(peer, accepted.local_addr().unwrap());
+        ([stream, accepted], ends)
+    }
+
+    fn none() -> iter::Empty<Ends> {
+        iter::empty()
+    }
+
+    fn not_to_be_asked() -> iter::Empty<Ends> {
+        panic!("all sockets are walked")
+    }
+
+    #[test]
+    fn a_connection_whose_ends_are_known_is_found_without_the_sockets() {
+        let (left, (_connection, ends)) = (left_at_port(), connection());
+        let mut lingering = Lingering::default();
+        lingering.note(left, ends);
+        assert_eq!(lingering.at(PORT, not_to_be_asked), [left]);
+        assert_eq!(lingering.at(PORT + 1, not_to_be_asked), []);
+    }
+
+    #[test]
+    fn a_connection_with_anybody_is_none_that_a_program_has() {
+        let (left, (_connection, ends)) = (left_at_port(), connection());
+        let mut lingering = Lingering::default();
+        lingering.note(left, Ends::with_anybody(ends.local));
+        assert_eq!(lingering.at(PORT, none), [left]);
+        assert_eq!(lingering.at(PORT, || iter::once(ends)), []);
+        assert!(lingering.ports.is_empty());
     }
 }
