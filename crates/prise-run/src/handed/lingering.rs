@@ -7,6 +7,7 @@
 use core::cell::LazyCell;
 use core::net::SocketAddr;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
 use std::os::fd::OwnedFd;
 
 use prise_socket::{Errno, Kind, LeftPort, SocketId, State};
@@ -76,14 +77,14 @@ impl Closed {
     }
 
     /// Whether the kernel still has any of them; those that are gone are forgotten.
-    fn stays(&mut self, mut has: impl FnMut(Ends) -> bool) -> bool {
+    fn stays(&mut self, mut has: impl FnMut(Ends) -> io::Result<bool>) -> io::Result<bool> {
         while let Some(&ends) = self.ends.back() {
-            if has(ends) {
-                return true;
+            if has(ends)? {
+                return Ok(true);
             }
             self.ends.pop_back();
         }
-        false
+        Ok(false)
     }
 }
 
@@ -116,33 +117,35 @@ impl Lingering {
 
     /// What still holds a port, beside the streams that are `held`.
     fn at<H: Iterator<Item = Ends>>(&mut self, port: u16, held: impl FnOnce() -> H) -> Vec<LeftPort> {
-        let Some(mut closed) = self.ports.remove(&port) else {
-            return Vec::new();
-        };
-        if self.diag.is_none() {
+        if self.diag.is_none() && self.ports.contains_key(&port) {
             self.diag = InetDiag::open().ok();
         }
-        // Where the kernel is not to be asked the port is free.
-        let Some(diag) = &self.diag else {
+        self.asked(port, held)
+    }
+
+    /// Where the kernel is not to be asked, because descriptors are out for example, the port is free, and it is asked the next time.
+    fn asked<H: Iterator<Item = Ends>>(&mut self, port: u16, held: impl FnOnce() -> H) -> Vec<LeftPort> {
+        let (Some(diag), Some(closed)) = (&self.diag, self.ports.get_mut(&port)) else {
             return Vec::new();
         };
         let of_port: Vec<Ends> = closed.iter().flat_map(|closed| &closed.ends).copied().collect();
         // Of all sockets, however many there are: only where nothing less answers.
         let known = LazyCell::new(|| of_port.into_iter().chain(held()).collect::<HashSet<Ends>>());
+        let mut left = Vec::new();
         closed.retain_mut(|closed| {
-            closed.stays(|Ends { local, remote }| {
-                let there = if remote.port() == 0 {
+            let stays = closed.stays(|Ends { local, remote }| {
+                if remote.port() == 0 {
                     // Others than those of which it is known what they are.
                     InetDiag::has_any_connection(local, |remote| !known.contains(&Ends { local, remote }))
                 } else {
                     diag.has_connection(local, remote)
-                };
-                there.unwrap_or(false)
-            })
+                }
+            });
+            left.extend(matches!(stays, Ok(true)).then_some(closed.claim));
+            stays.unwrap_or(true)
         });
-        let left = closed.iter().map(|closed| closed.claim).collect();
-        if !closed.is_empty() {
-            self.ports.insert(port, closed);
+        if closed.is_empty() {
+            self.ports.remove(&port);
         }
         left
     }
@@ -300,5 +303,16 @@ mod tests {
         assert_eq!(lingering.at(PORT, none), [left]);
         assert_eq!(lingering.at(PORT, || iter::once(ends)), []);
         assert!(lingering.ports.is_empty());
+    }
+
+    #[test]
+    fn what_is_left_is_remembered_while_the_kernel_is_not_to_be_asked() {
+        let (left, (_connection, ends)) = (left_at_port(), connection());
+        let mut lingering = Lingering::default();
+        lingering.note(left, ends);
+        assert_eq!(lingering.asked(PORT, none), [], "nothing is open to ask by");
+        let closed = &mut lingering.ports.get_mut(&PORT).expect("it is remembered")[0];
+        assert!(closed.stays(|_| Err(io::ErrorKind::Other.into())).is_err());
+        assert_eq!(lingering.at(PORT, none), [left]);
     }
 }
