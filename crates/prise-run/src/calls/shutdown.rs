@@ -1,22 +1,16 @@
 //! shutdown(2).
 
-use std::os::fd::OwnedFd;
-
 use prise_shortcut::chart::Mark;
 use prise_socket::{Errno, How, Kind, SocketId};
-use rustix::net::{Shutdown, send, shutdown, sockopt};
 
 use super::Target;
 use crate::guest::notify::{Answer, Call, DONE, Judged, errno};
 use crate::handed::marked;
 use crate::socket::Role;
 use crate::socket::listener::Sign;
-use crate::socket::stream::{Left, SENTINEL};
+use crate::socket::sentinel;
 use crate::socket::unix;
 use crate::supervisor::Supervisor;
-
-/// What a send buffer is set to for the sentinel: more than a program may have queued before it made its buffer smaller.
-const ROOM_FOR_SENTINEL: usize = 1 << 30;
 
 impl Supervisor {
     pub(super) fn shutdown(&mut self, call: &Call, target: Target) -> Judged {
@@ -36,7 +30,7 @@ impl Supervisor {
         match &mut socket.role {
             Role::Stream(stream) => {
                 if how.write() && !stream.outgoing_ended() {
-                    let left = end_sending(target, &stream.end)?;
+                    let left = sentinel::end_sending(&target.copy, &stream.end)?;
                     stream.end_outgoing(left);
                     // Once the other direction ends too, nothing else tells of the close.
                     self.enter_ledger(target);
@@ -125,38 +119,4 @@ impl Supervisor {
         }
         judged.map(|()| Answer::Value(0))
     }
-}
-
-/// Queues the sentinel behind what the program has sent and ends its sending; tells what lies in the end then.
-fn end_sending(target: &Target, end: &OwnedFd) -> Result<Left, Errno> {
-    let queued = || {
-        rustix::io::ioctl_fionread(end)
-            .map(|queued| queued as usize)
-            .map_err(errno)
-    };
-    let before = queued()?;
-    let sentinel = queue_sentinel(&target.copy).map_err(errno)?;
-    shutdown(&target.copy, Shutdown::Write).map_err(errno)?;
-    let after = queued()?;
-    Ok(match before.checked_add(sentinel) {
-        Some(expected) if expected == after => Left::Before(before),
-        _ if sentinel == 0 => Left::Before(after),
-        // Another thread of the program's has written meanwhile.
-        _ => Left::Around { before },
-    })
-}
-
-/// Queues the sentinel if there can be room for it: how many octets of it. Without it only a reset after this cannot be shown.
-fn queue_sentinel(copy: &OwnedFd) -> Result<usize, rustix::io::Errno> {
-    let queue = || send(copy, &SENTINEL, unix::QUIET);
-    if queue() == Ok(SENTINEL.len()) {
-        return Ok(SENTINEL.len());
-    }
-    // The send buffer is full, or holds more than it now may: more is allowed for the one piece, as far as the kernel allows any
-    // (net.core.wmem_max), and never used for anything else.
-    let send_buffer = sockopt::socket_send_buffer_size(copy)?;
-    sockopt::set_socket_send_buffer_size(copy, send_buffer.max(ROOM_FOR_SENTINEL))?;
-    let queued = queue().unwrap_or(0);
-    sockopt::set_socket_send_buffer_size(copy, send_buffer / 2)?;
-    Ok(queued)
 }

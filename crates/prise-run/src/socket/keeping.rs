@@ -31,7 +31,7 @@ use crate::clock;
 use crate::guest::notify::{Answer, Call, DONE, Judged, errno};
 use crate::guest::{LookupError, is_nonblocking, socket_number};
 use crate::socket::connecting::Connecting;
-use crate::socket::stream::Left;
+use crate::socket::sentinel::Left;
 use crate::socket::unix;
 use crate::socket::{GuestSocket, Holder, Role, Slot};
 use crate::supervisor::Supervisor;

@@ -11,6 +11,7 @@ pub(crate) mod ledger;
 pub(crate) mod lifecycle;
 pub(crate) mod listener;
 pub(crate) mod refused;
+pub(crate) mod sentinel;
 pub(crate) mod stream;
 pub(crate) mod unix;
 

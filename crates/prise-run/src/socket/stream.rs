@@ -25,6 +25,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
 
 use crate::socket::conduit::{Filled, Inlet, Next, Outlet, Stretch};
+use crate::socket::sentinel::{self, Left};
 use crate::socket::{Slot, unix};
 use crate::waiting::parked::ParkId;
 
@@ -36,22 +37,6 @@ const CHUNK_MIN: usize = 2 << 10;
 const SHARE_MIN: usize = CHUNK / 4;
 /// Slices written to the end at once.
 const PIECES_MAX: usize = 64;
-
-/// What is queued behind the last octet of a program that ends its sending. Many octets, so that it is found where another thread of the
-/// program's has written behind it.
-pub(crate) const SENTINEL: [u8; 16] = *b"\x9d\x1a\xe3\x07prise\xc4\x5b\xf0\x82\x3e\xb9\x61";
-
-/// What lies in the end of a program that has ended its sending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Left {
-    /// So many octets, then the sentinel, if there was room for it.
-    Before(usize),
-    /// So many octets or more, the sentinel, and more octets.
-    Around {
-        /// What lay there before the sentinel was queued.
-        before: usize,
-    },
-}
 
 /// A connected stream.
 #[derive(Debug)]
@@ -189,34 +174,15 @@ impl Stream {
         let queued = match left {
             Left::Before(queued) => queued,
             Left::Around { before } => {
-                self.take_around_sentinel(before);
+                let mut octets = self.unsent.to_vec();
+                octets.extend(self.urgent.take());
+                sentinel::take_around(&self.end, before, &mut octets);
+                self.unsent = Payload::from(octets);
                 0
             }
         };
         self.before_fin = Some(queued);
         (self.readable, self.untold) = (true, true);
-    }
-
-    /// Reads all that lies in the end, of which at least `before` octets lie before the sentinel, but for that.
-    fn take_around_sentinel(&mut self, before: usize) {
-        // An urgent octet becomes one of the others: where its place was when it was sent, nobody can say.
-        let _ = sockopt::set_socket_oobinline(&self.end, true);
-        let mut octets = self.unsent.to_vec();
-        octets.extend(self.urgent.take());
-        let begin = octets.len() + before;
-        octets.reserve(self.queued());
-        while recv(
-            &self.end,
-            rustix::buffer::spare_capacity(&mut octets),
-            RecvFlags::DONTWAIT,
-        )
-        .is_ok_and(|it| it.0 > 0)
-        {}
-        let behind = octets.get(begin..).unwrap_or_default();
-        if let Some(place) = behind.windows(SENTINEL.len()).position(|it| it == SENTINEL) {
-            octets.drain(begin + place..begin + place + SENTINEL.len());
-        }
-        self.unsent = Payload::from(octets);
     }
 
     /// The program called shutdown(SHUT_RD): it reads what lies in its queue, then the end.
@@ -604,8 +570,7 @@ impl Stream {
     /// Makes closing the end show an orderly end: takes the sentinel.
     pub(crate) fn settle(&mut self) {
         if self.outgoing_ended() {
-            // Whatever else the program wrote after its own shutdown cannot be.
-            let _ = recv(&self.end, &mut [0; SENTINEL.len()][..], RecvFlags::DONTWAIT);
+            sentinel::take(&self.end);
         }
     }
 }
@@ -641,19 +606,15 @@ mod tests {
     }
 
     #[test]
-    fn what_others_write_while_a_program_ends_its_sending_is_sent() {
+    fn what_was_read_before_others_wrote_around_a_sentinel_goes_first() {
         let (mut program, mut stream) = stream();
-        stream.unsent = Payload::copy_from(b"read ");
-        // What is a sentinel by chance is none.
-        program.write_all(&SENTINEL).unwrap();
-        program.write_all(b" before").unwrap();
-        let before = stream.queued();
-        program.write_all(b" just now").unwrap();
-        program.write_all(&SENTINEL).unwrap();
+        (stream.unsent, stream.urgent) = (Payload::copy_from(b"read "), Some(b'!'));
         program.write_all(b" and behind").unwrap();
-        stream.end_outgoing(Left::Around { before });
-        let expected = [b"read ".as_slice(), &SENTINEL, b" before just now and behind"].concat();
-        assert_eq!((&stream.unsent[..], stream.before_fin), (&expected[..], Some(0)));
+        stream.end_outgoing(Left::Around { before: 4 });
+        assert_eq!(
+            (&stream.unsent[..], stream.before_fin),
+            (&b"read ! and behind"[..], Some(0))
+        );
     }
 
     #[test]
