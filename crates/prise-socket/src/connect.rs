@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use prise_stack::{State, Tuning, TupleUse};
+use prise_stack::{QuickAck, State, Tuning, TupleUse};
 use prise_wire::Instant;
 
 use crate::bind::port_range;
@@ -98,7 +98,7 @@ impl Host {
         let socket = self.socket_ref(s)?;
         // `tcp_rcv_synsent_state_process`: who lets others wait for data does so himself.
         if socket.value_set(Opt::QuickAck) == Some(0) || socket.value(Opt::DeferAccept) > 0 {
-            self.stack.tcp_set_quick_ack(now, id, false);
+            self.stack.tcp_set_quick_ack(now, id, QuickAck::Off);
         }
         let socket = self.socket_mut(s)?;
         socket.shown_port = port;

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use prise_stack::{ListenConfig, Local, State};
+use prise_stack::{ListenConfig, Local, QuickAck, State};
 use prise_wire::Instant;
 
 use crate::option::Opt;
@@ -102,7 +102,7 @@ impl Host {
             return Err(Errno::EAGAIN);
         };
         if self.socket_ref(new)?.value_set(Opt::QuickAck) == Some(0) {
-            self.stack.tcp_set_quick_ack(now, connection, false);
+            self.stack.tcp_set_quick_ack(now, connection, QuickAck::Off);
         }
         let config = self.stack.tcp_config(connection);
         let ip_options = config.and_then(|config| config.ip_options.as_deref().copied());

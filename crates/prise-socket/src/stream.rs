@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use prise_stack::{ConnId, SendError, State, UrgentError};
+use prise_stack::{ConnId, QuickAck, SendError, State, UrgentError};
 use prise_wire::{Instant, Payload, protocol};
 
 use crate::option::Opt;
@@ -85,7 +85,7 @@ impl Host {
         if self.state(s) == State::SynSent
             && let Some(id) = self.connection(s)
         {
-            self.stack.tcp_set_quick_ack(now, id, false);
+            self.stack.tcp_set_quick_ack(now, id, QuickAck::Off);
         }
     }
 

@@ -191,6 +191,7 @@ fn a_quick_ack_that_was_set_lasts_until_the_exchange_shows_otherwise() {
     );
     assert_eq!(world.set(1, server, 6, QUICKACK, 1), Ok(()));
     assert_eq!(world.get(1, server, 6, QUICKACK), Ok(1));
+    quick_ack_of_an_even_value(&mut world, client, server);
     // What a listener was told before listen(2) is forgotten by it, what after that is its children's.
     let listener = world.tcp(1, Family::Inet);
     world.set(1, listener, 6, QUICKACK, 0).expect("set");
@@ -207,6 +208,26 @@ fn a_quick_ack_that_was_set_lasts_until_the_exchange_shows_otherwise() {
     let (child, _) = world.accept(1, listener).expect("it came");
     assert_eq!(world.get(1, child, 6, QUICKACK), Ok(0));
     assert_eq!(world.get(0, other, 6, QUICKACK), Ok(1), "the handshake is over");
+}
+
+/// What is owed goes out, and later ones wait again; where nothing is owed, an even value is as an odd one.
+fn quick_ack_of_an_even_value(world: &mut World, client: SocketId, server: SocketId) {
+    const QUICKACK: i32 = 12;
+    for (value, owed, told) in [(2, false, 1), (-2, true, 0), (256, true, 0), (3, true, 1), (2, true, 0)] {
+        assert_eq!(world.set(1, server, 6, QUICKACK, 0), Ok(()));
+        if owed {
+            assert_eq!(world.send(0, client, b"x"), Ok(1));
+            world.advance(Duration::from_millis(5));
+        }
+        assert_eq!(world.get(1, server, 6, QUICKACK), Ok(0));
+        assert_eq!(world.set(1, server, 6, QUICKACK, value), Ok(()));
+        assert_eq!(world.get(1, server, 6, QUICKACK), Ok(told), "{value}, one owed: {owed}");
+        if owed {
+            assert_eq!(world.recv(1, server, 10), Ok(b"x".to_vec()));
+            // Until all is acknowledged, the client sends no more (Nagle).
+            world.advance(Duration::from_millis(300));
+        }
+    }
 }
 
 #[test]

@@ -46,9 +46,9 @@ pub use stack::{Stack, StackConfig};
 pub use tcp::{
     AccEcnOption, AdmitError, BufferAccounting, CongestionAlgorithm, ConnId, ConnectError, Ecn, EcnOctets, EcnPolicy,
     FastOpenFailure, FastOpenKeys, FastOpenSettings, Keepalive, Linger, ListenConfig, ListenError, ListenerId,
-    LossState, MtuProbing, PendingId, PerVersion, ReceiveError, Refusal, SendError, SignatureKeys, SocketSummary,
-    Stamp, StampKind, StampsWanted, State, SynCookies, TcpConfig, TcpError, TcpInfo, TimeWaitReuse, Tuning, TupleUse,
-    UrgentError, UserTimeoutExchange, segment_signature,
+    LossState, MtuProbing, PendingId, PerVersion, QuickAck, ReceiveError, Refusal, SendError, SignatureKeys,
+    SocketSummary, Stamp, StampKind, StampsWanted, State, SynCookies, TcpConfig, TcpError, TcpInfo, TimeWaitReuse,
+    Tuning, TupleUse, UrgentError, UserTimeoutExchange, segment_signature,
 };
 pub use udp::{
     AllGroups, Coverage, JoinError, UdpConfig, UdpCounters, UdpDatagram, UdpId, UdpInfo, UdpIntercepted, UdpProtocol,

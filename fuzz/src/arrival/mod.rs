@@ -437,7 +437,7 @@ fn call(world: &mut World, input: &mut Input<'_>) {
             let _ = world.stack.tcp_receive_urgent(id, what & 1 != 0);
         }
         11 => world.stack.tcp_pass_urgent(id),
-        12 => world.stack.tcp_set_quick_ack(now, id, what & 1 != 0),
+        12 => world.stack.tcp_set_quick_ack(now, id, i32::from(what & 3).into()),
         13 => {
             let mut config = world.config.clone();
             config.nodelay = what & 1 != 0;

@@ -354,7 +354,7 @@ fn set_quick_ack(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
     let (now, s) = (call.now, call.id);
     call.socket().set_value(Opt::QuickAck, i64::from(value != 0));
     if let Some(id) = call.host.connection(s) {
-        call.host.stack.tcp_set_quick_ack(now, id, value != 0);
+        call.host.stack.tcp_set_quick_ack(now, id, value.into());
     }
     Ok(())
 }

@@ -69,6 +69,7 @@ pub use error::{AdmitError, ConnectError, ListenError, ReceiveError, SendError, 
 pub use fast_open::{FastOpenFailure, FastOpenKeys, FastOpenSettings};
 pub use info::{LossState, State, TcpInfo};
 pub use plpmtud::MtuProbing;
+pub use receive::acks::QuickAck;
 pub use send::stamps::{Stamp, StampKind, StampsWanted};
 pub use signature::{SignatureKeys, segment_signature};
 pub use tuning::{BufferAccounting, SynCookies, TimeWaitReuse, Tuning};

@@ -38,6 +38,27 @@ pub(crate) struct AckSchedule {
     ato: u16,
 }
 
+/// What `TCP_QUICKACK` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuickAck {
+    /// Acknowledgments wait for data to ride on: the option's 0.
+    Off,
+    /// As `On` for one that is owed, after which they wait; as `On` where none is: even values.
+    Once,
+    /// Acknowledgments wait for nothing, and one that is owed goes out if the program has read everything: odd values.
+    On,
+}
+
+impl From<i32> for QuickAck {
+    fn from(value: i32) -> Self {
+        match value {
+            0 => Self::Off,
+            odd if odd & 1 != 0 => Self::On,
+            _ => Self::Once,
+        }
+    }
+}
+
 /// What a segment tells of its sender.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -279,11 +300,12 @@ impl Connection {
     }
 
     /// `TCP_QUICKACK` (`__tcp_sock_set_quickack`): what is owed goes out if the program has read everything.
-    pub(crate) fn set_quick_ack(&mut self, on: bool) {
-        self.acks.interactive = !on;
-        if on && self.owed() > 0 && matches!(self.state, State::Established | State::CloseWait) {
+    pub(crate) fn set_quick_ack(&mut self, asked: QuickAck) {
+        self.acks.interactive = asked == QuickAck::Off;
+        if asked != QuickAck::Off && self.owed() > 0 && matches!(self.state, State::Established | State::CloseWait) {
             self.acks.pushes = self.acks.pushes.max(1);
             self.acknowledge_read(false);
+            self.acks.interactive = asked == QuickAck::Once;
         }
     }
 

@@ -14,6 +14,7 @@ use crate::tcp::connection::{Closing, Connection, Reader};
 use crate::tcp::error::{ReceiveError, SendError, TcpError, UrgentError};
 use crate::tcp::info::State;
 use crate::tcp::rare::UrgentOctet;
+use crate::tcp::receive::acks::QuickAck;
 use crate::tcp::send::pace::Pace;
 use crate::tcp::{ConnId, reset};
 
@@ -328,11 +329,10 @@ impl Stack {
         self.tcp.settle(now, &mut self.net, id.key().index);
     }
 
-    /// `TCP_QUICKACK`: `on` sends an acknowledgment that is owed, if the program has read everything, and stops delaying, otherwise
-    /// acknowledgments wait for data to ride on; in both cases until the exchange shows otherwise (tcp(7)).
-    pub fn tcp_set_quick_ack(&mut self, now: Instant, id: ConnId, on: bool) {
+    /// `TCP_QUICKACK`, until the exchange shows otherwise (tcp(7)).
+    pub fn tcp_set_quick_ack(&mut self, now: Instant, id: ConnId, asked: QuickAck) {
         if let Some(connection) = self.connection_mut(id) {
-            connection.set_quick_ack(on);
+            connection.set_quick_ack(asked);
             self.tcp.settle(now, &mut self.net, id.key().index);
         }
     }
