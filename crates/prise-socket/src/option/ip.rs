@@ -268,13 +268,13 @@ fn set_receive_errors(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
 pub(super) fn path_mtu(query: &mut Query<'_>) -> Result<i32, Errno> {
     let peer = query.host.named_peer(query.id).ok_or(Errno::ENOTCONN)?;
     let socket = query.socket();
-    let route = query
-        .host
-        .stack
-        .route(peer.ip().to_canonical(), socket.stack_local(), socket.device());
+    let peer = peer.ip().to_canonical();
+    // A socket that was connected by IPv6 before keeps that address as its own.
+    let own = socket.stack_local().filter(|own| own.is_ipv4() == peer.is_ipv4());
+    let route = query.host.stack.route(peer, own, socket.device());
     let mtu = route.map_err(|_| Errno::ENOTCONN)?.mtu as i32;
     // ipv4_mtu: what a link carries, a packet of IPv4 may not be able to fill.
-    Ok(match peer.ip().to_canonical() {
+    Ok(match peer {
         IpAddr::V4(_) => mtu.min(u16::MAX.into()),
         IpAddr::V6(_) => mtu,
     })
