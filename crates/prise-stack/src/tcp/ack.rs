@@ -136,9 +136,10 @@ impl Connection {
         }
         let advanced = self.snd.una.precedes(ack);
         let (min_rtt, size) = (self.min_rtt(), self.segment_size());
-        let (una, nxt) = (self.snd.una, self.snd.nxt);
-        let by_packets = self.config.tuning().recovery_by_packets;
+        let repeats = ack == self.snd.una && seg.len() == 0 && !window_changed;
+        let packet = self.config.tuning().recovery_by_packets.then_some(size);
         let reported = self.reported_duplicate(seg, ack);
+        let echo = self.believed_echo(seg);
         let Some(sending) = self.sending.as_deref_mut().filter(|sending| !sending.flight.is_empty()) else {
             self.take_late_duplicate(reported);
             if advanced && self.sending.is_none() {
@@ -146,10 +147,6 @@ impl Connection {
             }
             return;
         };
-        let echo = seg.options.timestamps.map(|timestamps| timestamps.echo);
-        // An echo of 0 is that of who has seen no timestamp (RFC 7323 §3.2; Linux believes none).
-        let echo = echo.filter(|&echo| echo != 0 && self.flags.timestamps_on());
-        let echo = echo.map(|echo| echo.wrapping_sub(self.timestamps.offset));
         let mut delivery = Delivery::new(seg.at, min_rtt, echo, size);
         if advanced {
             sending.flight.acknowledge(ack, &mut delivery);
@@ -160,46 +157,13 @@ impl Connection {
         }
         delivery.answers_duplicate = reported.is_some_and(|reported| reported.is_believed);
         if self.flags.sack_on() {
-            for &block in seg.options.sack.iter().skip(usize::from(reported.is_some())) {
-                if !Segment::plausible(block, self.snd.una, nxt) {
-                    continue;
-                }
-                let block = if by_packets {
-                    sending.flight.whole_segments(block, size)
-                } else {
-                    Some(block)
-                };
-                if let Some(block) = block {
-                    sending.flight.sack(block, &mut delivery);
-                }
-            }
+            let (una, nxt) = (self.snd.una, self.snd.nxt);
+            let blocks = seg.options.sack.iter().skip(usize::from(reported.is_some()));
+            let plausible = blocks.filter(|&&block| Segment::plausible(block, una, nxt));
+            sending.flight.take_blocks(plausible, packet, &mut delivery);
         }
-        let round_trips = delivery.round_trips();
-        if let Some(round_trips) = round_trips {
-            self.rtt.take(seg.at, round_trips);
-            // Karn's algorithm, its second half: the back-off stays until a round trip was measured (RFC 6298 §5).
-            self.backoff = 0;
-        }
-        let marked = self.take_marks(seg, &delivery);
-        let facts = AckFacts {
-            una: self.snd.una,
-            nxt,
-            delivery,
-            rtt: round_trips.map(|round_trips| round_trips.last),
-            duplicate: !advanced
-                && ack == una
-                && seg.len() == 0
-                && !window_changed
-                && delivery.sacked == 0
-                && !delivery.answers_duplicate,
-            reported: reported.unwrap_or_default(),
-            ece: (seg.flags.ece() && self.flags.ecn_on()) || marked > 0,
-            classic: self.flags.ecn_on(),
-            sack_on: self.flags.sack_on(),
-            by_packets: self.config.tuning().recovery_by_packets,
-            new_data: self.unsent() > 0 && nxt.distance_from(self.snd.una) < self.snd.wnd,
-            around: self.surroundings(),
-        };
+        let rtt = self.measure_round_trip(seg.at, &delivery);
+        let facts = self.ack_facts(seg, delivery, rtt, repeats, reported.unwrap_or_default());
         self.note_feedback(
             delivery.packets,
             facts.reported.segments,
@@ -218,17 +182,66 @@ impl Connection {
         self.note_delivered_size(delivery.largest);
         self.settle_mtu_probe(seg.at);
         if advanced {
-            self.stamp_acknowledged(seg.at);
-            self.reconcile_send_buffer();
-            self.begin_trouble(seg.at);
-            self.note_progress(seg.at);
-            if self.queued() == 0 {
-                self.wait_for(seg.at, Wait::Idle);
-            }
+            self.on_advance(seg.at);
         }
         self.rearm_retransmit(seg.at, advanced || self.was_older_than_front(&delivery));
         self.raise_writable_if_room();
         self.release_memory();
+    }
+
+    /// The clock of ours that a segment echoes.
+    fn believed_echo(&self, seg: &Segment) -> Option<u32> {
+        let echo = seg.options.timestamps.map(|timestamps| timestamps.echo);
+        // An echo of 0 is that of who has seen no timestamp (RFC 7323 §3.2; Linux believes none).
+        let echo = echo.filter(|&echo| echo != 0 && self.flags.timestamps_on());
+        echo.map(|echo| echo.wrapping_sub(self.timestamps.offset))
+    }
+
+    /// Answers the latest round trip.
+    fn measure_round_trip(&mut self, now: Instant, delivery: &Delivery) -> Option<Duration> {
+        let round_trips = delivery.round_trips()?;
+        self.rtt.take(now, round_trips);
+        // Karn's algorithm, its second half: the back-off stays until a round trip was measured (RFC 6298 §5).
+        self.backoff = 0;
+        Some(round_trips.last)
+    }
+
+    /// What loss recovery and congestion control hear of an acknowledgment; `repeats` if the segment says nothing that was not said
+    /// before, its blocks aside.
+    fn ack_facts(
+        &mut self,
+        seg: &Segment,
+        delivery: Delivery,
+        rtt: Option<Duration>,
+        repeats: bool,
+        reported: Duplicate,
+    ) -> AckFacts {
+        let marked = self.take_marks(seg, &delivery);
+        AckFacts {
+            una: self.snd.una,
+            nxt: self.snd.nxt,
+            delivery,
+            rtt,
+            duplicate: repeats && delivery.sacked == 0 && !delivery.answers_duplicate,
+            reported,
+            ece: (seg.flags.ece() && self.flags.ecn_on()) || marked > 0,
+            classic: self.flags.ecn_on(),
+            sack_on: self.flags.sack_on(),
+            by_packets: self.config.tuning().recovery_by_packets,
+            new_data: self.unsent() > 0 && self.snd.nxt.distance_from(self.snd.una) < self.snd.wnd,
+            around: self.surroundings(),
+        }
+    }
+
+    /// `SND.UNA` has moved.
+    fn on_advance(&mut self, now: Instant) {
+        self.stamp_acknowledged(now);
+        self.reconcile_send_buffer();
+        self.begin_trouble(now);
+        self.note_progress(now);
+        if self.queued() == 0 {
+            self.wait_for(now, Wait::Idle);
+        }
     }
 
     /// What the first block reports to have come twice, if it does.

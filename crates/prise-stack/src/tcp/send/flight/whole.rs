@@ -3,11 +3,26 @@
 
 use prise_wire::{SackBlock, SeqNum};
 
-use super::{Flight, SACKED};
+use super::{Delivery, Flight, SACKED};
 
 impl Flight {
+    /// The peer holds `blocks`; of segments of `packet`, where they count, only what it holds whole.
+    pub(crate) fn take_blocks<'a>(
+        &mut self,
+        blocks: impl Iterator<Item = &'a SackBlock>,
+        packet: Option<u32>,
+        delivery: &mut Delivery,
+    ) {
+        for &block in blocks {
+            let held = packet.map_or(Some(block), |size| self.whole_segments(block, size));
+            if let Some(held) = held {
+                self.sack(held, delivery);
+            }
+        }
+    }
+
     /// What of a block covers whole segments of `size`; none if nothing does.
-    pub(crate) fn whole_segments(&self, block: SackBlock, size: u32) -> Option<SackBlock> {
+    fn whole_segments(&self, block: SackBlock, size: u32) -> Option<SackBlock> {
         let left = self.edge(block.left, |offset| offset.next_multiple_of(size.max(1)));
         let right = self.edge(block.right, |offset| offset - offset % size.max(1));
         left.precedes(right).then_some(SackBlock { left, right })
