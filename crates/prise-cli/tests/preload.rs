@@ -294,6 +294,156 @@ fn who_becomes_another_user_executes_without_it() {
     }
 }
 
+/// What a command in a run as root says, which looks for the library in the environment of what it executes.
+fn told_as_root(before: &[&str], words: &[&str]) -> (String, String) {
+    let prise = env!("CARGO_BIN_EXE_prise");
+    let all: Vec<&str> = [before, &[prise, "run", "--"], words].concat();
+    let mut command = Command::new(all[0]);
+    command.args(&all[1..]).stdin(Stdio::null()).env_remove("LD_PRELOAD");
+    let told = finish(&mut command, LIMIT).expect_success();
+    (told.stdout, told.stderr)
+}
+
+#[test]
+fn who_loses_capabilities_by_executing_executes_without_it() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("capabilities", "only root has some");
+    }
+    // They are lost not before execve(2), before which the library can be found.
+    for losing in [
+        &["--bounding-set=-sys_ptrace"][..],
+        &["--bounding-set=-all"],
+        &["--securebits=+noroot"],
+        &["--no-new-privs", "--bounding-set=-sys_ptrace"],
+    ] {
+        let words = [&["setpriv"][..], losing, &["sh", "-c", "env | grep LD_PRELOAD; id -u"]].concat();
+        assert_eq!(
+            told_as_root(&[], &words),
+            ("0\n".to_owned(), String::new()),
+            "{losing:?}"
+        );
+    }
+}
+
+#[test]
+fn another_process_with_the_supervisors_number_does_not_have_the_library() {
+    const GUEST: &str = "import os, sys\n\
+        child = os.fork()\n\
+        child or os.execv('/bin/sh', ['sh', '-c', ':'])\n\
+        os.waitpid(child, 0)\n\
+        for _ in range(64):\n    os.set_inheritable(os.open('/etc/passwd', os.O_RDONLY), True)\n\
+        os.execvp(sys.argv[1], sys.argv[1:])\n";
+    if !rustix::process::geteuid().is_root() {
+        return skip("name spaces of processes", "only root makes some");
+    }
+    let Some(python) = python() else { return };
+    // The shell is known to want it. Both are the first of theirs, and what the second one executes finds a file where the first has the library.
+    let alone = ["unshare", "--pid", "--fork", "--mount-proc"];
+    let python = python.to_str().expect("a path");
+    let looks = ["sh", "-c", "env | grep LD_PRELOAD; echo $$"];
+    let told = told_as_root(&alone, &[&[python, "-c", GUEST], &alone[..], &looks].concat());
+    assert_eq!(told, ("1\n".to_owned(), String::new()));
+}
+
+#[test]
+fn a_page_of_stack_is_enough_to_execute() {
+    const SOURCE: &str = r#"
+#define _GNU_SOURCE
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+static char *many[300];
+static char *words[] = { "sh", "-c", "exit 3", 0 };
+
+static int execute(void *variables) {
+    execve("/bin/sh", words, variables);
+    _exit(4);
+}
+
+int main(void) {
+    for (int at = 0; at < 299; at++)
+        many[at] = "A=1";
+    for (int at = 0; at < 2; at++) {
+        int status;
+        char *stack = mmap(0, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        mprotect(stack + 4096, 4096, PROT_READ | PROT_WRITE);
+        pid_t child = clone(execute, stack + 8192, CLONE_VM | CLONE_VFORK | SIGCHLD, at ? many : environ);
+        waitpid(child, &status, 0);
+        printf("%x\n", status);
+    }
+    return 0;
+}
+"#;
+    let stage = Stage::new();
+    // Nothing is looked up while it runs: that needs more.
+    let Some(program) = compiled(&stage, "narrow", SOURCE, &["-Wl,-z,now"]) else {
+        return;
+    };
+    let told = finish(&mut stage.run(&[], &[program.into()]), LIMIT).expect_success();
+    assert_eq!(told.stdout, "300\n300\n");
+}
+
+/// A pipe with a name, which anybody may open, and execute if that could be.
+fn pipe(stage: &Stage, name: &str) -> PathBuf {
+    let path = stage.path(name);
+    let made = Command::new("mkfifo").args(["-m", "777"]).arg(&path).status();
+    assert!(made.is_ok_and(|it| it.success()), "{name}");
+    path
+}
+
+#[test]
+fn pipes_that_cannot_be_executed_are_not_opened() {
+    const GUEST: &str = r"
+import errno, os, sys
+writer = os.fork()
+if not writer:
+    os.open(sys.argv[1], os.O_WRONLY)
+    os._exit(3)
+# It waits for somebody who reads, and goes on to do so.
+waits = lambda: open(f'/proc/{writer}/stat').read().split()[2] == 'S'
+while not all(waits() for _ in range(100)):
+    pass
+try:
+    os.execv(sys.argv[1], ['pipe'])
+except OSError as error:
+    print(errno.errorcode[error.errno])
+print(all(waits() for _ in range(100)))
+os.kill(writer, 9)
+";
+    let Some(python) = python() else { return };
+    let stage = Stage::new();
+    let pipe = pipe(&stage, "pipe").to_str().expect("a path").to_owned();
+    assert_eq!(told(&stage, &[], &python, GUEST, &[pipe]), "EACCES\nTrue\n");
+}
+
+#[test]
+fn libraries_that_a_program_names_by_paths_are_not_looked_into() {
+    let stage = Stage::new();
+    let options = ["-shared", "-fPIC"];
+    let Some(library) = compiled(&stage, "named.so", "int named(void) { return 0; }\n", &options) else {
+        return;
+    };
+    let path = library.to_str().expect("a path");
+    let source = "int named(void);\nint main(void) { return named(); }\n";
+    let Some(program) = compiled(&stage, "naming", source, &["-Wl,--no-as-needed", path]) else {
+        return;
+    };
+    // The dynamic linker waits at it for ever, and nobody else does.
+    std::fs::remove_file(&library).expect("ours");
+    pipe(&stage, "named.so");
+    let script = "\"$0\" & while ! grep -q ld-linux /proc/$!/maps; do :; done; cat /proc/net/dev > /dev/null && echo on; kill $!";
+    let words: [OsString; 4] = ["/bin/sh".into(), "-c".into(), script.into(), program.into()];
+    assert_eq!(
+        finish(&mut stage.run(&[], &words), LIMIT).expect_success().stdout,
+        "on\n"
+    );
+}
+
 #[test]
 fn executing_fails_and_succeeds_as_it_does_without_the_library() {
     const GUEST: &str = r"

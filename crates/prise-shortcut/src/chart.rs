@@ -110,6 +110,8 @@ pub struct Chart {
     pub token: u64,
     /// `SO_NETNS_COOKIE` of sockets that the host's network is meant for.
     pub home: u64,
+    /// The library's own file: its [`version`], if it had [`NEVER`] changed.
+    pub library: u64,
     /// Whether clients of a published port may be accepted without the supervisor.
     pub accepts: u32,
     /// Whether files that are not the run's may be opened for reading.
@@ -129,6 +131,7 @@ impl Chart {
         open: 0,
         token: 0,
         home: 0,
+        library: 0,
         accepts: 0,
         opens: 0,
         edges: Edges {
@@ -150,6 +153,7 @@ impl Chart {
             open,
             token,
             home,
+            library,
             accepts,
             opens,
             edges: Edges { v4, v6 },
@@ -162,6 +166,7 @@ impl Chart {
         put(offset_of!(Self, open), &open.to_ne_bytes());
         put(offset_of!(Self, token), &token.to_ne_bytes());
         put(offset_of!(Self, home), &home.to_ne_bytes());
+        put(offset_of!(Self, library), &library.to_ne_bytes());
         put(offset_of!(Self, accepts), &accepts.to_ne_bytes());
         put(offset_of!(Self, opens), &opens.to_ne_bytes());
         put(offset_of!(Self, edges.v4.own), &v4.own);
@@ -202,6 +207,9 @@ pub const fn version(device: u64, number: u64, changed: (u64, u64)) -> u64 {
     }
     mix(mix(mix(mix(0, device), number), changed.0), changed.1)
 }
+
+/// When a file last changed of which that does not matter.
+pub const NEVER: (u64, u64) = (0, 0);
 
 /// Where in [`Chart::known`] the answer about a version stands, in the place of another one's.
 #[must_use]

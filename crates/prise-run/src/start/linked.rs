@@ -6,14 +6,14 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, EM_X86_64, FileHeader64, SHT_DYNAMIC, SectionHeader64};
 use object::read::ReadCache;
 use object::read::elf::{ElfFile, FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, Object, ObjectSection};
-use prise_shortcut::chart::{SCRIPT_HEAD, interpreter, version};
+use prise_shortcut::chart::{NEVER, SCRIPT_HEAD, interpreter, version};
 use rustix::fs::{AtFlags, Statx, StatxFlags, makedev, statx};
 
 /// Whose programs are loaded so: others pass nothing to a library's constructors, or have another C library.
@@ -105,6 +105,12 @@ pub(super) fn judge(program: File) -> Option<(u64, bool)> {
     let device = makedev(found.stx_dev_major, found.stx_dev_minor);
     let wants = is_local(&found) && wants(program).unwrap_or(false);
     Some((version(device, found.stx_ino, changed), wants))
+}
+
+/// A file's number, whatever happens to it.
+pub(super) fn number(file: &File) -> io::Result<u64> {
+    let metadata = file.metadata()?;
+    Ok(version(metadata.dev(), metadata.ino(), NEVER))
 }
 
 /// Whether a file can be read without anybody's help. What a program has mounted in a name space of its own is not known to us.
@@ -201,6 +207,10 @@ fn libraries_call(program: &Elf<'_>) -> io::Result<bool> {
     while let Some(name) = left.pop() {
         if QUIET.contains(&name.as_slice()) || !seen.insert(name.clone()) {
             continue;
+        }
+        if name.contains(&b'/') {
+            // It lies where a process of the run may serve it, or where a pipe has been put.
+            return Ok(true);
         }
         let Some(file) = FOLDERS
             .iter()

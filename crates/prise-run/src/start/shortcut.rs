@@ -126,6 +126,7 @@ impl Shortcut {
             opens: u32::from(opens),
             token: draw_token()?,
             home,
+            library: linked::number(&library)?,
             edges: edges(&gate.addresses()),
             ..Chart::NONE
         };

@@ -3,7 +3,6 @@
 use core::arch::{asm, global_asm};
 
 pub(crate) const CLOSE: usize = 3;
-pub(crate) const FSTAT: usize = 5;
 pub(crate) const PREAD64: usize = 17;
 const MADVISE: usize = 28;
 pub(crate) const CONNECT: usize = 42;
@@ -14,7 +13,11 @@ pub(crate) const EXECVE: usize = 59;
 pub(crate) const FCNTL: usize = 72;
 pub(crate) const GETEUID: usize = 107;
 pub(crate) const GETEGID: usize = 108;
+pub(crate) const CAPGET: usize = 125;
+pub(crate) const SIGALTSTACK: usize = 131;
+pub(crate) const PRCTL: usize = 157;
 pub(crate) const OPENAT: usize = 257;
+pub(crate) const NEWFSTATAT: usize = 262;
 pub(crate) const FACCESSAT: usize = 269;
 pub(crate) const ACCEPT4: usize = 288;
 
