@@ -226,6 +226,9 @@ pub const fn answer(version: u64, is_wanted: bool) -> u64 {
 /// Octets at a script's begin that the kernel looks at (`BINPRM_BUF_SIZE`).
 pub const SCRIPT_HEAD: usize = 256;
 
+/// Scripts whose interpreters are scripts: as many as the kernel follows (`exec_binprm`, fs/exec.c).
+pub const INTERPRETERS_MAX: usize = 5;
+
 /// The interpreter of the script that begins so; none if it is no script.
 #[must_use]
 pub fn interpreter(head: &[u8]) -> Option<&[u8]> {

@@ -13,7 +13,7 @@ use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, EM_X86_64, FileHeader64, SHT_
 use object::read::ReadCache;
 use object::read::elf::{ElfFile, FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, Object, ObjectSection};
-use prise_shortcut::chart::{NEVER, SCRIPT_HEAD, interpreter, version};
+use prise_shortcut::chart::{INTERPRETERS_MAX, NEVER, SCRIPT_HEAD, interpreter, version};
 use rustix::fs::{AtFlags, Statx, StatxFlags, makedev, statx};
 
 /// Whose programs are loaded so: others pass nothing to a library's constructors, or have another C library.
@@ -59,9 +59,6 @@ const FOLDERS: [&str; 4] = [
 
 /// Libraries of a program that are looked into. One with more has some that call.
 const LIBRARIES_MAX: usize = 32;
-
-/// Scripts whose interpreters are scripts: as many as the kernel follows (`exec_binprm`, fs/exec.c).
-const INTERPRETERS_MAX: usize = 5;
 
 /// File systems whose files can be read without a process of the run, which might wait for us; those that overlay others too, because only mounts of our
 /// own name space count ([`is_local`]).

@@ -7,7 +7,7 @@
 use core::mem::MaybeUninit;
 use core::ptr;
 
-use crate::chart::{NEVER, PATH_MAX, SCRIPT_HEAD, answer, interpreter, place_of, question, version};
+use crate::chart::{INTERPRETERS_MAX, NEVER, PATH_MAX, SCRIPT_HEAD, answer, interpreter, place_of, question, version};
 use crate::kernel::{
     AT_FDCWD, CAPGET, CLOSE, CONNECT, EXECVE, FACCESSAT, GETEGID, GETEUID, MADV_POPULATE_WRITE, NEWFSTATAT, OPENAT,
     PAGE, PRCTL, PREAD64, SIGALTSTACK, call, is_present, symbol, told,
@@ -21,9 +21,6 @@ const O_NONBLOCK: usize = 0o4_000;
 const O_CLOEXEC: usize = 0o2_000_000;
 const X_OK: usize = 1;
 const AT_EMPTY_PATH: usize = 0x1000;
-
-/// Scripts whose interpreters are scripts, as `start::linked` in `prise-run` follows them.
-const INTERPRETERS_MAX: usize = 5;
 
 /// Words of the longest environment that has the library in it. They lie on the stack.
 const VARIABLES_MAX: usize = 512;
@@ -178,16 +175,23 @@ fn has_room() -> bool {
 /// As [`find`].
 #[inline(never)]
 unsafe fn is_wanted_of(file: *const u8, variables: Words) -> bool {
+    if !has_leave() {
+        return false;
+    }
     let mut place = NOTHING;
     // SAFETY: as promised.
     unsafe { find(file, variables, &mut place) }.is_some_and(is_wanted)
 }
 
+/// Whether the library may do anything at all, for which a program would have it.
+fn has_leave() -> bool {
+    may_leave() || may_take() || may_open()
+}
+
 /// Whether a program is to have the library, and can.
 #[inline(never)]
 fn is_wanted(path: *const u8) -> bool {
-    let may = may_leave() || may_take() || may_open();
-    may && !path.is_null() && is_for(path) == Some(true) && is_found()
+    has_leave() && !path.is_null() && is_for(path) == Some(true) && is_found()
 }
 
 /// Whether the library is for the program in a file, or that interprets it, as the supervisor says, or has said before; none if the file cannot be
@@ -309,6 +313,13 @@ impl Descriptor {
     }
 }
 
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        // SAFETY: nobody else knows of it.
+        unsafe { call(CLOSE, [self.0, 0, 0, 0, 0, 0]) };
+    }
+}
+
 /// What there is to know of the file that a path leads to.
 fn look(directory: usize, path: *const u8, flags: usize) -> Option<Looked> {
     const S_IFMT: u32 = 0o170_000;
@@ -355,13 +366,6 @@ struct Stat {
 }
 
 const _: () = assert!(core::mem::offset_of!(Stat, changed) == 104 && size_of::<Stat>() == 144);
-
-impl Drop for Descriptor {
-    fn drop(&mut self) {
-        // SAFETY: nobody else knows of it.
-        unsafe { call(CLOSE, [self.0, 0, 0, 0, 0, 0]) };
-    }
-}
 
 /// A string on the stack that grows.
 struct Line<'a> {
