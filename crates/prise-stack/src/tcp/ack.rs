@@ -299,15 +299,14 @@ impl Connection {
     /// Whether something was reported that had left before the oldest segment out did, for the last time: then the time since that says
     /// nothing yet of its fate (`tcp_clean_rtx_queue`, FLAG_SET_XMIT_TIMER).
     fn was_older_than_front(&self, delivery: &Delivery) -> bool {
-        let front = self.sending.as_ref().and_then(|sending| sending.flight.front());
-        front.is_some_and(|front| delivery.reports_what_left_before(front.sent_at))
+        let oldest = self.oldest_sent_at();
+        oldest.is_some_and(|sent_at| delivery.reports_what_left_before(sent_at))
     }
 
     /// How long the oldest segment out may stay so, which the timer has not counted while another wait was shorter (`tcp_rearm_rto`).
     fn rest_of_timeout(&self, now: Instant) -> Duration {
-        let (rto, front) = (self.rto(), self.sending.as_ref().and_then(|it| it.flight.front()));
-        let passed = front.map_or(Duration::ZERO, |front| now.saturating_since(front.sent_at));
-        rto.saturating_sub(passed).max(TIMEOUT_LEAST)
+        let rest = self.rto().saturating_sub(self.age_of_oldest(now));
+        rest.max(TIMEOUT_LEAST)
     }
 
     /// After an acknowledgment: RACK's timer if something may be lost soon, else a tail loss probe, else the RTO

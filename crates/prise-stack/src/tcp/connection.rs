@@ -301,6 +301,18 @@ impl Connection {
         self.sending.as_ref().is_none_or(|sending| sending.flight.is_empty())
     }
 
+    /// When the oldest segment that is out was sent last.
+    pub(crate) fn oldest_sent_at(&self) -> Option<Instant> {
+        let oldest = self.sending.as_ref()?.flight.front()?;
+        Some(oldest.sent_at)
+    }
+
+    /// How long it has been out since; nothing where none is.
+    pub(crate) fn age_of_oldest(&self, now: Instant) -> Duration {
+        self.oldest_sent_at()
+            .map_or(Duration::ZERO, |sent_at| now.saturating_since(sent_at))
+    }
+
     pub(crate) fn sending(&mut self) -> &mut Sending {
         let nxt = self.snd.nxt;
         self.sending.get_or_insert_with(|| {

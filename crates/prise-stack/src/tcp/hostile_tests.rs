@@ -181,7 +181,11 @@ fn no_sequence_of_segments_breaks_a_connection_record() {
 
 /// A segment from host 0's address to host 1.
 pub(crate) fn forged(header: &TcpHeader) -> Frame {
-    let mut frame = Frame::with_header(header, Body::new());
+    forged_with(header, Body::new())
+}
+
+fn forged_with(header: &TcpHeader, body: Body) -> Frame {
+    let mut frame = Frame::with_header(header, body);
     frame.offload.checksum = Checksum::Verified;
     let len = frame.total_len();
     let (src, dst) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
@@ -242,11 +246,7 @@ fn a_train_out_of_order_counts_as_the_segments_it_says_it_has_and_as_one_if_it_s
         let last = world.log.iter().rfind(|(side, ..)| *side == 0);
         let mut header = last.expect("the handshake's end").1;
         header.seq += 1;
-        let mut frame = Frame::with_header(&header, Body::from(alloc::vec![7; 1000]));
-        let total = frame.total_len();
-        let (src, dst) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
-        frame.push_header(&Ipv4Header::new(src, dst, protocol::TCP, total));
-        frame.offload.checksum = Checksum::Verified;
+        let mut frame = forged_with(&header, Body::from(alloc::vec![7; 1000]));
         frame.offload.gso = gso_size.map(|size| Gso {
             kind: GsoKind::Tcp4,
             size,

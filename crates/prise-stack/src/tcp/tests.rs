@@ -11,7 +11,7 @@ use core::time::Duration;
 use prise_wire::{Frame, Instant, Medium, Payload, TcpHeader, checksum};
 
 use super::*;
-use crate::fixture::{Eth, Node, bare};
+use crate::fixture::{Eth, bare};
 use crate::{Event, LinkConfig, Stack, StackConfig};
 
 /// One direction of the wire.
@@ -702,20 +702,15 @@ fn a_connection_uses_the_window_shift_that_its_syn_ack_told() {
 
 #[test]
 fn the_other_end_is_not_told_while_urgent_data_are_under_way() {
-    let Node { mut stack, lo, .. } = bare(20, Eth::default());
+    let mut node = bare(20, Eth::default());
     let now = Instant::from_secs(1000);
-    let turn = |stack: &mut Stack| {
-        while let Some(frame) = stack.transmit(now, lo) {
-            stack.receive(now, lo, [frame]);
-        }
-    };
     let local = crate::Local {
         addr: None,
         family: crate::Family::Dual,
         port: 80,
         device: None,
     };
-    let listener = stack.tcp_listen(ListenConfig {
+    let listener = node.stack.tcp_listen(ListenConfig {
         local,
         backlog: 16,
         reuse_port: false,
@@ -726,19 +721,20 @@ fn the_other_end_is_not_told_while_urgent_data_are_under_way() {
         SocketAddr::from(([127, 0, 0, 1], 40_000)),
         SocketAddr::from(([127, 0, 0, 1], 80)),
     );
-    let client = stack
+    let client = node
+        .stack
         .tcp_connect(now, from, to, None, &TcpConfig::default(), 7)
         .expect("the tuple is free");
-    turn(&mut stack);
+    node.pump_lo(now);
     let listener = listener.expect("the port is free");
-    let server = stack.tcp_accept(listener, 9).expect("a connection to accept");
-    assert_eq!(stack.tcp_other_end(client), Some((9, 0)));
+    let server = node.stack.tcp_accept(listener, 9).expect("a connection to accept");
+    assert_eq!(node.stack.tcp_other_end(client), Some((9, 0)));
     let mut octet = Payload::copy_from(b"!");
-    assert_eq!(stack.tcp_send(now, client, &mut octet, false, true), Ok(1));
-    assert_eq!(stack.tcp_other_end(client), None, "it has not left yet");
-    turn(&mut stack);
-    assert_eq!(stack.tcp_other_end(client), None, "it has arrived");
-    assert!(stack.tcp_other_end(server).is_some(), "the other way it is not");
+    assert_eq!(node.stack.tcp_send(now, client, &mut octet, false, true), Ok(1));
+    assert_eq!(node.stack.tcp_other_end(client), None, "it has not left yet");
+    node.pump_lo(now);
+    assert_eq!(node.stack.tcp_other_end(client), None, "it has arrived");
+    assert!(node.stack.tcp_other_end(server).is_some(), "the other way it is not");
 }
 
 /// Each acknowledgment reports a duplicate there, and few of them are of what was sent twice.

@@ -1,7 +1,5 @@
 //! A connection's deadline has come: retransmission, probes, delayed acknowledgment, keepalive.
 
-use core::time::Duration;
-
 use prise_wire::Instant;
 
 use super::connection::Connection;
@@ -125,9 +123,7 @@ impl Connection {
         self.flags.set_tail_probe_due(possible);
         // Whatever is sent, the RTO guards it from here (§7.3, last step). Where nothing was, the timeout is that of what
         // has been under way all along, as on Linux: else a long probe timeout and a long RTO would be silent together.
-        let oldest = self.sending.as_ref().and_then(|sending| sending.flight.front());
-        let passed = oldest.map_or(Duration::ZERO, |front| now.saturating_since(front.sent_at));
-        let rto = self.rto();
+        let (rto, passed) = (self.rto(), self.age_of_oldest(now));
         let wait = if possible { rto } else { rto.saturating_sub(passed) };
         self.arm_timeout(Retransmit::Rto, now, wait);
     }

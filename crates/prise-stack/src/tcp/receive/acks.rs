@@ -16,7 +16,7 @@ const DELAY_MIN: u16 = 40;
 /// `TCP_MAX_QUICKACKS`.
 const QUICK_MAX: u32 = 16;
 /// What a peer's segments are taken for before any has come (`TCP_MSS_DEFAULT`).
-const PEER_SEGMENT: u32 = 536;
+pub(crate) const PEER_SEGMENT: u16 = 536;
 
 /// The schedule of one connection.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl AckSchedule {
             quick: 0,
             interactive: false,
             pushes: 0,
-            peer_mss: PEER_SEGMENT as u16,
+            peer_mss: PEER_SEGMENT,
             smaller: 0,
             ato: 0,
         }
@@ -87,7 +87,7 @@ impl AckSchedule {
 
     /// The handshake has told how large segments may be (`tcp_initialize_rcv_mss`).
     pub(crate) fn expect_segments_of(&mut self, mss: u16) {
-        self.peer_mss = mss.min(PEER_SEGMENT as u16).max(MSS_MIN);
+        self.peer_mss = mss.clamp(MSS_MIN, PEER_SEGMENT);
     }
 
     pub(crate) fn peer_mss(&self) -> u32 {
@@ -113,7 +113,7 @@ impl AckSchedule {
         }
         let total = seen.header + seen.extra + seen.octets;
         // Without PSH a segment is full, however small the peer's link.
-        let full = total >= PEER_SEGMENT + 20 || total >= u32::from(MSS_MIN) + 20 && !seen.remnant;
+        let full = total >= u32::from(PEER_SEGMENT) + 20 || total >= u32::from(MSS_MIN) + 20 && !seen.remnant;
         if full {
             self.smaller = (seen.octets + seen.extra).min(offered.into()) as u16;
             if self.smaller == before {
@@ -144,7 +144,7 @@ impl AckSchedule {
             self.ato = DELAY_MIN;
             return;
         }
-        let millis = u16::try_from(distance.as_millis()).unwrap_or(u16::MAX);
+        let millis = bounded(distance);
         if millis <= DELAY_MIN / 2 {
             self.ato = self.ato / 2 + DELAY_MIN / 2;
         } else if millis < self.ato {

@@ -15,6 +15,7 @@ use crate::net::Discard;
 use crate::tcp::arrival::Check;
 use crate::tcp::config::TcpConfig;
 use crate::tcp::connection::Connection;
+use crate::tcp::receive::acks::PEER_SEGMENT;
 use crate::tcp::segment::Segment;
 use crate::tcp::tuning::BufferAccounting;
 
@@ -22,8 +23,6 @@ use crate::tcp::tuning::BufferAccounting;
 const WHOLE: u64 = 256;
 /// Before anything has come, half of the buffer is for bookkeeping (`TCP_DEFAULT_SCALING_RATIO`).
 const RATIO: u32 = 128;
-/// What a peer's segments are taken for before any has come (`TCP_MSS_DEFAULT`).
-const PEER_SEGMENT: u32 = 536;
 /// Segments with less than this do not open the window.
 const WORTH_GROWING: u32 = 128;
 const PAGE: u32 = 4096;
@@ -157,7 +156,7 @@ impl KernelBuffer {
             told,
             told_at: SeqNum(0),
             segment: mss.into(),
-            peer_segment: PEER_SEGMENT,
+            peer_segment: PEER_SEGMENT.into(),
             refused: false,
             may_retreat: config.tuning().buffers == BufferAccounting::KernelRetreating,
             held: 0,
