@@ -5,10 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::io;
 
-use crate::sock_diag::{SockDiag, word};
-
-/// `TCP_LISTEN` (linux/tcp_states.h).
-const LISTEN: u8 = 10;
+use crate::sock_diag::{LISTEN, SockDiag, word};
 
 /// States of connections that no descriptor stands for: SYN-RECV, FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT, CLOSE, LAST-ACK, CLOSING (the same).
 /// Who waits for accept(2) in ESTABLISHED or CLOSE-WAIT has no descriptor either, and is the listener's.

@@ -3,6 +3,9 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+/// `TCP_LISTEN` (linux/tcp_states.h).
+pub(crate) const LISTEN: u8 = 10;
+
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const HEADER_LEN: usize = 16;
 /// Longer than the answer to any question that is asked here.
@@ -128,11 +131,10 @@ pub enum Local {
 impl Row {
     /// Whose it is.
     pub fn of(&self) -> Local {
-        const TCP_LISTEN: u8 = 10;
         match self.0.first().copied().map(i32::from) {
             Some(libc::AF_UNIX) => Local::Unix {
                 inode: word(&self.0, 4).unwrap_or(0),
-                listens: self.0.get(2) == Some(&TCP_LISTEN),
+                listens: self.0.get(2) == Some(&LISTEN),
             },
             Some(libc::AF_NETLINK) => Local::Netlink {
                 protocol: self.0.get(2).copied().unwrap_or(0),

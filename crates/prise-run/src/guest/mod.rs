@@ -62,6 +62,11 @@ impl Task {
     fn has_ended(&self) -> bool {
         unix::shows(&self.pidfd, PollFlags::IN)
     }
+
+    /// The process that the task `tid` belongs to; the task itself when that can no longer be found out.
+    fn process(&self, tid: u32) -> u32 {
+        *self.process.get_or_init(|| thread_group(tid).unwrap_or(tid))
+    }
 }
 
 /// The tasks that were seen lately.
@@ -170,8 +175,7 @@ impl Guests {
 
     /// The process that the task belongs to; the task itself when that can no longer be found out.
     pub(crate) fn process(&mut self, tid: u32) -> u32 {
-        let Ok(task) = self.task(tid) else { return tid };
-        *task.process.get_or_init(|| thread_group(tid).unwrap_or(tid))
+        self.task(tid).map_or(tid, |task| task.process(tid))
     }
 
     /// What tells of the end of the task's process by becoming readable.
@@ -241,10 +245,8 @@ impl Guests {
 
     /// The processes of the tasks that are remembered and have not ended.
     pub(crate) fn living(&self) -> Vec<u32> {
-        let living = self.tasks.iter();
-        let living = living.filter(|(_, task)| !task.has_ended());
-        let process = |(&tid, task): (&u32, &Task)| *task.process.get_or_init(|| thread_group(tid).unwrap_or(tid));
-        living.map(process).collect()
+        let living = self.tasks.iter().filter(|(_, task)| !task.has_ended());
+        living.map(|(&tid, task)| task.process(tid)).collect()
     }
 
     /// The tasks that are remembered.

@@ -215,33 +215,24 @@ impl Supervisor {
 
     /// bind(2), in view of what is left of connections that the kernel carried.
     pub(crate) fn bind_in_view(&mut self, id: SocketId, kind: Kind, address: SocketAddr) -> Result<(), Errno> {
-        let Self {
-            host,
-            lingering,
-            sockets,
-            now,
-            ..
-        } = self;
         match kind {
             // A port in TIME-WAIT is never picked: whoever binds it by its number next would be refused (`inet_csk_find_open_port`).
             Kind::Stream if address.port() == 0 => {
-                host.bind_anywhere_but(*now, id, address, |port| lingering.at(port, || held(sockets)))
+                let left_at = |port| self.lingering.at(port, || held(&self.sockets));
+                self.host.bind_anywhere_but(self.now, id, address, left_at)
             }
-            Kind::Stream => host.bind_beside(*now, id, address, &lingering.at(address.port(), || held(sockets))),
-            Kind::Datagram | Kind::Raw => host.bind(*now, id, address),
+            Kind::Stream => {
+                let left = self.lingering.at(address.port(), || held(&self.sockets));
+                self.host.bind_beside(self.now, id, address, &left)
+            }
+            Kind::Datagram | Kind::Raw => self.host.bind(self.now, id, address),
         }
     }
 
     /// listen(2) in the same view.
     pub(crate) fn listen_in_view(&mut self, id: SocketId, backlog: i32) -> Result<(), Errno> {
-        let Self {
-            host,
-            lingering,
-            sockets,
-            now,
-            ..
-        } = self;
-        host.listen_beside(*now, id, backlog, |port| lingering.at(port, || held(sockets)))
+        let left_at = |port| self.lingering.at(port, || held(&self.sockets));
+        self.host.listen_beside(self.now, id, backlog, left_at)
     }
 }
 
