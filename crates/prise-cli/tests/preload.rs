@@ -2,6 +2,8 @@
 
 #[path = "preload/accepted.rs"]
 mod accepted;
+#[path = "preload/behind.rs"]
+mod behind;
 #[path = "preload/executed.rs"]
 mod executed;
 #[path = "preload/opened.rs"]

@@ -7,6 +7,7 @@
 use core::mem::MaybeUninit;
 use core::ptr;
 
+use crate::behind::pass_on;
 use crate::chart::{INTERPRETERS_MAX, NEVER, PATH_MAX, SCRIPT_HEAD, answer, interpreter, place_of, question, version};
 use crate::kernel::{
     AT_FDCWD, CAPGET, CLOSE, CONNECT, EXECVE, FACCESSAT, GETEGID, GETEUID, MADV_POPULATE_WRITE, NEWFSTATAT, OPENAT,
@@ -51,6 +52,7 @@ const NOTHING: Octets<LINE_MAX> = [const { MaybeUninit::uninit() }; LINE_MAX];
 /// As execve(2), which may be told of any memory.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn execve(path: *const u8, arguments: Words, variables: Words) -> i32 {
+    pass_on!(c"execve" as unsafe extern "C" fn(*const u8, Words, Words) -> i32: path, arguments, variables);
     // SAFETY: as promised.
     told(unsafe { execute(path, arguments, variables) })
 }
@@ -62,6 +64,7 @@ pub(crate) unsafe extern "C-unwind" fn execve(path: *const u8, arguments: Words,
 /// As execv(3), which may be told of any memory.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn execv(path: *const u8, arguments: Words) -> i32 {
+    pass_on!(c"execv" as unsafe extern "C" fn(*const u8, Words) -> i32: path, arguments);
     // SAFETY: as promised.
     told(unsafe { execute(path, arguments, environment()) })
 }
@@ -74,6 +77,7 @@ pub(crate) unsafe extern "C-unwind" fn execv(path: *const u8, arguments: Words) 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn execvp(file: *const u8, arguments: Words) -> i32 {
     const ENOSYS: isize = -38;
+    pass_on!(c"execvp" as unsafe extern "C" fn(*const u8, Words) -> i32: file, arguments);
     let place = symbol!("execvpe");
     if place == 0 {
         return told(ENOSYS);

@@ -10,7 +10,9 @@
 //!
 //! What the program executes is loaded so in its turn ([`execute`]), and what it reads that is the host's is opened without asking ([`open`]).
 //!
-//! It has no state but its chart and the marks that it leaves on sockets, allocates nothing, and depends on no library: the C library's symbols are the program's, taken weakly.
+//! A library that the program is linked with may have functions of these names, too, which get all calls that are theirs without this one ([`behind`]).
+//!
+//! It has no state but its chart, what it has found behind itself and the marks that it leaves on sockets, allocates nothing, and depends on no library: the C library's symbols are the program's, taken weakly.
 //! A thread may be cancelled in its calls (`pthread_cancel(3)`), by a signal that unwinds through these functions: nothing in them has a destructor, and
 //! without landing pads (`panic=abort`) all that this needs of them are their frames' descriptions, which the target always has.
 
@@ -19,6 +21,7 @@
 #![cfg_attr(freestanding, no_builtins)]
 #![allow(unsafe_code, reason = "it is a C interface and makes system calls")]
 
+mod behind;
 #[path = "../chart.rs"]
 #[allow(
     dead_code,
@@ -32,6 +35,7 @@ mod open;
 mod present;
 mod start;
 
+use behind::pass_on;
 use chart::{Chart, Mark, Octets, V4_LEN, V6_LEN, wish};
 use core::arch::asm;
 use kernel::{
@@ -103,6 +107,7 @@ fn may_open() -> bool {
 /// As connect(2), which may be told of any memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn connect(socket: i32, address: *const u8, len: u32) -> i32 {
+    pass_on!(c"connect" as unsafe extern "C" fn(i32, *const u8, u32) -> i32: socket, address, len);
     // SAFETY: `leave` looks at the memory before it reads it; the kernel looks for itself.
     told(unsafe {
         match leave(socket, address, len) {
@@ -119,6 +124,7 @@ pub unsafe extern "C-unwind" fn connect(socket: i32, address: *const u8, len: u3
 /// As accept(2), which may be told of any memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn accept(socket: i32, address: *mut u8, len: *mut u32) -> i32 {
+    pass_on!(c"accept" as unsafe extern "C" fn(i32, *mut u8, *mut u32) -> i32: socket, address, len);
     // SAFETY: as promised.
     told(unsafe { take(ACCEPT, [socket as usize, address as usize, len as usize, 0]) })
 }
@@ -130,6 +136,7 @@ pub unsafe extern "C-unwind" fn accept(socket: i32, address: *mut u8, len: *mut 
 /// As accept4(2), which may be told of any memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn accept4(socket: i32, address: *mut u8, len: *mut u32, flags: i32) -> i32 {
+    pass_on!(c"accept4" as unsafe extern "C" fn(i32, *mut u8, *mut u32, i32) -> i32: socket, address, len, flags);
     // SAFETY: as promised.
     told(unsafe {
         take(

@@ -3,6 +3,7 @@
 //! Some files of /proc and /sys are the run's own, and a filter cannot see paths: every open for reading is judged (`calls::open` in `prise-run`), which
 //! costs two changes of processes. Here the path can be seen. What the C library opens by itself – fopen(3), the dynamic linker – is judged as ever.
 
+use crate::behind::pass_on;
 use crate::kernel::{AT_FDCWD, OPENAT, call_cancellably, symbol, told};
 use crate::present::Present;
 use crate::{Told, may_open};
@@ -11,6 +12,9 @@ use crate::{Told, may_open};
 const O_ACCMODE: i32 = 0o3;
 const O_CREAT: i32 = 0o100;
 const O_TMPFILE: i32 = 0o20_200_000;
+
+type Open = unsafe extern "C" fn(*const u8, i32, ...) -> i32;
+type OpenAt = unsafe extern "C" fn(i32, *const u8, i32, ...) -> i32;
 
 /// Longer paths are of no file of the run's, as `calls::open` says.
 const PATH_MAX: usize = 64;
@@ -22,6 +26,7 @@ const PATH_MAX: usize = 64;
 /// As open(2), which may be told of any memory. So it is with all others here.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn open(path: *const u8, flags: i32, mode: u32) -> i32 {
+    pass_on!(c"open" as Open: path, flags, mode);
     // SAFETY: as promised.
     unsafe { open_at(AT_FDCWD, path, flags, mode) }
 }
@@ -33,6 +38,7 @@ pub(crate) unsafe extern "C-unwind" fn open(path: *const u8, flags: i32, mode: u
 /// The same.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn open64(path: *const u8, flags: i32, mode: u32) -> i32 {
+    pass_on!(c"open64" as Open: path, flags, mode);
     // SAFETY: as promised.
     unsafe { open_at(AT_FDCWD, path, flags, mode) }
 }
@@ -44,6 +50,7 @@ pub(crate) unsafe extern "C-unwind" fn open64(path: *const u8, flags: i32, mode:
 /// The same.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn openat(directory: i32, path: *const u8, flags: i32, mode: u32) -> i32 {
+    pass_on!(c"openat" as OpenAt: directory, path, flags, mode);
     // SAFETY: as promised.
     unsafe { open_at(directory as usize, path, flags, mode) }
 }
@@ -55,6 +62,7 @@ pub(crate) unsafe extern "C-unwind" fn openat(directory: i32, path: *const u8, f
 /// The same.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn openat64(directory: i32, path: *const u8, flags: i32, mode: u32) -> i32 {
+    pass_on!(c"openat64" as OpenAt: directory, path, flags, mode);
     // SAFETY: as promised.
     unsafe { open_at(directory as usize, path, flags, mode) }
 }
@@ -66,6 +74,7 @@ pub(crate) unsafe extern "C-unwind" fn openat64(directory: i32, path: *const u8,
 /// The same.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn __open_2(path: *const u8, flags: i32) -> i32 {
+    pass_on!(c"__open_2" as Open: path, flags);
     // SAFETY: as promised.
     unsafe { open_without_mode(AT_FDCWD, path, flags) }
 }
@@ -77,6 +86,7 @@ pub(crate) unsafe extern "C-unwind" fn __open_2(path: *const u8, flags: i32) -> 
 /// The same.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn __open64_2(path: *const u8, flags: i32) -> i32 {
+    pass_on!(c"__open64_2" as Open: path, flags);
     // SAFETY: as promised.
     unsafe { open_without_mode(AT_FDCWD, path, flags) }
 }
@@ -88,6 +98,7 @@ pub(crate) unsafe extern "C-unwind" fn __open64_2(path: *const u8, flags: i32) -
 /// The same.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn __openat_2(directory: i32, path: *const u8, flags: i32) -> i32 {
+    pass_on!(c"__openat_2" as OpenAt: directory, path, flags);
     // SAFETY: as promised.
     unsafe { open_without_mode(directory as usize, path, flags) }
 }
@@ -99,6 +110,7 @@ pub(crate) unsafe extern "C-unwind" fn __openat_2(directory: i32, path: *const u
 /// The same.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn __openat64_2(directory: i32, path: *const u8, flags: i32) -> i32 {
+    pass_on!(c"__openat64_2" as OpenAt: directory, path, flags);
     // SAFETY: as promised.
     unsafe { open_without_mode(directory as usize, path, flags) }
 }
