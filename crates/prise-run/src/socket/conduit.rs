@@ -353,11 +353,11 @@ impl Supervisor {
     pub(crate) fn begin_conduit(&mut self, slot: Slot) {
         let inlet = self.receiver_of(slot).and_then(|(receiver, between)| {
             let receiver = stream_of(&mut self.sockets, receiver)?;
-            if !receiver.may_receive_by_conduit() {
+            if !receiver.incoming.may_receive_by_conduit() {
                 return None;
             }
             let (inlet, outlet) = self.conduits.open(slot, &receiver.end, between, self.now)?;
-            receiver.receive_by(outlet);
+            receiver.incoming.receive_by(outlet);
             Some(inlet)
         });
         let Some(sender) = stream_of(&mut self.sockets, slot) else {
@@ -365,10 +365,10 @@ impl Supervisor {
         };
         match inlet {
             Some(inlet) => {
-                sender.send_by(inlet);
+                sender.outgoing.send_by(inlet);
                 tracing::debug!(?slot, "a transfer passes TCP by: its octets go through a pipe");
             }
-            None => sender.send_as_others(),
+            None => sender.outgoing.send_as_others(),
         }
     }
 
@@ -379,7 +379,7 @@ impl Supervisor {
             return None;
         }
         let id = self.sockets.get(slot)?.id;
-        let unsent = stream_of(&mut self.sockets, slot)?.unsent();
+        let unsent = stream_of(&mut self.sockets, slot)?.outgoing.unsent();
         let (peer, between) = self.host.other_end(id).filter(|_| !self.host.is_overheard(id))?;
         Some((self.sockets.by_id(peer)?, between + unsent))
     }
@@ -389,7 +389,7 @@ impl Supervisor {
         for slot in self.conduits.overdue(self.now) {
             self.conduits.note(slot, false, self.now);
             if let Some(sender) = stream_of(&mut self.sockets, slot) {
-                sender.send_as_others();
+                sender.outgoing.send_as_others();
                 self.attend(slot);
             }
         }

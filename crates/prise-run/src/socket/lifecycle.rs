@@ -51,20 +51,20 @@ impl Supervisor {
         };
         let id = socket.id;
         let Role::Stream(stream) = &mut socket.role else { return };
-        if stream.has_inlet() && (is_watched || self.host.is_overheard(id)) {
-            stream.send_as_others();
+        if stream.outgoing.has_inlet() && (is_watched || self.host.is_overheard(id)) {
+            stream.outgoing.send_as_others();
         }
         let flow = stream.pump(&mut self.host, id, self.now);
         self.busy_poll.carry(stream.take_carried());
-        self.conduits.note(slot, stream.rests(), self.now);
-        let waiting = stream.take_waiting();
+        self.conduits.note(slot, stream.outgoing.rests(), self.now);
+        let waiting = stream.incoming.take_waiting();
         match flow {
             Flow::Open => {
-                if stream.full != stream.watched {
-                    stream.watched = stream.full;
-                    let _ = self.poller.want_room(&stream.end, slot, stream.full);
+                if stream.incoming.full != stream.watched {
+                    stream.watched = stream.incoming.full;
+                    let _ = self.poller.want_room(&stream.end, slot, stream.incoming.full);
                 }
-                let wants_conduit = stream.wants_conduit();
+                let wants_conduit = stream.outgoing.wants_conduit();
                 if !stream.receiving.is_empty() {
                     self.serve_receivers(slot);
                 }
@@ -195,7 +195,7 @@ impl Supervisor {
         if let Some(socket) = self.sockets.get_mut(slot)
             && let Role::Stream(stream) = &mut socket.role
         {
-            stream.expect_urgent();
+            stream.outgoing.expect_urgent();
         }
     }
 
