@@ -3,7 +3,7 @@
 //! Linux takes a port that was picked for a connection from its socket as soon as that is closed (`tcp_set_state`): bind(2) may
 //! be called on it once more, and the port is anybody's. The supervisor is not told of the end; it looks where a port is wanted.
 
-use prise_socket::LeftPort;
+use prise_socket::{LeftPort, SocketId};
 
 use crate::calls::Target;
 use crate::handed::adopted::is_closed;
@@ -14,27 +14,25 @@ use crate::supervisor::Supervisor;
 impl Supervisor {
     /// A connection of the kernel's may be over: its socket is then closed, as Linux has it.
     pub(crate) fn look_whether_over(&mut self, target: &Target) {
-        if self.has_ended(target)
-            && let Some(socket) = self.sockets.get(target.slot)
-        {
-            let left = self.host.over_elsewhere(socket.id);
+        if let Some(id) = self.ended(target) {
+            let left = self.host.over_elsewhere(id);
             self.note_end(target.slot, left);
         }
     }
 
     /// A stream is being disconnected: of a connection that is over already TIME-WAIT may be left.
     pub(crate) fn leave_what_is_over(&mut self, target: &Target) {
-        self.look_whether_over(target);
-        if self.has_ended(target)
-            && let Some(socket) = self.sockets.get(target.slot)
-        {
+        if let Some(id) = self.ended(target) {
             // One that has its port by bind(2) keeps it, and so does what is left.
-            self.note_end(target.slot, self.host.left_port(socket.id));
+            let left = self.host.over_elsewhere(id).or_else(|| self.host.left_port(id));
+            self.note_end(target.slot, left);
         }
     }
 
-    fn has_ended(&self, target: &Target) -> bool {
-        self.sockets.get(target.slot).is_some_and(was_connected) && is_closed(&target.copy)
+    /// The socket of a connection that is over.
+    fn ended(&self, target: &Target) -> Option<SocketId> {
+        let socket = self.sockets.get(target.slot).filter(|socket| was_connected(socket))?;
+        is_closed(&target.copy).then_some(socket.id)
     }
 
     /// What holds the port of a connection that is over.
