@@ -30,7 +30,9 @@ mod behind;
 )]
 mod chart;
 mod execute;
+mod file;
 mod kernel;
+mod line;
 mod open;
 mod present;
 mod start;
