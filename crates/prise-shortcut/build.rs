@@ -34,6 +34,8 @@ fn main() {
             "debuginfo=0",
         ])
         .args(["-C", "link-arg=-nostdlib", "-C", "link-arg=-Wl,-z,noseparate-code"])
+        // One mapping of what is written, and none that the dynamic linker has to protect: each program pays for them when it starts.
+        .args(["-C", "link-arg=-Wl,-z,norelro"])
         .arg("-o")
         .arg(&object)
         .arg("src/preloaded/main.rs")

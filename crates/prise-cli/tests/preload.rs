@@ -8,6 +8,8 @@ mod behind;
 mod executed;
 #[path = "preload/opened.rs"]
 mod opened;
+#[path = "preload/spawned.rs"]
+mod spawned;
 mod world;
 
 use std::ffi::OsString;

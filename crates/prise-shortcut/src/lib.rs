@@ -3,7 +3,7 @@
 //! A judged connect(2) costs two changes of processes, which is most of what a connection out of a run costs more than without prise. Where nobody
 //! has to be asked – no policy, no audit, no packets that somebody wants – a program that is linked with glibc can do what the supervisor would do. Nothing
 //! depends on that: a call that the library does not make, or that does not come through it (static programs, system calls by number), is judged as all are. So it is with accept(2) of
-//! clients of a published port, and with open(2) of the host's files. What such a program executes is loaded with the library, too.
+//! clients of a published port, and with open(2) of the host's files. What such a program executes or starts is loaded with the library, too.
 //!
 //! The library itself is the folder `src/preloaded`, compiled by the build script.
 

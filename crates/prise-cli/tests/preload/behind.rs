@@ -25,6 +25,15 @@ WRAPPED(openat, int, (int d, const char *p, int f, mode_t m), d, p, f, m)
 WRAPPED(execve, int, (const char *p, char *const a[], char *const e[]), p, a, e)
 WRAPPED(execv, int, (const char *p, char *const a[]), p, a)
 WRAPPED(execvp, int, (const char *p, char *const a[]), p, a)
+WRAPPED(execvpe, int, (const char *p, char *const a[], char *const e[]), p, a, e)
+WRAPPED(fexecve, int, (int f, char *const a[], char *const e[]), f, a, e)
+WRAPPED(execveat, int, (int d, const char *p, char *const a[], char *const e[], int f), d, p, a, e, f)
+WRAPPED(execl, int, (const char *p, const char *a, const char *b, const char *c), p, a, b, c)
+WRAPPED(execlp, int, (const char *p, const char *a, const char *b, const char *c), p, a, b, c)
+WRAPPED(execle, int, (const char *p, const char *a, const char *b, char *const e[]), p, a, b, e)
+WRAPPED(posix_spawn, int, (pid_t *p, const char *f, void *c, void *t, char *const a[], char *const e[]), p, f, c, t, a, e)
+WRAPPED(posix_spawnp, int, (pid_t *p, const char *f, void *c, void *t, char *const a[], char *const e[]), p, f, c, t, a, e)
+WRAPPED(system, int, (const char *l), l)
 "#;
 
 /// Calls all of them; another library that has them, too, comes too late.
@@ -34,7 +43,9 @@ const PROGRAM: &str = r#"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -56,6 +67,15 @@ int main(int count, char **words) {
     printf("%d %d\n", execve("/none", none, none), errno);
     printf("%d %d\n", execv("/none", none), errno);
     printf("%d %d\n", execvp("/none", none), errno);
+    printf("%d %d\n", execvpe("/none", none, none), errno);
+    printf("%d %d\n", fexecve(-1, none, none), errno);
+    printf("%d %d\n", execveat(AT_FDCWD, "/none", none, none, 0), errno);
+    printf("%d %d\n", execl("/none", "a", "b", (char *)0), errno);
+    printf("%d %d\n", execlp("none", "a", "b", (char *)0), errno);
+    printf("%d %d\n", execle("/none", "a", (char *)0, none), errno);
+    printf("%d\n", posix_spawn(0, "/none", 0, 0, none, none));
+    printf("%d\n", posix_spawnp(0, "none", 0, 0, none, none));
+    printf("%x\n", system("exit 3"));
     return 0;
 }
 "#;
@@ -68,7 +88,7 @@ fn what_a_library_of_the_programs_wraps_stays_wrapped() {
             &stage,
             name,
             WRAPPERS,
-            &["-shared", "-fPIC", &format!("-DWHOSE=\"{whose}\"")],
+            &["-shared", "-fPIC", "-fno-builtin", &format!("-DWHOSE=\"{whose}\"")],
         )
     };
     let (Some(linked), Some(late)) = (library("linked.so", "linked"), library("late.so", "late")) else {
@@ -86,6 +106,6 @@ fn what_a_library_of_the_programs_wraps_stays_wrapped() {
     };
     let with = told(&[]);
     assert_eq!(with, told(&["--no-preload"]));
-    assert_eq!(with.matches("linked ").count(), 8, "{with}");
+    assert_eq!(with.matches("linked ").count(), 17, "{with}");
     assert_eq!(with.matches("late ").count(), 0, "{with}");
 }

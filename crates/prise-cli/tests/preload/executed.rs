@@ -245,7 +245,7 @@ fn libraries_that_a_program_names_by_paths_are_not_looked_into() {
 }
 
 #[test]
-fn executing_fails_and_succeeds_as_it_does_without_the_library() {
+fn executing_fails_and_succeeds_as_on_the_kernel() {
     const GUEST: &str = r"
 import ctypes, errno, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -272,6 +272,20 @@ told('execvp', b'sh', words(b'sh', b'-c', b'exit 7'))
 told('execvp', b'nowhere', words(b'nowhere'))
 told('execvp', b'', words(b''))
 told('execvp', (folder + '/nothing/sh').encode(), words(b'sh'))
+told('execvpe', b'sh', words(b'sh', b'-c', b'exit 10'), environment)
+told('execvpe', b'nowhere', words(b'nowhere'), environment)
+opened, path = os.open('/bin/sh', os.O_RDONLY | os.O_CLOEXEC), os.open('/bin/sh', os.O_PATH | os.O_CLOEXEC)
+plain, directory = os.open(folder + '/plain', os.O_RDONLY), os.open('/bin', os.O_PATH)
+for file in opened, path, plain, directory, -1, 999:
+    told('fexecve', file, words(b'sh', b'-c', b'exit 11'), environment)
+told('fexecve', opened, None, environment)
+told('fexecve', opened, words(b'sh'), None)
+for at, name, flags in (directory, b'sh', 0), (directory, b'sh', 256), (directory, b'dash', 256), (path, b'', 4096), (path, b'', 0), (-1, shell, 0), (-1, b'sh', 0), (directory, b'sh', 7), (directory, None, 0):
+    told('execveat', at, name, words(b'sh', b'-c', b'exit 12'), environment, flags)
+told('execl', shell, b'sh', b'-c', b'exit 13', None)
+told('execl', b'/nowhere/sh', b'sh', None)
+told('execlp', b'sh', b'sh', b'-c', b'exit $(($# + 14))', b'a', b'b', b'c', b'd', b'e', b'f', None)
+told('execle', b'/usr/bin/env', b'env', None, words(b'B=15', b'LD_PRELOAD=libm.so.6'))
 # Without a word of its interpreter, which execvp(3) knows.
 told('execvp', (folder + '/bare').encode(), words(b'bare'))
 told('execve', shell, words(b'sh', b'-c', b'exit 8'), words(*[b'A%d=1' % it for it in range(3000)]))
@@ -302,8 +316,8 @@ told('execve', b'/usr/bin/env', words(b'env'), words(b'LD_TRACE_LOADED_OBJECTS=1
         std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("ours");
     }
     let words: [OsString; 3] = [python.into(), guest.into(), stage.path("").into()];
-    let told = |options: &[&str]| {
-        let told = finish(&mut stage.run(options, &words), LIMIT).expect_success();
+    let told = |mut command: Command| {
+        let told = finish(command.env_remove("LD_PRELOAD"), LIMIT).expect_success();
         // The variable that names libraries stands last; where the loader has put these is another place each time.
         let lines = told
             .stdout
@@ -313,11 +327,12 @@ told('execve', b'/usr/bin/env', words(b'env'), words(b'LD_TRACE_LOADED_OBJECTS=1
         lines.sort();
         (lines, told.stderr)
     };
-    let with = told(&[]);
-    assert_eq!(with, told(&["--no-preload"]));
+    let with = told(stage.run(&[], &words));
+    assert_eq!(with, told(stage.run(&["--no-preload"], &words)));
+    assert_eq!(with, told(stage.native(&words[0], &words[1..])));
     assert_eq!(
         with.0.iter().filter(|line| line.starts_with("exec")).count(),
-        14,
+        21,
         "{with:?}"
     );
 }

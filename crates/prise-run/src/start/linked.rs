@@ -26,13 +26,21 @@ const START: &[u8] = b"__libc_start_main";
 const SANITIZERS: [&[u8]; 4] = [b"__asan_", b"__hwasan_", b"__msan_", b"__tsan_"];
 
 /// What the library makes better, and what may bring code that calls it. Who reads directories opens many files.
-const CALLS: [&[u8]; 10] = [
+const CALLS: [&[u8]; 18] = [
     b"connect",
     b"accept",
     b"accept4",
     b"execve",
+    b"execveat",
     b"execv",
     b"execvp",
+    b"execvpe",
+    b"execl",
+    b"execle",
+    b"execlp",
+    b"posix_spawn",
+    b"posix_spawnp",
+    b"system",
     b"opendir",
     b"fdopendir",
     b"dlopen",

@@ -7,6 +7,7 @@
 
 use core::arch::{asm, global_asm};
 use core::ffi::CStr;
+use core::iter::from_fn;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::kernel::symbol;
@@ -19,7 +20,10 @@ const DT_STRTAB: usize = 5;
 const DT_SYMTAB: usize = 6;
 const DT_SONAME: usize = 14;
 const DT_GNU_HASH: usize = 0x6fff_fef5;
+const DT_VERSYM: usize = 0x6fff_fff0;
 const STT_FUNC: u8 = 2;
+/// A version that is only there for programs that were linked with it.
+const VERSYM_HIDDEN: u16 = 0x8000;
 
 /// Where the calls are found that nobody wraps. Before glibc 2.34 both parts have them.
 const C_LIBRARY: &CStr = c"libc.so.6";
@@ -101,36 +105,50 @@ struct Symbol {
     _size: usize,
 }
 
+/// The C library's own function of this name, which is behind ours; none if it has none.
+pub(crate) fn in_the_c_library(name: &CStr) -> Option<usize> {
+    // SAFETY: what the program has begun with stays to its end.
+    unsafe { libraries().find(|it| it.is_called(C_LIBRARY))?.function(name) }
+}
+
 /// The function of this name in the objects between ours and the C library.
 ///
 /// # Safety
 ///
 /// The dynamic linker's list, which is there if its name is, is not changed there.
 unsafe fn look(name: &CStr) -> Option<usize> {
+    // SAFETY: as promised.
+    unsafe {
+        libraries()
+            .take_while(|it| !it.is_called(C_LIBRARY))
+            .filter(|it| !it.is_called(ITS_THREADS))
+            .find_map(|it| it.function(name))
+    }
+}
+
+/// The objects behind ours, in the linker's order.
+///
+/// # Safety
+///
+/// The same.
+unsafe fn libraries() -> impl Iterator<Item = Names> {
     let debugged = symbol!("_r_debug") as *const Debugged;
     let ours: *const Entry;
     // SAFETY: the address of our own dynamic section is taken; the linker's lists are read as promised.
-    unsafe {
+    let mut object = unsafe {
         asm!("lea {0}, [rip + _DYNAMIC]", out(reg) ours, options(nostack, nomem, preserves_flags));
-        let mut object = debugged.as_ref()?.first;
-        while object.as_ref()?.dynamic != ours {
-            object = (*object).next;
+        let mut object = debugged.as_ref().and_then(|it| it.first.as_ref());
+        while object.is_some_and(|it| it.dynamic != ours) {
+            object = object.and_then(|it| it.next.as_ref());
         }
-        while let Some(next) = (*object).next.as_ref() {
-            let names = Names::of(next);
-            if names.as_ref().is_some_and(|it| it.is_called(C_LIBRARY)) {
-                break;
-            }
-            let function = names
-                .filter(|it| !it.is_called(ITS_THREADS))
-                .and_then(|it| it.function(name));
-            if function.is_some() {
-                return function;
-            }
-            object = next;
-        }
-    }
-    None
+        object
+    };
+    // SAFETY: the same.
+    let next = move || unsafe {
+        object = object?.next.as_ref();
+        object.map(|it| Names::of(it))
+    };
+    from_fn(next).flatten()
 }
 
 /// What an object tells of its names.
@@ -139,6 +157,7 @@ struct Names {
     strings: usize,
     symbols: usize,
     hashes: usize,
+    versions: usize,
     own: Option<usize>,
 }
 
@@ -154,6 +173,7 @@ impl Names {
             strings: 0,
             symbols: 0,
             hashes: 0,
+            versions: 0,
             own: None,
         };
         let mut entry = object.dynamic;
@@ -172,6 +192,7 @@ impl Names {
                     DT_STRTAB => names.strings = place,
                     DT_SYMTAB => names.symbols = place,
                     DT_GNU_HASH => names.hashes = place,
+                    DT_VERSYM => names.versions = place,
                     DT_SONAME => names.own = Some(*value),
                     _ => (),
                 }
@@ -201,6 +222,17 @@ impl Names {
         octets.all(|(at, octet)| unsafe { string.add(at).read_volatile() } == *octet)
     }
 
+    /// Whether a symbol is not for programs that are linked today.
+    ///
+    /// # Safety
+    ///
+    /// The same.
+    unsafe fn is_old(&self, symbol: u32) -> bool {
+        let place = (self.versions as *const u16).wrapping_add(symbol as usize);
+        // SAFETY: each symbol has a version where any has.
+        self.versions != 0 && unsafe { *place } & VERSYM_HIDDEN != 0
+    }
+
     /// A function that the object has and shows, by its table of hashes: words of a filter, heads of chains, and the chains, of which the last link is odd.
     ///
     /// # Safety
@@ -224,7 +256,7 @@ impl Names {
                 let told = *word(chain + link as usize);
                 let symbol = &*(self.symbols as *const Symbol).add(at as usize);
                 let is_function = symbol.section != 0 && symbol.info & 0xf == STT_FUNC;
-                if told | 1 == hash | 1 && is_function && self.is(symbol.name as usize, name) {
+                if told | 1 == hash | 1 && is_function && !self.is_old(at) && self.is(symbol.name as usize, name) {
                     return Some(self.base + symbol.value);
                 }
                 if told & 1 == 1 {

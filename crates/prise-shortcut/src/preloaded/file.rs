@@ -4,34 +4,54 @@ use core::mem::MaybeUninit;
 
 use crate::Told;
 use crate::chart::{NEVER, version};
-use crate::kernel::{AT_FDCWD, CLOSE, NEWFSTATAT, OPENAT, call};
+use crate::kernel::{CLOSE, NEWFSTATAT, OPENAT, call};
+use crate::present::Present;
 
-/// asm-generic/fcntl.h.
-pub(crate) const O_NOCTTY: usize = 0o400;
-pub(crate) const O_NONBLOCK: usize = 0o4_000;
-pub(crate) const O_CLOEXEC: usize = 0o2_000_000;
+/// linux/fcntl.h.
+pub(crate) const AT_SYMLINK_NOFOLLOW: usize = 0x100;
 pub(crate) const AT_EMPTY_PATH: usize = 0x1000;
 
-/// Opens a file for reading, which nobody has to be asked about.
-pub(crate) fn open(path: *const u8, flags: usize) -> Option<Descriptor> {
-    // SAFETY: the kernel reads the path, if it is there.
-    Descriptor::of(unsafe { call(OPENAT, [AT_FDCWD, path as usize, flags, 0, 0, Told::read().token]) })
+/// A file that can be read, closed at its end if it was opened here.
+pub(crate) struct File {
+    number: usize,
+    is_ours: bool,
 }
 
-/// A descriptor of this module's, closed at its end.
-pub(crate) struct Descriptor(pub(crate) usize);
+impl File {
+    /// Opens a file for reading, which nobody has to be asked about; with `AT_EMPTY_PATH` it may be the one that the program has open as `directory`.
+    pub(crate) fn open(directory: usize, path: *const u8, flags: usize) -> Option<Self> {
+        /// asm-generic/fcntl.h.
+        const O_NOCTTY: usize = 0o400;
+        const O_NONBLOCK: usize = 0o4_000;
+        const O_CLOEXEC: usize = 0o2_000_000;
+        let mut present = Present::NONE;
+        // SAFETY: the path is looked at before it is read.
+        if flags & AT_EMPTY_PATH != 0 && unsafe { present.octet(path, 0) }? == 0 {
+            return Some(Self {
+                number: directory,
+                is_ours: false,
+            });
+        }
+        let flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+        // SAFETY: the kernel reads the path, if it is there.
+        let opened = unsafe { call(OPENAT, [directory, path as usize, flags, 0, 0, Told::read().token]) };
+        usize::try_from(opened)
+            .ok()
+            .map(|number| Self { number, is_ours: true })
+    }
 
-impl Descriptor {
-    /// What a call has given; none if it failed.
-    pub(crate) fn of(result: isize) -> Option<Self> {
-        usize::try_from(result).ok().map(Self)
+    /// Its descriptor.
+    pub(crate) fn number(&self) -> usize {
+        self.number
     }
 }
 
-impl Drop for Descriptor {
+impl Drop for File {
     fn drop(&mut self) {
-        // SAFETY: nobody else knows of it.
-        unsafe { call(CLOSE, [self.0, 0, 0, 0, 0, 0]) };
+        if self.is_ours {
+            // SAFETY: nobody else knows of it.
+            unsafe { call(CLOSE, [self.number, 0, 0, 0, 0, 0]) };
+        }
     }
 }
 

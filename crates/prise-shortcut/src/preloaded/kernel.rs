@@ -3,6 +3,8 @@
 use core::arch::{asm, global_asm};
 
 pub(crate) const CLOSE: usize = 3;
+pub(crate) const RT_SIGACTION: usize = 13;
+pub(crate) const RT_SIGPROCMASK: usize = 14;
 pub(crate) const PREAD64: usize = 17;
 const MADVISE: usize = 28;
 pub(crate) const CONNECT: usize = 42;
@@ -10,22 +12,29 @@ pub(crate) const ACCEPT: usize = 43;
 pub(crate) const GETPEERNAME: usize = 52;
 pub(crate) const GETSOCKOPT: usize = 55;
 pub(crate) const EXECVE: usize = 59;
+pub(crate) const WAIT4: usize = 61;
+pub(crate) const KILL: usize = 62;
 pub(crate) const FCNTL: usize = 72;
+pub(crate) const GETUID: usize = 102;
+pub(crate) const GETGID: usize = 104;
 pub(crate) const GETEUID: usize = 107;
 pub(crate) const GETEGID: usize = 108;
 pub(crate) const CAPGET: usize = 125;
 pub(crate) const SIGALTSTACK: usize = 131;
 pub(crate) const PRCTL: usize = 157;
+pub(crate) const FUTEX: usize = 202;
 pub(crate) const OPENAT: usize = 257;
 pub(crate) const NEWFSTATAT: usize = 262;
 pub(crate) const FACCESSAT: usize = 269;
 pub(crate) const ACCEPT4: usize = 288;
+pub(crate) const EXECVEAT: usize = 322;
 
 /// linux/fcntl.h.
 pub(crate) const AT_FDCWD: usize = -100_isize as usize;
 
 pub(crate) const EINTR: isize = -4;
 pub(crate) const EINVAL: isize = -22;
+pub(crate) const ENOSYS: isize = -38;
 pub(crate) const EAFNOSUPPORT: isize = -97;
 pub(crate) const EISCONN: isize = -106;
 pub(crate) const EALREADY: isize = -114;
@@ -45,8 +54,10 @@ global_asm!(
     ".weak pthread_setcanceltype",
     ".weak __libc_single_threaded",
     ".weak environ",
-    ".weak execvpe",
     ".weak abort",
+    ".weak gnu_get_libc_version",
+    ".weak _pthread_cleanup_push",
+    ".weak _pthread_cleanup_pop",
 );
 
 /// The address of a symbol of the program's; 0 if it has none.

@@ -12,7 +12,7 @@
 //!
 //! A library that the program is linked with may have functions of these names, too, which get all calls that are theirs without this one ([`behind`]).
 //!
-//! It has no state but its chart, what it has found behind itself and the marks that it leaves on sockets, allocates nothing, and depends on no library: the C library's symbols are the program's, taken weakly.
+//! It has no state but its chart, what it has found behind itself, what system(3) has to put back, and the marks that it leaves on sockets, allocates nothing, and depends on no library: the C library's symbols are the program's, taken weakly.
 //! A thread may be cancelled in its calls (`pthread_cancel(3)`), by a signal that unwinds through these functions: nothing in them has a destructor, and
 //! without landing pads (`panic=abort`) all that this needs of them are their frames' descriptions, which the target always has.
 

@@ -6,7 +6,7 @@ use core::ptr;
 use super::Words;
 use crate::chart;
 use crate::chart::PATH_MAX;
-use crate::kernel::{MADV_POPULATE_WRITE, PAGE, SIGALTSTACK, call, is_present};
+use crate::kernel::{MADV_POPULATE_WRITE, PAGE, SIGALTSTACK, call, is_present, symbol};
 use crate::line::{LINE_MAX, Line, Octets};
 use crate::present::Present;
 
@@ -24,6 +24,16 @@ const ROOM: usize = 2 * PAGE;
 const PRELOAD: &[u8] = b"LD_PRELOAD=";
 const LIBRARY_PATH: &[u8] = b"LD_LIBRARY_PATH=";
 const LINKERS: &[u8] = b"LD_";
+
+/// The program's environment, as its C library has it (environ(7)).
+pub(super) fn own() -> Words {
+    let place = symbol!("environ") as *const Words;
+    if place.is_null() {
+        return ptr::null();
+    }
+    // SAFETY: the C library's variable.
+    unsafe { place.read_volatile() }
+}
 
 /// Executes, with an environment in which the new program finds the library; with the one that was given where it is not to have it or cannot.
 ///

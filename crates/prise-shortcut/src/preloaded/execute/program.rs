@@ -3,9 +3,10 @@
 use core::mem::MaybeUninit;
 
 use super::Words;
+use super::environment::own;
 use super::reach::is_found;
 use crate::chart::{INTERPRETERS_MAX, SCRIPT_HEAD, answer, interpreter, place_of, question};
-use crate::file::{Descriptor, O_CLOEXEC, O_NOCTTY, O_NONBLOCK, look, open};
+use crate::file::{File, look};
 use crate::kernel::{AT_FDCWD, CONNECT, FACCESSAT, PREAD64, call};
 use crate::line::{LINE_MAX, Line, NOTHING, Octets};
 use crate::present::Present;
@@ -14,19 +15,37 @@ use crate::{Told, chart, may_leave, may_open, may_take};
 const X_OK: usize = 1;
 const SEARCH: &[u8] = b"PATH=";
 
-/// Whether a program is to have the library that execvp(3) executes.
+/// Whether a program is to have the library that a path leads to.
+pub(super) fn is_wanted(path: *const u8) -> bool {
+    is_wanted_of(&Named { path, ..Named::HERE })
+}
+
+/// Whether a program is to have the library that is looked for in `PATH`, as execvp(3) does; `is_here` as of [`Named`].
 ///
 /// # Safety
 ///
 /// As [`find`].
 #[inline(never)]
-pub(super) unsafe fn is_wanted_of(file: *const u8, variables: Words) -> bool {
+pub(super) unsafe fn is_wanted_by_name(file: *const u8, is_here: bool) -> bool {
     if !has_leave() {
         return false;
     }
     let mut place = NOTHING;
     // SAFETY: as promised.
-    unsafe { find(file, variables, &mut place) }.is_some_and(is_wanted)
+    let path = unsafe { find(file, own(), is_here, &mut place) };
+    path.is_some_and(|path| {
+        is_wanted_of(&Named {
+            path,
+            is_here,
+            ..Named::HERE
+        })
+    })
+}
+
+/// Whether a program is to have the library, and can.
+#[inline(never)]
+pub(super) fn is_wanted_of(program: &Named) -> bool {
+    has_leave() && !program.path.is_null() && program.is_for() == Some(true) && is_found()
 }
 
 /// Whether the library may do anything at all, for which a program would have it.
@@ -34,45 +53,75 @@ fn has_leave() -> bool {
     may_leave() || may_take() || may_open()
 }
 
-/// Whether a program is to have the library, and can.
-#[inline(never)]
-pub(super) fn is_wanted(path: *const u8) -> bool {
-    has_leave() && !path.is_null() && is_for(path) == Some(true) && is_found()
+/// A program's file, as a call names it.
+pub(super) struct Named {
+    /// Where a relative path begins.
+    pub(super) directory: usize,
+    pub(super) path: *const u8,
+    /// What newfstatat(2) takes: `AT_EMPTY_PATH` if it may be the directory itself, `AT_SYMLINK_NOFOLLOW`.
+    pub(super) flags: usize,
+    /// Whether who executes it finds the same by relative paths and among its descriptors.
+    pub(super) is_here: bool,
 }
 
-/// Whether the library is for the program in a file, or that interprets it, as the supervisor says, or has said before; none if the file cannot be
-/// read, which is no reason not to execute it.
-fn is_for(path: *const u8) -> Option<bool> {
-    const ELF: &[u8] = b"\x7fELF";
-    // Not zeros: memset(3) would fill it.
-    let mut head = MaybeUninit::<[u8; SCRIPT_HEAD + 1]>::uninit();
-    let place: *mut u8 = head.as_mut_ptr().cast();
-    let mut path = path;
-    for _ in 0..INTERPRETERS_MAX {
-        let looked = look(AT_FDCWD, path, 0)?;
-        if !looked.is_regular {
+impl Named {
+    /// By a path of this process's.
+    pub(super) const HERE: Self = Self {
+        directory: AT_FDCWD,
+        path: core::ptr::null(),
+        flags: 0,
+        is_here: true,
+    };
+
+    /// Whether the library is for the program, or for what interprets it, as the supervisor says, or has said before; none if the file cannot be
+    /// read, which is no reason not to execute it.
+    fn is_for(&self) -> Option<bool> {
+        const ELF: &[u8] = b"\x7fELF";
+        // Not zeros: memset(3) would fill it.
+        let mut head = MaybeUninit::<[u8; SCRIPT_HEAD + 1]>::uninit();
+        let place: *mut u8 = head.as_mut_ptr().cast();
+        let Self {
+            mut directory,
+            mut path,
+            mut flags,
+            is_here,
+        } = *self;
+        for _ in 0..INTERPRETERS_MAX {
+            let looked = look(directory, path, flags)?;
             // Who opens a pipe or a device does something to it, which execve(2) does not.
-            return None;
-        }
-        let known = known(looked.version);
-        if known.is_some() {
-            return known;
-        }
-        let file = open(path, O_CLOEXEC | O_NONBLOCK | O_NOCTTY)?;
-        // SAFETY: the kernel fills the place or less of it; a name within it has an octet behind its end.
-        unsafe {
-            let len = call(PREAD64, [file.0, place as usize, SCRIPT_HEAD, 0, 0, 0]);
-            let octets = core::slice::from_raw_parts(place, usize::try_from(len).ok()?);
-            if octets.starts_with(ELF) {
-                return Some(ask(&file));
+            if !looked.is_regular || !is_here && may_be_another(path)? {
+                return None;
             }
-            let name = interpreter(octets)?;
-            let end = name.as_ptr().add(name.len()).cast_mut();
-            path = name.as_ptr();
-            end.write(0);
+            let known = known(looked.version);
+            if known.is_some() {
+                return known;
+            }
+            let file = File::open(directory, path, flags)?;
+            // SAFETY: the kernel fills the place or less of it; a name within it has an octet behind its end.
+            unsafe {
+                let len = call(PREAD64, [file.number(), place as usize, SCRIPT_HEAD, 0, 0, 0]);
+                let octets = core::slice::from_raw_parts(place, usize::try_from(len).ok()?);
+                if octets.starts_with(ELF) {
+                    return Some(ask(&file));
+                }
+                let name = interpreter(octets)?;
+                let end = name.as_ptr().add(name.len()).cast_mut();
+                (directory, path, flags) = (AT_FDCWD, name.as_ptr(), 0);
+                end.write(0);
+            }
         }
+        None
     }
-    None
+}
+
+/// Whether a path leads to another file in another directory, or where other descriptors are open; none if it is not there.
+fn may_be_another(path: *const u8) -> Option<bool> {
+    let mut present = Present::NONE;
+    // SAFETY: the path has just been read.
+    unsafe {
+        let is_relative = !present.begins(path, b"/")?;
+        Some(is_relative || present.begins(path, b"/proc/")? || present.begins(path, b"/dev/")?)
+    }
 }
 
 /// What the supervisor has said of a program.
@@ -89,10 +138,10 @@ fn known(version: u64) -> Option<bool> {
 }
 
 /// What it says of one.
-fn ask(program: &Descriptor) -> bool {
+fn ask(program: &File) -> bool {
     let question = question(Told::read().token as u64) as usize;
     // SAFETY: no memory is involved.
-    unsafe { call(CONNECT, [program.0, 0, 0, 0, 0, question]) == 0 }
+    unsafe { call(CONNECT, [program.number(), 0, 0, 0, 0, question]) == 0 }
 }
 
 /// The file that execvp(3) executes; none if there is none, or if its name is longer than anybody has it.
@@ -100,7 +149,7 @@ fn ask(program: &Descriptor) -> bool {
 /// # Safety
 ///
 /// Nobody takes the memory of the name or of the environment away meanwhile.
-unsafe fn find(file: *const u8, variables: Words, place: &mut Octets<LINE_MAX>) -> Option<*const u8> {
+unsafe fn find(file: *const u8, variables: Words, is_here: bool, place: &mut Octets<LINE_MAX>) -> Option<*const u8> {
     let mut present = Present::NONE;
     // SAFETY: as promised.
     unsafe {
@@ -127,9 +176,12 @@ unsafe fn find(file: *const u8, variables: Words, place: &mut Octets<LINE_MAX>) 
             }
             path.push_string(&mut present, file)?;
             path.push(0)?;
-            let path = path.octets.as_ptr();
+            let path = path.octets.as_ptr().cast();
+            if !is_here && may_be_another(path)? {
+                return None;
+            }
             if call(FACCESSAT, [AT_FDCWD, path as usize, X_OK, 0, 0, 0]) == 0 {
-                return Some(path.cast());
+                return Some(path);
             }
             if end == 0 {
                 return None;

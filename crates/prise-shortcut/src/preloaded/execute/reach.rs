@@ -1,8 +1,8 @@
 //! Whether a new program will find the library by its path.
 
 use crate::chart;
-use crate::file::{AT_EMPTY_PATH, Looked, O_CLOEXEC, look, open};
-use crate::kernel::{CAPGET, GETEGID, GETEUID, PRCTL, call};
+use crate::file::{AT_EMPTY_PATH, File, Looked, look};
+use crate::kernel::{AT_FDCWD, CAPGET, GETEGID, GETEUID, PRCTL, call};
 
 /// Whether the new program will find the library by its path, of which the dynamic linker would complain to standard error: this process does, as
 /// the supervisor's user and group, whose the file is, and executing takes nothing away by which it does.
@@ -13,8 +13,8 @@ pub(super) fn is_found() -> bool {
         let group = call(GETEGID, [0; 6]) as u32;
         // In another name space of processes its number may be another one's.
         let is_library = |it: Looked| it.file == (*chart()).library && (it.user, it.group) == (user, group);
-        let library = open((&raw const (*chart()).path).cast(), O_CLOEXEC);
-        let looked = library.and_then(|it| look(it.0, c"".as_ptr().cast(), AT_EMPTY_PATH));
+        let library = File::open(AT_FDCWD, (&raw const (*chart()).path).cast(), 0);
+        let looked = library.and_then(|it| look(it.number(), c"".as_ptr().cast(), AT_EMPTY_PATH));
         looked.is_some_and(is_library) && keeps_capabilities(user)
     }
 }
