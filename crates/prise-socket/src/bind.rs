@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use prise_stack::{self as stack, State};
+use prise_stack::{self as stack, LinkId, RouteInfo, State};
 use prise_wire::Instant;
 
 use crate::option::Opt;
@@ -44,8 +44,7 @@ impl Host {
     /// `inet_addr_valid_or_nonlocal`: ours, the wildcard, a group or a broadcast address.
     fn check_v4(&self, s: SocketId, addr: Ipv4Addr) -> Result<(), Errno> {
         let socket = self.socket_ref(s)?;
-        let anything = socket.has(Flag::FreeBind) || socket.has(Flag::Transparent);
-        if anything
+        if socket.may_be_foreign()
             || addr.is_unspecified()
             || addr.is_multicast()
             || self.stack.is_local(addr.into())
@@ -78,8 +77,7 @@ impl Host {
                 return Err(Errno::EINVAL);
             }
         }
-        let anything = socket.has(Flag::FreeBind) || socket.has(Flag::V6FreeBind) || socket.has(Flag::Transparent);
-        if anything || addr.is_multicast() || self.stack.is_local(addr.into()) {
+        if socket.may_be_foreign() || addr.is_multicast() || self.stack.is_local(addr.into()) {
             Ok(())
         } else {
             Err(Errno::EADDRNOTAVAIL)
@@ -103,6 +101,27 @@ impl Host {
             IpAddr::V4(v4) => !v4.is_multicast() && !self.is_broadcast(*v4),
             IpAddr::V6(v6) => !v6.is_multicast(),
         })
+    }
+
+    /// The way to a destination from where a socket speaks. An IPv4 address that is nobody's here leads nowhere, unless the socket may speak
+    /// for others (`ip_route_output_key_hash_rcu`, `inet_sk_flowi_flags`).
+    pub(crate) fn route_of(
+        &self,
+        socket: &Socket,
+        destination: IpAddr,
+        source: Option<IpAddr>,
+        device: Option<LinkId>,
+    ) -> Result<RouteInfo, Errno> {
+        if let Some(IpAddr::V4(v4)) = source
+            && !v4.is_unspecified()
+            && !self.stack.is_local(v4.into())
+            && !socket.has(Flag::Transparent)
+        {
+            return Err(Errno::ENETUNREACH);
+        }
+        self.stack
+            .route(destination, source, device)
+            .map_err(|error| Errno::from_route(error, destination))
     }
 
     /// Takes address and port, now that the address is known to be possible.
@@ -216,11 +235,17 @@ pub(crate) fn port_range(socket: &Socket, host: (u16, u16)) -> (u16, u16) {
 }
 
 /// Groups that need a link to mean something: interface-local and link-local scope (RFC 4291 §2.7).
-fn is_link_local_group(addr: core::net::Ipv6Addr) -> bool {
+pub(crate) fn is_link_local_group(addr: core::net::Ipv6Addr) -> bool {
     addr.is_multicast() && matches!(addr.octets()[1] & 0xf, 1 | 2)
 }
 
 impl Socket {
+    /// Whether it may have addresses that are not the host's (`inet_can_nonlocal_bind`): `IP_FREEBIND` and `IPV6_FREEBIND` are one flag, and so
+    /// are `IP_TRANSPARENT` and `IPV6_TRANSPARENT`.
+    pub(crate) fn may_be_foreign(&self) -> bool {
+        self.has(Flag::FreeBind) || self.has(Flag::Transparent)
+    }
+
     /// The families that it takes packets of.
     pub(crate) fn stack_family(&self) -> stack::Family {
         match self.local {

@@ -76,10 +76,7 @@ impl Host {
         let remote = self.stream_destination(s, remote)?;
         self.settle_on(s, named)?;
         let socket = self.socket_ref(s)?;
-        let route = self
-            .stack
-            .route(remote.ip(), self.speaks_from(socket), socket.device())
-            .map_err(|error| Errno::from_route(error, remote.ip()))?;
+        let route = self.route_of(socket, remote.ip(), self.speaks_from(socket), socket.device())?;
         let config = self.tcp_config(socket);
         let (device, before, fixed) = (socket.device(), socket.claim(self.owner), socket.port);
         let port = if fixed != 0 {

@@ -151,10 +151,9 @@ impl Host {
             return None;
         }
         let remote = self.stream_destination(s, remote).ok()?;
-        let (bound, device) = (
-            self.speaks_from(self.socket_ref(s).ok()?),
-            self.socket_ref(s).ok()?.device(),
-        );
+        let socket = self.socket_ref(s).ok()?;
+        let (bound, device) = (self.speaks_from(socket), socket.device());
+        self.route_of(socket, remote.ip(), bound, None).ok()?;
         let signed = self.is_signed(s);
         // By the name of the other end it meets itself, whoever listens there. Port 0 is nobody's.
         let port = self.socket_ref(s).ok()?.port;

@@ -119,7 +119,6 @@ pub(crate) enum Flag {
     V6MulticastLoopOff,
     V6MulticastAllOff,
     V6DontFragment,
-    V6FreeBind,
     V6ReceiveErrorsRfc4884,
     V6AutoFlowLabelOff,
     V6ReceiveFragmentSize,
@@ -194,8 +193,6 @@ pub(crate) struct Extra {
     pub(crate) ip_options: Option<Box<Ipv4Options>>,
     /// Flow labels that it has leased, and how often: not more of them than a host leases.
     pub(crate) flow_labels: BTreeMap<u32, u32>,
-    /// `IPV6_PKTINFO` set for good: the address to speak from (RFC 3542 §6.1).
-    pub(crate) sticky_source: Option<IpAddr>,
 }
 
 /// Which ICMP messages a raw socket does *not* get (`raw(7)`): one bit a type, as the option has them.

@@ -320,6 +320,84 @@ fn control_data_chooses_source_link_and_header() {
     );
 }
 
+/// `IPV6_FREEBIND`, `IP_FREEBIND`: one flag.
+const FREE: [(i32, i32); 2] = [(41, 78), (0, 15)];
+
+#[test]
+fn who_may_have_foreign_addresses_names_one_as_the_source_of_a_message() {
+    for (level, name) in FREE {
+        let mut world = World::new(1);
+        let a = world.udp(0, Family::Inet6);
+        world.bind(0, a, "[::1]:53").expect("bound");
+        let from = |source: &str, interface| Control {
+            source: Some(ip(source)),
+            interface,
+            ..Control::default()
+        };
+        let send = |world: &mut World, control: &Control| send_with(world, 0, a, b"x", Some("[::1]:53"), control);
+        assert_eq!(send(&mut world, &from("2001:db8::1", None)), Err(Errno::EINVAL));
+        assert_eq!(send(&mut world, &from("::ffff:127.0.0.1", None)), Err(Errno::EINVAL));
+        world.set(0, a, level, name, 1).expect("the option");
+        assert_eq!(send(&mut world, &from("2001:db8::1", None)), Ok(1));
+        // ip6_datagram_send_ctl, ip6_dst_lookup_tail.
+        assert_eq!(send(&mut world, &from("fe80::7", None)), Err(Errno::EINVAL));
+        assert_eq!(send(&mut world, &from("fe80::7", Some(1))), Ok(1));
+        assert_eq!(
+            send(&mut world, &from("::ffff:1.2.3.4", None)),
+            Err(Errno::EAFNOSUPPORT)
+        );
+        world.settle();
+        let sources = [recv_from(&mut world, 0, a), recv_from(&mut world, 0, a)];
+        assert_eq!(
+            sources.map(|it| addr(&it.expect("a datagram").1).ip()),
+            [ip("2001:db8::1"), ip("fe80::7")]
+        );
+    }
+}
+
+#[test]
+fn an_address_that_nobody_has_leads_nowhere_by_ipv4() {
+    for (level, name) in FREE {
+        for (family, local, peer) in [
+            (Family::Inet, "1.2.3.4:0", "127.0.0.1:53"),
+            (Family::Inet6, "[::ffff:1.2.3.4]:0", "[::ffff:127.0.0.1]:53"),
+        ] {
+            if family == Family::Inet && level == 41 {
+                continue;
+            }
+            let mut world = World::new(1);
+            let (udp, tcp) = (world.udp(0, family), world.tcp(0, family));
+            for s in [udp, tcp] {
+                world.set(0, s, level, name, 1).expect("the option");
+                world.bind(0, s, local).expect("bound");
+                let now = world.now;
+                assert_eq!(world.hosts[0].connect(now, s, addr(peer)), Err(Errno::ENETUNREACH));
+                assert!(world.hosts[0].leads_to(s, addr(peer)).is_none());
+            }
+            assert_eq!(send_to(&mut world, 0, udp, b"x", peer), Err(Errno::ENETUNREACH));
+        }
+    }
+}
+
+#[test]
+fn a_source_set_for_good_is_not_spoken_from() {
+    let mut world = World::new(1);
+    let (a, b) = (world.udp(0, Family::Inet6), world.udp(0, Family::Inet6));
+    world.bind(0, b, "[::1]:53").expect("bound");
+    let mut sticky = [0; 20];
+    sticky[..2].copy_from_slice(&[0x20, 1]);
+    let now = world.now;
+    world.hosts[0]
+        .set_option(now, a, 41, 50, &sticky)
+        .expect("IPV6_PKTINFO");
+    assert_eq!(send_to(&mut world, 0, a, b"x", "[::1]:53"), Ok(1));
+    world.settle();
+    assert_eq!(
+        addr(&recv_from(&mut world, 0, b).expect("a datagram").1).ip(),
+        ip("::1")
+    );
+}
+
 #[test]
 fn udp_segment_cuts_one_send_into_many_datagrams() {
     let mut world = World::new(1);

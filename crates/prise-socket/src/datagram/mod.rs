@@ -251,10 +251,7 @@ impl Host {
         let source = socket
             .source(self, remote.ip())
             .or_else(|| socket.group_source(remote.ip()));
-        let route = self
-            .stack
-            .route(remote.ip(), source, device)
-            .map_err(|error| Errno::from_route(error, remote.ip()))?;
+        let route = self.route_of(socket, remote.ip(), source, device)?;
         self.check_broadcast(s, remote.ip())?;
         let before = self.socket_ref(s)?.claim(self.owner);
         let socket = self.socket_mut(s)?;

@@ -7,6 +7,7 @@ use prise_wire::{Instant, Ipv4Options, Payload, checksum};
 
 use super::ip_options;
 use super::stamps::Stamps;
+use crate::bind::is_link_local_group;
 use crate::connect::{is_link_local_without_scope, link_named};
 use crate::option::Opt;
 use crate::socket::{Corked, Flag, Socket, Transport};
@@ -237,37 +238,14 @@ impl Host {
             .source
             .map(|addr| addr.to_canonical())
             .filter(|addr| !addr.is_unspecified());
-        if given.is_some_and(|addr| addr.is_ipv4() != ip.is_ipv4()) {
-            return Err(Errno::EINVAL);
-        }
-        let foreign = |addr: &IpAddr| !self.stack.is_local(*addr);
-        match given.filter(foreign) {
-            // ip_route_output_key_hash_rcu: what can be no source at all is a mistake, what is somebody else's leads nowhere.
-            Some(IpAddr::V4(v4)) if !v4.is_multicast() && !v4.is_broadcast() => return Err(Errno::ENETUNREACH),
-            Some(_) => return Err(Errno::EINVAL),
-            None => {}
-        }
-        let sticky = socket
-            .extra
-            .as_ref()
-            .and_then(|extra| extra.sticky_source)
-            .filter(|addr| addr.is_ipv4() == ip.is_ipv4());
-        let bound = socket.source(self, ip);
-        // Bound to what is not there (IP_FREEBIND): as above, unless it may speak for others.
-        if let Some(IpAddr::V4(v4)) = bound
-            && given.is_none()
-            && !v4.is_unspecified()
-            && foreign(&v4.into())
-            && !socket.has(Flag::Transparent)
-        {
-            return Err(Errno::ENETUNREACH);
+        if let Some(source) = given {
+            self.check_named_source(socket, source, ip, device)?;
         }
         let flow_info = control.flow_info.unwrap_or(0);
-        let source = given.or(sticky).or(bound).or_else(|| socket.group_source(ip));
-        let route = self
-            .stack
-            .route(ip, source, device)
-            .map_err(|error| Errno::from_route(error, ip))?;
+        let source = given
+            .or_else(|| socket.source(self, ip))
+            .or_else(|| socket.group_source(ip));
+        let route = self.route_of(socket, ip, source, device)?;
         self.check_broadcast(s, ip)?;
         let socket = self.socket_ref(s)?;
         Ok(Way {
@@ -282,6 +260,28 @@ impl Host {
             options: ip_options::outgoing(socket, control, route.source),
             stamps: Stamps::wanted(socket, control),
         })
+    }
+
+    /// The source that control data name, for a destination: none but the host's, unless the socket may have others (`ip_cmsg_send`,
+    /// `ip_route_output_key_hash_rcu`; `ip6_datagram_send_ctl`, `ip6_dst_lookup_tail`).
+    fn check_named_source(
+        &self,
+        socket: &Socket,
+        source: IpAddr,
+        destination: IpAddr,
+        device: Option<LinkId>,
+    ) -> Result<(), Errno> {
+        let may_be_foreign = socket.may_be_foreign();
+        let possible = match (source, destination) {
+            (IpAddr::V4(v4), IpAddr::V4(_)) => !v4.is_multicast() && !v4.is_broadcast(),
+            (IpAddr::V4(_), IpAddr::V6(_)) if may_be_foreign => return Err(Errno::EAFNOSUPPORT),
+            (IpAddr::V6(v6), IpAddr::V6(_)) => {
+                let says_too_little = device.is_none() && (v6.is_unicast_link_local() || is_link_local_group(v6));
+                !says_too_little && (may_be_foreign || self.stack.is_local(source))
+            }
+            _ => false,
+        };
+        if possible { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
     /// What `sock_alloc_send_skb` looks at before it gives memory, and so before octets are read: the pending error, which is told

@@ -314,7 +314,7 @@ pub(super) const TABLE: &[Entry] = &[
         Set::Octets(|call| lenient(call, Flag::V6ReceiveFragmentSize, true)),
         Get::Flag(Flag::V6ReceiveFragmentSize),
     ),
-    flag(78, ON, Flag::V6FreeBind),
+    flag(78, ON, Flag::FreeBind),
 ];
 
 /// A few options take what is too short for a number as 0.
@@ -395,19 +395,16 @@ fn set_receive_errors(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
     Ok(())
 }
 
-/// `IPV6_PKTINFO` as an option: the source of everything that says nothing else (RFC 3542 §6.1).
+/// `IPV6_PKTINFO` as an option: the link of every datagram that says nothing else. The address that RFC 3542 §6.1 has spoken from besides,
+/// Linux keeps and never looks at (`udpv6_sendmsg`).
 fn set_sticky(call: &mut Call<'_>) -> Result<(), Errno> {
-    let (Some(octets), Some(index)) = (call.value.first_chunk::<16>(), int_at(call.value, 16)) else {
-        return Err(Errno::EINVAL);
-    };
-    let addr = Ipv6Addr::from(*octets);
+    let index = int_at(call.value, 16).ok_or(Errno::EINVAL)?;
     let socket = call.socket();
     let device = socket.value(Opt::Device);
     if device != 0 && index != 0 && i64::from(index) != device {
         return Err(Errno::EINVAL);
     }
     socket.set_value(Opt::StickyInterface, index.into());
-    socket.extra_mut().sticky_source = (!addr.is_unspecified()).then_some(addr.into());
     Ok(())
 }
 
