@@ -58,7 +58,12 @@ fn host_v6() -> Option<(TcpListener, String)> {
 
 /// Runs a program that says that it is ready and, when it is told `line`, that it has made what it was to make, for which it needs nobody.
 fn while_the_supervisor_stands_still(stage: &Stage, words: &[OsString], line: &str) -> Running {
-    let mut run = Running::start(stage.run(&[], words).stdin(Stdio::piped()));
+    while_it_stands_still(&mut stage.run(&[], words), line)
+}
+
+/// The same in a run that was asked for more.
+fn while_it_stands_still(command: &mut Command, line: &str) -> Running {
+    let mut run = Running::start(command.stdin(Stdio::piped()));
     run.wait_for("ready", LIMIT);
     let supervisor = Pid::from_raw(run.pid() as i32).expect("a process");
     kill_process(supervisor, Signal::STOP).expect("it is ours");

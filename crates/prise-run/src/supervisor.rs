@@ -183,7 +183,7 @@ impl Supervisor {
         let mut parts = parts;
         let mut hands = Hands::new(parts.hands, parts.pairs, parts.native).map_err(setup("watch sockets"))?;
         let mut ledger = Ledger::new().map_err(setup("watch sockets"))?;
-        if parts.shortcut.is_some() {
+        if parts.shortcut.as_ref().is_some_and(Shortcut::has_sockets) {
             hands.note_marked();
             ledger.mark_entries();
         }

@@ -20,9 +20,43 @@ print('made', flush=True)
     let Some(python) = python() else { return };
     let stage = Stage::new();
     let words: [OsString; 2] = [python.into(), stage.write("guest.py", GUEST).into()];
-    while_the_supervisor_stands_still(&stage, &words, "")
-        .end(LIMIT)
-        .expect_success();
+    // Also behind a shell, and where all packets are wanted.
+    let shell = ["/bin/sh", "-c", "\"$0\" \"$@\"; exit $?"].map(OsString::from);
+    let behind = [&shell[..], &words].concat();
+    let capture = ["--capture", "work/packets.pcap"];
+    for options in [
+        &[][..],
+        &["--no-join"],
+        &capture,
+        &["--link", "none"],
+        &["--delay", "1ms"],
+    ] {
+        for words in [&words[..], &behind] {
+            eprintln!("{options:?}");
+            while_it_stands_still(stage.run(options, words).current_dir(stage.path("")), "")
+                .end(LIMIT)
+                .expect_success();
+        }
+    }
+}
+
+#[test]
+fn who_wants_every_call_judged_has_no_library() {
+    const GUEST: &str = "print('prise-shortcut' in open('/proc/self/maps').read())\n";
+    let Some(python) = python() else { return };
+    let stage = Stage::new();
+    let (deny, allow) = (["--deny", "192.0.2.0/24"], ["--allow", "192.0.2.0/24"]);
+    for (options, has_it) in [
+        (&[][..], "True\n"),
+        (&["--no-join"], "True\n"),
+        (&["--no-join", "--no-preload"], "False\n"),
+        (&["--no-join", "--no-proc-net"], "False\n"),
+        (&["--audit", "/dev/null"], "False\n"),
+        (&deny, "False\n"),
+        (&allow, "False\n"),
+    ] {
+        assert_eq!(told(&stage, options, &python, GUEST, &[]), has_it, "{options:?}");
+    }
 }
 
 #[test]
@@ -73,7 +107,10 @@ print(os.waitpid(child, 0)[1] & 127, os.path.exists('a'))
 ";
     let Some(python) = python() else { return };
     let stage = Stage::new();
-    let with = told(&stage, &[], &python, GUEST, &[]);
-    assert_eq!(with, told(&stage, &["--no-preload"], &python, GUEST, &[]));
-    assert!(with.matches("the run").count() > 100, "{with}");
+    for options in [&[][..], &["--no-join"]] {
+        let with = told(&stage, options, &python, GUEST, &[]);
+        let without = [options, &["--no-preload"]].concat();
+        assert_eq!(with, told(&stage, &without, &python, GUEST, &[]));
+        assert!(with.matches("the run").count() > 100, "{with}");
+    }
 }

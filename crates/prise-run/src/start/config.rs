@@ -41,8 +41,8 @@ pub struct RunConfig {
     pub proc_net: bool,
     /// Whether connections may go without our stack where nobody needs their packets: as the host kernel's own.
     pub join: bool,
-    /// Whether the program may be loaded with a library that makes connections which leave the run, and accepts clients of published ports, without asking,
-    /// where nobody has to be asked.
+    /// Whether the program may be loaded with a library that makes connections which leave the run, accepts clients of published ports, and opens the host's files,
+    /// without asking, where nobody has to be asked.
     pub preload: bool,
     /// What the administrator of the guest's host decides.
     pub sysctls: Sysctls,

@@ -84,7 +84,15 @@ pub(crate) struct Asked {
     /// What of TCP streams is the kernel's without anybody being asked.
     pub(crate) native: Native,
     /// What a call shows that the preloaded library makes ([`crate::start::shortcut`]), if there is one.
-    pub(crate) token: Option<u64>,
+    pub(crate) token: Option<Token>,
+}
+
+/// What a call shows that the preloaded library makes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Token {
+    pub(crate) number: u64,
+    /// Whether it is for calls on sockets, too, and not only for open(2).
+    pub(crate) of_sockets: bool,
 }
 
 /// What socket(2) is asked for a stream with: `SOCK_STREAM` and whichever flags there are.
@@ -106,6 +114,7 @@ pub(crate) fn program(confinement: Option<&Confinement>, asked: Asked) -> Progra
         confinement.is_none() || asked.token.is_none(),
         "under a policy every call is judged"
     );
+    let of_sockets = asked.token.filter(|it| it.of_sockets);
     let mut p = Assembler::new();
     refuse_foreign_calls(&mut p);
     if let Some(confinement) = confinement {
@@ -114,14 +123,14 @@ pub(crate) fn program(confinement: Option<&Confinement>, asked: Asked) -> Progra
     for number in ALWAYS {
         on_call(&mut p, number, |p| {
             if OF_LIBRARY.contains(&number) {
-                pass_library(p, asked.token);
+                pass_library(p, of_sockets);
             }
             p.verdict(Verdict::Notify);
         });
     }
     judge_sockets(&mut p, asked.native.families);
     judge_messages(&mut p);
-    judge_options(&mut p, asked);
+    judge_options(&mut p, asked.native.listeners, of_sockets);
     judge_socket_requests(&mut p);
     judge_own_calls(&mut p, asked.token.is_some());
     if asked.hostname {
@@ -139,8 +148,10 @@ pub(crate) fn program(confinement: Option<&Confinement>, asked: Asked) -> Progra
 }
 
 /// Lets a call pass that shows the token, in a register that means nothing to it.
-fn pass_library(p: &mut Assembler, token: Option<u64>) {
-    let Some(token) = token else { return };
+fn pass_library(p: &mut Assembler, token: Option<Token>) {
+    let Some(Token { number: token, .. }) = token else {
+        return;
+    };
     let other = p.label();
     p.load(Field::ArgLow(5));
     p.unless_equal(token as u32, other);
@@ -151,12 +162,11 @@ fn pass_library(p: &mut Assembler, token: Option<u64>) {
 }
 
 /// setsockopt(2) and getsockopt(2). Where every TCP stream is the kernel's own, it keeps what only the connection knows.
-fn judge_options(p: &mut Assembler, asked: Asked) {
-    let of_streams = asked.native.listeners;
+fn judge_options(p: &mut Assembler, of_streams: bool, token: Option<Token>) {
     for number in [libc::SYS_setsockopt, libc::SYS_getsockopt] {
         on_call(p, number, |p| {
             if number == libc::SYS_getsockopt {
-                pass_library(p, asked.token);
+                pass_library(p, token);
             }
             let (judged, native, of_tcp) = (p.label(), p.label(), p.label());
             p.load(Field::ArgLow(1));
@@ -281,7 +291,7 @@ fn judge_sockets(p: &mut Assembler, native_streams: &[i32]) {
 }
 
 /// Opens for reading, whose paths only the supervisor can see.
-fn judge_opens(p: &mut Assembler, token: Option<u64>) {
+fn judge_opens(p: &mut Assembler, token: Option<Token>) {
     for (number, flags) in [(libc::SYS_open, 1), (libc::SYS_openat, 2)] {
         on_call(p, number, |p| {
             let native = p.label();
@@ -349,7 +359,10 @@ mod tests {
                 families: &[libc::AF_INET, libc::AF_INET6],
                 listeners: true,
             },
-            token: Some(u64::MAX),
+            token: Some(Token {
+                number: u64::MAX,
+                of_sockets: true,
+            }),
         };
         let program = program(None, asked);
         assert!(program.len() < 175, "{} instructions", program.len());

@@ -90,10 +90,9 @@ pub fn run(config: &RunConfig) -> Result<Exit, RunError> {
         families,
         listeners: !families.is_empty() && config.pairs_up() && closes.is_some() && loopback_works(),
     };
-    let shortcut = match &gate {
-        Some(gate) if hands && !families.is_empty() => Shortcut::new(config, gate),
-        _ => None,
-    };
+    // Elsewhere connections are not the kernel's own.
+    let crossed = gate.as_ref().filter(|_| hands && !families.is_empty());
+    let shortcut = if fetches { Shortcut::new(config, crossed) } else { None };
     let footing = Footing {
         signals,
         descriptors,

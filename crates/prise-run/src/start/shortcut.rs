@@ -3,7 +3,8 @@
 //! A connection that leaves is nothing but a stream of the host kernel's own with a mark ([`crate::handed::marked`]), where nobody wants its packets or has to know of it.
 //! A program that is linked with glibc makes one by itself, for which the filter lets connect(2) pass that shows a number of this run's: not a
 //! secret, because what it opens is open to everybody. Its file is a descriptor of the supervisor's; the variable that names it is gone when main begins.
-//! So it is with accept(2) of a published port's clients, and with files of the host's that are opened for reading. What the program executes is loaded so, too ([`Supervisor::judge_program`]); static programs are judged as ever, and what they execute.
+//! So it is with accept(2) of a published port's clients, and with files of the host's that are opened for reading; only the last is left to it where
+//! connections go by our TCP (`--no-join`, `--capture`, bad lines, other links). What the program executes is loaded so, too ([`Supervisor::judge_program`]); static programs are judged as ever, and what they execute.
 
 use std::cell::Cell;
 use std::env;
@@ -28,6 +29,7 @@ use crate::guest::notify::{Call, DONE, Judged};
 use crate::handed::adopted::name_space;
 use crate::handed::marked;
 use crate::start::config::RunConfig;
+use crate::start::filter::Token;
 use crate::start::linked;
 use crate::supervisor::Supervisor;
 use crate::world::gate::Gate;
@@ -39,7 +41,7 @@ const VARIABLE: &[u8] = b"LD_PRELOAD=";
 #[derive(Debug)]
 pub(crate) struct Shortcut {
     environment: Vec<CString>,
-    token: u64,
+    token: Token,
     connects: Leave,
     accepts: Leave,
     opens: Leave,
@@ -58,11 +60,11 @@ struct Given {
 }
 
 impl Leave {
-    fn new(file: &Rc<File>, at: usize) -> Self {
+    fn new(file: &Rc<File>, at: usize, is_given: bool) -> Self {
         Self(Rc::new(Given {
             file: Rc::clone(file),
             at: at as u64,
-            ended: Cell::new(false),
+            ended: Cell::new(!is_given),
         }))
     }
 
@@ -100,10 +102,13 @@ impl Programs {
 }
 
 impl Shortcut {
-    /// The library for the program of `config`; none if that is not to have it or could not.
-    pub(crate) fn new(config: &RunConfig, gate: &Gate) -> Option<Self> {
+    /// The library for the program of `config`; none if that is not to have it or could not. `gate` is what connections leave by that may be the
+    /// kernel's own.
+    pub(crate) fn new(config: &RunConfig, gate: Option<&Gate>) -> Option<Self> {
         let program = || linked::program(&find(&config.program)?);
-        if !config.preload || !program().is_some_and(linked::can_have_library) {
+        // Under a policy and a record every call is judged, whoever makes it.
+        let may_pass = config.policy.is_empty() && config.audit.is_none();
+        if !config.preload || !may_pass || !program().is_some_and(linked::can_have_library) {
             return None;
         }
         Self::prepare(gate, config.proc_net).unwrap_or_else(|error| {
@@ -112,22 +117,28 @@ impl Shortcut {
         })
     }
 
-    fn prepare(gate: &Gate, opens: bool) -> io::Result<Option<Self>> {
-        let Some(home) = home_of_marked()? else {
-            return Ok(None);
+    fn prepare(gate: Option<&Gate>, opens: bool) -> io::Result<Option<Self>> {
+        let crossing = match gate {
+            Some(gate) => home_of_marked()?.map(|home| (home, edges(&gate.addresses()))),
+            None => None,
         };
+        let has_sockets = crossing.is_some();
+        if !has_sockets && !opens {
+            return Ok(None);
+        }
+        let (home, edges) = crossing.unwrap_or((Chart::NONE.home, Chart::NONE.edges));
         let library = File::from(memfd_create(c"prise-shortcut", MemfdFlags::CLOEXEC)?);
         // Of this process, by its number in the name space that /proc shows: the program's own numbers are its own affair.
         let ourselves = readlink("/proc/self", Vec::new())?;
         let path = format!("/proc/{}/fd/{}", ourselves.to_string_lossy(), library.as_raw_fd());
         let chart = Chart {
-            open: 1,
-            accepts: 1,
+            open: u32::from(has_sockets),
+            accepts: u32::from(has_sockets),
             opens: u32::from(opens),
             token: draw_token()?,
             home,
             library: linked::number(&library)?,
-            edges: edges(&gate.addresses()),
+            edges,
             ..Chart::NONE
         };
         let Some(image) = with_path(chart, &path).and_then(|chart| prise_shortcut::image(&chart)) else {
@@ -142,10 +153,13 @@ impl Shortcut {
         let file = Rc::new(library);
         Ok(Some(Self {
             environment: environment(&path),
-            token: chart.token,
-            connects: Leave::new(&file, image.open_at),
-            accepts: Leave::new(&file, image.accepts_at),
-            opens: Leave::new(&file, image.opens_at),
+            token: Token {
+                number: chart.token,
+                of_sockets: has_sockets,
+            },
+            connects: Leave::new(&file, image.open_at, has_sockets),
+            accepts: Leave::new(&file, image.accepts_at, has_sockets),
+            opens: Leave::new(&file, image.opens_at, opens),
             programs: Programs {
                 at: image.known_at as u64,
                 file,
@@ -154,8 +168,13 @@ impl Shortcut {
     }
 
     /// What a call shows that comes from the library.
-    pub(crate) fn token(&self) -> u64 {
+    pub(crate) fn token(&self) -> Token {
         self.token
+    }
+
+    /// Whether it makes calls on sockets.
+    pub(crate) fn has_sockets(&self) -> bool {
+        self.token.of_sockets
     }
 
     /// What the program starts with.
@@ -165,7 +184,7 @@ impl Shortcut {
 
     /// The leave to accept without asking, while it holds, if a call is the library's, which wishes for it.
     pub(crate) fn leave_for(&self, call: &Call) -> Option<Leave> {
-        (call.args[5] == wish(self.token) && self.accepts.holds()).then(|| self.accepts.clone())
+        (call.args[5] == wish(self.token.number) && self.accepts.holds()).then(|| self.accepts.clone())
     }
 }
 
@@ -173,7 +192,7 @@ impl Supervisor {
     /// Whether the library is for the program in the file that the caller has open, where the call asks that ([`prise_shortcut::chart::question`]).
     pub(crate) fn judge_program(&mut self, call: &Call) -> Option<Judged> {
         let shortcut = self.shortcut.as_ref()?;
-        if call.number != libc::SYS_connect || call.args[5] != question(shortcut.token) {
+        if call.number != libc::SYS_connect || call.args[5] != question(shortcut.token.number) {
             return None;
         }
         let program = self.guests.descriptor(call.tid, call.fd()).ok();
