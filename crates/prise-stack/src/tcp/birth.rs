@@ -36,6 +36,8 @@ pub(crate) struct Agreement {
     /// Our window shift as a SYN-ACK told it. None where none has left yet, and behind a SYN cookie, which has no room for it: what changed
     /// at the listener since then makes us mean other windows than the peer does.
     pub(crate) told_shift: Option<u8>,
+    /// The window that a SYN-ACK has offered, as far as its shift is known.
+    pub(crate) told_window: Option<u16>,
     pub(crate) sack: bool,
     pub(crate) timestamps: bool,
     pub(crate) ts_recent: u32,
@@ -87,10 +89,11 @@ impl Tcp {
         connection.flags.set_passive(true);
         connection.rcv.irs = agreement.irs;
         connection.rcv.nxt = agreement.irs + 1;
-        connection.rcv.window.start_at(agreement.irs + 1, 0);
         // The window that the SYN-ACK offers is a promise.
-        connection.settle_initial_window(agreement.timestamps);
-        if connection.kernel_window_field(true).is_none() {
+        let promised = agreement.told_window.unwrap_or(0);
+        connection.rcv.window.start_at(agreement.irs + 1, promised.into());
+        connection.settle_initial_window(agreement.told_window, agreement.timestamps);
+        if connection.kernel_window_field(true).is_none() && agreement.told_window.is_none() {
             let bounds = connection.window_bounds(0);
             let mss = u32::from(connection.mss);
             connection.rcv.window.advertise(agreement.irs + 1, 0, mss, 0, bounds);

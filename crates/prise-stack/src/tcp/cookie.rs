@@ -72,6 +72,7 @@ pub(crate) fn taste(secrets: &Secrets, tuple: &FourTuple, seg: &Segment) -> Opti
         peer_mss: SIZES[size as usize],
         peer_scale: (scale != NO_SCALE).then_some(scale.min(14)),
         told_shift: None,
+        told_window: None,
         sack: options.is_some_and(|options| options & 1 << 4 != 0),
         timestamps: options.is_some(),
         ts_recent: seg.options.timestamps.map_or(0, |timestamps| timestamps.value),

@@ -1,4 +1,4 @@
-//! A connection request that was received and not completed: SYN-RECEIVED of a passive open, in 72 octets.
+//! A connection request that was received and not completed: SYN-RECEIVED of a passive open, in 76 octets.
 //!
 //! It holds what the SYN said and what our SYN-ACK promised; the connection record is made when the handshake's
 //! last segment proves that the peer exists (RFC 4987 §3.3 calls this a SYN cache).
@@ -52,11 +52,13 @@ pub(crate) struct HalfOpen {
     /// Our window shift as the SYN-ACK told it: the listener's settings may change before the last segment comes. [`NO_SCALE`] where none
     /// was told yet.
     told_shift: u8,
+    /// The window that the first SYN-ACK offered, where one told a shift: a promise, whatever the listener's buffer is since (`rsk_rcv_wnd`).
+    told_window: u16,
     pub(crate) link: LinkId,
     pub(crate) limit: AnswerLimit,
 }
 
-const _: () = assert!(size_of::<HalfOpen>() <= 72, "RFC 4987: a SYN must cost little");
+const _: () = assert!(size_of::<HalfOpen>() <= 76, "RFC 4987: a SYN must cost little");
 
 const NO_SCALE: u8 = 15;
 const SACK: u8 = 1 << 4;
@@ -98,6 +100,7 @@ impl HalfOpen {
             retries: 0,
             ecn: ecn.pack(),
             told_shift: NO_SCALE,
+            told_window: 0,
             link,
             limit: AnswerLimit::default(),
         }
@@ -134,9 +137,15 @@ impl HalfOpen {
         }
     }
 
-    /// Our SYN-ACKs tell this window shift (`rcv_wscale` of Linux's requests).
-    pub(crate) fn tell_shift(&mut self, shift: u8) {
+    /// Our SYN-ACKs tell this window, and the shift of later ones (`rcv_wscale` of Linux's requests).
+    pub(crate) fn tell_window(&mut self, window: u16, shift: u8) {
+        self.told_window = window;
         self.told_shift = shift;
+    }
+
+    /// The window that our SYN-ACKs offer, if one did.
+    pub(crate) fn told_window(&self) -> Option<u16> {
+        (self.told_shift != NO_SCALE).then_some(self.told_window)
     }
 
     /// The window shift that our SYN-ACK told, if one did.
@@ -199,6 +208,7 @@ impl HalfOpen {
             peer_mss: self.mss,
             peer_scale: self.peer_scale(),
             told_shift: self.told_shift(),
+            told_window: self.told_window(),
             sack: self.sack(),
             timestamps: self.timestamps(),
             ts_recent: self.ts_recent(),

@@ -146,7 +146,9 @@ impl Tcp {
             record.choose_sack();
         }
         if matches!(origin, Origin::Listener { .. }) {
-            record.tell_shift(window_shift(&config));
+            let mss = own_mss(net, &tuple, &config).link;
+            let window = offered_window(&config, mss, record.timestamps());
+            record.tell_window(window, window_shift(&config));
         }
         if admission == Admission::ByCookie {
             self.answer_with_cookie(net, record, seg);
@@ -269,7 +271,9 @@ impl Tcp {
         if cookie {
             timestamp = super::cookie::mark_timestamp(timestamp, record);
         }
-        let mut header = record.syn_ack(mss, offered_window(&config, mss, record.timestamps()), timestamp);
+        let told = record.told_window();
+        let window = told.unwrap_or_else(|| offered_window(&config, mss, record.timestamps()));
+        let mut header = record.syn_ack(mss, window, timestamp);
         if cookie && !record.timestamps() {
             // Nothing but the segment size can be remembered then.
             header.options.window_scale = None;
@@ -367,8 +371,10 @@ impl Tcp {
     fn offered_window_at(&self, net: &Net, index: u32) -> u16 {
         let config = self.listener_config_at(index);
         self.half_open.get(index).map_or(0, |record| {
-            let mss = own_mss(net, &record.tuple, &config).link;
-            offered_window(&config, mss, record.timestamps())
+            record.told_window().unwrap_or_else(|| {
+                let mss = own_mss(net, &record.tuple, &config).link;
+                offered_window(&config, mss, record.timestamps())
+            })
         })
     }
 

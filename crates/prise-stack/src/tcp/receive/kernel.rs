@@ -365,9 +365,10 @@ impl Connection {
         }
     }
 
-    /// The SYN-ACK that made this connection offered by these timestamps' room.
-    pub(crate) fn settle_initial_window(&mut self, timestamps: bool) {
-        let told = u32::from(initial_window(&self.config, self.advertised_mss, timestamps));
+    /// The SYN-ACK that made this connection offered `told`, or what is left by these timestamps' room.
+    pub(crate) fn settle_initial_window(&mut self, told: Option<u16>, timestamps: bool) {
+        let told = told.unwrap_or_else(|| initial_window(&self.config, self.advertised_mss, timestamps));
+        let told = u32::from(told);
         if let Some(buffer) = self.kernel_mut() {
             buffer.told = told;
             buffer.threshold = told;

@@ -305,3 +305,31 @@ fn two_ends_in_time_wait_that_remember_different_connections_do_not_answer_each_
         world.log.len()
     );
 }
+
+/// `rsk_rcv_wnd` of Linux: the listener's program makes its buffer smaller, or larger, while somebody's handshake is under way.
+#[test]
+fn a_syn_ack_that_is_sent_again_offers_what_the_first_one_did() {
+    for buffer in [20_000, 5000, 50_000] {
+        let mut world = World::new(34);
+        let listener = world.listen(80);
+        let of_buffer = |octets| TcpConfig {
+            receive_buffer: Some(octets),
+            ..TcpConfig::default()
+        };
+        world.stacks[1].tcp_set_listener_config(listener, of_buffer(20_000));
+        // The handshake's last segment is lost.
+        world.filter = Some(|side, header, _| side == 1 || header.flags.syn());
+        world.open(40_000, 80);
+        world.run_for(Duration::from_millis(100));
+        world.stacks[1].tcp_set_listener_config(listener, of_buffer(buffer));
+        world.run_for(Duration::from_millis(1500));
+        let answers = world.log.iter().filter(|(side, ..)| *side == 1);
+        let told: Vec<u16> = answers.map(|(_, header, _)| header.window).collect();
+        assert!(told.len() > 1 && told.iter().all(|told| *told == 20_000), "{told:?}");
+        world.filter = None;
+        world.run_for(Duration::from_secs(5));
+        let server = world.stacks[1].tcp_accept(listener, 9).expect("a connection");
+        let info = world.stacks[1].tcp_info(world.now, server).expect("it lives");
+        assert!(info.receive_window >= 20_000, "{}", info.receive_window);
+    }
+}
