@@ -22,9 +22,10 @@ use self::hystart::{Growth, HyStart};
 use self::validation::Validation;
 use super::config::CongestionAlgorithm;
 
-/// RFC 6928: ten segments, but no more than 14,600 octets unless two segments are larger.
+/// RFC 6928: ten segments. Its bound of 14,600 octets for larger ones is left out, as Linux does (`TCP_INIT_CWND`): such segments are of links
+/// that carry them, `lo` above all.
 fn initial_window(mss: u32) -> u32 {
-    (10 * mss).min((2 * mss).max(14_600)).max(10 * mss.min(1460))
+    10 * mss
 }
 
 /// An acknowledgment as congestion control sees it.

@@ -114,7 +114,11 @@ impl Stack {
         let route = self.net.route(remote, Some(local), connection.device);
         let info = connection.info(now);
         Some(TcpInfo {
-            path_mtu: route.map_or(info.path_mtu, |route| route.mtu),
+            path_mtu: route.map_or(info.path_mtu, |route| match remote {
+                // What a link carries, a packet of IPv4 may not be able to fill (`ipv4_mtu`).
+                IpAddr::V4(_) => route.mtu.min(u16::MAX.into()),
+                IpAddr::V6(_) => route.mtu,
+            }),
             ..info
         })
     }
