@@ -204,6 +204,19 @@ print("-- who may not")
 print("types:", [tried(lambda: packet(kind, ALL)) for kind in (socket.SOCK_STREAM, 4, 5, 11)])
 row = next(line.split() for line in open("/proc/net/packet") if line.split()[-1] == str(os.fstat(raw.fileno()).st_ino))
 print("listed:", row[2:6])
+# What `ss -0` asks: `struct packet_diag_req`, of lists, and what is wrong with it.
+for question, flags in ((struct.pack("=BBHIIQ", socket.AF_PACKET, 0, 0, 0, 1, 2**64 - 1), 0x301),
+                        (struct.pack("=BBHIIQ", socket.AF_PACKET, 3, 0, 0, 1, 2**64 - 1), 0x301),
+                        (struct.pack("=BBHIIQ", socket.AF_PACKET, 0, 0, 0, 1, 2**64 - 1), 1), (bytes([socket.AF_PACKET]) + bytes(11), 0x301)):
+    diag = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4)
+    diag.send(struct.pack("=IHHII", 16 + len(question), 20, flags, 7, 0) + question)
+    rows, octets = {}, diag.recv(1 << 16)
+    while struct.unpack_from("=H", octets, 4)[0] == 20:
+        length = struct.unpack_from("=I", octets)[0]
+        rows[struct.unpack_from("=I", octets, 20)[0]] = octets[16:20], octets[32:length]
+        octets = octets[length:] or diag.recv(1 << 16)
+    of_ours = [rows.get(os.fstat(one.fileno()).st_ino) for one in (raw, cooked)]
+    print("sock_diag:", len(rows), of_ours, -struct.unpack_from("=i", octets, 16)[0])
 sys.stdout.flush()
 if os.fork() == 0:
     os.setgroups([])

@@ -66,7 +66,10 @@ pub(crate) fn host() -> Host {
 /// A `struct unix_diag_msg`: a stream that listens, with its number.
 const UNIX_ROW: [u8; 16] = [1, 1, 10, 0, 77, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
 
-/// Holds every socket, and carries none; knows one of AF_UNIX, and one of netlink's with a name and one without.
+/// A `struct packet_diag_msg`: one that hears of everything, with its number.
+const PACKET_ROW: [u8; 16] = [17, 3, 3, 0, 79, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+
+/// Holds every socket, and carries none; knows one of AF_UNIX, a packet socket, and one of netlink's with a name and one without.
 struct SomeDriver;
 
 impl Driver for SomeDriver {
@@ -86,10 +89,10 @@ impl Driver for SomeDriver {
     }
 
     fn other_sockets(&mut self, request: &[u8], many: bool) -> Result<Vec<Vec<u8>>, Errno> {
-        if many && request.first() == Some(&1) {
-            Ok(vec![UNIX_ROW.to_vec(); 2])
-        } else {
-            Err(Errno::ENOENT)
+        match request.first() {
+            Some(1) if many => Ok(vec![UNIX_ROW.to_vec(); 2]),
+            Some(17) if many => Ok(vec![PACKET_ROW.to_vec()]),
+            _ => Err(Errno::ENOENT),
         }
     }
 

@@ -28,6 +28,7 @@ use crate::socket::unix::QUIET;
 use crate::socket::{GuestSocket, Holder, Role, Slot, Sockets};
 use crate::supervisor::Supervisor;
 use crate::waiting::parked::ParkId;
+use crate::world::mirror::Mirror;
 
 /// Requests that are taken from one socket before others get their turn.
 const ROUND: usize = 256;
@@ -173,6 +174,7 @@ impl Supervisor {
             program,
             netlink,
             places,
+            mirror,
             now,
             ..
         } = self;
@@ -184,6 +186,7 @@ impl Supervisor {
                 guests,
                 kin: &program.kin,
                 places,
+                mirror: mirror.as_deref(),
                 moved: None,
                 asker,
                 netlink: asker.map_or_else(Vec::new, |_| netlink.rows()),
@@ -278,6 +281,8 @@ struct OfGuests<'a> {
     guests: &'a mut Guests,
     kin: &'a Kin,
     places: &'a Places,
+    /// Where packet sockets are.
+    mirror: Option<&'a Mirror>,
     /// Who has which socket open, by its number. Looked up once in a look at all: a program that moved each of its descriptors would have
     /// every one of them read for every socket of its.
     moved: Option<HashMap<u32, Holder>>,
@@ -307,6 +312,18 @@ impl OfGuests<'_> {
     }
 }
 
+impl OfGuests<'_> {
+    /// The rows of the run's packet sockets; those of the host, which tell whether the kernel has such rows, are nobody's here.
+    fn packet_sockets(&self, request: &[u8]) -> Result<Vec<Vec<u8>>, Errno> {
+        let rows = match self.mirror {
+            Some(mirror) => mirror.asked(request),
+            None => sock_diag::asked(request, true).map(|_| Vec::new()),
+        };
+        let rows = rows.map_err(|error| errno_of(&error))?;
+        Ok(rows.into_iter().map(Row::into_octets).collect())
+    }
+}
+
 impl Driver for OfGuests<'_> {
     fn held(&mut self, id: SocketId) -> Held {
         let socket = self.sockets.by_id(id).and_then(|slot| self.sockets.get(slot));
@@ -331,12 +348,15 @@ impl Driver for OfGuests<'_> {
         if !self.asker.is_some_and(is_of_own_network) {
             return Err(Errno::ENOENT);
         }
+        if request.first().copied().map(i32::from) == Some(libc::AF_PACKET) {
+            return self.packet_sockets(request);
+        }
         let mut rows = sock_diag::asked(request, many).map_err(|error| errno_of(&error))?;
         let hidden = Hidden::of(self.sockets, self.netlink.iter().map(|row| row.inode));
         rows.retain(|row| match row.of() {
             Local::Unix { inode, listens } => !hidden.hides(inode, listens),
             Local::Netlink { protocol } => Protocol::from_raw(protocol.into()).is_none(),
-            Local::Other => false,
+            Local::Packet { .. } | Local::Other => false,
         });
         Ok(rows.into_iter().map(Row::into_octets).collect())
     }

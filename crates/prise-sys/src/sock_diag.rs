@@ -109,7 +109,7 @@ impl SockDiag {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row(Vec<u8>);
 
-/// Whose a row is, as far as it is of a family that does not leave the machine.
+/// Whose a row is, as far as it is not of an Internet family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Local {
     /// `AF_UNIX` (`struct unix_diag_msg`).
@@ -123,6 +123,11 @@ pub enum Local {
     Netlink {
         /// The subsystem.
         protocol: u8,
+    },
+    /// `AF_PACKET` (`struct packet_diag_msg`).
+    Packet {
+        /// The number that /proc/PID/fd shows.
+        inode: u32,
     },
     /// Another.
     Other,
@@ -138,6 +143,9 @@ impl Row {
             },
             Some(libc::AF_NETLINK) => Local::Netlink {
                 protocol: self.0.get(2).copied().unwrap_or(0),
+            },
+            Some(libc::AF_PACKET) => Local::Packet {
+                inode: word(&self.0, 4).unwrap_or(0),
             },
             _ => Local::Other,
         }

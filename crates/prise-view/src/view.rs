@@ -28,8 +28,8 @@ pub trait Driver {
     /// What is left of streams that were carried elsewhere and that no program holds any more, TIME-WAIT above all.
     fn left(&mut self) -> Vec<Left>;
 
-    /// What is known of sockets that are not the host's, of AF_UNIX and of netlink's subsystems that do not tell of the network: the rows (`struct
-    /// unix_diag_msg`, `struct netlink_diag_msg`, and what is told besides) that answer a program's request, of a list if it asks for `many`.
+    /// What is known of sockets that are not the host's, of AF_UNIX, of packet sockets, and of netlink's subsystems that do not tell of the network: the
+    /// rows (`struct unix_diag_msg`, `struct packet_diag_msg`, `struct netlink_diag_msg`, and what is told besides) that answer a program's request, of a list if it asks for `many`.
     fn other_sockets(&mut self, request: &[u8], many: bool) -> Result<Vec<Vec<u8>>, Errno>;
 
     /// Netlink sockets that speak to the host.

@@ -204,7 +204,7 @@ fn sockets_are_listed_by_family_protocol_and_state() {
         &mut socket(Protocol::SocketDiag),
         20,
         DUMP,
-        &[17, 0, 0, 0, 0, 0, 0, 0],
+        &[38, 0, 0, 0, 0, 0, 0, 0],
     );
     assert_eq!(error(&answer), Some(Errno::ENOENT));
     let answer = asked(
@@ -231,6 +231,26 @@ fn sockets_of_unix_are_what_the_driver_tells() {
     assert_eq!(error(&one), Some(Errno::ENOENT));
     let short = asked(&mut host, &mut diag, 20, DUMP, &question[..8]);
     assert_eq!(error(&short), Some(Errno::EINVAL));
+}
+
+#[test]
+fn packet_sockets_are_what_the_driver_tells_as_a_list_of_all() {
+    let mut host = host();
+    let mut ask_for = |protocol: u8, length, flags| {
+        let question: Vec<u8> = [17, protocol].into_iter().chain([0; 18]).take(length).collect();
+        asked(&mut host, &mut socket(Protocol::SocketDiag), 20, flags, &question)
+    };
+    let answer = ask_for(0, 20, DUMP);
+    let kinds: Vec<_> = answer.iter().map(|it| (it.0, it.1, it.2.len())).collect();
+    assert_eq!(kinds, [(20, 2, 16), (3, 2, 4)]);
+    assert_eq!(
+        answer[0].2[..5],
+        [17, 3, 3, 0, 79],
+        "its family, type, protocol and number"
+    );
+    assert_eq!(error(&ask_for(3, 20, DUMP)), Some(Errno::EINVAL));
+    assert_eq!(error(&ask_for(0, 12, DUMP)), Some(Errno::EINVAL));
+    assert_eq!(error(&ask_for(0, 20, 0)), Some(Errno::EOPNOTSUPP));
 }
 
 #[test]

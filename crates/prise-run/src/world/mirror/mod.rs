@@ -35,6 +35,7 @@ use prise_link::{Direction, Tap, each_packet};
 use prise_stack::{LinkId, LinkSet, Stack};
 use prise_sys::name_space::NetworkSpace;
 use prise_sys::packet;
+use prise_sys::sock_diag::{self, Local, Row};
 use prise_wire::ethernet::{self, EtherType, EthernetHeader};
 use prise_wire::time::Duration;
 use prise_wire::{Frame, Instant, MacAddr, Medium, Payload};
@@ -178,6 +179,14 @@ impl Mirror {
         };
         let rows = text.lines().skip(1).filter(|row| !is_own(row));
         Some(rows.map(str::to_owned).collect())
+    }
+
+    /// The rows of the programs' sockets that answer a request for a list (sock_diag(7), `struct packet_diag_req`).
+    pub(crate) fn asked(&self, request: &[u8]) -> io::Result<Vec<Row>> {
+        let mut rows = self.space.within(|| sock_diag::asked(request, true))?;
+        let is_own = |row: &Row| matches!(row.of(), Local::Packet { inode } if self.own.contains(&inode));
+        rows.retain(|row| !is_own(row));
+        Ok(rows)
     }
 
     /// Readable when programs have sent something.

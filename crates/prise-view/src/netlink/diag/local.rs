@@ -1,5 +1,5 @@
-//! Sockets of families that do not leave the machine: AF_UNIX (linux/unix_diag.h), which the driver knows, and netlink (linux/netlink_diag.h), of which
-//! it knows those that do not speak to the host.
+//! Sockets of other families: AF_UNIX (linux/unix_diag.h) and packet sockets (linux/packet_diag.h), which the driver knows, and netlink
+//! (linux/netlink_diag.h), of which it knows those that do not speak to the host.
 
 use alloc::vec::Vec;
 
@@ -13,13 +13,15 @@ use crate::View;
 use crate::octets::{u8_at, u32_at};
 use crate::view::NetlinkRow;
 
-/// `AF_UNIX`, `AF_NETLINK`.
+/// `AF_UNIX`, `AF_NETLINK`, `AF_PACKET`.
 pub(super) const UNIX: u8 = 1;
 pub(super) const NETLINK: u8 = 16;
+pub(super) const PACKET: u8 = 17;
 
-/// Octets of a `struct unix_diag_req`, and of a `struct netlink_diag_req`.
+/// Octets of a `struct unix_diag_req`, of a `struct netlink_diag_req`, and of a `struct packet_diag_req`.
 const UNIX_REQUEST_LEN: usize = 24;
 const NETLINK_REQUEST_LEN: usize = 20;
+const PACKET_REQUEST_LEN: usize = 20;
 
 /// `NDIAG_PROTO_ALL`; `MAX_LINKS`, how many protocols there can be.
 const EVERY_PROTOCOL: u8 = 255;
@@ -45,6 +47,24 @@ pub(super) fn unix(view: &mut View<'_>, request: Request<'_>, reply: Reply) -> A
         return Answer::List(messages.collect());
     }
     messages.next().map_or(Answer::Error(Errno::ENOENT), Answer::One)
+}
+
+/// `packet_diag_handler_dump`: there is no question about one, nor about those of a protocol.
+pub(super) fn packet(view: &mut View<'_>, request: Request<'_>, reply: Reply) -> Answer {
+    if request.body.len() < PACKET_REQUEST_LEN || u8_at(request.body, 1) != 0 {
+        return Answer::Error(Errno::EINVAL);
+    }
+    if request.flags & DUMP == 0 {
+        return Answer::Error(Errno::EOPNOTSUPP);
+    }
+    match view.driver.other_sockets(request.body, true) {
+        Ok(rows) => Answer::List(
+            rows.into_iter()
+                .map(|row| head(MULTI, reply).with(&row).finish())
+                .collect(),
+        ),
+        Err(errno) => Answer::Error(errno),
+    }
 }
 
 /// `netlink_diag_handler_dump`: there is no question about one.

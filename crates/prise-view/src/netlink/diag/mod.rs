@@ -1,4 +1,4 @@
-//! `NETLINK_SOCK_DIAG` (`sock_diag(7)`): what `ss` asks. Internet and netlink sockets; of AF_UNIX ones the driver tells, of others the host's
+//! `NETLINK_SOCK_DIAG` (`sock_diag(7)`): what `ss` asks. Internet and netlink sockets; of AF_UNIX and packet ones the driver tells, of others the host's
 //! `/proc/net`.
 
 mod filter;
@@ -60,6 +60,7 @@ pub(super) fn answer(view: &mut View<'_>, who: Who<'_>, request: Request<'_>, re
         (BY_FAMILY, AF_MAX..) => return Answer::Error(Errno::EINVAL),
         (BY_FAMILY, local::UNIX) => return local::unix(view, request, reply),
         (BY_FAMILY, local::NETLINK) => return local::netlink(view, request, reply),
+        (BY_FAMILY, local::PACKET) => return local::packet(view, request, reply),
         (BY_FAMILY, 0 | 3..=9 | 11..) if request.body.len() >= 2 => return Answer::Error(Errno::ENOENT),
         (BY_FAMILY, _) => question(request, reply),
         _ => return Answer::Error(Errno::EINVAL),
