@@ -178,6 +178,7 @@ errnos! {
     EOWNERDEAD = 130, "Owner died";
     ENOTRECOVERABLE = 131, "State not recoverable";
     ERFKILL = 132, "Operation not possible due to RF-kill";
+    ETOOSMALL = 525, "Unknown error 525";
 }
 
 impl Errno {

@@ -1,6 +1,8 @@
 //! The interface requests of `netdevice(7)`, `arp(7)` and their like (linux/sockios.h), as Linux judges them by the family of the
 //! socket that they are made on: whatever it is, it tells of links; only an IPv4 one tells of IPv4 addresses.
 
+use crate::ethtool;
+pub use crate::ethtool::Asked;
 use crate::interface;
 use crate::octets::{u16_at, u32_at};
 use alloc::vec::Vec;
@@ -54,11 +56,6 @@ const CHANGES: [u32; 16] = [
 ];
 /// What no driver here has: bridges of old, WAN devices, time stamping.
 const NOT_SUPPORTED: [u32; 4] = [0x8940, 0x8941, 0x894a, 0x89b1];
-/// What everybody may ask a driver (linux/ethtool.h); what else there is is a change.
-const ETHTOOL_QUESTIONS: [u32; 36] = [
-    0x01, 0x03, 0x07, 0x0a, 0x0e, 0x10, 0x12, 0x14, 0x16, 0x18, 0x1b, 0x1d, 0x1e, 0x20, 0x21, 0x23, 0x25, 0x27, 0x29,
-    0x2b, 0x2d, 0x2e, 0x2f, 0x30, 0x37, 0x38, 0x3a, 0x3c, 0x41, 0x44, 0x46, 0x48, 0x4a, 0x4c, 0x4e, 0x50,
-];
 /// What drivers have of their own (`SIOCDEVPRIVATE`).
 const OF_DRIVERS: core::ops::RangeInclusive<u32> = 0x89f0..=0x89ff;
 /// VLANs: the kernel's answer without the module.
@@ -155,25 +152,11 @@ fn link_named<'a>(stack: &'a Stack, name: &[u8]) -> Option<&'a Link> {
     stack.links().iter().find(|link| link.name().as_bytes() == name)
 }
 
-/// `SIOCETHTOOL` (`dev_ethtool`) of a device whose driver tells of nothing but its link: the word behind the command that answers it.
-pub fn ethtool(
-    stack: &Stack,
-    given: &[u8; REQUEST_LEN],
-    command: u32,
-    is_admin: impl FnOnce() -> bool,
-) -> Result<u32, Errno> {
-    /// `ETHTOOL_GLINK`.
-    const GET_LINK: u32 = 0x0a;
+/// `SIOCETHTOOL`: what is written behind the command that the request points to.
+pub fn ethtool(stack: &Stack, given: &[u8; REQUEST_LEN], asked: &Asked<'_>) -> Result<Vec<u8>, Errno> {
     let (_, plain) = named(&given[..NAME_LEN]);
-    link_named(stack, plain).ok_or(Errno::ENODEV)?;
-    if command == GET_LINK {
-        // No link of a run is ever down.
-        return Ok(1);
-    }
-    if ETHTOOL_QUESTIONS.contains(&command) || is_admin() {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    Err(Errno::EPERM)
+    let link = link_named(stack, plain).ok_or(Errno::ENODEV)?;
+    ethtool::answer(link, asked)
 }
 
 /// Whether what a [`Kind::Change`] asks for is so: scripts in a name space of their own begin by setting `lo` up.

@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod counter_names;
 mod counters;
+mod ethtool;
 mod fib_trie;
 mod groups;
 pub mod interface;

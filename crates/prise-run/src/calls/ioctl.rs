@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use prise_socket::{Errno, Family};
-use prise_view::ioctl::{self, Kind, On};
+use prise_view::ioctl::{self, Asked, Kind, On};
 
 use super::Target;
 use crate::guest::capabilities::is_network_admin;
@@ -89,9 +89,13 @@ impl Supervisor {
                 memory.read(address, &mut given)?;
                 // The command, behind the pointer that follows the name.
                 let command = u64::from_ne_bytes(core::array::from_fn(|i| given[16 + i]));
-                let asked = memory.read_i32(command)?.cast_unsigned();
-                let told = ioctl::ethtool(self.host.stack(), &given, asked, || is_network_admin(call.tid))?;
-                memory.write(command.wrapping_add(4), &told.to_ne_bytes())?;
+                let asked = Asked {
+                    command: memory.read_i32(command)?.cast_unsigned(),
+                    word: &|| Ok(memory.read_i32(command.wrapping_add(4))?.cast_unsigned()),
+                    is_admin: &|| is_network_admin(call.tid),
+                };
+                let told = ioctl::ethtool(self.host.stack(), &given, &asked)?;
+                memory.write(command.wrapping_add(4), &told)?;
                 DONE
             }
             Kind::Interface => {
