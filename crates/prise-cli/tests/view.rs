@@ -583,6 +583,12 @@ print(row[:4], struct.unpack_from('=I', row, 4)[0] == route.getsockname()[0])
 route.connect((0, 0))
 print(told(16, 16, 0)[0][number(route)][3])
 print(told(46, 0, length=2))
+import ctypes
+libc, room = ctypes.CDLL(None), ctypes.create_string_buffer(256)
+def protocol(each):
+    length = libc.getxattr(b'/proc/%d/fd/%d' % (os.getpid(), each.fileno()), b'system.sockprotoname', room, 255)
+    return room.raw[:length]
+print([protocol(each) for each in (stream, datagrams, socket.socket(10), socket.socket(10, 2, 136), socket.socket(2, 2, 1), route, events, pair[0])])
 ";
 
 #[test]
@@ -603,7 +609,8 @@ fn sockets_of_other_families_are_listed_without_what_stands_behind_the_runs() {
             "[True, False, True, False, False] Success",
             "b'\\x10\\x03\\x00\\x07' True",
             "1",
-            "({}, 'Invalid argument')"
+            "({}, 'Invalid argument')",
+            "[b'TCP\\x00', b'UDP\\x00', b'TCPv6\\x00', b'UDPLITEv6\\x00', b'PING\\x00', b'NETLINK\\x00', b'NETLINK\\x00', b'UNIX-STREAM\\x00']"
         ],
         "{}",
         ended.stderr
@@ -843,6 +850,10 @@ os.chdir('/proc/net')
 print([open(path).read() == whole for path in ('route', './route', '/proc//net/./route', f'/proc/self/task/{os.getpid()}/net/route')])
 os.chdir('/')
 print(open('proc/net/route').read() == whole)
+back = ('/proc/net/../net/route', '/proc/net/../../net/route', '/proc/self/fd/../net/route', 'etc/../proc/net/route')
+print([os.read(os.open(path, os.O_RDONLY), 4096).decode() == whole for path in back])
+try: open('/proc/self/cwd/../net/route')
+except FileNotFoundError: print('nothing behind a link')
 directory = os.open('/proc/self/net', os.O_RDONLY | os.O_DIRECTORY)
 print(os.read(os.open('route', os.O_RDONLY, dir_fd=directory), 4096).decode() == whole)
 os.chdir('/proc/sys/net')
@@ -860,7 +871,8 @@ print(fcntl.fcntl(os.open('/proc/net/route', os.O_RDONLY | os.O_NONBLOCK), fcntl
     let program: [OsString; 2] = [python.into(), script.into()];
     let ended = finish(&mut stage.run(&[], &program), LIMIT).expect_success();
     assert_eq!(
-        ended.stdout, "[True, True, True, True]\nTrue\nTrue\n1\n\nits own\nno directory\nno directory\nTrue\n",
+        ended.stdout,
+        "[True, True, True, True]\nTrue\n[True, True, True, True]\nnothing behind a link\nTrue\n1\n\nits own\nno directory\nno directory\nTrue\n",
         "{}",
         ended.stderr
     );

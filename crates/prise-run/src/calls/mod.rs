@@ -13,6 +13,7 @@ mod option_value;
 mod options;
 mod packet;
 pub(crate) mod process;
+mod protocol_name;
 mod receive;
 mod send;
 mod shutdown;
@@ -68,6 +69,7 @@ impl Supervisor {
             libc::SYS_prctl => return self.prctl(call),
             libc::SYS_seccomp => return Ok(self.seccomp()),
             libc::SYS_uname => return self.uname(call),
+            libc::SYS_getxattr => return self.protocol_name(call),
             _ => (),
         }
         if matches!(call.number, libc::SYS_sendto | libc::SYS_recvfrom) && call.args[1].cast_signed() < 0 {

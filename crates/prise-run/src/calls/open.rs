@@ -3,6 +3,7 @@
 //! Every open for reading is judged then, because a filter cannot see paths. What is read of the path only chooses between
 //! two harmless ways: a program that changes it meanwhile opens with its own rights what it could open anyway.
 
+use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
@@ -66,7 +67,7 @@ impl Supervisor {
             return None;
         }
         if path.starts_with(b"/") {
-            return Some(plainly(path));
+            return plainly(path, |directory| is_directory(call.tid, directory));
         }
         let is_setting = || {
             let name = core::str::from_utf8(name).ok();
@@ -82,7 +83,7 @@ impl Supervisor {
         };
         let directory = std::fs::read_link(format!("/proc/{}/{directory}", call.tid)).ok()?;
         let whole = [directory.as_os_str().as_bytes(), path].join(&b'/');
-        Some(plainly(&whole))
+        plainly(&whole, |directory| is_directory(call.tid, directory))
     }
 
     /// What a file of ours says, with its name.
@@ -112,17 +113,41 @@ impl Supervisor {
     }
 }
 
-/// A path without what leads nowhere: `//`, `/./`.
-fn plainly(path: &[u8]) -> Vec<u8> {
+/// A path without what leads nowhere (`//`, `/./`) or back (`..`). None where the way back begins at what is no directory: behind a link
+/// it is another directory's parent.
+fn plainly(path: &[u8], is_directory: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(path.len());
-    let parts = path
-        .split(|&octet| octet == b'/')
-        .filter(|part| !part.is_empty() && *part != b".");
-    for part in parts {
+    let parts = path.split(|&octet| octet == b'/');
+    for part in parts.filter(|part| !part.is_empty() && *part != b".") {
+        if part == b".." {
+            // The root's parent is the root.
+            let Some(end) = plain.iter().rposition(|&octet| octet == b'/') else {
+                continue;
+            };
+            if plain == b"/proc/net" {
+                // A link to `self/net`.
+                plain.truncate(b"/proc".len());
+                plain.extend_from_slice(b"/self");
+            } else if plain == b"/proc/self" || is_directory(&plain) {
+                plain.truncate(end);
+            } else {
+                return None;
+            }
+            continue;
+        }
         plain.push(b'/');
         plain.extend_from_slice(part);
     }
-    plain
+    Some(plain)
+}
+
+/// Whether a path from the root is a directory to a task, and no link to one.
+fn is_directory(tid: u32, path: &[u8]) -> bool {
+    let own = path.strip_prefix(b"/proc/self/");
+    let own = own.map(|rest| [format!("/proc/{tid}/").as_bytes(), rest].concat());
+    let path = own.as_deref().unwrap_or(path);
+    let path = [format!("/proc/{tid}/root").as_bytes(), path].concat();
+    std::fs::symlink_metadata(OsStr::from_bytes(&path)).is_ok_and(|found| found.is_dir())
 }
 
 /// The flags of an openat2(2) that reads and asks nothing of the way there (`struct open_how`).
@@ -136,7 +161,7 @@ fn how_to_open(call: &Call) -> Option<i32> {
 }
 
 /// A short path; none if it is longer or cannot be read. No page is read beyond the one where it ends.
-fn read_path(memory: Memory, address: u64) -> Option<Vec<u8>> {
+pub(super) fn read_path(memory: Memory, address: u64) -> Option<Vec<u8>> {
     let mut path = Vec::new();
     while path.len() < PATH_MAX {
         let at = address.checked_add(path.len() as u64)?;
@@ -150,4 +175,29 @@ fn read_path(memory: Memory, address: u64) -> Option<Vec<u8>> {
         path.extend_from_slice(&piece);
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_back_is_followed_from_directories_and_not_from_links() {
+        let plain = |path: &str| {
+            let is_directory = |path: &[u8]| !path.ends_with(b"link");
+            plainly(path.as_bytes(), is_directory).map(|plain| String::from_utf8(plain).unwrap())
+        };
+        for (path, expected) in [
+            ("//proc/./net/tcp", Some("/proc/net/tcp")),
+            ("/proc/net/../net/tcp", Some("/proc/self/net/tcp")),
+            ("/proc/net/../../net/tcp", Some("/proc/net/tcp")),
+            ("/proc/self/../net/tcp", Some("/proc/net/tcp")),
+            ("/proc/7/fd/../net/tcp", Some("/proc/7/net/tcp")),
+            ("/../etc/../proc/net/tcp", Some("/proc/net/tcp")),
+            ("/a/link/../net/tcp", None),
+            ("/..", Some("")),
+        ] {
+            assert_eq!(plain(path).as_deref(), expected, "{path}");
+        }
+    }
 }

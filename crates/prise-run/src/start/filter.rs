@@ -48,6 +48,9 @@ const NATIVE_NETLINK: [i32; 6] = [2, 7, 9, 11, 15, 21];
 /// Octets of a request for a list in the C library musl, `send(2)` of which it expects the answer to be there at once.
 const SHORT_REQUEST: u32 = 20;
 
+/// The room that strace(1) has for the name of a socket's protocol (`system.sockprotoname`, its src/util.c).
+const STRACES_ROOM: u32 = 255;
+
 /// Flags of send(2) that an AF_UNIX datagram socket refuses and UDP refuses otherwise, or that it knows nothing of.
 const SEND_FLAGS: i32 = libc::MSG_OOB | libc::MSG_ZEROCOPY;
 
@@ -133,6 +136,7 @@ pub(crate) fn program(confinement: Option<&Confinement>, asked: Asked) -> Progra
     judge_options(&mut p, asked.native.listeners, of_sockets);
     judge_socket_requests(&mut p);
     judge_own_calls(&mut p, asked.token.is_some());
+    judge_values(&mut p, libc::SYS_getxattr, 3, [STRACES_ROOM]);
     if asked.hostname {
         on_call(&mut p, libc::SYS_uname, |p| p.verdict(Verdict::Notify));
     }
