@@ -2,7 +2,7 @@
 import re
 
 from lines import ENDS, has_label, has_read, hears_corked, is_of_octets, is_undone_stream, rule, sends_urgent, urgent_to
-from model import ERRQUEUE, INET6, MORE, READS, RECEIVES, SENDS, WRITES
+from model import ERRQUEUE, INET6, MORE, PEEK, READS, RECEIVES, SENDS, WAITALL, WRITES
 
 # What poll(2) shows of a stream that is connected, and of one that was refused.
 PEERS = (4, 5, 0x1d, 0x201d)
@@ -350,6 +350,12 @@ def _(line):
     return line.carried and line.every(lambda one, theirs, ours: one.stream and theirs | 1 == ours and read(one))
 
 
+@rule("an urgent octet and nothing else, on a stream by our TCP: POLLIN, also of who does not ask for POLLPRI")
+def _(line):
+    return line.name == "epoll_wait" and line.carried and line.every(
+        lambda one, theirs, ours: one.stream and theirs | 1 == ours and not theirs & 2 and urgent_to(line.model, one) > 0 and not has_read(one))
+
+
 @rule("SO_RCVLOWAT of a stream by our TCP: poll(2), select(2) and epoll(7) show fewer octets, too")
 def _(line):
     asks = lambda words, said: words[2:4] == ["1", "18"] and words[4] not in ("0", "1") and said == "0"
@@ -358,6 +364,14 @@ def _(line):
         differ = line.selects()
         return line.carried and bool(differ) and all(more(one, theirs, ours) for one, theirs, ours in differ)
     return line.carried and line.every(more)
+
+
+@rule("recv(2) with MSG_PEEK on a stream by our TCP with SO_RCVLOWAT: it shows fewer octets, too")
+def _(line):
+    asks = lambda words, said: words[2:4] == ["1", "18"] and words[4] not in ("0", "1") and said == "0"
+    looks = line.name == "recv" and line.by_ours and line.flags() & PEEK and not line.flags() & WAITALL
+    fewer = looks and line.theirs.isdigit() and line.ours.isdigit() and int(line.ours) < int(line.theirs)
+    return bool(fewer) and line.socket.has("setsockopt", asks)
 
 
 @rule("FIONREAD of a listener that was shut, where listeners are not the kernel's")

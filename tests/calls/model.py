@@ -3,7 +3,7 @@ import re
 
 INET, INET6 = 2, 10
 STREAM, DGRAM = 1, 2
-PEEK, MORE, ERRQUEUE = 2, 0x8000, 0x2000
+PEEK, WAITALL, MORE, ERRQUEUE = 2, 0x100, 0x8000, 0x2000
 WRITES = ("write", "send", "writev", "splice_out", "sendfile")
 READS = ("read", "recv", "readv", "splice_in")
 SENDS = (*WRITES, "sendto", "sendmsg", "sendmmsg")

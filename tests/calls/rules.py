@@ -45,6 +45,8 @@ LEFT_OUTSIDE = [*STREAM, "connect 3 2 12 50 0 = 0", "connect 3 0 0 0 0 = 0"]
 NO_WAY = [*STREAM, "connect 3 2 4 9 0 0 = -1 ENETUNREACH"]
 NOWHERE = ["socket 3 10 2050 0 = 0", "connect 3 10 2 104 0 0 = 0"]
 
+LOW_WATER = [*ACCEPTED, "setsockopt 5 1 18 5 4 0 0 = 0", "send 4 3 0 0 = 3"]
+
 # What was heard, the kernel's line, prise's, whether streams within the run go by our TCP; what comes of it.
 CASES = [
     # Readiness: signals are no readiness, and nothing that differs is not a difference of some kind.
@@ -218,6 +220,16 @@ CASES = [
     ([*MORE_SENT, "hold 4 0 0 = 0", "close 4 = 0"], "shutdown 5 1 = 0", "shutdown 5 1 = -1 ENOTCONN", True, None),
     (MORE_SENT, "shutdown 5 1 = 0", "shutdown 5 1 = -1 ENOTCONN", True, None),
     ([*ACCEPTED, "close 4 = 0"], "shutdown 5 1 = 0", "shutdown 5 1 = -1 ENOTCONN", True, None),
+    # The low-water mark: who waits has as many by our TCP, too, unless he only looks.
+    (LOW_WATER, "recv 5 20 2 0 = 11", "recv 5 20 2 0 = 1", True, GOES_ON),
+    (LOW_WATER, "recv 5 20 0 0 = 11", "recv 5 20 0 0 = 3", True, None),
+    (LOW_WATER, "recv 5 20 258 0 = 11", "recv 5 20 258 0 = 3", True, None),
+    (LOW_WATER, "recv 5 20 2 0 = 11", "recv 5 20 2 0 = 3", False, None),
+    (ACCEPTED, "recv 5 20 2 0 = 11", "recv 5 20 2 0 = 3", True, None),
+    # An urgent octet, to who does not ask for POLLPRI.
+    (URGENT, "epoll_wait 5:4", "epoll_wait 5:5", True, GOES_ON),
+    (URGENT, "epoll_wait 5:4", "epoll_wait 5:5", False, None),
+    (ACCEPTED, "epoll_wait 5:4", "epoll_wait 5:5", True, None),
     # Two urgent octets.
     ([*URGENT, URGENT[-1], "recv 5 1 0 0 = 1"], "poll 5:5", "poll 5:7", True, GOES_ON),
     ([*URGENT, URGENT[-1], "exec 5 3 = 1"], "poll 5:5", "poll 5:7", True, GOES_ON),

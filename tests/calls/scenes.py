@@ -134,7 +134,7 @@ def waits(draw):
         draw.say("wait", *draw.some(("accept", waited, other), ("pollone", waited, draw.some(1, 5))))
         draw.say(*draw.some(("shutdown", waited, draw.some(0, 2)), ("poll",), ("connect", other, draw.kinds[listener][0], 1, 100 + listener, 0)))
     else:
-        draw.say("wait", *draw.some(("recv", waited, draw.some(10, 100), draw.some(0, 0, 0x100, PEEK)), ("recvfrom", waited, 100, 0), ("pollone", waited, draw.some(1, 3, 0x2001, 0))))
+        draw.say("wait", *draw.some(("recv", waited, draw.some(10, 100), draw.some(0, 0, 0x100, PEEK, PEEK | 0x100)), ("recvfrom", waited, 100, 0), ("pollone", waited, draw.some(1, 3, 0x2001, 0))))
         draw.say(*draw.some(("send", peer, draw.some(1, 10, 100), draw.some(0, 0, 1), 0), ("shutdown", peer, 1), ("close", peer), ("shutdown", waited, draw.some(0, 2)), ("child", "send", peer, 10, 0, 0),
                             ("setsockopt", peer, 1, 13, 1, 8, 0, 0), ("connect", waited, 0, 0, 0, 0)))
     draw.say("join")
@@ -278,6 +278,11 @@ def held(draw):
         draw.say(*draw.some(("setsockopt", one, 6, 3, draw.some(0, 1), 4, 0, 0), ("setsockopt", one, 6, 1, draw.some(0, 1), 4, 0, 0), ("setsockopt", other, 1, 18, draw.some(1, 5, 20, 0), 4, 0, 0), ("send", one, draw.some(1, 10, 100), 0, 0),
                             ("send", one, draw.some(1, 10), 0, 0), ("recv", other, draw.some(1, 20, 200), DONTWAIT | draw.some(0, 0, PEEK, 0x100, 0x20), 0), ("poll",), ("epoll_ctl", other, 1, draw.some(1, EDGE | 1)), ("epoll_wait",), ("select", 1, 1, 0),
                             ("ioctl", other, 0, 0, 0), ("shutdown", one, 1), ("recv", other, 20, 0x100, 0)))
+        if draw.random.randrange(6) == 0:
+            # Who waits has as many as the low-water mark, or all that he looks at.
+            draw.say("wait", "recv", other, draw.some(5, 20, 200), draw.some(0, 0, PEEK, 0x100, PEEK | 0x100), 0)
+            draw.say("send", one, draw.some(1, 10), 0, 0)
+            draw.say("join")
 
 
 def mixes(draw):

@@ -273,6 +273,8 @@ guests! {
     unspecified_over_ipv6: "unspecified.py" "6";
     urgent_inline_over_ipv4: "urgent_inline.py" "4";
     urgent_inline_over_ipv6: "urgent_inline.py" "6";
+    waited_for_over_ipv4: "waited_for.py" "4";
+    waited_for_over_ipv6: "waited_for.py" "6";
     shut_reading_over_ipv4: "shut_reading.py" "4";
     shut_reading_over_ipv6: "shut_reading.py" "6";
     stream_options_over_ipv4: "stream_options.py" "4";
@@ -363,6 +365,8 @@ guests_by_our_tcp! {
     unspecified_over_ipv4: "unspecified.py" "4";
     unspecified_over_ipv6: "unspecified.py" "6";
     urgent_inline: "urgent_inline.py" "4";
+    waited_for_over_ipv4: "waited_for.py" "4";
+    waited_for_over_ipv6: "waited_for.py" "6";
     shut_reading: "shut_reading.py" "6";
     full_backlog: "full_backlog.py" "6";
     select_chat: "select_chat.py" "4";

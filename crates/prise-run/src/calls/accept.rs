@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::{Errno, Family, SocketId};
 use prise_sys::seccomp::Listener;
+use prise_sys::sockopt as options;
 use rustix::net::{SocketFlags, SocketType, sockopt};
 
 use super::socket::socket_flags;
@@ -177,7 +178,7 @@ impl Supervisor {
             .watch_socket(&ours, slot)
             .map_err(|error| errno_of(&error))?;
         buffers.apply(Some(&theirs), &ours);
-        self.inherit_inline(id, &theirs);
+        self.inherit_reading(id, &theirs);
         let accepted = self.describe(
             acceptor.call,
             id,
@@ -201,15 +202,16 @@ impl Supervisor {
         }
     }
 
-    /// Urgent octets stay in line where the listener's do, also on the object from which the program reads natively.
-    fn inherit_inline(&mut self, id: SocketId, theirs: &OwnedFd) {
-        let mut inline = Vec::new();
-        let told = self
-            .host
-            .option(self.now, id, libc::SOL_SOCKET, libc::SO_OOBINLINE, &mut inline);
-        if told.is_ok() && inline.iter().any(|octet| *octet != 0) {
-            // Refused by the kernel, it stays the host's alone.
-            let _ = sockopt::set_socket_oobinline(theirs, true);
+    /// Urgent octets stay in line where the listener's do, and so many octets are waited for, also on the object from which the program reads
+    /// natively.
+    fn inherit_reading(&mut self, id: SocketId, theirs: &OwnedFd) {
+        for (name, usual) in [(libc::SO_OOBINLINE, 0_i32), (libc::SO_RCVLOWAT, 1)] {
+            let mut value = Vec::new();
+            let told = self.host.option(self.now, id, libc::SOL_SOCKET, name, &mut value);
+            if told.is_ok() && value != usual.to_ne_bytes() {
+                // Refused by the kernel, it stays the host's alone.
+                let _ = options::set(theirs.as_fd(), libc::SOL_SOCKET, name, &value);
+            }
         }
     }
 

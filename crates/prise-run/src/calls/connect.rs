@@ -478,12 +478,14 @@ impl Supervisor {
         Ok(target)
     }
 
-    /// An unconnected object with the flags and timeouts of another.
+    /// An unconnected object with the flags and timeouts of another, from which is read as from that one.
     pub(super) fn like(copy: &OwnedFd) -> Result<OwnedFd, Errno> {
         let theirs = unix::stream(SocketFlags::empty()).map_err(errno)?;
         unix::inherit(copy, &theirs).map_err(errno)?;
-        if let Ok(peeks_from) = options::get(copy.as_fd(), libc::SOL_SOCKET, libc::SO_PEEK_OFF, size_of::<i32>()) {
-            let _ = options::set(theirs.as_fd(), libc::SOL_SOCKET, libc::SO_PEEK_OFF, &peeks_from);
+        for name in [libc::SO_PEEK_OFF, libc::SO_OOBINLINE, libc::SO_RCVLOWAT] {
+            if let Ok(value) = options::get(copy.as_fd(), libc::SOL_SOCKET, name, size_of::<i32>()) {
+                let _ = options::set(theirs.as_fd(), libc::SOL_SOCKET, name, &value);
+            }
         }
         Ok(theirs)
     }

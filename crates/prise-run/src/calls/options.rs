@@ -197,7 +197,10 @@ impl Supervisor {
             libc::SO_RCVBUF | libc::SO_RCVBUFFORCE => self.resize(target, |buffers| buffers.receive = Some(size)),
             // Its peer, who has ended too, hears of a close that resets.
             libc::SO_LINGER if self.is_over(target.slot) => self.watch_close(target.slot),
-            libc::SO_PEEK_OFF => drop(sockopt::set(target.copy.as_fd(), libc::SOL_SOCKET, name, value)),
+            // A read that waits does so for as many octets as one of TCP.
+            libc::SO_RCVLOWAT | libc::SO_PEEK_OFF => {
+                let _ = sockopt::set(target.copy.as_fd(), libc::SOL_SOCKET, name, value);
+            }
             libc::SO_OOBINLINE => {
                 // Refused by the kernel, it stays the host's alone.
                 let _ = typed::set_socket_oobinline(&target.copy, number != 0);

@@ -6,8 +6,11 @@
 
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
 
-use prise_socket::{Errno, ErrorOrigin, Family, Flags, Kind};
+use prise_socket::{Errno, ErrorOrigin, Family, Flags, Kind, SocketId};
+use prise_sys::sockopt as options;
+use rustix::io::ioctl_fionread;
 use rustix::net::{RecvFlags, recv, sockopt};
 
 use super::options::timeout;
@@ -22,11 +25,14 @@ use crate::guest::sockaddr::encode;
 use crate::socket::datagram::Datagram;
 use crate::socket::{Failure, GuestSocket, Role, Slot};
 use crate::supervisor::Supervisor;
-use crate::waiting::parked::{ParkId, Wish};
+use crate::waiting::parked::{ParkId, Parked, Wish};
 use crate::waiting::slices::Slice;
 
 /// What of a call's flags is passed on to the kernel's object.
 const KERNEL_FLAGS: i32 = libc::MSG_PEEK | libc::MSG_OOB | libc::MSG_WAITALL;
+
+/// Who looks at all that he asks for waits for it; an AF_UNIX stream shows what is there.
+const LOOK_AT_ALL: i32 = libc::MSG_PEEK | libc::MSG_WAITALL;
 
 /// A stream's octets are copied through the supervisor in pieces of this size; a short read is a read.
 const STREAM_MAX: usize = 256 << 10;
@@ -41,25 +47,30 @@ pub(super) fn check_timeout(call: &Call) -> Result<(), Errno> {
 
 impl Supervisor {
     pub(super) fn recvfrom(&mut self, call: &Call, target: &Target) -> Judged {
-        let is_plain = call.args[4] == 0 && call.int(3) & (libc::MSG_TRUNC | libc::MSG_ERRQUEUE) == 0;
-        if is_plain && matches!(self.entry(target.slot)?.role, Role::Stream(_)) {
-            // A recv(2) of urgent data, which an AF_UNIX stream knows as TCP does.
+        let flags = call.int(3);
+        let is_plain = call.args[4] == 0 && flags & (libc::MSG_TRUNC | libc::MSG_ERRQUEUE) == 0;
+        let is_stream = matches!(self.entry(target.slot)?.role, Role::Stream(_));
+        let looks = flags & LOOK_AT_ALL == LOOK_AT_ALL;
+        if is_plain && (if is_stream { !looks } else { flags & libc::MSG_OOB == 0 }) {
+            // A recv(2) of urgent data, which an AF_UNIX stream knows as TCP does; and one that waits for nothing.
             return Ok(Answer::Native);
         }
         let destination = Destination::of_recvfrom(&call.args);
         let request = ReceiveRequest {
             form: ReceiveForm::One(destination),
-            flags: call.int(3),
+            flags,
         };
         self.receive(call, target, request)
     }
 
     pub(super) fn recvmsg(&mut self, call: &Call, target: &Target) -> Judged {
         let flags = call.int(2);
-        let is_stream = self.entry(target.slot)?.kind == Kind::Stream;
+        let socket = self.entry(target.slot)?;
+        let (id, is_stream) = (socket.id, socket.kind == Kind::Stream);
         // What is read here only chooses between two harmless ways: the kernel's writes the name of an AF_UNIX socket
         // into memory of a program that changed its mind meanwhile.
-        let is_usual = flags & (libc::MSG_ERRQUEUE | libc::MSG_TRUNC) == 0;
+        let looks = is_stream && flags & libc::MSG_PEEK != 0 && self.least(id, flags, usize::MAX) > 1;
+        let is_usual = flags & (libc::MSG_ERRQUEUE | libc::MSG_TRUNC) == 0 && !looks;
         let is_judged = !is_usual || self.is_idle(target.slot) || self.is_over(target.slot);
         if is_stream && !is_judged && Header::read(call.memory(), call.args[1])?.name == 0 {
             return Ok(Answer::Native);
@@ -249,6 +260,10 @@ impl Supervisor {
         }
         self.pump_first(target.slot);
         let room = to.room().min(STREAM_MAX).min(self.scratch.len());
+        let least = self.least(id, flags, room);
+        if least > 1 && blocks(&target.copy, flags) && self.brings_more(target, least) {
+            return Err(Errno::EAGAIN);
+        }
         let kernel_flags = RecvFlags::from_bits_retain((flags & KERNEL_FLAGS) as u32) | RecvFlags::DONTWAIT;
         let received = match recv(&target.copy, &mut self.scratch[..room], kernel_flags) {
             Ok((received, _)) => received,
@@ -267,11 +282,59 @@ impl Supervisor {
         Ok(received)
     }
 
+    /// How many octets of a stream a call waits for that has room for so many (`sock_rcvlowat`).
+    fn least(&mut self, id: SocketId, flags: i32, room: usize) -> usize {
+        if flags & libc::MSG_OOB != 0 {
+            return 1;
+        }
+        if flags & libc::MSG_WAITALL != 0 {
+            return room;
+        }
+        let mut low = Vec::new();
+        let told = self
+            .host
+            .option(self.now, id, libc::SOL_SOCKET, libc::SO_RCVLOWAT, &mut low);
+        let low = low.first_chunk().filter(|_| told.is_ok());
+        low.map_or(1, |low| i32::from_ne_bytes(*low) as usize).min(room)
+    }
+
+    /// Whether there are octets to read, fewer than so many, and who waits may have more: not behind an urgent one or an end, nor where no
+    /// more have room.
+    fn brings_more(&mut self, target: &Target, least: usize) -> bool {
+        let Some(Role::Stream(stream)) = self.sockets.get(target.slot).map(|socket| &socket.role) else {
+            return false;
+        };
+        if stream.fin_was_delivered() || stream.incoming.full || looks_from_offset(&target.copy) {
+            return false;
+        }
+        let seen = recv(
+            &target.copy,
+            &mut self.scratch[..least],
+            RecvFlags::PEEK | RecvFlags::DONTWAIT,
+        );
+        let unread = ioctl_fionread(&target.copy).unwrap_or(u64::MAX);
+        seen.is_ok_and(|(seen, _)| (1..least).contains(&seen) && unread <= seen as u64)
+    }
+
     /// A pumped stream's queue follows what the host has.
     fn pump_first(&mut self, slot: Slot) {
         if matches!(self.sockets.get(slot).map(|socket| &socket.role), Some(Role::Stream(_))) {
             self.attend_stream(slot);
         }
+    }
+
+    /// What has come for a call that waits for more on a stream, and waits no longer (`tcp_recvmsg_locked`); none if nothing has.
+    pub(crate) fn received_so_far(&mut self, parked: &mut Parked) -> Option<Judged> {
+        let Wish::Receive(request) = &mut parked.wish else {
+            return None;
+        };
+        if self.sockets.get(parked.slot)?.kind != Kind::Stream || !matches!(request.form, ReceiveForm::One(_)) {
+            return None;
+        }
+        request.flags |= libc::MSG_DONTWAIT;
+        let target = self.target_again(&parked.call, parked.slot)?;
+        let judged = self.try_receive(&parked.call, &target, request);
+        Some(judged).filter(|judged| *judged != Err(Errno::EAGAIN))
     }
 
     /// What the kernel's object means by `ECONNRESET`.
@@ -463,6 +526,12 @@ fn end_of(memory: Memory, request: &ReceiveRequest) -> Judged {
             Ok(Answer::Value(wanted as i64))
         }
     }
+}
+
+/// `SO_PEEK_OFF`: to look moves it.
+fn looks_from_offset(copy: &OwnedFd) -> bool {
+    let offset = options::get(copy.as_fd(), libc::SOL_SOCKET, libc::SO_PEEK_OFF, size_of::<i32>());
+    offset.is_ok_and(|offset| offset.last().is_some_and(|octet| octet.cast_signed() >= 0))
 }
 
 fn read_timespec(memory: Memory, address: u64) -> Result<Duration, Errno> {

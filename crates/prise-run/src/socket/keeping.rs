@@ -169,6 +169,7 @@ impl Supervisor {
                     libc::SO_SNDBUFFORCE,
                     libc::SO_RCVBUFFORCE,
                     libc::SO_OOBINLINE,
+                    libc::SO_RCVLOWAT,
                 ];
                 let native = judged.is_ok() && mirrored.contains(&call.int(2));
                 Some(if native { Ok(Answer::Native) } else { judged })

@@ -63,8 +63,12 @@ impl Supervisor {
 
     /// A call's timeout has come.
     pub(crate) fn give_up(&mut self, id: ParkId) {
-        let Some(parked) = self.parked.remove(id) else { return };
+        let Some(mut parked) = self.parked.remove(id) else {
+            return;
+        };
+        let received = self.received_so_far(&mut parked);
         let judged = match (&parked.wish, transferred(&parked.wish)) {
+            _ if let Some(received) = received => received,
             (_, Some(count)) => Ok(Answer::Value(count)),
             (&Wish::Connect(still), _) => {
                 self.leave_waiting_connect(&parked.call, parked.slot);
@@ -109,11 +113,15 @@ impl Supervisor {
 
     /// Lets a waiting call go for a signal's sake.
     fn interrupt(&mut self, id: ParkId, restartable: bool) {
-        let Some(parked) = self.parked.remove(id) else { return };
+        let Some(mut parked) = self.parked.remove(id) else {
+            return;
+        };
         if matches!(parked.wish, Wish::Connect(_)) {
             self.leave_waiting_connect(&parked.call, parked.slot);
         }
-        if let Some(count) = transferred(&parked.wish) {
+        if let Some(received) = self.received_so_far(&mut parked) {
+            self.answer(&parked.call, received);
+        } else if let Some(count) = transferred(&parked.wish) {
             self.answer(&parked.call, Ok(Answer::Value(count)));
         } else if parked.deadline.is_some() || !restartable {
             // With a timeout no call is restarted (signal(7)).
