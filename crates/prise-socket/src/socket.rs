@@ -169,6 +169,8 @@ const _: () = assert!((Flag::PortLeft as u8) < 64);
 pub(crate) struct Extra {
     /// The peer of a datagram socket.
     pub(crate) remote: Option<SocketAddr>,
+    /// The way to that of IPv4 was forgotten by a connect that has failed (`sk_dst_reset`), and nothing was sent to it since.
+    pub(crate) way_forgotten: bool,
     /// A stream's connection that others carry was accepted.
     pub(crate) was_accepted: bool,
     /// The error queue (`IP_RECVERR`).

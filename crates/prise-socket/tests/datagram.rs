@@ -211,6 +211,29 @@ fn ip_recverr_queues_what_icmp_says() {
     }
 }
 
+/// `IP_MTU`, as `__ip4_datagram_connect` and `udp_sendmsg` leave it.
+#[test]
+fn a_connect_that_fails_forgets_the_way_until_something_is_sent_to_the_peer() {
+    const IP_MTU: (i32, i32) = (0, 14);
+    let mut world = World::new(2);
+    let s = world.udp(0, Family::Inet);
+    let ask = |world: &mut World| world.get(0, s, IP_MTU.0, IP_MTU.1);
+    world.connect(0, s, "10.0.0.2:7").expect("connected");
+    let mtu = ask(&mut world).expect("a way");
+    assert_eq!(world.connect(0, s, "10.0.0.255:7"), Err(Errno::EACCES));
+    assert_eq!(ask(&mut world), Err(Errno::ENOTCONN));
+    // Neither an address nor control data find it again.
+    send_to(&mut world, 0, s, b"x", "10.0.0.2:7").expect("sent");
+    let few_hops = Control {
+        hop_limit: Some(3),
+        ..Control::default()
+    };
+    send_with(&mut world, 0, s, b"x", None, &few_hops).expect("sent");
+    assert_eq!(ask(&mut world), Err(Errno::ENOTCONN));
+    send_with(&mut world, 0, s, b"x", None, &Control::default()).expect("sent");
+    assert_eq!(ask(&mut world), Ok(mtu));
+}
+
 #[test]
 fn broadcasting_must_be_asked_for() {
     let mut world = World::new(3);

@@ -241,6 +241,12 @@ impl Host {
         let flow_info = self.flow_info_to_connect(now, s, remote)?;
         let remote = self.socket_ref(s)?.message_destination(self, remote, None)?;
         self.settle_on(s, named)?;
+        if let Some(extra) = &mut self.socket_mut(s)?.extra
+            && remote.is_ipv4()
+        {
+            // Whatever comes of it; another way is found with the peer, or by the next datagram that goes to the one before.
+            extra.way_forgotten = true;
+        }
         let socket = self.socket_ref(s)?;
         let device = socket.device().or_else(|| socket.way_out(remote.ip()));
         // `__ip6_datagram_connect`: such an address says nothing without an interface; that of IPV6_UNICAST_IF is not looked at.
@@ -261,6 +267,7 @@ impl Host {
         }
         let extra = socket.extra_mut();
         extra.remote = Some(peer);
+        extra.way_forgotten = false;
         if let Some(corked) = &mut extra.corked
             && (corked.destination.is_ipv4() && remote.is_ipv4())
         {

@@ -162,6 +162,8 @@ impl Host {
     ) -> Result<(SocketAddr, Way), Errno> {
         let socket = self.socket_ref(s)?;
         let named = destination.is_some();
+        // udp_sendmsg keeps the way (`sk_dst_set`) that nothing but the peer decides; IPv6 names it a peer of IPv4 anew.
+        let finds_way = !named && socket.family == Family::Inet && *control == Control::default();
         let destination = match destination {
             Some(given) => given,
             None => socket.remote().ok_or(Errno::EDESTADDRREQ)?,
@@ -215,7 +217,13 @@ impl Host {
             flow_info: Some(flow_info),
             ..*control
         };
-        Ok((destination, self.way(s, destination, control)?))
+        let way = self.way(s, destination, control)?;
+        if let Some(extra) = &mut self.socket_mut(s)?.extra
+            && finds_way
+        {
+            extra.way_forgotten = false;
+        }
+        Ok((destination, way))
     }
 
     /// Source, link and header fields, from control data, options and the table of routes.

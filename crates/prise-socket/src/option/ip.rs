@@ -268,6 +268,9 @@ fn set_receive_errors(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
 pub(super) fn path_mtu(query: &mut Query<'_>) -> Result<i32, Errno> {
     let peer = query.host.named_peer(query.id).ok_or(Errno::ENOTCONN)?;
     let socket = query.socket();
+    if socket.extra.as_ref().is_some_and(|extra| extra.way_forgotten) {
+        return Err(Errno::ENOTCONN);
+    }
     let peer = peer.ip().to_canonical();
     // A socket that was connected by IPv6 before keeps that address as its own.
     let own = socket.stack_local().filter(|own| own.is_ipv4() == peer.is_ipv4());
