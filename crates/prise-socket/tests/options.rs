@@ -243,3 +243,25 @@ fn a_connection_tells_the_window_that_its_buffer_allows() {
     let fresh = world.tcp(0, Family::Inet);
     assert_eq!(world.get(0, fresh, TCP, CLAMP), Ok(0));
 }
+
+/// `SOCK_TSTAMP_NEW`: the option of stamps that was set last says which numbers all have.
+#[test]
+fn stamps_have_their_newer_or_their_older_numbers_together() {
+    const TIMESTAMP: [i32; 2] = [29, 63];
+    const TIMESTAMPING: [i32; 2] = [37, 65];
+    let mut world = World::alone();
+    let s = world.udp(0, Family::Inet);
+    let mut shown = |set: (i32, i32)| {
+        world.set(0, s, 1, set.0, set.1).expect("set");
+        [TIMESTAMP, TIMESTAMPING].map(|names| names.map(|name| world.get(0, s, 1, name).expect("told")))
+    };
+    assert_eq!(shown((TIMESTAMPING[0], 16)), [[0, 0], [16, 0]]);
+    assert_eq!(shown((TIMESTAMP[1], 1)), [[0, 1], [16, 16]]);
+    assert_eq!(shown((TIMESTAMP[0], 1)), [[1, 0], [16, 0]]);
+    assert_eq!(shown((TIMESTAMPING[1], 24)), [[0, 1], [24, 24]]);
+    assert_eq!(
+        shown((TIMESTAMP[0], 0)),
+        [[0, 0], [24, 24]],
+        "switched off, it says nothing of numbers"
+    );
+}

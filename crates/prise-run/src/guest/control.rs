@@ -171,8 +171,14 @@ pub(crate) fn received(
     buffer
 }
 
-/// When it came, under each number that asked for it; on this machine all have the same layout.
+/// When it came, under each number that asked for it.
 fn put_times(buffer: &mut ControlBuffer, options: &mut Options<'_>, timestamp: Instant) {
+    put_time(buffer, options, timestamp);
+    put_stamping(buffer, options, RX_SOFTWARE | SOFTWARE, timestamp);
+}
+
+/// `SO_TIMESTAMP` and its like; on this machine all have the same layout.
+fn put_time(buffer: &mut ControlBuffer, options: &mut Options<'_>, timestamp: Instant) {
     let (seconds, nanos) = wall_clock(timestamp);
     for (kind, fraction) in [
         (libc::SO_TIMESTAMPNS, nanos),
@@ -184,7 +190,6 @@ fn put_times(buffer: &mut ControlBuffer, options: &mut Options<'_>, timestamp: I
             put_pair(buffer, kind, seconds, fraction);
         }
     }
-    put_stamping(buffer, options, RX_SOFTWARE | SOFTWARE, timestamp);
 }
 
 /// What ipv6(7) tells (`ip6_datagram_recv_ctl`): of packets of IPv4 the destination alone.
@@ -377,8 +382,11 @@ pub(crate) fn error(
     room: usize,
 ) -> ControlBuffer {
     let mut buffer = ControlBuffer::new(room);
+    let mut options = Options::of(host, now, id);
+    // What has no time of its own has that of being told (`__sock_recv_timestamp`).
+    put_time(&mut buffer, &mut options, report.timestamp.unwrap_or(now));
     if let Some(timestamp) = report.timestamp {
-        put_stamping(&mut buffer, &mut Options::of(host, now, id), SOFTWARE, timestamp);
+        put_stamping(&mut buffer, &mut options, SOFTWARE, timestamp);
     }
     let mut data = (report.errno.map_or(0, Errno::raw) as u32).to_ne_bytes().to_vec();
     data.extend_from_slice(&[report.origin as u8, report.kind, report.code, 0]);
@@ -386,13 +394,21 @@ pub(crate) fn error(
     data.extend_from_slice(&report.data.to_ne_bytes());
     match report.offender {
         Some(offender) => data.extend_from_slice(encode(SocketAddr::new(offender, 0), family).as_slice()),
-        None => data.extend_from_slice(&[0; 16]),
+        None => data.resize(data.len() + nobody_len(family), 0),
     }
     match family {
         Family::Inet => buffer.put(libc::SOL_IP, libc::IP_RECVERR, &data),
         Family::Inet6 => buffer.put(libc::SOL_IPV6, libc::IPV6_RECVERR, &data),
     }
     buffer
+}
+
+/// How long the address of who has told of an error is where nobody has (`ip_recv_error`, `ipv6_recv_error`).
+fn nobody_len(family: Family) -> usize {
+    match family {
+        Family::Inet => size_of::<libc::sockaddr_in>(),
+        Family::Inet6 => size_of::<libc::sockaddr_in6>(),
+    }
 }
 
 #[cfg(test)]

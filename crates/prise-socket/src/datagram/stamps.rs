@@ -12,7 +12,7 @@ use prise_wire::{Emit, EtherType, EthernetHeader, Instant, MacAddr, Payload};
 use super::ip_options;
 use super::send::Way;
 use crate::option::Opt;
-use crate::option::stamping::{STAMP_ONLY, TIMED};
+use crate::option::stamping::{STAMP_ONLY, TIMED, WITH_CONTROL};
 use crate::socket::{Flag, Socket, Transport};
 use crate::transmit_stamp::{NUMBERED, SCHEDULED, SENT};
 use crate::{Control, Errno, ErrorOrigin, ErrorReport, Family, Flags, Host, Kind, SocketId};
@@ -75,11 +75,15 @@ impl Host {
                 next
             })
         };
-        let payload = if flags & STAMP_ONLY == 0 {
+        let has_packet = flags & STAMP_ONLY == 0;
+        let payload = if has_packet {
             socket.packet(way, payload)
         } else {
             Payload::new()
         };
+        // Who has sent the packet (`ipv6_datagram_support_cmsg`, `ipv4_datagram_support_cmsg`).
+        let names_sender = has_packet && (socket.family == Family::Inet6 || flags & WITH_CONTROL != 0);
+        let offender = way.source.filter(|_| names_sender);
         for (kind, _) in KINDS
             .into_iter()
             .zip([way.stamps.scheduled, way.stamps.sent])
@@ -92,7 +96,7 @@ impl Host {
                 code: 0,
                 info: kind,
                 data: number,
-                offender: None,
+                offender,
                 destination: socket.present(way.destination),
                 payload: payload.clone(),
                 link: None,

@@ -162,13 +162,13 @@ pub(super) const TABLE: &[Entry] = &[
         37,
         On::ALL,
         Set::Number(|call, value| stamping::set(call, 37, value)),
-        Get::Octets(stamping::get),
+        Get::Octets(|query| stamping::get(query, 37)),
     ),
     entry(
         65,
         On::ALL,
         Set::Number(|call, value| stamping::set(call, 65, value)),
-        Get::Octets(stamping::get),
+        Get::Octets(|query| stamping::get(query, 65)),
     ),
     entry(
         32,
@@ -571,8 +571,11 @@ fn peer_name(query: &mut Query<'_>) -> Result<(), Errno> {
 }
 
 fn set_timestamp(call: &mut Call<'_>, name: i64, value: i32) -> Result<(), Errno> {
-    call.socket()
-        .set_value(Opt::Timestamp, if value == 0 { 0 } else { name });
+    let socket = call.socket();
+    socket.set_value(Opt::Timestamp, if value == 0 { 0 } else { name });
+    if value != 0 {
+        stamping::by_names_of(socket, name);
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use super::socket::int_at;
 use super::{Call, Opt, Query};
+use crate::socket::Socket;
 use crate::transmit_stamp::{NUMBERED, OF_SENDING};
 use crate::{Errno, Kind};
 
@@ -11,6 +12,8 @@ const NEW_NAME: i32 = 65;
 pub(crate) const BY_NEW_NAME: i64 = 1 << 32;
 /// `SOF_TIMESTAMPING_MASK` of Linux 6.18.
 const KNOWN: i32 = (1 << 19) - 1;
+/// `SOF_TIMESTAMPING_OPT_CMSG`.
+pub(crate) const WITH_CONTROL: i64 = 1 << 10;
 /// `SOF_TIMESTAMPING_OPT_TSONLY`.
 pub(crate) const STAMP_ONLY: i64 = 1 << 11;
 /// `SOF_TIMESTAMPING_OPT_STATS`: goes with `OPT_TSONLY` only.
@@ -45,15 +48,39 @@ pub(super) fn set(call: &mut Call<'_>, name: i32, value: i32) -> Result<(), Errn
     if value & HARDWARE_CLOCK != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
-    let by_new_name = if name == NEW_NAME { BY_NEW_NAME } else { 0 };
-    call.socket()
-        .set_value(Opt::Timestamping, i64::from(value) | by_new_name);
+    let is_new = name == NEW_NAME;
+    let by_new_name = if is_new { BY_NEW_NAME } else { 0 };
+    let socket = call.socket();
+    socket.set_value(Opt::Timestamping, i64::from(value) | by_new_name);
+    let others = NAMES
+        .into_iter()
+        .find(|names| names.contains(&socket.value(Opt::Timestamp)));
+    if let Some(names) = others {
+        socket.set_value(Opt::Timestamp, names[usize::from(is_new)]);
+    }
     Ok(())
 }
 
-/// The flags and, as a `struct so_timestamping` has it, the hardware clock that is bound: none.
-pub(super) fn get(query: &mut Query<'_>) -> Result<(), Errno> {
-    let flags = query.socket().value(Opt::Timestamping) & !BY_NEW_NAME;
+/// `SO_TIMESTAMP` and `SO_TIMESTAMPNS` by their older and their newer numbers. One flag says for all options of stamps which are meant
+/// (`SOCK_TSTAMP_NEW`): the one that is set last.
+const NAMES: [[i64; 2]; 2] = [[29, 63], [35, 64]];
+
+/// `SO_TIMESTAMP` or `SO_TIMESTAMPNS` was set by `name`.
+pub(super) fn by_names_of(socket: &mut Socket, name: i64) {
+    if let Some(flags) = socket.value_set(Opt::Timestamping) {
+        let is_new = NAMES.iter().any(|names| names[1] == name);
+        let by_new_name = if is_new { BY_NEW_NAME } else { 0 };
+        socket.set_value(Opt::Timestamping, flags & !BY_NEW_NAME | by_new_name);
+    }
+}
+
+/// The flags and, as a `struct so_timestamping` has it, the hardware clock that is bound: none. By the newer number none where another of the
+/// older ones was set since.
+pub(super) fn get(query: &mut Query<'_>, name: i32) -> Result<(), Errno> {
+    let flags = match query.socket().value(Opt::Timestamping) {
+        flags if name == NEW_NAME && flags & BY_NEW_NAME == 0 => 0,
+        flags => flags & !BY_NEW_NAME,
+    };
     query.put(&flags.to_le_bytes());
     Ok(())
 }
