@@ -2,7 +2,8 @@
 //!
 //! A set watches objects, not descriptors: with its object a socket would leave every set that it is in, and a program
 //! that connects again after a refusal would wait for ever. /proc/TID/fdinfo (proc(5)) tells what the sets of the calling
-//! process watch the descriptor for, and the new object is added to them for the same.
+//! process watch the descriptor for, and the new object is added to them for the same; also under a number that was closed while a
+//! copy was open, by which a set goes on telling of the socket (epoll(7), question 6).
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,7 +12,7 @@ use prise_sys::epoll::{Interest, watch_instead};
 
 use crate::guest::Guests;
 
-/// What a process's sets watch one descriptor for.
+/// What a process's sets watch one descriptor for, and what they watch under numbers that have been closed and stood for the same.
 #[derive(Debug, Default)]
 pub(crate) struct Watched(Vec<(OwnedFd, Interest)>);
 
@@ -31,11 +32,12 @@ impl Watched {
                 continue;
             };
             let told = fs::read_to_string(format!("/proc/{tid}/fdinfo/{number}")).unwrap_or_default();
-            let Some(interest) = told.lines().find_map(|line| interest(line, fd, inode)) else {
-                continue;
-            };
-            if let Ok(set) = guests.descriptor(tid, number) {
-                found.push((set, interest));
+            for interest in told.lines().filter_map(|line| interest(line, inode)) {
+                // What other numbers stand for is theirs to replace.
+                let follows = interest.number == fd || !Guests::copies(tid, fd, inode).contains(&interest.number);
+                if follows && let Ok(set) = guests.descriptor(tid, number) {
+                    found.push((set, interest));
+                }
             }
         }
         Self(found)
@@ -51,12 +53,14 @@ impl Watched {
 }
 
 /// One line of a set's fdinfo: `tfd: 5 events: 80000019 data: 5 pos:0 ino:2a3b sdev:8`.
-fn interest(line: &str, fd: i32, inode: u64) -> Option<Interest> {
+fn interest(line: &str, inode: u64) -> Option<Interest> {
     let value = |name: &str| line.split_once(name)?.1.split_whitespace().next();
     let hex = |name: &str| u64::from_str_radix(value(name)?, 16).ok();
-    let number: i32 = value("tfd:")?.parse().ok()?;
-    (number == fd && hex("ino:")? == inode).then_some(Interest {
-        number,
+    if hex("ino:")? != inode {
+        return None;
+    }
+    Some(Interest {
+        number: value("tfd:")?.parse().ok()?,
         events: hex("events:")? as u32,
         data: hex("data:")?,
     })
@@ -74,9 +78,8 @@ mod tests {
             events: 0x8000_0019,
             data: 7,
         };
-        assert_eq!(interest(line, 5, 0x2a3b), Some(expected));
-        assert_eq!(interest(line, 6, 0x2a3b), None);
-        assert_eq!(interest(line, 5, 0x2a3c), None);
-        assert_eq!(interest("pos:\t0", 5, 0x2a3b), None);
+        assert_eq!(interest(line, 0x2a3b), Some(expected));
+        assert_eq!(interest(line, 0x2a3c), None);
+        assert_eq!(interest("pos:\t0", 0x2a3b), None);
     }
 }
