@@ -103,8 +103,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// An object as connect(2) with `AF_UNSPEC` leaves one that was connected, or refused where that is its `failure`, with the flags and timeouts
-    /// of another: nothing but the kernel's own way sets its pending error. It was connected to itself, or to nobody.
+    /// An object as connect(2) with `AF_UNSPEC` leaves one that was connected, or died of that `failure`, with the flags and timeouts
+    /// of another: nothing but the kernel's own way sets its pending error. It was connected to itself, to nobody, or to one that has left.
     pub(crate) fn disconnected_object(
         &mut self,
         family: Family,
@@ -114,6 +114,8 @@ impl Supervisor {
         let theirs = Self::hosts_object(family, SocketFlags::NONBLOCK)?;
         let to = if failure == Some(Errno::ECONNREFUSED) {
             for_family(self.hands.meeting()?.nobody(), family)
+        } else if failure == Some(Errno::EPIPE) {
+            for_family(self.hands.meeting()?.at(), family)
         } else {
             let (any, own) = match family {
                 Family::Inet => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -127,9 +129,13 @@ impl Supervisor {
         };
         match connect(&theirs, &to) {
             // Who does not wait is told so though it is done.
-            Ok(()) | Err(rustix::io::Errno::INPROGRESS) => connect_unspec(&theirs)?,
+            Ok(()) | Err(rustix::io::Errno::INPROGRESS) => (),
             Err(error) => return Err(error),
         }
+        if failure == Some(Errno::EPIPE) {
+            self.hands.meeting()?.leave(&theirs)?;
+        }
+        connect_unspec(&theirs)?;
         unix::inherit(before, &theirs)?;
         Ok(theirs)
     }

@@ -29,8 +29,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SocketAddrAny, SocketFlags, SocketType, acceptfrom_with, bind, getsockname, listen, socket_with,
-    sockopt,
+    AddressFamily, SendFlags, SocketAddrAny, SocketFlags, SocketType, acceptfrom_with, bind, getsockname, listen, send,
+    socket_with, sockopt,
 };
 
 use crate::guest::sockaddr::canonical;
@@ -109,6 +109,21 @@ impl Meeting {
         }
         Err(Errno::TIMEDOUT)
     }
+
+    /// Ends a connection that a socket was just given here, and resets it, which then is a broken pipe (`tcp_reset` in CLOSE-WAIT).
+    pub(crate) fn leave(&self, socket: &OwnedFd) -> Result<(), Errno> {
+        drop(self.other_end(socket)?);
+        await_event(socket, PollFlags::RDHUP)?;
+        send(socket, b"x", SendFlags::NOSIGNAL)?;
+        await_event(socket, PollFlags::ERR)
+    }
+}
+
+fn await_event(socket: &OwnedFd, event: PollFlags) -> Result<(), Errno> {
+    match poll(&mut [PollFd::new(socket, event)], Some(&PATIENCE))? {
+        0 => Err(Errno::TIMEDOUT),
+        _ => Ok(()),
+    }
 }
 
 fn is(from: &SocketAddrAny, wanted: SocketAddr) -> bool {
@@ -172,7 +187,7 @@ mod tests {
             connect(socket, &meeting.at()).unwrap();
         }
         let end = meeting.other_end(&ours).unwrap();
-        rustix::net::send(&end, b"x", rustix::net::SendFlags::empty()).unwrap();
+        send(&end, b"x", SendFlags::empty()).unwrap();
         let mut octet = [0];
         rustix::net::recv(&ours, &mut octet[..], rustix::net::RecvFlags::empty()).unwrap();
         assert_eq!(&octet, b"x");
@@ -185,6 +200,15 @@ mod tests {
     fn who_connects_to_nobody_is_refused() {
         let meeting = Meeting::new().unwrap();
         assert_eq!(connect(stream(), &meeting.nobody()), Err(Errno::CONNREFUSED));
+    }
+
+    #[test]
+    fn who_is_left_there_has_a_broken_pipe() {
+        let meeting = Meeting::new().unwrap();
+        let ours = stream();
+        connect(&ours, &meeting.at()).unwrap();
+        meeting.leave(&ours).unwrap();
+        assert_eq!(sockopt::socket_error(&ours), Ok(Err(Errno::PIPE)));
     }
 
     #[test]
