@@ -45,8 +45,13 @@ impl Supervisor {
                 self.attend_stream(target.slot);
                 DONE
             }
-            // A listener has nothing to send.
-            Role::Listener(listening) if !how.read() && !listening.ended => DONE,
+            // A listener has nothing to send, but who watches it by edges is woken (`inet_shutdown`).
+            Role::Listener(listening) if !how.read() && !listening.ended => {
+                if listening.is_native() {
+                    unix::shut(&target.copy, how).map_err(errno)?;
+                }
+                DONE
+            }
             // It listens no more, and is shut as any unconnected stream is: it fails, and polls so.
             Role::Listener(listening) if listening.ended && listening.is_native() => {
                 // So is the object that takes the place of this one when it is connected.

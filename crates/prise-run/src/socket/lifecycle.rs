@@ -223,6 +223,8 @@ impl Supervisor {
             }
             if hides_error {
                 self.show_datagram_error(slot);
+                // What came behind it can be seen, too, and is read after it.
+                self.fill_datagrams(slot);
             }
         }
     }
