@@ -588,7 +588,7 @@ void call(const char *name, const long *a)
 		call_hold(a);
 	else if (!strcmp(name, "drop"))
 		call_drop(1);
-	else if (!call_more(name, a))
+	else if (!call_more(name, a) && !call_sets(name, a))
 		printf(" ?");
 }
 
@@ -627,6 +627,7 @@ static void begin(const char *line)
 	}
 	if (set >= 0)
 		close(set);
+	forget_sets();
 	set = epoll_create1(EPOLL_CLOEXEC);
 	port_count = 0;
 	sent_next = 0;
@@ -662,7 +663,7 @@ int main(int argc, char **argv)
 		int before = pipes;
 		/* Another may make it. */
 		sscanf(line, "%31s", by);
-		int is_others = !strcmp(by, "child") || !strcmp(by, "wait") || !strcmp(by, "race");
+		int is_others = !strcmp(by, "child") || !strcmp(by, "given") || !strcmp(by, "moved") || !strcmp(by, "wait") || !strcmp(by, "race");
 		sscanf(line + (is_others ? strlen(by) : 0), "%31s %ld %ld %ld %ld %ld %ld %ld %ld %ld", name, a, a + 1, a + 2, a + 3, a + 4, a + 5, a + 6, a + 7, a + 8);
 		line[strcspn(line, "\n")] = 0;
 		if (!strcmp(name, "begin")) {
@@ -680,6 +681,8 @@ int main(int argc, char **argv)
 			call(name, a);
 		else if (*by == 'c')
 			call_child(name, a);
+		else if (*by == 'g' || *by == 'm')
+			call_given(name, a, *by == 'm');
 		else if (*by == 'r')
 			call_race(name, a);
 		else

@@ -1,4 +1,4 @@
-/* What the files of the interpreter share (calls.c, more.c, others.c, outside.c). */
+/* What the files of the interpreter share (calls.c, more.c, others.c, outside.c, sets.c). */
 #ifndef CALLS_H
 #define CALLS_H
 
@@ -32,6 +32,7 @@ void call(const char *name, const long *a);
 /* Those of others.c. */
 void call_async(const long *a);
 void call_child(const char *name, const long *a);
+void call_given(const char *name, const long *a, int moves);
 void call_wait(const char *name, const long *a);
 void call_race(const char *name, const long *a);
 void call_join(int shown);
@@ -49,6 +50,11 @@ int be_outside(int turns, char **addresses);
 
 /* The calls of more.c; 0 if it has none of that name. */
 int call_more(const char *name, const long *a);
+
+/* Those of sets.c, and what they keep for a script. */
+int call_sets(const char *name, const long *a);
+void forget_sets(void);
+
 /* What a program does that was executed with a descriptor. */
 int executed(int fd, int what);
 

@@ -7,13 +7,16 @@ import re
 
 import known_datagrams  # noqa: F401: each enters its rules
 import known_streams  # noqa: F401
-import known_machine  # noqa: F401
+from known_machine import leads_out
 from lines import ENDS, GOES_ON, RULES
 from model import SENDS
 
 ASYNC = "O_ASYNC on a stream by our TCP: an end besides room, and what is read by the supervisor"
 CORKED = "a signal too many: of a datagram that sendfile(2) began, which has left and was refused (MSG_MORE)"
 HELD_BACK = "a signal too few: while a datagram is unread that agrees with the next one in nothing, that is held back"
+
+
+NO_LINK = "the kernel's side has no link but lo, and who would have heard was told by a signal"
 
 
 def lacks_held_back(line):
@@ -39,6 +42,8 @@ def tells_of_corked(line):
 def reason(line):
     """Why these two answers to the same call differ and whether the script can be followed further, or None."""
     if line.signals[0] != line.signals[1]:
+        if line.theirs == "ENETUNREACH" and line.name in SENDS and len(line.words) > 5 and leads_out(line):
+            return NO_LINK, ENDS
         if line.native == line.prise and lacks_held_back(line):
             return HELD_BACK, GOES_ON
         if line.native == line.prise and tells_of_corked(line):

@@ -241,6 +241,11 @@ def _(line):
     return line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.datagram and one.edges and bool(edge(one, theirs, ours)))
 
 
+@rule("a datagram socket that was shut for reading has another object: what told once (EPOLLONESHOT) tells that it hangs up")
+def _(line):
+    return line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.datagram and one.once and not theirs and ours & 0x10 != 0 and 0 in one.shut)
+
+
 @rule("a datagram socket whose connect(2) to a broadcast address has failed: the kernel's next datagrams but one go there nevertheless", ENDS)
 def _(line):
     lost = lambda one: one.datagram and one.has("connect", lambda words, said: words[3] == "3" and said == "EACCES")

@@ -143,7 +143,7 @@ CHANCE = {("6", "24"), ("6", "26"), ("6", "12"), ("1", "49"), ("0", "52"), ("1",
 # SO_ATTACH_BPF.
 MISSING = {("1", "50")}
 # SO_SNDBUF and SO_RCVBUF after autotuning, SO_TIMESTAMPING, TCP_MAXSEG, TCP_WINDOW_CLAMP.
-CARRIED = {("1", "7"), ("1", "8"), ("1", "37"), ("6", "2"), ("6", "10")}
+CARRIED = {("1", "7"), ("1", "8"), ("1", "37"), ("1", "65"), ("6", "2"), ("6", "10")}
 # IP_MULTICAST_TTL, IPV6_MULTICAST_IF and _HOPS, taken from the first packets of what was accepted.
 ACCEPTED = {("0", "33"), ("41", "17"), ("41", "18")}
 
@@ -165,7 +165,7 @@ def _(line):
 
 @rule("TCP_MAXSEG of a stream before it is connected: what the kernel keeps of a connection before, or of a connect that failed; within the run over IPv6 the kernel's end is IPv4")
 def _(line):
-    tried = lambda: is_undone_stream(line.socket) or line.socket.has("connect", lambda words, said: words[2] != "0" and said in ("ECONNREFUSED", "EINPROGRESS"))
+    tried = lambda: is_undone_stream(line.socket) or line.socket.has("connect", lambda words, said: words[2] != "0" and said in ("ECONNREFUSED", "EINPROGRESS")) or bool(line.socket.shut)
     return line.name == "getsockopt" and line.words[2:4] == ["6", "2"] and line.stream and line.theirs == line.ours == "0" and tried()
 
 
@@ -174,6 +174,22 @@ def _(line):
     if line.name != "getsockopt" or not line.stream:
         return False
     return tuple(line.words[2:4]) in ACCEPTED and line.socket.accepted or line.words[2:4] == ["0", "14"] and line.socket.family == INET6
+
+
+@rule("IPV6_MTU of who is connected outside: the other host's link has 65,535 octets, the run's 1,500")
+def _(line):
+    out = lambda words, said: words[2] == "10" and words[3] in ("12", "13", "14", "15") and said in ("0", "EINPROGRESS")
+    asks = line.name == "getsockopt" and line.words[2:4] == ["41", "24"] and bool(re.search(r"len \d ff ff( 00)*$", line.call[0]) and re.search(r"len \d dc 05( 00)*$", line.call[1]))
+    return asks and (line.stream or line.datagram) and line.socket.has("connect", out)
+
+
+@rule("a datagram socket that is bound to lo and connected to what is not there: its name would be the other link's on the kernel's side, if it had one")
+def _(line):
+    out = lambda words, said: said == "0" and words[2] != "0" and words[3] in ("4", "6", "7", "8", "9")
+    here = lambda one: one.datagram and one.has("setsockopt", lambda words, said: words[2:4] == ["1", "25"] and said == "0") and one.has("connect", out)
+    if line.name in ("table", "diag"):
+        return line.call[0].replace("(00000000/", "(0F02000A/") == line.call[1].replace("(00000000/", "(0F02000A/") and any(here(one) for one in line.model.all)
+    return line.name in ("state", "getsockname") and line.datagram and here(line.socket) and line.call[0].replace(" 0.0.0.0/", " 10.0.2.15/", 1) == line.call[1]
 
 
 # Addresses of make_address(): those of IPv4 in IPv6 that lead somewhere, and the others.
@@ -198,4 +214,4 @@ def speaks_ipv4(line, one):
 def leads_out(line):
     """Whether it is about an address that is not of lo, of the interpreter's addresses; :: is no host's for a ping."""
     which = line.words[3 if line.name == "connect" else 5]
-    return which in ("4", "6", "7", "8", "9") or line.name == "echo" and which == "0"
+    return which in ("4", "6", "7", "8", "9", "10", "11") or line.name == "echo" and which == "0"

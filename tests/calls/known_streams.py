@@ -105,7 +105,8 @@ def _(line):
     # A child's write has taken the refusal on the kernel.
     took = lambda words, said: words[0] == "fork" and words[2] == "3" and said == "0"
     connects = line.name == "connect" and (line.said("ECONNABORTED", "EPIPE") or line.said("ECONNABORTED", "ECONNREFUSED ECONNRESET") and line.stream and line.socket.has("fork", took))
-    return (dead or connects) and line.by_ours and was_written_to(line.socket)
+    writes = line.name in ("sendto", "sendmsg", "sendmmsg") and line.said("EPIPE", "ECONNREFUSED")
+    return (dead or connects or writes) and line.by_ours and was_written_to(line.socket)
 
 
 @rule("a thread that waits on a stream by our TCP, which is disconnected or shut; what a child does that holds one", ENDS)
@@ -119,18 +120,42 @@ def _(line):
     return held.stream and what != 0
 
 
-@rule("SO_TIMESTAMPING of streams by our TCP: what has left is not told")
+STAMP_OPTIONS = ("29", "35", "37", "63", "64", "65")
+
+
+@rule("stamps of receiving: by our TCP nothing is told of them; the kernel begins to stamp what comes a while after it was first asked to, but for SO_TIMESTAMP of datagrams")
 def _(line):
-    asks = lambda words, said: words[2:4] == ["1", "37"] and said == "0"
+    asks = lambda words, said: words[2] == "1" and words[3] in STAMP_OPTIONS and said == "0"
+    bare = lambda said: re.sub(r" \{1 (29|35|37|63|64|65) \d+\}", "", said).replace("flags 8", "flags 0")
+    late = lambda said: re.sub(r" \{1 (37|65) \d+\}", "", said).replace("flags 8", "flags 0")
+    if line.name not in ("recvmsg", "recvmmsg") or not any(one.has("setsockopt", asks) for one in line.model.all):
+        return False
+    return line.stream and bare(line.call[0]) == bare(line.call[1]) or line.datagram and line.call[0] == late(line.call[1])
+
+
+@rule("SO_TIMESTAMP and its like of a stream by our TCP that refused SO_TIMESTAMPING of sending, with which the kernel took the numbers that control data have")
+def _(line):
+    refused = lambda words, said: words[2:4] in (["1", "37"], ["1", "65"])
+    return line.name == "getsockopt" and line.by_ours and line.words[2] == "1" and line.words[3] in ("29", "35", "63", "64") and line.theirs == line.ours == "0" and line.socket.has("setsockopt", refused)
+
+
+@rule("SO_TIMESTAMPING and SO_ZEROCOPY of streams by our TCP: what has left is not told, nor what was copied")
+def _(line):
+    asks = lambda words, said: words[2:4] in (["1", "37"], ["1", "65"], ["1", "60"]) and said == "0"
+    if line.name == "recvmsg":
+        return line.by_ours and bool(line.flags() & ERRQUEUE) and line.theirs.isdigit() and line.ours == "EAGAIN" and line.socket.has("setsockopt", asks)
     return line.carried and line.every(lambda one, theirs, ours: one.stream and theirs ^ ours == 8 and theirs & 8 and one.has("setsockopt", asks))
 
 
 @rule("a stream by our TCP whose connect(2) has failed, or that was disconnected, has another object: what told once (EPOLLONESHOT) tells that it hangs up")
 def _(line):
     failed = lambda words, said: words[2] != "0" and said in ("ECONNREFUSED", "ECONNRESET", "ECONNABORTED")
-    # Where the kernel carries streams, only of one that was a listener.
-    anew = lambda one: (line.carried or one.has("listen")) and (one.has("connect", failed) or line.carried and is_undone_stream(one))
-    return line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.stream and one.once and not theirs and ours & 0x10 and anew(one))
+    # Where the kernel carries streams, only of one that was a listener or had a copy before it was connected.
+    copied = lambda one: any(words[0] in ("dup", "dup2", "copy") for words, said in one.did)
+    anew = lambda one: (line.carried or one.has("listen") or copied(one)) and (one.has("connect", failed) or line.carried and is_undone_stream(one))
+    # Refused since, though it did not wait for that.
+    late = lambda one, ours: one.has("listen") and ours & 0x18 == 0x18 and one.has("connect", lambda words, said: said == "EINPROGRESS")
+    return line.name == "epoll_wait" and line.every(lambda one, theirs, ours: one.stream and one.once and not theirs and bool(ours & 0x10) and (anew(one) or late(one, ours)))
 
 
 @rule("a stream by our TCP that was shut before it was connected: the shutdown(2) that failed is heeded by the kernel", ENDS)
@@ -160,6 +185,9 @@ def _(line):
 @rule("a listener that was shut and that a child connects or makes a listener again: its own descriptor has another object then", ENDS)
 def _(line):
     again = lambda one: one.stream and (one.childs_peer or one.childs_queue) and one.has("listen") and (one.has("shutdown") or (["drop", "2"], "0") in one.did)
+    if line.name == "bind":
+        # It has no port of its own any more, which the child's has.
+        return line.stream and again(line.socket) and line.said("EINVAL", "0")
     if line.name in ("state", "getsockname"):
         # Its name is that of the child's connect(2) that has failed.
         name = lambda said: re.sub(r"len \d+ [0-9a-f:.]+/", "", said, count=1)
@@ -176,6 +204,15 @@ def _(line):
     return line.every(lambda one, theirs, ours: again(one) and ours == 0x14 and theirs in (0, 1, *PEERS))
 
 
+@rule("a listener that was shut and connects while others hold it: what they hold is another object, and is nothing once the script's own is closed", ENDS)
+def _(line):
+    connects = lambda one: one.stream and bool(one.peer) and one.has("listen", lambda words, said: said == "0") and (one.has("shutdown") or (["drop", "2"], "0") in one.did)
+    held = [one for one, _ in line.model.holders if connects(one) and not any(one is other for other in line.model.slots.values())]
+    if line.name in ("table", "diag"):
+        return 0 < line.call[0].count("(") - line.call[1].count("(") <= len(held)
+    return line.name == "bind" and bool(held) and line.said("EADDRINUSE", "0")
+
+
 @rule("a listener by our TCP that a process shuts which has held it since before listen(2): what it holds is another object", ENDS)
 def _(line):
     def by_holder(one):
@@ -186,6 +223,8 @@ def _(line):
 
 @rule("listen(2) of a stream by our TCP that was disconnected: SO_ERROR of its connection")
 def _(line):
+    if line.name == "recvmmsg":
+        return line.carried and line.stream and is_undone_stream(line.socket) and line.socket.listens and line.said("ECONNRESET", "ENOTCONN")
     return line.name == "state" and line.carried and line.stream and is_undone_stream(line.socket) and line.call[0].replace("error ECONNRESET", "error none") == line.call[1]
 
 
@@ -257,7 +296,32 @@ def _(line):
 
 @rule("recv(2) of no octets on a stream by our TCP")
 def _(line):
-    return line.name in ("read", "recv", "recvfrom", "recvmsg") and line.by_ours and line.words[2] == "0" and line.ours == "EAGAIN"
+    return line.name in ("read", "recv", "recvfrom", "recvmsg") and line.by_ours and line.words[2] == "0" and (line.ours == "EAGAIN" or bool(line.flags() & 1) and line.said("0", "1"))
+
+
+@rule("a read of no octets at an urgent octet, which a stream by our TCP has passed over then")
+def _(line):
+    nothing = lambda words, said: words[0] in RECEIVES and words[2] == "0" and said == "0"
+    read = lambda one: any(nothing(words, said) for words, said in one.did)
+    return line.carried and line.every(lambda one, theirs, ours: one.stream and theirs & 2 and ours == theirs & ~2 and urgent_to(line.model, one) > 0 and read(one))
+
+
+@rule("an urgent octet that is in line on a stream by our TCP, of a set that does not watch for it (POLLPRI)")
+def _(line):
+    return line.name == "epoll_wait" and line.carried and line.every(lambda one, theirs, ours: one.stream and (theirs, ours) == (0, 1) and urgent_to(line.model, one) > 0)
+
+
+@rule("readv(2) with a place that is not there, of writes that the kernel's TCP has put together and our TCP has not", ENDS)
+def _(line):
+    return line.name == "readv" and line.by_ours and line.words[3] == "1" and line.theirs == "EFAULT" and line.ours.isdigit()
+
+
+@rule("a reset that recv(2) with MSG_WAITALL meets behind octets: a stream by our TCP has told of it then")
+def _(line):
+    waited = lambda one: any(words[0] in ("recv", "recvfrom", "recvmsg") and int(words[3]) & 0x100 and said.isdigit() for words, said in one.did)
+    if line.name == "state":
+        return line.by_ours and line.call[0].endswith("error ECONNRESET") and line.call[0][:-10] + "none" == line.call[1] and waited(line.socket)
+    return line.carried and line.every(lambda one, theirs, ours: one.stream and theirs ^ ours == 8 and theirs & 8 and waited(one))
 
 
 def listener_was_shut(one, theirs, ours):
@@ -305,6 +369,9 @@ def _(line):
 def _(line):
     if line.name == "state":
         told = lambda words: words[0] in (*WRITES, "sendto", "sendmsg", "sendmmsg", "fork", "exec")
+        # Or a read, of one that was shut while it connected.
+        if line.by_ours and line.socket.shut and line.call[0].endswith("error none") and line.call[0][:-4] + "ECONNRESET" == line.call[1]:
+            return any(words[0] in READS and said == "ECONNRESET" for words, said in line.socket.did)
         kept = line.call[1].endswith(("error EPIPE", "error ECONNRESET", "error ECONNREFUSED"))
         return line.by_ours and line.call[0].endswith("error none") and kept and any(told(words) or words == ["drop", "1"] for words, _ in line.socket.did)
     return line.name == "getsockopt" and line.by_ours and line.words[2:4] == ["1", "4"] and " 20" in line.call[1]
@@ -345,7 +412,8 @@ def _(line):
 
 @rule("an urgent octet that was read and is not passed over yet: POLLIN of a stream by our TCP")
 def _(line):
-    urgent = lambda words, said: words[2] != "0" and int(words[3]) & 1 and said == "1"
+    # Without room for it (MSG_TRUNC) it is read all the same.
+    urgent = lambda words, said: int(words[3]) & 1 and said == ("0" if words[2] == "0" else "1")
     read = lambda one: one.has("recv", urgent) or one.has("recvfrom", urgent) or one.has("recvmsg", urgent)
     return line.carried and line.every(lambda one, theirs, ours: one.stream and theirs | 1 == ours and read(one))
 
@@ -381,7 +449,12 @@ def _(line):
 
 @rule("octets for a stream by our TCP that was shut for reading", ENDS)
 def _(line):
-    return line.name in (*READS, "recvfrom", "recvmsg", "recvmmsg") and line.by_ours and 0 in line.socket.shut and (line.theirs.isdigit() or line.theirs == "ECONNRESET") and (line.ours.isdigit() or line.ours == "EAGAIN")
+    return line.name in (*READS, "recvfrom", "recvmsg", "recvmmsg") and line.by_ours and 0 in line.socket.shut and (line.theirs.isdigit() or line.theirs == "ECONNRESET") and (line.ours.isdigit() or line.ours == "EAGAIN" or is_wrong_length(line))
+
+
+def is_wrong_length(line):
+    """Told of a name's length, which is looked at behind what there is to read."""
+    return line.name == "recvfrom" and line.words[4].startswith("-") and line.ours == "EINVAL"
 
 
 @rule("an edge more or less: here each octet of a stream by our TCP that was read is one, and a write that has failed")
@@ -392,9 +465,9 @@ def _(line):
         lambda one, theirs, ours: one.stream and one.edges and (0 in (theirs, ours) and (theirs ^ ours) & 4 or theirs and not ours and shut_again(one)))
 
 
-@rule("an edge less: AF_UNSPEC on a stream by our TCP that has no peer, which the kernel tells of", ENDS)
+@rule("an edge less: AF_UNSPEC on a stream by our TCP that has no peer, or a connect(2) that waits and is refused, which the kernel tells of", ENDS)
 def _(line):
-    ended = lambda one: bool(one.did) and one.did[-1][0][0] == "connect" and one.did[-1][0][2] == "0" and one.did[-1][1] == "0"
+    ended = lambda one: bool(one.did) and one.did[-1][0][0] == "connect" and (one.did[-1][0][2] == "0" and one.did[-1][1] == "0" or one.did[-1][1] == "ECONNREFUSED")
     return line.name == "epoll_wait" and line.carried and line.every(lambda one, theirs, ours: one.stream and one.edges and theirs == 0x10 and not ours and ended(one))
 
 
@@ -409,21 +482,22 @@ def _(line):
     # Who connects to :: comes from there, too.
     connected = lambda words, said: words[2:4] in (["10", "0"], ["10", "1"]) and said == "0"
     to = {"connect": 3, "sendto": 5, "sendmsg": 5, "sendmmsg": 5}.get(line.name)
-    outside = to is not None and (line.stream or line.datagram) and line.words[to - 1:to + 1] == ["10", "12"]
+    # Or to a group, which has its members there, too.
+    outside = to is not None and (line.stream or line.datagram) and line.words[to - 1] == "10" and (line.words[to] == "12" or line.datagram and line.words[to] in ("4", "8", "10"))
     if not outside or not (line.socket.has("bind", here) or line.socket.has("connect", connected)):
         return False
     if line.stream:
         return line.said("EINPROGRESS", "EINVAL")
     # Bound to the loopback (IPV6_UNICAST_IF) there is no way at all; that it was shut is told where there is one.
-    is_sent = line.theirs.isdigit() or line.theirs == "EPIPE" and 1 in line.socket.shut
+    is_sent = line.theirs.isdigit() or line.theirs == "ECONNREFUSED" or line.theirs == "EPIPE" and 1 in line.socket.shut
     return is_sent and line.ours in ("EINVAL", "ENETUNREACH")
 
 
-@rule("the size of the buffers of a stream that was disconnected from somebody outside, of which the kernel keeps what it grew to")
+@rule("the size of the buffers of a stream that was disconnected, of which the kernel keeps what it grew to")
 def _(line):
-    left = lambda words, said: words[4] in ("50", "51", "52") and said in ("0", "EINPROGRESS")
+    left = lambda words, said: words[2] != "0" and said in ("0", "EINPROGRESS")
     asks = line.name == "getsockopt" and line.words[2:4] in (["1", "7"], ["1", "8"]) and line.theirs == line.ours == "0"
-    return asks and line.stream and is_undone_stream(line.socket) and line.socket.has("connect", left)
+    return asks and line.stream and is_undone_stream(line.socket) and (line.socket.accepted or line.socket.has("connect", left))
 
 
 @rule("a stream that was a listener and was disconnected or shut, which a child then connects: its copies do not follow", ENDS)

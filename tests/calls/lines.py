@@ -31,6 +31,13 @@ class Line:
         # What a watched script says after each call of all sockets is told apart from the call's own answer.
         if native.partition(" |")[0] == prise.partition(" |")[0] and " |" in native:
             native, prise = "poll" + native.partition(" |")[2], "poll" + prise.partition(" |")[2]
+        if native.startswith("event_wait "):
+            # Of one of several sets: how many it tells of follows from what it tells.
+            native, prise = ("epoll_wait" + "".join(re.findall(r" \d+:[0-9a-f]+", line.partition(" |")[0])) for line in (native, prise))
+        if native.startswith("masked ") and native.partition(" left")[2] == prise.partition(" left")[2]:
+            # What such a call tells of its socket or set.
+            how = "poll" if int(native.split()[2]) % 4 == 0 else "epoll_wait"
+            native, prise = (how + "".join(re.findall(r" \d+:[0-9a-f]+", line.partition(" |")[0])) for line in (native, prise))
         self.native, self.prise = native, prise
         self.call = native.partition(" |")[0], prise.partition(" |")[0]
         self.words, self.by_child = model.words(native)
@@ -108,8 +115,10 @@ def has_label(model, one):
 
 
 def queues_errors(one):
-    """IP_RECVERR, IPV6_RECVERR"""
-    return one.has("setsockopt", lambda words, said: words[2:4] in (["0", "11"], ["41", "25"]) and said == "0")
+    """IP_RECVERR, IPV6_RECVERR; SO_TIMESTAMPING of sending, SO_ZEROCOPY."""
+    stamps = lambda words: words[2:4] in (["1", "37"], ["1", "65"]) and bool(int(words[4]) & 0x303)
+    asks = lambda words: words[2:4] in (["0", "11"], ["41", "25"], ["1", "60"]) or stamps(words)
+    return one.has("setsockopt", lambda words, said: said == "0" and asks(words))
 
 
 def looks_from_offset(one):

@@ -5,6 +5,8 @@ INET, INET6 = 2, 10
 STREAM, DGRAM = 1, 2
 PEEK, WAITALL, MORE, ERRQUEUE = 2, 0x100, 0x8000, 0x2000
 WRITES = ("write", "send", "writev", "splice_out", "sendfile")
+# Who makes a call: a child with all that it inherits, or one that has nothing but the descriptor, which the script keeps or not.
+BY_OTHERS = ("child", "given", "moved")
 READS = ("read", "recv", "readv", "splice_in")
 SENDS = (*WRITES, "sendto", "sendmsg", "sendmmsg")
 RECEIVES = (*READS, "recvfrom", "recvmsg", "recvmmsg")
@@ -89,15 +91,15 @@ class Model:
 
     def of(self, line):
         words, _ = self.words(line)
-        # Who is outside has numbers of its own.
-        return self.slots.get(words[1]) if len(words) > 1 and not words[0].startswith("far_") else None
+        # Who is outside has numbers of its own, and so have sets.
+        return self.slots.get(words[1]) if len(words) > 1 and not words[0].startswith(("far_", "event_")) else None
 
     def words(self, line):
         """The call of a line and whether a child makes it; of a thread's answer, the call that it waited in."""
         words = line.partition(" = ")[0].partition(" |")[0].split()
         if words == ["join"]:
             return self.waits or words, False
-        by_child = words[0] == "child"
+        by_child = words[0] in BY_OTHERS
         return words[1 if by_child or words[0] in ("wait", "race") else 0:], by_child
 
     def is_open(self, one):
@@ -150,8 +152,10 @@ class Model:
             one.childs_queue = one.childs_queue or words[0] == "listen" and done
             one.childs_peer = one.childs_peer or words[0] == "connect" and words[2] != "0" and said in ("0", "EINPROGRESS", "ECONNREFUSED")
         follow = getattr(self, "hear_" + words[0], None)
+        if line.startswith("moved ") and said != "none":
+            self.slots.pop(words[1], None)
         # What a child opens and closes is its own.
-        if follow and not (by_child and words[0] in ("socket", "accept", "dup", "dup2", "pass", "close")):
+        if follow and not (by_child and words[0] in ("socket", "accept", "dup", "dup2", "copy", "pass", "close", "close_range")):
             follow(one, words, said, done)
 
     def enter(self, slot, socket):
@@ -173,6 +177,10 @@ class Model:
         if done and one:
             self.slots[words[2]] = one
 
+    def hear_copy(self, one, words, said, done):
+        if done and one:
+            self.slots[words[2]] = one
+
     def hear_dup2(self, one, words, said, done):
         if said == "1" and one:
             self.slots[words[2]] = one
@@ -185,6 +193,8 @@ class Model:
 
     def hear_close(self, one, words, said, done):
         self.slots.pop(words[1], None)
+
+    hear_close_range = hear_close
 
     def hear_bind(self, one, words, said, done):
         if one and done:
@@ -238,6 +248,7 @@ class Model:
         one.did.append((["drop", str(what)], said))
         if what == 2 and not one.listens:
             one.shut |= {0, 1}
+        one.listens = one.listens and what != 2
 
     def hear_exec(self, one, words, said, done):
         if one and words[2] == "4" and not one.listens:
@@ -248,6 +259,15 @@ class Model:
             one.edges = one.edges or bool(int(words[3]) >> 31 & 1)
             one.once = one.once or bool(int(words[3]) >> 30 & 1)
             self.watched[words[1]] = one
+
+    def hear_event_ctl(self, _, words, said, done):
+        one = self.slots.get(words[2])
+        if one and done:
+            one.edges = one.edges or bool(int(words[4]) >> 31 & 1)
+            one.once = one.once or bool(int(words[4]) >> 30 & 1)
+
+    def hear_event_wait(self, _, words, said, done):
+        self.hear_epoll_wait(_, words, said, done)
 
     def hear_epoll_wait(self, _, words, said, done):
         for one in self.all:

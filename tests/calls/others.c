@@ -111,6 +111,55 @@ void call_child(const char *name, const long *a)
 		printf(" ended %x", status);
 }
 
+/* The same by a process that has nothing of the script's but the one descriptor, which comes over AF_UNIX; `moves`: this one has closed its
+ * own by then.
+ */
+void call_given(const char *name, const long *a, int moves)
+{
+	int pair[2], go[2], fd = fd_of(a[0]), status = 0;
+	char octet = 'g', room[CMSG_SPACE(sizeof fd)] = { 0 };
+	struct iovec piece = { &octet, 1 };
+	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+	if (a[0] < 0 || a[0] >= SLOTS || slots[a[0]] < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) || pipe(go)) {
+		printf(" = none");
+		return;
+	}
+	fflush(stdout);
+	pid_t child = fork();
+	if (child == 0) {
+		alarm(20);
+		for (int i = 0; i < SLOTS; i++) {
+			if (slots[i] >= 0)
+				close(slots[i]);
+			slots[i] = -1;
+		}
+		close(go[1]);
+		if (write(pair[1], &octet, 1) != 1 || read(go[0], &octet, 1) != 0 || recvmsg(pair[1], &message, 0) != 1 || !c)
+			_exit(98);
+		memcpy(&slots[a[0]], CMSG_DATA(c), sizeof fd);
+		call(name, a);
+		fflush(stdout);
+		_exit(0);
+	}
+	*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+	memcpy(CMSG_DATA(c), &fd, sizeof fd);
+	/* It has closed what it inherited. */
+	if (read(pair[0], &octet, 1) != 1 || sendmsg(pair[0], &message, 0) != 1)
+		kill(child, SIGKILL);
+	if (moves) {
+		close(slots[a[0]]);
+		slots[a[0]] = -1;
+	}
+	close(go[1]);
+	waitpid(child, &status, 0);
+	close(go[0]);
+	close(pair[0]);
+	close(pair[1]);
+	if (status)
+		printf(" ended %x", status);
+}
+
 static long wait_in_call(void)
 {
 	const long *a = waiter.a;

@@ -42,6 +42,9 @@ PUBLISHED_BY_BOTH = ["socket 3 10 1 0 = 0", "bind 3 10 0 60 0 0 = 0", "listen 3 
 CONNECTED_BY_CHILD = [*STREAM, "listen 3 1 = 0", "shutdown 3 0 = 0", "child connect 3 2 12 50 0 = -1 EINPROGRESS"]
 REFUSED_BY_CHILD = [*STREAM, "listen 3 1 = 0", "hold 3 2 0 = 0", "drop = 0", "child connect 3 2 1 9 0 0 = -1 EINPROGRESS"]
 LEFT_OUTSIDE = [*STREAM, "connect 3 2 12 50 0 = 0", "connect 3 0 0 0 0 = 0"]
+STAMPED = [*ACCEPTED, "setsockopt 5 1 29 1 4 0 0 = 0"]
+KEPT_BY_CHILD = [*STREAM, "listen 3 5 = 0", "hold 3 0 1 = 0", "shutdown 3 2 = 0", "connect 3 2 1 103 0 0 = -1 EINPROGRESS", "socket 3 2 1 0 = 0"]
+LEFT_BY_IPV6 = ["socket 3 10 1 0 = 0", "connect 3 10 12 50 0 = 0"]
 NO_WAY = [*STREAM, "connect 3 2 4 9 0 0 = -1 ENETUNREACH"]
 NOWHERE = ["socket 3 10 2050 0 = 0", "connect 3 10 2 104 0 0 = 0"]
 
@@ -406,6 +409,41 @@ CASES = [
     ([*SPOKE_IPV4, "shutdown 3 1 = 0"], "poll 3:0", "poll 3:201d", False, None),
     ([*REFUSED_BY_IPV4, "connect 3 10 1 104 0 0 = -1 EINPROGRESS"], "poll 3:4", "poll 3:0", False, None),
     ([*REFUSED_BY_IPV4, "connect 3 10 1 104 0 0 = -1 EINPROGRESS"], "send 3 10 0 0 = -1 EAGAIN", "send 3 10 0 0 = 10", False, ENDS),
+    # Stamps of receiving, and of sending, which a native write trips over.
+    (STAMPED, "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0 {1 29 32}", "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0", True, GOES_ON),
+    (ACCEPTED, "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0 {1 29 32}", "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0", True, None),
+    (STAMPED, "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0 {1 29 32}", "recvmsg 5 9 64 3 0 0 = 9 [0.. 1] flags 0 len 0", True, None),
+    ([*DATAGRAM, "setsockopt 3 1 37 24 4 0 0 = 0"], "recvmsg 3 9 64 3 0 0 = 9 flags 0 {1 37 64}", "recvmsg 3 9 64 3 0 0 = 9 flags 0", False, None),
+    ([*DATAGRAM, "setsockopt 3 1 37 24 4 0 0 = 0"], "recvmsg 3 9 64 3 0 0 = 9 flags 0", "recvmsg 3 9 64 3 0 0 = 9 flags 0 {1 37 64}", False, GOES_ON),
+    ([*DATAGRAM, "setsockopt 3 1 37 2066 4 0 0 = 0"], "send 3 10 0 0 = 10", "send 3 10 0 0 = -1 ECONNREFUSED", False, ENDS),
+    ([*DATAGRAM, "setsockopt 3 1 37 24 4 0 0 = 0"], "send 3 10 0 0 = 10", "send 3 10 0 0 = -1 ECONNREFUSED", False, None),
+    # Sets, one of several and where signals are masked.
+    (URGENT, "event_wait 0 = 0", "event_wait 0 = 1 5:1", True, GOES_ON),
+    (ACCEPTED, "event_wait 0 = 0", "event_wait 0 = 1 5:1", True, None),
+    ([*STREAM, "listen 3 5 = 0", "shutdown 3 0 = 0"], "masked 3 0 1 = 1 3:10 left 1", "masked 3 0 1 = 1 3:11 left 1", True, GOES_ON),
+    ([*STREAM, "listen 3 5 = 0", "shutdown 3 0 = 0"], "masked 3 0 1 = 1 3:10 left 1", "masked 3 0 1 = 1 3:11 left 0", True, None),
+    ([*DATAGRAM, "event_ctl 0 3 1 1073741828 = 0", "shutdown 3 0 = -1 ENOTCONN"], "event_wait 0 = 0 | 3:2015", "event_wait 0 = 1 3:10 | 3:2015", False, GOES_ON),
+    ([*DATAGRAM, "event_ctl 0 3 1 4 = 0", "shutdown 3 0 = -1 ENOTCONN"], "event_wait 0 = 0", "event_wait 0 = 1 3:10", False, None),
+    ([*STREAM, "epoll_ctl 3 1 1073741825 = 0", "copy 3 5 0 = 0", "connect 3 2 1 9 0 0 = -1 ECONNREFUSED"], "epoll_wait", "epoll_wait 3:10", False, GOES_ON),
+    ([*STREAM, "epoll_ctl 3 1 1073741825 = 0", "connect 3 2 1 9 0 0 = -1 ECONNREFUSED"], "epoll_wait", "epoll_wait 3:10", False, None),
+    (TWO, "sendto 5 1 0 2 10 103 0 0 = -1 ENETUNREACH", "sendto 5 1 0 2 10 103 0 0 = 1 told 3:41", False, ENDS),
+    (TWO, "sendto 5 1 0 2 1 103 0 0 = -1 ENETUNREACH", "sendto 5 1 0 2 1 103 0 0 = 1 told 3:41", False, None),
+    # Reads at an urgent octet, and of a stream that was shut.
+    ([*URGENT, "recvmsg 5 0 256 2 0 0 = 0 flags 0"], "poll 5:7", "poll 5:5", True, GOES_ON),
+    (URGENT, "poll 5:7", "poll 5:5", True, None),
+    (URGENT, "recv 5 0 1 0 = 0", "recv 5 0 1 0 = 1", True, GOES_ON),
+    (URGENT, "recv 5 0 1 0 = 0", "recv 5 0 1 0 = 1", False, None),
+    ([*STREAM, "listen 3 5 = 0", "hold 3 2 0 = 0", "hold 3 2 1 = 0", "drop = 0", "drop = 1"], "recv 3 1 0 0 = 0", "recv 3 1 0 0 = -1 EINVAL", True, GOES_ON),
+    ([*ACCEPTED, "shutdown 4 2 = 0"], "recvfrom 4 9 34 -1 0 = -1 ECONNRESET", "recvfrom 4 9 34 -1 0 = -1 EINVAL", True, ENDS),
+    ([*ACCEPTED, "shutdown 4 2 = 0"], "recvfrom 4 9 34 0 0 = -1 ECONNRESET", "recvfrom 4 9 34 0 0 = -1 EINVAL", True, None),
+    (ACCEPTED, "readv 5 5 1 = -1 EFAULT", "readv 5 5 1 = 5", True, ENDS),
+    (ACCEPTED, "readv 5 5 0 = -1 EFAULT", "readv 5 5 0 = 5", True, None),
+    # A listener that was shut and connects while a child holds it.
+    (KEPT_BY_CHILD, "bind 3 2 0 60 0 0 = -1 EADDRINUSE", "bind 3 2 0 60 0 0 = 0", False, ENDS),
+    (KEPT_BY_CHILD[:4], "bind 3 2 0 60 0 0 = -1 EADDRINUSE", "bind 3 2 0 60 0 0 = 0", False, None),
+    # Outside.
+    (LEFT_BY_IPV6, "getsockopt 3 41 24 4 0 0 = 0 len 4 ff ff 00 00", "getsockopt 3 41 24 4 0 0 = 0 len 4 dc 05 00 00", False, GOES_ON),
+    (LEFT_BY_IPV6, "getsockopt 3 41 24 4 0 0 = 0 len 4 ff ff 00 00", "getsockopt 3 41 24 4 0 0 = 0 len 4 00 05 00 00", False, None),
     # Datagrams that are longer than IPv4 carries
     (LONG, "recv 3 10 0 0 = 10", "recv 3 10 0 0 = -1 EAGAIN", False, ENDS),
     (LONG, "recv 3 10 0 0 = -1 EAGAIN", "recv 3 10 0 0 = -1 EFAULT", False, None),

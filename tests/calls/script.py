@@ -2,12 +2,13 @@
 
 from outside import ADDRESSES, PORTS, far_step, outside_scene
 from scenes import SCENES
+from scenes_of_many import SCENES_OF_MANY
 
 SLOTS = 8
 INET, INET6 = 2, 10
 STREAM, DGRAM = 1, 2
 NONBLOCK = 0o4000
-FLAGS_SEND = (0, 0, 0, 0, 0x4000, 0x40, 1, 4, 0x800, 0x2000)
+FLAGS_SEND = (0, 0, 0, 0, 0x4000, 0x40, 1, 4, 0x800, 0x2000, 0x4000000)
 MORE = 0x8000
 FLAGS_RECV = (0, 0, 0, 0, 0x40, 2, 0x20, 0x100, 1, 0x22, 0x2000, 0x142, 0x40000000, 0x102, 0x60, 0x3, 0x41, 0x161)
 # level, name: options whose values are a matter of the socket and not of the machine
@@ -149,7 +150,7 @@ class Draw:
             self.say(*self.some(("poll",), ("recv", slot, 200, self.some(0, 2, 0x20), 0), ("recvmsg", slot, 200, self.some(0, 0x20), 3, 0, 0), ("recvfrom", slot, 20, 0, 0, 0)))
 
     def scene(self):
-        self.random.choice(SCENES)(self)
+        self.random.choice((*SCENES, *SCENES_OF_MANY))(self)
 
     def events(self):
         return self.some(1, 4, 5, 0x2005, 0x2007) | self.some(0, 0, 1 << 31, 1 << 30, self.rarely(1 << 28, 0, 4))
@@ -197,6 +198,7 @@ class Draw:
             "epoll_ctl": lambda: (slot, self.some(1, 1, 2, 3), self.events()),
             "epoll_wait": lambda: (),
             "fork": lambda: (slot, random.randrange(4)),
+            "copy": lambda: (slot, random.randrange(SLOTS), random.randrange(3)),
             "pass": lambda: (slot, random.randrange(SLOTS), self.some(0, 1)),
             "sendfile": lambda: (slot, self.size(), self.rarely(self.some(-1, 3990, 5000), self.some(0, 100))),
             "splice_in": lambda: (slot, self.size(), self.some(0, 2, 2, 16)),
@@ -217,7 +219,7 @@ class Draw:
         name = random.choices(list(makers), [weights.get(name, 2) for name in makers])[0]
         words = makers[name]()
         if name in BY_CHILDREN and random.randrange(12) == 0:
-            self.say("child", name, *words)
+            self.say(self.some("child", "child", "given"), name, *words)
             return
         if self.lacks_peer(name, slot, words) and random.randrange(12):
             return
@@ -251,7 +253,7 @@ class Draw:
             self.peers.add(words[0])
         elif name == "listen" and words[0] in self.kinds:
             self.listening.add(words[0])
-        elif name in ("accept", "dup", "pass") and words[0] in self.kinds:
+        elif name in ("accept", "dup", "copy", "pass") and words[0] in self.kinds:
             self.forget(words[1])
             self.kinds[words[1]] = self.kinds.get(words[0], (INET, STREAM))
 
