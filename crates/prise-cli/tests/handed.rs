@@ -386,3 +386,50 @@ fn the_error_that_waits_outlives_a_disconnecting_call_whether_that_fails_or_not(
         assert_eq!(ended.stdout, "104 0\n", "{options:?}");
     }
 }
+
+#[test]
+fn a_stream_tells_what_its_clients_first_packet_had() {
+    /// `IP_PKTOPTIONS`, with `IP_PKTINFO`, `IP_RECVTTL` and `IP_RECVTOS`, of all ends and in too little room.
+    const GUEST: &str = r#"
+import socket, struct
+
+def messages(end, room):
+    left, told = end.getsockopt(0, 9, room), []
+    total = len(left)
+    while len(left) >= 16:
+        length, level, kind = struct.unpack("=QII", left[:16])
+        told.append((length, level, kind, left[16:length].hex()))
+        left = left[length + 7 & ~7:]
+    return total, told
+
+for family, own in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::ffff:127.0.0.1")):
+    for asked in ([], [13], [12], [8], [8, 12, 13]):
+        listener = socket.socket(family)
+        listener.bind((own, 0))
+        listener.listen()
+        client = socket.socket()
+        for end in (listener, client):
+            for name in asked:
+                end.setsockopt(0, name, 1)
+        client.setsockopt(0, socket.IP_TOS, 96)
+        client.setsockopt(0, socket.IP_TTL, 33)
+        client.connect(("127.0.0.1", listener.getsockname()[1]))
+        accepted, _ = listener.accept()
+        client.setsockopt(0, socket.IP_TOS, 32)
+        for end in (listener, client, accepted):
+            print([messages(end, room) for room in (15, 16, 19, 24, 40, 48, 99)])
+        print(accepted.getsockopt(0, socket.IP_MULTICAST_TTL))
+"#;
+    let Some(python) = need("what first packets had", "python3") else {
+        return;
+    };
+    let stage = Stage::new();
+    let script = stage.write("first.py", GUEST);
+    let kernels = finish(&mut stage.native(&python, [&script]), LIMIT)
+        .expect_success()
+        .stdout;
+    let ours = finish(&mut stage.run(&[], &[python.into(), script.into()]), LIMIT)
+        .expect_success()
+        .stdout;
+    assert_eq!(ours, kernels);
+}

@@ -201,6 +201,20 @@ impl Host {
         asks(Opt::MinTtl) || asks(Opt::MinHopCount)
     }
 
+    /// Who carries a stream that was accepted tells what its client's SYN came with: its hops and its type of service (`tcp_v4_syn_recv_sock`).
+    pub fn set_first_packet(&mut self, s: SocketId, hops: u8, tos: u8) {
+        let Some(socket) = self.sockets.get(s) else { return };
+        let IpAddr::V4(own) = socket.local.to_canonical() else {
+            return;
+        };
+        let link = crate::option::ip::link_with(self, own).map_or(0, LinkId::interface_index);
+        if let Some(socket) = self.sockets.get_mut(s) {
+            socket.set_value(Opt::MulticastInterface, link.into());
+            socket.set_value(Opt::MulticastTtl, hops.into());
+            socket.set_value(Opt::ReceivedTos, tos.into());
+        }
+    }
+
     /// `connect(2)` of a stream that may be made elsewhere ([`Host::leads_to`]): from now on it has a local address, a port and a peer, and a connection
     /// that others carry. [`Host::disconnect`] makes it what it was.
     pub fn connect_elsewhere(&mut self, s: SocketId, remote: SocketAddr) -> Result<(), Errno> {

@@ -28,6 +28,9 @@ const SO_GET_FILTER: i32 = libc::SO_ATTACH_FILTER;
 /// linux/in6.h.
 const IPV6_ADDRFORM: i32 = 1;
 
+/// include/uapi/linux/in.h.
+const IP_PKTOPTIONS: i32 = 9;
+
 /// Where the label stands in a `struct in6_flowlabel_req` (linux/in6.h).
 const FLOW_LABEL_AT: u64 = 16;
 
@@ -287,6 +290,9 @@ impl Supervisor {
             Vec::new()
         };
         let asked = (level, name);
+        if matches!(asked, (libc::SOL_IP, IP_PKTOPTIONS | libc::IP_MULTICAST_TTL)) {
+            self.hear_of_first_packet(target);
+        }
         self.host
             .option_asked(self.now, id, asked, &given, room.min(VALUE_MAX), &mut value)?;
         if asked == (libc::SOL_IPV6, IPV6_ADDRFORM) {
@@ -312,6 +318,21 @@ impl Supervisor {
         // What such an option tells is as long as the buffer asked for by its count.
         let room = if asks { value.len() } else { room };
         tell(call, &value, room)
+    }
+
+    /// What a client's SYN came with is known to the kernel that has accepted it. Clients by IPv6 come by IPv4 there.
+    fn hear_of_first_packet(&mut self, target: &Target) {
+        let Some(socket) = self.sockets.get(target.slot) else {
+            return;
+        };
+        let (id, is_kernels) = (socket.id, matches!(socket.role, Role::Handed(_)));
+        let peer = self.host.named_peer(id).map(canonical);
+        if is_kernels
+            && peer.is_some_and(|peer| peer.is_ipv4())
+            && let Some((hops, tos)) = first_packet(&target.copy)
+        {
+            self.host.set_first_packet(id, hops, tos);
+        }
     }
 
     /// How many connections wait at a listener (`tcpi_unacked`): the host has not all of them, where the kernel carries some.
@@ -373,6 +394,23 @@ impl Supervisor {
             _ => None,
         }
     }
+}
+
+/// Hops and type of service of the SYN by which a stream of the kernel's was accepted; none of one that has connected, which no packet has given a link.
+fn first_packet(object: &OwnedFd) -> Option<(u8, u8)> {
+    /// Octets of a `struct cmsghdr`, and of one with a `struct in_pktinfo`.
+    const HEADER: usize = 16;
+    const INFO: usize = 32;
+    let asks = [libc::IP_PKTINFO, libc::IP_RECVTOS];
+    let set = |on: i32| asks.map(|name| sockopt::set(object.as_fd(), libc::SOL_IP, name, &on.to_ne_bytes()).is_ok());
+    let number = |told: &[u8], at: usize| Some(i32::from_ne_bytes(*told.get(at..)?.first_chunk()?));
+    // What the program has asked for the host of the run remembers: the object is not asked for anything else.
+    set(1);
+    let told = sockopt::get(object.as_fd(), libc::SOL_IP, IP_PKTOPTIONS, VALUE_MAX);
+    set(0);
+    let told = told.ok().filter(|told| number(told, HEADER) != Some(0))?;
+    let hops = sockopt::get(object.as_fd(), libc::SOL_IP, libc::IP_MULTICAST_TTL, size_of::<i32>()).ok()?;
+    Some((number(&hops, 0)? as u8, number(&told, INFO + HEADER)? as u8))
 }
 
 /// Writes the value, as much as there is room for, and its length.

@@ -44,7 +44,7 @@ pub(super) const TABLE: &[Entry] = &[
     flag(6, ON, Flag::ReceiveOptions),
     flag(7, ON, Flag::ReturnOptions),
     flag(8, ON, Flag::PacketInfo),
-    entry(9, On::TCP, READ_ONLY, Get::Nothing),
+    entry(9, On::TCP, READ_ONLY, Get::Octets(packet_options)),
     number(10, ON, Opt::MtuDiscover, 0, 5),
     entry(11, ON, Set::Number(set_receive_errors), Get::Flag(Flag::ReceiveErrors)),
     flag(12, ON, Flag::ReceiveTtl),
@@ -343,6 +343,54 @@ fn options(query: &mut Query<'_>) -> Result<(), Errno> {
     Ok(())
 }
 
+/// `IP_PKTOPTIONS`: what a stream has asked to be told of packets, as control messages (`do_ip_getsockopt`). It knows of one, a client's SYN, by what
+/// is about groups on other sockets.
+fn packet_options(query: &mut Query<'_>) -> Result<(), Errno> {
+    const TOS: u32 = 1;
+    const TTL: u32 = 2;
+    const PACKET_INFO: u32 = 8;
+    let socket = query.socket();
+    let asked = [Flag::PacketInfo, Flag::ReceiveTtl, Flag::ReceiveTos].map(|flag| socket.has(flag));
+    let number = |opt| (socket.value(opt) as i32).to_ne_bytes();
+    let (link, ttl, tos) = (
+        number(Opt::MulticastInterface),
+        number(Opt::MulticastTtl),
+        number(Opt::ReceivedTos),
+    );
+    let own = match socket.local.to_canonical() {
+        IpAddr::V4(own) => own.octets(),
+        IpAddr::V6(_) => [0; 4],
+    };
+    let info = [link, own, own].concat();
+    for (kind, asked, data) in [
+        (PACKET_INFO, asked[0], &*info),
+        (TTL, asked[1], &ttl),
+        (TOS, asked[2], &tos),
+    ] {
+        if asked {
+            put_message(query, kind, data);
+        }
+    }
+    Ok(())
+}
+
+/// A control message, as much of it as there is room for (`put_cmsg`).
+fn put_message(query: &mut Query<'_>, kind: u32, data: &[u8]) {
+    /// `sizeof(struct cmsghdr)`.
+    const HEADER: usize = 16;
+    let room = query.room.saturating_sub(query.out.len());
+    if room < HEADER {
+        return;
+    }
+    let len = room.min(HEADER + data.len());
+    query.put(&(len as u64).to_ne_bytes());
+    query.put(&0u32.to_ne_bytes());
+    query.put(&kind.to_ne_bytes());
+    query.put(&data[..len - HEADER]);
+    let padding = room.min(len.next_multiple_of(size_of::<u64>())) - len;
+    query.put(&[0; size_of::<u64>()][..padding]);
+}
+
 /// `ip_ra_control`: there is no list to be taken off that one is not on.
 fn set_router_alert(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
     // ip_ra_control.
@@ -356,7 +404,7 @@ fn set_router_alert(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
 }
 
 /// The link that has an address of ours (`ip_dev_find`).
-pub(super) fn link_with(host: &Host, addr: Ipv4Addr) -> Option<LinkId> {
+pub(crate) fn link_with(host: &Host, addr: Ipv4Addr) -> Option<LinkId> {
     let have = host
         .stack
         .addresses()

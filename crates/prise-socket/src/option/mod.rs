@@ -5,7 +5,7 @@
 //! are refused with the error that a kernel built without it gives.
 #![allow(clippy::unnecessary_wraps, reason = "the functions of a table share one signature")]
 
-mod ip;
+pub(crate) mod ip;
 mod ipv6;
 mod multicast;
 mod raw;

@@ -73,6 +73,8 @@ opts! {
     MulticastTtl = 1;
     /// `IP_MULTICAST_IF`: the interface index.
     MulticastInterface = 0;
+    /// The type of service that a client's SYN came with.
+    ReceivedTos = 0;
     /// `IP_MULTICAST_IF`: the address, as a number in network order.
     MulticastAddress = 0;
     /// `IP_UNICAST_IF`: the interface index.
