@@ -245,6 +245,41 @@ fn libraries_that_a_program_names_by_paths_are_not_looked_into() {
 }
 
 #[test]
+fn as_much_can_be_executed_with_as_on_the_kernel() {
+    const GUEST: &str = r"
+import os, resource
+resource.setrlimit(resource.RLIMIT_STACK, (1 << 19, 1 << 19))
+def executed(words):
+    child = os.fork()
+    if not child:
+        try:
+            os.execve('/bin/sh', words, {'A': '1'})
+        except OSError:
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 3 << 8
+def spawned(words):
+    try:
+        return os.waitpid(os.posix_spawn('/bin/sh', words, {'A': '1'}), 0)[1] == 3 << 8
+    except OSError:
+        return False
+for call in executed, spawned:
+    fewest, most = 0, 1 << 18
+    while most - fewest > 1:
+        octets = (fewest + most) // 2
+        words = ['sh', '-c', 'exit 3'] + ['a' * 1000] * (octets // 1000) + ['a' * (octets % 1000)]
+        fewest, most = (octets, most) if call(words) else (fewest, octets)
+    print(fewest)
+";
+    let Some(python) = python() else { return };
+    let stage = Stage::new();
+    let script = stage.write("guest.py", GUEST);
+    let on_the_kernel = finish(&mut stage.native(&python, [&script]), LIMIT)
+        .expect_success()
+        .stdout;
+    assert_eq!(told(&stage, &[], &python, GUEST, &[]), on_the_kernel);
+}
+
+#[test]
 fn executing_fails_and_succeeds_as_on_the_kernel() {
     const GUEST: &str = r"
 import ctypes, errno, os, sys

@@ -33,6 +33,7 @@ pub(crate) const EXECVEAT: usize = 322;
 pub(crate) const AT_FDCWD: usize = -100_isize as usize;
 
 pub(crate) const EINTR: isize = -4;
+pub(crate) const E2BIG: isize = -7;
 pub(crate) const EINVAL: isize = -22;
 pub(crate) const ENOSYS: isize = -38;
 pub(crate) const EAFNOSUPPORT: isize = -97;

@@ -35,12 +35,18 @@ pub(super) fn own() -> Words {
     unsafe { place.read_volatile() }
 }
 
-/// Executes, with an environment in which the new program finds the library; with the one that was given where it is not to have it or cannot.
+/// Executes, with an environment in which the new program finds the library; with the one that was given where it is not to have it or cannot,
+/// or where what that said does not stand: the longer one may be too long.
 ///
 /// # Safety
 ///
 /// Nobody takes the memory of `variables` away meanwhile.
-pub(super) unsafe fn loaded<T>(is_wanted: bool, variables: Words, execute: &mut impl FnMut(Words) -> T) -> T {
+pub(super) unsafe fn loaded<T>(
+    is_wanted: bool,
+    variables: Words,
+    stands: impl Fn(&T) -> bool,
+    execute: &mut impl FnMut(Words) -> T,
+) -> T {
     // SAFETY: as promised.
     unsafe {
         let mut result = None;
@@ -50,7 +56,7 @@ pub(super) unsafe fn loaded<T>(is_wanted: bool, variables: Words, execute: &mut 
         if is_wanted && result.is_none() && has_room() {
             result = loaded_by::<VARIABLES_MAX, LINE_MAX, T>(variables, execute);
         }
-        result.unwrap_or_else(|| execute(variables))
+        result.filter(stands).unwrap_or_else(|| execute(variables))
     }
 }
 

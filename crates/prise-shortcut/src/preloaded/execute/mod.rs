@@ -104,13 +104,18 @@ pub(crate) unsafe extern "C-unwind" fn execveat(
     told(unsafe { execute_at(directory, path, arguments, variables, flags as usize) })
 }
 
+/// A call that executes and returns has failed: why, it is to say with the environment that was given.
+fn in_vain<T>(_: &T) -> bool {
+    false
+}
+
 /// # Safety
 ///
 /// As execve(2).
 unsafe fn execute(path: *const u8, arguments: Words, variables: Words) -> isize {
     // SAFETY: as promised.
     unsafe {
-        loaded(is_wanted(path), variables, &mut |variables| {
+        loaded(is_wanted(path), variables, in_vain, &mut |variables| {
             call(EXECVE, [path as usize, arguments as usize, variables as usize, 0, 0, 0])
         })
     }
@@ -129,7 +134,7 @@ unsafe fn execute_by_name(file: *const u8, arguments: Words, variables: Words) -
     unsafe {
         let execvpe = core::mem::transmute::<usize, Function>(place);
         let is_wanted = is_wanted_by_name(file, true);
-        loaded(is_wanted, variables, &mut |variables| {
+        loaded(is_wanted, variables, in_vain, &mut |variables| {
             execvpe(file, arguments, variables)
         })
     }
@@ -149,9 +154,14 @@ unsafe fn execute_at(directory: i32, path: *const u8, arguments: Words, variable
     let is_known = flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) == 0;
     // SAFETY: as promised.
     unsafe {
-        loaded(is_known && is_wanted_of(&program), variables, &mut |variables| {
-            let (path, arguments, variables) = (path as usize, arguments as usize, variables as usize);
-            call(EXECVEAT, [directory, path, arguments, variables, flags, 0])
-        })
+        loaded(
+            is_known && is_wanted_of(&program),
+            variables,
+            in_vain,
+            &mut |variables| {
+                let (path, arguments, variables) = (path as usize, arguments as usize, variables as usize);
+                call(EXECVEAT, [directory, path, arguments, variables, flags, 0])
+            },
+        )
     }
 }

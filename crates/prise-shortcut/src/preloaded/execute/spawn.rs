@@ -10,7 +10,7 @@ use super::Words;
 use super::environment::loaded;
 use super::program::{Named, is_wanted_by_name, is_wanted_of};
 use crate::behind::{in_the_c_library, pass_on};
-use crate::kernel::{ENOSYS, GETEGID, GETEUID, GETGID, GETUID, call};
+use crate::kernel::{E2BIG, ENOSYS, GETEGID, GETEUID, GETGID, GETUID, call};
 
 /// Both, as others have them.
 type Function = unsafe extern "C" fn(*mut i32, *const u8, *const Actions, *const Attributes, Words, Words) -> i32;
@@ -157,7 +157,9 @@ impl Spawn {
         unsafe {
             let spawn = core::mem::transmute::<usize, Function>(place);
             let is_wanted = self.keeps_user() && is_wanted();
-            loaded(is_wanted, variables, &mut |variables| {
+            // What file actions do, they do once.
+            let stands = |error: &i32| *error != -E2BIG as i32 || !self.keeps_files();
+            loaded(is_wanted, variables, stands, &mut |variables| {
                 spawn(process, file, actions, attributes, arguments, variables)
             })
         }
