@@ -152,14 +152,15 @@ unsafe fn open_at(directory: usize, path: *const u8, flags: i32, mode: u32) -> i
     }
 }
 
-/// Whether a file may be one of the run's; none if its path is not there. Those have names of small letters, in directories below two of the root's.
+/// Whether a file may be one of the run's; none if its path is not there. Those have names of small letters, in directories below two of the root's,
+/// to which `..` may lead from anywhere.
 ///
 /// # Safety
 ///
 /// Nobody takes the memory away meanwhile.
 unsafe fn may_be_the_runs(path: *const u8) -> Option<bool> {
     let mut present = Present::NONE;
-    let (mut begin, mut is_plain) = (0, true);
+    let (mut begin, mut is_plain, mut is_elsewhere) = (0, true, false);
     // SAFETY: as promised.
     unsafe {
         let is_absolute = present.octet(path, 0)? == b'/';
@@ -174,7 +175,11 @@ unsafe fn may_be_the_runs(path: *const u8) -> Option<bool> {
                 begins.map(|begins| begins && name.len() == at - begin)
             };
             if is_absolute && at > begin && !is(b".")? {
-                return Some(is(b"proc")? || is(b"sys")?);
+                let leads_there = !is_elsewhere && (is(b"proc")? || is(b"sys")?);
+                if leads_there || is(b"..")? {
+                    return Some(true);
+                }
+                is_elsewhere = true;
             }
             if octet == 0 {
                 return Some(!is_absolute && is_plain);
