@@ -144,6 +144,10 @@ def _(line):
     asks = lambda words, said: words[2:4] in (["1", "37"], ["1", "65"], ["1", "60"]) and said == "0"
     if line.name == "recvmsg":
         return line.by_ours and bool(line.flags() & ERRQUEUE) and line.theirs.isdigit() and line.ours == "EAGAIN" and line.socket.has("setsockopt", asks)
+    if line.name == "select":
+        # An error is something to read.
+        differ = line.selects()
+        return line.carried and bool(differ) and all(bool(one) and one.stream and theirs == ours | 1 and one.has("setsockopt", asks) for one, theirs, ours in differ)
     return line.carried and line.every(lambda one, theirs, ours: one.stream and theirs ^ ours == 8 and theirs & 8 and one.has("setsockopt", asks))
 
 

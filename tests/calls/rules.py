@@ -417,6 +417,8 @@ CASES = [
     ([*DATAGRAM, "setsockopt 3 1 37 24 4 0 0 = 0"], "recvmsg 3 9 64 3 0 0 = 9 flags 0", "recvmsg 3 9 64 3 0 0 = 9 flags 0 {1 37 64}", False, GOES_ON),
     ([*DATAGRAM, "setsockopt 3 1 37 2066 4 0 0 = 0"], "send 3 10 0 0 = 10", "send 3 10 0 0 = -1 ECONNREFUSED", False, ENDS),
     ([*DATAGRAM, "setsockopt 3 1 37 24 4 0 0 = 0"], "send 3 10 0 0 = 10", "send 3 10 0 0 = -1 ECONNREFUSED", False, None),
+    ([*ACCEPTED, "setsockopt 4 1 37 2050 4 0 0 = 0", "send 4 10 0 0 = 10"], "select 1 1 0 = 1 4:1", "select 1 1 0 = 0 4:0", True, GOES_ON),
+    ([*ACCEPTED, "send 4 10 0 0 = 10"], "select 1 1 0 = 1 4:1", "select 1 1 0 = 0 4:0", True, None),
     # Sets, one of several and where signals are masked.
     (URGENT, "event_wait 0 = 0", "event_wait 0 = 1 5:1", True, GOES_ON),
     (ACCEPTED, "event_wait 0 = 0", "event_wait 0 = 1 5:1", True, None),
