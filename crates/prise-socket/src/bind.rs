@@ -103,8 +103,14 @@ impl Host {
         })
     }
 
-    /// The way to a destination from where a socket speaks. An IPv4 address that is nobody's here leads nowhere, unless the socket may speak
-    /// for others (`ip_route_output_key_hash_rcu`, `inet_sk_flowi_flags`).
+    /// An IPv4 address that is nobody's here leads nowhere, unless the socket may speak for others (`ip_route_output_key_hash_rcu`,
+    /// `inet_sk_flowi_flags`).
+    pub(crate) fn check_speaks_from(&self, socket: &Socket, source: Ipv4Addr) -> Result<(), Errno> {
+        let possible = source.is_unspecified() || self.stack.is_local(source.into()) || socket.has(Flag::Transparent);
+        if possible { Ok(()) } else { Err(Errno::ENETUNREACH) }
+    }
+
+    /// The way to a destination from where a socket speaks.
     pub(crate) fn route_of(
         &self,
         socket: &Socket,
@@ -112,12 +118,8 @@ impl Host {
         source: Option<IpAddr>,
         device: Option<LinkId>,
     ) -> Result<RouteInfo, Errno> {
-        if let Some(IpAddr::V4(v4)) = source
-            && !v4.is_unspecified()
-            && !self.stack.is_local(v4.into())
-            && !socket.has(Flag::Transparent)
-        {
-            return Err(Errno::ENETUNREACH);
+        if let Some(IpAddr::V4(v4)) = source {
+            self.check_speaks_from(socket, v4)?;
         }
         self.stack
             .route(destination, source, device)

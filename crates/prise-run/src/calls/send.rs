@@ -241,7 +241,8 @@ impl Supervisor {
         }
         let to = destination.or_else(|| self.host.named_peer(id));
         let to_v4 = family == prise_socket::Family::Inet || to.is_some_and(|to| self.reaches_v4(slot, to));
-        control::to_send(octets, family, to_v4).map_err(|error| self.sooner(slot, destination, error))
+        control::to_send(octets, family, to_v4, self.host.is_udp(id))
+            .map_err(|error| self.sooner(slot, destination, error))
     }
 
     /// Linux reads a datagram's octets when it knows the way that they take, which it does of one that was begun.

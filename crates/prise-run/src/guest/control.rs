@@ -23,6 +23,7 @@ const IPV6_RECVORIGDSTADDR: i32 = 74;
 const IPV6_2292PKTINFO: i32 = 2;
 const IPV6_2292HOPLIMIT: i32 = 8;
 /// asm-generic/socket.h.
+const SCM_DEVMEM_DMABUF: i32 = 79;
 const SCM_TS_OPT_ID: i32 = 81;
 const SO_RCVMARK: i32 = 75;
 /// linux/net_tstamp.h.
@@ -30,8 +31,8 @@ const RX_SOFTWARE: i32 = 1 << 3;
 const SOFTWARE: i32 = 1 << 4;
 
 /// Reads the control data of a datagram to be sent: what no protocol here knows is `EINVAL`. `to_v4`: it goes by IPv4, from
-/// whichever socket.
-pub(crate) fn to_send(octets: &[u8], family: Family, to_v4: bool) -> Result<Control, Errno> {
+/// whichever socket. `udp`: it is a socket of UDP's, which alone looks at that level.
+pub(crate) fn to_send(octets: &[u8], family: Family, to_v4: bool, udp: bool) -> Result<Control, Errno> {
     let mut control = Control::default();
     for (level, kind, data) in control_pieces(octets)? {
         match (level, kind) {
@@ -40,11 +41,12 @@ pub(crate) fn to_send(octets: &[u8], family: Family, to_v4: bool) -> Result<Cont
             (libc::SOL_IPV6, _) if to_v4 && kind != libc::IPV6_PKTINFO => (),
             // The kernel passes descriptors and credentials between processes of one machine only; here it ignores them.
             (libc::SOL_SOCKET, libc::SCM_RIGHTS | libc::SCM_CREDENTIALS) => (),
+            (SOL_UDP, _) if !udp => (),
             (SOL_UDP, UDP_SEGMENT) => {
                 control.segment = Some(u16::from_ne_bytes(*data.first_chunk().ok_or(Errno::EINVAL)?));
             }
             (libc::SOL_IP, libc::IP_PKTINFO) => {
-                let info: &[u8; 12] = data.first_chunk().ok_or(Errno::EINVAL)?;
+                let info: &[u8; 12] = data.try_into().map_err(|_| Errno::EINVAL)?;
                 set_interface(&mut control, u32::from_ne_bytes([info[0], info[1], info[2], info[3]]));
                 let source = Ipv4Addr::new(info[4], info[5], info[6], info[7]);
                 control.source = (!source.is_unspecified()).then_some(IpAddr::V4(source));
@@ -55,6 +57,12 @@ pub(crate) fn to_send(octets: &[u8], family: Family, to_v4: bool) -> Result<Cont
             }
             (libc::SOL_IP, libc::IP_TOS) => control.tos = Some(small(data)?),
             (libc::SOL_IP, libc::IP_RETOPTS) => control.options = Some(Ipv4Options::padded(data)),
+            (libc::SOL_IPV6, _) if to_v4 && family == Family::Inet6 => {
+                to_send_v6(&mut control, kind, data)?;
+                // ip_cmsg_send: of IPv4 and written as IPv6's, the unspecified one too.
+                let mapped = data.first_chunk().and_then(|it| Ipv6Addr::from(*it).to_ipv4_mapped());
+                mapped.ok_or(Errno::EINVAL)?;
+            }
             (libc::SOL_SOCKET, _) => to_send_of_any(&mut control, kind, data)?,
             (SOL_UDP | libc::SOL_IP, _) => return Err(Errno::EINVAL),
             (libc::SOL_IPV6, _) if family == Family::Inet6 => to_send_v6(&mut control, kind, data)?,
@@ -80,6 +88,10 @@ fn to_send_of_any(control: &mut Control, kind: i32, data: &[u8]) -> Result<(), E
             }
             control.stamps = Some(wanted);
         }
+        // Of memory of a device there is none: the number is taken, and passed over (`__sock_cmsg_send`).
+        SCM_DEVMEM_DMABUF => {
+            number()?;
+        }
         SCM_TS_OPT_ID => control.stamp_number = Some(number()?),
         libc::SO_TXTIME => {
             let time = data.try_into().map_err(|_| Errno::EINVAL)?;
@@ -92,18 +104,24 @@ fn to_send_of_any(control: &mut Control, kind: i32, data: &[u8]) -> Result<(), E
 
 fn to_send_v6(control: &mut Control, kind: i32, data: &[u8]) -> Result<(), Errno> {
     match kind {
-        libc::IPV6_PKTINFO => {
+        libc::IPV6_PKTINFO | IPV6_2292PKTINFO => {
             let info: &[u8; 20] = data.first_chunk().ok_or(Errno::EINVAL)?;
             let source = Ipv6Addr::from(*info.first_chunk::<16>().ok_or(Errno::EINVAL)?);
             control.source = (!source.is_unspecified()).then_some(IpAddr::V6(source));
             set_interface(control, u32::from_ne_bytes([info[16], info[17], info[18], info[19]]));
         }
-        libc::IPV6_HOPLIMIT => control.hop_limit = octet_or_usual(data)?,
+        libc::IPV6_HOPLIMIT | IPV6_2292HOPLIMIT => control.hop_limit = octet_or_usual(data)?,
         libc::IPV6_FLOWINFO => {
             control.flow_info = Some(u32::from_be_bytes(*data.first_chunk().ok_or(Errno::EINVAL)?));
         }
         libc::IPV6_TCLASS => control.tos = octet_or_usual(data)?,
-        IPV6_DONTFRAG => control.dont_fragment = Some(int(data)? != 0),
+        IPV6_DONTFRAG => {
+            control.dont_fragment = Some(match int(data)? {
+                0 => false,
+                1 => true,
+                _ => return Err(Errno::EINVAL),
+            });
+        }
         _ => return Err(Errno::EINVAL),
     }
     Ok(())
@@ -115,10 +133,9 @@ fn set_interface(control: &mut Control, index: u32) {
     }
 }
 
+/// A number, and nothing behind it.
 fn int(data: &[u8]) -> Result<i32, Errno> {
-    data.first_chunk()
-        .map(|octets| i32::from_ne_bytes(*octets))
-        .ok_or(Errno::EINVAL)
+    data.try_into().map(i32::from_ne_bytes).map_err(|_| Errno::EINVAL)
 }
 
 /// An octet, given as an `int`; -1 asks for what is usual.
@@ -422,7 +439,7 @@ mod tests {
         info.extend_from_slice(&[10, 0, 2, 15, 0, 0, 0, 0]);
         buffer.put(libc::SOL_IP, libc::IP_PKTINFO, &info);
         buffer.put(libc::SOL_IP, libc::IP_TTL, &9i32.to_ne_bytes());
-        let control = to_send(buffer.as_slice(), Family::Inet, true).unwrap();
+        let control = to_send(buffer.as_slice(), Family::Inet, true, true).unwrap();
         assert_eq!(control.source, Some(IpAddr::V4(Ipv4Addr::new(10, 0, 2, 15))));
         assert_eq!((control.interface, control.hop_limit), (Some(2), Some(9)));
     }
@@ -434,7 +451,7 @@ mod tests {
             octets.extend_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
             octets.extend_from_slice(&kind.to_ne_bytes());
             octets.extend_from_slice(data);
-            to_send(&octets, Family::Inet, true)
+            to_send(&octets, Family::Inet, true, true)
         };
         let number = 7u32.to_ne_bytes();
         let stamps = piece(SCM_TS_OPT_ID, &number).map(|control| control.stamp_number);
@@ -447,9 +464,45 @@ mod tests {
     }
 
     #[test]
+    fn a_number_has_its_length_and_its_range() {
+        let piece = |level: i32, kind: i32, data: &[u8], family, to_v4, udp| {
+            let mut buffer = ControlBuffer::new(64);
+            buffer.put(level, kind, data);
+            to_send(buffer.as_slice(), family, to_v4, udp).map_err(|errno| errno == Errno::EINVAL)
+        };
+        for (level, kind, data, taken) in [
+            (libc::SOL_IP, libc::IP_TOS, &[8][..], true),
+            (libc::SOL_IP, libc::IP_TOS, &[8, 0, 0, 0, 0], false),
+            (libc::SOL_IP, libc::IP_PKTINFO, &[0; 12], true),
+            (libc::SOL_IP, libc::IP_PKTINFO, &[0; 16], false),
+            (libc::SOL_IPV6, libc::IPV6_PKTINFO, &[0; 20], false),
+            (libc::SOL_SOCKET, SCM_DEVMEM_DMABUF, &[0; 4], true),
+        ] {
+            let found = piece(level, kind, data, Family::Inet6, true, true);
+            assert_eq!(found.err(), (!taken).then_some(true), "{level} {kind} {data:?}");
+        }
+        for (kind, data, taken) in [
+            (libc::IPV6_HOPLIMIT, &[9, 0, 0, 0][..], true),
+            (IPV6_2292HOPLIMIT, &[9, 0, 0, 0], true),
+            (libc::IPV6_HOPLIMIT, &[9, 0, 0, 0, 0], false),
+            (libc::IPV6_TCLASS, &[9, 0, 0, 0, 0], false),
+            (IPV6_DONTFRAG, &[1, 0, 0, 0], true),
+            (IPV6_DONTFRAG, &[2, 0, 0, 0], false),
+            (IPV6_2292PKTINFO, &[0; 20], true),
+        ] {
+            let found = piece(libc::SOL_IPV6, kind, data, Family::Inet6, false, true);
+            assert_eq!(found.err(), (!taken).then_some(true), "{kind} {data:?}");
+        }
+        // A raw socket passes over what is UDP's.
+        for (udp, taken) in [(true, false), (false, true)] {
+            assert_eq!(piece(SOL_UDP, 99, &[], Family::Inet, true, udp).is_ok(), taken);
+        }
+    }
+
+    #[test]
     fn unknown_control_data_is_refused() {
         let mut buffer = ControlBuffer::new(64);
         buffer.put(libc::SOL_IP, 99, &[0; 4]);
-        assert_eq!(to_send(buffer.as_slice(), Family::Inet, true), Err(Errno::EINVAL));
+        assert_eq!(to_send(buffer.as_slice(), Family::Inet, true, true), Err(Errno::EINVAL));
     }
 }

@@ -142,6 +142,11 @@ impl Host {
         self.sockets.get(s).is_some_and(corks)
     }
 
+    /// Whether control data of UDP's level mean something to a socket: whether it is UDP's or UDP-Lite's.
+    pub fn is_udp(&self, s: SocketId) -> bool {
+        self.sockets.get(s).is_some_and(Socket::is_udp)
+    }
+
     fn check_urgent(&self, s: SocketId, flags: Flags) -> Result<(), Errno> {
         let socket = self.socket_ref(s)?;
         let v6 = socket.family == Family::Inet6 && socket.is_udp();
@@ -230,6 +235,13 @@ impl Host {
     fn way(&mut self, s: SocketId, destination: SocketAddr, control: &Control) -> Result<Way, Errno> {
         let socket = self.socket_ref(s)?;
         let ip = destination.ip();
+        let given = control
+            .source
+            .map(|addr| addr.to_canonical())
+            .filter(|addr| !addr.is_unspecified());
+        if let Some(source) = given.filter(|_| ip.is_ipv4()) {
+            self.check_named_v4(socket, source)?;
+        }
         let device = match control.interface.filter(|index| *index != 0) {
             Some(index) => {
                 let exists = self
@@ -242,12 +254,8 @@ impl Host {
             }
             None => socket.link_to(ip),
         };
-        let given = control
-            .source
-            .map(|addr| addr.to_canonical())
-            .filter(|addr| !addr.is_unspecified());
-        if let Some(source) = given {
-            self.check_named_source(socket, source, ip, device)?;
+        if let Some(source) = given.filter(|_| ip.is_ipv6()) {
+            self.check_named_v6(socket, source, device)?;
         }
         let flow_info = control.flow_info.unwrap_or(0);
         let source = given
@@ -270,24 +278,26 @@ impl Host {
         })
     }
 
-    /// The source that control data name, for a destination: none but the host's, unless the socket may have others (`ip_cmsg_send`,
-    /// `ip_route_output_key_hash_rcu`; `ip6_datagram_send_ctl`, `ip6_dst_lookup_tail`).
-    fn check_named_source(
-        &self,
-        socket: &Socket,
-        source: IpAddr,
-        destination: IpAddr,
-        device: Option<LinkId>,
-    ) -> Result<(), Errno> {
+    /// The source that control data name to a destination of IPv4 (`ip_cmsg_send`, `ip_route_output_key_hash_rcu`), which is looked at before
+    /// the link is.
+    fn check_named_v4(&self, socket: &Socket, source: IpAddr) -> Result<(), Errno> {
+        match source {
+            IpAddr::V4(v4) if !v4.is_multicast() && !v4.is_broadcast() => self.check_speaks_from(socket, v4),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// The source that control data name to a destination of IPv6: the host's, unless the socket may have others (`ip6_datagram_send_ctl`,
+    /// `ip6_dst_lookup_tail`).
+    fn check_named_v6(&self, socket: &Socket, source: IpAddr, device: Option<LinkId>) -> Result<(), Errno> {
         let may_be_foreign = socket.may_be_foreign();
-        let possible = match (source, destination) {
-            (IpAddr::V4(v4), IpAddr::V4(_)) => !v4.is_multicast() && !v4.is_broadcast(),
-            (IpAddr::V4(_), IpAddr::V6(_)) if may_be_foreign => return Err(Errno::EAFNOSUPPORT),
-            (IpAddr::V6(v6), IpAddr::V6(_)) => {
+        let possible = match source {
+            IpAddr::V4(_) if may_be_foreign => return Err(Errno::EAFNOSUPPORT),
+            IpAddr::V4(_) => false,
+            IpAddr::V6(v6) => {
                 let says_too_little = device.is_none() && (v6.is_unicast_link_local() || is_link_local_group(v6));
                 !says_too_little && (may_be_foreign || self.stack.is_local(source))
             }
-            _ => false,
         };
         if possible { Ok(()) } else { Err(Errno::EINVAL) }
     }
