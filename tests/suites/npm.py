@@ -101,5 +101,9 @@ SUITES = {
     "node-http-proxy": Source("node-http-proxy", "test/*-test.js", words=(*MOCHA, "--require", "expect.js")),
     "node-fetch": Source("node-fetch", "test/*.js"),
     "body-parser": Source("node-body-parser", "test/*.js", words=(*MOCHA, "--require", "test/support/env")),
+    "fastify-static": Package("@fastify/static", "10.1.11", "test/*.test.js"),
+    "fastify-multipart": Package("@fastify/multipart", "10.1.9", "test/*.test.js"),
+    "stompit": Package("stompit", "1.0.0", "test/*.js", words=MOCHA, read=tape, needs=["mocha@10"]),
+    "mqtt": Source("node-mqtt", "test/client*.js", "test/[smuw]*client.js", "test/m*.js", words=(*MOCHA, "--timeout", "10000"), needs=["mocha@10"]),
     "multicast-dns": Package("multicast-dns", "7.2.5", "test.js"),
 }

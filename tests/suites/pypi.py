@@ -238,10 +238,16 @@ SUITES = {
         Project("aioice", "0.13.0", "pyopenssl", files=["tests/test_*.py"]),
         Project("aiortc", "1.16.0", "numpy", files=["tests/test_rtc*.py"]),
         Project("python_can", "4.6.1", "msgpack parameterized hypothesis pyserial", files=["test/back2back_test.py", "test/network_test.py", "test/notifier_test.py", "test/simplecyclic_test.py", "test/test_socketcand.py", "test/test_bridge.py", "test/test_message_sync.py"]),
-        Project("loky", "3.7.0", "psutil", files=["tests/test_*.py"]),
+        Project("loky", "3.7.0", "psutil", files=["tests/test_*.py"], seconds=900),
         Project("billiard", "4.3.2", "psutil", files=["t/unit/test_*.py", "t/integration/tests/test_*.py"]),
         Project("jupyter_server", "2.21.1", "jupyter_server[test]", files=["tests/test_serverapp.py", "tests/test_gateway.py", "tests/test_terminal.py", "tests/auth/test_*.py", "tests/base/test_*.py", "tests/extension/test_*.py", "tests/services/[akns]*/test_*.py"]),
         Project("acme", "5.9.0", files=["src/acme/_internal/tests/*_test.py"]),
+        Project("joblib", "1.6.0", "numpy psutil distributed threadpoolctl", inside="joblib.test", only="parallel|memmapping|backends|dask|cloudpickle|module|testing|func"),
+        Project("multiprocess", "0.70.19", "psutil", inside="multiprocess.tests", only="test_multiprocessing_", programs=True, seconds=900),
+        Project("pebble", "5.2.3", files=["test/test_*.py"]),
+        Project("kombu", "5.7.0", "kombu[redis] pytz pytest-freezer hypothesis vine Pyro4 redis", files=["t/unit/asynchronous/**/test_*.py", "t/unit/transport/test_[fmprv]*.py", "t/unit/utils/test_*.py"]),
+        OfDebian("mitmproxy", "8.1.1", "pytest<8 pytest-asyncio<0.20 pytest-xdist parver hypothesis requests werkzeug<2.2 markupsafe<2.1", options="-o asyncio_mode=auto",
+                 files=["test/mitmproxy/addons/test_[cdpr]*.py", "test/mitmproxy/net/**/test_*.py", "test/mitmproxy/proxy/**/test_*.py", "test/mitmproxy/tools/test_*.py", "test/mitmproxy/test_[cfhpt]*.py", "test/pathod/**/test_*.py"]),
         Project("uvloop", "0.23.0", "pyOpenSSL psutil aiohttp", files=["tests/test_*.py"], compiled="uvloop"),
     )
 }
