@@ -262,7 +262,8 @@ mod tests {
 
     /// A connection of the kernel's, and its names.
     fn connection() -> ([TcpStream; 2], Ends) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Of other programs' connections something may be left at any port of 127.0.0.1.
+        let listener = TcpListener::bind("127.91.17.5:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, peer) = listener.accept().unwrap();
         let ends = Ends::between(peer, accepted.local_addr().unwrap());
