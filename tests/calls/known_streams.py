@@ -123,7 +123,7 @@ def _(line):
 STAMP_OPTIONS = ("29", "35", "37", "63", "64", "65")
 
 
-@rule("stamps of receiving: by our TCP nothing is told of them; the kernel begins to stamp what comes a while after it was first asked to, but for SO_TIMESTAMP of datagrams")
+@rule("stamps of receiving: the kernel begins to stamp what comes a while after it was first asked to, on all sockets, but for SO_TIMESTAMP of datagrams; by our TCP what comes is stamped from when its socket asked")
 def _(line):
     asks = lambda words, said: words[2] == "1" and words[3] in STAMP_OPTIONS and said == "0"
     bare = lambda said: re.sub(r" \{1 (29|35|37|63|64|65) \d+\}", "", said).replace("flags 8", "flags 0")

@@ -107,6 +107,8 @@ def stamps(draw):
         for _ in range(draw.random.randrange(3)):
             flags = ALONE + sum(flag for flag in STAMPS if draw.random.randrange(2))
             set_option(draw, slot, 1, *draw.some((29, 1), (35, 1), (37, flags), (37, flags), (63, 1), (65, flags), (29, 0)))
+        if draw.random.randrange(3) == 0:
+            set_option(draw, slot, 6, 36, 1)
     for _ in range(draw.random.randrange(3, 9)):
         draw.say(*draw.some(("send", one, draw.some(1, 100), 0, 0), ("send", one, 10, 0, 0), ("recvmsg", other, draw.some(5, 100), DONTWAIT, 3, draw.rarely(15), 0), ("recvmsg", other, 100, DONTWAIT | PEEK, 3, 0, 0),
                             ("recvmsg", one, 100, ERRQUEUE | DONTWAIT, 2, 0, 0), ("poll",), ("recvmmsg", other, 2, DONTWAIT, 0), ("getsockopt", one, 1, draw.some(29, 35, 37), 8, 0, 0), ("shutdown", one, 1)))

@@ -269,7 +269,9 @@ guests! {
     bound_to_link_over_ipv6: "bound_to_link.py" "6";
     least_hops_over_ipv4: "least_hops.py" "4";
     least_hops_over_ipv6: "least_hops.py" "6";
+    told_of_octets_over_ipv4: "told_of_octets.py" "4";
     unspecified_over_ipv4: "unspecified.py" "4";
+    told_of_octets_over_ipv6: "told_of_octets.py" "6";
     unspecified_over_ipv6: "unspecified.py" "6";
     urgent_inline_over_ipv4: "urgent_inline.py" "4";
     urgent_inline_over_ipv6: "urgent_inline.py" "6";
@@ -362,7 +364,9 @@ guests_by_our_tcp! {
     stream_options_over_ipv6: "stream_options.py" "6";
     left_listed_over_ipv4: "left_listed.py" "4";
     left_listed_over_ipv6: "left_listed.py" "6";
+    told_of_octets_over_ipv4: "told_of_octets.py" "4";
     unspecified_over_ipv4: "unspecified.py" "4";
+    told_of_octets_over_ipv6: "told_of_octets.py" "6";
     unspecified_over_ipv6: "unspecified.py" "6";
     urgent_inline: "urgent_inline.py" "4";
     waited_for_over_ipv4: "waited_for.py" "4";

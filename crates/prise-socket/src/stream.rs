@@ -256,6 +256,19 @@ impl Host {
         }
     }
 
+    /// Octets of a stream that have come in sequence and were not taken, an urgent one among them.
+    pub fn readable(&self, s: SocketId) -> usize {
+        self.connection(s).map_or(0, |id| self.stack.tcp_readable(id))
+    }
+
+    /// What `TCP_INQ` has each message tell that is received, if it is set: the octets that are left, and one more for the peer's end,
+    /// read or not (tcp(7); Linux's `tcp_inq_hint`).
+    pub fn in_queue(&self, s: SocketId) -> Option<usize> {
+        self.sockets.get(s).filter(|socket| socket.has(Flag::InQueue))?;
+        let ended = self.connection(s).is_some_and(|id| self.stack.tcp_fin_received(id));
+        Some(self.readable(s) + usize::from(ended))
+    }
+
     /// `TIOCOUTQ` (`SIOCOUTQ`): octets that the peer has not acknowledged, the FIN among them. `EINVAL` on a listener.
     pub fn send_queue(&self, s: SocketId) -> Result<usize, Errno> {
         self.queue_of_sender(s, |info| info.send_queue + u32::from(info.fin_unacknowledged))

@@ -276,8 +276,8 @@ impl Stage {
             count: taken.count,
             ..Incoming::default()
         };
-        if let Some(queued) = self.go_on().in_queue(target) {
-            incoming.say(TCP, TCP_INQ, &queued.to_ne_bytes());
+        if let Some(queued) = self.go_on().host.in_queue(target.id) {
+            incoming.say(TCP, TCP_INQ, &(queued as i32).to_ne_bytes());
         }
         Ok(incoming)
     }
@@ -369,16 +369,6 @@ impl World {
 
     fn low_water(&mut self, target: Target) -> usize {
         self.number(target, SOL_SOCKET, SO_RCVLOWAT).unwrap_or(1).max(1) as usize
-    }
-
-    /// What `TCP_INQ` tells after a receive: the octets left, or one that stands for the end.
-    fn in_queue(&mut self, target: Target) -> Option<i32> {
-        if self.number(target, TCP, TCP_INQ)? == 0 {
-            return None;
-        }
-        let left = self.host.receive_queue(target.id).unwrap_or(0) as i32;
-        let ended = self.host.readiness(target.id).contains(Readiness::RDHUP);
-        Some(if left == 0 && ended { 1 } else { left })
     }
 }
 

@@ -1,6 +1,7 @@
 //! accept(2) and accept4(2).
 
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::{Errno, Family, SocketId};
@@ -14,6 +15,7 @@ use crate::guest::notify::{Answer, Call, Judged, errno, errno_of};
 use crate::guest::sockaddr::encode;
 use crate::handed::native_accept::Seen;
 use crate::handed::plain::Granted;
+use crate::socket::arrivals::Arrivals;
 use crate::socket::listener::Listening;
 use crate::socket::stream::Stream;
 use crate::socket::unix;
@@ -170,6 +172,7 @@ impl Supervisor {
     fn hand_over(&mut self, acceptor: Acceptor<'_>, id: SocketId, peer: SocketAddr) -> Judged {
         let socket = self.entry(acceptor.listener)?;
         let (family, kind, buffers) = (socket.family, socket.kind, socket.buffers);
+        let stamped = socket.arrivals.is_some();
         let (theirs, ours) = unix::pair(SocketType::STREAM, acceptor.flags).map_err(errno)?;
         // Before the descriptor: once that is there, the program goes on.
         acceptor.tell(peer, family)?;
@@ -186,7 +189,12 @@ impl Supervisor {
             &theirs,
             Role::Stream(Stream::new(ours)),
         )?;
-        self.sockets.insert(GuestSocket { buffers, ..accepted });
+        let arrivals = stamped.then(|| Box::new(self.arrivals_before_accept(id)));
+        self.sockets.insert(GuestSocket {
+            buffers,
+            arrivals,
+            ..accepted
+        });
         match acceptor.install(&self.calls, &theirs) {
             Ok(fd) => {
                 self.entry(slot)?.holder.fd = fd;
@@ -200,6 +208,15 @@ impl Supervisor {
                 Err(error)
             }
         }
+    }
+
+    /// What has come before somebody asked for the connection came when its last segment did.
+    fn arrivals_before_accept(&self, id: SocketId) -> Arrivals {
+        let mut arrivals = Arrivals::new(0);
+        let info = self.host.tcp_info(self.now, id);
+        let since = info.map_or(Duration::ZERO, |info| info.since_data_received);
+        arrivals.note(self.host.readable(id), self.now - since);
+        arrivals
     }
 
     /// Urgent octets stay in line where the listener's do, and so many octets are waited for, also on the object from which the program reads

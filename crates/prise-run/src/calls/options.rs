@@ -15,6 +15,7 @@ use crate::guest::sockaddr::canonical;
 use crate::guest::{control, effective_user, own_thread_number};
 use crate::handed::chosen::{self, SO_TIMESTAMP_NEW, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW};
 use crate::handed::plain::{UNACKED, queue_of};
+use crate::socket::arrivals::Arrivals;
 use crate::socket::{Buffers, Role, Slot};
 use crate::supervisor::Supervisor;
 
@@ -214,10 +215,18 @@ impl Supervisor {
             | SO_TIMESTAMP_NEW
             | SO_TIMESTAMPNS_NEW
             | SO_TIMESTAMPING_NEW => {
-                if let Some(socket) = self.sockets.get_mut(target.slot)
-                    && let Role::Datagram(datagram) = &mut socket.role
-                {
-                    datagram.stamped = control::is_stamped(&mut self.host, self.now, socket.id);
+                let Some(socket) = self.sockets.get_mut(target.slot) else {
+                    return;
+                };
+                let stamped = control::is_stamped(&mut self.host, self.now, socket.id);
+                if let Role::Datagram(datagram) = &mut socket.role {
+                    datagram.stamped = stamped;
+                } else if stamped && socket.kind == Kind::Stream {
+                    let with_host = self.host.readable(socket.id);
+                    let begin = || Box::new(Arrivals::new(with_host));
+                    socket.arrivals.get_or_insert_with(begin);
+                } else {
+                    socket.arrivals = None;
                 }
             }
             _ => (),

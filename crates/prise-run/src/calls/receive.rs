@@ -1,6 +1,7 @@
 //! recvfrom(2) with an address, recvmsg(2), recvmmsg(2).
 //!
-//! On a stream they are the kernel's, unless an address is asked for: an AF_UNIX stream would show its own. On a
+//! On a stream they are the kernel's, unless an address is asked for: an AF_UNIX stream would show its own. So they are where its octets
+//! are to be told of in control data, of which such a stream knows nothing. On a
 //! datagram socket the octets are taken from the program's own queue, so that they mix with recv(2), and the rest is
 //! said by the supervisor.
 
@@ -70,7 +71,8 @@ impl Supervisor {
         // What is read here only chooses between two harmless ways: the kernel's writes the name of an AF_UNIX socket
         // into memory of a program that changed its mind meanwhile.
         let looks = is_stream && flags & libc::MSG_PEEK != 0 && self.least(id, flags, usize::MAX) > 1;
-        let is_usual = flags & (libc::MSG_ERRQUEUE | libc::MSG_TRUNC) == 0 && !looks;
+        let is_usual =
+            flags & (libc::MSG_ERRQUEUE | libc::MSG_TRUNC) == 0 && !looks && !self.tells_of_octets(target.slot);
         let is_judged = !is_usual || self.is_idle(target.slot) || self.is_over(target.slot);
         if is_stream && !is_judged && Header::read(call.memory(), call.args[1])?.name == 0 {
             return Ok(Answer::Native);
@@ -270,9 +272,14 @@ impl Supervisor {
             Err(rustix::io::Errno::CONNRESET) => return Err(self.failure_of(target)),
             Err(error) => return Err(errno(error)),
         };
+        let control = if to.takes_control() {
+            self.about_octets(target, received, flags, to.control_room())
+        } else {
+            ControlBuffer::new(0)
+        };
         let about = About {
             name: &[],
-            control: ControlBuffer::new(0),
+            control,
             flags: flags & libc::MSG_OOB,
         };
         // TCP discards what is asked for with MSG_TRUNC; looked at with MSG_PEEK besides, it stays.
@@ -280,6 +287,28 @@ impl Supervisor {
         to.write(memory, &self.scratch[..shown], &about)?;
         self.pump_first(target.slot);
         Ok(received)
+    }
+
+    /// Whether the program is to be told something of a stream's octets, which the kernel's object knows nothing of.
+    fn tells_of_octets(&self, slot: Slot) -> bool {
+        self.sockets.get(slot).is_some_and(|socket| {
+            let asked = socket.arrivals.is_some() || self.host.in_queue(socket.id).is_some();
+            asked && matches!(socket.role, Role::Stream(_))
+        })
+    }
+
+    /// What is told of octets of a stream that were just read.
+    fn about_octets(&mut self, target: &Target, received: usize, flags: i32, room: usize) -> ControlBuffer {
+        let Some(socket) = self.sockets.get_mut(target.slot) else {
+            return ControlBuffer::new(room);
+        };
+        let in_object = ioctl_fionread(&target.copy).unwrap_or(0) as usize;
+        let left = self.host.in_queue(socket.id).map(|with_host| with_host + in_object);
+        // tcp_recv_urg tells nothing of when it came.
+        let stamps = socket.arrivals.as_mut().filter(|_| flags & libc::MSG_OOB == 0);
+        let only_looked_at = flags & libc::MSG_PEEK != 0;
+        let came = stamps.and_then(|arrivals| arrivals.of_read(received, only_looked_at, in_object));
+        control::received_of_stream(&mut self.host, self.now, socket.id, came, left, room)
     }
 
     /// How many octets of a stream a call waits for that has room for so many (`sock_rcvlowat`).

@@ -135,6 +135,7 @@ impl Supervisor {
             process: self.guests.process(call.tid),
             ends: None,
             unread: None,
+            arrivals: None,
             role,
         })
     }

@@ -1,4 +1,4 @@
-//! Control data of datagrams (cmsg(3), ip(7), ipv6(7), udp(7)): taken apart for sending, put together for receiving.
+//! Control data of messages (cmsg(3), ip(7), ipv6(7), udp(7), tcp(7)): taken apart for sending, put together for receiving.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -26,6 +26,8 @@ const IPV6_2292HOPLIMIT: i32 = 8;
 const SCM_DEVMEM_DMABUF: i32 = 79;
 const SCM_TS_OPT_ID: i32 = 81;
 const SO_RCVMARK: i32 = 75;
+/// linux/tcp.h.
+const TCP_CM_INQ: i32 = 36;
 /// linux/net_tstamp.h.
 const RX_SOFTWARE: i32 = 1 << 3;
 const SOFTWARE: i32 = 1 << 4;
@@ -184,6 +186,25 @@ pub(crate) fn received(
     }
     if let Some(to) = v4 {
         put_of_v4(&mut buffer, &mut options, origin, to, own);
+    }
+    buffer
+}
+
+/// What the socket's options ask to be told of octets of a stream (`tcp_recvmsg`): when the last of them came, and how many are left.
+pub(crate) fn received_of_stream(
+    host: &mut Host,
+    now: Instant,
+    id: SocketId,
+    came: Option<Instant>,
+    left: Option<usize>,
+    room: usize,
+) -> ControlBuffer {
+    let mut buffer = ControlBuffer::new(room);
+    if let Some(came) = came {
+        put_times(&mut buffer, &mut Options::of(host, now, id), came);
+    }
+    if let Some(left) = left {
+        buffer.put(libc::SOL_TCP, TCP_CM_INQ, &(left as i32).to_ne_bytes());
     }
     buffer
 }

@@ -156,6 +156,7 @@ impl Supervisor {
             process: noted.process,
             ends: None,
             unread: None,
+            arrivals: None,
             role: Handed::role(noted.stage),
         })
     }

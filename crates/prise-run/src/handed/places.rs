@@ -235,6 +235,7 @@ impl Supervisor {
             process: self.guests.process(holder.tid),
             ends: Ends::of(copy).map(Box::new),
             unread: None,
+            arrivals: None,
             role: Handed::role(Stage::Connected),
         };
         let slot = self.sockets.insert(socket);

@@ -54,7 +54,13 @@ impl Supervisor {
         if stream.outgoing.has_inlet() && (is_watched || self.host.is_overheard(id)) {
             stream.outgoing.send_as_others();
         }
+        if let Some(arrivals) = &mut socket.arrivals {
+            arrivals.note(self.host.readable(id), self.now);
+        }
         let flow = stream.pump(&mut self.host, id, self.now);
+        if let Some(arrivals) = &mut socket.arrivals {
+            arrivals.leave(self.host.readable(id));
+        }
         self.busy_poll.carry(stream.take_carried());
         self.conduits.note(slot, stream.outgoing.rests(), self.now);
         let waiting = stream.incoming.take_waiting();

@@ -1,5 +1,6 @@
 //! The guests' Internet sockets: what stands for each in the kernel and in the host.
 
+pub(crate) mod arrivals;
 pub(crate) mod attach;
 pub(crate) mod closes;
 pub(crate) mod conduit;
@@ -25,6 +26,7 @@ use crate::handed::Handed;
 use crate::handed::chosen::Chosen;
 use crate::handed::lingering::Ends;
 use crate::handed::noted::Noted;
+use crate::socket::arrivals::Arrivals;
 use crate::socket::connecting::Connecting;
 use crate::socket::datagram::Datagram;
 use crate::socket::listener::Listening;
@@ -176,6 +178,8 @@ pub(crate) struct GuestSocket {
     /// The other end of a stream that has ended both ways with octets that the program has not read: its error tells of a close that
     /// has left them unread.
     pub(crate) unread: Option<OwnedFd>,
+    /// When a stream's octets came, if the program is to be told.
+    pub(crate) arrivals: Option<Box<Arrivals>>,
     pub(crate) role: Role,
 }
 
