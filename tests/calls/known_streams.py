@@ -142,7 +142,7 @@ def _(line):
 @rule("SO_TIMESTAMPING and SO_ZEROCOPY of streams by our TCP: what has left is not told, nor what was copied")
 def _(line):
     asks = lambda words, said: words[2:4] in (["1", "37"], ["1", "65"], ["1", "60"]) and said == "0"
-    if line.name == "recvmsg":
+    if line.name in ("recv", "recvfrom", "recvmsg"):
         return line.by_ours and bool(line.flags() & ERRQUEUE) and line.theirs.isdigit() and line.ours == "EAGAIN" and line.socket.has("setsockopt", asks)
     if line.name == "select":
         # An error is something to read.

@@ -1,9 +1,8 @@
 //! recvfrom(2) with an address, recvmsg(2), recvmmsg(2).
 //!
-//! On a stream they are the kernel's, unless an address is asked for: an AF_UNIX stream would show its own. So they are where its octets
-//! are to be told of in control data, of which such a stream knows nothing. On a
-//! datagram socket the octets are taken from the program's own queue, so that they mix with recv(2), and the rest is
-//! said by the supervisor.
+//! On a stream they are the kernel's, unless an address is asked for, of which an AF_UNIX stream would show its own, or its octets are to be
+//! told of in control data, of which it knows nothing. On a datagram socket the octets are taken from the program's own queue, so that
+//! they mix with recv(2), and the rest is said by the supervisor.
 
 use core::time::Duration;
 use std::collections::VecDeque;
