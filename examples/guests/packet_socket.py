@@ -119,6 +119,9 @@ waiting(raw)
 print("cut:", len(raw.recv(10)))
 answer = fcntl.ioctl(raw, 0x8927, struct.pack("16s16x", b"lo"))
 print("hardware:", struct.unpack("H", answer[16:18]), answer[18:24].hex())
+for request in (0x8915, 0x891B):  # SIOCGIFADDR, SIOCGIFNETMASK, which are handed on to IPv4.
+    answer = fcntl.ioctl(raw, request, struct.pack("16s24x", b"lo"))
+    print(f"{request:x}:", answer[16:24].hex())
 
 print("-- a ring")
 lengths = [ctypes.c_int(version) for version in (0, 1, 2, 3)]

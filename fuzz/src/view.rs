@@ -160,17 +160,20 @@ fn netlink(input: &[u8]) {
 fn interface_request(input: &[u8]) {
     let [low, high, on, given @ ..] = input else { return };
     let request = u32::from(u16::from_le_bytes([*low, *high]));
-    let on = [ioctl::On::Inet, ioctl::On::Inet6, ioctl::On::Other][usize::from(on % 3)];
+    let on = [ioctl::On::Inet, ioctl::On::Inet6, ioctl::On::Other, ioctl::On::Packet][usize::from(on % 4)];
     let host = host();
     let octet = |at: usize| given.get(at).copied().unwrap_or(0);
     match ioctl::kind(on, request) {
         ioctl::Kind::Interface => drop(ioctl::answer(host.stack(), request, &core::array::from_fn(octet))),
         ioctl::Kind::Neighbor => drop(ioctl::neighbor(host.stack(), &core::array::from_fn(octet))),
-        ioctl::Kind::Change => drop(ioctl::is_so_already(
-            host.stack(),
-            request,
-            &core::array::from_fn(octet),
-        )),
-        ioctl::Kind::List | ioctl::Kind::Ethtool | ioctl::Kind::NameSpace | ioctl::Kind::Refused(_) => {}
+        ioctl::Kind::Change { len, .. } => {
+            let given: Vec<u8> = (0..len).map(octet).collect();
+            let _ = ioctl::change(host.stack(), on, request, &given);
+        }
+        ioctl::Kind::List
+        | ioctl::Kind::Ethtool
+        | ioctl::Kind::NameSpace
+        | ioctl::Kind::Refused(_)
+        | ioctl::Kind::Unread(_) => {}
     }
 }

@@ -247,6 +247,8 @@ guests! {
     flow_labels_over_ipv6: "flow_labels.py" "6";
     datagram_stamps_over_ipv4: "datagram_stamps.py" "4";
     datagram_stamps_over_ipv6: "datagram_stamps.py" "6";
+    requests_over_ipv4: "requests.py" "4";
+    requests_over_ipv6: "requests.py" "6";
     http_server_over_ipv4: "http_server.py" "4";
     http_server_over_ipv6: "http_server.py" "6";
     http_library_over_ipv4: "http_library.py" "4";

@@ -265,3 +265,27 @@ fn stamps_have_their_newer_or_their_older_numbers_together() {
         "switched off, it says nothing of numbers"
     );
 }
+
+#[test]
+fn raw_sockets_have_what_their_protocol_has() {
+    let mut world = World::new(1);
+    let raw = |world: &mut World, family, protocol| {
+        let made = world.hosts[0].socket(family, Kind::Raw, protocol);
+        made.expect("a socket")
+    };
+    let (icmp, udp) = (raw(&mut world, Family::Inet6, 58), raw(&mut world, Family::Inet6, 17));
+    // IPV6_HDRINCL at the level of raw sockets is that of IPv6.
+    assert_eq!(world.get(0, udp, 255, 36), Ok(0));
+    assert_eq!(world.set(0, udp, 255, 36, 2), Ok(()));
+    assert_eq!(world.get(0, udp, 41, 36), Ok(1));
+    // The level of ICMPv6 is its own, whatever the option.
+    for name in [1, 2, 99] {
+        assert_eq!(world.set(0, udp, 58, name, 1), Err(Errno::EOPNOTSUPP), "{name}");
+        assert_eq!(world.get(0, udp, 58, name), Err(Errno::EOPNOTSUPP), "{name}");
+    }
+    assert_eq!(world.get(0, icmp, 58, 2), Err(Errno::ENOPROTOOPT));
+    // IP_ROUTER_ALERT is of who hears packets.
+    let (sender, hearer) = (raw(&mut world, Family::Inet, 255), raw(&mut world, Family::Inet, 2));
+    assert_eq!(world.set(0, sender, 0, 5, 1), Err(Errno::EINVAL));
+    assert_eq!(world.set(0, hearer, 0, 5, 1), Ok(()));
+}

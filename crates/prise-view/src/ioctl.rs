@@ -49,13 +49,19 @@ const SET_QUEUE_LEN: u32 = 0x8943;
 /// `SIOCGSKNS`.
 const NAME_SPACE: u32 = 0x894c;
 
-/// Changes of links, bonds, bridges and time stamping, and what only the superuser may see: MII registers.
-const CHANGES: [u32; 16] = [
-    0x8923, 0x8924, 0x8931, 0x8932, 0x8947, 0x8948, 0x8971, 0x8990, 0x8991, 0x8992, 0x8993, 0x8995, 0x89a0, 0x89a1,
-    0x89a2, 0x89b0,
-];
-/// What no driver here has: bridges of old, WAN devices, time stamping.
-const NOT_SUPPORTED: [u32; 4] = [0x8940, 0x8941, 0x894a, 0x89b1];
+const SET_SLAVE: u32 = 0x8930;
+
+/// Changes of links: their names, hardware addresses, groups and maps.
+const CHANGES: [u32; 6] = [0x8923, 0x8924, 0x8931, 0x8932, 0x8937, 0x8971];
+/// What only the superuser may ask, and no driver here has: MII registers, bonds, what is stamped.
+const CHANGES_OF_NO_DRIVER: [u32; 8] = [0x8947, 0x8948, 0x8949, 0x8990, 0x8991, 0x8992, 0x8995, 0x89b0];
+/// What no driver here has: WAN devices, what bonds tell, time stamping.
+const OF_NO_DRIVER: [u32; 4] = [0x894a, 0x8993, 0x8994, 0x89b1];
+/// Bridges are made and ended, and links put into and taken out of them: who may is asked before anything is read.
+const BRIDGES: core::ops::RangeInclusive<u32> = 0x89a0..=0x89a1;
+const BRIDGE_PORTS: core::ops::RangeInclusive<u32> = 0x89a2..=0x89a3;
+/// Bridges of old, of all links and of one.
+const OLD_BRIDGES: [u32; 2] = [0x8940, 0x8941];
 /// What drivers have of their own (`SIOCDEVPRIVATE`).
 const OF_DRIVERS: core::ops::RangeInclusive<u32> = 0x89f0..=0x89ff;
 /// VLANs: the kernel's answer without the module.
@@ -65,6 +71,12 @@ const VLAN: [u32; 2] = [0x8982, 0x8983];
 pub const REQUEST_LEN: usize = 40;
 /// Octets of a `struct arpreq`.
 pub const ARP_LEN: usize = 68;
+/// Octets of a `struct rtentry`, of a `struct in6_rtmsg` and of a `struct in6_ifreq`.
+const ROUTE_LEN: usize = 120;
+const ROUTE6_LEN: usize = 80;
+const ADDRESS6_LEN: usize = 24;
+/// The name of a bridge.
+const BRIDGE_LEN: usize = NAME_LEN;
 const NAME_LEN: usize = 16;
 const UNION_LEN: usize = REQUEST_LEN - NAME_LEN;
 
@@ -75,6 +87,8 @@ pub enum On {
     Inet,
     /// `AF_INET6`.
     Inet6,
+    /// `AF_PACKET`, which hands what is about IPv4's addresses on (`packet_ioctl`).
+    Packet,
     /// Any other.
     Other,
 }
@@ -90,36 +104,57 @@ pub enum Kind {
     Ethtool,
     /// Answered by [`neighbor`], from and to a `struct arpreq`.
     Neighbor,
-    /// A change of an interface, for who may: [`is_so_already`] tells whether it would change anything.
-    Change,
+    /// A change, for who may: [`change`] judges it.
+    Change {
+        /// Octets of the request.
+        len: usize,
+        /// Whether it is read before it is asked who may.
+        read_first: bool,
+    },
     /// A descriptor of the socket's name space, for who may.
     NameSpace,
-    /// Refused without a look.
+    /// Refused once the request, a `struct ifreq`, has been read.
     Refused(Errno),
+    /// Refused without a look.
+    Unread(Errno),
 }
 
 /// What kind of request it is.
 pub fn kind(on: On, request: u32) -> Kind {
-    let refused = |errno| Kind::Refused(errno);
+    const CHANGE: Kind = Kind::Change {
+        len: REQUEST_LEN,
+        read_first: true,
+    };
+    let of_the_few = |len| Kind::Change { len, read_first: false };
     match (on, request) {
         (_, LIST) => Kind::List,
         (_, ETHTOOL) => Kind::Ethtool,
-        (On::Inet, ARP) => Kind::Neighbor,
-        (On::Inet, ADDRESS | PEER_ADDRESS | BROADCAST | NETMASK)
-        | (_, NAME | FLAGS | METRIC | MTU | HARDWARE_ADDRESS | INDEX | QUEUE_LEN | MAP) => Kind::Interface,
-        (On::Inet, SET_ADDRESS | SET_BROADCAST | SET_NETMASK)
-        | (_, SET_FLAGS | SET_METRIC | SET_MTU | SET_QUEUE_LEN) => Kind::Change,
+        (On::Inet | On::Packet, ARP) => Kind::Neighbor,
+        (On::Inet | On::Packet, ADDRESS | PEER_ADDRESS | BROADCAST | NETMASK)
+        | (_, NAME | FLAGS | METRIC | MTU | HARDWARE_ADDRESS | INDEX | QUEUE_LEN | MAP | SLAVE) => Kind::Interface,
+        (On::Inet | On::Packet, SET_ADDRESS | SET_PEER_ADDRESS | SET_BROADCAST | SET_NETMASK)
+        | (_, SET_FLAGS | SET_METRIC | SET_MTU | SET_QUEUE_LEN | SET_SLAVE) => CHANGE,
         (_, NAME_SPACE) => Kind::NameSpace,
-        (On::Inet | On::Inet6, ADD_ROUTE | DELETE_ROUTE)
-        | (On::Inet, SET_PEER_ADDRESS | DELETE_ARP | SET_ARP)
-        | (On::Inet6, SET_ADDRESS | DELETE_ADDRESS) => refused(Errno::EPERM),
-        (On::Inet, ROUTE_MESSAGE | PRIVATE_FLAGS | SET_PRIVATE_FLAGS) | (_, SLAVE) => refused(Errno::EINVAL),
-        (On::Inet6, SET_PEER_ADDRESS) => refused(Errno::ENODEV),
-        (_, request) if CHANGES.contains(&request) => refused(Errno::EPERM),
-        (_, request) if OF_DRIVERS.contains(&request) => Kind::Interface,
-        (_, request) if NOT_SUPPORTED.contains(&request) => refused(Errno::EOPNOTSUPP),
-        (_, request) if VLAN.contains(&request) => refused(Errno::ENOPKG),
-        _ => refused(Errno::ENOTTY),
+        (On::Inet | On::Packet, ADD_ROUTE | DELETE_ROUTE) => Kind::Change {
+            len: ROUTE_LEN,
+            read_first: true,
+        },
+        (On::Inet6, ADD_ROUTE | DELETE_ROUTE) => Kind::Change {
+            len: ROUTE6_LEN,
+            read_first: true,
+        },
+        (On::Inet | On::Packet, DELETE_ARP | SET_ARP) => of_the_few(ARP_LEN),
+        (On::Inet6, SET_ADDRESS | DELETE_ADDRESS) => of_the_few(ADDRESS6_LEN),
+        (On::Inet6, SET_PEER_ADDRESS) => Kind::Unread(Errno::ENODEV),
+        (On::Inet, ROUTE_MESSAGE) => Kind::Unread(Errno::EINVAL),
+        (On::Inet, PRIVATE_FLAGS | SET_PRIVATE_FLAGS) => Kind::Refused(Errno::EINVAL),
+        (_, request) if CHANGES.contains(&request) || CHANGES_OF_NO_DRIVER.contains(&request) => CHANGE,
+        (_, request) if BRIDGES.contains(&request) => of_the_few(BRIDGE_LEN),
+        (_, request) if BRIDGE_PORTS.contains(&request) => of_the_few(REQUEST_LEN),
+        (_, request) if OF_DRIVERS.contains(&request) || OF_NO_DRIVER.contains(&request) => Kind::Interface,
+        (_, request) if OLD_BRIDGES.contains(&request) => Kind::Refused(Errno::EOPNOTSUPP),
+        (_, request) if VLAN.contains(&request) => Kind::Unread(Errno::ENOPKG),
+        _ => Kind::Refused(Errno::ENOTTY),
     }
 }
 
@@ -159,13 +194,51 @@ pub fn ethtool(stack: &Stack, given: &[u8; REQUEST_LEN], asked: &Asked<'_>) -> R
     ethtool::answer(link, asked)
 }
 
-/// Whether what a [`Kind::Change`] asks for is so: scripts in a name space of their own begin by setting `lo` up.
-pub fn is_so_already(stack: &Stack, request: u32, given: &[u8; REQUEST_LEN]) -> Result<bool, Errno> {
+/// What a [`Kind::Change`] of who may is told. The network is the run's, not the program's to change: what is there and would
+/// be another is `EPERM`.
+pub fn change(stack: &Stack, on: On, request: u32, given: &[u8]) -> Result<(), Errno> {
+    /// `AF_INET`.
+    const INET: u16 = 2;
+    match request {
+        ADD_ROUTE | DELETE_ROUTE if on == On::Inet6 => return Err(Errno::EPERM),
+        // The destination is behind an unused word (`struct rtentry`).
+        ADD_ROUTE | DELETE_ROUTE if u16_at(given, 8) != INET => return Err(Errno::EAFNOSUPPORT),
+        DELETE_ARP | SET_ARP if u16_at(given, 0) != INET => return Err(Errno::EPFNOSUPPORT),
+        ADD_ROUTE | DELETE_ROUTE | DELETE_ARP | SET_ARP => return Err(Errno::EPERM),
+        SET_ADDRESS | DELETE_ADDRESS if on == On::Inet6 => {
+            let index = u32_at(given, 20);
+            let mut links = stack.links().iter();
+            let is_there = links.any(|link| link.id().interface_index() == index);
+            return Err(if is_there { Errno::EPERM } else { Errno::ENODEV });
+        }
+        SET_ADDRESS | SET_PEER_ADDRESS | SET_BROADCAST | SET_NETMASK if u16_at(given, NAME_LEN) != INET => {
+            return Err(Errno::EINVAL);
+        }
+        request if BRIDGES.contains(&request) => return Err(Errno::EPERM),
+        _ => (),
+    }
+    let given = given.first_chunk().ok_or(Errno::EFAULT)?;
+    if is_so_already(stack, request, given)? {
+        return Ok(());
+    }
+    let (_, plain) = named(&given[..NAME_LEN]);
+    link_named(stack, plain).ok_or(Errno::ENODEV)?;
+    Err(match request {
+        // Neither a bond's nor a bridge's.
+        SET_SLAVE => Errno::EINVAL,
+        request if CHANGES_OF_NO_DRIVER.contains(&request) || BRIDGE_PORTS.contains(&request) => Errno::EOPNOTSUPP,
+        _ => Errno::EPERM,
+    })
+}
+
+/// Whether what a change asks for is so: scripts in a name space of their own begin by setting `lo` up.
+fn is_so_already(stack: &Stack, request: u32, given: &[u8; REQUEST_LEN]) -> Result<bool, Errno> {
     // The flags that decide what a link hears; others are the kernel's own, or change nothing here.
     const CHANGEABLE: u32 = interface::UP | interface::PROMISCUOUS | interface::ALL_MULTICAST;
     let asks = match request {
         SET_FLAGS => FLAGS,
         SET_ADDRESS => ADDRESS,
+        SET_PEER_ADDRESS => PEER_ADDRESS,
         SET_BROADCAST => BROADCAST,
         SET_NETMASK => NETMASK,
         SET_METRIC => METRIC,
@@ -178,7 +251,9 @@ pub fn is_so_already(stack: &Stack, request: u32, given: &[u8; REQUEST_LEN]) -> 
     Ok(match request {
         SET_FLAGS => u32::from(u16_at(is, 0) ^ u16_at(wanted, 0)) & CHANGEABLE == 0,
         // Of a `struct sockaddr_in` the family and the address.
-        SET_ADDRESS | SET_BROADCAST | SET_NETMASK => is[..2] == wanted[..2] && is[4..8] == wanted[4..8],
+        SET_ADDRESS | SET_PEER_ADDRESS | SET_BROADCAST | SET_NETMASK => {
+            is[..2] == wanted[..2] && is[4..8] == wanted[4..8]
+        }
         _ => is[..4] == wanted[..4],
     })
 }
@@ -211,7 +286,9 @@ fn describe(stack: &Stack, link: &Link, request: u32) -> Result<[u8; UNION_LEN],
             union[2..8].copy_from_slice(&interface::hardware_address(link).unwrap_or_default());
             union
         }
-        request if OF_DRIVERS.contains(&request) => return Err(Errno::EOPNOTSUPP),
+        // Links that are no serial lines.
+        SLAVE => return Err(Errno::EINVAL),
+        request if OF_DRIVERS.contains(&request) || OF_NO_DRIVER.contains(&request) => return Err(Errno::EOPNOTSUPP),
         _ => return Err(Errno::ENOTTY),
     })
 }

@@ -312,18 +312,45 @@ fn options_read_as_they_were_set() {
             assert_eq!(shown, (value.to_ne_bytes().to_vec(), 4), "{name}");
         }
     }
+    assert_eq!(
+        it.option(270, 9, 8),
+        Ok(Some((vec![], 0))),
+        "no list before there are groups"
+    );
     it.set_option(270, 1, &5_i32.to_ne_bytes()).expect("a group");
     assert_eq!(it.groups(), 1 << 4);
+    let listed = it.option(270, 9, 8).expect("an option").expect("netlink's own");
+    assert_eq!(listed, (vec![1 << 4, 0, 0, 0, 0, 0, 0, 0], 8));
     assert_eq!(it.set_option(270, 1, &0_i32.to_ne_bytes()), Err(Errno::EINVAL));
     assert_eq!(it.set_option(270, 1, &99_i32.to_ne_bytes()), Err(Errno::EINVAL));
     it.set_option(270, 2, &5_i32.to_ne_bytes()).expect("a group");
     assert_eq!(it.groups(), 0);
     assert_eq!(it.set_option(270, 8, &1_i32.to_ne_bytes()), Err(Errno::EPERM));
     assert_eq!(it.set_option(270, 77, &1_i32.to_ne_bytes()), Err(Errno::ENOPROTOOPT));
-    assert_eq!(it.set_option(270, 3, &[1]), Err(Errno::EINVAL));
+    it.set_option(270, 3, &[1]).expect("too short, it is 0");
+    assert_eq!(it.option(270, 3, 4), Ok(Some((vec![0; 4], 4))));
+    assert_eq!(it.option(270, 8, 4), Ok(Some((vec![0; 4], 4))));
     let number = |it: &mut Socket, name| it.option(1, name, 4).expect("an option").expect("known").0;
     assert_eq!(number(&mut it, 39), 16_i32.to_ne_bytes(), "SO_DOMAIN");
     assert_eq!(number(&mut it, 3), 3_i32.to_ne_bytes(), "SO_TYPE");
     assert_eq!(number(&mut it, 38), 0_i32.to_ne_bytes(), "SO_PROTOCOL");
     assert_eq!(it.option(1, 8, 4), Ok(None), "buffers are the driver's");
+}
+
+#[test]
+fn options_of_unix_sockets_are_none_of_netlinks_and_its_peer_is_no_process() {
+    let mut it = socket(Protocol::Route);
+    // SO_PEEK_OFF, SO_PASSPIDFD, SO_PASSRIGHTS.
+    for name in [42, 76, 83] {
+        assert!(Socket::refuses(1, name));
+        assert_eq!(it.option(1, name, 4), Err(Errno::EOPNOTSUPP), "{name}");
+    }
+    assert!(!Socket::refuses(1, 7) && !Socket::refuses(270, 42));
+    // SO_PEERGROUPS, SO_PEERPIDFD, SO_PEERCRED.
+    for name in [59, 77] {
+        assert_eq!(it.option(1, name, 4), Err(Errno::ENODATA), "{name}");
+    }
+    let nobody = vec![0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255];
+    assert_eq!(it.option(1, 17, 64), Ok(Some((nobody.clone(), 12))));
+    assert_eq!(it.option(1, 17, 8), Ok(Some((nobody[..8].to_vec(), 8))));
 }

@@ -1,9 +1,10 @@
 //! ioctl(2) on sockets: queues (tcp(7), udp(7)) and interfaces (netdevice(7)).
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use prise_socket::{Errno, Family};
 use prise_view::ioctl::{self, Asked, Kind, On};
+use rustix::net::{AddressFamily, sockopt};
 
 use super::Target;
 use crate::guest::capabilities::is_network_admin;
@@ -12,10 +13,16 @@ use crate::guest::notify::{Answer, Call, DONE, Judged, errno_of};
 use crate::socket::{Role, Slot};
 use crate::supervisor::Supervisor;
 
+const TIOCOUTQ: u32 = libc::TIOCOUTQ as u32;
 const SIOCATMARK: u32 = 0x8905;
 const SIOCGSTAMP: u32 = 0x8906;
 const SIOCGSTAMPNS: u32 = 0x8907;
 const SIOCOUTQNSD: u32 = 0x894b;
+/// The same two as programs name them whose time has 64 bits whatever their words have (`SIOCGSTAMP_NEW`, `SIOCGSTAMPNS_NEW`).
+pub(crate) const SIOCGSTAMP_NEW: u32 = 0x8010_8906;
+pub(crate) const SIOCGSTAMPNS_NEW: u32 = 0x8010_8907;
+/// What protocols have of their own from here on; AF_UNIX the file of a name (`SIOCUNIXFILE`).
+const SIOCPROTOPRIVATE: u32 = 0x89e0;
 
 impl Supervisor {
     pub(super) fn ioctl(&mut self, call: &Call, target: &Target) -> Judged {
@@ -31,14 +38,17 @@ impl Supervisor {
             }
             // An AF_UNIX stream knows its mark as TCP does.
             SIOCATMARK if is_stream => return Ok(Answer::Native),
-            SIOCGSTAMP | SIOCGSTAMPNS => return self.last_stamp(call, target.slot, request == SIOCGSTAMPNS),
+            SIOCGSTAMP | SIOCGSTAMP_NEW => return self.last_stamp(call, target.slot, false),
+            SIOCGSTAMPNS | SIOCGSTAMPNS_NEW => return self.last_stamp(call, target.slot, true),
+            // ping(8)'s have no queues to tell of.
+            TIOCOUTQ if self.is_ping(target.slot) => return Err(Errno::ENOTTY),
             // An unknown request, for which dev_ioctl reads one of its own.
             SIOCOUTQNSD if !is_stream => {
                 call.memory().read(call.args[2], &mut [0; ioctl::REQUEST_LEN])?;
                 return Err(Errno::ENOTTY);
             }
             SIOCOUTQNSD => Some(self.host.unsent_queue(id)?),
-            _ if request == libc::TIOCOUTQ as u32 => Some(self.outgoing_queue(target)?),
+            TIOCOUTQ => Some(self.outgoing_queue(target)?),
             _ => None,
         };
         if let Some(octets) = queue {
@@ -72,17 +82,43 @@ impl Supervisor {
         self.host.send_queue(id)
     }
 
+    /// On a socket that is not the run's the kernel answers what is about the descriptor itself; what is about links and queues of
+    /// AF_UNIX sockets begins later.
+    pub(super) fn foreign_ioctl(&self, call: &Call, object: Option<&OwnedFd>) -> Judged {
+        /// The first request about the network rather than the socket (`SIOCADDRT`, linux/sockios.h).
+        const NETWORK: u32 = 0x890b;
+        let request = call.args[1] as u32;
+        let domain = object.and_then(|object| sockopt::socket_domain(object).ok());
+        let is_kernels = match request {
+            SIOCGSTAMP_NEW | SIOCGSTAMPNS_NEW => true,
+            SIOCPROTOPRIVATE => domain == Some(AddressFamily::UNIX),
+            _ => request < NETWORK,
+        };
+        if is_kernels {
+            return Ok(Answer::Native);
+        }
+        let is_packet = domain == Some(AddressFamily::PACKET);
+        self.interface_request(call, if is_packet { On::Packet } else { On::Other })
+    }
+
+    /// On a netlink socket, whose AF_UNIX object has queues and marks where netlink has none.
+    pub(super) fn netlink_ioctl(&self, call: &Call) -> Judged {
+        match call.args[1] as u32 {
+            TIOCOUTQ => Err(Errno::ENOTTY),
+            SIOCGSTAMP | SIOCGSTAMPNS | SIOCGSTAMP_NEW | SIOCGSTAMPNS_NEW => Ok(Answer::Native),
+            _ => self.interface_request(call, On::Other),
+        }
+    }
+
     /// A request on a socket of whatever family about what every socket tells of: links.
     pub(super) fn interface_request(&self, call: &Call, on: On) -> Judged {
         let (request, address, memory) = (call.args[1] as u32, call.args[2], call.memory());
         match ioctl::kind(on, request) {
             Kind::Refused(errno) => {
-                if errno == Errno::ENOTTY {
-                    // dev_ioctl reads the request before it finds that it knows none such.
-                    memory.read(address, &mut [0; ioctl::REQUEST_LEN])?;
-                }
+                memory.read(address, &mut [0; ioctl::REQUEST_LEN])?;
                 Err(errno)
             }
+            Kind::Unread(errno) => Err(errno),
             Kind::List => self.interfaces(call),
             Kind::Ethtool => {
                 let mut given = [0; ioctl::REQUEST_LEN];
@@ -104,16 +140,17 @@ impl Supervisor {
                 memory.write(address, &ioctl::answer(self.host.stack(), request, &given)?)?;
                 DONE
             }
-            Kind::Change | Kind::NameSpace if !is_network_admin(call.tid) => Err(Errno::EPERM),
-            Kind::Change => {
-                let mut given = [0; ioctl::REQUEST_LEN];
+            Kind::NameSpace | Kind::Change { read_first: false, .. } if !is_network_admin(call.tid) => {
+                Err(Errno::EPERM)
+            }
+            Kind::Change { len, read_first } => {
+                let mut given = vec![0; len];
                 memory.read(address, &mut given)?;
-                // The network is the run's, not the program's to change.
-                if ioctl::is_so_already(self.host.stack(), request, &given)? {
-                    DONE
-                } else {
-                    Err(Errno::EPERM)
+                if read_first && !is_network_admin(call.tid) {
+                    return Err(Errno::EPERM);
                 }
+                ioctl::change(self.host.stack(), on, request, &given)?;
+                DONE
             }
             Kind::NameSpace => self.name_space(call),
             Kind::Neighbor => {

@@ -4,7 +4,7 @@ mod accept;
 mod bind;
 mod connect;
 mod foreign;
-mod ioctl;
+pub(crate) mod ioctl;
 mod name;
 mod netlink;
 mod open;
@@ -33,7 +33,6 @@ use crate::guest::notify::{Answer, Call, FOREIGN, Judged};
 use crate::guest::sockaddr::ADDRESS_MAX;
 use crate::socket::{GuestSocket, Holder, Slot};
 use crate::supervisor::Supervisor;
-use prise_view::ioctl::On;
 
 /// The socket that a call is about.
 #[derive(Debug)]
@@ -182,7 +181,7 @@ impl Supervisor {
         let Found { copy, slot, .. } = found;
         let Some(slot) = slot else {
             let Some(slot) = self.adopt_stream(call, &copy) else {
-                return Err(self.foreign(call));
+                return Err(self.foreign(call, Some(&copy)));
             };
             return self.bring_home(call, Target { slot, copy }).map_err(Err);
         };
@@ -216,22 +215,12 @@ impl Supervisor {
     }
 
     /// A call on a socket of the program's that is not ours: interfaces are ours nevertheless, whichever socket is asked.
-    pub(crate) fn foreign(&mut self, call: &Call) -> Judged {
+    pub(crate) fn foreign(&mut self, call: &Call, object: Option<&OwnedFd>) -> Judged {
         if call.number == libc::SYS_ioctl {
-            self.foreign_ioctl(call)
+            self.foreign_ioctl(call, object)
         } else {
             Ok(Answer::Native)
         }
-    }
-
-    /// The kernel answers what is about the descriptor itself; what is about links and queues of AF_UNIX sockets begins later.
-    fn foreign_ioctl(&self, call: &Call) -> Judged {
-        /// The first request about the network rather than the socket (`SIOCADDRT`, linux/sockios.h).
-        const NETWORK: u32 = 0x890b;
-        if (call.args[1] as u32) < NETWORK {
-            return Ok(Answer::Native);
-        }
-        self.interface_request(call, On::Other)
     }
 
     /// The target of a call that has waited; none where its descriptor is another file's now.

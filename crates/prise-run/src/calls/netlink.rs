@@ -105,7 +105,7 @@ impl Supervisor {
             libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_recvmmsg => self.receive_call_netlink(call, target),
             libc::SYS_setsockopt => self.setsockopt_netlink(call, target),
             libc::SYS_getsockopt => self.getsockopt_netlink(call, target),
-            libc::SYS_ioctl => self.foreign_ioctl(call),
+            libc::SYS_ioctl => self.netlink_ioctl(call),
             // listen, accept, shutdown: netlink has none of them.
             _ => Err(Errno::EOPNOTSUPP),
         }
@@ -268,11 +268,18 @@ impl Supervisor {
 
     fn setsockopt_netlink(&mut self, call: &Call, target: &Target) -> Judged {
         let (level, name) = (call.int(1), call.int(2));
+        let len = usize::try_from(call.int(4)).map_err(|_| Errno::EINVAL)?;
+        if Socket::refuses(level, name) && len >= size_of::<i32>() {
+            call.memory().read_i32(call.args[3])?;
+            return Err(Errno::EOPNOTSUPP);
+        }
         if level == libc::SOL_SOCKET {
             // Buffers, filters and time-outs are the kernel's object's.
             return Ok(Answer::Native);
         }
-        let len = usize::try_from(call.int(4)).map_err(|_| Errno::EINVAL)?;
+        if level != SOL_NETLINK {
+            return Err(Errno::ENOPROTOOPT);
+        }
         let mut value = vec![0; len.min(VALUE_MAX)];
         call.memory().read(call.args[3], &mut value)?;
         self.netlink_state(target)?.set_option(level, name, &value)?;
@@ -280,6 +287,10 @@ impl Supervisor {
     }
 
     fn getsockopt_netlink(&mut self, call: &Call, target: &Target) -> Judged {
+        if !matches!(call.int(1), libc::SOL_SOCKET | SOL_NETLINK) {
+            // Before anything is read.
+            return Err(Errno::ENOPROTOOPT);
+        }
         let room = call.memory().read_i32(call.args[4])?;
         let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
         let shown = self.netlink_state(target)?.option(call.int(1), call.int(2), room)?;

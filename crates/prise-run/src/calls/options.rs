@@ -35,13 +35,15 @@ const IP_PKTOPTIONS: i32 = 9;
 /// Where the label stands in a `struct in6_flowlabel_req` (linux/in6.h).
 const FLOW_LABEL_AT: u64 = 16;
 
-/// Whether a level is none of a kind of socket's, whatever the option. `is_udp`: of datagram sockets some are for pings.
-const fn is_foreign(level: i32, kind: Kind, is_udp: bool) -> bool {
+/// Whether what a level has not is refused before anything is read. `is_udp`: of datagram sockets some are for pings.
+const fn is_foreign(level: i32, family: Family, kind: Kind, is_udp: bool) -> bool {
     match level {
-        libc::SOL_SOCKET | libc::SOL_IP | libc::SOL_IPV6 => false,
+        // A raw socket of IPv6 has no options of IPv4 (`rawv6_getsockopt`).
+        libc::SOL_IP => matches!((family, kind), (Family::Inet6, Kind::Raw)),
+        libc::SOL_SOCKET | libc::SOL_IPV6 => false,
         libc::SOL_TCP => !matches!(kind, Kind::Stream),
         libc::SOL_UDP | libc::IPPROTO_UDPLITE => !is_udp,
-        _ => !matches!(kind, Kind::Raw),
+        _ => true,
     }
 }
 
@@ -260,7 +262,7 @@ impl Supervisor {
     pub(super) fn getsockopt(&mut self, call: &Call, target: &Target) -> Judged {
         let (level, name) = (call.int(1), call.int(2));
         let socket = self.entry(target.slot)?;
-        let (id, kind) = (socket.id, socket.kind);
+        let (id, family, kind) = (socket.id, socket.family, socket.kind);
         let mut value = Vec::new();
         let room = call
             .memory()
@@ -277,7 +279,7 @@ impl Supervisor {
             && level != libc::SOL_SOCKET
             && let Err(error @ (Errno::EOPNOTSUPP | Errno::ENOPROTOOPT)) =
                 self.host.option(self.now, id, level, name, &mut value)
-            && (error == Errno::EOPNOTSUPP || is_foreign(level, kind, self.is_udp(target.slot)))
+            && (error == Errno::EOPNOTSUPP || is_foreign(level, family, kind, self.is_udp(target.slot)))
         {
             return Err(error);
         }

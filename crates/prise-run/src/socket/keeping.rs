@@ -139,7 +139,7 @@ impl Supervisor {
             self.sockets.by_cookie(key).or_else(|| self.netlink.by_cookie(key))
         });
         let (Some(slot), Some(keeping)) = (slot, &self.keeping) else {
-            return Err(self.foreign(call));
+            return Err(self.foreign(call, None));
         };
         let copy = keeping.copy(slot, call).map_err(|_| Err(Errno::ENFILE))?;
         if let Some(socket) = self.sockets.get_mut(slot) {

@@ -7,6 +7,7 @@
 use prise_sys::launch::Confinement;
 use prise_sys::seccomp::{ARCH_X86_64, Assembler, Field, Program, Verdict};
 
+use crate::calls::ioctl::{SIOCGSTAMP_NEW, SIOCGSTAMPNS_NEW};
 use crate::handed::adopted::Native;
 use crate::handed::chosen;
 use crate::policy::filter_policy;
@@ -239,7 +240,9 @@ fn judge_socket_requests(p: &mut Assembler) {
     on_call(p, libc::SYS_ioctl, |p| {
         let (judged, native) = (p.label(), p.label());
         p.load(Field::ArgLow(1));
-        p.if_equal(libc::TIOCOUTQ as u32, judged);
+        for request in [libc::TIOCOUTQ as u32, SIOCGSTAMP_NEW, SIOCGSTAMPNS_NEW] {
+            p.if_equal(request, judged);
+        }
         p.if_at_least(SOCKET_IOCTLS.end, native);
         p.if_at_least(SOCKET_IOCTLS.start, judged);
         p.place(native);

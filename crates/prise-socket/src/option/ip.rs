@@ -9,7 +9,7 @@ use super::{Call, Entry, Get, On, Opt, Query, Set, entry, flag, multicast, numbe
 use crate::datagram::{Mode, ip_options};
 use crate::socket::Flag;
 use crate::sysctl::Key;
-use crate::{Errno, Host};
+use crate::{Errno, Host, protocol};
 
 /// Where IPv4 options exist at all.
 const ON: On = On::ALL.without(On::RAW6);
@@ -393,7 +393,10 @@ fn put_message(query: &mut Query<'_>, kind: u32, data: &[u8]) {
 
 /// `ip_ra_control`: there is no list to be taken off that one is not on.
 fn set_router_alert(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
-    // ip_ra_control.
+    if call.socket().protocol == protocol::RAW {
+        // It hears nothing (`inet_num` of `ip_ra_control`).
+        return Err(Errno::EINVAL);
+    }
     match (value != 0, call.socket().has(Flag::RouterAlert)) {
         (false, false) => return Err(Errno::ENOBUFS),
         (true, true) => return Err(Errno::EADDRINUSE),

@@ -25,7 +25,7 @@ use prise_wire::Instant;
 pub(crate) use values::{Opt, Values};
 
 use crate::socket::{Flag, Socket};
-use crate::{Errno, Family, Host, Kind, SocketId};
+use crate::{Errno, Family, Host, Kind, SocketId, protocol};
 
 /// The levels, as Linux numbers them.
 pub mod level {
@@ -211,7 +211,12 @@ impl Query<'_> {
 }
 
 /// What an unknown option answers to `setsockopt` and `getsockopt`.
-fn unknown(on: On, level: i32, set: bool) -> Errno {
+fn unknown(socket: &Socket, level: i32, set: bool) -> Errno {
+    let on = On::of(socket);
+    if level == level::ICMPV6 && On::RAW6.has(on) && socket.protocol != protocol::ICMPV6 {
+        // `rawv6_setsockopt`, `rawv6_getsockopt`: the level is not the protocol's.
+        return Errno::EOPNOTSUPP;
+    }
     let ours = match level {
         level::SOCKET | level::IP => true,
         level::TCP => On::TCP.has(on),
@@ -264,7 +269,7 @@ impl Host {
         if ours && found.is_none() {
             call.number()?;
         }
-        let entry = found.ok_or(unknown(on, level, true))?;
+        let entry = found.ok_or_else(|| unknown(call.socket(), level, true))?;
         let owner = call.host.owner;
         let before = call.socket().claim(owner);
         entry.apply(call)?;
@@ -309,8 +314,8 @@ impl Host {
         out: &mut Vec<u8>,
     ) -> Result<(), Errno> {
         out.clear();
-        let on = On::of(self.socket_ref(s)?);
-        let entry = find(on, level, name).ok_or(unknown(on, level, false))?;
+        let socket = self.socket_ref(s)?;
+        let entry = find(On::of(socket), level, name).ok_or_else(|| unknown(socket, level, false))?;
         let query = &mut Query {
             host: self,
             now,

@@ -1,12 +1,19 @@
 //! `SOL_RAW` and `SOL_ICMPV6`: `raw(7)`, RFC 3542 §3.
 
 use super::{Call, Entry, Get, On, Opt, Query, Set, entry};
-use crate::socket::IcmpFilter;
+use crate::socket::{Flag, IcmpFilter};
 use crate::{Errno, protocol};
 
 pub(super) const RAW: &[Entry] = &[
     entry(1, On::RAW4, Set::Octets(set_icmp_filter), Get::Octets(icmp_filter)),
     entry(7, On::RAW6, Set::Number(set_checksum), Get::Number(checksum)),
+    // IPV6_HDRINCL.
+    entry(
+        36,
+        On::RAW6,
+        Set::Flag(Flag::HeaderIncluded),
+        Get::Flag(Flag::HeaderIncluded),
+    ),
 ];
 
 /// rawv6_setsockopt reads a number before it looks at the name.

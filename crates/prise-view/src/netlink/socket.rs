@@ -149,6 +149,7 @@ impl Socket {
             return Err(Errno::EINVAL);
         }
         self.port = port;
+        self.options.has_groups |= groups != 0;
         self.options.groups = self.options.groups & !u64::from(u32::MAX) | u64::from(groups);
         Ok(())
     }
