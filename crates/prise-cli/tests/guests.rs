@@ -22,7 +22,7 @@ const WITH_ANOTHER_SIDE: [&str; 3] = ["accepted.py", "outside.py", "visited.py"]
 const BY_OUR_TCP_ONLY: [&str; 1] = ["left_listed.py"];
 
 /// Guests that show what only root may do.
-const OF_ROOT: [&str; 1] = ["packet_socket.py"];
+const OF_ROOT: [&str; 2] = ["packet_socket.py", "served_files.py"];
 
 /// How a guest is started: by its interpreter, or built first.
 fn prepare(stage: &Stage, guest: &str, what: &str) -> Option<Vec<OsString>> {
@@ -143,6 +143,28 @@ fn packet_sockets_of_root_are_the_kernels() {
         let prise = [stage.path("prise").into_os_string()];
         let options: Vec<OsString> = prise.into_iter().chain(options.iter().map(OsString::from)).collect();
         let prised = apart(&options);
+        assert_eq!(told(&prised), told(&natively), "{}", prised.stderr);
+    }
+}
+
+/// A path through a file system that a process of the run serves, which opens files while it answers, is not looked at.
+#[test]
+fn files_that_a_process_of_the_run_serves_are_not_waited_for() {
+    let what = "a file system of a program's";
+    if !is_root() || !Path::new("/dev/fuse").exists() {
+        return skip(what, "only root may have one, by /dev/fuse");
+    }
+    let stage = Stage::new();
+    let Some(guest) = prepare(&stage, "served_files.py", what) else {
+        return;
+    };
+    let mut natively = Command::new(&guest[0]);
+    let natively = finish(natively.args(&guest[1..]), LIMIT);
+    if natively.status.code() != Some(0) {
+        return skip(what, natively.stderr.trim());
+    }
+    for options in [&["run", "--"][..], &["run", "--no-preload", "--"]] {
+        let prised = finish(Command::new(stage.path("prise")).args(options).args(&guest), LIMIT);
         assert_eq!(told(&prised), told(&natively), "{}", prised.stderr);
     }
 }

@@ -3,7 +3,6 @@
 //! Every open for reading is judged then, because a filter cannot see paths. What is read of the path only chooses between
 //! two harmless ways: a program that changes it meanwhile opens with its own rights what it could open anyway.
 
-use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
@@ -12,6 +11,7 @@ use rustix::fs::{MemfdFlags, OFlags, SeekFrom, fcntl_setfl, memfd_create, seek};
 use rustix::io::write;
 
 use crate::guest::Memory;
+use crate::guest::mounts::Mounts;
 use crate::guest::notify::{Answer, Call, Judged, errno, errno_of};
 use crate::start::filter::READING;
 use crate::supervisor::Supervisor;
@@ -67,7 +67,7 @@ impl Supervisor {
             return None;
         }
         if path.starts_with(b"/") {
-            return plainly(path, |directory| is_directory(call.tid, directory));
+            return place_of_ours(call.tid, path);
         }
         let is_setting = || {
             let name = core::str::from_utf8(name).ok();
@@ -83,7 +83,7 @@ impl Supervisor {
         };
         let directory = std::fs::read_link(format!("/proc/{}/{directory}", call.tid)).ok()?;
         let whole = [directory.as_os_str().as_bytes(), path].join(&b'/');
-        plainly(&whole, |directory| is_directory(call.tid, directory))
+        place_of_ours(call.tid, &whole)
     }
 
     /// What a file of ours says, with its name.
@@ -111,6 +111,14 @@ impl Supervisor {
         }
         Some((name, text.into_bytes()))
     }
+}
+
+/// A path without what leads nowhere, if it is of a place where files of ours are. Only then it is looked whether the way back begins at directories:
+/// most paths with `..` are a compiler's or a linker's own.
+fn place_of_ours(tid: u32, path: &[u8]) -> Option<Vec<u8>> {
+    let is_there = |plain: &Vec<u8>| plain.starts_with(b"/proc/") || plain.starts_with(sys_net::PLACE);
+    plainly(path, |_| true).filter(is_there)?;
+    plainly(path, |directory| is_directory(tid, directory)).filter(is_there)
 }
 
 /// A path without what leads nowhere (`//`, `/./`) or back (`..`). None where the way back begins at what is no directory: behind a link
@@ -141,13 +149,22 @@ fn plainly(path: &[u8], is_directory: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>>
     Some(plain)
 }
 
-/// Whether a path from the root is a directory to a task, and no link to one.
+/// Whether a path from the root is a directory to a task, and neither it nor what it lies in is a link. Where a program serves the file system, it is
+/// none: that program may wait for us.
 fn is_directory(tid: u32, path: &[u8]) -> bool {
     let own = path.strip_prefix(b"/proc/self/");
     let own = own.map(|rest| [format!("/proc/{tid}/").as_bytes(), rest].concat());
-    let path = own.as_deref().unwrap_or(path);
-    let path = [format!("/proc/{tid}/root").as_bytes(), path].concat();
-    std::fs::symlink_metadata(OsStr::from_bytes(&path)).is_ok_and(|found| found.is_dir())
+    let Ok(path) = core::str::from_utf8(own.as_deref().unwrap_or(path)) else {
+        return false;
+    };
+    let Ok(mounts) = Mounts::of(&tid.to_string()) else {
+        return false;
+    };
+    let ends = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
+    ends.map(|end| &path[..end]).all(|part| {
+        mounts.is_local_at(part)
+            && std::fs::symlink_metadata(format!("/proc/{tid}/root{part}")).is_ok_and(|found| found.is_dir())
+    })
 }
 
 /// The flags of an openat2(2) that reads and asks nothing of the way there (`struct open_how`).

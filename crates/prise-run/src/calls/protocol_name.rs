@@ -2,13 +2,10 @@
 //!
 //! A filter cannot see names. What is judged is a call with as much room as strace's; every other one is the kernel's.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-
 use prise_socket::{Family, Kind, protocol};
 
 use super::open::read_path;
+use crate::guest::mounts::Mounts;
 use crate::guest::notify::{Answer, Call, Judged};
 use crate::supervisor::Supervisor;
 
@@ -31,22 +28,36 @@ impl Supervisor {
         Ok(Answer::Value(shown.len() as i64))
     }
 
-    /// The protocol's name of the run's socket that a path from the root leads to: `/proc/PID/fd/N`.
+    /// The protocol's name of the run's socket that `/proc/PID/fd/N` or `/proc/PID/task/TID/fd/N` is a link to. The link is read and not followed: it may
+    /// lead to a file that a program serves which waits for us.
     fn protocol_at(&self, tid: u32, path: &[u8]) -> Option<&'static str> {
-        if !path.starts_with(b"/proc/") || path.starts_with(b"/proc/self/") || path.starts_with(b"/proc/thread-self/") {
-            // Where it leads depends on who asks.
-            return None;
-        }
-        let path = [format!("/proc/{tid}/root").as_bytes(), path].concat();
-        let found = std::fs::metadata(OsStr::from_bytes(&path)).ok()?;
-        let inode = u32::try_from(found.ino())
+        let path = core::str::from_utf8(path).ok().filter(|path| is_descriptor(path))?;
+        Mounts::of(&tid.to_string())
             .ok()
-            .filter(|_| found.file_type().is_socket())?;
+            .filter(|mounts| mounts.is_local_at("/proc"))?;
+        let link = std::fs::read_link(format!("/proc/{tid}/root{path}")).ok()?;
+        let inode: u32 = link
+            .to_str()?
+            .strip_prefix("socket:[")?
+            .strip_suffix(']')?
+            .parse()
+            .ok()?;
         if self.netlink.inodes().any(|own| own == inode) {
             return Some("NETLINK");
         }
+        // All of them are walked: who asks so of every descriptor is a tracer.
         let (_, socket) = self.sockets.iter().find(|(_, socket)| socket.inode == inode)?;
         name_of(socket.family, socket.kind, self.host.info(socket.id)?.protocol)
+    }
+}
+
+/// Whether a path is that of a process's or a task's descriptor, by numbers.
+fn is_descriptor(path: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|octet| octet.is_ascii_digit());
+    match path.split('/').collect::<Vec<_>>()[..] {
+        ["", "proc", process, "fd", number] => is_number(process) && is_number(number),
+        ["", "proc", process, "task", task, "fd", number] => [process, task, number].into_iter().all(is_number),
+        _ => false,
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod control;
 pub(crate) mod epoll_sets;
 pub(crate) mod kin;
 pub(crate) mod message;
+pub(crate) mod mounts;
 pub(crate) mod notify;
 pub(crate) mod pending;
 pub(crate) mod sockaddr;

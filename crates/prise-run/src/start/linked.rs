@@ -16,6 +16,8 @@ use object::{Endianness, Object, ObjectSection};
 use prise_shortcut::chart::{INTERPRETERS_MAX, NEVER, SCRIPT_HEAD, interpreter, version};
 use rustix::fs::{AtFlags, Statx, StatxFlags, makedev, statx};
 
+use crate::guest::mounts::Mounts;
+
 /// Whose programs are loaded so: others pass nothing to a library's constructors, or have another C library.
 const LINKER: &[u8] = b"/lib64/ld-linux-x86-64.so.2";
 
@@ -68,12 +70,6 @@ const FOLDERS: [&str; 4] = [
 /// Libraries of a program that are looked into. One with more has some that call.
 const LIBRARIES_MAX: usize = 32;
 
-/// File systems whose files can be read without a process of the run, which might wait for us; those that overlay others too, because only mounts of our
-/// own name space count ([`is_local`]).
-const LOCAL: [&str; 11] = [
-    "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "tmpfs", "overlay", "squashfs", "erofs",
-];
-
 /// What is read of a file at once, and kept while it is looked into: whatever it says that it has. Linkers make some dozens of sections and a dozen segments;
 /// node, which exports 75,000 names, has 5 MiB of them.
 const SECTIONS_MAX: u16 = 4096;
@@ -120,15 +116,7 @@ pub(super) fn number(file: &File) -> io::Result<u64> {
 
 /// Whether a file can be read without anybody's help. What a program has mounted in a name space of its own is not known to us.
 fn is_local(found: &Statx) -> bool {
-    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else {
-        return false;
-    };
-    let number = found.stx_mnt_id.to_string();
-    let mount = mounts
-        .lines()
-        .find(|line| line.split(' ').next() == Some(number.as_str()));
-    let kind = mount.and_then(|line| line.split_once(" - ")?.1.split(' ').next());
-    kind.is_some_and(|kind| LOCAL.contains(&kind))
+    Mounts::of("self").is_ok_and(|mounts| mounts.is_local(found.stx_mnt_id))
 }
 
 /// Whether a program can be loaded with the library, and makes calls that are worth it.
