@@ -2,12 +2,12 @@
 
 use super::{Common, PingId, Raw, RawId, Waiter};
 use crate::link::LinkId;
-use crate::net::{FlowLabel, IpOut, Net, RouteInfo};
+use crate::net::{Discard, FlowLabel, IpOut, Net, RouteInfo};
 use crate::send::{DatagramError, Fragmentation};
 use core::net::IpAddr;
 use prise_wire::{
-    Body, Echo, Frame, Head, Icmpv4Header, Icmpv6Header, Instant, IpVersion, Ipv4Header, Ipv4Options, checksum, icmpv4,
-    icmpv6, ipv4, ipv6, protocol,
+    Body, Echo, Frame, Head, Icmpv4Header, Icmpv6Header, Instant, IpVersion, Ipv4Header, Ipv4Options, MalformedIpv4,
+    checksum, icmpv4, icmpv6, ipv4, ipv6, protocol,
 };
 
 /// One ICMP message to send from a ping socket.
@@ -227,15 +227,32 @@ fn send_with_header(now: Instant, net: &mut Net, route: &RouteInfo, mut packet: 
         net.send_whole(now, route, frame);
         return Ok(());
     };
-    let front = packet.slice(0, ipv4::HEADER_MAX).to_vec();
-    let mut header = Ipv4Header::parse(&front).map_err(|_| DatagramError::Invalid)?;
-    header.total_len = packet.len() as u16;
+    let mut front = packet.slice(0, ipv4::HEADER_MAX).to_vec();
+    // raw_send_hdrinc: the length is filled in whatever the program wrote there, before anything could judge it.
+    let total_len = u16::try_from(packet.len()).map_err(|_| DatagramError::TooBig { mtu: route.mtu })?;
+    if let Some(field) = front.get_mut(2..4) {
+        field.copy_from_slice(&total_len.to_be_bytes());
+    }
+    let mut header = match Ipv4Header::parse(&front) {
+        Err(MalformedIpv4::Version) if has_whole_header(&front) => {
+            // Only who receives it looks at the version. A link without headers of its own would take it for IPv6's.
+            net.discard(Discard::IpMalformed);
+            return Ok(());
+        }
+        parsed => parsed.map_err(|_| DatagramError::Invalid)?,
+    };
     if header.source.is_unspecified() {
         header.source = source;
     }
     packet.trim_front(header.header_len());
     net.send_packet(now, route, header, packet);
     Ok(())
+}
+
+/// What of a header is judged where it is sent.
+fn has_whole_header(front: &[u8]) -> bool {
+    let said = front.first().map_or(0, |first| usize::from(first & 0x0f) * 4);
+    (ipv4::HEADER_LEN..=front.len()).contains(&said)
 }
 
 // A header with all options and a link header fit any frame's head.

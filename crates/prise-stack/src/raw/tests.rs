@@ -241,17 +241,35 @@ fn a_header_of_the_programs_own_is_completed() {
     }
     .emit(&mut packet[20..]);
     packet[28] = b'!';
-    let send = RawSend {
+    let included = |packet| RawSend {
         header_included: true,
         ..raw("10.0.2.2", packet)
     };
-    a.stack.raw_send(ms(0), id, send).unwrap();
+    // Whatever length it says, none among them.
+    for said in [999u16, 29, 1, 0] {
+        packet[2..4].copy_from_slice(&said.to_be_bytes());
+        a.stack.raw_send(ms(0), id, included(packet.clone())).unwrap();
+        exchange(ms(0), &mut a, &mut b);
+        let got = b.stack.udp_receive(inbox).unwrap();
+        assert_eq!(
+            (got.src, got.hop_limit, got.payload),
+            (at("10.0.2.1:1"), 5, Body::from(b"!".to_vec()))
+        );
+    }
+    // Too few octets for a header, or for one as long as it says, or that says it is shorter than any.
+    for (first, len) in [(0x45, 0), (0x45, 19), (0x48, 29), (0x44, 29), (0x40, 29)] {
+        let mut short = packet[..len].to_vec();
+        if let Some(octet) = short.first_mut() {
+            *octet = first;
+        }
+        let result = a.stack.raw_send(ms(0), id, included(short));
+        assert_eq!(result, Err(DatagramError::Invalid), "{first:x} {len}");
+    }
+    // Nobody who receives it takes one of another version.
+    packet[0] = 0x65;
+    assert_eq!(a.stack.raw_send(ms(0), id, included(packet)), Ok(()));
     exchange(ms(0), &mut a, &mut b);
-    let got = b.stack.udp_receive(inbox).unwrap();
-    assert_eq!(
-        (got.src, got.hop_limit, got.payload),
-        (at("10.0.2.1:1"), 5, Body::from(b"!".to_vec()))
-    );
+    assert!(b.stack.udp_receive(inbox).is_none());
 }
 
 #[test]
