@@ -289,3 +289,24 @@ fn raw_sockets_have_what_their_protocol_has() {
     assert_eq!(world.set(0, sender, 0, 5, 1), Err(Errno::EINVAL));
     assert_eq!(world.set(0, hearer, 0, 5, 1), Ok(()));
 }
+
+/// `SO_TIMESTAMPNS_NEW` is told of by `SO_TIMESTAMP_NEW` too; no other stamp has two names.
+#[test]
+fn newer_stamps_of_nanoseconds_show_by_two_names() {
+    const NAMES: [i32; 4] = [29, 35, 63, 64];
+    let mut world = World::alone();
+    let s = world.udp(0, Family::Inet);
+    for (name, shown) in [
+        (29, [1, 0, 0, 0]),
+        (35, [0, 1, 0, 0]),
+        (63, [0, 0, 1, 0]),
+        (64, [0, 0, 1, 1]),
+    ] {
+        world.set(0, s, 1, name, 1).expect("set");
+        assert_eq!(
+            NAMES.map(|name| world.get(0, s, 1, name).expect("told")),
+            shown,
+            "{name}"
+        );
+    }
+}

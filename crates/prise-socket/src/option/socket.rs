@@ -579,8 +579,13 @@ fn set_timestamp(call: &mut Call<'_>, name: i64, value: i32) -> Result<(), Errno
     Ok(())
 }
 
+/// Whether they were asked for by that name; who asked for nanoseconds by the newer is said to have asked for microseconds by it too
+/// (`sk_getsockopt`).
 fn timestamp(query: &Query<'_>, name: i64) -> i32 {
-    i32::from(query.socket().value(Opt::Timestamp) == name)
+    const MICROSECONDS_NEW: i64 = 63;
+    const NANOSECONDS_NEW: i64 = 64;
+    let asked = query.socket().value(Opt::Timestamp);
+    i32::from(asked == name || (asked, name) == (NANOSECONDS_NEW, MICROSECONDS_NEW))
 }
 
 fn lock_filter(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
