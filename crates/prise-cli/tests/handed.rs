@@ -402,18 +402,24 @@ def messages(end, room):
         left = left[length + 7 & ~7:]
     return total, told
 
-for family, own in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::ffff:127.0.0.1")):
+for family, own, to in (
+    (socket.AF_INET, "127.0.0.1", "127.0.0.1"),
+    (socket.AF_INET6, "::ffff:127.0.0.1", "127.0.0.1"),
+    (socket.AF_INET6, "::1", "::1"),
+    (socket.AF_INET6, "::", "::1"),
+    (socket.AF_INET6, "::", "127.0.0.1"),
+):
     for asked in ([], [13], [12], [8], [8, 12, 13]):
         listener = socket.socket(family)
         listener.bind((own, 0))
         listener.listen()
-        client = socket.socket()
+        client = socket.socket(socket.AF_INET6 if ":" in to else socket.AF_INET)
         for end in (listener, client):
             for name in asked:
                 end.setsockopt(0, name, 1)
         client.setsockopt(0, socket.IP_TOS, 96)
         client.setsockopt(0, socket.IP_TTL, 33)
-        client.connect(("127.0.0.1", listener.getsockname()[1]))
+        client.connect((to, listener.getsockname()[1]))
         accepted, _ = listener.accept()
         client.setsockopt(0, socket.IP_TOS, 32)
         for end in (listener, client, accepted):

@@ -104,7 +104,7 @@ impl Host {
     }
 
     /// An IPv4 address that is nobody's here leads nowhere, unless the socket may speak for others (`ip_route_output_key_hash_rcu`,
-    /// `inet_sk_flowi_flags`).
+    /// `ip_route_connect_init`).
     pub(crate) fn check_speaks_from(&self, socket: &Socket, source: Ipv4Addr) -> Result<(), Errno> {
         let possible = source.is_unspecified() || self.stack.is_local(source.into()) || socket.has(Flag::Transparent);
         if possible { Ok(()) } else { Err(Errno::ENETUNREACH) }
@@ -121,6 +121,16 @@ impl Host {
         if let Some(IpAddr::V4(v4)) = source {
             self.check_speaks_from(socket, v4)?;
         }
+        self.route_from(destination, source, device)
+    }
+
+    /// The way to a destination from an address that the socket may have.
+    pub(crate) fn route_from(
+        &self,
+        destination: IpAddr,
+        source: Option<IpAddr>,
+        device: Option<LinkId>,
+    ) -> Result<RouteInfo, Errno> {
         self.stack
             .route(destination, source, device)
             .map_err(|error| Errno::from_route(error, destination))

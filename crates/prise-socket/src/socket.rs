@@ -1,7 +1,7 @@
 //! One socket as the table holds it. What is rarely set or rarely there hangs off it in a box, so that an idle socket is small.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,7 +12,7 @@ use prise_wire::Ipv4Options;
 
 use crate::option::{Opt, Values};
 use crate::ports::{Claim, Holder};
-use crate::{Control, Errno, ErrorReport, Family, Kind};
+use crate::{Control, Errno, Family, Kind};
 
 /// A record with everything that is usual must stay this small: there may be hundreds of thousands.
 const RECORD_MAX: usize = 80;
@@ -174,7 +174,7 @@ pub(crate) struct Extra {
     /// A stream's connection that others carry was accepted.
     pub(crate) was_accepted: bool,
     /// The error queue (`IP_RECVERR`).
-    pub(crate) errors: VecDeque<ErrorReport>,
+    pub(crate) errors: crate::datagram::ErrorQueue,
     /// A datagram that `MSG_MORE` or `UDP_CORK` holds back.
     pub(crate) corked: Option<Corked>,
     /// Multicast groups joined, in the order of joining.

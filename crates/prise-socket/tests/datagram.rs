@@ -211,6 +211,109 @@ fn ip_recverr_queues_what_icmp_says() {
     }
 }
 
+/// `SO_TIMESTAMPING` with `SOF_TIMESTAMPING_TX_SOFTWARE`, `SOFTWARE` and `OPT_ID`: each datagram sent is queued with its packet.
+fn stamp(world: &mut World, s: SocketId) {
+    world
+        .set(0, s, 1, 37, 1 << 1 | 1 << 4 | 1 << 7)
+        .expect("SO_TIMESTAMPING");
+}
+
+/// The numbers of the stamps that wait.
+fn stamps(world: &mut World, s: SocketId) -> Vec<u32> {
+    core::iter::from_fn(|| world.hosts[0].recv_error(s).ok().map(|report| report.data)).collect()
+}
+
+/// Measured on Linux 6.18.
+#[test]
+fn an_error_queue_holds_the_first_that_fit_the_receive_buffer_with_their_packets() {
+    for (len, kept) in [(0, 255), (100, 255), (1000, 92), (8000, 12), (30_000, 6), (60_000, 3)] {
+        let mut world = World::new(1);
+        let (a, b) = (world.udp(0, Family::Inet), world.udp(0, Family::Inet));
+        world.bind(0, b, "127.0.0.1:53").expect("bound");
+        stamp(&mut world, a);
+        for _ in 0..300 {
+            send_to(&mut world, 0, a, &vec![0; len], "127.0.0.1:53").expect("sent");
+            world.settle();
+            let _ = recv_from(&mut world, 0, b);
+        }
+        assert_eq!(stamps(&mut world, a), (0..kept).collect::<Vec<_>>(), "{len}");
+        // Fetched, they are charged no more.
+        send_to(&mut world, 0, a, &vec![0; len], "127.0.0.1:53").expect("sent");
+        assert_eq!(stamps(&mut world, a), [300], "{len}");
+    }
+}
+
+#[test]
+fn an_error_queue_and_a_receive_queue_take_each_others_room() {
+    let mut world = World::new(1);
+    let (a, b) = (world.udp(0, Family::Inet), world.udp(0, Family::Inet));
+    world.bind(0, a, "127.0.0.1:53").expect("bound");
+    let fill = |world: &mut World| {
+        for _ in 0..1000 {
+            send_to(world, 0, b, &[0; 1000], "127.0.0.1:53").expect("sent");
+            world.settle();
+        }
+    };
+    let drain = |world: &mut World| core::iter::from_fn(|| recv_from(world, 0, a).ok()).count();
+    stamp(&mut world, a);
+    fill(&mut world);
+    send_to(&mut world, 0, a, &vec![0; 60_000], "127.0.0.1:9").expect("sent");
+    assert_eq!(stamps(&mut world, a), [], "the receive queue has it all");
+    let alone = drain(&mut world);
+    for _ in 0..3 {
+        send_to(&mut world, 0, a, &vec![0; 60_000], "127.0.0.1:9").expect("sent");
+    }
+    fill(&mut world);
+    let beside = drain(&mut world);
+    assert!(
+        beside * 5 < alone,
+        "{beside} of {alone} beside stamps that nobody fetches"
+    );
+    assert_eq!(stamps(&mut world, a), [1, 2, 3]);
+    fill(&mut world);
+    assert_eq!(drain(&mut world), alone);
+}
+
+/// `raw(7)`, `inet_sk_flowi_flags`.
+#[test]
+fn who_writes_headers_may_send_from_foreign_addresses() {
+    const UDP: i32 = 17;
+    let mut world = World::new(1);
+    let plain = Control::default();
+    let named = Control {
+        source: Some(ip("192.0.2.7")),
+        ..Control::default()
+    };
+    let mut packet = [0; 28];
+    packet[0] = 0x45;
+    for (writes, bound, control, expected) in [
+        (0, true, &plain, Err(Errno::ENETUNREACH)),
+        (0, false, &named, Err(Errno::ENETUNREACH)),
+        (1, true, &plain, Ok(28)),
+        (1, false, &named, Ok(28)),
+    ] {
+        let s = world.hosts[0]
+            .socket(Family::Inet, Kind::Raw, UDP)
+            .expect("a raw socket");
+        world.set(0, s, 0, 3, writes).expect("IP_HDRINCL");
+        if bound {
+            world.set(0, s, 0, 15, 1).expect("IP_FREEBIND");
+            world.bind(0, s, "192.0.2.7:0").expect("bound");
+        }
+        let sent = send_with(&mut world, 0, s, &packet, Some("127.0.0.1:0"), control);
+        assert_eq!(sent, expected, "{writes} {bound}");
+        if bound {
+            let now = world.now;
+            let connected = world.hosts[0].connect(now, s, addr("127.0.0.1:0"));
+            assert_eq!(
+                connected,
+                Err(Errno::ENETUNREACH),
+                "ip_route_connect looks at IP_TRANSPARENT only"
+            );
+        }
+    }
+}
+
 /// `IP_MTU`, as `__ip4_datagram_connect` and `udp_sendmsg` leave it.
 #[test]
 fn a_connect_that_fails_forgets_the_way_until_something_is_sent_to_the_peer() {
@@ -360,6 +463,7 @@ fn who_may_have_foreign_addresses_names_one_as_the_source_of_a_message() {
         let send = |world: &mut World, control: &Control| send_with(world, 0, a, b"x", Some("[::1]:53"), control);
         assert_eq!(send(&mut world, &from("2001:db8::1", None)), Err(Errno::EINVAL));
         assert_eq!(send(&mut world, &from("::ffff:127.0.0.1", None)), Err(Errno::EINVAL));
+        assert_eq!(send(&mut world, &from("::ffff:0.0.0.0", None)), Err(Errno::EINVAL));
         world.set(0, a, level, name, 1).expect("the option");
         assert_eq!(send(&mut world, &from("2001:db8::1", None)), Ok(1));
         // ip6_datagram_send_ctl, ip6_dst_lookup_tail.
@@ -369,12 +473,19 @@ fn who_may_have_foreign_addresses_names_one_as_the_source_of_a_message() {
             send(&mut world, &from("::ffff:1.2.3.4", None)),
             Err(Errno::EAFNOSUPPORT)
         );
+        assert_eq!(
+            send(&mut world, &from("::ffff:0.0.0.0", None)),
+            Err(Errno::EAFNOSUPPORT)
+        );
+        // ip6_rcv_core: sent, and lost where it arrives.
+        assert_eq!(send(&mut world, &from("ff05::7", None)), Ok(1));
         world.settle();
         let sources = [recv_from(&mut world, 0, a), recv_from(&mut world, 0, a)];
         assert_eq!(
             sources.map(|it| addr(&it.expect("a datagram").1).ip()),
             [ip("2001:db8::1"), ip("fe80::7")]
         );
+        assert_eq!(recv_from(&mut world, 0, a), Err(Errno::EAGAIN));
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct BoundedQueue<T> {
     items: VecDeque<(T, usize)>,
     charge: Charge,
     charged: usize,
+    /// Octets that the socket holds beside the queue and that count against the same limit: those of its error queue.
+    beside: usize,
     pub(crate) limit: usize,
     /// Messages that found the queue full.
     pub(crate) overflowed: u64,
@@ -40,16 +42,18 @@ impl<T> BoundedQueue<T> {
             items: VecDeque::new(),
             charge: Charge::of(memory),
             charged: 0,
+            beside: 0,
             limit,
             overflowed: 0,
         }
     }
 
-    /// Queues a message that holds so many octets of memory; counted if there is no room. An empty queue takes any one
-    /// message, as on Linux.
+    /// Queues a message that holds so many octets of memory; counted if there is no room. A socket that holds nothing takes
+    /// any one message, as on Linux.
     pub(crate) fn push(&mut self, item: T, octets: usize) -> Result<(), Full> {
         let charge = octets + MESSAGE_OVERHEAD;
-        if self.charged > 0 && self.charged + charge > self.limit {
+        let held = self.charged();
+        if held > 0 && held + charge > self.limit {
             self.overflowed += 1;
             return Err(Full::Queue);
         }
@@ -58,7 +62,7 @@ impl<T> BoundedQueue<T> {
             return Err(Full::Memory);
         }
         self.charged += charge;
-        self.charge.set(self.charged);
+        self.settle();
         self.items.push_back((item, charge));
         Ok(())
     }
@@ -66,7 +70,7 @@ impl<T> BoundedQueue<T> {
     pub(crate) fn pop(&mut self) -> Option<T> {
         let (item, charge) = self.items.pop_front()?;
         self.charged -= charge;
-        self.charge.set(self.charged);
+        self.settle();
         Some(item)
     }
 
@@ -78,9 +82,26 @@ impl<T> BoundedQueue<T> {
         self.items.front_mut().map(|(item, _)| item)
     }
 
-    /// Octets charged for what waits.
+    /// The socket holds so many octets beside the queue now, unless they are more than before and there is no room for them:
+    /// other than a message, not even the first is taken that does not fit (`sock_queue_err_skb`).
+    #[must_use]
+    pub(crate) fn hold_beside(&mut self, octets: usize) -> bool {
+        let more = u32::try_from(octets.saturating_sub(self.beside)).unwrap_or(u32::MAX);
+        if more > 0 && (self.charged + octets >= self.limit || !self.charge.may_grow(more)) {
+            return false;
+        }
+        self.beside = octets;
+        self.settle();
+        true
+    }
+
+    /// Octets charged for what waits and for what is held beside it (`sk_rmem_alloc`).
     pub(crate) fn charged(&self) -> usize {
-        self.charged
+        self.charged + self.beside
+    }
+
+    fn settle(&mut self) {
+        self.charge.set(self.charged());
     }
 }
 
@@ -192,5 +213,22 @@ mod tests {
         assert_eq!(queue.push('c', 5000), Ok(()), "an empty queue takes any message");
         assert_eq!(queue.pop(), Some('c'));
         assert_eq!(queue.pop(), None);
+    }
+
+    #[test]
+    fn what_is_held_beside_the_queue_and_what_waits_in_it_take_each_others_room() {
+        let memory = Memory::new(crate::MemoryBudget::default());
+        let mut queue = BoundedQueue::new(1000, &memory);
+        assert!(!queue.hold_beside(1000));
+        assert!(queue.hold_beside(700));
+        assert_eq!((queue.charged(), memory.usage().used), (700, 700));
+        assert_eq!(queue.push('a', 100), Err(Full::Queue));
+        assert!(queue.hold_beside(600));
+        assert_eq!(queue.push('a', 100), Ok(()));
+        assert!(!queue.hold_beside(700));
+        queue.limit = 10;
+        assert!(queue.hold_beside(500), "less is never refused");
+        drop(queue);
+        assert_eq!(memory.usage().used, 0);
     }
 }

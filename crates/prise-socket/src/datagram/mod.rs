@@ -10,6 +10,7 @@ mod receive;
 mod send;
 mod stamps;
 
+pub(crate) use errors::ErrorQueue;
 pub(crate) use groups::{Membership, Mode, sources_max};
 
 use core::net::{IpAddr, SocketAddr};

@@ -238,7 +238,7 @@ impl Host {
         let given = control
             .source
             .map(|addr| addr.to_canonical())
-            .filter(|addr| !addr.is_unspecified());
+            .filter(|addr| !addr.is_unspecified() || addr.is_ipv4() != ip.is_ipv4());
         if let Some(source) = given.filter(|_| ip.is_ipv4()) {
             self.check_named_v4(socket, source)?;
         }
@@ -261,7 +261,10 @@ impl Host {
         let source = given
             .or_else(|| socket.source(self, ip))
             .or_else(|| socket.group_source(ip));
-        let route = self.route_of(socket, ip, source, device)?;
+        if let Some(IpAddr::V4(v4)) = source {
+            self.check_sends_from(socket, v4)?;
+        }
+        let route = self.route_from(ip, source, device)?;
         self.check_broadcast(s, ip)?;
         let socket = self.socket_ref(s)?;
         Ok(Way {
@@ -282,9 +285,17 @@ impl Host {
     /// the link is.
     fn check_named_v4(&self, socket: &Socket, source: IpAddr) -> Result<(), Errno> {
         match source {
-            IpAddr::V4(v4) if !v4.is_multicast() && !v4.is_broadcast() => self.check_speaks_from(socket, v4),
+            IpAddr::V4(v4) if !v4.is_multicast() && !v4.is_broadcast() => self.check_sends_from(socket, v4),
             _ => Err(Errno::EINVAL),
         }
+    }
+
+    /// As for a connection, but that who writes headers may write anything there (`inet_sk_flowi_flags`, which connecting does not look at).
+    fn check_sends_from(&self, socket: &Socket, source: Ipv4Addr) -> Result<(), Errno> {
+        if socket.has(Flag::HeaderIncluded) {
+            return Ok(());
+        }
+        self.check_speaks_from(socket, source)
     }
 
     /// The source that control data name to a destination of IPv6: the host's, unless the socket may have others (`ip6_datagram_send_ctl`,
@@ -432,7 +443,7 @@ impl Host {
             if way.destination.is_ipv4() {
                 destination.set_port(socket.remote().map_or(0, |remote| remote.port()));
             }
-            socket.queue_error(ErrorReport {
+            let report = ErrorReport {
                 errno: Some(Errno::EMSGSIZE),
                 origin: ErrorOrigin::Local,
                 kind: 0,
@@ -444,7 +455,8 @@ impl Host {
                 payload: Payload::new(),
                 link: None,
                 timestamp: None,
-            });
+            };
+            self.queue_error(s, report);
         }
         Errno::EMSGSIZE
     }

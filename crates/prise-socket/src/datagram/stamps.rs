@@ -84,24 +84,25 @@ impl Host {
         // Who has sent the packet (`ipv6_datagram_support_cmsg`, `ipv4_datagram_support_cmsg`).
         let names_sender = has_packet && (socket.family == Family::Inet6 || flags & WITH_CONTROL != 0);
         let offender = way.source.filter(|_| names_sender);
-        for (kind, _) in KINDS
+        let stamp = ErrorReport {
+            errno: Some(Errno::ENOMSG),
+            origin: ErrorOrigin::Timestamping,
+            kind: 0,
+            code: 0,
+            info: 0,
+            data: number,
+            offender,
+            destination: socket.present(way.destination),
+            payload,
+            link: None,
+            timestamp: Some(now),
+        };
+        for (info, _) in KINDS
             .into_iter()
             .zip([way.stamps.scheduled, way.stamps.sent])
             .filter(|it| it.1)
         {
-            socket.queue_error(ErrorReport {
-                errno: Some(Errno::ENOMSG),
-                origin: ErrorOrigin::Timestamping,
-                kind: 0,
-                code: 0,
-                info: kind,
-                data: number,
-                offender,
-                destination: socket.present(way.destination),
-                payload: payload.clone(),
-                link: None,
-                timestamp: Some(now),
-            });
+            self.queue_error(s, ErrorReport { info, ..stamp.clone() });
         }
     }
 }
@@ -124,7 +125,7 @@ impl Host {
             return;
         }
         let destination = socket.unspecified();
-        socket.queue_error(ErrorReport {
+        let notice = ErrorReport {
             errno: None,
             origin: ErrorOrigin::ZeroCopy,
             kind: 0,
@@ -136,7 +137,8 @@ impl Host {
             payload: Payload::new(),
             link: None,
             timestamp: None,
-        });
+        };
+        self.queue_notice(s, notice);
     }
 }
 

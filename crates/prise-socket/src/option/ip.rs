@@ -254,12 +254,9 @@ fn ttl(query: &mut Query<'_>) -> Result<i32, Errno> {
 
 /// Switching it off empties the queue (`skb_errqueue_purge`).
 fn set_receive_errors(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
-    let socket = call.socket();
-    socket.flags.set(Flag::ReceiveErrors, value != 0);
-    if value == 0
-        && let Some(extra) = &mut socket.extra
-    {
-        extra.errors.clear();
+    call.socket().flags.set(Flag::ReceiveErrors, value != 0);
+    if value == 0 {
+        call.host.purge_errors(call.id);
     }
     Ok(())
 }
@@ -349,6 +346,8 @@ fn packet_options(query: &mut Query<'_>) -> Result<(), Errno> {
     const TOS: u32 = 1;
     const TTL: u32 = 2;
     const PACKET_INFO: u32 = 8;
+    /// `inet_rcv_saddr` of who has an address that IPv4 cannot write.
+    const LOOPBACK4_IPV6: [u8; 4] = [127, 0, 0, 6];
     let socket = query.socket();
     let asked = [Flag::PacketInfo, Flag::ReceiveTtl, Flag::ReceiveTos].map(|flag| socket.has(flag));
     let number = |opt| (socket.value(opt) as i32).to_ne_bytes();
@@ -359,7 +358,8 @@ fn packet_options(query: &mut Query<'_>) -> Result<(), Errno> {
     );
     let own = match socket.local.to_canonical() {
         IpAddr::V4(own) => own.octets(),
-        IpAddr::V6(_) => [0; 4],
+        IpAddr::V6(own) if own.is_unspecified() => [0; 4],
+        IpAddr::V6(_) => LOOPBACK4_IPV6,
     };
     let info = [link, own, own].concat();
     for (kind, asked, data) in [

@@ -385,12 +385,9 @@ fn membership(call: &mut Call<'_>, join: bool) -> Result<(), Errno> {
 }
 
 fn set_receive_errors(call: &mut Call<'_>, value: i32) -> Result<(), Errno> {
-    let socket = call.socket();
-    socket.flags.set(Flag::V6ReceiveErrors, value != 0);
-    if value == 0
-        && let Some(extra) = &mut socket.extra
-    {
-        extra.errors.clear();
+    call.socket().flags.set(Flag::V6ReceiveErrors, value != 0);
+    if value == 0 {
+        call.host.purge_errors(call.id);
     }
     Ok(())
 }

@@ -178,6 +178,14 @@ impl Stack {
         socket.map_or(Ready::NONE, |socket| socket.common.mailbox.ready())
     }
 
+    /// Charges so many octets of what the socket's owner holds for it, its error queue, to its memory and against its limit, in
+    /// place of those charged before. False, and nothing has changed, if they are more and there is no room.
+    #[must_use]
+    pub fn icmp_hold(&mut self, id: PingId, octets: usize) -> bool {
+        let common = self.raw.ping_mut(id);
+        common.is_some_and(|common| common.mailbox.queue.hold_beside(octets))
+    }
+
     /// Takes the next ICMP error about a request of this socket.
     pub fn icmp_error(&mut self, id: PingId) -> Option<IcmpReport> {
         self.raw.ping_mut(id)?.mailbox.pop_error()
@@ -239,6 +247,14 @@ impl Stack {
     pub fn raw_ready(&self, id: RawId) -> Ready {
         let socket = self.raw.raws.find(id.key());
         socket.map_or(Ready::NONE, |socket| socket.common.mailbox.ready())
+    }
+
+    /// Charges so many octets of what the socket's owner holds for it, its error queue, to its memory and against its limit, in
+    /// place of those charged before. False, and nothing has changed, if they are more and there is no room.
+    #[must_use]
+    pub fn raw_hold(&mut self, id: RawId, octets: usize) -> bool {
+        let common = self.raw.raw_mut(id);
+        common.is_some_and(|common| common.mailbox.queue.hold_beside(octets))
     }
 
     /// Takes the next ICMP error about a packet of this socket's protocol.

@@ -66,7 +66,7 @@ impl Udp {
         if !speaks {
             return Err(DatagramError::Family);
         }
-        let src = send.src.or(socket.local.addr).filter(|src| !src.is_multicast());
+        let src = send.src.or(socket.local.addr.filter(|own| !own.is_multicast()));
         let device = send.device.or(socket.local.device);
         let generation = net.route_generation();
         let dst = send.dst.ip();

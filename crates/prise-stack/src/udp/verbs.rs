@@ -81,7 +81,7 @@ pub struct UdpInfo {
     pub local: Local,
     /// Its peer, if connected.
     pub remote: Option<SocketAddr>,
-    /// What waits to be received, with 256 octets charged beside each datagram's own.
+    /// What waits to be received, with 256 octets charged beside each datagram's own, and [what is held for it](Stack::udp_hold).
     pub queued_octets: usize,
     /// Datagrams that found the queue full.
     pub overflowed: u64,
@@ -258,6 +258,14 @@ impl Stack {
     pub fn udp_ready(&self, id: UdpId) -> Ready {
         let socket = self.udp.sockets.find(id.key());
         socket.map_or(Ready::NONE, |socket| socket.mailbox.ready())
+    }
+
+    /// Charges so many octets of what the socket's owner holds for it, its error queue, to its memory and against its limit, in
+    /// place of those charged before. False, and nothing has changed, if they are more and there is no room.
+    #[must_use]
+    pub fn udp_hold(&mut self, id: UdpId, octets: usize) -> bool {
+        let socket = self.udp.sockets.find_mut(id.key());
+        socket.is_some_and(|socket| socket.mailbox.queue.hold_beside(octets))
     }
 
     /// Takes the next ICMP error about a datagram of this socket.
