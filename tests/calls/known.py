@@ -42,7 +42,7 @@ def tells_of_corked(line):
 def reason(line):
     """Why these two answers to the same call differ and whether the script can be followed further, or None."""
     if line.signals[0] != line.signals[1]:
-        if line.theirs == "ENETUNREACH" and line.name in SENDS and len(line.words) > 5 and leads_out(line):
+        if line.theirs == "ENETUNREACH" and line.ours.isdigit() and line.name in SENDS and len(line.words) > 5 and leads_out(line):
             return NO_LINK, ENDS
         if line.native == line.prise and lacks_held_back(line):
             return HELD_BACK, GOES_ON

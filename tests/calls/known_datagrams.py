@@ -70,7 +70,7 @@ def _(line):
 
 @rule("POLLERR and SO_ERROR of errors in the queue, once a call that nobody judges was told of the last one")
 def _(line):
-    takes = lambda words, said: words[0] in READS + WRITES and said == "ECONNREFUSED" or (words[0], words[2]) == ("fork", "3") and said == "0" or (words[0], words[2]) == ("exec", "2") and said == "211"
+    takes = lambda words, said: words[0] in READS + WRITES and said == "ECONNREFUSED" or (words[0], words[2]) == ("fork", "3") and said == "0" or words[0] == "exec" and words[2] in ("2", "3") and said == "211"
     told = lambda one: one.datagram and queues_errors(one) and any(takes(words, said) for words, said in one.did if len(words) > 2)
     if line.name == "select":
         # It reads of such a one.

@@ -165,7 +165,8 @@ def _(line):
 
 @rule("TCP_MAXSEG of a stream before it is connected: what the kernel keeps of a connection before, or of a connect that failed; within the run over IPv6 the kernel's end is IPv4")
 def _(line):
-    tried = lambda: is_undone_stream(line.socket) or line.socket.has("connect", lambda words, said: words[2] != "0" and said in ("ECONNREFUSED", "EINPROGRESS")) or bool(line.socket.shut)
+    failed = lambda words, said: words[2] != "0" and said in ("ECONNREFUSED", "EINPROGRESS")
+    tried = lambda: line.socket.has("connect", failed) or not line.socket.peer and (is_undone_stream(line.socket) or bool(line.socket.shut))
     return line.name == "getsockopt" and line.words[2:4] == ["6", "2"] and line.stream and line.theirs == line.ours == "0" and tried()
 
 
@@ -190,6 +191,12 @@ def _(line):
     if line.name in ("table", "diag"):
         return line.call[0].replace("(00000000/", "(0F02000A/") == line.call[1].replace("(00000000/", "(0F02000A/") and any(here(one) for one in line.model.all)
     return line.name in ("state", "getsockname") and line.datagram and here(line.socket) and line.call[0].replace(" 0.0.0.0/", " 10.0.2.15/", 1) == line.call[1]
+
+
+@rule("IPV6_ADDRFORM of a socket of IPv6 whose peer is one of IPv4, which stays one of IPv6 in a run", ENDS)
+def _(line):
+    asks = line.name == "setsockopt" and line.words[2:5] == ["41", "1", "2"] and line.said("0", "EADDRNOTAVAIL") and (line.stream or line.datagram)
+    return asks and line.socket.family == INET6 and bool(line.socket.peer) and line.socket.peer != "accepted" and line.socket.peer[3] in MAPPED
 
 
 # Addresses of make_address(): those of IPv4 in IPv6 that lead somewhere, and the others.

@@ -1,7 +1,7 @@
 """Streams by our TCP (`--no-join`, `--link none`, a socket that is connected to itself), of which the object is AF_UNIX's, and streams that are the kernel's."""
 import re
 
-from lines import ENDS, has_label, has_read, hears_corked, is_of_octets, is_undone_stream, rule, sends_urgent, urgent_to
+from lines import ENDS, has_label, has_read, hears_corked, is_of_octets, is_undone_stream, lacks_rows, rule, sends_urgent, urgent_to
 from model import ERRQUEUE, INET6, MORE, PEEK, READS, RECEIVES, SENDS, WAITALL, WRITES
 
 # What poll(2) shows of a stream that is connected, and of one that was refused.
@@ -120,17 +120,35 @@ def _(line):
     return held.stream and what != 0
 
 
-STAMP_OPTIONS = ("29", "35", "37", "63", "64", "65")
+# SO_TIMESTAMP and SO_TIMESTAMPNS, SO_TIMESTAMPING, each by its two numbers.
+TIMES, STAMPS = ("29", "35", "63", "64"), ("37", "65")
+
+
+def has_asked(one, *options):
+    """Whether one of these options of SOL_SOCKET, which are numbers of one thing, is on."""
+    values = [words[4] for words, said in one.did if words[0] == "setsockopt" and words[2] == "1" and words[3] in options and said == "0"]
+    return bool(values) and values[-1] != "0"
+
+
+def without_stamps(line, said, options):
+    """An answer of recvmsg(2) or recvmmsg(2) without control data of these numbers, nor MSG_CTRUNC of what had no room."""
+    bare = re.sub(rf" \{{1 ({'|'.join(options)}) \d+\}}", "", said)
+    # A stamp has 32 octets at least, the head of its control data with it.
+    no_room = line.name == "recvmmsg" or not int(line.words[4]) & 2 or 0 < int(line.words[5]) < 32
+    return bare.replace("flags 8", "flags 0") if bare != said or no_room else bare
 
 
 @rule("stamps of receiving: the kernel begins to stamp what comes a while after it was first asked to, on all sockets, but for SO_TIMESTAMP of datagrams; by our TCP what comes is stamped from when its socket asked")
 def _(line):
-    asks = lambda words, said: words[2] == "1" and words[3] in STAMP_OPTIONS and said == "0"
-    bare = lambda said: re.sub(r" \{1 (29|35|37|63|64|65) \d+\}", "", said).replace("flags 8", "flags 0")
-    late = lambda said: re.sub(r" \{1 (37|65) \d+\}", "", said).replace("flags 8", "flags 0")
-    if line.name not in ("recvmsg", "recvmmsg") or not any(one.has("setsockopt", asks) for one in line.model.all):
+    if line.name not in ("recvmsg", "recvmmsg") or not line.socket:
         return False
-    return line.stream and bare(line.call[0]) == bare(line.call[1]) or line.datagram and line.call[0] == late(line.call[1])
+    if line.datagram:
+        return has_asked(line.socket, *STAMPS) and line.call[0] == without_stamps(line, line.call[1], STAMPS)
+    # What is accepted has the listener's options.
+    asked = lambda one: one is not None and (has_asked(one, *TIMES) or has_asked(one, *STAMPS))
+    asks = asked(line.socket) or line.socket.accepted and asked(line.socket.named)
+    theirs, ours = (without_stamps(line, said, (*TIMES, *STAMPS)) for said in line.call)
+    return line.stream and asks and (line.call[0] == ours or line.by_ours and theirs == line.call[1])
 
 
 @rule("SO_TIMESTAMP and its like of a stream by our TCP that refused SO_TIMESTAMPING of sending, with which the kernel took the numbers that control data have")
@@ -213,7 +231,7 @@ def _(line):
     connects = lambda one: one.stream and bool(one.peer) and one.has("listen", lambda words, said: said == "0") and (one.has("shutdown") or (["drop", "2"], "0") in one.did)
     held = [one for one, _ in line.model.holders if connects(one) and not any(one is other for other in line.model.slots.values())]
     if line.name in ("table", "diag"):
-        return 0 < line.call[0].count("(") - line.call[1].count("(") <= len(held)
+        return lacks_rows(line, held)
     return line.name == "bind" and bool(held) and line.said("EADDRINUSE", "0")
 
 
@@ -322,7 +340,10 @@ def _(line):
 
 @rule("a reset that recv(2) with MSG_WAITALL meets behind octets: a stream by our TCP has told of it then")
 def _(line):
-    waited = lambda one: any(words[0] in ("recv", "recvfrom", "recvmsg") and int(words[3]) & 0x100 and said.isdigit() for words, said in one.did)
+    def waited(one):
+        """The last read has taken less than it asked for: the reset has ended it."""
+        words, said = next(((words, said) for words, said in reversed(one.did) if words[0] in RECEIVES), ([""], ""))
+        return words[0] in ("recv", "recvfrom", "recvmsg") and int(words[3]) & WAITALL and said.isdigit() and int(said) < int(words[2])
     if line.name == "state":
         return line.by_ours and line.call[0].endswith("error ECONNRESET") and line.call[0][:-10] + "none" == line.call[1] and waited(line.socket)
     return line.carried and line.every(lambda one, theirs, ours: one.stream and theirs ^ ours == 8 and theirs & 8 and waited(one))
@@ -510,7 +531,7 @@ def _(line):
     copied = lambda one: bool(one) and one.stream and one.childs_peer and (is_undone_stream(one) or shut(one)) and one.has("listen", lambda words, said: said == "0")
     if line.name in ("table", "diag"):
         # Its own row only, in which each has a peer.
-        return 0 < line.call[0].count("(") - line.call[1].count("(") <= sum(copied(one) for one in line.model.all)
+        return lacks_rows(line, [one for one in line.model.all if copied(one)])
     if line.name in ("recv", "read", "recvfrom", "recvmsg"):
         return copied(line.socket) and line.said("EAGAIN", "ENOTCONN")
     if line.name == "connect":

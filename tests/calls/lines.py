@@ -1,7 +1,8 @@
 """A line that differs, with what is known of its socket, and what the rules of all kinds ask of both (known.py)."""
+import collections
 import re
 
-from model import DGRAM, INET6, PEEK, RECEIVES, SENDS, STREAM, answer
+from model import DGRAM, INET, INET6, PEEK, RECEIVES, SENDS, STREAM, answer
 
 GOES_ON, ENDS = True, False
 RULES = []
@@ -31,7 +32,9 @@ class Line:
         # What a watched script says after each call of all sockets is told apart from the call's own answer.
         if native.partition(" |")[0] == prise.partition(" |")[0] and " |" in native:
             native, prise = "poll" + native.partition(" |")[2], "poll" + prise.partition(" |")[2]
+        self.watched = model.watched
         if native.startswith("event_wait "):
+            self.watched = model.watched_by.get(native.split()[1], {})
             # Of one of several sets: how many it tells of follows from what it tells.
             native, prise = ("epoll_wait" + "".join(re.findall(r" \d+:[0-9a-f]+", line.partition(" |")[0])) for line in (native, prise))
         if native.startswith("masked ") and native.partition(" left")[2] == prise.partition(" left")[2]:
@@ -79,7 +82,7 @@ class Line:
         theirs, ours = (seen(line) for line in (self.native, self.prise))
         if self.name == "poll" and theirs.keys() != ours.keys():
             return []
-        of = {**self.model.slots, **self.model.watched} if self.name == "epoll_wait" else self.model.slots
+        of = {**self.model.slots, **self.watched} if self.name == "epoll_wait" else self.model.slots
         return [(of.get(slot), int(theirs.get(slot, "0"), 16), int(ours.get(slot, "0"), 16))
                 for slot in sorted(theirs | ours) if theirs.get(slot) != ours.get(slot)]
 
@@ -100,7 +103,10 @@ class Line:
         else:
             return []
         differ = sorted(slot for slot in lists[0] | lists[1] if lists[0].get(slot) != lists[1].get(slot))
-        return [Line(self.model, only(lists[0], slot), only(lists[1], slot), self.carried) for slot in differ]
+        lines = [Line(self.model, only(lists[0], slot), only(lists[1], slot), self.carried) for slot in differ]
+        for line in lines:
+            line.watched = self.watched
+        return lines
 
     def every(self, test):
         """Whether it is readiness, and differs, and all that differs is of that kind."""
@@ -115,10 +121,20 @@ def has_label(model, one):
 
 
 def queues_errors(one):
-    """IP_RECVERR, IPV6_RECVERR; SO_TIMESTAMPING of sending, SO_ZEROCOPY."""
+    """It was asked for errors (IP_RECVERR, IPV6_RECVERR), or for what has left (SO_TIMESTAMPING of sending, SO_ZEROCOPY)."""
     stamps = lambda words: words[2:4] in (["1", "37"], ["1", "65"]) and bool(int(words[4]) & 0x303)
-    asks = lambda words: words[2:4] in (["0", "11"], ["41", "25"], ["1", "60"]) or stamps(words)
+    asks = lambda words: words[2:4] in (["0", "11"], ["41", "25"], ["1", "60"]) and words[4] != "0" or stamps(words)
     return one.has("setsockopt", lambda words, said: said == "0" and asks(words))
+
+
+def lacks_rows(line, sockets):
+    """Whether a list has on prise what it has on the kernel, but for rows with a peer: of these streams, at most as many as there are."""
+    listed = ("0", INET), ("1", INET6)
+    in_it = lambda one: one.stream and ((line.words[1], one.family) in listed if line.name == "table" else line.words[1:3] == [str(one.family), "6"])
+    theirs, ours = (collections.Counter(re.findall(r"\(([^()]*)\)", call)) for call in line.call)
+    missing = list((theirs - ours).elements())
+    have_peers = all(not row.endswith("/0 10") for row in missing)
+    return not ours - theirs and have_peers and 0 < len(missing) <= sum(in_it(one) for one in sockets)
 
 
 def looks_from_offset(one):

@@ -84,6 +84,7 @@ class Model:
     def __init__(self):
         self.slots = {}
         self.watched = {}  # whom the epoll(7) set watches under the number of a slot
+        self.watched_by = {}  # the same of each of several sets
         self.all = []
         self.holders = []  # sockets that children hold and what each does with it when it is let go, the oldest first
         self.waits = None  # the words of the call that a thread waits in
@@ -265,6 +266,7 @@ class Model:
         if one and done:
             one.edges = one.edges or bool(int(words[4]) >> 31 & 1)
             one.once = one.once or bool(int(words[4]) >> 30 & 1)
+            self.watched_by.setdefault(words[1], {})[words[2]] = one
 
     def hear_event_wait(self, _, words, said, done):
         self.hear_epoll_wait(_, words, said, done)

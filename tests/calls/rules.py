@@ -47,6 +47,7 @@ KEPT_BY_CHILD = [*STREAM, "listen 3 5 = 0", "hold 3 0 1 = 0", "shutdown 3 2 = 0"
 LEFT_BY_IPV6 = ["socket 3 10 1 0 = 0", "connect 3 10 12 50 0 = 0"]
 NO_WAY = [*STREAM, "connect 3 2 4 9 0 0 = -1 ENETUNREACH"]
 NOWHERE = ["socket 3 10 2050 0 = 0", "connect 3 10 2 104 0 0 = 0"]
+LISTENS_IN_A_SET = ["socket 5 10 1 0 = 0", "listen 5 5 = 0", "event_ctl 0 5 1 2147491845 = 0"]
 
 LOW_WATER = [*ACCEPTED, "setsockopt 5 1 18 5 4 0 0 = 0", "send 4 3 0 0 = 3"]
 
@@ -415,13 +416,39 @@ CASES = [
     (STAMPED, "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0 {1 29 32}", "recvmsg 5 9 64 3 0 0 = 9 [0.. 1] flags 0 len 0", True, None),
     ([*DATAGRAM, "setsockopt 3 1 37 24 4 0 0 = 0"], "recvmsg 3 9 64 3 0 0 = 9 flags 0 {1 37 64}", "recvmsg 3 9 64 3 0 0 = 9 flags 0", False, None),
     ([*DATAGRAM, "setsockopt 3 1 37 24 4 0 0 = 0"], "recvmsg 3 9 64 3 0 0 = 9 flags 0", "recvmsg 3 9 64 3 0 0 = 9 flags 0 {1 37 64}", False, GOES_ON),
+    (STAMPED, "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0 {1 29 32}", "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0", False, None),
+    (STAMPED, "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0", "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0 {1 29 32}", True, GOES_ON),
+    (STAMPED, "recvmsg 4 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0", "recvmsg 4 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0 {1 29 32}", True, None),
+    (STAMPED, "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0 {1 29 32}", "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0 {1 35 32}", True, None),
+    (STAMPED, "recvmsg 4 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0 {1 29 32}", "recvmsg 4 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0", True, None),
+    ([*STAMPED, "setsockopt 5 1 29 0 4 0 0 = 0"], "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0 {1 29 32}", "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0", True, None),
+    (STAMPED, "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 8 len 0", "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0", True, None),
+    (STAMPED, "recvmsg 5 9 64 3 15 0 = 9 [0.. 0] flags 8 len 0", "recvmsg 5 9 64 3 15 0 = 9 [0.. 0] flags 0 len 0", True, GOES_ON),
+    (STAMPED, "recvmsg 5 9 64 3 20 0 = 9 [0.. 0] flags 8 len 0 {1 29 20}", "recvmsg 5 9 64 3 20 0 = 9 [0.. 0] flags 0 len 0", True, GOES_ON),
+    (STAMPED, "recvmmsg 5 1 64 0 = 1 (9 [0.. 0] flags 8)", "recvmmsg 5 1 64 0 = 1 (9 [0.. 0] flags 0)", True, GOES_ON),
+    ([*STREAM, "setsockopt 3 1 29 1 4 0 0 = 0", *ACCEPTED[1:]], "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0 {1 29 32}", "recvmsg 5 9 64 3 0 0 = 9 [0.. 0] flags 0 len 0", True, GOES_ON),
+    ([*DATAGRAM, "setsockopt 3 1 37 24 4 0 0 = 0", "socket 6 2 2 0 = 0"], "recvmsg 6 9 64 3 0 0 = 9 flags 0", "recvmsg 6 9 64 3 0 0 = 9 flags 0 {1 37 64}", False, None),
+    ([*DATAGRAM, "setsockopt 3 1 37 24 4 0 0 = 0"], "recvmsg 3 9 64 3 0 0 = 9 flags 0", "recvmsg 3 9 64 3 0 0 = 9 flags 8", False, None),
+    ([*DATAGRAM, "setsockopt 3 1 37 24 4 0 0 = 0"], "recvmsg 3 9 64 1 0 0 = 9 flags 0", "recvmsg 3 9 64 1 0 0 = 9 flags 8", False, GOES_ON),
+    ([*DATAGRAM, "setsockopt 3 1 60 1 4 0 0 = 0", "exec 3 3 = 211"], "poll 3:c", "poll 3:4", False, GOES_ON),
+    ([*DATAGRAM, "exec 3 3 = 211"], "poll 3:c", "poll 3:4", False, None),
+    ([*DATAGRAM, "setsockopt 3 1 60 1 4 0 0 = 0", "exec 3 3 = 111"], "poll 3:c", "poll 3:4", False, None),
     ([*DATAGRAM, "setsockopt 3 1 37 2066 4 0 0 = 0"], "send 3 10 0 0 = 10", "send 3 10 0 0 = -1 ECONNREFUSED", False, ENDS),
+    # Errors that nobody asked for are not queued.
+    ([*DATAGRAM, "setsockopt 3 0 11 0 4 0 0 = 0"], "send 3 10 0 0 = 10", "send 3 10 0 0 = -1 ECONNREFUSED", False, None),
+    ([*DATAGRAM, "setsockopt 3 41 25 0 4 0 0 = 0"], "send 3 10 0 0 = 10", "send 3 10 0 0 = -1 ECONNREFUSED", False, None),
+    ([*DATAGRAM, "setsockopt 3 1 60 0 4 0 0 = 0"], "send 3 10 0 0 = 10", "send 3 10 0 0 = -1 ECONNREFUSED", False, None),
+    ([*DATAGRAM, "setsockopt 3 1 60 1 4 0 0 = 0"], "send 3 10 0 0 = 10", "send 3 10 0 0 = -1 ECONNREFUSED", False, ENDS),
     ([*DATAGRAM, "setsockopt 3 1 37 24 4 0 0 = 0"], "send 3 10 0 0 = 10", "send 3 10 0 0 = -1 ECONNREFUSED", False, None),
     ([*ACCEPTED, "setsockopt 4 1 37 2050 4 0 0 = 0", "send 4 10 0 0 = 10"], "select 1 1 0 = 1 4:1", "select 1 1 0 = 0 4:0", True, GOES_ON),
     ([*ACCEPTED, "send 4 10 0 0 = 10"], "select 1 1 0 = 1 4:1", "select 1 1 0 = 0 4:0", True, None),
     # Sets, one of several and where signals are masked.
     (URGENT, "event_wait 0 = 0", "event_wait 0 = 1 5:1", True, GOES_ON),
     (ACCEPTED, "event_wait 0 = 0", "event_wait 0 = 1 5:1", True, None),
+    # Whom each of them watches, though the number is another's in the next set, or is closed.
+    (["socket 5 2 1 0 = 0", "epoll_ctl 5 1 1 = 0", *LISTENS_IN_A_SET, "connect 5 0 0 0 0 = 0"], "event_wait 0 = 1 5:14", "event_wait 0 = 1 5:2011", True, GOES_ON),
+    ([*LISTENS_IN_A_SET, "dup2 5 2 = 1", "shutdown 2 0 = 0", "close 5 = 0"], "event_wait 0 = 1 5:14", "event_wait 0 = 1 5:2011", True, GOES_ON),
+    ([*LISTENS_IN_A_SET, "dup2 5 2 = 1", "shutdown 2 0 = 0", "close 5 = 0"], "event_wait 1 = 1 5:14", "event_wait 1 = 1 5:2011", True, None),
     ([*STREAM, "listen 3 5 = 0", "shutdown 3 0 = 0"], "masked 3 0 1 = 1 3:10 left 1", "masked 3 0 1 = 1 3:11 left 1", True, GOES_ON),
     ([*STREAM, "listen 3 5 = 0", "shutdown 3 0 = 0"], "masked 3 0 1 = 1 3:10 left 1", "masked 3 0 1 = 1 3:11 left 0", True, None),
     ([*DATAGRAM, "event_ctl 0 3 1 1073741828 = 0", "shutdown 3 0 = -1 ENOTCONN"], "event_wait 0 = 0 | 3:2015", "event_wait 0 = 1 3:10 | 3:2015", False, GOES_ON),
@@ -430,6 +457,7 @@ CASES = [
     ([*STREAM, "epoll_ctl 3 1 1073741825 = 0", "connect 3 2 1 9 0 0 = -1 ECONNREFUSED"], "epoll_wait", "epoll_wait 3:10", False, None),
     (TWO, "sendto 5 1 0 2 10 103 0 0 = -1 ENETUNREACH", "sendto 5 1 0 2 10 103 0 0 = 1 told 3:41", False, ENDS),
     (TWO, "sendto 5 1 0 2 1 103 0 0 = -1 ENETUNREACH", "sendto 5 1 0 2 1 103 0 0 = 1 told 3:41", False, None),
+    (TWO, "sendto 5 1 0 2 10 103 0 0 = -1 ENETUNREACH", "sendto 5 1 0 2 10 103 0 0 = -1 EFAULT told 3:41", False, None),
     # Reads at an urgent octet, and of a stream that was shut.
     ([*URGENT, "recvmsg 5 0 256 2 0 0 = 0 flags 0"], "poll 5:7", "poll 5:5", True, GOES_ON),
     (URGENT, "poll 5:7", "poll 5:5", True, None),
@@ -443,7 +471,26 @@ CASES = [
     # A listener that was shut and connects while a child holds it.
     (KEPT_BY_CHILD, "bind 3 2 0 60 0 0 = -1 EADDRINUSE", "bind 3 2 0 60 0 0 = 0", False, ENDS),
     (KEPT_BY_CHILD[:4], "bind 3 2 0 60 0 0 = -1 EADDRINUSE", "bind 3 2 0 60 0 0 = 0", False, None),
+    (KEPT_BY_CHILD, "table 0 (0100007F/P0 0100007F/P0 1) (0100007F/P1 /0 10)", "table 0 (0100007F/P1 /0 10)", False, ENDS),
+    (KEPT_BY_CHILD, "diag 2 6 (0100007F/P0 0100007F/P0 1) (0100007F/P1 /0 10)", "diag 2 6 (0100007F/P1 /0 10)", False, ENDS),
+    (KEPT_BY_CHILD, "table 0 (0100007F/P0 0100007F/P0 1) (0100007F/P1 /0 10)", "table 0 (0100007F/P0 0100007F/P0 1)", False, None),
+    (KEPT_BY_CHILD, "table 0 (0100007F/P0 0100007F/P0 1) (0100007F/P1 0100007F/P2 1)", "table 0 (FFFFFFFF/P1 0100007F/P2 8)", False, None),
+    (KEPT_BY_CHILD, "diag 2 6 (0100007F/P0 0100007F/P0 1) (0100007F/P1 /0 10)", "diag 2 6 (0100007F/P1 /0 7)", False, None),
+    (KEPT_BY_CHILD, "table 2 (0100007F/P0 0100007F/P0 1)", "table 2", False, None),
+    (KEPT_BY_CHILD, "table 0 (0100007F/P0 0100007F/P0 1) (0100007F/P1 0100007F/P2 1)", "table 0", False, None),
+    (CONNECTED_BY_CHILD, "table 0 (0F02000A/P0 0202000A/P 1) (00000000/P1 /0 10)", "table 0 (00000000/P1 /0 7)", False, None),
+    # What the kernel keeps of a segment's size is of one that has no peer.
+    ([*STREAM, "shutdown 3 1 = -1 ENOTCONN"], "getsockopt 3 6 2 4 0 0 = 0 len 4 18 02 00 00", "getsockopt 3 6 2 4 0 0 = 0 len 4 cb ff 00 00", False, GOES_ON),
+    ([*ACCEPTED, "shutdown 5 1 = 0"], "getsockopt 5 6 2 4 0 0 = 0 len 4 ff ff 00 00", "getsockopt 5 6 2 4 0 0 = 0 len 4 00 00 00 00", False, None),
+    ([*STREAM, "connect 3 0 0 0 0 = 0", "connect 3 2 1 104 0 0 = 0"], "getsockopt 3 6 2 4 0 0 = 0 len 4 ff ff 00 00", "getsockopt 3 6 2 4 0 0 = 0 len 4 00 00 00 00", False, None),
+    # A reset that a read with MSG_WAITALL met: the last read, and one that fell short.
+    ([*ACCEPTED, "recv 5 20 256 0 = 3"], "state 5 = 0 len 0 error ECONNRESET", "state 5 = 0 len 0 error none", True, GOES_ON),
+    ([*ACCEPTED, "recv 5 3 256 0 = 3"], "state 5 = 0 len 0 error ECONNRESET", "state 5 = 0 len 0 error none", True, None),
+    ([*ACCEPTED, "recv 5 20 256 0 = 3", "recv 5 20 0 0 = 20"], "state 5 = 0 len 0 error ECONNRESET", "state 5 = 0 len 0 error none", True, None),
+    ([*ACCEPTED, "recv 5 3 256 0 = 3"], "poll 5:c", "poll 5:4", True, None),
     # Outside.
+    (["socket 3 10 1 0 = 0", "connect 3 10 14 50 0 0 = 0"], "setsockopt 3 41 1 2 4 0 0 = 0", "setsockopt 3 41 1 2 4 0 0 = -1 EADDRNOTAVAIL", False, ENDS),
+    (LEFT_BY_IPV6, "setsockopt 3 41 1 2 4 0 0 = 0", "setsockopt 3 41 1 2 4 0 0 = -1 EADDRNOTAVAIL", False, None),
     (LEFT_BY_IPV6, "getsockopt 3 41 24 4 0 0 = 0 len 4 ff ff 00 00", "getsockopt 3 41 24 4 0 0 = 0 len 4 dc 05 00 00", False, GOES_ON),
     (LEFT_BY_IPV6, "getsockopt 3 41 24 4 0 0 = 0 len 4 ff ff 00 00", "getsockopt 3 41 24 4 0 0 = 0 len 4 00 05 00 00", False, None),
     # Datagrams that are longer than IPv4 carries
