@@ -215,18 +215,20 @@ fn put_times(buffer: &mut ControlBuffer, options: &mut Options<'_>, timestamp: I
     put_stamping(buffer, options, RX_SOFTWARE | SOFTWARE, timestamp);
 }
 
-/// `SO_TIMESTAMP` and its like; on this machine all have the same layout.
+/// `SO_TIMESTAMP` and its like, of which one is told; on this machine all have the same layout. Those of nanoseconds come first, for the newer shows as
+/// the one of microseconds too.
 fn put_time(buffer: &mut ControlBuffer, options: &mut Options<'_>, timestamp: Instant) {
     let (seconds, nanos) = wall_clock(timestamp);
-    for (kind, fraction) in [
+    let asked = [
         (libc::SO_TIMESTAMPNS, nanos),
         (SO_TIMESTAMPNS_NEW, nanos),
         (libc::SO_TIMESTAMP, nanos / 1000),
         (SO_TIMESTAMP_NEW, nanos / 1000),
-    ] {
-        if options.is_on(libc::SOL_SOCKET, kind) {
-            put_pair(buffer, kind, seconds, fraction);
-        }
+    ]
+    .into_iter()
+    .find(|(kind, _)| options.is_on(libc::SOL_SOCKET, *kind));
+    if let Some((kind, fraction)) = asked {
+        put_pair(buffer, kind, seconds, fraction);
     }
 }
 
