@@ -73,6 +73,36 @@ fn while_it_stands_still(command: &mut Command, line: &str) -> Running {
     run
 }
 
+/// Connects to the port that it is told, once it has said that it is there.
+const CONNECTS: &str = "import socket, sys\n\
+    s = socket.socket()\n\
+    print('ready', flush=True)\n\
+    s.connect(('10.0.2.2', int(input())))\n\
+    print('made', flush=True)\n";
+
+/// What a program sees of itself – descriptors, variables but for those that are `unlike` at each start, the list of what is preloaded – that is started in such
+/// a way: the same with the library and without.
+fn seen_alike(stage: &Stage, python: &Path, way: &[OsString], unlike: &[&str], preloaded: Option<&str>) -> String {
+    const SEEN: &str = "import os, sys\n\
+        print(sorted(os.listdir('/proc/self/fd')))\n\
+        print(sorted((k, v) for k, v in os.environ.items() if k not in sys.argv[1:]))\n\
+        print(open('/proc/self/environ', 'rb').read().rstrip(b'\\0').count(b'LD_PRELOAD'))\n";
+    let mut words = way.to_vec();
+    words.extend([python.into(), stage.write("seen.py", SEEN).into()]);
+    words.extend(unlike.iter().map(OsString::from));
+    let told = |options: &[&str]| {
+        let mut command = stage.run(options, &words);
+        match preloaded {
+            Some(value) => command.env("LD_PRELOAD", value),
+            None => command.env_remove("LD_PRELOAD"),
+        };
+        finish(&mut command, LIMIT).expect_success().stdout
+    };
+    let seen = told(&[]);
+    assert_eq!(seen, told(&["--no-preload"]), "{words:?} {preloaded:?}");
+    seen
+}
+
 #[test]
 fn a_connection_that_leaves_is_made_while_the_supervisor_stands_still() {
     let Some(python) = python() else { return };

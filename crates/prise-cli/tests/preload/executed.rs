@@ -26,14 +26,7 @@ fn executors(stage: &Stage, python: &Path) -> Vec<Vec<OsString>> {
 fn what_a_program_executes_connects_while_the_supervisor_stands_still() {
     let Some(python) = python() else { return };
     let stage = Stage::new();
-    let script = stage.write(
-        "guest.py",
-        "import socket, sys\n\
-         s = socket.socket()\n\
-         print('ready', flush=True)\n\
-         s.connect(('10.0.2.2', int(input())))\n\
-         print('made', flush=True)\n",
-    );
+    let script = stage.write("guest.py", CONNECTS);
     let (_listener, port) = host();
     for mut words in executors(&stage, &python) {
         let way = words.clone();
@@ -47,25 +40,11 @@ fn what_a_program_executes_connects_while_the_supervisor_stands_still() {
 
 #[test]
 fn what_a_program_executes_sees_nothing_of_it_either() {
-    const SEEN: &str = "import os, sys\n\
-        print(sorted(os.listdir('/proc/self/fd')))\n\
-        print(sorted((k, v) for k, v in os.environ.items() if k != '_'))\n\
-        print(open('/proc/self/environ', 'rb').read().rstrip(b'\\0').count(b'LD_PRELOAD'))\n";
     let Some(python) = python() else { return };
     let stage = Stage::new();
-    let seen = stage.write("seen.py", SEEN);
-    for mut words in executors(&stage, &python) {
-        words.extend([python.clone().into(), seen.clone().into()]);
+    for way in executors(&stage, &python) {
         for preloaded in [None, Some(""), Some("libm.so.6")] {
-            let told = |options: &[&str]| {
-                let mut command = stage.run(options, &words);
-                match preloaded {
-                    Some(value) => command.env("LD_PRELOAD", value),
-                    None => command.env_remove("LD_PRELOAD"),
-                };
-                finish(&mut command, LIMIT).expect_success().stdout
-            };
-            assert_eq!(told(&[]), told(&["--no-preload"]), "{words:?} {preloaded:?}");
+            seen_alike(&stage, &python, &way, &["_"], preloaded);
         }
     }
 }

@@ -120,12 +120,6 @@ fn others(stage: &Stage) -> Vec<Vec<OsString>> {
     all
 }
 
-const CONNECTS: &str = "import socket, sys\n\
-    s = socket.socket()\n\
-    print('ready', flush=True)\n\
-    s.connect(('10.0.2.2', int(input())))\n\
-    print('made', flush=True)\n";
-
 #[test]
 fn what_a_program_starts_connects_while_the_supervisor_stands_still() {
     let Some(python) = python() else { return };
@@ -164,29 +158,14 @@ fn what_make_starts_connects_while_the_supervisor_stands_still() {
 
 #[test]
 fn what_a_program_starts_sees_nothing_of_it_either() {
-    const SEEN: &str = "import os, sys\n\
-        print(sorted(os.listdir('/proc/self/fd')))\n\
-        print(sorted((k, v) for k, v in os.environ.items() if k not in ('_', 'GIT_PREFIX')))\n\
-        print(open('/proc/self/environ', 'rb').read().rstrip(b'\\0').count(b'LD_PRELOAD'))\n";
     let Some(python) = python() else { return };
     let stage = Stage::new();
-    let seen = stage.write("seen.py", SEEN);
-    for mut words in ways(&stage, &python) {
-        words.extend([python.clone().into(), seen.clone().into()]);
+    for way in ways(&stage, &python) {
         for preloaded in [None, Some("libm.so.6")] {
-            let told = |options: &[&str]| {
-                let mut command = stage.run(options, &words);
-                match preloaded {
-                    Some(value) => command.env("LD_PRELOAD", value),
-                    None => command.env_remove("LD_PRELOAD"),
-                };
-                finish(&mut command, LIMIT).expect_success().stdout
-            };
-            let with = told(&[]);
-            assert_eq!(with, told(&["--no-preload"]), "{words:?} {preloaded:?}");
+            let seen = seen_alike(&stage, &python, &way, &["_", "GIT_PREFIX"], preloaded);
             assert!(
-                with.ends_with(if preloaded.is_some() { "\n1\n" } else { "\n0\n" }),
-                "{with}"
+                seen.ends_with(if preloaded.is_some() { "\n1\n" } else { "\n0\n" }),
+                "{seen}"
             );
         }
     }
