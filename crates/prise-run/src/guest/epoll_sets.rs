@@ -5,6 +5,7 @@
 //! process watch the descriptor for, and the new object is added to them for the same; also under a number that was closed while a
 //! copy was open, by which a set goes on telling of the socket (epoll(7), question 6).
 
+use std::cell::LazyCell;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -20,6 +21,8 @@ impl Watched {
     /// Looks through the descriptors of the task's process: replacing an object is rare enough for that.
     pub(crate) fn of(guests: &mut Guests, tid: u32, fd: i32, inode: u64) -> Self {
         let mut found = Vec::new();
+        // What other numbers stand for is theirs to replace.
+        let copies = LazyCell::new(|| Guests::copies(tid, fd, inode));
         // A task that hides its descriptors, or is gone, has no sets that we could change.
         for entry in fs::read_dir(format!("/proc/{tid}/fd")).into_iter().flatten().flatten() {
             let is_set = fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == "anon_inode:[eventpoll]");
@@ -33,9 +36,9 @@ impl Watched {
             };
             let told = fs::read_to_string(format!("/proc/{tid}/fdinfo/{number}")).unwrap_or_default();
             for interest in told.lines().filter_map(|line| interest(line, inode)) {
-                // What other numbers stand for is theirs to replace.
-                let follows = interest.number == fd || !Guests::copies(tid, fd, inode).contains(&interest.number);
-                if follows && let Ok(set) = guests.descriptor(tid, number) {
+                if !copies.contains(&interest.number)
+                    && let Ok(set) = guests.descriptor(tid, number)
+                {
                     found.push((set, interest));
                 }
             }
